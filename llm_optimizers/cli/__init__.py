@@ -1,0 +1,18 @@
+"""The `llm-optimizers` command: one file a subcommand, put together in `app`."""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command, or say what to install when the `cli` extra is missing."""
+    try:
+        from llm_optimizers.cli.app import app  # noqa: PLC0415 - typer and rich are an extra
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        raise SystemExit(
+            "The command line needs the `cli` extra: pip install 'llm-optimizers[cli]'"
+        ) from error
+    app()

@@ -1,0 +1,194 @@
+"""The words all strategies share: messages and requests, free of any framework.
+
+The shapes follow OpenAI's chat format, the field's common tongue
+(https://platform.openai.com/docs/api-reference/chat/create). Adapters translate their
+framework's messages to these and back; every decision is taken on these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, cast
+
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["ChatRequest", "Clock", "Message", "Part", "Role", "ToolCall"]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Clock: TypeAlias = Callable[[], float]
+"""Seconds since the epoch; `time.time` outside tests."""
+
+_ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One piece of a message's content: text, or a block such as an image kept as it came."""
+
+    kind: str
+    text: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call the model asked for; `arguments` is JSON text as the provider sent it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str | tuple[Part, ...] = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of all parts, joined by newlines; other parts contribute nothing."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if part.kind == "text")
+
+    @property
+    def multimodal(self) -> bool:
+        """Whether any part is something other than text."""
+        return not isinstance(self.content, str) and any(p.kind != "text" for p in self.content)
+
+    @classmethod
+    def from_openai(cls, raw: Mapping[str, Any]) -> Message:
+        """Read a message of OpenAI's chat format.
+
+        Raises:
+            ConfigurationError: the mapping is no such message; says what is amiss.
+        """
+        role = _ROLES.get(str(raw.get("role")))
+        if role is None:
+            raise ConfigurationError(
+                f"message role {raw.get('role')!r} is none of system, user, assistant, tool"
+            )
+        content = raw.get("content")
+        if not (content is None or isinstance(content, str | list)):
+            raise ConfigurationError(
+                f"message content is a {type(content).__name__}; give a string or a list of parts"
+            )
+        return cls(
+            role=role,
+            content=_parts(content) if isinstance(content, list) else content or "",
+            tool_calls=tuple(_tool_call(call) for call in raw.get("tool_calls") or ()),
+            tool_call_id=raw.get("tool_call_id"),
+            name=raw.get("name"),
+        )
+
+    def to_openai(self) -> dict[str, Any]:
+        """Write the message in OpenAI's chat format, leaving out what is not set."""
+        raw: dict[str, Any] = {"role": self.role}
+        if isinstance(self.content, str):
+            raw["content"] = self.content
+        else:
+            raw["content"] = [
+                {"type": "text", "text": part.text} if part.kind == "text" else dict(part.data)
+                for part in self.content
+            ]
+        if self.tool_calls:
+            raw["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.tool_calls
+            ]
+        if self.tool_call_id is not None:
+            raw["tool_call_id"] = self.tool_call_id
+        if self.name is not None:
+            raw["name"] = self.name
+        return raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """What is asked of a model: messages, the model's name and every other setting.
+
+    `params` holds what shapes the answer besides the messages (tools, temperature, stop,
+    response_format, …) as JSON-like values. `tenant` separates customers: nothing made for one
+    is ever shown to another.
+    """
+
+    messages: tuple[Message, ...]
+    model: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str = ""
+
+    @property
+    def question(self) -> str | None:
+        """The last message's text if a user wrote it, else None (a pending tool result, say)."""
+        if self.messages and self.messages[-1].role == "user":
+            return self.messages[-1].text
+        return None
+
+    @classmethod
+    def from_openai(cls, body: Mapping[str, Any], *, tenant: str = "") -> ChatRequest:
+        """Read the body of a `POST /chat/completions`.
+
+        Raises:
+            ConfigurationError: `messages` is missing, empty or malformed.
+        """
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise ConfigurationError("the request has no `messages` list")
+        if not all(isinstance(message, Mapping) for message in messages):
+            raise ConfigurationError("every entry of `messages` must be an object")
+        return cls(
+            messages=tuple(Message.from_openai(message) for message in messages),
+            model=str(body.get("model") or ""),
+            params={k: v for k, v in body.items() if k not in ("messages", "model")},
+            tenant=tenant,
+        )
+
+    def to_openai(self) -> dict[str, Any]:
+        """Write the request as the body of a `POST /chat/completions`."""
+        messages = [message.to_openai() for message in self.messages]
+        return {"model": self.model, "messages": messages, **self.params}
+
+
+def _parts(content: Sequence[Any]) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for block in content:
+        if isinstance(block, str):
+            parts.append(Part(kind="text", text=block))
+        elif not isinstance(block, Mapping):
+            raise ConfigurationError("a message part must be a string or an object")
+        elif block.get("type") == "text" and isinstance(block.get("text"), str):
+            parts.append(Part(kind="text", text=block["text"]))
+        else:
+            kind = str(block.get("type") or "unknown")
+            parts.append(Part(kind=kind, data=cast("Mapping[str, Any]", block)))
+    return tuple(parts)
+
+
+def _tool_call(raw: Mapping[str, Any]) -> ToolCall:
+    function = raw.get("function") or {}
+    arguments = function.get("arguments")
+    return ToolCall(
+        id=str(raw.get("id") or ""),
+        name=str(function.get("name") or ""),
+        arguments=arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
+    )

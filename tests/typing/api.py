@@ -1,0 +1,1 @@
+"""Uses of the public API that mypy must accept; checked by `make check`, never run."""
