@@ -8,7 +8,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command, or say what to install when the `cli` extra is missing."""
     try:
-        from llm_optimizers.cli.app import app  # noqa: PLC0415 - typer and rich are an extra
+        from llm_optimizers.cli.app import app
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
