@@ -4,8 +4,11 @@
     ├── ConfigurationError     a constructor or a command was given something it cannot use
     ├── UnpricedError          no price is known for a model, so no cost can be stated
     ├── StoreError             a store could not be opened, read or written
+    │   └── PoisonedEntryError what a store held cannot be what was put there
     ├── NoModelFitsError       no model can take a request; lists each candidate and its reason
+    ├── ItemError              one item of a batch or a queue failed; the others did not
     └── RefusedError           a wall that fails closed said no before money was spent
+        └── DeadlineError      the time a caller gave ran out before money was spent
 
 Errors that cost the user nothing (a broken cache, a broken ledger) are logged, never raised.
 """
@@ -14,8 +17,11 @@ from __future__ import annotations
 
 __all__ = [
     "ConfigurationError",
+    "DeadlineError",
+    "ItemError",
     "LLMOptimizersError",
     "NoModelFitsError",
+    "PoisonedEntryError",
     "RefusedError",
     "StoreError",
     "UnpricedError",
@@ -38,9 +44,29 @@ class StoreError(LLMOptimizersError):
     """A store failed; callers that must not lose an answer catch this and go on."""
 
 
+class PoisonedEntryError(StoreError):
+    """A stored value is damaged or was tampered with; `key` names the entry to drop."""
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class NoModelFitsError(LLMOptimizersError):
     """No candidate can take the request; the message lists each with its reason."""
 
 
 class RefusedError(LLMOptimizersError):
     """The request was refused before it cost anything."""
+
+
+class ItemError(LLMOptimizersError):
+    """One item failed for good; `kind` is the class name of what the provider or handler raised."""
+
+    def __init__(self, message: str, *, kind: str = "ItemError") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class DeadlineError(RefusedError, TimeoutError):
+    """The time a caller gave ran out before its request was sent, so nothing was paid."""
