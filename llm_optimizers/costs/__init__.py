@@ -1,1 +1,42 @@
-"""."""
+"""The one account: what calls consumed, what they cost, and what each strategy saved.
+
+    usage.py      Usage: token counts, one way for every provider
+    rates.py      ModelPrice, Rates: the arithmetic of a bill
+    providers.py  which seller a model's name speaks of
+    catalog.py    dated list prices from genai-prices, its traps closed
+    prices.py     PriceBook: what a call costs at its own date
+    records.py    CallRecord, Saving, Note: what the ledger holds
+    savings.py    price_call: a record with its baseline and a waterfall that adds up
+    rows.py       how records lie in SQLite
+    ledger.py     Ledger: the append-only account
+    tally.py      running totals
+    summary.py    Summary: the figures every user asks for
+
+Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.costs.ledger import Ledger
+from llm_optimizers.costs.prices import PriceBook, Quote
+from llm_optimizers.costs.rates import ModelPrice, Rates, ServiceTier
+from llm_optimizers.costs.records import CallRecord, Note, Saving
+from llm_optimizers.costs.savings import price_call
+from llm_optimizers.costs.summary import Summary, summarise
+from llm_optimizers.costs.usage import Usage
+
+__all__ = [
+    "CallRecord",
+    "Ledger",
+    "ModelPrice",
+    "Note",
+    "PriceBook",
+    "Quote",
+    "Rates",
+    "Saving",
+    "ServiceTier",
+    "Summary",
+    "Usage",
+    "price_call",
+    "summarise",
+]

@@ -1,0 +1,244 @@
+"""List prices from genai-prices (https://github.com/pydantic/genai-prices), its traps closed.
+
+genai-prices is data with dates, kept by Pydantic and read offline. Asked directly it prices what
+it should refuse: a context key it does not know costs the full price, `whisper-1` costs nothing
+for tokens, and `claude-sonnet-4-5-foo` is taken for Claude. Here a name must be listed, be a
+dated snapshot or be a `-latest` alias; a tier must have a published price; and only tokens are
+priced. Importing the data takes a third of a second, so it happens on the first question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from llm_optimizers.costs.providers import ModelName
+from llm_optimizers.costs.rates import RateCard, ServiceTier, per_token
+from llm_optimizers.errors import UnpricedError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, Provider
+
+__all__ = ["Listing", "find_listing", "load_snapshot", "rate_card"]
+
+_CONTEXTS: dict[ServiceTier, dict[str, str]] = {
+    "batch": {"processing": "batch"},
+    "flex": {"service_tier": "flex"},
+    "priority": {"service_tier": "priority"},
+}
+# What a provider appends to a model's name without changing what it is: a date, a revision,
+# `-latest`, `-preview`. https://platform.openai.com/docs/models,
+# https://docs.anthropic.com/en/docs/about-claude/models, https://ai.google.dev/gemini-api/docs/models
+_SNAPSHOT = re.compile(
+    r"(?:[-@]20\d{2}(?:\d{4})?|-20\d{2}-\d{2}-\d{2}|-\d{2}-20\d{2}|-\d{2}-\d{2}|-0\d{2}|-\d{4}"
+    r"|[-@]latest|@default|@0\d{2}|-preview|-exp|-v\d+(?::\d+)?|[-@/])$"
+)
+_AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global)\.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A model in the price list, and the seller whose price is meant."""
+
+    provider: Provider
+    model: ModelInfo
+    own: bool
+    """False when the seller has no price of its own and the maker's stands in for it."""
+
+    @property
+    def changes_within_a_day(self) -> bool:
+        """Whether the price depends on the time of day (DeepSeek's off-peak hours)."""
+        prices = self.model.prices
+        entries = [
+            *(prices if isinstance(prices, list) else ()),
+            *(self.model.price_variants or ()),
+        ]
+        return any(hasattr(entry.constraint, "start_time") for entry in entries)
+
+
+def load_snapshot() -> DataSnapshot:
+    """The price data in use: what the installed package brings, or the user's own snapshot."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    return get_snapshot()
+
+
+def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
+    """Find the one entry that a name stands for.
+
+    Without a seller the maker's own list price is meant, as long as there is one maker: bare
+    embedding and fine-tune names find OpenAI, Bedrock's dotted ids find AWS, and an open-weights
+    name, which many sell and anyone may host, finds nobody.
+
+    Raises:
+        UnpricedError: nobody, or more than one, lists that name.
+    """
+    if wanted.provider is not None:
+        provider = next((p for p in snapshot.providers if p.id == wanted.provider), None)
+        listing = None if provider is None else _listed(snapshot, provider, wanted.name)
+        if listing is None:
+            raise UnpricedError(f"{wanted.provider} has no list price for it")
+        return listing
+    makers = [p for p in snapshot.providers if p.model_match is not None]
+    likely = [p for p in makers if p.model_match and p.model_match.is_match(wanted.name)]
+    bedrock = [p for p in snapshot.providers if p.id == "aws" and "." in wanted.name]
+    for providers in (likely, makers, bedrock):
+        found = [each for p in providers if (each := _listed(snapshot, p, wanted.name, own=True))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            sellers = ", ".join(each.provider.id for each in found)
+            raise UnpricedError(f"{sellers} all sell it; say which with provider=")
+    raise UnpricedError("no maker lists that name")
+
+
+def rate_card(listing: Listing, at: datetime, tier: ServiceTier) -> RateCard:
+    """The rates of a listed model at a moment (aware, or naive in UTC).
+
+    Raises:
+        UnpricedError: the model is not sold by the token, or the tier has no published price on
+            that day. A discount is never assumed.
+    """
+    context = None if tier == "standard" else _CONTEXTS[tier]
+    if context is not None:
+        _check_tier(listing, at, tier, context)
+    price = listing.model.get_prices(at, context)
+    values = {key: value for key, value in vars(price).items() if value is not None}
+    thresholds = sorted({t.start for v in values.values() for t in getattr(v, "tiers", ())})
+    base = _card(values, 0)
+    if base is None:
+        raise UnpricedError("it is not sold by the token, or its list price is zero")
+    longer = [(start, _card(values, start + 1) or base) for start in thresholds]
+    return base if not longer else _with_long_context(base, longer)
+
+
+def _check_tier(listing: Listing, at: datetime, tier: str, context: dict[str, str]) -> None:
+    if not listing.own:
+        raise UnpricedError(f"{listing.provider.id} publishes no {tier} price for it")
+    variants = [v for v in listing.model.price_variants or () if v.when == context]
+    priced = [v for v in variants if v.prices.input_mtok is not None]
+    if not priced:
+        raise UnpricedError(f"{listing.provider.id} publishes no {tier} price for it")
+    if not any(v.constraint is None or v.constraint.active(at) for v in priced):
+        first = min((s for v in priced if (s := _start(v.constraint))), default=None)
+        raise UnpricedError(f"its {tier} price is known only from {first} on")
+
+
+def _start(constraint: Any) -> date | None:
+    return getattr(constraint, "start_date", None)
+
+
+def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
+    """The card for a call with so much input, or None if tokens do not make up the bill."""
+
+    def rate(key: str) -> Decimal | None:
+        value = values.get(key)
+        for step in getattr(value, "tiers", ()):
+            if input_tokens > step.start:
+                value = step
+        value = getattr(value, "base", getattr(value, "price", value))
+        return None if value is None else per_token(value)
+
+    entry, answer = rate("input_mtok"), rate("output_mtok")
+    if entry is None or (not entry and not answer):
+        return None
+    if answer is None and any(k.startswith("output_") or k.endswith("_hours") for k in values):
+        return None
+    per_request = values.get("requests_kcount")
+    return RateCard(
+        input=entry,
+        output=answer,
+        cache_read=rate("cache_read_mtok"),
+        cache_write=rate("cache_write_mtok"),
+        cache_write_1h=rate("cache_write_1h_mtok"),
+        reasoning=rate("output_reasoning_mtok"),
+        input_audio=rate("input_audio_mtok"),
+        output_audio=rate("output_audio_mtok"),
+        **({} if per_request is None else {"per_request": per_request.scaleb(-3)}),
+    )
+
+
+def _with_long_context(base: RateCard, longer: list[tuple[int, RateCard]]) -> RateCard:
+    from dataclasses import replace
+
+    return replace(base, long_context=tuple(longer))
+
+
+def _listed(
+    snapshot: DataSnapshot, provider: Provider, name: str, *, own: bool = False
+) -> Listing | None:
+    """The provider's entry, or else the entry of the maker it resells, if the name is exact."""
+    model = provider.find_model(name)
+    if model is not None:
+        if not _stands_for(model, name):
+            return None
+        return Listing(provider=provider, model=model, own=True)
+    for maker_id in () if own else provider.fallback_model_providers or ():
+        maker = next((p for p in snapshot.providers if p.id == maker_id), None)
+        model = None if maker is None else maker.find_model(name)
+        if model is not None and _stands_for(model, name):
+            return Listing(provider=provider, model=model, own=False)
+    return None
+
+
+def _stands_for(model: ModelInfo, name: str) -> bool:
+    """Whether a name the price list accepted is listed, a dated snapshot or an alias of it."""
+    last = name.rsplit("/", 1)[-1]
+    names = {name, last, _AWS_REGION.sub("", last)}
+    if model.id.lower() in names:
+        return True
+    stems = {_stem(each) for each in names}
+    return any(
+        text in names or (fuzzy and _stem(text) in stems) or (pattern and _precise(text, names))
+        for text, fuzzy, pattern in _clauses(model.match)
+    )
+
+
+def _clauses(match: Any) -> Iterator[tuple[str, bool, bool]]:
+    """The texts of a match rule: each with whether it is a part of a name, and a pattern."""
+    for clause in (*getattr(match, "or_", ()), *getattr(match, "and_", ())):
+        yield from _clauses(clause)
+    for kind, text in vars(match).items():
+        if isinstance(text, str):
+            text = text if kind == "regex" else text.lower()
+            yield text, kind in ("starts_with", "ends_with", "contains"), kind == "regex"
+
+
+def _precise(pattern: str, names: set[str]) -> bool:
+    anchored = pattern.startswith("^") and pattern.endswith("$")
+    return anchored and any(re.search(pattern, name) for name in names)
+
+
+def _stem(name: str) -> str:
+    """A name without its snapshot, alias and fine-tuning job."""
+    name = ":".join(name.split(":")[:2]) if name.startswith("ft:") else name
+    name = name.split(".ft-")[0] + ".ft" if ".ft-" in name else name
+    while (shorter := _SNAPSHOT.sub("", name)) != name:
+        name = shorter
+    return _AWS_REGION.sub("", name)
+
+
+def source(snapshot: DataSnapshot) -> str:
+    """The price list's name, version and, for one fetched later, the day it was fetched."""
+    from importlib.metadata import version
+
+    name = f"genai-prices {version('genai-prices')}"
+    return f"{name}, updated {snapshot.timestamp:%Y-%m-%d}" if snapshot.from_auto_update else name
+
+
+def in_force_since(listing: Listing, at: datetime, tier: ServiceTier) -> date | None:
+    """The day from which the price at `at` holds, or None if the list does not say."""
+    if tier == "standard":
+        prices = listing.model.prices
+        entries: list[Any] = list(prices) if isinstance(prices, list) else []
+    else:
+        variants = listing.model.price_variants or ()
+        entries = [v for v in variants if v.when == _CONTEXTS[tier]]
+    starts = [s for e in entries if (s := _start(e.constraint)) and e.constraint.active(at)]
+    return max(starts, default=None)

@@ -1,0 +1,168 @@
+"""How records lie in SQLite: exact money as text, time in microseconds, never a pickle.
+
+Token counts have columns of their own, so that anyone can query a ledger with plain SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from llm_optimizers.costs.records import CallRecord, Note, Saving
+from llm_optimizers.costs.usage import Usage
+
+__all__ = [
+    "INSERT_CALL",
+    "INSERT_NOTE",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "SELECT_CALLS",
+    "SELECT_NOTES",
+    "call_row",
+    "micros",
+    "note_row",
+    "read_call",
+    "read_note",
+]
+
+SCHEMA_VERSION = 1
+
+_COUNTS = tuple(Usage().as_dict())
+_COLUMNS = (
+    "id",
+    "time",
+    "model",
+    "provider",
+    "tier",
+    *_COUNTS,
+    "cost",
+    "baseline_model",
+    "baseline_cost",
+    "baseline_usage",
+    "hit_strategy",
+    "savings",
+    "tags",
+    "latency_s",
+    "status",
+    "estimated",
+    "error",
+)
+SCHEMA = (
+    f"""CREATE TABLE calls (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
+        model TEXT NOT NULL, provider TEXT, tier TEXT NOT NULL,
+        {", ".join(f"{name} INTEGER NOT NULL" for name in _COUNTS)},
+        cost TEXT, baseline_model TEXT NOT NULL, baseline_cost TEXT, baseline_usage TEXT,
+        hit_strategy TEXT, savings TEXT NOT NULL, tags TEXT NOT NULL, latency_s REAL,
+        status TEXT NOT NULL, estimated INTEGER NOT NULL, error TEXT)""",
+    "CREATE INDEX calls_by_time ON calls (time)",
+    """CREATE TABLE notes (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
+        kind TEXT NOT NULL, payload TEXT NOT NULL)""",
+    "CREATE INDEX notes_by_kind ON notes (kind, time)",
+)
+# Everything interpolated below is a constant of this file.
+INSERT_CALL = (
+    f"INSERT OR IGNORE INTO calls ({', '.join(_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+INSERT_NOTE = "INSERT OR IGNORE INTO notes (id, time, kind, payload) VALUES (?, ?, ?, ?)"
+SELECT_CALLS = (
+    f"SELECT seq, {', '.join(_COLUMNS)} FROM calls "  # noqa: S608
+    "WHERE seq > ? AND time >= ? AND time < ? ORDER BY seq LIMIT ?"
+)
+SELECT_NOTES = (
+    "SELECT seq, id, time, kind, payload FROM notes "
+    "WHERE seq > ? AND kind = ? AND time >= ? ORDER BY seq LIMIT ?"
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(time: datetime) -> int:
+    """Microseconds since the epoch, exactly; a naive time is taken for UTC."""
+    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def call_row(record: CallRecord) -> tuple[Any, ...]:
+    """The values of `INSERT_CALL`."""
+    savings = [[s.strategy, str(s.amount), s.basis] for s in record.savings]
+    baseline = record.baseline_usage
+    return (
+        record.id,
+        micros(record.time),
+        record.model,
+        record.provider,
+        record.tier,
+        *record.usage.as_dict().values(),
+        _text(record.cost),
+        record.baseline_model,
+        _text(record.baseline_cost),
+        None if baseline is None else _json(baseline.as_dict()),
+        record.hit_strategy,
+        _json(savings) if savings else "[]",
+        _json(dict(record.tags)) if record.tags else "{}",
+        record.latency_s,
+        record.status,
+        int(record.estimated),
+        record.error,
+    )
+
+
+def read_call(row: Mapping[str, Any]) -> CallRecord:
+    """The record of a row of `SELECT_CALLS`.
+
+    Raises:
+        ValueError, TypeError, ArithmeticError: the row was not written by `call_row`.
+    """
+    baseline = row["baseline_usage"]
+    return CallRecord(
+        id=row["id"],
+        time=_EPOCH + timedelta(microseconds=row["time"]),
+        model=row["model"],
+        provider=row["provider"],
+        tier=row["tier"],
+        usage=Usage(**{name: row[name] for name in _COUNTS}),
+        cost=_decimal(row["cost"]),
+        baseline_model=row["baseline_model"],
+        baseline_cost=_decimal(row["baseline_cost"]),
+        baseline_usage=None if baseline is None else Usage(**json.loads(baseline)),
+        hit_strategy=row["hit_strategy"],
+        savings=tuple(
+            Saving(strategy=strategy, amount=Decimal(amount), basis=basis)
+            for strategy, amount, basis in json.loads(row["savings"])
+        ),
+        tags=json.loads(row["tags"]),
+        latency_s=row["latency_s"],
+        status=row["status"],
+        estimated=bool(row["estimated"]),
+        error=row["error"],
+    )
+
+
+def note_row(note: Note) -> tuple[Any, ...]:
+    """The values of `INSERT_NOTE`."""
+    return note.id, micros(note.time), note.kind, _json(dict(note.payload))
+
+
+def read_note(row: Mapping[str, Any]) -> Note:
+    """The note of a row of `SELECT_NOTES`."""
+    time = _EPOCH + timedelta(microseconds=row["time"])
+    return Note(id=row["id"], time=time, kind=row["kind"], payload=json.loads(row["payload"]))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,258 @@
+"""The figures every user asks for, from the records of a ledger.
+
+Sums are exact. What cannot be compared is left out of the comparison and counted apart: an
+unpriced call is neither free nor saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from llm_optimizers.costs.providers import parse_model
+from llm_optimizers.costs.records import CallRecord
+from llm_optimizers.costs.tally import Tally
+from llm_optimizers.costs.usage import Usage
+
+__all__ = ["Breakdown", "StrategySaving", "Summary", "dollars", "summarise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategySaving:
+    """Dollars one strategy saved, of which `estimated` are an estimate, over so many calls."""
+
+    amount: Decimal
+    estimated: Decimal
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """The figures of the calls that share a model or a tag."""
+
+    requests: int
+    hits: int
+    tokens: int
+    cost: Decimal
+    saved: Decimal
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What was asked, what it cost and what was saved.
+
+    `requests` counts all records, hits included; `usage` is what providers billed, so hits add
+    nothing. `cost` sums the calls with a price. `baseline_cost` and `saved` cover only calls
+    whose cost and baseline are both known; `uncompared` counts the others, of which `unpriced`
+    have no cost at all. `premium_requests` counts the calls that the premium model answered,
+    None if no premium model was named.
+    """
+
+    requests: int
+    hits: int
+    usage: Usage
+    cost: Decimal
+    baseline_cost: Decimal
+    saved: Decimal
+    by_strategy: Mapping[str, StrategySaving]
+    by_model: Mapping[str, Breakdown]
+    by_tag: Mapping[str, Mapping[str, Breakdown]]
+    premium_model: str | None
+    premium_requests: int | None
+    unpriced: int
+    uncompared: int
+    errors: int
+    abandoned: int
+    estimated: int
+    first: datetime | None
+    last: datetime | None
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Hits by requests; None without requests."""
+        return _share(self.hits, self.requests)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens billed."""
+        return self.usage.total_tokens
+
+    @property
+    def tokens_per_request(self) -> float | None:
+        """Tokens billed by requests, hits included."""
+        return _share(self.tokens, self.requests)
+
+    @property
+    def premium_share(self) -> float | None:
+        """The part of all requests that the premium model answered."""
+        return (
+            None if self.premium_requests is None else _share(self.premium_requests, self.requests)
+        )
+
+    @property
+    def cost_per_request(self) -> Decimal | None:
+        """Dollars a priced request, hits included."""
+        priced = self.requests - self.unpriced
+        return self.cost / priced if priced else None
+
+    @property
+    def cost_per_1000(self) -> Decimal | None:
+        """Dollars per 1,000 priced requests, hits included."""
+        each = self.cost_per_request
+        return None if each is None else each * 1000
+
+    @property
+    def saved_pct(self) -> float | None:
+        """Dollars saved in percent of the baseline; None without a baseline."""
+        return float(100 * self.saved / self.baseline_cost) if self.baseline_cost else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything ready for JSON; dollars are numbers, rounded only by floating point."""
+        return {
+            "requests": self.requests,
+            "hits": self.hits,
+            "hit_rate": self.hit_rate,
+            "tokens": self.tokens,
+            "tokens_per_request": self.tokens_per_request,
+            "usage": self.usage.as_dict(),
+            "cost": float(self.cost),
+            "cost_per_request": _number(self.cost_per_request),
+            "cost_per_1000": _number(self.cost_per_1000),
+            "baseline_cost": float(self.baseline_cost),
+            "saved": float(self.saved),
+            "saved_pct": self.saved_pct,
+            "premium_model": self.premium_model,
+            "premium_requests": self.premium_requests,
+            "premium_share": self.premium_share,
+            "unpriced": self.unpriced,
+            "uncompared": self.uncompared,
+            "errors": self.errors,
+            "abandoned": self.abandoned,
+            "estimated": self.estimated,
+            "first": None if self.first is None else self.first.isoformat(),
+            "last": None if self.last is None else self.last.isoformat(),
+            "by_strategy": {name: _plain(part) for name, part in self.by_strategy.items()},
+            "by_model": {name: _plain(part) for name, part in self.by_model.items()},
+            "by_tag": {
+                tag: {value: _plain(part) for value, part in parts.items()}
+                for tag, parts in self.by_tag.items()
+            },
+        }
+
+    def table(self) -> list[tuple[str, str]]:
+        """Label and value of each figure, in the order to show them; what is nil is left out."""
+        each = self.tokens_per_request
+        cells = [
+            ("Requests", f"{self.requests:,}"),
+            ("Cache hits", f"{self.hits:,} ({_percent(self.hit_rate)})"),
+            ("Tokens billed", f"{self.tokens:,}"),
+            ("Tokens a request", "–" if each is None else f"{each:,.1f}"),
+        ]
+        if self.premium_model is not None:
+            cells.append((f"On {self.premium_model}", _percent(self.premium_share)))
+        cells += [
+            ("Cost", dollars(self.cost)),
+            ("Cost a request", dollars(self.cost_per_request)),
+            ("Cost per 1,000 requests", dollars(self.cost_per_1000)),
+            ("Without optimisation", dollars(self.baseline_cost)),
+            ("Saved", f"{dollars(self.saved)} ({_percent_points(self.saved_pct)})"),
+        ]
+        cells += [
+            (f"  by {name}", dollars(part.amount) + (" (estimated)" if part.estimated else ""))
+            for name, part in self.by_strategy.items()
+        ]
+        apart = [
+            ("Without a price", self.unpriced),
+            ("Left out of the comparison", self.uncompared),
+            ("Failed", self.errors),
+            ("Abandoned", self.abandoned),
+            ("With estimated usage", self.estimated),
+        ]
+        return cells + [(label, f"{count:,}") for label, count in apart if count]
+
+
+def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None) -> Summary:
+    """Add up records; a model counts as premium by its name, with or without its seller."""
+    total, premium = Tally(), 0
+    wanted = None if premium_model is None else parse_model(premium_model).name
+    models: dict[str, Tally] = {}
+    tags: dict[str, dict[str, Tally]] = {}
+    for record in records:
+        total.add(record)
+        models.setdefault(record.model, Tally()).add(record)
+        for tag, value in record.tags.items():
+            tags.setdefault(tag, {}).setdefault(value, Tally()).add(record)
+        if wanted is not None and not record.hit and parse_model(record.model).name == wanted:
+            premium += 1
+    return Summary(
+        requests=total.requests,
+        hits=total.hits,
+        usage=Usage(**total.usage),
+        cost=total.cost,
+        baseline_cost=total.baseline,
+        saved=total.saved,
+        by_strategy={
+            name: StrategySaving(amount=amount, estimated=estimated, calls=calls)
+            for name, (amount, estimated, calls) in sorted(total.strategies.items())
+        },
+        by_model={name: _breakdown(models[name]) for name in sorted(models)},
+        by_tag={
+            tag: {value: _breakdown(parts[value]) for value in sorted(parts)}
+            for tag, parts in sorted(tags.items())
+        },
+        premium_model=premium_model,
+        premium_requests=None if premium_model is None else premium,
+        unpriced=total.unpriced,
+        uncompared=total.uncompared,
+        errors=total.errors,
+        abandoned=total.abandoned,
+        estimated=total.estimated,
+        first=total.first,
+        last=total.last,
+    )
+
+
+def dollars(amount: Decimal | None) -> str:
+    """Dollars to read: cents for large amounts, four significant digits for small ones."""
+    if amount is None:
+        return "–"
+    sign, size = ("-", -amount) if amount < 0 else ("", amount)
+    if size == 0 or size >= 1:
+        return f"{sign}${size:,.2f}"
+    return f"{sign}${size:.{3 - size.adjusted()}f}"
+
+
+def _breakdown(tally: Tally) -> Breakdown:
+    return Breakdown(
+        requests=tally.requests,
+        hits=tally.hits,
+        tokens=tally.usage["input_tokens"] + tally.usage["output_tokens"],
+        cost=tally.cost,
+        saved=tally.saved,
+        unpriced=tally.unpriced,
+    )
+
+
+def _plain(part: StrategySaving | Breakdown) -> dict[str, float]:
+    values = asdict(part).items()
+    return {name: float(v) if isinstance(v, Decimal) else v for name, v in values}
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _percent_points(percent: float | None) -> str:
+    return "–" if percent is None else f"{percent:.1f}%"

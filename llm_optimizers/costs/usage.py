@@ -1,0 +1,137 @@
+"""What a call consumed, counted one way for every provider.
+
+Providers disagree on whether cached tokens are part of the input and whether reasoning is part of
+the output. Here both always are, so that totals add up and nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["Usage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts of one call, or of many: usages add up with `+` and `sum()`.
+
+    `input_tokens` includes `cache_read_tokens`, `cache_write_tokens` and `input_audio_tokens`;
+    `output_tokens` includes `reasoning_tokens` and `output_audio_tokens`; `cache_write_tokens`
+    includes `cache_write_1h_tokens` (Anthropic bills the one-hour cache at a rate of its own).
+
+    Raises:
+        ConfigurationError: a count is negative or no int.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for name in _FIELDS:
+            _check_count(name, getattr(self, name))
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in _FIELDS})
+
+    def __radd__(self, other: int) -> Usage:
+        """Let `sum()` start from its 0."""
+        return self if other == 0 else NotImplemented
+
+    def as_dict(self) -> dict[str, int]:
+        """All counts by name, ready for JSON and for `Usage(**counts)`."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    @classmethod
+    def from_openai(cls, raw: Mapping[str, Any]) -> Usage:
+        """Read the `usage` of OpenAI's chat completions, responses or embeddings.
+
+        OpenAI counts cached tokens within the input and reasoning within the output. Servers
+        that speak its format but count reasoning apart give themselves away by their total
+        (x.ai: https://docs.x.ai/docs/guides/reasoning); their output is put right here.
+
+        Raises:
+            ConfigurationError: a count is negative or no int.
+        """
+        prompt = _part(raw, "prompt_tokens_details") or _part(raw, "input_tokens_details")
+        answer = _part(raw, "completion_tokens_details") or _part(raw, "output_tokens_details")
+        input_tokens = _first(raw, "prompt_tokens", "input_tokens")
+        output_tokens = _first(raw, "completion_tokens", "output_tokens")
+        reasoning = _first(answer, "reasoning_tokens")
+        if _first(raw, "total_tokens") == input_tokens + output_tokens + reasoning:
+            output_tokens += reasoning
+        return cls(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            # DeepSeek reports its cache hits beside the details.
+            cache_read_tokens=_first(prompt, "cached_tokens")
+            or _first(raw, "prompt_cache_hit_tokens"),
+            cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens"),
+            reasoning_tokens=reasoning,
+            input_audio_tokens=_first(prompt, "audio_tokens"),
+            output_audio_tokens=_first(answer, "audio_tokens"),
+        )
+
+    @classmethod
+    def from_anthropic(cls, raw: Mapping[str, Any]) -> Usage:
+        """Read the `usage` of Anthropic's messages.
+
+        Its `input_tokens` leaves out what was read from or written to the cache
+        (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching); both are added.
+
+        Raises:
+            ConfigurationError: a count is negative or no int.
+        """
+        read = _first(raw, "cache_read_input_tokens")
+        by_age = _part(raw, "cache_creation")
+        hour = _first(by_age, "ephemeral_1h_input_tokens")
+        written = _first(raw, "cache_creation_input_tokens") or (
+            hour + _first(by_age, "ephemeral_5m_input_tokens")
+        )
+        return cls(
+            input_tokens=_first(raw, "input_tokens") + read + written,
+            output_tokens=_first(raw, "output_tokens"),
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=hour,
+            reasoning_tokens=_first(_part(raw, "output_tokens_details"), "thinking_tokens"),
+        )
+
+
+_FIELDS = tuple(field.name for field in fields(Usage))
+
+
+def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first(raw: Mapping[str, Any], *keys: str) -> int:
+    """The first of `keys` that holds a count; providers write null for none, which is 0."""
+    for key in keys:
+        value = raw.get(key)
+        if value is not None:
+            return _check_count(key, value)
+    return 0
+
+
+def _check_count(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigurationError(f"usage {name} must be an int of 0 or more, not {value!r}")
+    return value
