@@ -1,0 +1,118 @@
+"""What was decided and why: the values that leave the router.
+
+A Decision is taken before any money is spent; a DecisionRecord adds what came of it and goes to
+the ledger. Neither holds prompt or answer text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+from llm_optimizers.routing.needs import Needs
+from llm_optimizers.routing.situation import Candidate, Choice, Escalation
+
+__all__ = ["Attempt", "Decision", "DecisionRecord", "Outcome"]
+
+Outcome: TypeAlias = Literal["served", "failed", "escalated", "sampled", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where a request goes and why.
+
+    `baseline` is the model that would have served it without a router: the counterfactual all
+    savings are reckoned against. `fallbacks` are tried in order when `model` fails.
+    """
+
+    id: str
+    time: float
+    model: str
+    baseline: str
+    reason: str
+    choice: Choice
+    candidates: tuple[Candidate, ...]
+    fallbacks: tuple[str, ...]
+    needs: Needs
+    user: str = ""
+    session: str = ""
+    tier: str = ""
+    task: str = ""
+
+    @property
+    def escalation(self) -> Escalation | None:
+        """The cascade to run, if the choice stood and is one."""
+        return self.choice.escalation if self.model == self.choice.model else None
+
+    def candidate(self, model: str) -> Candidate | None:
+        """The entry of one model, None if the router has no such model."""
+        return next((c for c in self.candidates if c.model == model), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One call made for a decision. `error` is a class name; `at` seconds since the epoch."""
+
+    model: str
+    outcome: Outcome
+    at: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """A decision and the calls it led to, ready for the ledger."""
+
+    decision: Decision
+    attempts: tuple[Attempt, ...] = ()
+    checks: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def served_by(self) -> str | None:
+        """The model whose answer was given, None when every one failed."""
+        return next((a.model for a in self.attempts if a.outcome == "served"), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON-like values; dollars are strings, so that no digit is lost."""
+        decision, choice = self.decision, self.decision.choice
+        return {
+            "decision_id": decision.id,
+            "time": decision.time,
+            "model": decision.model,
+            "served_by": self.served_by,
+            "baseline": decision.baseline,
+            "reason": decision.reason,
+            "policy": choice.policy,
+            "policy_version": choice.version,
+            "scores": dict(choice.scores),
+            "threshold": choice.threshold,
+            "propensity": choice.propensity,
+            "experiment": choice.experiment,
+            "arm": choice.arm,
+            "user": decision.user,
+            "session": decision.session,
+            "tier": decision.tier,
+            "task": decision.task,
+            "input_tokens": decision.needs.input_tokens,
+            "needs": sorted(decision.needs.capabilities),
+            "candidates": [_candidate(candidate) for candidate in decision.candidates],
+            "attempts": [
+                {"model": a.model, "outcome": a.outcome, "at": a.at, "error": a.error}
+                for a in self.attempts
+            ],
+            "checks": dict(self.checks),
+        }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "model": candidate.model,
+        "expected_cost": _dollars(candidate.expected_cost),
+        "rejected": candidate.rejected,
+    }
+
+
+def _dollars(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)

@@ -1,0 +1,36 @@
+"""Which models failed lately and rest: the only memory that routing keeps between requests."""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["Health"]
+
+
+class Health:
+    """Cooldowns by model, safe to share between threads and event loops.
+
+    A model that says `Retry-After` rests for as long; one that only failed rests `cooldown_s`.
+    """
+
+    def __init__(self, *, cooldown_s: float = 30.0) -> None:
+        self._cooldown_s = cooldown_s
+        self._until: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def failed(self, model: str, *, now: float, retry_after_s: float | None = None) -> None:
+        """Let a model rest from `now` on; a longer rest already running stands."""
+        rest = self._cooldown_s if retry_after_s is None else retry_after_s
+        with self._lock:
+            self._until[model] = max(self._until.get(model, 0.0), now + rest)
+
+    def served(self, model: str) -> None:
+        """End a model's rest: it just answered."""
+        with self._lock:
+            self._until.pop(model, None)
+
+    def cooling(self, *, now: float) -> dict[str, float]:
+        """Seconds each resting model still rests."""
+        with self._lock:
+            self._until = {m: until for m, until in self._until.items() if until > now}
+            return {model: until - now for model, until in self._until.items()}

@@ -1,0 +1,81 @@
+"""The keyword policy: word lists for complexity, creativity and context.
+
+It is here because everyone asks for it, and documented with its worth because hardly anyone
+measures it: on 14,037 recorded MMLU outcomes lists like these rank questions no better than a
+coin (APGR 0.494, 95 % interval 0.484 to 0.505, where 0.5 is chance), and between 0.45 and 0.51 on
+the other sets tried. Use it to state a rule you hold for other reasons ("contracts go to the
+strong model"), with word lists of your own, not to find out which questions are hard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing.situation import Choice, Situation
+
+__all__ = ["DEFAULT_INTENTS", "KeywordPolicy"]
+
+DEFAULT_INTENTS: Mapping[str, Sequence[str]] = {
+    "complexity": (
+        "analyze", "analyse", "architecture", "calculate", "compare", "contract", "debug", "derive",
+        "diagnose", "evaluate", "explain why", "implement", "legal", "optimize", "proof", "prove",
+        "reason", "refactor", "step by step", "strategy", "trade-off",
+    ),
+    "creativity": (
+        "brainstorm", "compose", "creative", "fiction", "imagine", "invent", "novel", "poem",
+        "screenplay", "slogan", "song", "story", "write a",
+    ),
+    "context": (
+        "according to", "as mentioned", "based on the", "document", "given the above", "passage",
+        "the following text", "transcript",
+    ),
+}  # fmt: skip
+
+
+class KeywordPolicy:
+    """Counts words of each intent and goes to `strong` from `threshold` on, else to `weak`.
+
+    A long question counts too: one point per `words_per_point` words. Matching is by whole
+    words and ignores case.
+    """
+
+    def __init__(
+        self,
+        *,
+        weak: str,
+        strong: str,
+        intents: Mapping[str, Sequence[str]] = DEFAULT_INTENTS,
+        threshold: float = 2.0,
+        words_per_point: int = 100,
+    ) -> None:
+        if words_per_point <= 0:
+            raise ConfigurationError("words_per_point must be above 0")
+        self._weak, self._strong = weak, strong
+        self._threshold = threshold
+        self._words_per_point = words_per_point
+        self._patterns = {
+            intent: re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
+            for intent, words in intents.items()
+            if words
+        }
+
+    def points(self, text: str) -> dict[str, float]:
+        """Points by intent, and for length."""
+        found = {name: float(len(p.findall(text))) for name, p in self._patterns.items()}
+        found["length"] = len(text.split()) / self._words_per_point
+        return found
+
+    def choose(self, situation: Situation) -> Choice:
+        """Add the points up."""
+        points = self.points(situation.question)
+        total = sum(points.values())
+        said = ", ".join(f"{name} {value:.1f}" for name, value in points.items() if value)
+        return Choice(
+            model=self._strong if total >= self._threshold else self._weak,
+            policy="keyword",
+            reason=f"keyword points: {said or 'none'}",
+            scores={self._strong: total},
+            threshold=self._threshold,
+        )

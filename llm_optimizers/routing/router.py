@@ -1,0 +1,126 @@
+"""The router: rules, a clock, chance and the memory of failures, around a pure decision."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from llm_optimizers.costs import Ledger, PriceBook
+from llm_optimizers.routing.candidates import Market
+from llm_optimizers.routing.deciding import Rules, decide
+from llm_optimizers.routing.decision import Decision, DecisionRecord
+from llm_optimizers.routing.health import Health
+from llm_optimizers.routing.needs import TokenEstimate, estimate_tokens, needs_of
+from llm_optimizers.routing.policies.simple import Always
+from llm_optimizers.routing.situation import Policy, RoutingContext
+from llm_optimizers.routing.specs import Ladder, ModelSpec
+from llm_optimizers.routing.tiers import UserTier
+from llm_optimizers.types import ChatRequest, Clock
+
+__all__ = ["DECISION_NOTE", "Router"]
+
+_log = logging.getLogger(__name__)
+
+DECISION_NOTE = "routing.decision"
+"""The kind under which decision records lie in the ledger."""
+PRICES_STAY_S = 3600.0
+
+
+class Router:
+    """Decides which model serves a request, and remembers why.
+
+    List the models weakest first, or give each a tier. `safe` is the model that serves when
+    nothing better is known, and the counterfactual that savings are reckoned against; by
+    default the strongest. Without a policy every request goes to it: a router that has not
+    been shown to gain anything changes nothing. `expected_output_tokens` prices requests that
+    set no limit of their own.
+
+    Raises:
+        ConfigurationError: models, tiers and safe model do not go together; says which.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ModelSpec | str],
+        *,
+        policy: Policy | None = None,
+        safe: str | None = None,
+        tiers: Mapping[str, UserTier] | None = None,
+        prices: PriceBook | None = None,
+        ledger: Ledger | None = None,
+        health: Health | None = None,
+        count_tokens: TokenEstimate = estimate_tokens,
+        expected_output_tokens: int = 400,
+        clock: Clock = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.ladder = Ladder.of(models)
+        self.safe = safe if safe is not None else self.ladder.strongest
+        self.ladder.rung(self.safe)
+        self.policy: Policy = policy if policy is not None else Always(self.safe)
+        self.tiers = dict(tiers or {})
+        for tier in self.tiers.values():
+            tier.check(self.ladder)
+        self.health = health if health is not None else Health()
+        self.clock = clock
+        self._ledger = ledger
+        self._prices = prices or (ledger.prices if ledger is not None else PriceBook())
+        self._count_tokens = count_tokens
+        self._expected_output = expected_output_tokens
+        # Chance picks arms and samples traffic; nothing secret hangs on it.
+        self._draw: Callable[[], float] = (rng or random.Random()).random  # noqa: S311
+        self._rules: tuple[float, Rules] | None = None
+
+    def decide(self, request: ChatRequest, context: RoutingContext | None = None) -> Decision:
+        """Choose the model for one request; changes nothing and calls nobody.
+
+        Raises:
+            NoModelFitsError: no model can take it; the message lists each with its reason.
+        """
+        context = context or RoutingContext()
+        now = self.clock()
+        return decide(
+            self._rules_at(now),
+            request,
+            context,
+            needs_of(
+                request,
+                streaming=context.streaming,
+                expected_output=self._expected_output,
+                count_tokens=self._count_tokens,
+            ),
+            now=now,
+            draw=self._draw,
+            decision_id=f"{int(now * 1000):011x}{int(self._draw() * 2**52):013x}",
+            cooling=self.health.cooling(now=now),
+        )
+
+    def record(self, record: DecisionRecord) -> None:
+        """Write a decision and what came of it to the ledger; never raises."""
+        if self._ledger is None:
+            return
+        try:
+            self._ledger.note(DECISION_NOTE, record.to_json(), id=record.decision.id)
+        except Exception:  # noqa: BLE001 - an unwritten record must not cost an answer
+            _log.warning("a routing decision could not be written to the ledger", exc_info=True)
+
+    def _rules_at(self, now: float) -> Rules:
+        """The rules with prices at most an hour old: looking one up costs more than deciding."""
+        if self._rules is None or now - self._rules[0] > PRICES_STAY_S:
+            at = datetime.fromtimestamp(now, UTC)
+            market = Market(
+                rates={s.name: s.rates(self._prices, at=at) for s in self.ladder.specs},
+                windows={s.name: s.window(self._prices) for s in self.ladder.specs},
+            )
+            rules = Rules(
+                ladder=self.ladder,
+                market=market,
+                policy=self.policy,
+                safe=self.safe,
+                tiers=self.tiers,
+            )
+            self._rules = (now, rules)
+        return self._rules[1]

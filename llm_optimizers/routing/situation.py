@@ -1,0 +1,137 @@
+"""What a policy sees when it chooses, and what it answers.
+
+Kept apart from the router so that a policy is a small class with one verb, tested by handing it
+a Situation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from llm_optimizers.routing.needs import Needs
+from llm_optimizers.types import ChatRequest
+
+__all__ = [
+    "Candidate",
+    "Choice",
+    "Escalation",
+    "Policy",
+    "Previous",
+    "RoutingContext",
+    "Situation",
+    "cheapest",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The model that gave the conversation's last answer, and when (seconds since the epoch)."""
+
+    model: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingContext:
+    """What is known about a request besides the request.
+
+    `task` is the tag the application declares ("extract", "chat"), a strong signal where there
+    is one. `max_cost` is in dollars for this request. `previous` keeps a conversation with the
+    model that led it.
+    """
+
+    user: str = ""
+    session: str = ""
+    tier: str = ""
+    task: str = ""
+    previous: Previous | None = None
+    streaming: bool = False
+    max_cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model as seen by one request.
+
+    `expected_cost` is in dollars, None when no price is known; it counts what the provider's
+    prompt cache still holds for the previous model. `rejected` says why the model fell, None
+    while it is in the running.
+    """
+
+    model: str
+    rung: int
+    expected_cost: Decimal | None = None
+    latency_s: float | None = None
+    rejected: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """A cascade's second half: whom to ask when the first answer does not pass.
+
+    `samples` are further cheap models asked for a second opinion before the verdict.
+    """
+
+    to: str
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A policy's answer. `propensity` is the probability with which this model was drawn."""
+
+    model: str
+    policy: str
+    reason: str
+    version: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    threshold: float | None = None
+    propensity: float = 1.0
+    experiment: str = ""
+    arm: str = ""
+    escalation: Escalation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """A request and the models that may serve it, weakest first; `draw` is uniform in [0, 1)."""
+
+    request: ChatRequest
+    context: RoutingContext
+    needs: Needs
+    candidates: tuple[Candidate, ...]
+    safe: str
+    draw: Callable[[], float]
+
+    @property
+    def question(self) -> str:
+        """The last thing the user wrote: the same text through all steps of a tool loop."""
+        for message in reversed(self.request.messages):
+            if message.role == "user":
+                return message.text
+        return self.request.messages[-1].text if self.request.messages else ""
+
+    def has(self, model: str) -> bool:
+        """Whether a model is in the running."""
+        return any(candidate.model == model for candidate in self.candidates)
+
+
+class Policy(Protocol):
+    """Chooses among the candidates, or abstains with None so that the next policy is asked."""
+
+    def choose(self, situation: Situation) -> Choice | None:
+        """Answer with one of the situation's candidates, or None to abstain."""
+        ...
+
+
+def cheapest(candidates: tuple[Candidate, ...]) -> Candidate:
+    """The least expected cost; unpriced models come last, ties go to the weaker model."""
+
+    def key(candidate: Candidate) -> tuple[bool, Decimal, int]:
+        cost = candidate.expected_cost
+        return (cost is None, cost or Decimal(0), candidate.rung)
+
+    return min(candidates, key=key)

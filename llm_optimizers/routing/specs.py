@@ -1,0 +1,128 @@
+"""What a router knows of a model: its name, its place on the ladder, what it can take.
+
+Prices are not kept here: they come from the price book, where they have dates. A spec says what
+no price list knows: which model the user holds to be better than which, and what it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias, get_args
+
+from llm_optimizers.costs import PriceBook, Rates
+from llm_optimizers.errors import ConfigurationError, UnpricedError
+
+__all__ = ["ALL_CAPABILITIES", "Capability", "Ladder", "ModelSpec"]
+
+Capability: TypeAlias = Literal[
+    "tools", "structured_output", "vision", "audio", "files", "streaming"
+]
+ALL_CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model a request may go to.
+
+    `tier` orders models by strength, higher is stronger; models of one tier are siblings that
+    stand in for each other when one fails. Give it to all models or to none: without it the
+    order in which the models are listed counts, weakest first. `context_window` (tokens) is
+    looked up in the price book when left out; a model nobody knows the window of is taken to be
+    large enough. A model is taken to be capable of everything unless `capabilities` says less.
+    `latency_s` is the typical time to a full answer, for the latency-aware policy.
+    """
+
+    name: str
+    _: KW_ONLY
+    provider: str | None = None
+    tier: int | None = None
+    context_window: int | None = None
+    capabilities: frozenset[Capability] = ALL_CAPABILITIES
+    latency_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigurationError("a ModelSpec needs a name, such as 'openai:gpt-4o-mini'")
+        unknown = set(self.capabilities) - ALL_CAPABILITIES
+        if unknown:
+            raise ConfigurationError(
+                f"{self.name}: unknown capabilities {sorted(unknown)}; "
+                f"choose from {sorted(ALL_CAPABILITIES)}"
+            )
+        if self.context_window is not None and self.context_window <= 0:
+            raise ConfigurationError(f"{self.name}: context_window must be above 0 tokens")
+        object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+
+    def rates(self, prices: PriceBook, *, at: datetime | None = None) -> Rates | None:
+        """What one token costs in dollars; None when the price book does not know the model."""
+        for model, provider in self._aliases():
+            try:
+                return prices.rates(model, provider=provider, at=at)
+            except UnpricedError:
+                continue
+        return None
+
+    def window(self, prices: PriceBook) -> int | None:
+        """The context window in tokens, the spec's own before the price book's."""
+        if self.context_window is not None:
+            return self.context_window
+        for model, provider in self._aliases():
+            window = prices.context_window(model, provider=provider)
+            if window is not None:
+                return window
+        return None
+
+    def _aliases(self) -> Iterable[tuple[str, str | None]]:
+        """The spellings under which a price may be found: `provider:model` last."""
+        yield self.name, self.provider
+        prefix, colon, rest = self.name.partition(":")
+        if colon and rest and self.provider is None:
+            yield rest, prefix
+            yield rest, None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Models in order of strength, weakest first, with the rung each stands on."""
+
+    specs: tuple[ModelSpec, ...]
+
+    @classmethod
+    def of(cls, models: Sequence[ModelSpec | str]) -> Ladder:
+        """Put models in order.
+
+        Raises:
+            ConfigurationError: none given, a name twice, or tiers given to only some.
+        """
+        specs = tuple(ModelSpec(m) if isinstance(m, str) else m for m in models)
+        if not specs:
+            raise ConfigurationError("a router needs at least one model")
+        names = [spec.name for spec in specs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigurationError(f"these models are listed twice: {', '.join(twice)}")
+        tiered = [spec for spec in specs if spec.tier is not None]
+        if tiered and len(tiered) != len(specs):
+            bare = ", ".join(spec.name for spec in specs if spec.tier is None)
+            raise ConfigurationError(f"give a tier to every model or to none; missing: {bare}")
+        return cls(specs=tuple(sorted(specs, key=lambda spec: spec.tier or 0)))
+
+    def rung(self, name: str) -> int:
+        """A model's place: its tier, or its position when no tiers were given.
+
+        Raises:
+            ConfigurationError: no such model; lists those there are.
+        """
+        for position, spec in enumerate(self.specs):
+            if spec.name == name:
+                return position if spec.tier is None else spec.tier
+        raise ConfigurationError(
+            f"no model {name!r} in this router; it has {', '.join(s.name for s in self.specs)}"
+        )
+
+    @property
+    def strongest(self) -> str:
+        """The name at the top, where requests go when nothing better is known."""
+        return self.specs[-1].name
