@@ -4,10 +4,12 @@
     rates.py      ModelPrice, Rates: the arithmetic of a bill
     providers.py  which seller a model's name speaks of
     catalog.py    dated list prices from genai-prices, its traps closed
+    matching.py   whether a name is a listed model, or merely like one
     prices.py     PriceBook: what a call costs at its own date
     records.py    CallRecord, Saving, Note: what the ledger holds
     savings.py    price_call: a record with its baseline and a waterfall that adds up
     rows.py       how records lie in SQLite
+    database.py   one SQLite file for threads, forks and processes
     ledger.py     Ledger: the append-only account
     tally.py      running totals
     summary.py    Summary: the figures every user asks for

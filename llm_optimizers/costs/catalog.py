@@ -9,12 +9,11 @@ priced. Importing the data takes a third of a second, so it happens on the first
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from llm_optimizers.costs.matching import stands_for
 from llm_optimizers.costs.providers import ModelName
 from llm_optimizers.costs.rates import RateCard, ServiceTier, per_token
 from llm_optimizers.errors import UnpricedError
@@ -25,21 +24,35 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, Provider
 
-__all__ = ["Listing", "find_listing", "load_snapshot", "rate_card"]
+__all__ = [
+    "Listing",
+    "find_listing",
+    "in_force_since",
+    "load_snapshot",
+    "rate_card",
+    "source",
+]
 
 _CONTEXTS: dict[ServiceTier, dict[str, str]] = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
 }
-# What a provider appends to a model's name without changing what it is: a date, a revision,
-# `-latest`, `-preview`. https://platform.openai.com/docs/models,
-# https://docs.anthropic.com/en/docs/about-claude/models, https://ai.google.dev/gemini-api/docs/models
-_SNAPSHOT = re.compile(
-    r"(?:[-@]20\d{2}(?:\d{4})?|-20\d{2}-\d{2}-\d{2}|-\d{2}-20\d{2}|-\d{2}-\d{2}|-0\d{2}|-\d{4}"
-    r"|[-@]latest|@default|@0\d{2}|-preview|-exp|-v\d+(?::\d+)?|[-@/])$"
+# Who prices models of their own. A bare name is never looked up at those who merely host others':
+# an open model of that name more likely runs on the user's own machine.
+_MAKERS = frozenset(
+    (
+        "anthropic",
+        "cohere",
+        "deepseek",
+        "google",
+        "mistral",
+        "moonshotai",
+        "openai",
+        "voyageai",
+        "x-ai",
+    )
 )
-_AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global)\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +98,10 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
         if listing is None:
             raise UnpricedError(f"{wanted.provider} has no list price for it")
         return listing
-    makers = [p for p in snapshot.providers if p.model_match is not None]
-    likely = [p for p in makers if p.model_match and p.model_match.is_match(wanted.name)]
+    likely = [
+        p for p in snapshot.providers if p.model_match and p.model_match.is_match(wanted.name)
+    ]
+    makers = [p for p in snapshot.providers if p.id in _MAKERS]
     bedrock = [p for p in snapshot.providers if p.id == "aws" and "." in wanted.name]
     for providers in (likely, makers, bedrock):
         found = [each for p in providers if (each := _listed(snapshot, p, wanted.name, own=True))]
@@ -115,7 +130,7 @@ def rate_card(listing: Listing, at: datetime, tier: ServiceTier) -> RateCard:
     if base is None:
         raise UnpricedError("it is not sold by the token, or its list price is zero")
     longer = [(start, _card(values, start + 1) or base) for start in thresholds]
-    return base if not longer else _with_long_context(base, longer)
+    return base if not longer else replace(base, long_context=tuple(longer))
 
 
 def _check_tier(listing: Listing, at: datetime, tier: str, context: dict[str, str]) -> None:
@@ -164,64 +179,21 @@ def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
     )
 
 
-def _with_long_context(base: RateCard, longer: list[tuple[int, RateCard]]) -> RateCard:
-    from dataclasses import replace
-
-    return replace(base, long_context=tuple(longer))
-
-
 def _listed(
     snapshot: DataSnapshot, provider: Provider, name: str, *, own: bool = False
 ) -> Listing | None:
     """The provider's entry, or else the entry of the maker it resells, if the name is exact."""
     model = provider.find_model(name)
     if model is not None:
-        if not _stands_for(model, name):
+        if not stands_for(model.id, model.match, name):
             return None
         return Listing(provider=provider, model=model, own=True)
     for maker_id in () if own else provider.fallback_model_providers or ():
         maker = next((p for p in snapshot.providers if p.id == maker_id), None)
         model = None if maker is None else maker.find_model(name)
-        if model is not None and _stands_for(model, name):
+        if model is not None and stands_for(model.id, model.match, name):
             return Listing(provider=provider, model=model, own=False)
     return None
-
-
-def _stands_for(model: ModelInfo, name: str) -> bool:
-    """Whether a name the price list accepted is listed, a dated snapshot or an alias of it."""
-    last = name.rsplit("/", 1)[-1]
-    names = {name, last, _AWS_REGION.sub("", last)}
-    if model.id.lower() in names:
-        return True
-    stems = {_stem(each) for each in names}
-    return any(
-        text in names or (fuzzy and _stem(text) in stems) or (pattern and _precise(text, names))
-        for text, fuzzy, pattern in _clauses(model.match)
-    )
-
-
-def _clauses(match: Any) -> Iterator[tuple[str, bool, bool]]:
-    """The texts of a match rule: each with whether it is a part of a name, and a pattern."""
-    for clause in (*getattr(match, "or_", ()), *getattr(match, "and_", ())):
-        yield from _clauses(clause)
-    for kind, text in vars(match).items():
-        if isinstance(text, str):
-            text = text if kind == "regex" else text.lower()
-            yield text, kind in ("starts_with", "ends_with", "contains"), kind == "regex"
-
-
-def _precise(pattern: str, names: set[str]) -> bool:
-    anchored = pattern.startswith("^") and pattern.endswith("$")
-    return anchored and any(re.search(pattern, name) for name in names)
-
-
-def _stem(name: str) -> str:
-    """A name without its snapshot, alias and fine-tuning job."""
-    name = ":".join(name.split(":")[:2]) if name.startswith("ft:") else name
-    name = name.split(".ft-")[0] + ".ft" if ".ft-" in name else name
-    while (shorter := _SNAPSHOT.sub("", name)) != name:
-        name = shorter
-    return _AWS_REGION.sub("", name)
 
 
 def source(snapshot: DataSnapshot) -> str:

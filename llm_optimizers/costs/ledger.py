@@ -3,17 +3,12 @@
 The ledger fails open. Writing never raises and never waits long: when the file is locked, full,
 read-only or corrupt, the record is dropped and counted, a warning is logged once, and the call
 it describes goes on. Reading raises, since a figure from half an account would be a lie.
-
-Several threads and processes may append to one file. Each record is committed by itself in
-write-ahead mode, so a killed process loses at most the record it was writing.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from llm_optimizers.costs import rows
+from llm_optimizers.costs.database import Database
 from llm_optimizers.costs.prices import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, Note
 from llm_optimizers.costs.summary import Summary, summarise
@@ -34,17 +30,15 @@ __all__ = ["Ledger"]
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-_WAIT_MS = 2_000  # for another process that is writing
-_WAIT_AFTER_FAILURE_MS = 20  # a file that stays locked must not slow every call
-_PAGE = 1_000
-_FOREVER = 2**62
+_ALWAYS = 2**62
 
 
 class Ledger:
     """Calls and what they cost and saved; in memory without a `path`.
 
-    `dropped` counts what could not be written. A ledger in memory grows by about a kilobyte a
-    call and is gone with the process.
+    Safe to share between threads and event loops; several processes may append to one file.
+    `dropped` counts what this object could not write. A ledger in memory grows by about a
+    kilobyte a call and is gone with the process.
 
     Raises:
         StoreError: the file holds a ledger of another version, or something else's tables.
@@ -59,28 +53,29 @@ class Ledger:
     ) -> None:
         self.prices = PriceBook() if prices is None else prices
         self.dropped = 0
-        self._path = None if path is None else Path(path).expanduser()
+        self._name = "in memory" if path is None else str(path)
         self._clock = clock
-        self._lock = threading.Lock()
         self._warned = False
-        self._closed = False
-        self._pid = os.getpid()
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(None if path is None else Path(path).expanduser())
         try:
-            self._connection = self._open()
+            self._database.open()
         except (sqlite3.Error, OSError) as error:
             self._warn(error)
 
     def record(self, record: CallRecord) -> None:
         """Append a call; the same id a second time is ignored. Never raises."""
         try:
-            row = rows.call_row(record)
-        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            self._database.append(rows.INSERT_CALL, rows.call_row(record))
+        except Exception as error:  # noqa: BLE001 - the account must never cost the user an answer
             self._drop(error)
-        else:
-            self._append(rows.INSERT_CALL, row)
 
-    def note(self, kind: str, payload: Mapping[str, JSON], *, id: str | None = None) -> None:  # noqa: A002 - as in CallRecord
+    def note(
+        self,
+        kind: str,
+        payload: Mapping[str, JSON],
+        *,
+        id: str | None = None,  # noqa: A002 - the record's own word
+    ) -> None:
         """Append an event; the same id a second time is ignored. A failing file never raises.
 
         Raises:
@@ -92,7 +87,10 @@ class Ledger:
             row = rows.note_row(note)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
-        self._append(rows.INSERT_NOTE, row)
+        try:
+            self._database.append(rows.INSERT_NOTE, row)
+        except Exception as error:  # noqa: BLE001 - as in record
+            self._drop(error)
 
     def records(
         self, since: datetime | None = None, until: datetime | None = None
@@ -102,9 +100,9 @@ class Ledger:
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_FOREVER if since is None else rows.micros(since)
-        last = _FOREVER if until is None else rows.micros(until)
-        return self._pages(rows.SELECT_CALLS, (first, last), rows.read_call)
+        first = -_ALWAYS if since is None else rows.micros(since)
+        last = _ALWAYS if until is None else rows.micros(until)
+        return self._read(rows.SELECT_CALLS, (first, last), rows.read_call)
 
     def notes(self, kind: str, since: datetime | None = None) -> Iterator[Note]:
         """Events of a kind in the order they were written, from `since` on.
@@ -112,8 +110,8 @@ class Ledger:
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_FOREVER if since is None else rows.micros(since)
-        return self._pages(rows.SELECT_NOTES, (kind, first), rows.read_note)
+        first = -_ALWAYS if since is None else rows.micros(since)
+        return self._read(rows.SELECT_NOTES, (kind, first), rows.read_note)
 
     def summary(
         self,
@@ -131,11 +129,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; what is recorded later is dropped and counted."""
-        with self._lock:
-            self._closed = True
-            connection, self._connection = self._connection, None
-            if connection is not None and self._pid == os.getpid():
-                connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -148,57 +142,29 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _append(self, statement: str, row: tuple[Any, ...]) -> None:
-        try:
-            with self._lock:
-                self._connected().execute(statement, row)
-        except (sqlite3.Error, OSError, StoreError) as error:
-            self._drop(error)
-
-    def _pages(
-        self, select: str, where: tuple[Any, ...], read: Callable[[Mapping[str, Any]], T]
+    def _read(
+        self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]
     ) -> Iterator[T]:
-        seen = 0
+        found = self._database.read(select, where)
         while True:
             try:
-                with self._lock:
-                    page = self._connected().execute(select, (seen, *where, _PAGE)).fetchall()
-                values = [read(row) for row in page]
-            except (sqlite3.Error, OSError, ArithmeticError, TypeError, ValueError) as error:
-                raise StoreError(f"the ledger {self._path} cannot be read: {error}") from error
-            yield from values
-            if len(page) < _PAGE:
+                row = next(found, None)
+                value = None if row is None else read(row)
+            except (
+                sqlite3.Error,
+                OSError,
+                LookupError,
+                ArithmeticError,
+                TypeError,
+                ValueError,
+            ) as e:
+                raise StoreError(f"the ledger {self._name} cannot be read: {e}") from e
+            if value is None:
                 return
-            seen = page[-1]["seq"]
-
-    def _connected(self) -> sqlite3.Connection:
-        """The connection of this process; called with the lock held."""
-        if self._closed:
-            raise StoreError("the ledger is closed")
-        if self._pid != os.getpid():
-            # SQLite forbids carrying a connection across a fork; memory stays behind as a copy.
-            self._pid = os.getpid()
-            if self._path is not None:
-                self._connection = None
-        if self._connection is None:
-            self._connection = self._open()
-        return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        target = ":memory:" if self._path is None else str(self._path)
-        connection = sqlite3.connect(target, isolation_level=None, check_same_thread=False)
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.execute(f"PRAGMA busy_timeout = {_WAIT_MS}")
-            _prepare(connection, target)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            yield value
 
     def _drop(self, error: Exception) -> None:
-        with self._lock:
-            self.dropped += 1
+        self.dropped += 1
         self._warn(error)
 
     def _warn(self, error: Exception) -> None:
@@ -208,36 +174,7 @@ class Ledger:
         _log.warning(
             "the cost ledger %s cannot be written (%s: %s); calls go on unrecorded and are "
             "counted in Ledger.dropped",
-            self._path or "in memory",
+            self._name,
             type(error).__name__,
             error,
         )
-
-
-def _prepare(connection: sqlite3.Connection, target: str) -> None:
-    """Make a new file a ledger, or check that it is one.
-
-    Raises:
-        StoreError: it is a ledger of another version, or no ledger.
-    """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        # Another process may have made the tables meanwhile.
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise StoreError(f"{target} is a database of something else; give another path")
-            for statement in rows.SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {rows.SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        version = rows.SCHEMA_VERSION if version == 0 else version
-    if version != rows.SCHEMA_VERSION:
-        raise StoreError(
-            f"{target} is a ledger of version {version} and this package reads version "
-            f"{rows.SCHEMA_VERSION}; upgrade llm-optimizers or give another path"
-        )
-    # Safe against a killed process; only a power cut can lose the last records.
-    connection.execute("PRAGMA synchronous = NORMAL")

@@ -6,13 +6,12 @@ it does not know for certain is unpriced: it raises, and never costs nothing.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from llm_optimizers.costs import catalog
 from llm_optimizers.costs.providers import ModelName, canonical_provider, parse_model
@@ -26,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PriceBook", "Quote"]
 
-_REMEMBERED = 4096
+K = TypeVar("K")
+V = TypeVar("V")
+
+_REMEMBERED = 4_096
 _TIERS = get_args(ServiceTier)
 
 
@@ -44,6 +46,18 @@ class Quote:
     url: str | None = None
     context_window: int | None = None
     comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """Answers remembered for one snapshot; single dict operations need no lock.
+
+    `listings` holds the reason instead of a listing for what the list does not price.
+    """
+
+    snapshot: DataSnapshot | None
+    listings: dict[ModelName, catalog.Listing | str] = field(default_factory=dict)
+    cards: dict[tuple[Any, ...], RateCard] = field(default_factory=dict)
 
 
 class PriceBook:
@@ -71,10 +85,7 @@ class PriceBook:
                 )
             self._overrides[name.strip().lower()] = price
         self._clock = clock
-        self._lock = threading.Lock()
-        self._snapshot: DataSnapshot | None = None
-        self._listings: dict[ModelName, catalog.Listing | UnpricedError] = {}
-        self._cards: dict[tuple[Any, ...], RateCard] = {}
+        self._known = _Known(snapshot=None)
 
     def cost(
         self,
@@ -154,7 +165,7 @@ class PriceBook:
             tier=tier,
             at=moment,
             card=card,
-            source=catalog.source(self._current()),
+            source=catalog.source(catalog.load_snapshot()),
             since=catalog.in_force_since(listing, moment, tier),
             url=next(iter(listing.provider.pricing_urls or ()), None),
             context_window=listing.model.context_window,
@@ -170,30 +181,29 @@ class PriceBook:
         self, model: str, provider: str | None, at: datetime | None, tier: ServiceTier
     ) -> RateCard:
         moment = self._moment(at)
-        self._current()
+        cards = self._current().cards
         day = (model, provider, tier, moment.date())
-        card = self._cards.get(day) or self._cards.get((*day, moment.hour, moment.minute))
+        card = cards.get(day) or cards.get((*day, moment.hour, moment.minute))
         if card is not None:
             return card
         if tier not in _TIERS:
             raise ConfigurationError(f"service tier {tier!r} is none of {', '.join(_TIERS)}")
         wanted = parse_model(model, provider)
         own = self._override(model, provider, wanted)
-        try:
-            if own is not None:
-                card, within_a_day = RateCard.of(own, tier), False
-                if card is None:
-                    raise UnpricedError(f"your own price says nothing about the {tier} tier")
-            else:
+        within_a_day = False
+        if own is not None:
+            card = RateCard.of(own, tier)
+            if card is None:
+                reason = f"your own price says nothing about the {tier} tier"
+                raise _unpriced(model, provider, reason)
+        else:
+            try:
                 listing = self._listing(wanted)
                 card = catalog.rate_card(listing, moment, tier)
-                within_a_day = listing.changes_within_a_day
-        except UnpricedError as error:
-            raise _unpriced(model, provider, str(error)) from None
-        with self._lock:
-            if len(self._cards) >= _REMEMBERED:
-                self._cards.clear()
-            self._cards[(*day, moment.hour, moment.minute) if within_a_day else day] = card
+            except UnpricedError as error:
+                raise _unpriced(model, provider, str(error)) from None
+            within_a_day = listing.changes_within_a_day
+        _remember(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
         return card
 
     def _override(self, model: str, provider: str | None, wanted: ModelName) -> ModelPrice | None:
@@ -208,31 +218,32 @@ class PriceBook:
                 return self._overrides[name]
         return None
 
-    def _current(self) -> DataSnapshot:
-        """The snapshot in use; a new one (genai-prices can update itself) voids what is known."""
+    def _current(self) -> _Known:
+        """What is known of the snapshot in use; genai-prices can swap it for a newer one."""
         snapshot = catalog.load_snapshot()
-        if snapshot is not self._snapshot:
-            with self._lock:
-                self._snapshot = snapshot
-                self._listings.clear()
-                self._cards.clear()
-        return snapshot
+        known = self._known
+        if known.snapshot is not snapshot:
+            known = self._known = _Known(snapshot=snapshot)
+        return known
 
     def _listing(self, wanted: ModelName) -> catalog.Listing:
-        snapshot = self._current()
-        known = self._listings.get(wanted)
-        if known is None:
+        known = self._current()
+        answer = known.listings.get(wanted)
+        if answer is None:
             try:
-                known = catalog.find_listing(snapshot, wanted)
+                answer = catalog.find_listing(catalog.load_snapshot(), wanted)
             except UnpricedError as error:
-                known = error
-            with self._lock:
-                if len(self._listings) >= _REMEMBERED:
-                    self._listings.clear()
-                self._listings[wanted] = known
-        if isinstance(known, UnpricedError):
-            raise UnpricedError(*known.args)
-        return known
+                answer = str(error)
+            _remember(known.listings, wanted, answer)
+        if isinstance(answer, str):
+            raise UnpricedError(answer)
+        return answer
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = value
 
 
 def _unpriced(model: str, provider: str | None, reason: str) -> UnpricedError:

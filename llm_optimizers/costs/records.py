@@ -17,7 +17,7 @@ from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["JSON", "Basis", "CallRecord", "Note", "Saving", "Status"]
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
 Status: TypeAlias = Literal["ok", "error", "abandoned"]
 

@@ -6,7 +6,7 @@ Token counts have columns of their own, so that anyone can query a ledger with p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -114,7 +114,7 @@ def call_row(record: CallRecord) -> tuple[Any, ...]:
     )
 
 
-def read_call(row: Mapping[str, Any]) -> CallRecord:
+def read_call(row: sqlite3.Row) -> CallRecord:
     """The record of a row of `SELECT_CALLS`.
 
     Raises:
@@ -150,14 +150,14 @@ def note_row(note: Note) -> tuple[Any, ...]:
     return note.id, micros(note.time), note.kind, _json(dict(note.payload))
 
 
-def read_note(row: Mapping[str, Any]) -> Note:
+def read_note(row: sqlite3.Row) -> Note:
     """The note of a row of `SELECT_NOTES`."""
     time = _EPOCH + timedelta(microseconds=row["time"])
     return Note(id=row["id"], time=time, kind=row["kind"], payload=json.loads(row["payload"]))
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def _text(amount: Decimal | None) -> str | None:

@@ -66,9 +66,9 @@ def price_call(
     The baseline is `baseline_model` with `baseline_usage` on `baseline_tier`; what is not given
     is as it was (the provider is kept only while the model is). With `hit_strategy` nothing was
     called: `baseline_usage` (or `usage`) is that of the stored answer and the recorded usage is
-    zero. `overhead` is dollars by the strategy that caused them. A failed call saves nothing: its baseline is its
-    cost. Where a price is missing the figure is None and no saving is claimed; `estimated` marks
-    every saving of the call as estimated.
+    zero. `overhead` is dollars by the strategy that caused them. A failed call saves nothing:
+    its baseline is its cost. Where a price is missing the figure is None and no saving is
+    claimed; `estimated` marks every saving of the call as estimated.
     """
     used = _Way(model=model, provider=provider, tier=tier, usage=usage)
     if hit_strategy is not None:

@@ -150,7 +150,7 @@ class Summary:
             ("Requests", f"{self.requests:,}"),
             ("Cache hits", f"{self.hits:,} ({_percent(self.hit_rate)})"),
             ("Tokens billed", f"{self.tokens:,}"),
-            ("Tokens a request", "–" if each is None else f"{each:,.1f}"),
+            ("Tokens a request", "-" if each is None else f"{each:,.1f}"),
         ]
         if self.premium_model is not None:
             cells.append((f"On {self.premium_model}", _percent(self.premium_share)))
@@ -219,7 +219,7 @@ def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None
 def dollars(amount: Decimal | None) -> str:
     """Dollars to read: cents for large amounts, four significant digits for small ones."""
     if amount is None:
-        return "–"
+        return "-"
     sign, size = ("-", -amount) if amount < 0 else ("", amount)
     if size == 0 or size >= 1:
         return f"{sign}${size:,.2f}"
@@ -251,8 +251,8 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _percent_points(percent: float | None) -> str:
-    return "–" if percent is None else f"{percent:.1f}%"
+    return "-" if percent is None else f"{percent:.1f}%"
