@@ -1,0 +1,339 @@
+"""Each way a coalescing wrapper is known to break, and the proof that this one does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import pytest
+
+from llm_optimizers.batching.coalescer import Coalescer
+from llm_optimizers.batching.dispatch import is_item_fault
+from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, RefusedError
+
+WAIT = 20.0
+user = contextvars.ContextVar("user", default="nobody")
+
+
+class Upstream:
+    """Doubles numbers and keeps each call; can be held, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.contexts: list[str] = []
+        self.bad: set[int] = set()
+        self.error: Exception = ValueError("bad item")
+        self.free = threading.Event()
+        self.free.set()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
+        self.calls.append(list(items))
+        self.contexts.append(user.get())
+        self.entered.release()
+        assert self.free.wait(WAIT)
+        if self.bad & set(items):
+            raise self.error
+        return [item * 2 for item in items]
+
+
+@contextmanager
+def coalescing(upstream: Upstream, **limits: float) -> Iterator[Coalescer[int, int]]:
+    limits.setdefault("max_delay", WAIT)
+    coalescer: Coalescer[int, int] = Coalescer(upstream, limits=GroupLimits(**limits))  # type: ignore[arg-type]
+    try:
+        yield coalescer
+    finally:
+        upstream.free.set()
+        coalescer.close(WAIT)
+
+
+def in_threads(work: Sequence[Callable[[], object]]) -> list[object]:
+    with ThreadPoolExecutor(len(work)) as pool:
+        return [future.result(WAIT) for future in [pool.submit(task) for task in work]]
+
+
+def test_callers_of_four_event_loops_and_a_thread_share_one_call() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=5) as coalescer:
+        loops = [lambda n=n: asyncio.run(coalescer.acall(n)) for n in range(4)]
+        assert in_threads([*loops, lambda: coalescer.call(4)]) == [0, 2, 4, 6, 8]
+    assert [sorted(call) for call in upstream.calls] == [[0, 1, 2, 3, 4]]
+
+
+async def test_a_cancelled_caller_is_never_paid_and_the_others_get_theirs() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=3) as coalescer:
+        first = asyncio.create_task(coalescer.acall(2))
+        leaver = asyncio.create_task(coalescer.acall(1))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        await asyncio.wait([leaver])
+        rest = [asyncio.create_task(coalescer.acall(n)) for n in (3, 4)]
+        assert await asyncio.gather(first, *rest) == [4, 6, 8]
+        assert leaver.cancelled()
+    assert upstream.calls == [[2, 3, 4]]
+
+
+async def test_cancelling_the_caller_whose_item_sent_the_group_hurts_nobody_else() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+    with coalescing(upstream, max_size=3) as coalescer:
+        others = [asyncio.create_task(coalescer.acall(n)) for n in (1, 2)]
+        await asyncio.sleep(0)
+        trigger = asyncio.create_task(coalescer.acall(3))
+        await asyncio.to_thread(upstream.entered.acquire)
+        trigger.cancel()
+        await asyncio.wait([trigger])
+        upstream.free.set()
+        assert await asyncio.gather(*others) == [2, 4]
+        assert trigger.cancelled()
+    assert upstream.calls == [[1, 2, 3]]
+
+
+def test_no_callers_context_reaches_the_call() -> None:
+    upstream = Upstream()
+
+    def ask(name: str, item: int) -> int:
+        user.set(name)
+        return coalescer.call(item)
+
+    with coalescing(upstream, max_size=2) as coalescer:
+        in_threads([lambda: ask("ann", 1), lambda: ask("bob", 2)])
+    assert upstream.contexts == ["nobody"]
+
+
+def test_a_second_event_loop_works_after_the_first_is_closed() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=1) as coalescer:
+        assert [asyncio.run(coalescer.acall(n)) for n in (1, 2)] == [2, 4]
+
+
+def test_a_loop_closed_while_its_item_is_under_way_hurts_nobody_else() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+
+    async def leave_early() -> None:
+        asyncio.create_task(coalescer.acall(1))  # noqa: RUF006 - abandoned on purpose
+        await asyncio.sleep(0)
+
+    with coalescing(upstream, max_size=2) as coalescer:
+        asyncio.run(leave_early())
+        staying = coalescer.submit(2)
+        follower = coalescer.submit(3)
+        upstream.free.set()
+        assert (staying.result(WAIT), follower.result(WAIT)) == (4, 6)
+
+
+def test_one_bad_item_fails_alone() -> None:
+    upstream = Upstream()
+    upstream.bad = {2}
+    with coalescing(upstream, max_size=3) as coalescer:
+        futures = [coalescer.submit(n) for n in (1, 2, 3)]
+        assert futures[0].result(WAIT) == 2
+        assert futures[2].result(WAIT) == 6
+        with pytest.raises(ValueError, match="bad item"):
+            futures[1].result(WAIT)
+    assert sorted(map(len, upstream.calls)) == [1, 1, 1, 3]
+
+
+def test_an_outage_is_told_to_everybody_and_not_multiplied() -> None:
+    upstream = Upstream()
+    upstream.bad, upstream.error = {2}, ConnectionError("down")
+    with coalescing(upstream, max_size=3) as coalescer:
+        futures = [coalescer.submit(n) for n in (1, 2, 3)]
+        errors = [future.exception(WAIT) for future in futures]
+    assert [str(error) for error in errors] == ["down"] * 3
+    assert len({id(error) for error in errors}) == 3, "each caller has an error of its own"
+    assert upstream.calls == [[1, 2, 3]]
+
+
+def test_only_faults_of_an_item_are_asked_again_singly() -> None:
+    def http(status: int) -> Exception:
+        error = RuntimeError("http")
+        error.status_code = status  # type: ignore[attr-defined]
+        return error
+
+    assert is_item_fault(http(400))
+    assert is_item_fault(KeyError("x"))
+    assert not is_item_fault(http(429))
+    assert not is_item_fault(http(401))
+    assert not is_item_fault(TimeoutError())
+
+
+def test_an_exception_in_an_items_place_and_a_short_answer_are_told_per_item() -> None:
+    def answer(items: Sequence[int]) -> list[int | Exception]:
+        return [1, KeyError("mine")]
+
+    coalescer: Coalescer[int, int] = Coalescer(answer, limits=GroupLimits(max_size=3))
+    with coalescer:
+        futures = [coalescer.submit(n) for n in range(3)]
+        assert futures[0].result(WAIT) == 1
+        with pytest.raises(KeyError, match="mine"):
+            futures[1].result(WAIT)
+        with pytest.raises(ItemError, match="2 of 3"):
+            futures[2].result(WAIT)
+
+
+def test_a_call_that_is_stopped_leaves_no_caller_hanging() -> None:
+    def stop(items: Sequence[int]) -> list[int | Exception]:
+        raise SystemExit
+
+    coalescer: Coalescer[int, int] = Coalescer(stop, limits=GroupLimits(max_size=1))
+    with coalescer, pytest.raises(ItemError, match="SystemExit"):
+        coalescer.call(1, timeout=WAIT)
+
+
+def test_a_group_that_is_not_full_goes_after_the_delay() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=99, max_delay=0.01) as coalescer:
+        assert coalescer.call(1, timeout=WAIT) == 2
+        time.sleep(0.02)
+        assert coalescer.call(2, timeout=WAIT) == 4
+
+
+def test_a_deadline_sends_the_group_before_its_delay() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=99, max_delay=3600) as coalescer:
+        patient = coalescer.submit(1)
+        coalescer.submit(2, timeout=0.05)
+        assert patient.result(WAIT) == 2
+    assert upstream.calls == [[1, 2]]
+
+
+def test_groups_fill_up_while_every_call_is_busy() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+    coalescer: Coalescer[int, int] = Coalescer(
+        upstream, limits=GroupLimits(max_size=50, max_delay=0), max_calls=1
+    )
+    first = coalescer.submit(0)
+    upstream.entered.acquire()
+    rest = [coalescer.submit(n) for n in range(1, 31)]
+    upstream.free.set()
+    assert [future.result(WAIT) for future in [first, *rest]] == [n * 2 for n in range(31)]
+    coalescer.close(WAIT)
+    assert upstream.calls == [[0], list(range(1, 31))]
+
+
+def test_keys_and_token_limits_reach_the_groups() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=9, max_tokens=10) as coalescer:
+        futures = [coalescer.submit(n, key=n % 2, tokens=5) for n in range(4)]
+        wait(futures, WAIT)
+    assert sorted(upstream.calls) == [[0, 2], [1, 3]]
+
+
+def test_a_timeout_before_sending_is_unpaid_and_one_under_way_says_so() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+    coalescer: Coalescer[int, int] = Coalescer(
+        upstream, limits=GroupLimits(max_size=1), max_calls=1
+    )
+    with pytest.raises(TimeoutError, match="is paid") as paid:
+        coalescer.call(1, timeout=0.01)
+    assert not isinstance(paid.value, DeadlineError)
+    with pytest.raises(DeadlineError, match="nothing was paid"):
+        coalescer.call(2, timeout=0.01)
+    with pytest.raises(DeadlineError, match="nothing was paid"):
+        asyncio.run(coalescer.acall(3, timeout=0.01))
+    upstream.free.set()
+    coalescer.close(WAIT)
+    assert upstream.calls == [[1]]
+
+
+async def test_a_timeout_that_the_call_itself_raises_is_handed_on() -> None:
+    def slow(items: Sequence[int]) -> list[int | Exception]:
+        raise TimeoutError("the provider's own")
+
+    coalescer: Coalescer[int, int] = Coalescer(slow, limits=GroupLimits(max_size=1))
+    with pytest.raises(TimeoutError, match="the provider's own"):
+        await coalescer.acall(1, timeout=WAIT)
+    with pytest.raises(TimeoutError, match="the provider's own"):
+        coalescer.call(1, timeout=WAIT)
+    coalescer.close(WAIT)
+
+
+def test_callers_beyond_the_limit_wait_for_a_place() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+    coalescer: Coalescer[int, int] = Coalescer(
+        upstream, limits=GroupLimits(max_size=1), max_pending=2
+    )
+    held = [coalescer.submit(n) for n in (1, 2)]
+    with pytest.raises(DeadlineError, match="place"):
+        coalescer.submit(3, timeout=0.01)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(coalescer.call, 4)
+        upstream.free.set()
+        assert waiting.result(WAIT) == 8
+    wait(held, WAIT)
+    coalescer.close(WAIT)
+
+
+async def test_cancelling_somebody_who_waits_for_a_place_loses_no_place() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+    coalescer: Coalescer[int, int] = Coalescer(
+        upstream, limits=GroupLimits(max_size=1), max_pending=1
+    )
+    held = coalescer.submit(1)
+    waiters = [asyncio.create_task(coalescer.acall(n)) for n in range(2, 6)]
+    await asyncio.sleep(0)
+    for waiter in waiters[:3]:
+        waiter.cancel()
+    upstream.free.set()
+    assert await waiters[3] == 10
+    assert held.result(WAIT) == 2
+    assert await coalescer.acall(7) == 14
+    await asyncio.to_thread(coalescer.close, WAIT)
+
+
+def test_close_answers_who_waits_and_refuses_who_comes_later() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=99) as coalescer:
+        waiting = [coalescer.submit(n) for n in (1, 2)]
+        coalescer.close(WAIT)
+        assert [future.result(0) for future in waiting] == [2, 4]
+        with pytest.raises(RefusedError, match="closed"):
+            coalescer.submit(3)
+        with pytest.raises(RefusedError, match="closed"):
+            asyncio.run(coalescer.acall(3))
+
+
+def test_a_close_that_cannot_drain_says_so_and_leaves_nobody_hanging() -> None:
+    upstream = Upstream()
+    upstream.free.clear()
+    coalescer: Coalescer[int, int] = Coalescer(
+        upstream, limits=GroupLimits(max_size=1), max_calls=1, max_pending=2
+    )
+    running, queued = coalescer.submit(1), coalescer.submit(2)
+    upstream.entered.acquire()
+    with ThreadPoolExecutor(1) as pool:
+        outside = pool.submit(coalescer.call, 3)
+        with pytest.raises(TimeoutError, match="under way"):
+            coalescer.close(0.05)
+        assert isinstance(outside.exception(WAIT), RefusedError)
+    assert isinstance(queued.exception(WAIT), RefusedError)
+    upstream.free.set()
+    assert running.result(WAIT) == 2
+
+
+def test_flush_sends_what_waits() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=99) as coalescer:
+        future: Future[int] = coalescer.submit(1)
+        coalescer.flush()
+        assert future.result(WAIT) == 2
+
+
+@pytest.mark.parametrize("bad", [{"max_calls": 0}, {"max_pending": 0}])
+def test_settings_that_cannot_work_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError):
+        Coalescer(lambda items: list(items), **bad)

@@ -1,0 +1,133 @@
+"""Four event loops and sixteen threads at once, leaving, failing and closing as they please."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from llm_optimizers.batching.coalescer import Coalescer
+from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.errors import RefusedError
+
+DEADLINE = 30.0
+POISON = 97
+
+
+class ClosingModel:
+    """Squares numbers; a group with a multiple of 97 fails, and once closed every call does."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+        self.paid: Counter[int] = Counter()
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
+        with self._lock:
+            self.calls += 1
+            self.paid.update(items)
+        if self.closed.is_set():
+            raise ConnectionError("the model is closed")
+        if any(item % POISON == 0 for item in items):
+            raise ValueError("poisoned group")
+        return [item * item for item in items]
+
+
+def outcome_of(item: int, answer: int | BaseException) -> str:
+    """What happened to a caller; an answer that is not its own has no name here."""
+    if isinstance(answer, asyncio.CancelledError):
+        return "cancelled"
+    if isinstance(answer, ConnectionError):
+        return "closed"
+    if isinstance(answer, ValueError) and item % POISON == 0:
+        return "poisoned"
+    if isinstance(answer, RefusedError):
+        return "refused"
+    if answer == item * item:
+        return "answered"
+    pytest.fail(f"caller {item} got {answer!r}")
+
+
+async def ask_all(
+    coalescer: Coalescer[int, int], items: Sequence[int], rng: random.Random
+) -> list[str]:
+    tasks = [asyncio.create_task(coalescer.acall(n, timeout=DEADLINE)) for n in items]
+    for task in tasks:
+        if rng.random() < 0.1:
+            await asyncio.sleep(rng.random() / 500)
+            task.cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    return [outcome_of(item, answer) for item, answer in zip(items, answers, strict=True)]
+
+
+def ask_in_turn(coalescer: Coalescer[int, int], items: Sequence[int]) -> list[str]:
+    outcomes = []
+    for item in items:
+        try:
+            answer: int | BaseException = coalescer.call(item, timeout=DEADLINE)
+        except Exception as error:
+            answer = error
+        outcomes.append(outcome_of(item, answer))
+    return outcomes
+
+
+@pytest.mark.parametrize("closing", ["nothing closes", "the model closes", "the coalescer closes"])
+def test_every_caller_gets_its_own_answer_or_its_own_error(closing: str) -> None:
+    model = ClosingModel()
+    coalescer: Coalescer[int, int] = Coalescer(
+        model,
+        limits=GroupLimits(max_size=6, max_delay=0.005),
+        max_pending=300,
+        isolate=lambda error: isinstance(error, ValueError),
+    )
+    with ThreadPoolExecutor(20) as pool:
+        jobs = [
+            pool.submit(
+                asyncio.run,
+                ask_all(coalescer, range(n * 500 + 1, n * 500 + 501), random.Random(n)),
+            )
+            for n in range(4)
+        ]
+        jobs += [
+            pool.submit(ask_in_turn, coalescer, range(5_000 + n * 60, 5_060 + n * 60))
+            for n in range(16)
+        ]
+        if closing == "the model closes":
+            jobs[-1].result(DEADLINE)
+            model.closed.set()
+        elif closing == "the coalescer closes":
+            coalescer.close(DEADLINE)
+        outcomes = Counter(outcome for job in jobs for outcome in job.result(DEADLINE))
+    coalescer.close(DEADLINE)
+    assert sum(outcomes.values()) == 4 * 500 + 16 * 60
+    answered_twice = [n for n, times in model.paid.items() if times > 2]
+    assert not answered_twice, "nobody is paid for more than once in a group and once alone"
+    if closing == "nothing closes":
+        assert set(outcomes) <= {"answered", "poisoned", "cancelled"}
+        assert outcomes["poisoned"] >= 10
+    if closing != "the coalescer closes":
+        assert outcomes["refused"] == 0
+
+
+def test_a_thousand_callers_make_no_more_calls_than_groups() -> None:
+    model = ClosingModel()
+    coalescer: Coalescer[int, int] = Coalescer(
+        model, limits=GroupLimits(max_size=6, max_delay=0.05)
+    )
+
+    async def ask(items: Sequence[int]) -> list[int]:
+        return await asyncio.gather(*(coalescer.acall(n * POISON + 1) for n in items))
+
+    with ThreadPoolExecutor(4) as pool:
+        quarters = [range(n * 250, n * 250 + 250) for n in range(4)]
+        jobs = [pool.submit(asyncio.run, ask(quarter)) for quarter in quarters]
+        for job, quarter in zip(jobs, quarters, strict=True):
+            assert job.result(DEADLINE) == [(n * POISON + 1) ** 2 for n in quarter]
+    coalescer.close(DEADLINE)
+    assert model.calls <= 1_000 / 6 + 8
