@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from llm_optimizers.cli.prices import prices
+from llm_optimizers.cli.report import report
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -18,3 +21,7 @@ app = typer.Typer(
 @app.callback()
 def root() -> None:
     """See what your LLM calls cost and what could be saved on them."""
+
+
+app.command()(prices)
+app.command()(report)

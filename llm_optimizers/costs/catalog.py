@@ -9,6 +9,7 @@ priced. Importing the data takes a third of a second, so it happens on the first
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ __all__ = [
     "in_force_since",
     "load_snapshot",
     "rate_card",
+    "similar_names",
     "source",
 ]
 
@@ -111,6 +113,15 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
             sellers = ", ".join(each.provider.id for each in found)
             raise UnpricedError(f"{sellers} all sell it; say which with provider=")
     raise UnpricedError("no maker lists that name")
+
+
+def similar_names(snapshot: DataSnapshot, wanted: ModelName) -> list[str]:
+    """Up to five names that the seller, or any maker, lists and that are spelt much like it; none for one it lists."""
+    sellers = _MAKERS if wanted.provider is None else {wanted.provider}
+    names = {model.id for p in snapshot.providers if p.id in sellers for model in p.models}
+    if wanted.name in names:
+        return []
+    return difflib.get_close_matches(wanted.name, sorted(names), n=5)
 
 
 def rate_card(listing: Listing, at: datetime, tier: ServiceTier) -> RateCard:

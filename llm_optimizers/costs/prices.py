@@ -104,7 +104,7 @@ class PriceBook:
         """
         cost = bill(self._card(model, provider, at, tier), usage)
         if cost is None:
-            raise _unpriced(model, provider, "it has no price for output tokens")
+            raise _unpriced(model, provider, tier, "it has no price for output tokens")
         return cost
 
     def rates(
@@ -172,6 +172,11 @@ class PriceBook:
             comment=listing.model.price_comments,
         )
 
+    def similar(self, model: str) -> list[str]:
+        """Up to five listed names that are spelt much like this one."""
+        wanted = parse_model(model)
+        return catalog.similar_names(catalog.load_snapshot(), wanted)
+
     def _moment(self, at: datetime | None) -> datetime:
         if at is None:
             return datetime.fromtimestamp(self._clock(), UTC)
@@ -195,13 +200,13 @@ class PriceBook:
             card = RateCard.of(own, tier)
             if card is None:
                 reason = f"your own price says nothing about the {tier} tier"
-                raise _unpriced(model, provider, reason)
+                raise _unpriced(model, provider, tier, reason)
         else:
             try:
                 listing = self._listing(wanted)
                 card = catalog.rate_card(listing, moment, tier)
             except UnpricedError as error:
-                raise _unpriced(model, provider, str(error)) from None
+                raise _unpriced(model, provider, tier, str(error)) from None
             within_a_day = listing.changes_within_a_day
         _remember(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
         return card
@@ -246,10 +251,11 @@ def _remember(known: dict[K, V], key: K, value: V) -> None:
     known[key] = value
 
 
-def _unpriced(model: str, provider: str | None, reason: str) -> UnpricedError:
+def _unpriced(model: str, provider: str | None, tier: str, reason: str) -> UnpricedError:
     seller = "" if provider is None else f" from {provider}"
+    discount = ", batch_discount=Decimal('…')" if tier == "batch" else ""
     return UnpricedError(
-        f"no price is known for {model!r}{seller}: {reason}. Give your own with "
-        f"PriceBook({{{model!r}: ModelPrice(input=Decimal('…'), output=Decimal('…'))}}), "
+        f"no {tier} price is known for {model!r}{seller}: {reason}. Give your own with PriceBook("
+        f"{{{model!r}: ModelPrice(input=Decimal('…'), output=Decimal('…'){discount})}}), "
         "in dollars per million tokens; 0 for a model you host yourself."
     )

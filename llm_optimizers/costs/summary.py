@@ -6,8 +6,8 @@ unpriced call is neither free nor saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -39,6 +39,12 @@ class Breakdown:
     cost: Decimal
     saved: Decimal
     unpriced: int
+
+    @classmethod
+    def of(cls, parts: Sequence[Breakdown]) -> Breakdown:
+        """Several parts in one."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: sum(getattr(part, name) for part in parts) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

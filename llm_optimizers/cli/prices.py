@@ -1,0 +1,126 @@
+"""`llm-optimizers prices`: the price used for a model, where it comes from and since when."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llm_optimizers.costs import PriceBook, Quote, ServiceTier
+from llm_optimizers.errors import UnpricedError
+
+__all__ = ["prices"]
+
+_PARTS = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")
+_LABELS = {
+    "input": "Input",
+    "output": "Output",
+    "cache_read": "Input read from cache",
+    "cache_write": "Input written to cache",
+    "cache_write_1h": "Input cached for an hour",
+    "reasoning": "Reasoning",
+}
+
+
+class _Tier(StrEnum):
+    """The tiers as a type that the command line can offer."""
+
+    STANDARD = "standard"
+    BATCH = "batch"
+    FLEX = "flex"
+    PRIORITY = "priority"
+
+
+def prices(
+    model: Annotated[str, typer.Argument(help="Such as gpt-4o-mini or anthropic:claude-opus-4-5.")],
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The price on that day, UTC; now."
+        ),
+    ] = None,
+    provider: Annotated[str | None, typer.Option(help="Who sells it, if not its maker.")] = None,
+    tier: Annotated[_Tier, typer.Option(help="The service tier.")] = _Tier.STANDARD,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the price that is used for a model, its source and since when it holds."""
+    book = PriceBook()
+    try:
+        quote = book.quote(model, provider=provider, at=at, tier=cast("ServiceTier", tier.value))
+    except UnpricedError as error:
+        _say_unpriced(model, str(error), book.similar(model), as_json=as_json)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(_plain(quote), indent=2))
+    else:
+        Console().print(_table(quote))
+
+
+def _say_unpriced(model: str, reason: str, similar: list[str], *, as_json: bool) -> None:
+    if as_json:
+        answer = {"model": model, "priced": False, "reason": reason, "similar": similar}
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    typer.echo(reason, err=True)
+    if similar:
+        typer.echo(f"Listed names like it: {', '.join(similar)}", err=True)
+
+
+def _per_million(rate: Decimal | None) -> Decimal | None:
+    return None if rate is None else rate.scaleb(6)
+
+
+def _plain(quote: Quote) -> dict[str, Any]:
+    """The quote ready for JSON, dollars per million tokens as numbers."""
+
+    def rates(card: Any) -> dict[str, float | None]:
+        amounts = {part: _per_million(getattr(card, part)) for part in _PARTS}
+        return {part: None if v is None else float(v) for part, v in amounts.items()}
+
+    return {
+        "model": quote.model,
+        "priced": True,
+        "provider": quote.provider,
+        "tier": quote.tier,
+        "at": quote.at.isoformat(),
+        "per_million_tokens": rates(quote.card),
+        "per_request": float(quote.card.per_request),
+        "long_context": [
+            {"above_input_tokens": above, "per_million_tokens": rates(card)}
+            for above, card in quote.card.long_context
+        ],
+        "context_window": quote.context_window,
+        "source": quote.source,
+        "since": None if quote.since is None else quote.since.isoformat(),
+        "url": quote.url,
+    }
+
+
+def _table(quote: Quote) -> Table:
+    table = Table(title=f"{quote.model} from {quote.provider}, {quote.tier} tier")
+    table.add_column("On")
+    table.add_column(f"{quote.at:%Y-%m-%d}", justify="right")
+    for part, label in _LABELS.items():
+        amount = _per_million(getattr(quote.card, part))
+        if amount is not None:
+            table.add_row(label, f"${amount.normalize():f} / 1M tokens")
+    if quote.card.per_request:
+        table.add_row("Each request", f"${quote.card.per_request.normalize():f}")
+    for above, card in quote.card.long_context:
+        rates = card.rates
+        each = f"${rates.input.scaleb(6).normalize():f} in, ${rates.output.scaleb(6).normalize():f}"
+        table.add_row(f"Above {above:,} input tokens", f"{each} out / 1M tokens")
+    if quote.context_window is not None:
+        table.add_row("Context window", f"{quote.context_window:,} tokens")
+    table.add_row("Source", Text(quote.source))
+    table.add_row("Known to hold since", "not stated" if quote.since is None else f"{quote.since}")
+    if quote.url is not None:
+        table.add_row("Published at", Text(quote.url))
+    return table

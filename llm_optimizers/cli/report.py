@@ -1,0 +1,94 @@
+"""`llm-optimizers report`: what the calls in a ledger cost and what was saved on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llm_optimizers.costs import Ledger, Summary
+from llm_optimizers.costs.summary import Breakdown, dollars
+from llm_optimizers.errors import StoreError
+
+__all__ = ["report"]
+
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+_SHOWN = 10
+
+
+def report(
+    ledger: Annotated[Path, typer.Argument(help="The ledger's file.", exists=True, dir_okay=False)],
+    since: Annotated[
+        datetime | None, typer.Option(formats=_FORMATS, help="From that moment on, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=_FORMATS, help="Before that moment, UTC.")
+    ] = None,
+    premium: Annotated[
+        str | None, typer.Option(help="The dear model whose share of requests to show.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what the calls in a ledger cost, and what each strategy saved."""
+    try:
+        with Ledger(ledger) as account:
+            summary = account.summary(premium_model=premium, since=since, until=until)
+    except StoreError as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), indent=2))
+        return
+    console = Console()
+    for table in _tables(summary):
+        console.print(table)
+
+
+def _tables(summary: Summary) -> list[Table]:
+    figures = Table(title=_period(summary), show_header=False)
+    figures.add_column()
+    figures.add_column(justify="right")
+    for label, value in summary.table():
+        figures.add_row(Text(label), value)
+    tables = [figures, _breakdown("model", summary.by_model)]
+    tables += [_breakdown(tag, parts) for tag, parts in summary.by_tag.items()]
+    return [table for table in tables if table.row_count]
+
+
+def _period(summary: Summary) -> str:
+    if summary.first is None or summary.last is None:
+        return "No calls"
+    return f"{summary.first:%Y-%m-%d %H:%M} to {summary.last:%Y-%m-%d %H:%M} UTC"
+
+
+def _breakdown(heading: str, parts: Mapping[str, Breakdown]) -> Table:
+    """The dearest parts, and the others in one line, so that a tag per user stays readable."""
+    table = Table(title=Text(f"By {heading}"))
+    table.add_column(Text(heading))
+    for column in ("requests", "hits", "tokens", "cost", "saved", "unpriced"):
+        table.add_column(column, justify="right")
+    ranked = sorted(parts.items(), key=lambda item: (-item[1].cost, -item[1].requests, item[0]))
+    for name, part in ranked[:_SHOWN]:
+        table.add_row(Text(name), *_cells(part))
+    others = [part for _, part in ranked[_SHOWN:]]
+    if others:
+        table.add_row(f"{len(others):,} others", *_cells(Breakdown.of(others)))
+    return table
+
+
+def _cells(part: Breakdown) -> tuple[str, ...]:
+    return (
+        f"{part.requests:,}",
+        f"{part.hits:,}",
+        f"{part.tokens:,}",
+        dollars(part.cost),
+        dollars(part.saved),
+        f"{part.unpriced:,}",
+    )
