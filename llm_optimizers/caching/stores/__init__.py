@@ -1,1 +1,6 @@
-"""."""
+"""Where entries are kept: in memory, or in an SQLite file."""
+
+from llm_optimizers.caching.stores.memory import MemoryStore
+from llm_optimizers.caching.stores.sqlite import SQLiteStore
+
+__all__ = ["MemoryStore", "SQLiteStore"]

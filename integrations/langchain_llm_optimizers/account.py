@@ -1,0 +1,173 @@
+"""From a finished LangChain run to a record of the account: pure translation, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import RunnableConfig
+
+from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
+from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.usage import model_of, usage_of
+from llm_optimizers.costs import CallRecord, Ledger, PriceBook, ServiceTier, Usage, price_call
+from llm_optimizers.costs.records import Status
+from llm_optimizers.errors import UnpricedError
+
+__all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "tags_of"]
+
+_TIERS: Mapping[str, ServiceTier] = {"flex": "flex", "priority": "priority", "batch": "batch"}
+_INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What was known of a run before it ended. `metadata` and `tags` are LangChain's."""
+
+    id: str
+    started: datetime
+    messages: Sequence[BaseMessage] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    model: str = ""
+    kind: str = ""
+
+    @property
+    def provider(self) -> str | None:
+        """Who sells the model. LangChain makes a name of the class where none is given."""
+        stated = str(self.metadata.get("ls_provider") or "")
+        derived = self.kind.removeprefix("Chat").removesuffix("Chat").lower()
+        return None if not stated or stated.lower() == derived != canonical(derived) else stated
+
+
+def record_of_run(
+    prices: PriceBook,
+    run: RunFacts,
+    generations: Sequence[Generation],
+    *,
+    latency_s: float,
+    status: Status = "ok",
+    error: str | None = None,
+    estimate: Usage | None = None,
+) -> CallRecord:
+    """The record of one model run, a cache hit among them.
+
+    `estimate` is used where the provider told no usage, and marks the record as estimated.
+    """
+    mark = hit_mark(generations)
+    if mark is not None:
+        return _record_of_hit(prices, run, mark, latency_s)
+    message = _message(generations)
+    told = usage_of(message) if message is not None else None
+    usage = told or estimate or Usage()
+    provider = run.provider
+    conveyed: Mapping[str, Any] = run.metadata.get(MARK) or {}
+    served = _TIERS.get(str(message.response_metadata.get("service_tier"))) if message else None
+    return price_call(
+        prices,
+        id=run.id,
+        time=run.started,
+        model=_priced_name(prices, (model_of(message) if message else "", run.model), provider),
+        provider=provider,
+        usage=usage,
+        tier=served or "standard",
+        baseline_model=conveyed.get("baseline_model"),
+        baseline_provider=conveyed.get("baseline_provider"),
+        baseline_usage=_before_shortening(run.messages, usage),
+        tags=tags_of(run.metadata, run.tags),
+        latency_s=latency_s,
+        status=status,
+        error=error,
+        estimated=told is None and estimate is not None,
+    )
+
+
+def record_hit(
+    ledger: Ledger, generations: Sequence[Generation], config: RunnableConfig | None
+) -> None:
+    """Record a hit where no callback does; one that does so too changes nothing."""
+    mark = hit_mark(generations)
+    if mark is not None:
+        run = RunFacts(
+            id=mark["id"],
+            started=datetime.now(UTC),
+            metadata=(config or {}).get("metadata") or {},
+            tags=(config or {}).get("tags") or (),
+        )
+        ledger.record(_record_of_hit(ledger.prices, run, mark, None))
+
+
+def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:
+    """The mark of a served answer, None for one that was called for."""
+    for generation in generations[:1]:
+        marked = (
+            generation.message.response_metadata
+            if isinstance(generation, ChatGeneration)
+            else generation.generation_info or {}
+        )
+        mark = marked.get(CACHE_HIT)
+        if isinstance(mark, Mapping) and "id" in mark and "tier" in mark:
+            return mark
+    return None
+
+
+def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
+    """The user's own metadata and tags, for attribution; the frameworks' own are left out."""
+    kept = {
+        key: str(value)
+        for key, value in metadata.items()
+        if not key.startswith(_INTERNAL) and isinstance(value, str | int | bool)
+    }
+    own = [tag for tag in tags if not tag.startswith(("seq:step", "map:key", "graph:step"))]
+    return {**kept, "tags": ",".join(own)} if own else kept
+
+
+def _record_of_hit(
+    prices: PriceBook, run: RunFacts, mark: Mapping[str, Any], latency_s: float | None
+) -> CallRecord:
+    provider = run.provider
+    return price_call(
+        prices,
+        id=mark["id"],
+        time=run.started,
+        model=_priced_name(prices, (str(mark.get("model") or ""), run.model), provider),
+        provider=provider,
+        usage=Usage(),
+        baseline_usage=usage_of_mark(mark) or Usage(),
+        hit_strategy=f"cache.{mark['tier']}",
+        tags=tags_of(run.metadata, run.tags),
+        latency_s=latency_s,
+    )
+
+
+def _message(generations: Sequence[Generation]) -> AIMessage | None:
+    """The first generation's message: of several, each repeats the whole call's usage."""
+    for generation in generations[:1]:
+        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+            return generation.message
+    return None
+
+
+def _priced_name(prices: PriceBook, names: Sequence[str], provider: str | None) -> str:
+    """The first name that has a price: the provider's own for the model, else the one asked for."""
+    known = [name for name in names if name]
+    for name in known:
+        try:
+            prices.rates(name, provider=provider)
+        except UnpricedError:
+            continue
+        return name
+    return known[0] if known else "unknown"
+
+
+def _before_shortening(messages: Sequence[BaseMessage], usage: Usage) -> Usage | None:
+    """The usage without the prompt optimiser, whose mark says what it took away."""
+    mark = messages[-1].additional_kwargs.get(MARK) if messages else None
+    if not isinstance(mark, Mapping):
+        return None
+    removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
+    return usage + Usage(input_tokens=removed) if removed > 0 else None

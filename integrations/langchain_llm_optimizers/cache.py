@@ -1,0 +1,151 @@
+"""`HybridCache`: the response cache behind LangChain's own `cache=` and `set_llm_cache`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from langchain_core.caches import BaseCache
+from langchain_core.embeddings import Embeddings
+from langchain_core.outputs import Generation
+from langchain_core.runnables.config import var_child_runnable_config
+
+from langchain_llm_optimizers.account import record_hit
+from langchain_llm_optimizers.codec import Generations, GenerationsCodec
+from langchain_llm_optimizers.hits import mark_hit
+from langchain_llm_optimizers.identity import identity_of_string
+from langchain_llm_optimizers.messages import request_of_prompt
+from llm_optimizers.caching import CacheStats, Hit, Namespace, ResponseCache
+from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["HybridCache"]
+
+
+class HybridCache(BaseCache):
+    """An exact and semantic cache for `set_llm_cache(...)` or a model's `cache=`.
+
+    Example:
+        ```python
+        set_llm_cache(HybridCache(path="answers.sqlite", ttl=24 * 3600))
+        ```
+
+    LangChain never asks a cache when a model streams; `CachedChatModel` does, and takes the same
+    `HybridCache`. Only the last human text is matched by meaning: all else must be identical.
+
+    Args:
+        embeddings: Your own LangChain embeddings; the bundled static model by default.
+        path: An SQLite file that outlives the process; in memory by default.
+        ttl: Seconds an answer may be served; for ever by default.
+        max_entries: Capacity; the least used entry leaves first.
+        namespace: A tenant's name, or a function that returns the running code's.
+        threshold: A cosine that replaces the embeddings' own bound for semantic hits.
+        semantic: False for exact matching only.
+        ledger: Where hits are recorded as savings. Not needed next to a `CostCallbackHandler`,
+            and harmless: a hit counts once.
+        wait_timeout: Seconds that `CachedChatModel` waits for an identical call under way.
+        clock: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings | None = None,
+        *,
+        path: str | Path | None = None,
+        ttl: float | None = None,
+        max_entries: int = 10_000,
+        namespace: Namespace = None,
+        threshold: float | None = None,
+        semantic: bool = True,
+        ledger: Ledger | None = None,
+        wait_timeout: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.ledger = ledger
+        self.responses: ResponseCache[Generations] = ResponseCache(
+            codec=GenerationsCodec(),
+            path=path,
+            embeddings=embeddings,
+            semantic=semantic,
+            threshold=threshold,
+            ttl=ttl,
+            max_entries=max_entries,
+            namespace=namespace,
+            wait_timeout=wait_timeout,
+            clock=clock,
+        )
+
+    def lookup(self, prompt: str, llm_string: str) -> Generations | None:
+        """See `BaseCache.lookup`."""
+        request = self._request(prompt, llm_string)
+        return self._served(None if request is None else self.responses.lookup(request))
+
+    async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
+        """See `BaseCache.alookup`."""
+        request = self._request(prompt, llm_string)
+        return self._served(None if request is None else await self.responses.alookup(request))
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """See `BaseCache.update`."""
+        request = self._request(prompt, llm_string)
+        if request is not None:
+            self.responses.update(request, list(return_val))
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """See `BaseCache.aupdate`."""
+        request = self._request(prompt, llm_string)
+        if request is not None:
+            await self.responses.aupdate(request, list(return_val))
+
+    def clear(self, **kwargs: Any) -> None:
+        """Remove every entry, or those of `tenant=`.
+
+        Raises:
+            StoreError: the file cannot be written; nothing was removed.
+        """
+        self.responses.clear(kwargs.get("tenant"))
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """The asynchronous twin of `clear`."""
+        self.clear(**kwargs)
+
+    @property
+    def stats(self) -> CacheStats:
+        """Hits by tier, misses and troubles since this cache was made."""
+        return self.responses.stats
+
+    def __len__(self) -> int:
+        return len(self.responses)
+
+    def close(self) -> None:
+        """Write pending hit counts and close the file; a later call opens it again."""
+        self.responses.close()
+
+    def _request(self, prompt: str, llm_string: str) -> ChatRequest | None:
+        """The request, or None when its settings hide something that shapes the answer."""
+        try:
+            return _request_of(prompt, llm_string)
+        except ConfigurationError as error:
+            self.responses.bypassed(error)
+            return None
+
+    def _served(self, hit: Hit[Generations] | None) -> Generations | None:
+        if hit is None:
+            return None
+        generations = mark_hit(hit)
+        if self.ledger is not None:
+            record_hit(self.ledger, generations, var_child_runnable_config.get())
+        return generations
+
+
+@lru_cache(maxsize=1024)
+def _request_of(prompt: str, llm_string: str) -> ChatRequest:
+    """Parsed once for the lookup and the update that follows it."""
+    return request_of_prompt(prompt, identity_of_string(llm_string))

@@ -1,0 +1,139 @@
+"""`CachedChatModel`: the cache for every way a chat model is called, streaming among them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables.config import var_child_runnable_config
+from pydantic import Field
+
+from langchain_llm_optimizers.account import record_hit
+from langchain_llm_optimizers.cache import HybridCache
+from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
+from langchain_llm_optimizers.hits import mark_hit
+from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.replay import ReplayChatModel
+from llm_optimizers.caching import Hit
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["CachedChatModel"]
+
+
+class CachedChatModel(DelegatingChatModel):
+    """A chat model with a cache in front of it, for invoke, stream, batch and their async twins.
+
+    Example:
+        ```python
+        model = CachedChatModel(model=ChatOpenAI(model="gpt-4o"), cache=HybridCache())
+        ```
+
+    Hits are replayed as chunks when streaming; a stream that is left midway stores nothing.
+    Identical calls under way at once, from threads or event loops, are one call. Tools and
+    structured output are the wrapped model's own, keyed by their JSON schemas.
+    """
+
+    model: BaseChatModel
+    """The model that answers what the cache cannot."""
+    cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
+    """Shared freely between models: the model's own settings are part of every key."""
+
+    @property
+    def _child(self) -> BaseChatModel:
+        return self.model
+
+    @property
+    def _llm_type(self) -> str:
+        return f"cached-{self.model._llm_type}"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model._identifying_params}
+
+    def _answer(self, call: ModelCall) -> ChatResult:
+        request = self._request(call)
+        if request is None:
+            return call.generate(self.model)
+        called: list[ChatResult] = []
+
+        def make() -> Generations:
+            called.append(call.generate(self.model))
+            return list(called[0].generations)
+
+        answer = self.cache.responses.answer(request, make)
+        if answer.hit is None:
+            return called[0]
+        return call.generate(self._replay(answer.hit, call))
+
+    async def _aanswer(self, call: ModelCall) -> ChatResult:
+        request = self._request(call)
+        if request is None:
+            return await call.agenerate(self.model)
+        called: list[ChatResult] = []
+
+        async def make() -> Generations:
+            called.append(await call.agenerate(self.model))
+            return list(called[0].generations)
+
+        answer = await self.cache.responses.aanswer(request, make)
+        if answer.hit is None:
+            return called[0]
+        return await call.agenerate(self._replay(answer.hit, call))
+
+    def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
+        request = self._request(call)
+        if request is None:
+            return call.stream(self.model)
+        return self.cache.responses.stream(
+            request,
+            lambda: call.stream(self.model),
+            _merged,
+            lambda hit: call.stream(self._replay(hit, call)),
+        )
+
+    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+        request = self._request(call)
+        if request is None:
+            return call.astream(self.model)
+        return self.cache.responses.astream(
+            request,
+            lambda: call.astream(self.model),
+            _merged,
+            lambda hit: call.astream(self._replay(hit, call)),
+        )
+
+    def _request(self, call: ModelCall) -> ChatRequest | None:
+        """The call as the cache knows it, or None when it hides something that shapes answers."""
+        try:
+            identity = identity_of_call(self.model, call.stop, call.kwargs)
+            return request_of_messages(call.messages, identity)
+        except ConfigurationError as error:
+            self.cache.responses.bypassed(error)
+            return None
+
+    def _replay(self, hit: Hit[Generations], call: ModelCall) -> ReplayChatModel:
+        generations = mark_hit(hit)
+        if self.cache.ledger is not None:
+            record_hit(self.cache.ledger, generations, var_child_runnable_config.get())
+        return ReplayChatModel(
+            generations=cast("list[ChatGeneration]", generations),
+            ls_params=dict(self.model._get_ls_params(stop=call.stop, **call.kwargs)),
+            name=self.get_name(),
+            cache=False,
+        )
+
+
+def _merged(chunks: list[AIMessageChunk]) -> Generations:
+    """The answer that the chunks of a finished stream make."""
+    if not chunks:
+        return []
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    return [ChatGeneration(message=message_chunk_to_message(whole))]

@@ -1,0 +1,177 @@
+"""`CostCallbackHandler`: every model run of a LangChain app, once, into the ledger."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+
+from langchain_llm_optimizers.account import RunFacts, hit_mark, record_of_run
+from langchain_llm_optimizers.messages import core_message
+from llm_optimizers.costs import Ledger, Summary, Usage
+from llm_optimizers.costs.records import Status
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["CostCallbackHandler"]
+
+
+@dataclass(slots=True)
+class _Run:
+    facts: RunFacts
+    clock: float
+    parent: UUID | None
+    nested: bool = False
+
+
+class CostCallbackHandler(BaseCallbackHandler):
+    """Counts what a LangChain app spends and saves.
+
+    Example:
+        ```python
+        costs = CostCallbackHandler(Ledger("costs.sqlite"))
+        chain.invoke(question, config={"callbacks": [costs], "metadata": {"user": "u17"}})
+        print(costs.ledger.summary())
+        ```
+
+    A served answer counts as a saving and never as spend; a model that wraps another counts
+    once; runs that fail or are left midway are recorded as such. Where a stream reports no usage
+    the tokens are counted here and the record is marked as estimated (for OpenAI set
+    `stream_usage=True`). The run's metadata and tags are kept for attribution, its texts are not.
+    One handler serves any number of threads and event loops.
+    """
+
+    def __init__(
+        self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
+    ) -> None:
+        self.ledger = ledger if ledger is not None else Ledger()
+        self._counter = counter if counter is not None else TokenCounter()
+        self._runs: dict[UUID, _Run] = {}
+        self._lock = threading.Lock()
+
+    def summary(self) -> Summary:
+        """The ledger's summary so far."""
+        return self.ledger.summary()
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Remember what is only told at the start."""
+        turn = messages[0] if messages else []
+        self._begin(run_id, parent_run_id, turn, tags or [], metadata or {}, kwargs)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """The same for completion models."""
+        turn: list[BaseMessage] = [HumanMessage(prompt) for prompt in prompts[:1]]
+        self._begin(run_id, parent_run_id, turn, tags or [], metadata or {}, kwargs)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record the run, unless a run inside it was already recorded."""
+        self._end(run_id, _first(response), "ok", None)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record what failed, or what its consumer left midway with the tokens used by then."""
+        response = kwargs.get("response")
+        generations = _first(response) if isinstance(response, LLMResult) else []
+        # An Exception is a failure; GeneratorExit and CancelledError mean that nobody listens.
+        status: Status = "error" if isinstance(error, Exception) else "abandoned"
+        self._end(run_id, generations, status, type(error).__name__)
+
+    def _begin(
+        self,
+        run_id: UUID,
+        parent: UUID | None,
+        messages: Sequence[BaseMessage],
+        tags: Sequence[str],
+        metadata: dict[str, Any],
+        kwargs: dict[str, Any],
+    ) -> None:
+        params = kwargs.get("invocation_params") or {}
+        asked = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
+        facts = RunFacts(
+            id=str(run_id),
+            started=datetime.now(UTC),
+            messages=messages,
+            metadata=metadata,
+            tags=tags,
+            model=str(asked or ""),
+        )
+        with self._lock:
+            outer = self._runs.get(parent) if parent is not None else None
+            if outer is not None:
+                outer.nested = True
+            self._runs[run_id] = _Run(facts, time.perf_counter(), parent)
+
+    def _end(
+        self, run_id: UUID, generations: Sequence[Generation], status: Status, error: str | None
+    ) -> None:
+        with self._lock:
+            run = self._runs.pop(run_id, None)
+        if run is None or run.nested:
+            return
+        record = record_of_run(
+            self.ledger.prices,
+            run.facts,
+            generations,
+            latency_s=time.perf_counter() - run.clock,
+            status=status,
+            error=error,
+            estimate=self._estimate(run.facts, generations, status),
+        )
+        self.ledger.record(record)
+
+    def _estimate(
+        self, facts: RunFacts, generations: Sequence[Generation], status: Status
+    ) -> Usage | None:
+        """Tokens counted here where the provider told none; nothing for a call that failed."""
+        if status == "error" or hit_mark(generations) is not None or _tells_usage(generations):
+            return None
+        try:
+            messages = tuple(core_message(message) for message in facts.messages)
+            request = ChatRequest(messages=messages, model=facts.model)
+            sent = self._counter.count_request(request).tokens
+            text = "".join(generation.text for generation in generations)
+            return Usage(
+                input_tokens=sent, output_tokens=self._counter.count(text, facts.model).tokens
+            )
+        except ConfigurationError:
+            return None
+
+
+def _first(response: LLMResult) -> list[Generation]:
+    """The generations of the first prompt; LangChain reports each prompt as a run of its own."""
+    return list(response.generations[0]) if response.generations else []
+
+
+def _tells_usage(generations: Sequence[Generation]) -> bool:
+    return any(
+        isinstance(each, ChatGeneration) and getattr(each.message, "usage_metadata", None)
+        for each in generations[:1]
+    )

@@ -1,0 +1,151 @@
+"""How LangChain's generations are kept: as plain JSON, read back without LangChain's loader.
+
+The loader can build any registered class from a stored value, with a stored URL and the
+environment's keys. Here a stored value can become a message and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+from langchain_core.messages.base import BaseMessage, message_to_dict
+from langchain_core.messages.utils import messages_from_dict
+from langchain_core.outputs import ChatGeneration, Generation
+from pydantic import BaseModel
+
+from langchain_llm_optimizers.usage import model_of, usage_of
+from llm_optimizers.caching import Traits, refuses
+
+__all__ = ["Generations", "GenerationsCodec"]
+
+Generations: TypeAlias = list[Generation]
+_ALPHABET = string.ascii_letters + string.digits
+
+
+class GenerationsCodec:
+    """All generations of one call; those read back are copies with ids of their own.
+
+    A checkpointer replaces the message whose id it knows, and a provider refuses a tool result
+    for two calls of one id: a served answer therefore gets fresh ids, consistently.
+    """
+
+    def encode(self, value: Generations) -> str:
+        """See `Codec.encode`."""
+        return json.dumps([_written(generation) for generation in value], default=_plain)
+
+    def decode(self, payload: str) -> Generations:
+        """See `Codec.decode`."""
+        return [_copied(template) for template in _templates(payload)]
+
+    def traits(self, value: Generations) -> Traits:
+        """See `Codec.traits`; of several generations the worst decides."""
+        traits = [_traits(generation) for generation in value]
+        if not traits:
+            return Traits(empty=True)
+        return next((each for each in traits if refuses(each)), traits[0])
+
+
+def _written(generation: Generation) -> dict[str, Any]:
+    info = generation.generation_info
+    if not isinstance(generation, ChatGeneration):
+        return {"text": generation.text, "info": info}
+    message = generation.message
+    if isinstance(message, AIMessageChunk):
+        message = message_chunk_to_message(message)
+    return {"message": message_to_dict(message), "info": info}
+
+
+@lru_cache(maxsize=2048)
+def _templates(payload: str) -> tuple[Generation, ...]:
+    """The generations of a payload, parsed once; never handed out themselves.
+
+    Raises:
+        ValueError: the payload is not of this codec's making.
+    """
+    try:
+        return tuple(_read(raw) for raw in _as_list(json.loads(payload)))
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no stored generations: {error}") from error
+
+
+def _as_list(raw: Any) -> list[Any]:
+    if not isinstance(raw, list) or not raw:
+        raise ValueError("no stored generations")
+    return raw
+
+
+def _read(raw: Mapping[str, Any]) -> Generation:
+    info = raw["info"]
+    if "message" not in raw:
+        return Generation(text=raw["text"], generation_info=info)
+    (message,) = messages_from_dict([raw["message"]])
+    if not isinstance(message, AIMessage):
+        raise TypeError(f"an answer cannot be a {type(message).__name__}")
+    return ChatGeneration(message=message, generation_info=info)
+
+
+def _copied(template: Generation) -> Generation:
+    info = _json_copy(template.generation_info, {})
+    if not isinstance(template, ChatGeneration):
+        return template.model_copy(update={"generation_info": info})
+    message = _fresh(template.message)
+    return template.model_copy(update={"message": message, "generation_info": info})
+
+
+def _fresh(message: BaseMessage) -> BaseMessage:
+    calls: Sequence[Mapping[str, Any]] = getattr(message, "tool_calls", ())
+    ids = {call["id"]: _new_id(call["id"]) for call in calls if call.get("id")}
+    fields = {
+        name: _json_copy(value, ids)
+        for name, value in message.__dict__.items()
+        if isinstance(value, list | dict) and value
+    }
+    return message.model_copy(update={**fields, "id": f"lc_run--{uuid4()}"})
+
+
+def _new_id(old: str) -> str:
+    """An id of the same prefix and length, as providers are particular about both."""
+    prefix, underscore, rest = old.rpartition("_")
+    return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in rest)
+
+
+def _json_copy(value: Any, ids: Mapping[str, str]) -> Any:
+    """A deep copy of a JSON value with ids replaced wherever they stand."""
+    if isinstance(value, dict):
+        return {key: _json_copy(item, ids) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_copy(item, ids) for item in value]
+    return ids.get(value, value) if isinstance(value, str) else value
+
+
+def _traits(generation: Generation) -> Traits:
+    info = generation.generation_info or {}
+    if not isinstance(generation, ChatGeneration):
+        return Traits(
+            empty=not generation.text.strip(), finish_reason=str(info.get("finish_reason") or "")
+        )
+    message = generation.message
+    metadata = {**info, **message.response_metadata}
+    calls = isinstance(message, AIMessage) and bool(message.tool_calls)
+    finish = metadata.get("finish_reason") or metadata.get("stop_reason") or ""
+    return Traits(
+        empty=not calls and not message.text.strip() and isinstance(message.content, str),
+        finish_reason=str(finish),
+        refusal=bool(message.additional_kwargs.get("refusal")),
+        model=model_of(message) if isinstance(message, AIMessage) else "",
+        usage=usage_of(message) if isinstance(message, AIMessage) else None,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Structured output leaves the parsed object in the message; its data is what counts."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")

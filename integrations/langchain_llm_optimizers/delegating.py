@@ -1,0 +1,327 @@
+"""A chat model that stands in front of others, without getting in their way.
+
+LangChain opens a run wherever `invoke`, `stream` or `generate` is entered. A wrapper that opens
+one and lets the model inside open another makes every token count twice. Here the entrances
+themselves are delegated: the child opens the only run, with its own cache, rate limiter,
+callbacks and tracing parameters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.runnables.config import merge_configs
+from langchain_core.tools import BaseTool
+from pydantic import ConfigDict
+
+from langchain_llm_optimizers.grafting import graft
+from llm_optimizers.effects import closing_async
+
+__all__ = ["DelegatingChatModel", "ModelCall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One request on its way to a model: what was asked, and how to hand it on."""
+
+    messages: list[BaseMessage]
+    config: RunnableConfig
+    stop: list[str] | None
+    kwargs: dict[str, Any]
+
+    def generate(self, child: BaseChatModel) -> ChatResult:
+        """Let the child answer, with all its generations."""
+        return _result(child.generate([self.messages], self.stop, **self._run(), **self.kwargs))
+
+    async def agenerate(self, child: BaseChatModel) -> ChatResult:
+        """The asynchronous twin of `generate`."""
+        return _result(
+            await child.agenerate([self.messages], self.stop, **self._run(), **self.kwargs)
+        )
+
+    def stream(self, child: BaseChatModel) -> Iterator[AIMessageChunk]:
+        """Let the child stream."""
+        return child.stream(self.messages, self.config, stop=self.stop, **self.kwargs)
+
+    def astream(self, child: BaseChatModel) -> AsyncIterator[AIMessageChunk]:
+        """The asynchronous twin of `stream`."""
+        return child.astream(self.messages, self.config, stop=self.stop, **self.kwargs)
+
+    def _run(self) -> dict[str, Any]:
+        """The configuration as `generate` takes it."""
+        return {
+            "callbacks": self.config.get("callbacks"),
+            "tags": self.config.get("tags"),
+            "metadata": self.config.get("metadata"),
+            "run_name": self.config.get("run_name"),
+            "run_id": self.config.get("run_id"),
+        }
+
+
+class DelegatingChatModel(BaseChatModel):
+    """The entrances of a chat model, each leading to one of four ways to answer.
+
+    Subclasses say how a call is answered (`_answer`, `_aanswer`, `_answer_stream`,
+    `_aanswer_stream`) and which child speaks for them (`_child`): its tools and structured
+    output formats, token counts and tracing parameters are used.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    @property
+    @abstractmethod
+    def _child(self) -> BaseChatModel:
+        """The model that speaks for this one where nothing has been decided yet."""
+
+    @abstractmethod
+    def _answer(self, call: ModelCall) -> ChatResult:
+        """Answer a call."""
+
+    @abstractmethod
+    async def _aanswer(self, call: ModelCall) -> ChatResult:
+        """Answer a call asynchronously."""
+
+    @abstractmethod
+    def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
+        """Answer a call in chunks."""
+
+    @abstractmethod
+    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+        """Answer a call in chunks asynchronously."""
+
+    # --- the entrances ---------------------------------------------------------------------
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """See `BaseChatModel.invoke`."""
+        return _message(self._answer(self._call(input, config, stop, kwargs)))
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """See `BaseChatModel.ainvoke`."""
+        return _message(await self._aanswer(self._call(input, config, stop, kwargs)))
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """See `BaseChatModel.stream`."""
+        yield from self._answer_stream(self._call(input, config, stop, kwargs))
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """See `BaseChatModel.astream`."""
+        async with closing_async(
+            self._aanswer_stream(self._call(input, config, stop, kwargs))
+        ) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """See `BaseChatModel.generate`."""
+        calls = self._calls(messages, stop, callbacks, kwargs)
+        return _llm_result([self._answer(call) for call in calls])
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """See `BaseChatModel.agenerate`."""
+        calls = self._calls(messages, stop, callbacks, kwargs)
+        return _llm_result(await asyncio.gather(*(self._aanswer(call) for call in calls)))
+
+    # --- entered inside a run that LangChain opened for this model (typed event streams) -------
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._answer(_nested(messages, stop, kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await self._aanswer(_nested(messages, stop, kwargs))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self._answer_stream(_nested(messages, stop, kwargs)):
+            yield ChatGenerationChunk(message=chunk)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async with closing_async(self._aanswer_stream(_nested(messages, stop, kwargs))) as chunks:
+            async for chunk in chunks:
+                yield ChatGenerationChunk(message=chunk)
+
+    # --- what the child says for itself --------------------------------------------------------
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools in the child's own wire format."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return graft(self._child.bind_tools(tools, **kwargs), self._child, self)
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Structured output in the child's own way, through this model."""
+        return graft(self._child.with_structured_output(schema, **kwargs), self._child, self)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens as the child counts them."""
+        return self._child.get_num_tokens(text)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Tokens as the child counts them."""
+        return self._child.get_num_tokens_from_messages(messages, tools)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return self._child._get_ls_params(stop=stop, **kwargs)
+
+    # --- translation ---------------------------------------------------------------------------
+
+    def _call(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+    ) -> ModelCall:
+        return ModelCall(
+            messages=self._convert_input(input).to_messages(),
+            config=self._own(ensure_config(config)),
+            stop=stop,
+            kwargs=kwargs,
+        )
+
+    def _calls(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None,
+        callbacks: Callbacks,
+        kwargs: dict[str, Any],
+    ) -> list[ModelCall]:
+        given = {name: kwargs.pop(name, None) for name in ("tags", "metadata", "run_name")}
+        run_id = kwargs.pop("run_id", None)
+        config = cast(
+            "RunnableConfig",
+            {name: value for name, value in given.items() if value is not None},
+        )
+        if callbacks is not None:
+            config["callbacks"] = callbacks
+        own = self._own(config)
+        return [
+            ModelCall(
+                messages=turn,
+                # A run's id names one run: the first, as in `BaseChatModel.generate`.
+                config={**own, "run_id": run_id} if run_id and not number else own,
+                stop=stop,
+                kwargs=dict(kwargs),
+            )
+            for number, turn in enumerate(messages)
+        ]
+
+    def _own(self, config: RunnableConfig) -> RunnableConfig:
+        """The configuration with what was attached to this model itself."""
+        attached: RunnableConfig = {}
+        if self.callbacks is not None:
+            attached["callbacks"] = self.callbacks
+        if self.tags:
+            attached["tags"] = self.tags
+        if self.metadata:
+            attached["metadata"] = self.metadata
+        if not attached:
+            return config
+        # `merge_configs` leaves a run's id out, which is right for children and wrong here.
+        run_id = config.get("run_id")
+        merged = merge_configs(attached, config)
+        return {**merged, "run_id": run_id} if run_id else merged
+
+
+def _nested(messages: list[BaseMessage], stop: list[str] | None, kwargs: Any) -> ModelCall:
+    """A call inside a run of our own: the callbacks already hear of that one."""
+    return ModelCall(messages=messages, config={"callbacks": []}, stop=stop, kwargs=kwargs)
+
+
+def _result(result: LLMResult) -> ChatResult:
+    generations = [g for g in result.generations[0] if isinstance(g, ChatGeneration)]
+    return ChatResult(generations=generations, llm_output=result.llm_output)
+
+
+def _llm_result(results: Sequence[ChatResult]) -> LLMResult:
+    output = results[0].llm_output if len(results) == 1 else None
+    return LLMResult(generations=[list(r.generations) for r in results], llm_output=output or {})
+
+
+def _message(result: ChatResult) -> AIMessage:
+    return cast("AIMessage", result.generations[0].message)

@@ -1,0 +1,46 @@
+"""How a served answer is marked, so that callbacks count it as a saving and never as spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.outputs import ChatGeneration
+
+from langchain_llm_optimizers.codec import Generations
+from llm_optimizers.caching import Hit
+from llm_optimizers.costs import Usage
+
+__all__ = ["CACHE_HIT", "mark_hit", "usage_of_mark"]
+
+CACHE_HIT = "cache_hit"
+"""The key of the mark in `response_metadata` (chat) or `generation_info` (completion)."""
+
+
+def mark_hit(hit: Hit[Generations]) -> Generations:
+    """The hit's generations, each marked with where it came from and what its call consumed.
+
+    `id` names the hit in the account: whoever records it a second time records nothing.
+    """
+    mark = {
+        "id": uuid4().hex,
+        "tier": hit.tier,
+        "score": round(hit.score, 4),
+        "age": round(hit.age, 3),
+        "model": hit.model,
+        "usage": None if hit.usage is None else asdict(hit.usage),
+    }
+    for generation in hit.value:
+        if isinstance(generation, ChatGeneration):
+            generation.message.response_metadata[CACHE_HIT] = mark
+        else:
+            generation.generation_info = {**(generation.generation_info or {}), CACHE_HIT: mark}
+    return hit.value
+
+
+def usage_of_mark(mark: Mapping[str, Any]) -> Usage | None:
+    """What the call behind a marked answer consumed."""
+    usage = mark.get("usage")
+    return Usage(**usage) if isinstance(usage, Mapping) else None

@@ -1,0 +1,142 @@
+"""LangChain's messages as the core's, from objects or from the JSON a cache is handed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["MARK", "core_message", "request_of_messages", "request_of_prompt"]
+
+MARK = "llm_optimizers"
+"""Our key in `additional_kwargs` and run metadata; it never enters a cache key."""
+
+_ROLES = {
+    "human": "user",
+    "HumanMessage": "user",
+    "HumanMessageChunk": "user",
+    "ai": "assistant",
+    "AIMessage": "assistant",
+    "AIMessageChunk": "assistant",
+    "system": "system",
+    "SystemMessage": "system",
+    "SystemMessageChunk": "system",
+    "tool": "tool",
+    "ToolMessage": "tool",
+    "ToolMessageChunk": "tool",
+    "function": "tool",
+    "FunctionMessage": "tool",
+}
+
+
+def core_message(message: BaseMessage) -> Message:
+    """Translate one message; ids, usage and response metadata stay behind.
+
+    Raises:
+        ConfigurationError: the message's content is of no shape a chat model takes.
+    """
+    return _message(
+        role=message.role if isinstance(message, ChatMessage) else message.type,
+        content=message.content,
+        tool_calls=message.tool_calls if isinstance(message, AIMessage) else (),
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        name=message.name,
+    )
+
+
+def request_of_messages(
+    messages: Sequence[BaseMessage], params: Mapping[str, Any], *, model: str = ""
+) -> ChatRequest:
+    """The request that these messages and settings make."""
+    extras = [_extras(m.type, m.additional_kwargs) for m in messages]
+    return ChatRequest(
+        messages=tuple(core_message(message) for message in messages),
+        model=model,
+        params={**params, "extras": extras} if any(extras) else params,
+    )
+
+
+def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
+    """The request behind the `prompt` string that LangChain hands its caches.
+
+    Chat models hand over `dumps(messages)`, completion models the bare text; anything that is
+    not a list of serialised messages counts as text.
+    """
+    raw = _serialised(prompt)
+    if raw is None:
+        text = Message(role="user", content=prompt)
+        return ChatRequest(messages=(text,), params={**params, "completion": True})
+    try:
+        messages = tuple(
+            _message(
+                role=str(kwargs.get("role") or kwargs.get("type") or kind),
+                content=kwargs.get("content", ""),
+                tool_calls=kwargs.get("tool_calls") or (),
+                tool_call_id=kwargs.get("tool_call_id"),
+                name=kwargs.get("name"),
+            )
+            for kind, kwargs in raw
+        )
+    except (ConfigurationError, AttributeError, KeyError, TypeError):
+        text = Message(role="user", content=prompt)
+        return ChatRequest(messages=(text,), params={**params, "completion": True})
+    extras = [_extras(_ROLES.get(k, k), kw.get("additional_kwargs") or {}) for k, kw in raw]
+    return ChatRequest(
+        messages=messages, params={**params, "extras": extras} if any(extras) else params
+    )
+
+
+def _serialised(prompt: str) -> list[tuple[str, Mapping[str, Any]]] | None:
+    """Class name and arguments of each serialised message, None if the text is something else."""
+    if not prompt.startswith("["):
+        return None
+    try:
+        raw = json.loads(prompt)
+        pairs = [(message["id"][-1], message["kwargs"]) for message in raw]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return pairs if pairs and all(isinstance(kwargs, dict) for _, kwargs in pairs) else None
+
+
+def _message(
+    *,
+    role: str,
+    content: Any,
+    tool_calls: Sequence[Mapping[str, Any]],
+    tool_call_id: str | None,
+    name: str | None,
+) -> Message:
+    return Message.from_openai(
+        {
+            "role": _ROLES.get(role, role),
+            "content": content,
+            "tool_calls": [
+                {
+                    "id": call.get("id") or "",
+                    "function": {
+                        "name": call["name"],
+                        "arguments": json.dumps(call["args"], sort_keys=True, default=repr),
+                    },
+                }
+                for call in tool_calls
+            ],
+            "tool_call_id": tool_call_id,
+            "name": name,
+        }
+    )
+
+
+def _extras(role: str, additional: Mapping[str, Any]) -> dict[str, Any]:
+    """What else of a message may shape the answer.
+
+    Of a model's own turn only a call in OpenAI's old form counts: the rest (parsed objects,
+    refusals, reasoning summaries) repeats its content or is bookkeeping.
+    """
+    if role in ("ai", "assistant"):
+        return {k: v for k, v in additional.items() if k == "function_call" and v}
+    return {k: v for k, v in additional.items() if k != MARK}

@@ -1,0 +1,49 @@
+"""Tokens and model names out of LangChain's messages, for the account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from llm_optimizers.costs import Usage
+
+__all__ = ["model_of", "usage_of"]
+
+
+def usage_of(message: AIMessage) -> Usage | None:
+    """The tokens the provider counted, None when it told nothing.
+
+    `usage_metadata` counts cached tokens as part of the input and reasoning as part of the
+    output, as `Usage` does
+    (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata).
+    """
+    raw: Mapping[str, Any] = message.usage_metadata or {}
+    if "input_tokens" not in raw:
+        return None
+    read: Mapping[str, Any] = raw.get("input_token_details") or {}
+    written: Mapping[str, Any] = raw.get("output_token_details") or {}
+    hour = _count(read, "ephemeral_1h_input_tokens")
+    five = _count(read, "ephemeral_5m_input_tokens")
+    return Usage(
+        input_tokens=_count(raw, "input_tokens"),
+        output_tokens=_count(raw, "output_tokens"),
+        cache_read_tokens=_count(read, "cache_read"),
+        cache_write_tokens=max(_count(read, "cache_creation"), hour + five),
+        cache_write_1h_tokens=hour,
+        reasoning_tokens=_count(written, "reasoning"),
+        input_audio_tokens=_count(read, "audio"),
+        output_audio_tokens=_count(written, "audio"),
+    )
+
+
+def model_of(message: AIMessage) -> str:
+    """The model that the provider says answered, "" when it does not say."""
+    metadata = message.response_metadata
+    return str(metadata.get("model_name") or metadata.get("model") or "")
+
+
+def _count(raw: Mapping[str, Any], name: str) -> int:
+    value = raw.get(name)
+    return int(value) if isinstance(value, int | float) and value > 0 else 0

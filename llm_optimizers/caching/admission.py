@@ -1,0 +1,41 @@
+"""Which answers are worth keeping: a bad answer that is cached is served again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_optimizers.costs import Usage
+
+__all__ = ["Traits", "refuses"]
+
+_COMPLETE = frozenset({"", "stop", "end_turn", "stop_sequence", "tool_calls", "tool_use", "eos"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What is known of an answer besides its text.
+
+    `finish_reason` is the provider's own word, "" when it gave none; `empty` means neither text
+    nor tool calls; `model` and `usage` are what the call consumed.
+    """
+
+    empty: bool = False
+    finish_reason: str = ""
+    refusal: bool = False
+    model: str = ""
+    usage: Usage | None = None
+
+
+def refuses(traits: Traits) -> str | None:
+    """Why an answer must not be kept, or None when it may.
+
+    A finish reason that is not known to mean a complete answer (`length`, `content_filter`, …)
+    refuses it.
+    """
+    if traits.refusal:
+        return "the model refused"
+    if traits.finish_reason.lower() not in _COMPLETE:
+        return f"finish reason {traits.finish_reason}"
+    if traits.empty:
+        return "empty"
+    return None

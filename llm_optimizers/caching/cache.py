@@ -1,0 +1,254 @@
+"""`ResponseCache`: answers to repeated questions, served from memory or from a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from llm_optimizers.caching.codecs import JSONCodec
+from llm_optimizers.caching.effects import Call
+from llm_optimizers.caching.embedders import as_embedder
+from llm_optimizers.caching.flights import Flights
+from llm_optimizers.caching.index import FaissIndex
+from llm_optimizers.caching.keys import CacheKey, key_of
+from llm_optimizers.caching.plans import Answer, CachePlans, Codec, Hit
+from llm_optimizers.caching.scoring import acceptance_for
+from llm_optimizers.caching.shell import CacheShell
+from llm_optimizers.caching.stats import CacheStats, Journal
+from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
+from llm_optimizers.caching.tenancy import Namespace, current_tenant
+from llm_optimizers.effects import Effect, adrive, adrive_stream, closing_async, drive, drive_stream
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest, Clock
+
+__all__ = ["ResponseCache"]
+
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+class ResponseCache(Generic[R]):
+    """Serves answers to questions that were asked before: the same ones, and the same in meaning.
+
+    Args:
+        codec: How answers are written and read; JSON values by default. Adapters bring their own.
+        path: An SQLite file to keep entries in; None keeps them in memory.
+        embeddings: What turns questions into vectors: None for the bundled static model, or any
+            object with `embed_query`/`embed_documents` (LangChain) or `get_text_embedding`
+            (LlamaIndex), or an `Embedder`.
+        semantic: False for exact matching only.
+        threshold: A cosine from 0 to 1 that replaces the embedder's own acceptance bound. Guards
+            against lookalikes (numbers, dates, negation, names, …) stay on.
+        ttl: Seconds an answer may be served; None for ever.
+        max_entries: Capacity; the least used entry leaves first.
+        namespace: The tenant, or a function that returns the running code's; see `tenancy`.
+        wait_timeout: Seconds to wait for an identical call under way before calling as well.
+        clock: Seconds since the epoch.
+
+    Safe to share between threads, event loops, and (with `path`) processes. A broken file or
+    embedder is warned of once and counted in `stats`; the calls then go to the model.
+
+    Raises:
+        ConfigurationError: a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: Codec[R] | None = None,
+        path: str | Path | None = None,
+        embeddings: object | None = None,
+        semantic: bool = True,
+        threshold: float | None = None,
+        ttl: float | None = None,
+        max_entries: int = 10_000,
+        namespace: Namespace = None,
+        wait_timeout: float = 60.0,
+        clock: Clock = time.time,
+    ) -> None:
+        _check(threshold=threshold, ttl=ttl, max_entries=max_entries, wait_timeout=wait_timeout)
+        self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
+        embedder = as_embedder(embeddings) if semantic else None
+        self._embedder_id = "" if embedder is None else embedder.id
+        self._namespace = namespace
+        self._journal = Journal()
+        self._shell = CacheShell(
+            store=self._store,
+            index=None if embedder is None else FaissIndex(self._store),
+            embedder=embedder,
+            clock=clock,
+            wait_timeout=wait_timeout,
+        )
+        self._plans: CachePlans[R] = CachePlans(
+            codec=codec if codec is not None else JSONCodec(),
+            acceptance=None if embedder is None else acceptance_for(embedder, threshold),
+            flights=Flights(),
+            journal=self._journal,
+            clock=clock,
+            ttl=ttl,
+        )
+
+    def key(self, request: ChatRequest) -> CacheKey | None:
+        """Where this request's answer is kept; None when its tenant cannot be told."""
+        try:
+            tenant = current_tenant(self._namespace)
+        except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache
+            self._journal.trouble("namespace: the cache is bypassed", error)
+            return None
+        if request.tenant:
+            tenant = f"{tenant}/{request.tenant}"
+        key = key_of(replace(request, tenant=tenant))
+        # Vectors of two embedders must not meet, while exact matches outlive a change of embedder.
+        return replace(key, scope=f"{key.scope}/{self._embedder_id}")
+
+    def lookup(self, request: ChatRequest) -> Hit[R] | None:
+        """An answer that may be served, or None."""
+        key = self.key(request)
+        return None if key is None else self.lookup_key(key)
+
+    def lookup_key(self, key: CacheKey) -> Hit[R] | None:
+        """`lookup` for callers that keep keys."""
+        return drive(self._plans.lookup(key), self._shell.perform).hit
+
+    async def alookup(self, request: ChatRequest) -> Hit[R] | None:
+        """The asynchronous twin of `lookup`."""
+        key = self.key(request)
+        return None if key is None else await self.alookup_key(key)
+
+    async def alookup_key(self, key: CacheKey) -> Hit[R] | None:
+        """The asynchronous twin of `lookup_key`."""
+        return (await adrive(self._plans.lookup(key), self._shell.aperform)).hit
+
+    def update(self, request: ChatRequest, value: R) -> None:
+        """Keep an answer, unless it is an error, a refusal, cut off or empty."""
+        key = self.key(request)
+        if key is not None:
+            drive(self._plans.keep(key, value), self._shell.perform)
+
+    async def aupdate(self, request: ChatRequest, value: R) -> None:
+        """The asynchronous twin of `update`."""
+        key = self.key(request)
+        if key is not None:
+            await adrive(self._plans.keep(key, value), self._shell.aperform)
+
+    def answer(self, request: ChatRequest, call: Callable[[], R]) -> Answer[R]:
+        """Serve the request, calling only if nothing may be served.
+
+        Raises:
+            Whatever `call` raises; the cache adds no errors of its own.
+        """
+        key = self.key(request)
+        if key is None:
+            return Answer(value=call(), hit=None)
+
+        def perform(effect: Effect[Any]) -> Any:
+            return call() if isinstance(effect, Call) else self._shell.perform(effect)
+
+        return drive(self._plans.answer(key), perform)
+
+    async def aanswer(self, request: ChatRequest, call: Callable[[], Awaitable[R]]) -> Answer[R]:
+        """The asynchronous twin of `answer`."""
+        key = self.key(request)
+        if key is None:
+            return Answer(value=await call(), hit=None)
+
+        async def perform(effect: Effect[Any]) -> Any:
+            return await (call() if isinstance(effect, Call) else self._shell.aperform(effect))
+
+        return await adrive(self._plans.answer(key), perform)
+
+    def stream(
+        self,
+        request: ChatRequest,
+        call: Callable[[], Iterator[C]],
+        merge: Callable[[list[C]], R],
+        replay: Callable[[Hit[R]], Iterator[C]],
+    ) -> Iterator[C]:
+        """Serve the request as chunks: those of `call`, or a hit's by `replay`.
+
+        `merge` makes the answer that is stored of all the chunks. A stream that its consumer
+        leaves midway stores nothing.
+        """
+        key = self.key(request)
+        if key is None:
+            yield from call()
+            return
+        answer = yield from drive_stream(
+            self._plans.answer(key),
+            self._shell.perform,
+            lambda effect: call() if isinstance(effect, Call) else None,
+            merge,
+        )
+        if answer.hit is not None:
+            yield from replay(answer.hit)
+
+    async def astream(
+        self,
+        request: ChatRequest,
+        call: Callable[[], AsyncIterator[C]],
+        merge: Callable[[list[C]], R],
+        replay: Callable[[Hit[R]], AsyncIterator[C]],
+    ) -> AsyncIterator[C]:
+        """The asynchronous twin of `stream`."""
+        key = self.key(request)
+        chunks = (
+            call()
+            if key is None
+            else adrive_stream(
+                self._plans.answer(key),
+                self._shell.aperform,
+                lambda effect: call() if isinstance(effect, Call) else None,
+                merge,
+                lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
+            )
+        )
+        async with closing_async(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    def bypassed(self, reason: object) -> None:
+        """Count a call that the cache must stay out of, and say the first time why."""
+        self._journal.trouble("bypassed", reason)
+
+    def clear(self, tenant: str | None = None) -> None:
+        """Remove every entry, or those of one tenant.
+
+        Raises:
+            StoreError: the file cannot be written; nothing was removed.
+        """
+        self._store.clear(tenant)
+
+    @property
+    def stats(self) -> CacheStats:
+        """What happened since this cache was made."""
+        return self._journal.stats()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def close(self) -> None:
+        """Write pending hit counts and close the file; a later call opens it again."""
+        self._store.close()
+
+
+async def _nothing() -> AsyncIterator[Any]:
+    """An empty asynchronous stream."""
+    chunks: tuple[Any, ...] = ()
+    for chunk in chunks:
+        yield chunk
+
+
+def _check(
+    *, threshold: float | None, ttl: float | None, max_entries: int, wait_timeout: float
+) -> None:
+    if threshold is not None and not 0.0 < threshold <= 1.0:
+        raise ConfigurationError(f"threshold is a cosine above 0 and up to 1, not {threshold}")
+    if ttl is not None and not ttl > 0:
+        raise ConfigurationError(f"ttl is in seconds and above 0, not {ttl}; None keeps for ever")
+    if max_entries < 1:
+        raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
+    if not wait_timeout >= 0:
+        raise ConfigurationError(f"wait_timeout is in seconds and not below 0, not {wait_timeout}")

@@ -1,0 +1,148 @@
+"""What makes two requests the same: exact keys, normalised keys, and the scope of a question.
+
+A semantic match may only vary the question. Everything else that shapes an answer (tenant,
+model, settings, system prompt, history, retrieved context) is hashed into the scope, and two
+questions are compared only inside one scope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["CacheKey", "key_of", "normalise", "split_question"]
+
+SCHEMA = 1
+"""Part of every key: raise it when the meaning of a key changes, and old entries fall out."""
+
+_QUESTION_LINE = re.compile(
+    r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*"
+    r"(?P<q>[^\n]+)\s*\Z",
+    re.IGNORECASE,
+)
+# Text whose letter case or spacing may carry meaning is only ever matched byte for byte.
+_LITERAL = re.compile(r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|\bcase\b|\bspac", re.IGNORECASE)
+_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_NORMALISED_LIMIT = 400
+_TIME_BOUND = re.compile(
+    r"\b(?:today|tonight|tomorrow|yesterday|now|currently|current|latest|this (?:morning|"
+    r"afternoon|evening|week|month|year)|right now|at the moment|so far|up to date)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheKey:
+    """Where a request's answer is kept.
+
+    `exact`, `normalised` and `scope` are hex digests. `normalised` is None where case or spacing
+    may matter; `question` is None where only an exact match may be served: a tool result is
+    pending, the turn is not plain text, tools are bound, or the answer depends on the time.
+    """
+
+    exact: str
+    normalised: str | None
+    scope: str
+    tenant: str
+    question: str | None
+
+
+def key_of(request: ChatRequest) -> CacheKey:
+    """The key of a request; message ids and tool-call ids do not enter it."""
+    *history, last = request.messages
+    plain = last.role == "user" and not last.multimodal
+    context, question = split_question(last.text) if plain else ("", "")
+    shared = [
+        SCHEMA,
+        request.tenant,
+        request.model,
+        request.params,
+        _canonical(history if plain else request.messages),
+        last.name if plain else None,
+        context,
+    ]
+    scope = _digest(shared)
+    normalised = normalise(question) if plain else None
+    semantic = (
+        plain
+        and question.strip() != ""
+        and not request.params.get("tools")
+        and _TIME_BOUND.search(question) is None
+    )
+    return CacheKey(
+        exact=_digest([scope, "exact", question]),
+        normalised=None if normalised is None else _digest([scope, "normalised", normalised]),
+        scope=scope,
+        tenant=request.tenant,
+        question=question if semantic else None,
+    )
+
+
+def split_question(text: str) -> tuple[str, str]:
+    """Split a prompt that ends in a line `Question: …` into (context, question).
+
+    Retrieval prompts put documents before such a line. The documents belong to the scope: the
+    same question over other documents has another answer. Without such a line the context is "".
+    """
+    match = _QUESTION_LINE.search(text)
+    if match is None:
+        return "", text
+    return text[: match.start("q")], match["q"].rstrip()
+
+
+def normalise(text: str) -> str | None:
+    """The text without differences of case, spacing and closing punctuation.
+
+    None when such a difference may matter: code, quotations, several lines, long texts. Short
+    words in capitals keep them, so that "US customers" and "us customers" stay apart.
+    """
+    text = _APOSTROPHE.sub("", unicodedata.normalize("NFKC", text).strip())
+    if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text):
+        return None
+    words = text.rstrip("?!. ").split()
+    if not words:
+        return None
+    shouted = text.isupper()
+    return " ".join(
+        word if word.isupper() and 1 < len(word) <= 5 and not shouted else word.casefold()
+        for word in words
+    )
+
+
+def _canonical(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages as JSON-like values, with tool-call ids replaced by their order of appearance."""
+    order: dict[str, str] = {}
+
+    def place(identifier: str) -> str:
+        return order.setdefault(identifier, f"call_{len(order)}")
+
+    canonical = []
+    for message in messages:
+        raw = message.to_openai()
+        for call in raw.get("tool_calls", ()):
+            call["id"] = place(call["id"])
+        if message.tool_call_id is not None:
+            raw["tool_call_id"] = place(message.tool_call_id)
+        canonical.append(raw)
+    return canonical
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """What json cannot write: mappings and sets in order, all else by its representation."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    return repr(value)

@@ -1,0 +1,76 @@
+"""What a cache counts about itself, and what it says aloud the first time it happens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["CacheStats", "Journal"]
+
+logger = logging.getLogger("llm_optimizers.caching")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """Counts since the cache was made.
+
+    `hits` by tier (exact, normalised, semantic, shared); `troubles` by kind: poisoned entries
+    that were dropped, store and embedder failures, answers that were not worth keeping.
+    """
+
+    hits: Mapping[str, int] = field(default_factory=dict)
+    misses: int = 0
+    stored: int = 0
+    troubles: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits per lookup, 0 to 1; 0 before the first lookup."""
+        hits = sum(self.hits.values())
+        return hits / (hits + self.misses) if hits + self.misses else 0.0
+
+
+class Journal:
+    """Counts events from any thread; warns of each kind of trouble once."""
+
+    def __init__(self) -> None:
+        self._hits: Counter[str] = Counter()
+        self._events: Counter[str] = Counter()
+        self._troubles: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def hit(self, tier: str) -> None:
+        """Count a hit of this tier."""
+        with self._lock:
+            self._hits[tier] += 1
+
+    def miss(self) -> None:
+        """Count a lookup that found nothing."""
+        with self._lock:
+            self._events["miss"] += 1
+
+    def stored(self) -> None:
+        """Count an answer that was kept."""
+        with self._lock:
+            self._events["stored"] += 1
+
+    def trouble(self, kind: str, detail: object, *, quiet: bool = False) -> None:
+        """Count a trouble; log its detail the first time unless it is an everyday one."""
+        with self._lock:
+            self._troubles[kind] += 1
+            first = self._troubles[kind] == 1
+        if first and not quiet:
+            logger.warning("%s: %s (said once; further ones are counted)", kind, detail)
+
+    def stats(self) -> CacheStats:
+        """The counts so far."""
+        with self._lock:
+            return CacheStats(
+                hits=dict(self._hits),
+                misses=self._events["miss"],
+                stored=self._events["stored"],
+                troubles=dict(self._troubles),
+            )

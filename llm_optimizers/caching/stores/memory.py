@@ -1,0 +1,137 @@
+"""Entries in this process's memory: the default, gone with the process."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from llm_optimizers.caching.entries import Entry, VectorRow
+
+__all__ = ["MemoryStore"]
+
+
+@dataclass(slots=True)
+class _Slot:
+    entry: Entry
+    sequence: int
+    priority: float
+    used: float
+    hits: int = 0
+
+
+class MemoryStore:
+    """A store in memory.
+
+    Eviction is LFU with dynamic aging (Arlitt et al., 2000, "Evaluating content management
+    techniques for Web proxy caches"): an entry's priority is its hits plus the priority of the
+    last evicted one, so that yesterday's favourites leave when nobody asks for them any more.
+    """
+
+    blocking = False
+
+    def __init__(self, max_entries: int = 10_000) -> None:
+        self._max_entries = max_entries
+        self._slots: dict[str, _Slot] = {}
+        self._normalised: dict[str, str] = {}
+        self._heap: list[tuple[float, float, str]] = []
+        self._age = 0.0
+        self._sequence = 0
+        self._lock = threading.Lock()
+
+    def fetch(self, key: str, normalised: str | None = None) -> Entry | None:
+        """See `Store.fetch`."""
+        slot = self._slots.get(key)
+        if slot is None and normalised is not None:
+            slot = self._slots.get(self._normalised.get(normalised, ""))
+        if slot is None:
+            return None
+        return slot.entry if not slot.hits else replace(slot.entry, hits=slot.hits)
+
+    def save(self, entry: Entry) -> None:
+        """See `Store.save`."""
+        with self._lock:
+            self._remove(entry.key)
+            while len(self._slots) >= self._max_entries:
+                self._evict()
+            self._sequence += 1
+            slot = _Slot(entry, self._sequence, self._age + 1.0, entry.created)
+            self._slots[entry.key] = slot
+            if entry.normalised is not None:
+                self._normalised[entry.normalised] = entry.key
+            heapq.heappush(self._heap, (slot.priority, slot.used, entry.key))
+
+    def touch(self, key: str, now: float) -> None:
+        """See `Store.touch`."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None:
+                slot.hits += 1
+                slot.used = now
+                slot.priority = self._age + 1.0 + slot.hits
+
+    def delete(self, keys: Collection[str]) -> None:
+        """See `Store.delete`."""
+        with self._lock:
+            for key in keys:
+                self._remove(key)
+
+    def clear(self, tenant: str | None = None) -> None:
+        """See `Store.clear`."""
+        with self._lock:
+            for key in [
+                key
+                for key, slot in self._slots.items()
+                if tenant is None or slot.entry.tenant == tenant
+            ]:
+                self._remove(key)
+
+    def vectors(self, after: int) -> Sequence[VectorRow]:
+        """See `Store.vectors`."""
+        if after >= self._sequence:
+            return ()
+        with self._lock:
+            rows = []
+            # Slots stand in order of their sequence, since a save always appends.
+            for slot in reversed(self._slots.values()):
+                if slot.sequence <= after:
+                    break
+                entry = slot.entry
+                if entry.vector is not None:
+                    rows.append(
+                        VectorRow(
+                            sequence=slot.sequence,
+                            key=entry.key,
+                            scope=entry.scope,
+                            vector=entry.vector,
+                        )
+                    )
+        return rows[::-1]
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def close(self) -> None:
+        """Nothing is pending."""
+
+    def _remove(self, key: str) -> None:
+        slot = self._slots.pop(key, None)
+        normalised = slot.entry.normalised if slot is not None else None
+        if normalised is not None and self._normalised.get(normalised) == key:
+            del self._normalised[normalised]
+
+    def _evict(self) -> None:
+        """Drop the least used entry; heap rows of touched or removed entries are out of date."""
+        while self._heap:
+            priority, used, key = heapq.heappop(self._heap)
+            slot = self._slots.get(key)
+            if slot is None:
+                continue
+            if (priority, used) != (slot.priority, slot.used):
+                heapq.heappush(self._heap, (slot.priority, slot.used, key))
+                # A refreshed row goes back once; it is current from now on.
+                continue
+            self._age = priority
+            self._remove(key)
+            return
