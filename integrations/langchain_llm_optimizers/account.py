@@ -15,6 +15,7 @@ from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, usage_of
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, ServiceTier, Usage, price_call
+from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
 from llm_optimizers.errors import UnpricedError
 
@@ -26,7 +27,10 @@ _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What was known of a run before it ended. `metadata` and `tags` are LangChain's."""
+    """What was known of a run before it ended.
+
+    `metadata` and `tags` are LangChain's; `model` is the one asked for, `kind` its class's name.
+    """
 
     id: str
     started: datetime
@@ -40,8 +44,9 @@ class RunFacts:
     def provider(self) -> str | None:
         """Who sells the model. LangChain makes a name of the class where none is given."""
         stated = str(self.metadata.get("ls_provider") or "")
-        derived = self.kind.removeprefix("Chat").removesuffix("Chat").lower()
-        return None if not stated or stated.lower() == derived != canonical(derived) else stated
+        derived = self.kind.removeprefix("Chat").removesuffix("Chat")
+        guessed = stated.lower() == derived.lower() and not knows_provider(stated)
+        return None if not stated or guessed else stated
 
 
 def record_of_run(

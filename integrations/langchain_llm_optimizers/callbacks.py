@@ -75,7 +75,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Remember what is only told at the start."""
         turn = messages[0] if messages else []
-        self._begin(run_id, parent_run_id, turn, tags or [], metadata or {}, kwargs)
+        self._begin(run_id, parent_run_id, serialized, turn, tags or [], metadata or {}, kwargs)
 
     def on_llm_start(
         self,
@@ -90,7 +90,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """The same for completion models."""
         turn: list[BaseMessage] = [HumanMessage(prompt) for prompt in prompts[:1]]
-        self._begin(run_id, parent_run_id, turn, tags or [], metadata or {}, kwargs)
+        self._begin(run_id, parent_run_id, serialized, turn, tags or [], metadata or {}, kwargs)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was already recorded."""
@@ -108,6 +108,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self,
         run_id: UUID,
         parent: UUID | None,
+        serialized: dict[str, Any] | None,
         messages: Sequence[BaseMessage],
         tags: Sequence[str],
         metadata: dict[str, Any],
@@ -122,6 +123,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             metadata=metadata,
             tags=tags,
             model=str(asked or ""),
+            kind=str(((serialized or {}).get("id") or [""])[-1]),
         )
         with self._lock:
             outer = self._runs.get(parent) if parent is not None else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ModelName", "canonical_provider", "parse_model"]
+__all__ = ["ModelName", "canonical_provider", "knows_provider", "parse_model"]
 
 # LangChain (`ls_provider`, `init_chat_model`), LlamaIndex, LiteLLM and Pydantic AI names, and the
 # names of the price list. A server of one's own is known by name and has no list price.
@@ -63,6 +63,11 @@ def canonical_provider(name: str) -> str:
     """One name for each seller; a name that is not known is returned in lower case."""
     lowered = name.strip().lower()
     return _CANONICAL.get(lowered, lowered)
+
+
+def knows_provider(name: str) -> bool:
+    """Whether this is a seller's name, and not just a word."""
+    return name.strip().lower() in _CANONICAL
 
 
 def parse_model(model: str, provider: str | None = None) -> ModelName:
