@@ -20,11 +20,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from llm_optimizers.batching.dispatch import Dispatch, Pending, is_item_fault
+from llm_optimizers.batching.dispatch import Call, Dispatch, Pending, is_item_fault
 from llm_optimizers.batching.grouping import GroupLimits
 from llm_optimizers.batching.slots import Slots
 from llm_optimizers.errors import DeadlineError, RefusedError
@@ -41,8 +41,9 @@ class Coalescer(Generic[Item, Answer]):
 
     Args:
         call: takes the items of one group (all of one key) and returns as many answers in the
-            same order; an exception in place of an answer is raised to that caller alone. It runs
-            in a worker thread, never in a caller's context.
+            same order; an exception in place of an answer is raised to that caller alone, and
+            `AskAlone` asks for one item again by itself. It runs in a worker thread, never in a
+            caller's context.
         limits: when a group is sent.
         max_pending: callers beyond this many wait for a place (backpressure).
         max_calls: upstream calls at the same time; groups fill up while all are busy.
@@ -52,7 +53,7 @@ class Coalescer(Generic[Item, Answer]):
 
     def __init__(
         self,
-        call: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        call: Call[Item, Answer],
         *,
         limits: GroupLimits | None = None,
         max_pending: int = 1_000,

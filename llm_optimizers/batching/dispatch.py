@@ -12,19 +12,29 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.grouping import Grouping, GroupLimits
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
 from llm_optimizers.types import Clock
 
-__all__ = ["Dispatch", "Pending", "is_item_fault"]
+__all__ = ["AskAlone", "Call", "Dispatch", "Pending", "is_item_fault"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 _IDLE_SECONDS = 5.0
 _ITEM_FAULTS = frozenset({400, 404, 413, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAlone(Generic[Item]):
+    """An item's outcome when the group left it open: it is asked again, as `item`, by itself."""
+
+    item: Item
+
+
+Call: TypeAlias = Callable[[Sequence[Item]], "Sequence[Answer | Exception | AskAlone[Item]]"]
 
 
 def is_item_fault(error: Exception) -> bool:
@@ -54,7 +64,7 @@ class Dispatch(Generic[Item, Answer]):
 
     def __init__(
         self,
-        call: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        call: Call[Item, Answer],
         *,
         limits: GroupLimits,
         max_calls: int,
@@ -168,50 +178,49 @@ class Dispatch(Generic[Item, Answer]):
             self._pool.submit(Context().run, self._send, group)
         except RuntimeError as error:  # the interpreter is shutting down
             self._finished(0.0)
-            _deliver(group, RefusedError(f"the call could not be started: {error}"))
+            for pending in group:
+                pending.future.set_exception(RefusedError(f"no call could be started: {error}"))
 
     def _send(self, group: list[Pending[Item, Answer]]) -> None:
         began = self._clock()
-        outcome: Sequence[Answer | Exception] | Exception
         try:
-            outcome = self._call([pending.item for pending in group])
-        except Exception as error:  # noqa: BLE001 - it is raised again to each caller
-            outcome = error
-        except BaseException as error:
+            outcomes = self._outcomes(group)
+        finally:
             self._finished(self._clock() - began)
-            _deliver(group, ItemError(f"the call was stopped: {type(error).__name__}"))
-            raise
-        if isinstance(outcome, Exception) and len(group) > 1 and self._isolate(outcome):
-            with self._changed:
-                for pending in group:
-                    self._grouping.add_alone(pending)
-            self._finished(self._clock() - began)
-        else:
-            self._finished(self._clock() - began)
-            _deliver(group, outcome)
+        again: list[Pending[Item, Answer]] = []
+        for pending, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, AskAlone):
+                pending.item = outcome.item
+                again.append(pending)
+            elif isinstance(outcome, Exception):
+                pending.future.set_exception(_own(outcome))
+            else:
+                pending.future.set_result(outcome)
+        with self._changed:
+            for pending in again:
+                self._grouping.add_alone(pending)
         self._pump()
+
+    def _outcomes(
+        self, group: Sequence[Pending[Item, Answer]]
+    ) -> list[Answer | Exception | AskAlone[Item]]:
+        """Make the call: as many outcomes as items, whatever it does."""
+        try:
+            answers = self._call([pending.item for pending in group])
+        except Exception as error:  # noqa: BLE001 - it is raised again to each caller
+            if len(group) > 1 and self._isolate(error):
+                return [AskAlone(item=pending.item) for pending in group]
+            return [error for _ in group]
+        except BaseException as error:  # noqa: BLE001 - a pool thread has nobody to raise it to
+            return [ItemError(f"the call was stopped: {type(error).__name__}") for _ in group]
+        missing = ItemError(f"the call answered {len(answers)} of {len(group)} items")
+        return [*answers[: len(group)], *(missing for _ in group[len(answers) :])]
 
     def _finished(self, seconds: float) -> None:
         with self._changed:
             self._calls -= 1
             self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
             self._changed.notify_all()
-
-
-def _deliver(
-    group: Sequence[Pending[Item, Answer]], outcome: Sequence[Answer | Exception] | Exception
-) -> None:
-    for index, pending in enumerate(group):
-        if isinstance(outcome, Exception):
-            pending.future.set_exception(_own(outcome))
-        elif index >= len(outcome):
-            pending.future.set_exception(
-                ItemError(f"the call answered {len(outcome)} of {len(group)} items")
-            )
-        elif isinstance(answer := outcome[index], Exception):
-            pending.future.set_exception(_own(answer))
-        else:
-            pending.future.set_result(answer)
 
 
 def _own(error: Exception) -> Exception:
