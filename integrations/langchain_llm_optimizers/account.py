@@ -19,7 +19,7 @@ from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
 from llm_optimizers.errors import UnpricedError
 
-__all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "tags_of"]
+__all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "seller", "tags_of"]
 
 _TIERS: Mapping[str, ServiceTier] = {"flex": "flex", "priority": "priority", "batch": "batch"}
 _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
@@ -42,11 +42,19 @@ class RunFacts:
 
     @property
     def provider(self) -> str | None:
-        """Who sells the model. LangChain makes a name of the class where none is given."""
-        stated = str(self.metadata.get("ls_provider") or "")
-        derived = self.kind.removeprefix("Chat").removesuffix("Chat")
-        guessed = stated.lower() == derived.lower() and not knows_provider(stated)
-        return None if not stated or guessed else stated
+        """Who sells the model, as far as anybody said."""
+        return seller(self.metadata, self.kind)
+
+
+def seller(params: Mapping[str, Any], kind: str) -> str | None:
+    """The provider of tracing parameters; LangChain makes one of the class's name if none is given.
+
+    A made-up name says nothing about prices, so that the model's name alone must do.
+    """
+    stated = str(params.get("ls_provider") or "")
+    derived = kind.removeprefix("Chat").removesuffix("Chat")
+    guessed = stated.lower() == derived.lower() and not knows_provider(stated)
+    return None if not stated or guessed else stated
 
 
 def record_of_run(

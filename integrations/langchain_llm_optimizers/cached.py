@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
 
-from langchain_llm_optimizers.account import record_hit
+from langchain_llm_optimizers.account import record_hit, seller
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
@@ -121,9 +121,11 @@ class CachedChatModel(DelegatingChatModel):
         generations = mark_hit(hit)
         if self.cache.ledger is not None:
             record_hit(self.cache.ledger, generations, var_child_runnable_config.get())
+        params = dict(self.model._get_ls_params(stop=call.stop, **call.kwargs))
+        params["ls_provider"] = seller(params, type(self.model).__name__) or ""
         return ReplayChatModel(
             generations=cast("list[ChatGeneration]", generations),
-            ls_params=dict(self.model._get_ls_params(stop=call.stop, **call.kwargs)),
+            ls_params=params,
             name=self.get_name(),
             cache=False,
         )
