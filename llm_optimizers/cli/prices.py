@@ -6,14 +6,14 @@ import json
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm_optimizers.costs import PriceBook, Quote, ServiceTier
+from llm_optimizers.costs import PriceBook, Quote
 from llm_optimizers.errors import UnpricedError
 
 __all__ = ["prices"]
@@ -53,7 +53,7 @@ def prices(
     """Show the price that is used for a model, its source and since when it holds."""
     book = PriceBook()
     try:
-        quote = book.quote(model, provider=provider, at=at, tier=cast("ServiceTier", tier.value))
+        quote = book.quote(model, provider=provider, at=at, tier=tier.value)
     except UnpricedError as error:
         _say_unpriced(model, str(error), book.similar(model), as_json=as_json)
         raise typer.Exit(1) from None

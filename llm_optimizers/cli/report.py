@@ -88,7 +88,14 @@ def _cells(part: Breakdown) -> tuple[str, ...]:
         f"{part.requests:,}",
         f"{part.hits:,}",
         f"{part.tokens:,}",
-        dollars(part.cost),
+        _cost(part),
         dollars(part.saved),
         f"{part.unpriced:,}",
     )
+
+
+def _cost(part: Breakdown) -> str:
+    """The cost, told apart from free when calls without a price are among the part."""
+    if not part.unpriced:
+        return dollars(part.cost)
+    return f"over {dollars(part.cost)}" if part.cost else "unknown"

@@ -116,7 +116,7 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
 
 
 def similar_names(snapshot: DataSnapshot, wanted: ModelName) -> list[str]:
-    """Up to five names that the seller, or any maker, lists and that are spelt much like it; none for one it lists."""
+    """Up to five listed names spelt much like one that the seller, or any maker, does not list."""
     sellers = _MAKERS if wanted.provider is None else {wanted.provider}
     names = {model.id for p in snapshot.providers if p.id in sellers for model in p.models}
     if wanted.name in names:

@@ -43,12 +43,12 @@ class Database:
 
     def open(self) -> None:
         """Open the file now, making it a ledger if it is new."""
-        with self._own_lock(), self._waiting():
+        with self._own_lock(), self._patience():
             self._connected()
 
     def append(self, statement: str, row: tuple[Any, ...]) -> None:
         """Insert one row and commit it."""
-        with self._own_lock(), self._waiting():
+        with self._own_lock(), self._patience():
             self._connected().execute(statement, row)
 
     def read(self, select: str, where: tuple[Any, ...]) -> Iterator[sqlite3.Row]:
@@ -58,7 +58,7 @@ class Database:
         """
         seen = 0
         while True:
-            with self._own_lock(), self._waiting():
+            with self._own_lock():
                 page = self._connected().execute(select, (seen, *where, _PAGE)).fetchall()
             yield from page
             if len(page) < _PAGE:
@@ -84,8 +84,8 @@ class Database:
         return self._lock
 
     @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Wait for other writers, but only briefly as long as the last attempt failed."""
+    def _patience(self) -> Iterator[None]:
+        """Wait for other writers, but only briefly while writing keeps failing."""
         try:
             yield
         except sqlite3.Error:

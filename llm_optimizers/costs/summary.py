@@ -161,7 +161,7 @@ class Summary:
         if self.premium_model is not None:
             cells.append((f"On {self.premium_model}", _percent(self.premium_share)))
         cells += [
-            ("Cost", dollars(self.cost)),
+            ("Cost of the priced calls" if self.unpriced else "Cost", dollars(self.cost)),
             ("Cost a request", dollars(self.cost_per_request)),
             ("Cost per 1,000 requests", dollars(self.cost_per_1000)),
             ("Without optimisation", dollars(self.baseline_cost)),

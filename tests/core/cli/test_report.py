@@ -1,0 +1,80 @@
+"""`llm-optimizers report`: the summary of a ledger on the terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from llm_optimizers.cli.app import app
+from llm_optimizers.costs import Ledger, PriceBook, Usage, price_call
+
+AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path, prices = tmp_path / "ledger.db", PriceBook()
+    with Ledger(path) as ledger:
+        for number in range(30):
+            record = price_call(
+                prices,
+                id=str(number),
+                time=AT + timedelta(hours=number),
+                model=("gpt-4o", "gpt-4o-mini", "mine[bold]")[number % 3],
+                usage=Usage(input_tokens=1_000, output_tokens=100),
+                baseline_model="gpt-4o",
+                hit_strategy="cache.exact" if number % 5 == 0 else None,
+                tags={"user": f"user-{number % 15}"},
+            )
+            ledger.record(record)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)])
+
+
+def test_it_shows_the_figures(path):
+    result = run(path, "--premium", "gpt-4o")
+    assert result.exit_code == 0
+    for text in ("2026-11-01 00:00", "6 (20.0%)", "On gpt-4o", "by routing", "By user", "5 others"):
+        assert text in result.output
+
+
+def test_names_are_shown_as_they_are_and_unpriced_is_not_free(path):
+    lines = [line for line in run(path).output.splitlines() if "mine[bold]" in line]
+    assert len(lines) == 1
+    assert "unknown" in lines[0]
+
+
+def test_json_says_the_same_as_the_ledger(path):
+    with Ledger(path) as ledger:
+        expected = ledger.summary(premium_model="gpt-4o").as_dict()
+    assert json.loads(run(path, "--json", "--premium", "gpt-4o").output) == expected
+
+
+def test_since_and_until(path):
+    result = run(path, "--since", "2026-11-01T05:00:00", "--until", "2026-11-02", "--json")
+    assert json.loads(result.output)["requests"] == 19
+
+
+def test_no_calls_is_an_answer(path):
+    result = run(path, "--since", "2030-01-01")
+    assert result.exit_code == 0
+    assert "No calls" in result.output
+
+
+def test_a_missing_file_is_a_usage_error_and_is_not_made(tmp_path):
+    assert run(tmp_path / "none.db").exit_code == 2
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_file_that_is_no_ledger_fails_with_the_reason(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no database " * 100)
+    result = run(path)
+    assert result.exit_code == 1
+    assert "cannot be read" in result.output

@@ -1,0 +1,390 @@
+"""Ledger: nothing lost, nothing doubled, nothing raised while writing, whoever kills whom."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Saving, Usage
+from llm_optimizers.costs.rows import SCHEMA_VERSION
+from llm_optimizers.errors import ConfigurationError, StoreError
+
+AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def a_record(call="1", **changes):
+    usual = {
+        "id": call,
+        "time": AT,
+        "model": "gpt-4o",
+        "usage": Usage(input_tokens=10, output_tokens=5),
+        "cost": Decimal("0.000075"),
+        "baseline_model": "gpt-4o",
+        "baseline_cost": Decimal("0.000075"),
+    }
+    return CallRecord(**(usual | changes))
+
+
+def ids(ledger):
+    return [record.id for record in ledger.records()]
+
+
+@pytest.fixture(params=["memory", "file"])
+def ledger(request, tmp_path):
+    with Ledger(None if request.param == "memory" else tmp_path / "ledger.db") as opened:
+        yield opened
+
+
+texts = st.text(max_size=20)
+money = st.none() | st.decimals(-(10**6), 10**6, places=12)
+counts = st.integers(0, 2**62)
+records = st.builds(
+    CallRecord,
+    id=st.text(min_size=1),
+    time=st.datetimes(datetime.min, timezones=st.just(UTC)),
+    model=texts,
+    usage=st.builds(Usage, input_tokens=counts, cache_read_tokens=counts, output_tokens=counts),
+    cost=money,
+    baseline_model=texts,
+    baseline_cost=money,
+    provider=st.none() | texts,
+    baseline_usage=st.none() | st.builds(Usage, input_tokens=counts),
+    tier=st.sampled_from(["standard", "batch"]),
+    hit_strategy=st.none() | texts,
+    savings=st.lists(
+        st.builds(Saving, strategy=texts, amount=st.decimals(-1, 1, places=15)), max_size=3
+    ).map(tuple),
+    tags=st.dictionaries(texts, texts, max_size=3),
+    latency_s=st.none() | st.floats(0, 1e6),
+    status=st.sampled_from(["ok", "error", "abandoned"]),
+    estimated=st.booleans(),
+    error=st.none() | texts,
+)
+
+
+@given(records)
+def test_a_record_comes_back_as_it_went_in(record):
+    with Ledger() as ledger:
+        ledger.record(record)
+        assert list(ledger.records()) == [record]
+        assert ledger.dropped == 0
+
+
+def test_the_same_id_twice_counts_once(ledger):
+    ledger.record(a_record("1"))
+    ledger.record(a_record("1", model="other"))
+    ledger.record(a_record("2"))
+    assert [(r.id, r.model) for r in ledger.records()] == [("1", "gpt-4o"), ("2", "gpt-4o")]
+    assert (ledger.dropped, ledger.summary().requests) == (0, 2)
+
+
+def test_records_are_found_by_time_from_since_on_and_before_until(ledger):
+    for minute in range(5):
+        ledger.record(a_record(str(minute), time=AT + timedelta(minutes=minute)))
+    since, until = AT + timedelta(minutes=1), AT + timedelta(minutes=3)
+    assert [r.id for r in ledger.records(since, until)] == ["1", "2"]
+    assert [r.id for r in ledger.records(until=since.replace(tzinfo=None))] == ["0"]
+    assert ledger.summary(since=since).requests == 4
+
+
+def test_reading_goes_on_over_many_pages_while_others_write(ledger):
+    for number in range(2_500):
+        ledger.record(a_record(str(number)))
+    reading = ledger.records()
+    first = next(reading)
+    ledger.record(a_record("late"))
+    assert [first.id, *(r.id for r in reading)] == [*map(str, range(2_500)), "late"]
+
+
+def test_notes_are_kept_by_kind_and_time(ledger):
+    moments = iter(range(1_000, 2_000))
+    ledger._clock = lambda: next(moments)
+    ledger.note("label", {"right": True, "nested": {"a": [1, None, "ü"]}}, id="a")
+    ledger.note("other", {})
+    ledger.note("label", {"right": False}, id="b")
+    ledger.note("label", {"right": "again"}, id="b")
+    first, second = ledger.notes("label")
+    assert (first.id, first.kind, first.time.timestamp()) == ("a", "label", 1_000)
+    assert first.payload == {"right": True, "nested": {"a": [1, None, "ü"]}}
+    assert second.payload == {"right": False}
+    assert [note.id for note in ledger.notes("label", since=second.time)] == ["b"]
+    assert len({note.id for note in ledger.notes("other")}) == 1
+
+
+@pytest.mark.parametrize("payload", [{"a": object()}, {"a": float("nan")}, {"a": b"bytes"}])
+def test_a_note_that_is_not_json_is_the_callers_mistake(ledger, payload):
+    with pytest.raises(ConfigurationError, match="JSON"):
+        ledger.note("label", payload)
+
+
+def test_no_record_has_room_for_a_prompt_or_an_answer(tmp_path):
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.record(a_record())
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(calls)")}
+    connection.close()
+    assert not columns & {"prompt", "messages", "response", "answer", "content", "text"}
+
+
+def test_a_ledger_brings_its_prices():
+    prices = PriceBook()
+    assert Ledger(prices=prices).prices is prices
+    assert isinstance(Ledger().prices, PriceBook)
+
+
+def test_thirty_two_threads_lose_and_mix_nothing(ledger):
+    def append(worker):
+        for number in range(50):
+            ledger.record(a_record(f"{worker}-{number}", model=f"model-{worker}"))
+
+    threads = [threading.Thread(target=append, args=(worker,)) for worker in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = list(ledger.records())
+    assert len(found) == 32 * 50
+    assert ledger.dropped == 0
+    assert all(record.model == f"model-{record.id.split('-')[0]}" for record in found)
+
+
+APPEND = """
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from llm_optimizers.costs import CallRecord, Ledger, Usage
+
+path, worker, many = sys.argv[1], sys.argv[2], int(sys.argv[3])
+print("ready", flush=True)
+sys.stdin.readline()
+ledger = Ledger(path)
+for number in range(many):
+    ledger.record(CallRecord(
+        id=f"{worker}-{number}", time=datetime(2026, 11, 1, tzinfo=UTC), model="gpt-4o",
+        usage=Usage(input_tokens=1), cost=Decimal(1), baseline_model="gpt-4o",
+        baseline_cost=Decimal(1)))
+    if ledger.dropped:
+        sys.exit(f"dropped {number}")
+    print(number, flush=True)
+"""
+
+
+def start_appending(path, worker, many):
+    process = subprocess.Popen(
+        [sys.executable, "-c", APPEND, str(path), worker, str(many)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_processes_that_open_a_new_file_and_append_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "ledger.db"
+    processes = [start_appending(path, worker, 200) for worker in ("a", "b")]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate()[0] and process.returncode for process in processes] == [0, 0]
+    with Ledger(path) as ledger:
+        assert sorted(ids(ledger)) == sorted(f"{w}-{n}" for w in "ab" for n in range(200))
+
+
+def test_after_kill_9_every_committed_row_is_there(tmp_path):
+    path = tmp_path / "ledger.db"
+    process = start_appending(path, "x", 1_000_000)
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    said = [int(process.stdout.readline()) for _ in range(300)]
+    process.send_signal(signal.SIGKILL)
+    rest = process.communicate()[0].split("\n")
+    said += [int(line) for line in rest[:-1]]
+    with Ledger(path) as ledger:
+        found = ids(ledger)
+        assert found[: len(said)] == [f"x-{number}" for number in said]
+        assert len(found) - len(said) <= 1
+        ledger.record(a_record("after"))
+        assert ids(ledger)[-1] == "after"
+        assert ledger.dropped == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
+def test_a_forked_child_appends_with_a_connection_of_its_own(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.record(a_record("parent"))
+    # Nobody alive in the child could ever release this.
+    ledger._database._lock.acquire()
+    child = multiprocessing.get_context("fork").Process(
+        target=lambda: ledger.record(a_record("child"))
+    )
+    child.start()
+    child.join(20)
+    ledger._database._lock.release()
+    assert child.exitcode == 0
+    ledger.record(a_record("parent again"))
+    assert ids(ledger) == ["parent", "child", "parent again"]
+    ledger.close()
+
+
+def corrupt(path):
+    path.write_bytes(b"This is no database, whatever its name says. " * 100)
+
+
+def a_ledger(path):
+    with Ledger(path) as ledger:
+        ledger.record(a_record("before"))
+
+
+def test_a_corrupt_file_costs_no_answer_one_warning_and_no_figures(tmp_path, caplog):
+    path = tmp_path / "ledger.db"
+    corrupt(path)
+    with Ledger(path) as ledger:
+        for number in range(3):
+            ledger.record(a_record(str(number)))
+            ledger.note("label", {})
+        assert ledger.dropped == 6
+        assert [r.levelno for r in caplog.records] == [logging.WARNING]
+        assert str(path) in caplog.text
+        with pytest.raises(StoreError, match="cannot be read"):
+            list(ledger.records())
+        with pytest.raises(StoreError, match="cannot be read"):
+            ledger.summary()
+
+
+def test_a_file_corrupted_behind_our_back_is_reported_when_read(tmp_path):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE calls SET cost = 'a lot'")
+    connection.close()
+    with Ledger(path) as ledger, pytest.raises(StoreError, match="cannot be read"):
+        ledger.summary()
+
+
+def opened_with(monkeypatch, mode, after=()):
+    """Let SQLite itself behave as on a read-only or full disk, whoever runs the tests."""
+    real = sqlite3.connect
+
+    def connect(path, **options):
+        connection = real(f"file:{path}?mode={mode}", uri=True, **options)
+        for statement in after:
+            connection.execute(statement)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+
+
+def test_a_read_only_file_is_still_read(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    opened_with(monkeypatch, "ro")
+    with Ledger(path) as ledger:
+        ledger.record(a_record("lost"))
+        ledger.record(a_record("lost too"))
+        assert ledger.dropped == 2
+        assert ids(ledger) == ["before"]
+    assert caplog.text.count("readonly") == 1
+
+
+def test_a_full_disk_costs_no_answer_and_room_made_later_is_used(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    opened_with(monkeypatch, "rw", ["PRAGMA max_page_count = 1"])
+    with Ledger(path) as ledger:
+        for number in range(300):
+            ledger.record(a_record(str(number)))
+        dropped = ledger.dropped
+        assert 0 < dropped < 300
+        ledger._database._connection.execute("PRAGMA max_page_count = 100000")
+        ledger.record(a_record("room again"))
+        assert ledger.dropped == dropped
+        assert len(ids(ledger)) == 1 + 300 - dropped + 1
+
+
+def timeout_ms(ledger):
+    return ledger._database._connection.execute("PRAGMA busy_timeout").fetchone()[0]
+
+
+def test_a_locked_file_drops_and_goes_on_when_it_is_free(tmp_path, caplog):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    with Ledger(path) as ledger:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(20):
+            ledger.record(a_record(str(number)))
+        assert ledger.dropped == 20
+        assert ids(ledger) == ["before"]
+        # Each call after the first waited but a moment for the lock.
+        assert timeout_ms(ledger) < 100
+        other.execute("ROLLBACK")
+        ledger.record(a_record("free"))
+        assert ids(ledger) == ["before", "free"]
+        assert timeout_ms(ledger) >= 1_000
+    other.close()
+    assert caplog.text.count("database is locked") == 1
+
+
+def test_a_folder_that_is_not_there_yet_is_tried_again(tmp_path, caplog):
+    path = tmp_path / "later" / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.record(a_record("lost"))
+        path.parent.mkdir()
+        ledger.record(a_record("kept"))
+        assert ids(ledger) == ["kept"]
+        assert ledger.dropped == 1
+    assert caplog.text.count("unable to open") == 1
+
+
+@pytest.mark.parametrize("wrong", [{"latency_s": object()}, {"tags": 3}, {"model": "\ud800"}])
+def test_a_record_that_cannot_be_written_is_dropped_and_not_raised(ledger, wrong):
+    ledger.record(a_record("wrong", **wrong))
+    ledger.record(a_record("right"))
+    assert ledger.dropped == 1
+    assert ids(ledger) == ["right"]
+
+
+def test_a_closed_ledger_drops_and_says_so_when_read(ledger):
+    ledger.close()
+    ledger.close()
+    ledger.record(a_record())
+    assert ledger.dropped == 1
+    with pytest.raises(StoreError, match="closed"):
+        list(ledger.records())
+
+
+def test_a_ledger_of_another_version_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}.*upgrade"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_somebody_elses_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE users (id)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="something else"):
+        Ledger(path)
+    assert path.read_bytes() == before

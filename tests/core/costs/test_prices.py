@@ -1,0 +1,380 @@
+"""PriceBook: dated list prices, each trap of the price list closed, and the user's own prices."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_optimizers.costs import ModelPrice, PriceBook, Usage
+from llm_optimizers.errors import ConfigurationError, UnpricedError
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+MILLION = Usage(input_tokens=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def book():
+    return PriceBook(clock=NOW.timestamp)
+
+
+# Dollars per million input tokens, by the providers' own pages.
+PRICED = {
+    "gpt-4o-mini": "0.15",
+    "GPT-4o-mini": "0.15",
+    "openai:gpt-4o-mini": "0.15",
+    "openai/gpt-4o-mini": "0.15",
+    "gpt-4o-mini-2024-07-18": "0.15",
+    "gpt-4o-2024-05-13": "5",
+    "gpt-4-0613": "30",
+    "gpt-5-nano-2025-08-07": "0.05",
+    "anthropic:claude-sonnet-4-5": "3",
+    "claude-sonnet-4-5-20250929": "3",
+    "claude-sonnet-4@20250514": "3",
+    "claude-3-5-haiku-latest": "0.80",
+    "mistralai/mistral-large-latest": "2",
+    "google_genai:gemini-1.5-pro-002": "1.25",
+    "models/gemini-1.5-pro-002": "1.25",
+    "text-embedding-3-small": "0.02",
+    "text-embedding-ada-002": "0.10",
+    "ft:gpt-4o-mini-2024-07-18:acme::7p4lURel": "0.3",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0": "3.3",
+    "amazon.nova-lite-v1:0": "0.06",
+    "bedrock/meta.llama3-1-70b-instruct-v1:0": "0.72",
+    "azure/gpt-4o": "2.5",
+}
+
+
+@pytest.mark.parametrize(("model", "dollars"), PRICED.items())
+def test_listed_names_snapshots_and_aliases_are_priced(book, model, dollars):
+    assert book.rates(model, at=NOW).input * 1_000_000 == Decimal(dollars)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "claude-sonnet-4-5-foo",
+        "claude-3-5-haiku-turbo",
+        "anthropic:claude-opus-4-5-uncensored",
+        "gpt-4o-mini-foo",
+        "gpt-4o-mini-2031-01-01",
+        "gpt-99",
+        "gemini-1.5-flash-8b",
+        "ft:gpt-4o-mini",
+        "whisper-1",
+        "llama3.1",
+        "llama3.1-8b",
+        "llama3.1:8b",
+        "mistral:7b",
+        "deepseek-r1:7b",
+        "ollama/llama3.1:8b",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "google/gemma-3-27b-it",
+        "qwen3-32b",
+        "my-model",
+        "",
+        ":",
+        "/",
+        "openai:",
+    ],
+)
+def test_what_is_not_listed_is_unpriced_and_never_free(book, model):
+    with pytest.raises(UnpricedError, match="ModelPrice"):
+        book.cost(MILLION, model)
+    with pytest.raises(UnpricedError):
+        book.rates(model)
+
+
+def test_a_seller_is_never_guessed_from_a_likeness(book):
+    for provider in ("my-openai-proxy", "ollama", "vllm", "nobody"):
+        with pytest.raises(UnpricedError, match=provider):
+            book.cost(MILLION, "gpt-4o-mini", provider=provider)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "dollars"),
+    [
+        ("openai", "gpt-4o-mini", "0.15"),
+        ("OpenAI", "openai/gpt-4o-mini", "0.15"),
+        ("azure_openai", "gpt-4o-mini", "0.15"),
+        ("google_genai", "models/gemini-2.0-flash", "0.1"),
+        ("bedrock_converse", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
+        ("litellm", "openai/gpt-4o-mini", "0.15"),
+        ("openrouter", "openai/gpt-4o-mini", "0.15"),
+    ],
+)
+def test_frameworks_names_for_sellers_are_understood(book, provider, model, dollars):
+    assert book.cost(MILLION, model, provider=provider) == Decimal(dollars)
+
+
+def test_an_open_model_costs_what_its_host_charges_and_hosts_are_not_guessed(book):
+    model = "llama-3.3-70b-versatile"
+    assert book.cost(MILLION, model, provider="groq") == Decimal("0.59")
+    with pytest.raises(UnpricedError):
+        book.cost(MILLION, model)
+
+
+def test_a_price_that_changed_is_taken_at_the_requests_own_date(book):
+    before = datetime(2025, 6, 9, 23, 59, tzinfo=UTC)
+    after = datetime(2025, 6, 10, tzinfo=UTC)
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+    assert book.cost(usage, "o3", at=before) == Decimal(50)
+    assert book.cost(usage, "o3", at=after) == Decimal(10)
+    # The same moments told in another zone, and without one (which means UTC).
+    tokyo = timezone(timedelta(hours=9))
+    assert book.cost(usage, "o3", at=before.astimezone(tokyo)) == Decimal(50)
+    assert book.cost(usage, "o3", at=after.replace(tzinfo=None)) == Decimal(10)
+    assert book.quote("o3", at=after).since == after.date()
+
+
+def test_without_a_date_the_clock_says_which_price_holds():
+    old = PriceBook(clock=datetime(2025, 1, 1, tzinfo=UTC).timestamp)
+    assert old.cost(MILLION, "o3") == Decimal(10)
+
+
+def test_a_price_that_depends_on_the_hour_is_not_remembered_for_the_day(book):
+    night, day = NOW.replace(hour=20), NOW.replace(hour=10)
+    costs = [book.cost(MILLION, "deepseek-chat", at=at) for at in (night, day, night, day)]
+    assert costs == [Decimal("0.135"), Decimal("0.27")] * 2
+
+
+def test_batch_flex_and_priority_use_their_published_prices(book):
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+    costs = {
+        tier: book.cost(usage, "gpt-5", at=NOW, tier=tier)
+        for tier in ("standard", "batch", "flex", "priority")
+    }
+    assert costs == {
+        "standard": Decimal("11.25"),
+        "batch": Decimal("5.625"),
+        "flex": Decimal("5.625"),
+        "priority": Decimal("22.5"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier"),
+    [
+        ("azure", "gpt-4o", "batch"),  # the maker's discount is not the reseller's
+        ("aws", "amazon.nova-lite-v1:0", "batch"),
+        (None, "gpt-4o", "flex"),
+        (None, "claude-sonnet-4-5", "priority"),
+        (None, "gpt-3.5-turbo-1106", "batch"),
+    ],
+)
+def test_a_tier_without_a_published_price_is_unpriced(book, provider, model, tier):
+    assert book.cost(MILLION, model, provider=provider) > 0
+    with pytest.raises(UnpricedError, match=tier):
+        book.cost(MILLION, model, provider=provider, tier=tier)
+
+
+def test_a_tier_is_unpriced_before_the_day_its_price_is_known_from(book):
+    with pytest.raises(UnpricedError, match="known only from 2026-10-14"):
+        book.cost(MILLION, "gpt-4o", at=datetime(2026, 10, 13, tzinfo=UTC), tier="batch")
+    assert book.cost(MILLION, "gpt-4o", at=NOW, tier="batch") == Decimal("1.25")
+
+
+@pytest.mark.parametrize("tier", ["Batch", "BATCH", "processing", "", None])
+def test_a_wrong_tier_is_an_error_and_not_the_full_price(book, tier):
+    with pytest.raises(ConfigurationError, match="standard, batch, flex, priority"):
+        book.cost(MILLION, "gpt-4o", tier=tier)
+
+
+def test_long_context_prices_every_token_of_the_call(book):
+    at_the_edge = Usage(input_tokens=200_000, output_tokens=1_000)
+    beyond = Usage(input_tokens=200_001, output_tokens=1_000)
+    assert book.cost(at_the_edge, "gemini-2.5-pro") == Decimal("0.26")
+    assert book.cost(beyond, "gemini-2.5-pro") == Decimal("0.5150025")
+    assert book.rates("gemini-2.5-pro").input == Decimal("0.00000125")
+    assert book.rates("gemini-2.5-pro", input_tokens=200_001).input == Decimal("0.0000025")
+
+
+def test_cached_tokens_are_billed_once_at_their_own_rate(book):
+    usage = Usage(
+        input_tokens=1_000_000,
+        cache_read_tokens=600_000,
+        cache_write_tokens=300_000,
+        cache_write_1h_tokens=100_000,
+        output_tokens=10_000,
+    )
+    # 0.1 M plain at 3, 0.6 M read at 0.3, 0.2 M written at 3.75, 0.1 M for an hour at 6.
+    expected = Decimal("0.3") + Decimal("0.18") + Decimal("0.75") + Decimal("0.6") + Decimal("0.15")
+    assert book.cost(usage, "claude-haiku-4-5") == expected / 3
+    rates = book.rates("claude-haiku-4-5")
+    assert rates.cache_read * 10 == rates.input
+    assert rates.cache_write == rates.input * Decimal("1.25")
+
+
+def test_rates_without_cache_prices_are_those_of_input(book):
+    rates = book.rates("text-embedding-3-small")
+    assert rates.input == rates.cache_read == rates.cache_write == Decimal("0.00000002")
+    assert rates.output == 0
+
+
+def test_output_of_a_model_without_an_output_price_is_unpriced(book):
+    with pytest.raises(UnpricedError, match="output"):
+        book.cost(Usage(input_tokens=1, output_tokens=1), "text-embedding-3-small")
+
+
+def test_a_miscount_is_never_cheaper(book):
+    honest = Usage(input_tokens=1_000, cache_read_tokens=1_000)
+    miscounted = Usage(input_tokens=500, cache_read_tokens=1_000)
+    assert book.cost(miscounted, "gpt-4o") == book.cost(honest, "gpt-4o") > 0
+
+
+def test_a_fee_per_request_is_charged_once(book):
+    assert book.cost(Usage(), "sonar", provider="perplexity") == Decimal("0.012")
+
+
+MODELS = [
+    ("gpt-4o-mini", "openai"),
+    ("gpt-4o-audio-preview", "openai"),
+    ("gpt-5.6-sol", "openai"),
+    ("claude-sonnet-4-6", "anthropic"),
+    ("claude-opus-4-5", "anthropic"),
+    ("gemini-2.5-pro", "google"),
+    ("gemini-3-flash-preview", "google"),
+    ("sonar-deep-research", "perplexity"),
+    ("deepseek-chat", "deepseek"),
+]
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    at=st.integers(0, 365 * 3 * 24).map(lambda hours: START + timedelta(hours=hours)),
+    tier=st.sampled_from(["standard", "batch"]),
+    plain=st.integers(0, 400_000),
+    read=st.integers(0, 100_000),
+    written=st.integers(0, 100_000),
+    answer=st.integers(0, 100_000),
+    reasoning=st.integers(0, 100_000),
+    spoken=st.integers(0, 100_000),
+    said=st.integers(0, 100_000),
+)
+def test_bills_agree_with_the_price_lists_own_arithmetic(
+    book, model, at, tier, plain, read, written, answer, reasoning, spoken, said
+):
+    import genai_prices
+
+    name, provider = model
+    counts = {
+        "input_tokens": plain + read + written + spoken,
+        "output_tokens": answer + reasoning + said,
+        "cache_read_tokens": read,
+        "cache_write_tokens": written,
+        "input_audio_tokens": spoken,
+        "output_audio_tokens": said,
+    }
+    usage = Usage(reasoning_tokens=reasoning, **counts)
+    theirs = genai_prices.calc_price(
+        genai_prices.Usage(output_reasoning_tokens=reasoning, cache_audio_read_tokens=0, **counts),
+        name,
+        provider_id=provider,
+        genai_request_timestamp=at,
+        price_context={"processing": "batch"} if tier == "batch" else None,
+    )
+    try:
+        ours = book.cost(usage, name, provider=provider, at=at, tier=tier)
+    except UnpricedError:
+        assert tier == "batch"
+    else:
+        assert ours == theirs.total_price
+
+
+class TestOwnPrices:
+    def test_they_price_a_model_nobody_lists(self):
+        book = PriceBook({"llama3.1": ModelPrice(input=Decimal(1), output=Decimal(2))})
+        usage = Usage(input_tokens=1_000_000, output_tokens=500_000, cache_read_tokens=100)
+        assert book.cost(usage, "Llama3.1") == Decimal(2)
+        assert book.cost(usage, "llama3.1", provider="vllm") == Decimal(2)
+        assert book.quote("llama3.1").source == "your own price"
+
+    def test_zero_is_a_price_because_its_owner_says_so(self):
+        free = ModelPrice(input=Decimal(0), output=Decimal(0))
+        book = PriceBook({"ollama/llama3.1:8b": free})
+        assert book.cost(MILLION, "ollama/llama3.1:8b") == 0
+        assert book.cost(MILLION, "llama3.1:8b", provider="ollama") == 0
+        assert book.cost(MILLION, "ollama:llama3.1:8b") == 0
+        with pytest.raises(UnpricedError):
+            book.cost(MILLION, "llama3.1:8b", provider="groq")
+
+    def test_they_win_over_the_list_for_the_seller_named(self):
+        cheap = ModelPrice(
+            input=Decimal(1), output=Decimal(1), cache_read=Decimal(0), cache_write=Decimal(3)
+        )
+        book = PriceBook({"azure/gpt-4o": cheap})
+        assert book.cost(MILLION, "gpt-4o", provider="azure_openai") == 1
+        assert book.cost(MILLION, "gpt-4o", provider="openai") == Decimal("2.5")
+        usage = Usage(input_tokens=3, cache_read_tokens=1, cache_write_tokens=1)
+        assert book.cost(usage, "azure/gpt-4o") * 1_000_000 == 1 + 0 + 3
+
+    def test_a_batch_needs_a_discount_that_was_stated(self):
+        price = ModelPrice(input=Decimal(4), output=Decimal(8))
+        with pytest.raises(UnpricedError, match="batch_discount"):
+            PriceBook({"mine": price}).cost(MILLION, "mine", tier="batch")
+        halved = ModelPrice(input=Decimal(4), output=Decimal(8), batch_discount=Decimal("0.25"))
+        book = PriceBook({"mine": halved})
+        assert book.cost(MILLION, "mine", tier="batch") == 3
+        with pytest.raises(UnpricedError, match="flex"):
+            book.cost(MILLION, "mine", tier="flex")
+
+    @pytest.mark.parametrize("bad", [Decimal(-1), 1.5, "1", None, Decimal("NaN")])
+    def test_an_amount_that_is_no_amount_is_refused(self, bad):
+        with pytest.raises(ConfigurationError, match="price input"):
+            ModelPrice(input=bad, output=Decimal(1))
+
+    def test_a_discount_is_a_fraction(self):
+        with pytest.raises(ConfigurationError, match="half price"):
+            ModelPrice(input=Decimal(1), output=Decimal(1), batch_discount=Decimal(50))
+
+    def test_a_bare_number_is_no_price(self):
+        with pytest.raises(ConfigurationError, match="ModelPrice"):
+            PriceBook({"mine": 3})
+
+
+def test_context_windows(book):
+    assert book.context_window("gpt-4o-mini") == 128_000
+    assert book.context_window("my-model") is None
+
+
+def test_a_quote_names_its_source(book):
+    quote = book.quote("openai/gpt-4o-mini")
+    assert (quote.model, quote.provider, quote.tier) == ("gpt-4o-mini", "openai", "standard")
+    assert quote.source.startswith("genai-prices ")
+    assert quote.url == "https://developers.openai.com/api/docs/pricing"
+    assert quote.at == NOW
+
+
+def test_a_newer_snapshot_of_the_list_is_used_at_once(book):
+    from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
+
+    assert book.cost(MILLION, "gpt-4o-mini") == Decimal("0.15")
+    others = [p for p in get_snapshot().providers if p.id != "openai"]
+    set_custom_snapshot(DataSnapshot(providers=others, from_auto_update=True))
+    try:
+        with pytest.raises(UnpricedError):
+            book.cost(MILLION, "gpt-4o-mini")
+        assert "updated" in book.quote("claude-haiku-4-5").source
+    finally:
+        set_custom_snapshot(None)
+    assert book.cost(MILLION, "gpt-4o-mini") == Decimal("0.15")
+
+
+def test_memory_of_many_days_is_bounded(book):
+    for day in range(5_000):
+        book.cost(MILLION, "gpt-4o-mini", at=NOW - timedelta(days=day))
+    assert len(book._known.cards) <= 4_096
+
+
+def test_importing_costs_loads_no_prices():
+    code = (
+        "import sys; from llm_optimizers.costs import PriceBook; PriceBook();"
+        "assert 'genai_prices' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,145 @@
+"""Usage: counts add up like numbers, and every provider's report is read the same way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import ConfigurationError
+
+usages = st.builds(Usage, **dict.fromkeys(Usage().as_dict(), st.integers(0, 10**9)))
+
+
+@given(usages, usages, usages)
+def test_addition_is_associative_and_commutative_with_nothing_as_zero(a, b, c):
+    assert (a + b) + c == a + (b + c)
+    assert a + b == b + a
+    assert a + Usage() == a
+
+
+@given(st.lists(usages, max_size=6))
+def test_sum_adds_every_count(parts):
+    total = sum(parts, Usage())
+    for name, count in total.as_dict().items():
+        assert count == sum(getattr(part, name) for part in parts)
+    assert total.total_tokens == sum(part.total_tokens for part in parts)
+    if parts:
+        assert sum(parts) == total
+
+
+@given(usages)
+def test_counts_survive_a_round_trip(usage):
+    assert Usage(**usage.as_dict()) == usage
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, "3", True, None])
+def test_a_count_that_is_no_count_is_refused_by_name(bad):
+    with pytest.raises(ConfigurationError, match="output_tokens"):
+        Usage(output_tokens=bad)
+
+
+def test_adding_something_else_is_a_type_error():
+    with pytest.raises(TypeError):
+        Usage() + 3
+    with pytest.raises(TypeError):
+        3 + Usage()
+
+
+def test_openai_chat():
+    assert Usage.from_openai(
+        {
+            "prompt_tokens": 2006,
+            "completion_tokens": 300,
+            "total_tokens": 2306,
+            "prompt_tokens_details": {"cached_tokens": 1920, "audio_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 128, "audio_tokens": 7},
+        }
+    ) == Usage(
+        input_tokens=2006,
+        output_tokens=300,
+        cache_read_tokens=1920,
+        reasoning_tokens=128,
+        input_audio_tokens=5,
+        output_audio_tokens=7,
+    )
+
+
+def test_openai_responses():
+    assert Usage.from_openai(
+        {
+            "input_tokens": 328,
+            "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 32},
+            "output_tokens": 52,
+            "output_tokens_details": {"reasoning_tokens": 10},
+            "total_tokens": 380,
+        }
+    ) == Usage(
+        input_tokens=328,
+        output_tokens=52,
+        cache_read_tokens=64,
+        cache_write_tokens=32,
+        reasoning_tokens=10,
+    )
+
+
+def test_openai_embeddings_and_nulls():
+    raw = {"prompt_tokens": 8, "total_tokens": 8, "prompt_tokens_details": None}
+    assert Usage.from_openai(raw) == Usage(input_tokens=8)
+    raw = {"prompt_tokens": 8, "completion_tokens": None, "prompt_tokens_details": {}}
+    assert Usage.from_openai(raw) == Usage(input_tokens=8)
+    assert Usage.from_openai({}) == Usage()
+
+
+def test_reasoning_counted_outside_the_completion_is_added_to_the_output():
+    raw = {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 115,
+        "completion_tokens_details": {"reasoning_tokens": 100},
+    }
+    assert Usage.from_openai(raw) == Usage(input_tokens=10, output_tokens=105, reasoning_tokens=100)
+
+
+def test_cache_hits_reported_beside_the_details_are_found():
+    raw = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_cache_hit_tokens": 64}
+    assert Usage.from_openai(raw).cache_read_tokens == 64
+
+
+def test_anthropic_input_gains_what_was_read_from_and_written_to_the_cache():
+    assert Usage.from_anthropic(
+        {
+            "input_tokens": 21,
+            "cache_creation_input_tokens": 188,
+            "cache_read_input_tokens": 1000,
+            "cache_creation": {"ephemeral_5m_input_tokens": 88, "ephemeral_1h_input_tokens": 100},
+            "output_tokens": 393,
+            "output_tokens_details": {"thinking_tokens": 50},
+        }
+    ) == Usage(
+        input_tokens=1209,
+        output_tokens=393,
+        cache_read_tokens=1000,
+        cache_write_tokens=188,
+        cache_write_1h_tokens=100,
+        reasoning_tokens=50,
+    )
+
+
+def test_anthropic_without_a_total_of_writes_adds_them_by_age():
+    raw = {
+        "input_tokens": 1,
+        "output_tokens": 2,
+        "cache_read_input_tokens": None,
+        "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4},
+    }
+    usage = Usage.from_anthropic(raw)
+    assert (usage.input_tokens, usage.cache_write_tokens) == (8, 7)
+
+
+def test_a_malformed_report_is_refused_by_name():
+    with pytest.raises(ConfigurationError, match="prompt_tokens"):
+        Usage.from_openai({"prompt_tokens": "many"})
+    with pytest.raises(ConfigurationError, match="cached_tokens"):
+        Usage.from_openai({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": -5}})
