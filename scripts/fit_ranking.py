@@ -1,0 +1,141 @@
+"""Fit the weights of `llm_optimizers.prompts.ranking` on question answering with distractors.
+
+    python scripts/fit_ranking.py FILE… [--embed MODULE:FACTORY] [--out PATH]
+
+Each line of a FILE (.jsonl.gz) is {question, answers, gold, docs: [{title, text}]}. The passage
+model maximises the likelihood of the gold passage, the sentence model that of the sentences
+which hold an answer, both with an L2 prior; nothing here is random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_optimizers.prompts.features import PASSAGE_FEATURES, SENTENCE_FEATURES, Passage
+from llm_optimizers.prompts.ranking import Embed, measure, with_meaning
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Case: TypeAlias = tuple[Floats, Floats]
+"""Features of the choices, shape (n, f), and which of them are right, shape (n,)."""
+
+OUT = Path(__file__).parents[1] / "llm_optimizers" / "prompts" / "ranking.json"
+PRIOR = {"passage": 20.0, "sentence": 10.0}
+
+
+def cases(rows: Iterable[dict[str, Any]], embed: Embed | None) -> tuple[list[Case], list[Case]]:
+    """The passage choices and the sentence choices of every row."""
+    passages: list[Case] = []
+    sentences: list[Case] = []
+    for row in rows:
+        docs = [Passage(title=d["title"], text=d["text"]) for d in row["docs"]]
+        measured = measure(row["question"], docs)
+        if embed is not None:
+            measured = with_meaning(row["question"], docs, measured, range(len(docs)), embed)
+        gold = row["gold"]
+        passages.append((measured.passages, np.eye(len(docs))[gold]))
+        right = holding(measured.reads[gold].sentences, row["answers"])
+        if right.any():
+            sentences.append((measured.sentences[gold], right))
+    return passages, sentences
+
+
+def holding(sentences: Sequence[str], answers: Iterable[str]) -> Floats:
+    """1 for each sentence that an occurrence of an answer touches, else 0."""
+    text = "".join(sentences).lower()
+    ends = np.cumsum([len(s) for s in sentences])
+    starts = ends - [len(s) for s in sentences]
+    right = np.zeros(len(sentences))
+    for answer in map(str.lower, answers):
+        at = text.find(answer)
+        while at >= 0:
+            right[(starts < at + len(answer)) & (ends > at)] = 1
+            at = text.find(answer, at + 1)
+    return right
+
+
+def fit(choices: Sequence[Case], prior: float) -> Floats:
+    """Weights on the raw features; the prior acts on standardised ones."""
+    spread = np.concatenate([x for x, _ in choices]).std(axis=0) + 1e-9
+    scaled = [(x / spread, y) for x, y in choices]
+    weights = np.zeros(len(spread))
+    value = likelihood(scaled, weights, prior)
+    for _ in range(200):
+        slope, curve = -prior * weights, prior * np.eye(len(weights))
+        for x, y in scaled:
+            p = softmax(x @ weights)
+            q = p * y / (p @ y)
+            slope += (q - p) @ x
+            curve += (x * p[:, None]).T @ x - np.outer(p @ x, p @ x)
+        step = np.linalg.solve(curve, slope)
+        while (new := likelihood(scaled, weights + step, prior)) < value and abs(step).max() > 1e-9:
+            step /= 2
+        weights = weights + step
+        if new - value < 1e-9:
+            break
+        value = new
+    return weights / spread
+
+
+def likelihood(choices: Sequence[Case], weights: Floats, prior: float) -> float:
+    """The log-likelihood of the right choices with the prior."""
+    held = sum(float(np.log(softmax(x @ weights) @ y)) for x, y in choices)
+    return held - prior / 2 * float(weights @ weights)
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities of scores, shape (n,)."""
+    raised = np.exp(scores - scores.max())
+    return np.asarray(raised / raised.sum())
+
+
+def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str, dict[str, float]]:
+    """Fitted weights by model and feature name."""
+    passages, sentences = cases(rows, embed)
+    more = ("meaning", "best_meaning") if embed else ()
+    named = {
+        "passage": ((*PASSAGE_FEATURES, *more), fit(passages, PRIOR["passage"])),
+        "sentence": ((*SENTENCE_FEATURES, *more[:1]), fit(sentences, PRIOR["sentence"])),
+    }
+    return {
+        model: {name: round(float(w), 4) for name, w in zip(names, values, strict=True)}
+        for model, (names, values) in named.items()
+    }
+
+
+def load(path: Path) -> list[dict[str, Any]]:
+    """The rows of one data file."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def main() -> None:
+    """Read the command line, fit, write the weights."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--embed", help="MODULE:FACTORY of the embedder to fit `meaning` with")
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    rows = [row for path in options.files for row in load(path)]
+    fitted = json.loads(options.out.read_text()) if options.out.exists() else {}
+    fitted["words"] = weights_of(rows, None)
+    if options.embed:
+        module, _, factory = options.embed.partition(":")
+        embed = getattr(importlib.import_module(module), factory)()
+        fitted["meaning"] = weights_of(rows, embed)
+    options.out.write_text(json.dumps(fitted, indent=1) + "\n")
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
