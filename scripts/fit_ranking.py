@@ -1,6 +1,6 @@
 """Fit the weights of `llm_optimizers.prompts.ranking` on question answering with distractors.
 
-    python scripts/fit_ranking.py FILE… [--embed MODULE:FACTORY] [--out PATH]
+    python scripts/fit_ranking.py FILE… [--embed MODULE:CLASS] [--out PATH]
 
 Each line of a FILE (.jsonl.gz) is {question, answers, gold, docs: [{title, text}]}. The passage
 model maximises the likelihood of the gold passage, the sentence model that of the sentences
@@ -123,15 +123,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--embed", help="MODULE:FACTORY of the embedder to fit `meaning` with")
+    parser.add_argument("--embed", help="MODULE:CLASS of the embedder to fit `meaning` with")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     rows = [row for path in options.files for row in load(path)]
     fitted = json.loads(options.out.read_text()) if options.out.exists() else {}
     fitted["words"] = weights_of(rows, None)
     if options.embed:
-        module, _, factory = options.embed.partition(":")
-        embed = getattr(importlib.import_module(module), factory)()
+        module, _, name = options.embed.partition(":")
+        embed = getattr(importlib.import_module(module), name)().embed
         fitted["meaning"] = weights_of(rows, embed)
     options.out.write_text(json.dumps(fitted, indent=1) + "\n")
     print(f"wrote {options.out}")

@@ -23,8 +23,8 @@ _SPAN = re.compile(
     r"|\"[^\"\n]{1,300}\"|\u201c[^\u201d\n]{1,300}\u201d|\u00ab[^\u00bb\n]{1,300}\u00bb"
 )
 _CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w[\w.]* import |return\b|async |await |function\b|const |let "
-    r"|var |public |private |protected |static |func |fn |#include|using |package |SELECT |INSERT "
+    r"^\s*(?:def |class |import |from \w[\w.]* import |return\b|async |await |function\b|const "
+    r"|let |var |public |private |protected |static |func |fn |#include|using |package |SELECT |INSERT "
     r"|UPDATE |CREATE |elif .*:|else:|try:|except\b.*:|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
     r"|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
 )

@@ -32,7 +32,7 @@ from llm_optimizers.prompts.features import (
 
 __all__ = ["Embed", "Measured", "Ranking", "measure", "rank", "with_meaning"]
 
-_SECOND_LOOK = 8
+_SECOND_LOOK = 6
 """Passages ranked again by meaning: embedding takes longer than all the rest."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
