@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from llm_optimizers.cli.demo import demo, replay_log
 from llm_optimizers.cli.prices import prices
 from llm_optimizers.cli.report import report
 
@@ -23,5 +24,7 @@ def root() -> None:
     """See what your LLM calls cost and what could be saved on them."""
 
 
+app.command()(demo)
+app.command("replay")(replay_log)
 app.command()(prices)
 app.command()(report)

@@ -1,0 +1,179 @@
+"""`llm-optimizers demo` and `replay`: a log through a real chain, and what it saves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from llm_optimizers.cli.replaying.app import FRAMEWORKS, Endpoint, Strategies
+from llm_optimizers.cli.replaying.log import Log, day_log, read_log
+from llm_optimizers.cli.replaying.run import Replay, replay
+from llm_optimizers.cli.replaying.server import AnswerSheet, serving
+from llm_optimizers.cli.replaying.show import as_dict, print_replay
+from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts import TokenCounter
+
+__all__ = ["demo", "replay_log"]
+
+_FEW = 2_000
+_SHOWN_BAD_LINES = 5
+
+_AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Live = Annotated[
+    bool,
+    typer.Option(
+        "--live", help="Ask a real provider (costs money): OPENAI_API_KEY, or --base-url."
+    ),
+]
+_BaseURL = Annotated[
+    str | None, typer.Option(help="An OpenAI-compatible server to ask instead; implies --live.")
+]
+_Model = Annotated[str | None, typer.Option(help="The model to ask for, instead of the log's.")]
+_Framework = Annotated[str, typer.Option(help=f"Whose chain: {', '.join(FRAMEWORKS)}.")]
+_LedgerFile = Annotated[
+    Path | None, typer.Option(help="Keep the account in this file; see `llm-optimizers report`.")
+]
+
+
+def demo(
+    framework: _Framework = "langchain",
+    live: _Live = False,
+    base_url: _BaseURL = None,
+    model: _Model = None,
+    ledger: _LedgerFile = None,
+    as_json: _AsJSON = False,
+) -> None:
+    """Replay a day of requests and see what each strategy saves.
+
+    A support product's Monday of 546 requests ships with the package. They go through a real
+    chain and the real SDK, over HTTP, to a server on this machine that answers from the log:
+    once bare, once with the strategies on. No key and no network are needed.
+    """
+    endpoint = _endpoint(live=live, base_url=base_url, model=model)
+    _run(day_log(), framework, endpoint, ledger=ledger, as_json=as_json, assumed_tokens=0)
+
+
+def replay_log(
+    log: Annotated[Path, typer.Argument(help="One OpenAI chat request a line (.jsonl or .gz).")],
+    framework: _Framework = "langchain",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N requests.")] = None,
+    live: _Live = False,
+    base_url: _BaseURL = None,
+    model: _Model = None,
+    assumed_tokens: Annotated[
+        int, typer.Option(min=1, help="Length of an answer that the log does not have.")
+    ] = 150,
+    ledger: _LedgerFile = None,
+    as_json: _AsJSON = False,
+) -> None:
+    """Replay your own log the same way.
+
+    A line is the body of a chat completion request: {"model": …, "messages": […]}. Optional
+    beside it: "response" (a text or OpenAI's completion), "tenant", "time", and "answer_class",
+    by which wrong hits are counted. Lines that are no requests are skipped and told by number.
+    """
+    with _explained():
+        requests = read_log(log, limit)
+    endpoint = _endpoint(live=live, base_url=base_url, model=model)
+    _run(
+        requests,
+        framework,
+        endpoint,
+        ledger=ledger,
+        as_json=as_json,
+        assumed_tokens=assumed_tokens,
+    )
+
+
+def _run(
+    log: Log,
+    framework: str,
+    endpoint: Endpoint | None,
+    *,
+    ledger: Path | None,
+    as_json: bool,
+    assumed_tokens: int,
+) -> None:
+    console = Console(stderr=as_json)
+    for bad in log.bad_lines[:_SHOWN_BAD_LINES]:
+        console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
+    if len(log.bad_lines) > _SHOWN_BAD_LINES:
+        console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
+    with _explained():
+        if endpoint is not None:
+            result = _passes(log, framework, endpoint, ledger, console, bare=False)
+        else:
+            sheet = AnswerSheet(log.requests, TokenCounter(), assumed_tokens=assumed_tokens)
+            with serving(sheet) as url:
+                recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
+                few = len(log.requests) <= _FEW
+                result = _passes(log, framework, recorded, ledger, console, bare=few)
+    if as_json:
+        typer.echo(json.dumps({**as_dict(result), "skipped_lines": len(log.bad_lines)}, indent=2))
+    else:
+        print_replay(console, result, recorded=endpoint is None)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+def _passes(
+    log: Log,
+    framework: str,
+    endpoint: Endpoint,
+    ledger: Path | None,
+    console: Console,
+    *,
+    bare: bool,
+) -> Replay:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        Ledger(ledger) as account,
+        Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars,
+    ):
+        tasks: dict[str, object] = {}
+
+        def progress(name: str, done: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=len(log.requests))
+            bars.update(tasks[name], completed=done)  # type: ignore[arg-type]  # rich's id type
+
+        return replay(
+            log.requests,
+            framework,
+            Strategies(cache=True),
+            endpoint,
+            ledger=account,
+            bare_pass=bare,
+            progress=progress,
+        )
+
+
+def _endpoint(*, live: bool, base_url: str | None, model: str | None) -> Endpoint | None:
+    """A real provider if one was asked for, None for the log's own answers."""
+    if not live and base_url is None:
+        if model is not None:
+            raise typer.BadParameter("--model needs --live or --base-url")
+        return None
+    key = os.environ.get("OPENAI_API_KEY")
+    if key is None and base_url is None:
+        raise typer.BadParameter("--live needs OPENAI_API_KEY in the environment, or --base-url")
+    return Endpoint(base_url=base_url, api_key=key or "none", model=model)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn an error of ours into a line and an exit code."""
+    try:
+        yield
+    except ConfigurationError as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,9 @@
+"""Replaying a log of requests through a real chain, and counting what would have been saved.
+
+log.py      reads a log, one OpenAI chat request a line
+server.py   answers from the log over HTTP, as an OpenAI-compatible provider
+app.py      the framework's side: what a chain has to offer to be replayed through
+run.py      sends the requests and gathers the figures
+show.py     the figures as a table and as JSON
+data/       the day that `llm-optimizers demo` replays
+"""

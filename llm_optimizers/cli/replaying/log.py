@@ -1,0 +1,156 @@
+"""Reads a log of requests: one OpenAI chat request a line, as JSON, plain or gzipped.
+
+Besides the request's own fields a line may have:
+
+    response        the answer: a text, or OpenAI's completion object
+    tenant          whose request it is
+    time            when it was made, ISO 8601
+    answer_class    two requests of one class have the same right answer (also `answer_id`,
+                    `intent`); with it wrong hits can be counted
+    background      true where nobody waits for the answer
+    cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
+
+A line with a `prompt` or `text` instead of `messages` is a question by itself.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["BadLine", "Log", "LoggedRequest", "day_log", "read_log"]
+
+_CLASSES = ("answer_class", "answer_id", "intent")
+_OURS = frozenset(
+    {"id", "response", "tenant", "time", "feature", "background", "evidence", "split"}
+    | {"cheap_response", "cheap_correct", "prompt", "text", *_CLASSES}
+)
+MODEL = "gpt-4o"
+"""The model of requests that name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedRequest:
+    """One request of a log; `answer_class` "" and `response` None where the log has none."""
+
+    id: str
+    request: ChatRequest
+    response: str | None = None
+    tenant: str = ""
+    feature: str = ""
+    answer_class: str = ""
+    background: bool = False
+    cheap_response: str | None = None
+    cheap_correct: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """A line that was skipped, by its number from 1, and what is amiss with it."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The requests of a log in its order, and the lines that were none."""
+
+    requests: tuple[LoggedRequest, ...]
+    bad_lines: tuple[BadLine, ...] = field(default=())
+
+
+def day_log() -> Log:
+    """The day that ships with the package: a support product's requests of one Monday."""
+    resource = files("llm_optimizers.cli.replaying") / "data" / "day.jsonl"
+    with resource.open(encoding="utf-8") as lines:
+        return _read(lines, None)
+
+
+def read_log(path: Path, limit: int | None = None) -> Log:
+    """Read a log; malformed lines are skipped and told by number.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or no line of it is a request.
+    """
+    try:
+        with _open(path) as lines:
+            log = _read(lines, limit)
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    if not log.requests:
+        first = f" (line {log.bad_lines[0].number}: {log.bad_lines[0].reason})"
+        raise ConfigurationError(
+            f"{path} has no request{first if log.bad_lines else ''}; a line looks like"
+            ' {"model": "gpt-4o", "messages": [{"role": "user", "content": "…"}]}'
+        )
+    return log
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
+
+
+def _read(lines: IO[str], limit: int | None) -> Log:
+    requests: list[LoggedRequest] = []
+    bad: list[BadLine] = []
+    for number, line in _numbered(lines):
+        if limit is not None and len(requests) >= limit:
+            break
+        try:
+            requests.append(_request(number, json.loads(line)))
+        except json.JSONDecodeError as error:
+            bad.append(BadLine(number=number, reason=f"no JSON: {error.msg}"))
+        except (ConfigurationError, RecursionError) as error:
+            bad.append(BadLine(number=number, reason=str(error)))
+    return Log(requests=tuple(requests), bad_lines=tuple(bad))
+
+
+def _numbered(lines: IO[str]) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _request(number: int, raw: Any) -> LoggedRequest:
+    if not isinstance(raw, Mapping):
+        raise ConfigurationError("not an object")
+    body = {key: value for key, value in raw.items() if key not in _OURS}
+    question = raw.get("prompt", raw.get("text"))
+    if "messages" not in body and isinstance(question, str):
+        body["messages"] = [{"role": "user", "content": question}]
+    body["model"] = str(body.get("model") or MODEL)
+    tenant = str(raw.get("tenant") or "")
+    classes = [str(raw[name]) for name in _CLASSES if raw.get(name) is not None]
+    return LoggedRequest(
+        id=str(raw.get("id") or f"line-{number}"),
+        request=ChatRequest.from_openai(body),
+        response=_text(raw.get("response")),
+        tenant=tenant,
+        feature=str(raw.get("feature") or ""),
+        answer_class=classes[0] if classes else "",
+        background=raw.get("background") is True,
+        cheap_response=_text(raw.get("cheap_response")),
+        cheap_correct=raw.get("cheap_correct") is not False,
+    )
+
+
+def _text(response: Any) -> str | None:
+    """The text of a logged answer: a string, or the first choice of a completion."""
+    if response is None or isinstance(response, str):
+        return response
+    try:
+        content = response["choices"][0]["message"]["content"]
+    except (LookupError, TypeError) as error:
+        raise ConfigurationError(
+            "`response` must be a text or a completion with choices[0].message.content"
+        ) from error
+    return content if isinstance(content, str) else None

@@ -1,0 +1,206 @@
+"""An OpenAI-compatible provider on loopback that answers from a log.
+
+Requests come over real HTTP from the real SDK; the answers are the log's, the token counts are
+tiktoken's. A request is recognised by the header `x-replay-id` if there is one (strategies may
+have changed its messages on the way), else by its messages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from llm_optimizers.cli.replaying.log import LoggedRequest
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["REPLAY_ID", "AnswerSheet", "serving"]
+
+REPLAY_ID = "x-replay-id"
+_WORDS_A_CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer and what OpenAI would count for it."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerSheet:
+    """The log's answers, by request.
+
+    A model of `cheap_models` gives the log's cheap answer where it has one. Where the log has no
+    answer at all a placeholder of `assumed_tokens` tokens stands in, different for every request.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[LoggedRequest],
+        counter: TokenCounter,
+        *,
+        cheap_models: frozenset[str] = frozenset(),
+        assumed_tokens: int = 150,
+    ) -> None:
+        self._counter = counter
+        self._cheap_models = cheap_models
+        self._assumed_tokens = assumed_tokens
+        self._by_id: dict[str, LoggedRequest] = {}
+        self._by_messages: dict[str, LoggedRequest] = {}
+        for logged in requests:
+            self._by_id[logged.id] = logged
+            self._by_messages.setdefault(_fingerprint(logged.request), logged)
+
+    def answer(self, request: ChatRequest, replay_id: str | None) -> Reply | None:
+        """The log's answer to a request, None if the log has no such request."""
+        logged = self._by_id.get(replay_id or "") or self._by_messages.get(_fingerprint(request))
+        if logged is None:
+            return None
+        cheap = request.model in self._cheap_models and not logged.cheap_correct
+        text = logged.cheap_response if cheap and logged.cheap_response else logged.response
+        prompt = self._counter.count_request(request).tokens
+        if text is None:
+            text = f"[no answer in the log for {logged.answer_class or logged.id}]"
+            return Reply(text=text, prompt_tokens=prompt, completion_tokens=self._assumed_tokens)
+        tokens = self._counter.count(text, request.model).tokens
+        return Reply(text=text, prompt_tokens=prompt, completion_tokens=tokens)
+
+
+@contextmanager
+def serving(sheet: AnswerSheet) -> Iterator[str]:
+    """Serve the sheet on a free port of 127.0.0.1; gives the base URL for a client."""
+    numbers = itertools.count(1)
+
+    class Handler(_Handler):
+        answers = sheet
+        counter = numbers
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, name="replay-server", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A burst of connections must not be refused while the accepting thread is busy.
+    request_queue_size = 128
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """`POST /v1/chat/completions`, as a whole or as server-sent events."""
+
+    answers: AnswerSheet
+    counter: Iterator[int]
+    protocol_version = "HTTP/1.1"
+    # Small writes must not wait for the acknowledgement of earlier ones.
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_POST(self) -> None:
+        """Answer one request."""
+        try:
+            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)))
+            request = ChatRequest.from_openai(body)
+        except (ValueError, ConfigurationError) as error:
+            self._send(400, _error(f"no chat request: {error}"))
+            return
+        if self.path != "/v1/chat/completions":
+            self._send(404, _error(f"this server has no {self.path}"))
+            return
+        reply = self.answers.answer(request, self.headers.get(REPLAY_ID))
+        if reply is None:
+            self._send(404, _error("the log has no such request"))
+        elif request.params.get("stream"):
+            self._stream(request, reply)
+        else:
+            self._send(200, self._completion(request, reply))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Stay silent: the command has a progress bar."""
+
+    def _completion(self, request: ChatRequest, reply: Reply) -> dict[str, Any]:
+        message = {"role": "assistant", "content": reply.text, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        return {
+            **self._head(request, "chat.completion"),
+            "choices": [choice],
+            "usage": _usage(reply),
+        }
+
+    def _stream(self, request: ChatRequest, reply: Reply) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        head = self._head(request, "chat.completion.chunk")
+        for delta, finish in _deltas(reply.text):
+            choice = {"index": 0, "delta": delta, "finish_reason": finish}
+            self._event({**head, "choices": [choice]})
+        if (request.params.get("stream_options") or {}).get("include_usage"):
+            self._event({**head, "choices": [], "usage": _usage(reply)})
+        self._chunk(b"data: [DONE]\n\n")
+        self._chunk(b"")
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        self._chunk(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
+
+    def _head(self, request: ChatRequest, kind: str) -> dict[str, Any]:
+        number = f"chatcmpl-replay-{next(self.counter)}"
+        return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
+
+    def _send(self, status: int, body: Mapping[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+
+def _deltas(text: str) -> Iterator[tuple[dict[str, str], str | None]]:
+    """The text as a stream's deltas, a few words each."""
+    yield {"role": "assistant", "content": ""}, None
+    words = text.split(" ")
+    for start in range(0, len(words), _WORDS_A_CHUNK):
+        piece = " ".join(words[start : start + _WORDS_A_CHUNK])
+        yield {"content": piece if start == 0 else f" {piece}"}, None
+    yield {}, "stop"
+
+
+def _usage(reply: Reply) -> dict[str, Any]:
+    return {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "total_tokens": reply.prompt_tokens + reply.completion_tokens,
+    }
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "code": None}}
+
+
+def _fingerprint(request: ChatRequest) -> str:
+    text = json.dumps([message.to_openai() for message in request.messages], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

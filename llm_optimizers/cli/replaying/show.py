@@ -1,0 +1,123 @@
+"""A replay's figures as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from llm_optimizers.cli.replaying.run import Replay
+from llm_optimizers.costs import Summary
+from llm_optimizers.costs.summary import dollars
+
+__all__ = ["as_dict", "print_replay"]
+
+TIERS = ("exact", "normalised", "semantic", "shared")
+
+
+def as_dict(replay: Replay) -> dict[str, Any]:
+    """The figures, JSON-ready; dollars as numbers, shares in percent."""
+    account = replay.account
+    baseline = _baseline(replay)
+    saved = baseline - account.cost
+    return {
+        "requests": replay.requests,
+        "hits": {tier: replay.hits.get(tier, 0) for tier in TIERS},
+        "hit_rate_pct": _percent(sum(replay.hits.values()), replay.requests),
+        "wrong_hits": replay.wrong_hits,
+        "wrong_hit_ids": list(replay.wrong),
+        "tokens": account.usage.total_tokens,
+        "baseline_tokens": None if replay.bare is None else replay.bare.usage.total_tokens,
+        "cost": float(account.cost),
+        "baseline_cost": float(baseline),
+        "saved": float(saved),
+        "saved_pct": _percent(saved, baseline),
+        "saved_by": {name: float(s.amount) for name, s in account.by_strategy.items()},
+        "account_baseline_cost": float(account.baseline_cost),
+        "overhead_ms": None if replay.overhead_ms is None else round(replay.overhead_ms, 3),
+        "unpriced": account.unpriced,
+        "errors": dict(replay.errors),
+        "without_recorded_answer": replay.unanswered,
+        "interrupted": replay.interrupted,
+    }
+
+
+def print_replay(console: Console, replay: Replay, *, recorded: bool) -> None:
+    """Print the table, and plainly what in it is recorded, real or unknown."""
+    figures = as_dict(replay)
+    table = Table(title="The same requests, without and with", show_edge=False)
+    table.add_column("")
+    table.add_column("without", justify="right")
+    table.add_column("with", justify="right")
+    bare, account = replay.bare, replay.account
+    table.add_row("requests", *_pair(bare, lambda s: f"{s.requests:,}", f"{account.requests:,}"))
+    table.add_row("calls to the model", *_pair(bare, _calls, _calls(account)))
+    for tier in TIERS:
+        if figures["hits"][tier] or tier in ("exact", "semantic"):
+            table.add_row(f"  {tier} hits", "", f"{figures['hits'][tier]:,}")
+    table.add_row("  hit rate", "", f"{figures['hit_rate_pct']:.1f} %")
+    wrong = "not known" if replay.wrong_hits is None else f"{replay.wrong_hits:,}"
+    table.add_row("  wrong hits", "", wrong)
+    table.add_row("tokens billed", *_pair(bare, _tokens, _tokens(account)))
+    table.add_row("cost", dollars(_baseline(replay)), dollars(account.cost))
+    for name, saving in account.by_strategy.items():
+        table.add_row(f"  saved by {name}", "", dollars(saving.amount))
+    table.add_row("saved", "", f"{dollars(_baseline(replay) - account.cost)}", style="bold")
+    table.add_row("", "", f"{figures['saved_pct']:.1f} %", style="bold")
+    if replay.overhead_ms is not None:
+        table.add_row("overhead a call (median)", "", f"{replay.overhead_ms:.2f} ms")
+    console.print(table)
+    for line in _remarks(replay, figures, recorded=recorded):
+        console.print(line, style="dim", highlight=False)
+
+
+def _remarks(replay: Replay, figures: Mapping[str, Any], *, recorded: bool) -> list[str]:
+    remarks = []
+    if recorded:
+        remarks.append(
+            "Answers were recorded in the log, not generated; tokens are counted by tiktoken and "
+            "prices are today's real list prices. No provider-side prompt caching is assumed."
+        )
+    if replay.unanswered:
+        remarks.append(
+            f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
+            "length stood in, so that their output cost is an assumption."
+        )
+    if replay.bare is None:
+        remarks.append("The cost without is each call's counterfactual in the account.")
+    if figures["unpriced"]:
+        remarks.append(
+            f"{figures['unpriced']:,} calls have no known price and are in no figure of cost."
+        )
+    if replay.errors:
+        kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
+        remarks.append(f"Failed: {kinds}. The first: {replay.first_error[:300]}")
+    if replay.interrupted:
+        remarks.append("Interrupted: these are the figures up to then.")
+    return remarks
+
+
+def _baseline(replay: Replay) -> Decimal:
+    """What the requests cost bare: measured in the bare pass, else the account's counterfactual."""
+    if replay.bare is not None and not replay.interrupted:
+        return replay.bare.cost
+    return replay.account.baseline_cost
+
+
+def _pair(bare: Summary | None, shown: Any, account: str) -> tuple[str, str]:
+    return ("" if bare is None else shown(bare), account)
+
+
+def _calls(summary: Summary) -> str:
+    return f"{summary.requests - summary.hits:,}"
+
+
+def _tokens(summary: Summary) -> str:
+    return f"{summary.usage.total_tokens:,}"
+
+
+def _percent(part: Decimal | int, whole: Decimal | int) -> float:
+    return round(float(100 * part / whole), 2) if whole else 0.0
