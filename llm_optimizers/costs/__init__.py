@@ -11,8 +11,8 @@
     rows.py       how records lie in SQLite
     database.py   one SQLite file for threads, forks and processes
     ledger.py     Ledger: the append-only account
-    tally.py      running totals
     summary.py    Summary: the figures every user asks for
+    tally.py      summarise: a summary of records, with exact sums
 
 Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 """
@@ -20,11 +20,12 @@ Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 from __future__ import annotations
 
 from llm_optimizers.costs.ledger import Ledger
-from llm_optimizers.costs.prices import PriceBook, Quote
-from llm_optimizers.costs.rates import ModelPrice, Rates, ServiceTier
+from llm_optimizers.costs.prices import PriceBook
+from llm_optimizers.costs.rates import ModelPrice, Quote, Rates, ServiceTier
 from llm_optimizers.costs.records import CallRecord, Note, Saving
 from llm_optimizers.costs.savings import price_call
-from llm_optimizers.costs.summary import Summary, summarise
+from llm_optimizers.costs.summary import Summary
+from llm_optimizers.costs.tally import summarise
 from llm_optimizers.costs.usage import Usage
 
 __all__ = [

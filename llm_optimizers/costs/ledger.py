@@ -21,7 +21,8 @@ from llm_optimizers.costs import rows
 from llm_optimizers.costs.database import Database
 from llm_optimizers.costs.prices import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, Note
-from llm_optimizers.costs.summary import Summary, summarise
+from llm_optimizers.costs.summary import Summary
+from llm_optimizers.costs.tally import summarise
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.types import Clock
 

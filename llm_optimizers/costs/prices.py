@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from llm_optimizers.costs import catalog
 from llm_optimizers.costs.providers import ModelName, canonical_provider, parse_model
-from llm_optimizers.costs.rates import ModelPrice, RateCard, Rates, ServiceTier, bill
+from llm_optimizers.costs.rates import ModelPrice, Quote, RateCard, Rates, ServiceTier, bill
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.types import Clock
@@ -23,29 +23,13 @@ from llm_optimizers.types import Clock
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
-__all__ = ["PriceBook", "Quote"]
+__all__ = ["PriceBook"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _REMEMBERED = 4_096
 _TIERS = get_args(ServiceTier)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
-    """A price and where it comes from. `since` is the day it took effect, if the list says."""
-
-    model: str
-    provider: str | None
-    tier: ServiceTier
-    at: datetime
-    card: RateCard
-    source: str
-    since: date | None = None
-    url: str | None = None
-    context_window: int | None = None
-    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

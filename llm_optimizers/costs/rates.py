@@ -7,13 +7,14 @@ cache, spoken, reasoned. A part without a rate of its own is billed at the plain
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["ModelPrice", "RateCard", "Rates", "ServiceTier", "bill"]
+__all__ = ["ModelPrice", "Quote", "RateCard", "Rates", "ServiceTier", "bill"]
 
 ServiceTier: TypeAlias = Literal["standard", "batch", "flex", "priority"]
 
@@ -124,6 +125,22 @@ class RateCard:
             cache_read=self.input if self.cache_read is None else self.cache_read,
             cache_write=self.input if self.cache_write is None else self.cache_write,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A price and where it comes from. `since` is the day it took effect, if the list says."""
+
+    model: str
+    provider: str | None
+    tier: ServiceTier
+    at: datetime
+    card: RateCard
+    source: str
+    since: date | None = None
+    url: str | None = None
+    context_window: int | None = None
+    comment: str | None = None
 
 
 def bill(card: RateCard, usage: Usage) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""The figures every user asks for, from the records of a ledger.
+"""The figures every user asks for, as values, as JSON and as rows to show.
 
 Sums are exact. What cannot be compared is left out of the comparison and counted apart: an
 unpriced call is neither free nor saved.
@@ -6,18 +6,15 @@ unpriced call is neither free nor saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llm_optimizers.costs.providers import parse_model
-from llm_optimizers.costs.records import CallRecord
-from llm_optimizers.costs.tally import Tally
 from llm_optimizers.costs.usage import Usage
 
-__all__ = ["Breakdown", "StrategySaving", "Summary", "dollars", "summarise"]
+__all__ = ["Breakdown", "StrategySaving", "Summary", "dollars"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,47 +178,6 @@ class Summary:
         return cells + [(label, f"{count:,}") for label, count in apart if count]
 
 
-def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None) -> Summary:
-    """Add up records; a model counts as premium by its name, with or without its seller."""
-    total, premium = Tally(), 0
-    wanted = None if premium_model is None else parse_model(premium_model).name
-    models: dict[str, Tally] = {}
-    tags: dict[str, dict[str, Tally]] = {}
-    for record in records:
-        total.add(record)
-        models.setdefault(record.model, Tally()).add(record)
-        for tag, value in record.tags.items():
-            tags.setdefault(tag, {}).setdefault(value, Tally()).add(record)
-        if wanted is not None and not record.hit and parse_model(record.model).name == wanted:
-            premium += 1
-    return Summary(
-        requests=total.requests,
-        hits=total.hits,
-        usage=Usage(**total.usage),
-        cost=total.cost,
-        baseline_cost=total.baseline,
-        saved=total.saved,
-        by_strategy={
-            name: StrategySaving(amount=amount, estimated=estimated, calls=calls)
-            for name, (amount, estimated, calls) in sorted(total.strategies.items())
-        },
-        by_model={name: _breakdown(models[name]) for name in sorted(models)},
-        by_tag={
-            tag: {value: _breakdown(parts[value]) for value in sorted(parts)}
-            for tag, parts in sorted(tags.items())
-        },
-        premium_model=premium_model,
-        premium_requests=None if premium_model is None else premium,
-        unpriced=total.unpriced,
-        uncompared=total.uncompared,
-        errors=total.errors,
-        abandoned=total.abandoned,
-        estimated=total.estimated,
-        first=total.first,
-        last=total.last,
-    )
-
-
 def dollars(amount: Decimal | None) -> str:
     """Dollars to read: cents for large amounts, four significant digits for small ones."""
     if amount is None:
@@ -230,17 +186,6 @@ def dollars(amount: Decimal | None) -> str:
     if size == 0 or size >= 1:
         return f"{sign}${size:,.2f}"
     return f"{sign}${size:.{3 - size.adjusted()}f}"
-
-
-def _breakdown(tally: Tally) -> Breakdown:
-    return Breakdown(
-        requests=tally.requests,
-        hits=tally.hits,
-        tokens=tally.usage["input_tokens"] + tally.usage["output_tokens"],
-        cost=tally.cost,
-        saved=tally.saved,
-        unpriced=tally.unpriced,
-    )
 
 
 def _plain(part: StrategySaving | Breakdown) -> dict[str, float]:

@@ -1,15 +1,18 @@
-"""Running totals over call records: what a summary and each of its breakdowns add up."""
+"""Running totals over call records, and the summary they add up to."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal
 
+from llm_optimizers.costs.providers import parse_model
 from llm_optimizers.costs.records import CallRecord
+from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
 from llm_optimizers.costs.usage import Usage
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "summarise"]
 
 # Wide enough that no sum of bills is ever rounded, whatever precision the app has set.
 _EXACT = Context(prec=60)
@@ -69,3 +72,55 @@ class Tally:
                 _EXACT.add(estimated, guess),
                 calls + 1,
             )
+
+
+def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None) -> Summary:
+    """Add up records; a model counts as premium by its name, with or without its seller."""
+    total, premium = Tally(), 0
+    wanted = None if premium_model is None else parse_model(premium_model).name
+    models: dict[str, Tally] = {}
+    tags: dict[str, dict[str, Tally]] = {}
+    for record in records:
+        total.add(record)
+        models.setdefault(record.model, Tally()).add(record)
+        for tag, value in record.tags.items():
+            tags.setdefault(tag, {}).setdefault(value, Tally()).add(record)
+        if wanted is not None and not record.hit and parse_model(record.model).name == wanted:
+            premium += 1
+    return Summary(
+        requests=total.requests,
+        hits=total.hits,
+        usage=Usage(**total.usage),
+        cost=total.cost,
+        baseline_cost=total.baseline,
+        saved=total.saved,
+        by_strategy={
+            name: StrategySaving(amount=amount, estimated=estimated, calls=calls)
+            for name, (amount, estimated, calls) in sorted(total.strategies.items())
+        },
+        by_model={name: _breakdown(models[name]) for name in sorted(models)},
+        by_tag={
+            tag: {value: _breakdown(parts[value]) for value in sorted(parts)}
+            for tag, parts in sorted(tags.items())
+        },
+        premium_model=premium_model,
+        premium_requests=None if premium_model is None else premium,
+        unpriced=total.unpriced,
+        uncompared=total.uncompared,
+        errors=total.errors,
+        abandoned=total.abandoned,
+        estimated=total.estimated,
+        first=total.first,
+        last=total.last,
+    )
+
+
+def _breakdown(tally: Tally) -> Breakdown:
+    return Breakdown(
+        requests=tally.requests,
+        hits=tally.hits,
+        tokens=tally.usage["input_tokens"] + tally.usage["output_tokens"],
+        cost=tally.cost,
+        saved=tally.saved,
+        unpriced=tally.unpriced,
+    )
