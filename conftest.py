@@ -8,7 +8,7 @@ LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests marked `loopback` reach servers on this machine, and nothing else."""
+    """Let tests marked `loopback`, and notebooks, reach this machine and nothing else."""
     for item in items:
-        if item.get_closest_marker("loopback"):
+        if item.get_closest_marker("loopback") or item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
