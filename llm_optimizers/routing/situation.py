@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from llm_optimizers.routing.needs import Needs
+from llm_optimizers.routing.verifying import Verifier
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
@@ -72,10 +73,12 @@ class Candidate:
 class Escalation:
     """A cascade's second half: whom to ask when the first answer does not pass.
 
-    `samples` are further cheap models asked for a second opinion before the verdict.
+    `samples` are further cheap models asked for a second opinion before the verdict, which is
+    the `verifier`'s.
     """
 
     to: str
+    verifier: Verifier
     samples: tuple[str, ...] = ()
 
 

@@ -1,0 +1,207 @@
+"""Checks: what can be told of an answer without knowing the right one.
+
+Gates look at one answer (empty, refused, malformed); agreement compares two. Worth measured on
+recorded outcomes: two samples of a cheap model that agree on a final answer tell right from wrong
+with AUC .86 on school mathematics, two cheap models .66 to .89 over fifteen pairs; well-formed
+JSON says little beyond its form (.48 to .61), and neither hedging nor token probabilities are
+worth a check.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from llm_optimizers.types import ChatRequest
+
+__all__ = [
+    "Agreement",
+    "Answer",
+    "Check",
+    "Extract",
+    "NotEmpty",
+    "NotRefused",
+    "ValidJson",
+    "ValidSchema",
+    "final_answer",
+]
+
+Extract: TypeAlias = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One model's answer: its text, and its tool calls as canonical JSON."""
+
+    model: str
+    text: str
+    tool_calls: str = ""
+
+
+class Check(Protocol):
+    """Scores answers between 0 (fails) and 1 (passes)."""
+
+    name: str
+    gate: bool
+    """Whether a score of 0 alone sends the request up, whatever the other checks say."""
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:
+        """The first answer's score in the light of the others; None when it cannot tell."""
+        ...
+
+
+class NotEmpty:
+    """Fails an answer without text and without tool calls."""
+
+    name = "not_empty"
+    gate = True
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+        """1 if there is anything."""
+        return float(bool(answers[0].text.strip() or answers[0].tool_calls))
+
+
+_REFUSALS = re.compile(
+    r"^\W*(?:i['’]?m (?:very |really )?sorry|i am sorry|sorry,|i apologi[sz]e|unfortunately,? i"
+    r"|as an ai\b|i (?:can['’]?t|cannot|can not|am unable to|['’]m unable to|won['’]?t)"
+    r" (?:help|assist|answer|provide|do|comply|fulfil|fulfill|create|generate|access)"
+    r"|i (?:do not|don['’]?t) (?:know|have (?:enough )?information))",
+    re.IGNORECASE,
+)
+
+
+class NotRefused:
+    """Fails an answer that opens with a refusal or an admission of not knowing (in English)."""
+
+    name = "not_refused"
+    gate = True
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+        """0 for a refusal."""
+        return float(bool(answers[0].tool_calls) or not _REFUSALS.match(answers[0].text[:200]))
+
+
+class ValidJson:
+    """Fails an answer that is not the JSON the request's `response_format` asks for.
+
+    With a JSON schema the top level is held to its type, required properties and their types.
+    Has nothing to say where no JSON was asked for.
+    """
+
+    name = "valid_json"
+    gate = True
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:
+        """1 if the answer parses and has the shape asked for."""
+        wanted = request.params.get("response_format")
+        if not isinstance(wanted, Mapping) or wanted.get("type") not in (
+            "json_object",
+            "json_schema",
+        ):
+            return None
+        try:
+            value = json.loads(_unfenced(answers[0].text))
+        except ValueError:
+            return 0.0
+        return float(_fits(value, (wanted.get("json_schema") or {}).get("schema") or {}))
+
+
+class ValidSchema:
+    """Fails an answer that a pydantic model does not accept as JSON."""
+
+    name = "valid_schema"
+    gate = True
+
+    def __init__(self, schema: type[BaseModel]) -> None:
+        self._schema = schema
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+        """1 if the answer validates."""
+        try:
+            self._schema.model_validate_json(_unfenced(answers[0].text))
+        except ValidationError:
+            return 0.0
+        return 1.0
+
+
+class Agreement:
+    """The share of further answers whose `extract` equals that of the first.
+
+    By default the last number is compared, or the last line where there is none: right for
+    questions with one short answer. For others bring an `extract` of your own.
+    """
+
+    name = "agreement"
+    gate = False
+
+    def __init__(self, extract: Extract | None = None) -> None:
+        self._extract = final_answer if extract is None else extract
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:  # noqa: ARG002
+        """1 if all agree; None with a single answer."""
+        if len(answers) < 2:
+            return None
+        first, *others = (self._key(answer) for answer in answers)
+        return sum(other == first for other in others) / len(others)
+
+    def _key(self, answer: Answer) -> str:
+        return answer.tool_calls or self._extract(answer.text)
+
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def final_answer(text: str) -> str:
+    """The last number of a text without separators and trailing zeros, else its last line."""
+    numbers = _NUMBER.findall(text)
+    if numbers:
+        number: str = numbers[-1].replace(",", "")
+        return number.rstrip("0").rstrip(".") if "." in number else number
+    lines = [line for line in text.splitlines() if line.strip()]
+    return " ".join(lines[-1].casefold().strip(" .*`\"'").split()) if lines else ""
+
+
+def _unfenced(text: str) -> str:
+    """JSON without the Markdown fence that models like to put around it."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```"):
+        return stripped.strip("`").removeprefix("json").strip()
+    return stripped
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def _fits(value: Any, schema: Mapping[str, Any], depth: int = 2) -> bool:
+    kinds = schema.get("type")
+    if isinstance(kinds, str):
+        kinds = [kinds]
+    if isinstance(kinds, list) and not any(_is(value, kind) for kind in kinds):
+        return False
+    if not isinstance(value, dict) or not depth:
+        return True
+    if any(name not in value for name in schema.get("required") or ()):
+        return False
+    properties = schema.get("properties") or {}
+    return all(
+        _fits(value[name], properties[name], depth - 1) for name in value if name in properties
+    )
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if isinstance(value, bool) and kind != "boolean":
+        return False
+    return isinstance(value, _TYPES.get(str(kind), (object,)))

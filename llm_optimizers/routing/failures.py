@@ -1,0 +1,81 @@
+"""What an error of a model's means for routing: try another, or tell the caller at once.
+
+Providers' clients are recognised by what their errors carry (`status_code`, a response with
+headers), as openai, anthropic and httpx have them, so that none of them need be installed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+__all__ = ["Failure", "read_failure"]
+
+_RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_RETRYABLE_NAMES = (
+    "APIConnectionError",
+    "APITimeoutError",
+    "ConnectError",
+    "InternalServerError",
+    "OverloadedError",
+    "RateLimitError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "ServiceUnavailableError",
+    "TimeoutException",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Whether another model may be tried, and how long (seconds) the provider asks to wait."""
+
+    name: str
+    retryable: bool
+    retry_after_s: float | None = None
+
+
+def read_failure(error: BaseException, *, now: float) -> Failure:
+    """Judge an error by its status, its class and its `Retry-After`.
+
+    Rate limits, server errors, timeouts and broken connections may be retried elsewhere. A bad
+    request or a bad key would fail anywhere else too, or should be mended rather than hidden.
+    """
+    response = getattr(error, "response", None)
+    status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(status, int):
+        retryable = status in _RETRYABLE_STATUS
+    else:
+        retryable = isinstance(error, TimeoutError | ConnectionError) or bool(
+            names.intersection(_RETRYABLE_NAMES)
+        )
+    return Failure(
+        name=type(error).__name__,
+        retryable=retryable,
+        retry_after_s=_retry_after(getattr(response, "headers", None), now) if retryable else None,
+    )
+
+
+def _retry_after(headers: Any, now: float) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `Retry-After`: a number or a date (RFC 9110)."""
+    if not isinstance(headers, Mapping):
+        return None
+    lowered = {str(name).lower(): str(value).strip() for name, value in headers.items()}
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(lowered[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    try:
+        when = parsedate_to_datetime(lowered["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return max((aware - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0)

@@ -1,0 +1,299 @@
+"""Carrying a decision out: fallbacks, rests, deadlines, cascades, and what is recorded of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+
+import pytest
+
+from llm_optimizers.costs import Ledger
+from llm_optimizers.routing import Always, Router
+from llm_optimizers.routing.checks import Agreement, Answer, NotEmpty, NotRefused
+from llm_optimizers.routing.policies.cascade import CascadePolicy
+from llm_optimizers.routing.serving import CallModel
+from llm_optimizers.routing.shells import arun, run
+from llm_optimizers.routing.verifying import Judge, Verifier
+
+MODELS = ["small", "middle", "large"]
+
+
+class ProviderError(Exception):
+    """Shaped as openai's and anthropic's errors are."""
+
+    def __init__(self, status: int, headers: dict[str, str] | None = None) -> None:
+        super().__init__(f"status {status}")
+        self.status_code = status
+        self.response = type("Response", (), {"headers": headers or {}, "status_code": status})()
+
+
+class Models:
+    """Models that answer, or fail, as scripted; the last entry of a script repeats."""
+
+    def __init__(self, **scripts: list[str | Exception]) -> None:
+        self.scripts = scripts
+        self.calls: list[tuple[str, str]] = []
+
+    def __call__(self, effect: CallModel) -> str:
+        self.calls.append((effect.model, effect.role))
+        script = self.scripts[effect.model]
+        reply = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    @property
+    def asked(self) -> list[str]:
+        return [model for model, _ in self.calls]
+
+
+def read(reply: str) -> Answer:
+    return Answer(model="", text=reply)
+
+
+@pytest.fixture(params=["sync", "async"])
+def perform(request):
+    """The same plan by either shell."""
+
+    def go(router, decision, asked, models, **settings):
+        settings.setdefault("read", read)
+        if request.param == "sync":
+            return run(router, decision, asked, models, **settings)
+
+        async def call(effect):
+            return models(effect)
+
+        return asyncio.run(arun(router, decision, asked, call, **settings))
+
+    return go
+
+
+@pytest.fixture
+def make(prices):
+    def make(policy=None, **settings):
+        settings.setdefault("rng", random.Random(0))
+        settings.setdefault("ledger", Ledger(prices=prices))
+        return Router(MODELS, policy=policy or Always("small"), **settings)
+
+    return make
+
+
+def last_record(router):
+    return [note.payload for note in router._ledger.notes("routing.decision")][-1]
+
+
+def test_an_answer_is_passed_on_and_recorded(make, ask, perform):
+    router, models = make(), Models(small=["four"])
+    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert models.calls == [("small", "answer")]
+    assert last_record(router)["served_by"] == "small"
+
+
+@pytest.mark.parametrize(
+    "error", [ProviderError(429), ProviderError(503), TimeoutError(), ConnectionError()]
+)
+def test_a_failing_model_is_replaced_and_rests(make, ask, perform, error):
+    router, models = make(), Models(small=[error], middle=["four"])
+    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert models.asked == ["small", "middle"]
+    record = last_record(router)
+    assert record["served_by"] == "middle"
+    assert record["attempts"][0]["outcome"] == "failed"
+    assert record["attempts"][0]["error"] == type(error).__name__
+    assert router.decide(ask()).model == "middle"
+
+
+@pytest.mark.parametrize("error", [ProviderError(400), ProviderError(401), ValueError("bug")])
+def test_what_no_other_model_would_mend_is_told_at_once(make, ask, perform, error):
+    router, models = make(), Models(small=[error])
+    with pytest.raises(type(error)):
+        perform(router, router.decide(ask()), ask(), models)
+    assert models.asked == ["small"]
+    assert router.decide(ask()).model == "small"
+    assert last_record(router)["served_by"] is None
+
+
+def test_retry_after_sets_the_rest(make, ask, perform):
+    now = [1000.0]
+    router = make(clock=lambda: now[0])
+    models = Models(small=[ProviderError(429, {"Retry-After": "7"})], middle=["four"])
+    perform(router, router.decide(ask()), ask(), models)
+    now[0] += 6.9
+    assert router.decide(ask()).model == "middle"
+    now[0] += 0.2
+    assert router.decide(ask()).model == "small"
+
+
+def test_when_all_fail_the_shortest_retry_after_is_waited_for_once(make, ask, perform):
+    router = make()
+    models = Models(
+        small=[ProviderError(429, {"retry-after": "60"})],
+        middle=[ProviderError(429, {"retry-after-ms": "20"}), "four"],
+        large=[ProviderError(500)],
+    )
+    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert models.asked == ["small", "middle", "large", "middle"]
+
+
+def test_when_all_fail_the_last_error_is_raised(make, ask, perform):
+    router = make()
+    models = Models(
+        small=[ProviderError(500)],
+        middle=[ProviderError(503, {"retry-after": "600"})],
+        large=[ProviderError(502)],
+    )
+    with pytest.raises(ProviderError, match="502"):
+        perform(router, router.decide(ask()), ask(), models)
+    assert models.asked == MODELS
+
+
+def test_one_deadline_holds_over_all_models(make, ask, perform):
+    now = [0.0]
+    router = make(clock=lambda: now[0])
+
+    def slow_failure(effect):
+        now[0] += 4
+        raise ProviderError(503)
+
+    with pytest.raises(TimeoutError, match=r"small \(ProviderError\), middle \(ProviderError\)"):
+        perform(router, router.decide(ask()), ask(), slow_failure, deadline_s=6)
+
+
+def test_a_model_that_hangs_is_given_up_in_time(make, ask):
+    router, released = make(), threading.Event()
+
+    def call(effect):
+        if effect.model == "small":
+            released.wait(20)
+        return effect.model
+
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        run(router, router.decide(ask()), ask(), call, deadline_s=0.1)
+    assert time.monotonic() - started < 15
+    released.set()
+
+
+async def test_a_model_that_hangs_is_cancelled_in_time(make, ask):
+    router, cancelled = make(), []
+
+    async def call(effect):
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            cancelled.append(effect.model)
+            raise
+
+    with pytest.raises(TimeoutError):
+        await arun(router, router.decide(ask()), ask(), call, deadline_s=0.05)
+    assert cancelled == ["small"]
+
+
+async def test_a_cancelled_request_tries_nobody_else(make, ask):
+    router, asked = make(), []
+
+    async def call(effect):
+        asked.append(effect.model)
+        await asyncio.sleep(20)
+
+    task = asyncio.create_task(arun(router, router.decide(ask()), ask(), call))
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asked == ["small"]
+    assert last_record(router)["attempts"][0]["outcome"] == "abandoned"
+
+
+def cascade(**settings):
+    return CascadePolicy(cheap="small", strong="large", **settings)
+
+
+def test_a_good_cheap_answer_stands(make, ask, perform):
+    router, models = make(cascade()), Models(small=["four"])
+    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert models.calls == [("small", "draft")]
+    assert last_record(router)["checks"]["not_refused"] == 1.0
+
+
+@pytest.mark.parametrize("draft", ["", "  ", "I'm sorry, but I can't help with that."])
+def test_a_bad_cheap_answer_goes_up_and_both_calls_are_told(make, ask, perform, draft):
+    router, models = make(cascade()), Models(small=[draft], large=["four"])
+    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert models.calls == [("small", "draft"), ("large", "escalation")]
+    outcomes = [(a["model"], a["outcome"]) for a in last_record(router)["attempts"]]
+    assert outcomes == [("small", "escalated"), ("large", "served")]
+
+
+def test_two_cheap_models_must_agree(make, ask, perform):
+    router = make(cascade(samples=["middle"]))
+    agreeing = Models(small=["It is 4."], middle=["So: 4.0"])
+    assert perform(router, router.decide(ask()), ask(), agreeing) == "It is 4."
+    assert agreeing.calls == [("small", "draft"), ("middle", "sample")]
+    differing = Models(small=["It is 4."], middle=["It is 5."], large=["4"])
+    assert perform(router, router.decide(ask()), ask(), differing) == "4"
+    assert differing.asked == ["small", "middle", "large"]
+
+
+def test_no_second_sample_is_bought_for_an_answer_that_failed_already(make, ask, perform):
+    router = make(cascade(samples=["middle"]))
+    models = Models(small=[""], large=["4"])
+    perform(router, router.decide(ask()), ask(), models)
+    assert models.asked == ["small", "large"]
+
+
+def test_without_a_second_opinion_the_strong_model_decides(make, ask, perform):
+    router = make(cascade(samples=["middle"]))
+    models = Models(small=["4"], middle=[ProviderError(500)], large=["four"])
+    assert perform(router, router.decide(ask()), ask(), models) == "four"
+
+
+def judged(threshold=0.7):
+    return Verifier(checks=(NotEmpty(),), judge=Judge(model="middle"), threshold=threshold)
+
+
+@pytest.mark.parametrize(("grade", "served"), [("9", "draft"), ("3", "better")])
+def test_a_judge_decides(make, ask, perform, grade, served):
+    router = make(cascade(verifier=judged()))
+    models = Models(small=["draft"], middle=[grade], large=["better"])
+    assert perform(router, router.decide(ask()), ask(), models) == served
+
+
+@pytest.mark.parametrize("reply", [ProviderError(500), "no idea", "100"])
+def test_a_judge_that_fails_leaves_it_to_the_strong_model(make, ask, perform, caplog, reply):
+    router = make(cascade(verifier=judged()))
+    models = Models(small=["draft"], middle=[reply], large=["better"])
+    assert perform(router, router.decide(ask()), ask(), models) == "better"
+    assert caplog.text.count("the strong model serves") == 1
+
+
+def test_a_check_that_raises_is_not_trusted(make, ask, perform):
+    class Broken:
+        name, gate = "broken", True
+
+        def score(self, request, answers):
+            raise RuntimeError
+
+    router = make(cascade(verifier=Verifier(checks=(Broken(),))))
+    models = Models(small=["draft"], large=["better"])
+    assert perform(router, router.decide(ask()), ask(), models) == "better"
+
+
+def test_when_the_escalation_fails_the_cheap_answer_is_better_than_none(make, ask, perform):
+    verifier = Verifier(checks=(NotRefused(), Agreement()), threshold=0.5)
+    router = make(cascade(samples=["middle"], verifier=verifier))
+    models = Models(small=["4"], middle=["5"], large=[ProviderError(500)])
+    assert perform(router, router.decide(ask()), ask(), models) == "4"
+    assert last_record(router)["served_by"] == "small"
+    empty = Models(small=[""], middle=["5"], large=[ProviderError(400)])
+    router = make(cascade())
+    with pytest.raises(ProviderError):
+        perform(router, router.decide(ask()), ask(), empty)
+
+
+def test_a_fallback_for_the_cheap_model_is_not_checked_again(make, ask, perform):
+    router = make(cascade())
+    models = Models(small=[ProviderError(500)], middle=[""])
+    assert perform(router, router.decide(ask()), ask(), models) == ""
