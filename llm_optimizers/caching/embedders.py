@@ -107,12 +107,22 @@ class StaticEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. A text without a known token raises StoreError."""
+        rows = self._sums(texts)
+        return unit_rows(rows, len(texts), rows.shape[1], "the bundled static model")
+
+    def word_vectors(self, words: Sequence[str]) -> Vectors:
+        """One unit row a word, zeros for words without a known token."""
+        rows = self._sums(words)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.where(norms > 0, norms, np.float32(1.0))
+
+    def _sums(self, texts: Sequence[str]) -> Vectors:
         table = _load(self._path)
         rows = np.zeros((len(texts), table.vectors.shape[1]), np.float32)
         for row, text in zip(rows, texts, strict=True):
             tokens = table.tokens(text[:_TOKENISED_CHARACTERS])[:_STATIC_WINDOW]
             row[:] = table.weights[tokens] @ table.vectors[tokens].astype(np.float32)
-        return unit_rows(rows, len(texts), rows.shape[1], "the bundled static model")
+        return rows
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`; it is too short a computation to leave the loop for."""
