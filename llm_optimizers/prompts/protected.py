@@ -1,14 +1,16 @@
-"""Spans that no pass may cut or rewrite: code, numbers, URLs, ids, placeholders, quotations.
+"""What no pass may cut or rewrite: code as whole blocks; numbers, URLs, ids, placeholders, quotes.
 
 A number cut in half is a wrong number, and a template without its placeholder is a broken one.
-Passes ask here first and work between the spans.
+Passes ask here first and work between what they are given.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Block", "blocks", "protected_spans"]
 
@@ -17,59 +19,111 @@ _SPAN = re.compile(
     r"`[^`\n]+`"  # inline code
     r"|\{\{.{0,200}?\}\}|\{%.{0,200}?%\}|\$?\{[\w.\[\]'\":!-]{0,80}\}|%\(\w{1,60}\)[a-z]"
     r"|(?:https?|ftp|file|s3|gs)://[^\s<>\"')\]}]+|www\.[^\s<>\"')\]}]+"
-    r"|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}"
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}"
     r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b[A-Z][A-Z0-9]+-\d+\b"
-    r"|[$\u20ac\u00a3]?\d(?:[\d,.:/\u00d7x-]{0,30}\d)?(?:\s?(?:%|percent|[kKMGT]?B|ms|km|kg|cm|mm))?\b"
+    r"|[$\u20ac\u00a3]?\d(?:[\d,.:/\u00d7x-]{0,30}\d)?(?:\s?(?:%|percent|[kKMGT]?B|ms|km|kg|cm|mm)\b)?"
     r"|\"[^\"\n]{1,300}\"|\u201c[^\u201d\n]{1,300}\u201d|\u00ab[^\u00bb\n]{1,300}\u00bb"
 )
 _CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w[\w.]* import |return\b|async |await |function\b|const "
-    r"|let |var |public |private |protected |static |func |fn |#include|using |package |SELECT |INSERT "
-    r"|UPDATE |CREATE |elif .*:|else:|try:|except\b.*:|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
+    r"^\s*(?:def |class |import |from \w|return\b|async |await |function\b|const |let |var |public "
+    r"|private |protected |static |func |fn |#include|using |package |SELECT |INSERT |UPDATE "
+    r"|CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
     r"|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
 )
+_JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A stretch of text that is code as a whole, or is not; `label` is a fence's language."""
+    """A stretch of text of one kind; `opening` and `closing` are a fence's own lines."""
 
+    kind: Literal["text", "code", "json"]
     text: str
-    code: bool
-    label: str | None = None
+    opening: str = ""
+    closing: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The block with its fence."""
+        return self.opening + self.text + self.closing
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """Cut a text into code and other blocks that join back to it.
+    """Cut a text into blocks that join back to it.
 
     Code is what stands in a fence (one that is never closed reaches to the end) and every
-    paragraph most of whose lines look like code or are indented like it.
+    paragraph most of whose lines look like code or are indented like it. JSON is every object or
+    array that parses, fenced or not.
     """
     start = 0
     while (opening := _FENCE.search(text, start)) is not None:
-        yield from _paragraphs(text[start : opening.start()])
+        if opening.start() > start:
+            yield from _unfenced(text[start : opening.start()])
         mark = opening["mark"]
         closing = re.compile(rf"^[ \t]{{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*$\n?", re.MULTILINE)
-        closed = closing.search(text, opening.end())
-        end = closed.end() if closed else len(text)
-        yield Block(text=text[opening.start() : end], code=True, label=opening["label"])
-        start = end
-    yield from _paragraphs(text[start:])
+        body = text.find("\n", opening.end()) + 1 or len(text)
+        closed = closing.search(text, body)
+        inside = text[body : closed.start()] if closed else text[body:]
+        labelled = opening["label"].lower() in ("json", "jsonc", "")
+        yield Block(
+            kind="json" if closed and labelled and _is_json(inside) else "code",
+            text=inside,
+            opening=text[opening.start() : body],
+            closing=closed.group() if closed else "",
+        )
+        start = closed.end() if closed else len(text)
+    if start < len(text):
+        yield from _unfenced(text[start:])
+
+
+def protected_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of every protected span of a text without code blocks, in order."""
+    return [match.span() for match in _SPAN.finditer(text)]
+
+
+def _unfenced(text: str) -> Iterator[Block]:
+    """JSON values first: a parse tells them surely, where code is only guessed at."""
+    start = at = 0
+    while (candidate := _JSON_START.search(text, at)) is not None:
+        try:
+            _, end = _DECODER.raw_decode(text, candidate.start())
+        except json.JSONDecodeError as error:
+            at = max(error.pos, candidate.start() + 1)
+            continue
+        except RecursionError:
+            break
+        if candidate.start() > start:
+            yield from _paragraphs(text[start : candidate.start()])
+        yield Block(kind="json", text=text[candidate.start() : end])
+        start = at = end
+    if start < len(text):
+        yield from _paragraphs(text[start:])
 
 
 def _paragraphs(text: str) -> Iterator[Block]:
     """Neighbouring paragraphs of one kind together, so that few blocks are made."""
     pending: list[str] = []
-    kind = False
-    for paragraph in re.split(r"(?<=\n)(?=[^\S\n]*\S)(?<=\n\n)", text):
-        code = _looks_like_code(paragraph)
-        if pending and code != kind:
-            yield Block(text="".join(pending), code=kind)
+    kind: Literal["text", "code"] = "text"
+    for paragraph in re.split(r"(?<=\n\n)(?!\n)", text):
+        found: Literal["text", "code"] = "code" if _looks_like_code(paragraph) else "text"
+        if pending and found != kind:
+            yield Block(kind=kind, text="".join(pending))
             pending = []
-        kind = code
+        kind = found
         pending.append(paragraph)
     if any(pending):
-        yield Block(text="".join(pending), code=kind)
+        yield Block(kind=kind, text="".join(pending))
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _looks_like_code(paragraph: str) -> bool:
@@ -79,11 +133,6 @@ def _looks_like_code(paragraph: str) -> bool:
     if all(line.startswith(("    ", "\t")) for line in lines):
         return True
     hits = sum(_CODE_LINE.match(line) is not None for line in lines)
-    return hits * 2 > len(lines) and (
-        len(lines) > 1 or paragraph.rstrip().endswith((";", "{", "}"))
-    )
-
-
-def protected_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of every protected span in a text without code blocks, in order."""
-    return [match.span() for match in _SPAN.finditer(text)]
+    if len(lines) == 1:
+        return bool(hits) and paragraph.rstrip().endswith((";", "{", "}"))
+    return hits * 2 > len(lines)
