@@ -236,6 +236,7 @@ def test_a_forked_child_appends_with_a_connection_of_its_own(tmp_path):
     )
     child.start()
     child.join(20)
+    child.kill()
     ledger._database._lock.release()
     assert child.exitcode == 0
     ledger.record(a_record("parent again"))

@@ -366,6 +366,22 @@ def test_a_newer_snapshot_of_the_list_is_used_at_once(book):
     assert book.cost(MILLION, "gpt-4o-mini") == Decimal("0.15")
 
 
+def test_a_list_price_of_zero_is_no_price(book):
+    from genai_prices import data_snapshot, types
+
+    nothing = types.ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0))
+    model = types.ModelInfo(id="gift", match=types.ClauseEquals("gift"), prices=nothing)
+    openai = types.Provider(id="openai", name="OpenAI", api_pattern="", models=[model])
+    data_snapshot.set_custom_snapshot(
+        data_snapshot.DataSnapshot(providers=[openai], from_auto_update=False)
+    )
+    try:
+        with pytest.raises(UnpricedError, match="zero"):
+            book.cost(MILLION, "openai/gift")
+    finally:
+        data_snapshot.set_custom_snapshot(None)
+
+
 def test_memory_of_many_days_is_bounded(book):
     for day in range(5_000):
         book.cost(MILLION, "gpt-4o-mini", at=NOW - timedelta(days=day))

@@ -154,11 +154,10 @@ def test_the_price_is_that_of_the_calls_own_day():
 
 
 def test_the_baseline_keeps_the_seller_only_while_it_keeps_the_model():
-    book = PriceBook({"azure/gpt-4o": ModelPrice(input=Decimal(1), output=Decimal(1))})
-    usage = Usage(input_tokens=1_000_000)
-    ways = {"id": "1", "time": AT, "usage": usage, "provider": "azure", "model": "gpt-4o"}
-    assert price_call(book, **ways).baseline_cost == 1
-    assert price_call(book, **ways, baseline_model="gpt-4o-mini").baseline_cost == Decimal("0.15")
+    ways = {"id": "1", "time": AT, "usage": Usage(input_tokens=1_000_000), "provider": "groq"}
+    ways["model"] = "llama-3.3-70b-versatile"
+    assert price_call(BOOK, **ways).baseline_cost == Decimal("0.59")
+    assert price_call(BOOK, **ways, baseline_model="gpt-4o-mini").baseline_cost == Decimal("0.15")
 
 
 def test_a_record_needs_a_moment_and_keeps_it_in_utc():
