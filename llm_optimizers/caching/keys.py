@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["CacheKey", "key_of", "normalise", "split_question"]
@@ -27,10 +28,22 @@ _QUESTION_LINE = re.compile(
     r"(?P<q>[^\n]+)\s*\Z",
     re.IGNORECASE,
 )
-# Text whose letter case or spacing may carry meaning is only ever matched byte for byte.
-_LITERAL = re.compile(r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|\bcase\b|\bspac", re.IGNORECASE)
-_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+# Text whose letter case, spacing or punctuation may carry meaning is only matched byte for byte:
+# code, quotations, a text after a colon that something is to be done to, a factorial.
+_LITERAL = re.compile(
+    r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|:\s|\d!|\s[?!.]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
+    re.IGNORECASE,
+)
+# Often left out when typing, but for words that would be others without ("we're" and "were").
+_APOSTROPHE = re.compile(
+    r"(?<!\bwe)(?<!\bhe)(?<!\bshe)(?<!\bi)(?<=\w)['’](?=\w)|(?<=\w)['’](?=(?:ve|m|s)\b)",
+    re.IGNORECASE,
+)
+_KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _NORMALISED_LIMIT = 400
+_TOOLS = ("tools", "functions", "toolConfig")
+_IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]+", re.IGNORECASE)
 _TIME_BOUND = re.compile(
     r"\b(?:today|tonight|tomorrow|yesterday|now|currently|current|latest|this (?:morning|"
     r"afternoon|evening|week|month|year)|right now|at the moment|so far|up to date)\b",
@@ -55,7 +68,11 @@ class CacheKey:
 
 
 def key_of(request: ChatRequest) -> CacheKey:
-    """The key of a request; message ids and tool-call ids do not enter it."""
+    """The key of a request; message ids and tool-call ids do not enter it.
+
+    Raises:
+        ConfigurationError: the request holds a value that has no stable written form.
+    """
     *history, last = request.messages
     plain = last.role == "user" and not last.multimodal
     context, question = split_question(last.text) if plain else ("", "")
@@ -73,7 +90,7 @@ def key_of(request: ChatRequest) -> CacheKey:
     semantic = (
         plain
         and question.strip() != ""
-        and not request.params.get("tools")
+        and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
     )
     return CacheKey(
@@ -103,7 +120,8 @@ def normalise(text: str) -> str | None:
     None when such a difference may matter: code, quotations, several lines, long texts. Short
     words in capitals keep them, so that "US customers" and "us customers" stay apart.
     """
-    text = _APOSTROPHE.sub("", unicodedata.normalize("NFKC", text).strip())
+    text = _APOSTROPHE.sub("", unicodedata.normalize("NFC", text).strip())
+    text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
     if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text):
         return None
     words = text.rstrip("?!. ").split()
@@ -111,21 +129,28 @@ def normalise(text: str) -> str | None:
         return None
     shouted = text.isupper()
     return " ".join(
-        word if word.isupper() and 1 < len(word) <= 5 and not shouted else word.casefold()
+        word if word.isupper() and 1 < len(word) <= 5 and not shouted else word.lower()
         for word in words
     )
 
 
 def _canonical(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages as JSON-like values, with tool-call ids replaced by their order of appearance."""
+    """Messages as JSON-like values, with the ids of tool calls and of content blocks replaced by
+    their order of appearance: providers make them up anew for every answer.
+    """
     order: dict[str, str] = {}
 
-    def place(identifier: str) -> str:
-        return order.setdefault(identifier, f"call_{len(order)}")
+    def place(identifier: object) -> str:
+        return order.setdefault(str(identifier), f"id_{len(order)}")
+
+    def placed(block: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: place(v) if k in _IDENTIFIERS and v else v for k, v in block.items()}
 
     canonical = []
     for message in messages:
         raw = message.to_openai()
+        if message.role in ("assistant", "tool") and isinstance(raw["content"], list):
+            raw["content"] = [placed(block) for block in raw["content"]]
         for call in raw.get("tool_calls", ()):
             call["id"] = place(call["id"])
         if message.tool_call_id is not None:
@@ -135,7 +160,10 @@ def _canonical(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the request cannot be written as a key ({error})") from error
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -145,4 +173,8 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
-    return repr(value)
+    text = repr(value)
+    if _ADDRESS.search(text):
+        # Another object may get the address later, and its request would get this one's answer.
+        raise TypeError(f"a {type(value).__name__} has no stable form")
+    return text
