@@ -7,6 +7,7 @@ much they weigh.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -140,7 +141,7 @@ def _order(a: Sequence[str], b: Sequence[str], shared: set[str]) -> float:
     row = [places[word] for word in a if word in shared]
     if len(row) < 2:
         return 0.0
-    turned = sum(x > y for x, y in zip(row, row[1:], strict=False))
+    turned = sum(x > y for x, y in itertools.pairwise(row))
     return turned / (len(row) - 1)
 
 

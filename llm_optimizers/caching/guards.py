@@ -12,10 +12,14 @@ from llm_optimizers.caching.profiles import Profile, profile_of
 __all__ = ["compare", "vetoes"]
 
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "re", "over", "under", "pre")
-_FRIENDLY_KINDS = frozenset(
-    frozenset(pair.split("/"))
-    for pair in ["howto/where", "when/howlong", "howmany/howmuch", "howlong/howmany"]
-)
+# Kinds of questions that may ask the same; a statement or a command fits every kind.
+_FRIENDLY = """
+howto/where howto/what how/what how/howto what/where what/when what/who what/whatif
+what/howmuch what/howmany what/howlong what/howoften when/howlong howmany/howmuch
+howlong/howmany yesno/cani yesno/should yesno/mustdo should/what mustdo/what
+"""
+_FRIENDLY_KINDS = frozenset(frozenset(pair.split("/")) for pair in _FRIENDLY.split())
+_SHUFFLE_LIMIT = 40
 _SYMMETRIC = frozenset(["and", "or", "vs", "versus", "between", "both", "with"])
 
 
@@ -119,6 +123,8 @@ def _reversed(a: Profile, b: Profile) -> bool:
                 return True
     if len(a.concepts) != len(b.concepts) or a.concepts == b.concepts:
         return False
+    if _shuffled(a, b):
+        return True
     # Neighbours may change places ("the review's sentiment"), what a verb parts may not.
     swapped = [
         (place, x, y)
@@ -132,3 +138,17 @@ def _reversed(a: Profile, b: Profile) -> bool:
         and _SYMMETRIC.isdisjoint(a.words)
         and _SYMMETRIC.isdisjoint(b.words)
     )
+
+
+def _shuffled(a: Profile, b: Profile) -> bool:
+    """Whether most pairs of the same words stand the other way round, in one clause."""
+    if len(a.concepts) < 4 or "," in a.folded or "," in b.folded:
+        return False
+    if len(set(a.concepts)) < len(a.concepts) or set(a.concepts) != set(b.concepts):
+        return False
+    places = {concept: place for place, concept in enumerate(b.concepts)}
+    row = [places[concept] for concept in a.concepts]
+    if len(row) > _SHUFFLE_LIMIT or not _SYMMETRIC.isdisjoint(a.words):
+        return False
+    turned = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
+    return turned * 4 > len(row) * (len(row) - 1)

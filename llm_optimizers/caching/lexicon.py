@@ -53,6 +53,10 @@ def stem(word: str) -> str:
     return word
 
 
+def _ordered(text: str) -> list[str]:
+    return text.split()
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -64,31 +68,11 @@ NEGATORS = _words(
 )
 SOFT_NEGATORS = frozenset(
     stem(word)
-    for word in [
-        "unable",
-        "fail",
-        "failing",
-        "failed",
-        "failure",
-        "trouble",
-        "problem",
-        "issue",
-        "broken",
-        "wrong",
-        "refuse",
-        "decline",
-        "declined",
-        "reject",
-        "rejected",
-        "missing",
-        "stop",
-        "stopped",
-        "stuck",
-        "difficulty",
-        "impossible",
-        "error",
-        "lostphrase",
-    ]
+    for word in _ordered(
+        "unable fail failing failed failure trouble problem issue broken wrong refuse decline "
+        "declined reject rejected missing stop stopped stuck difficulty impossible error "
+        "lostphrase"
+    )
 )
 
 STOPWORDS = _words(
@@ -102,8 +86,8 @@ STOPWORDS = _words(
     "there's exactly simply quickly currently now ever still already again much many lot "
     "long often soon far during within while up out over am pm per via between best good go "
     "going thing things something someone anyone anybody somebody people person explain show "
-    "wondering wonder understand mean say question answer sure ok okay dear quick s t re ve ll d m"
-) - {"without", "best", "good", "explain", "people", "only", "again", "over", "up", "out"}
+    "define definition meaning describe offer offered available provide wondering wonder understand mean say question answer sure ok okay dear quick s t re ve ll d m"
+) - {"best", "good", "people", "only", "again", "over", "up", "out"}
 
 # One pole's words are joined by "=", poles are parted by "/".
 _OPPOSITES = """
@@ -233,7 +217,8 @@ singular/plural
 synonym/antonym
 mean=average/median/mode
 sum=total/average/difference/product
-summarize=summary=summarise/translate=translation/proofread/rewrite=rephrase=paraphrase/expand=elaborate/explain/classify=categorize
+summarize=summary=summarise/translate=translation/proofread/rewrite=rephrase=paraphrase/
+expand=elaborate/explain/classify=categorize
 email/sms=text/letter/fax
 username/password=passcode/pin
 name/address/phone/email
@@ -284,10 +269,13 @@ planet/star/moon/sun
 
 # Groups in which a word present in only one of two texts already changes the answer.
 _STRICT = """
-french=français/german=deutsch/spanish=español=castilian/italian/portuguese/dutch/russian/chinese=mandarin/cantonese/japanese/korean/arabic/hindi/turkish/swedish/norwegian/danish/finnish/greek/hebrew/ukrainian/czech/hungarian/romanian/thai/vietnamese/indonesian/bengali/urdu/tamil/latin/english
+french=français/german=deutsch/spanish=español=castilian/italian/portuguese/dutch/russian/
+chinese=mandarin/cantonese/japanese/korean/arabic/hindi/turkish/swedish/norwegian/danish/
+finnish/greek/latin/english
 json/csv=spreadsheet/yaml/xml/html/markdown/pdf/latex/toml/docx/excel=xlsx/parquet
 bullet=bullets/table=tabular/paragraph=prose/haiku/poem/limerick/tweet/essay/headline
-python/javascript=js/typescript=ts/java/rust/golang/ruby/php/kotlin/scala/perl/matlab/julia/bash=shell/powershell/sql/c++/c#
+python/javascript=js/typescript=ts/java/rust/golang/ruby/php/kotlin/scala/perl/matlab/julia/
+bash=shell/powershell/sql/c++/c#
 ios=iphone=ipad/android/windows/mac=macos/linux=ubuntu
 formal=formally/informal=casual=friendly/sarcastic/humorous=funny
 """
@@ -308,87 +296,37 @@ CURRENCIES: Mapping[str, str] = {
 # After a number (or "a", "per", "in"): what it counts in.
 UNITS: Mapping[str, str] = {
     name: pole.split("=")[0]
-    for pole in [
-        "second=seconds=sec=secs",
-        "minute=minutes=min=mins",
-        "hour=hours=hr=hrs",
-        "day=days",
-        "week=weeks=wk=wks",
-        "month=months",
-        "year=years=yr=yrs",
-        "decade=decades",
-        "century=centuries",
-        "millisecond=milliseconds=ms",
-        "kg=kilo=kilos=kilogram=kilograms",
-        "g=gram=grams",
-        "mg=milligram=milligrams",
-        "lb=lbs",
-        "ounce=ounces=oz",
-        "ton=tons=tonne=tonnes",
-        "km=kilometer=kilometers=kilometre=kilometres",
-        "cm=centimeter=centimeters",
-        "m=meter=meters=metre=metres",
-        "mm=millimeter=millimeters",
-        "mile=miles=mi",
-        "foot=feet=ft",
-        "inch=inches",
-        "yard=yards",
-        "liter=liters=litre=litres=l",
-        "ml=milliliter=milliliters",
-        "gallon=gallons",
-        "cup=cups",
-        "pint=pints",
-        "tablespoon=tablespoons=tbsp",
-        "teaspoon=teaspoons=tsp",
-        "kb=kilobyte=kilobytes",
-        "mb=megabyte=megabytes",
-        "gb=gigabyte=gigabytes",
-        "tb=terabyte=terabytes",
-        "bit=bits",
-        "byte=bytes",
-        "celsius=centigrade",
-        "fahrenheit",
-        "kelvin",
-        "mph",
-        "kmh=kph",
-        "watt=watts=w",
-        "kw=kilowatt=kilowatts",
-        "volt=volts",
-        "calorie=calories=kcal",
-        "percent=%=percentage=pct",
-        "word=words",
-        "sentence=sentences",
-        "paragraph=paragraphs",
-        "page=pages",
-        "line=lines",
-        "character=characters",
-        "item=items",
-        "person=persons",
-    ]
+    for pole in _ordered(
+        "second=seconds=sec=secs minute=minutes=min=mins hour=hours=hr=hrs day=days "
+        "week=weeks=wk=wks month=months year=years=yr=yrs decade=decades century=centuries "
+        "millisecond=milliseconds=ms kg=kilo=kilos=kilogram=kilograms g=gram=grams "
+        "mg=milligram=milligrams lb=lbs ounce=ounces=oz ton=tons=tonne=tonnes "
+        "km=kilometer=kilometers=kilometre=kilometres cm=centimeter=centimeters "
+        "m=meter=meters=metre=metres mm=millimeter=millimeters mile=miles=mi foot=feet=ft "
+        "inch=inches yard=yards liter=liters=litre=litres=l ml=milliliter=milliliters "
+        "gallon=gallons cup=cups pint=pints tablespoon=tablespoons=tbsp "
+        "teaspoon=teaspoons=tsp kb=kilobyte=kilobytes mb=megabyte=megabytes "
+        "gb=gigabyte=gigabytes tb=terabyte=terabytes bit=bits byte=bytes celsius=centigrade "
+        "fahrenheit kelvin mph kmh=kph watt=watts=w kw=kilowatt=kilowatts volt=volts "
+        "calorie=calories=kcal percent=%=percentage=pct word=words sentence=sentences "
+        "paragraph=paragraphs page=pages line=lines character=characters item=items "
+        "person=persons"
+    )
     for name in pole.split("=")
 }
 
 MONTHS: Mapping[str, str] = {
     name: full
-    for full in [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ]
+    for full in _ordered(
+        "january february march april may june july august september october november december"
+    )
     for name in (full, full[:3])
 } | {"sept": "september"}
 WEEKDAYS: Mapping[str, str] = {
     name: full
-    for full in ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    for full in _ordered(
+        "monday tuesday wednesday thursday friday saturday sunday"
+    )
     for name in (full, full + "s", full[:3])
 } | {"tues": "tuesday", "thur": "thursday", "thurs": "thursday", "weekend": "weekend",
      "weekends": "weekend"}  # fmt: skip
@@ -400,12 +338,17 @@ CLOCK_WORDS = _words(
 NUMBER_WORDS: Mapping[str, float] = {
     word: float(value)
     for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+        _ordered(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen "
+        "fourteen fifteen sixteen seventeen eighteen nineteen"
+    )
     )
 } | {
     word: float(10 * value)
     for value, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
+        _ordered(
+        "twenty thirty forty fifty sixty seventy eighty ninety"
+    ), start=2
     )
 } | {"dozen": 12.0, "half": 0.5, "twice": 2.0, "double": 2.0, "triple": 3.0, "thrice": 3.0}  # fmt: skip
 SCALES: Mapping[str, float] = {
@@ -415,27 +358,17 @@ SCALES: Mapping[str, float] = {
 ORDINAL_WORDS: Mapping[str, float] = {
     word: float(value)
     for value, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-        ],
+        _ordered(
+            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+        ),
         start=1,
     )
 }
 
 # Each line: what the phrases mean | the phrases. Longest first is seen to where they are used.
 _PHRASES = """
-login | log in, log into, logging in, logging into, logged in, logged into, sign in, sign into, signing in, signing into, signed in, log on, log back in, get into
+login | log in, log into, logging in, logging into, logged in, logged into, sign in, sign into
+login | signing in, signing into, signed in, log on, log back in, get into
 logout | log out, sign out, logging out, signing out, log off, sign off
 register | sign up, signing up, signed up, create an account, open an account, make an account
 setup | set up, setting up
@@ -445,23 +378,40 @@ enable | turn on, switch on, turning on, switching on, turned on, opt in
 delete | get rid of, take down, take off, wipe out
 checkin | check in, check-in, checking in
 checkout | check out, check-out, checking out
-why | how come, what is the reason, what's the reason, what are the reasons, what is the cause, what causes, what caused, what makes, for what reason, what could be the reason, reason why, reasons why
-howto | how do i, how can i, how to, how do you, how can you, how should i, how would i, how could i, how do we, how can we, how does one, how can one, how might i, what is the way to, what's the way to, what is the best way to, what's the best way to, what are the steps to, steps to, what are ways to, what are some ways to, what are the ways to, what is the process to, what is the process for, what is the procedure for, what is the procedure to, what do i do to, what should i do to, what do i need to do to, what is the easiest way to, what is the best way for, how am i able to, in what way can i, where do i go to, what's the process for, walk me through, guide me through, tell me how i can, tell me how i
+why | how come, what is the reason, what's the reason, what are the reasons, what is the cause
+why | what causes, what caused, what makes, for what reason, what could be the reason
+why | reason why, reasons why
+howto | how do i, how can i, how to, how do you, how can you, how should i, how would i
+howto | how could i, how do we, how can we, how does one, how can one, how might i
+howto | what is the way to, what's the way to, what is the best way to, what's the best way to
+howto | what are the steps to, steps to, what are ways to, what are some ways to
+howto | what are the ways to, what is the process to, what is the process for
+howto | what is the procedure for, what is the procedure to, what do i do to
+howto | what should i do to, what do i need to do to, what is the easiest way to
+howto | what is the best way for, how am i able to, in what way can i, where do i go to
+howto | what's the process for, walk me through, guide me through, tell me how i can
+howto | tell me how i
 wayto | is there a way to, is there any way to, are there any ways to
-skip | i dont know, not sure, im not sure, dont mind, why not, if not, or not, not only, no matter, no problem, no worries, have no idea, no idea, no one, dont understand, good morning, good afternoon, good evening, can you, could you, would you, can u
+skip | i dont know, not sure, im not sure, dont mind, why not, if not, or not, not only
+skip | no matter, no problem, no worries, have no idea, no idea, no one, dont understand
+skip | good morning, good afternoon, good evening, can you, could you, would you, can u
 howlong | how long, how many days, how many weeks, how many hours, how much time
-howmuch | how much, what does it cost, what is the cost, what is the price, what's the price, what's the cost
+howmuch | how much, what does it cost, what is the cost, what is the price, what's the price
+howmuch | what's the cost
 howmany | how many, what is the number of, what number of
 howoften | how often, how frequently, how regularly
 when | what time, what date, what day, how soon, at what time, on what day, on which day
-where | what place, which place, in what place, in which place, in which city, in which country, what location
+where | what place, which place, in what place, in which place, in which city, in which country
+where | what location
 who | which person, what person, what is the name of the person
 mustdo | have to, need to, required to, is it necessary, is it mandatory, must i
-cani | can i, may i, could i, am i able to, am i allowed to, is it possible, are we able to, can we, can one, are we allowed to, is it allowed, is it ok, is it okay
+cani | can i, may i, could i, am i able to, am i allowed to, is it possible, are we able to
+cani | can we, can one, are we allowed to, is it allowed, is it ok, is it okay
 whatif | what if, what happens if, what happens when, what would happen if, what will happen if
 notlonger | no longer, not anymore, any more, any longer
 lostphrase | can't find, cannot find, couldn't find, can't locate
-summarize | sum up, give a summary, give me a summary, write a summary, make a summary, tl;dr, key points of, main points of
+summarize | sum up, give a summary, give me a summary, write a summary, make a summary, tl;dr
+summarize | key points of, main points of
 carryout | carry out
 find | look for, looking for, look up, search for
 contact | get in touch with, reach out to, talk to, speak to, speak with, talk with, get hold of
@@ -469,9 +419,19 @@ return | send back, give back, bring back, sending back
 wait | hold on
 receive | get my, got my
 address | home address, postal address, mailing address
+why | what are the causes of, what are the reasons for, what are the reasons behind
+why | what is the cause of, what is the reason for, what is the reason behind
+cant | unable to, am unable to, not able to, am not able to, isnt able to
+define | what is the definition of, what is the meaning of, what is meant by
+define | whats the meaning of, whats the definition of, definition of, meaning of
+howlong | how much longer
+skip | i would like to, id like to, i want to, i need to, do you know, can someone, can anyone
+skip | could someone, could anyone
 """
 
 _SYNONYMS = """
+main=key=primary=principal
+item=product=article
 delete=remove=erase=wipe=eliminate
 buy=purchase=acquire
 fix=repair=resolve=solve=troubleshoot=mend=correct
@@ -480,8 +440,7 @@ recover=restore=retrieve
 cancel=terminate=revoke
 begin=start=commence
 finish=complete=end
-create=make=build=generate=produce
-write=compose=draft=author
+create=make=generate=produce=write=compose=draft
 show=display=view=see=look
 find=locate=discover=search
 learn=study=master
@@ -570,7 +529,7 @@ history=record
 
 def _alternatives(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
     table: dict[str, tuple[tuple[str, str], ...]] = {}
-    for line in text.split("\n"):
+    for line in text.replace("/\n", "/").split("\n"):
         for pole in line.split("/"):
             for word in pole.split("="):
                 if word:

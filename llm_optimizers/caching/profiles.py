@@ -49,86 +49,31 @@ _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?([ap]m)?")
 _RANGE = re.compile(r"(\d{1,15})[-\u2013](\d{1,15})")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
-_AUXILIARIES = frozenset(
-    [
-        "is",
-        "are",
-        "was",
-        "were",
-        "will",
-        "would",
-        "do",
-        "does",
-        "did",
-        "can",
-        "could",
-        "should",
-        "shall",
-        "may",
-        "might",
-        "has",
-        "have",
-        "had",
-        "am",
-        "cani",
-        "mustdo",
-        "isnt",
-        "arent",
-        "wasnt",
-        "wont",
-        "dont",
-        "doesnt",
-        "didnt",
-        "cant",
-        "couldnt",
-        "shouldnt",
-        "hasnt",
-        "havent",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_AUXILIARIES = _words(
+    "is are was were will would do does did can could should shall may might has have had am "
+    "cani mustdo isnt arent wasnt wont dont doesnt didnt cant couldnt shouldnt hasnt havent"
 )
-_KINDS = frozenset(
-    [
-        "howto",
-        "why",
-        "when",
-        "where",
-        "who",
-        "howlong",
-        "howmuch",
-        "howmany",
-        "howoften",
-        "cani",
-        "mustdo",
-        "whatif",
-        "should",
-    ]
+_KINDS = _words(
+    "how what yesno howto why when where who howlong howmuch howmany howoften cani mustdo whatif should"
 )
-_DATE_LEADS = frozenset(
-    [
-        "in",
-        "of",
-        "on",
-        "by",
-        "until",
-        "till",
-        "since",
-        "before",
-        "after",
-        "during",
-        "last",
-        "next",
-        "every",
-    ]
-)
-_SHIFTS = frozenset(["this", "next", "last", "previous", "coming", "past"])
-_PERIODS = frozenset(["week", "month", "year", "quarter", "weekend", "season", "semester", "term"])
-_VAGUE_DATES = frozenset(
-    ["may", "march", "mar", "sun", "sat", "mon", "dec", "jan", "jun", "jul", "oct"]
-)
-_CONNECTORS = frozenset(
-    ["from", "to", "into", "onto", "than", "before", "after", "over", "by", "instead", "versus"]
-)
+_DATE_LEADS = _words("in of on by until till since before after during last next every")
+_SHIFTS = _words("this next last previous coming past")
+_PERIODS = _words("week month year quarter weekend season semester term")
+_VAGUE_DATES = _words("may march mar sun sat mon dec jan jun jul oct")
+_CONNECTORS = _words("from to into onto than before after over by instead versus")
 _REACH = 3
+
+
+_ANYWHERE = _words("howto why howlong howmuch howmany howoften whatif")
+_OPENERS = _words(
+    "skip so and but then also please hi hello hey thanks ok okay well kindly dear just"
+)
+_BLANKS = frozenset({"skip", "wayto", "#"})
 
 
 def _phrase_table(phrases: Mapping[str, str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
@@ -149,8 +94,9 @@ class Profile:
     """A text taken apart.
 
     `words` are lower-case and in order, phrases replaced by what stands for them; `concepts` are
-    the stems of the content words (`content`), synonyms merged, in order. The sets hold normalised values:
-    `numbers` "12.0", `units` "kg", `dates` "march", `literals` quotations, addresses and codes.
+    the stems of the content words (`content`), synonyms merged, in order. The sets hold
+    normalised values: `numbers` "12.0", `units` "kg", `dates` "march", `codes` addresses and
+    identifiers.
     """
 
     folded: str
@@ -281,6 +227,9 @@ def _count(tokens: list[str], profile: Profile) -> None:
         if pending is not None:
             _add_number(profile, pending, token)
             pending = None
+            if token in UNITS:
+                tokens[place] = "#"
+                continue
         if first in "mtwfsjand" and (token in MONTHS or token in WEEKDAYS):
             _add_date(profile, tokens, place)
         elif token in CLOCK_WORDS:
@@ -391,19 +340,18 @@ def _merged(tokens: list[str]) -> list[str]:
 
 def _read(profile: Profile) -> None:
     """Everything that goes by words: polarity, kind, poles, directions, concepts."""
+    profile.kind = _kind(profile.words)
     connector = ""
     reach = 0
-    for place, word in enumerate(profile.words):
+    for word in profile.words:
         if word in NEGATORS:
             profile.negated = True
-        if word in _KINDS and not profile.kind and _asks(profile.words, place):
-            profile.kind = word
         if word in _CONNECTORS:
             connector, reach = word, _REACH
         root = stem(word)
         _pole(profile.poles, ALTERNATIVES.get(root, ()))
         _pole(profile.strict, STRICT.get(root, ()))
-        if word in STOPWORDS or word in _KINDS or word in ("skip", "wayto", "#"):
+        if word in STOPWORDS or word in _KINDS or word in NEGATORS or word in _BLANKS:
             continue
         concept = CONCEPTS.get(root, root)
         profile.vocabulary.add(root)
@@ -421,12 +369,20 @@ def _pole(table: dict[str, set[str]], entries: Iterable[tuple[str, str]]) -> Non
         table.setdefault(group, set()).add(pole)
 
 
-def _asks(words: list[str], place: int) -> bool:
-    """Whether a question word asks here, rather than joining two clauses."""
-    if words[place] in ("when", "where", "who", "should", "mustdo"):
-        follower = words[place + 1] if place + 1 < len(words) else ""
-        early = all(word in STOPWORDS or word == "skip" for word in words[:place])
-        if words[place] in ("when", "where"):
-            return early and (follower in _AUXILIARIES or place + 1 == len(words))
-        return early
-    return True
+def _kind(words: list[str]) -> str:
+    """What kind of question this is, "" for a statement or a command."""
+    head = next((place for place, word in enumerate(words) if word not in _OPENERS), len(words))
+    first = words[head] if head < len(words) else ""
+    follower = words[head + 1] if head + 1 < len(words) else ""
+    if first in ("when", "where"):
+        if not follower or follower in _AUXILIARIES:
+            return first
+    elif first in _KINDS:
+        return first
+    elif first == "which":
+        return "what"
+    elif first in _AUXILIARIES:
+        inner = {"mustdo", "should", "cani"}.intersection(words[head : head + 4])
+        return inner.pop() if inner else "yesno"
+    # Elsewhere only words that cannot join clauses tell.
+    return next((word for word in words[head + 1 :] if word in _ANYWHERE), "")
