@@ -1,0 +1,139 @@
+"""Doing jobs: the handler's call, what its failure means, and the news to whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from llm_optimizers.batching.queue.codec import dump_json
+from llm_optimizers.batching.queue.job import Claim, Job, Settlement
+from llm_optimizers.batching.queue.retries import RetryPolicy, after_failure
+from llm_optimizers.batching.queue.store import JobStore, QueueRules, Serve
+from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.types import Clock
+
+__all__ = ["Handler", "JobWorker"]
+
+Handler: TypeAlias = Callable[[Any], Any]
+"""Takes a job's payload and returns its result, both JSON; may be a coroutine function."""
+
+_SETTLE_TRIES = 5
+_RESTART_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class JobWorker:
+    """Does the jobs of one queue, `slots` at the same time, until drained.
+
+    A synchronous handler runs in threads of the worker's own, an asynchronous one in its event
+    loop; neither sees the submitter's context.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        handler: Handler,
+        *,
+        slots: int,
+        rules: QueueRules,
+        retries: RetryPolicy,
+        clock: Clock,
+        rng: random.Random,
+        settled: Callable[[Job], None],
+    ) -> None:
+        self._store = store
+        self._handler = handler
+        self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004 - an object may have an async one
+        )
+        self._slots = slots
+        self._rules = rules
+        self._retries = retries
+        self._clock = clock
+        self._rng = rng
+        self._settled = settled
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
+
+    async def run(self, draining: asyncio.Event) -> None:
+        """Work until `draining` is set and the jobs under way are done.
+
+        A store that fails is logged and tried again: its jobs keep until it is back.
+        """
+        serve = Serve(
+            claim=self._claim,
+            perform=self._perform,
+            slots=self._slots,
+            draining=draining,
+            clock=self._clock,
+        )
+        try:
+            while True:
+                try:
+                    return await self._store.serve(serve, self._rules)
+                except StoreError as error:
+                    logger.warning("the job store failed, trying again: %s", error)
+                except Exception as error:  # noqa: BLE001 - one bad job must not end the work
+                    # Without the traceback: its text could hold a payload.
+                    logger.warning("the worker failed, starting anew: %s", type(error).__name__)
+                await asyncio.sleep(_RESTART_SECONDS)
+        finally:
+            self._threads.shutdown(wait=False)
+
+    async def _claim(self, tickets: Sequence[str]) -> Claim:
+        return await self._store.claim(tickets, self._rules, self._clock())
+
+    async def _perform(self, job: Job, ticket: str) -> None:
+        try:
+            result = await self._call(job.payload)
+            settlement = Settlement(state="done", result=_checked(result))
+        except Exception as error:  # noqa: BLE001 - decided on below and kept with the job
+            settlement = after_failure(job, error, self._retries, now=self._clock(), rng=self._rng)
+        now = self._clock()
+        if not await self._settle(job, ticket, settlement, now):
+            logger.warning(
+                "job %s was taken over before it was done; is its lease too short?", job.id
+            )
+        elif settlement.state != "waiting":
+            self._settled(
+                replace(
+                    job,
+                    state=settlement.state,
+                    result=settlement.result,
+                    error=settlement.error,
+                    error_kind=settlement.error_kind,
+                    finished_at=now,
+                )
+            )
+
+    async def _call(self, payload: Any) -> Any:
+        if self._is_async:
+            return await self._handler(payload)
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._threads, Context().run, self._handler, payload)
+        return await result if isinstance(result, Awaitable) else result
+
+    async def _settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
+        """Keep what was paid for, even if the store hiccups."""
+        for attempt in range(1, _SETTLE_TRIES):
+            try:
+                return await self._store.settle(job, ticket, settlement, now)
+            except StoreError as error:
+                logger.warning("a finished job could not be stored, trying again: %s", error)
+                await asyncio.sleep(0.1 * 2**attempt)
+        return await self._store.settle(job, ticket, settlement, now)
+
+
+def _checked(result: Any) -> Any:
+    try:
+        dump_json(result, "handler's result")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the job was done and paid, but {error}") from None
+    return result

@@ -1,0 +1,434 @@
+"""The queue as its callers see it: answers, refusals, retries, dead letters, alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import random
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_optimizers.batching.queue import BacklogAlert, Job, JobQueue, QueueStats, RetryPolicy
+from llm_optimizers.errors import (
+    ConfigurationError,
+    DeadlineError,
+    ItemError,
+    RefusedError,
+    StoreError,
+)
+
+WAIT = 20.0
+QUICK = RetryPolicy(max_attempts=3, base=0.001, cap=0.01)
+user = contextvars.ContextVar("user", default="nobody")
+
+
+def double(payload: Any) -> Any:
+    return payload * 2
+
+
+@pytest.fixture(params=["memory", "file"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "jobs.db" if request.param == "file" else None
+
+
+class Gate:
+    """A handler that waits to be let through and keeps the order of what it was given."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.started: list[Any] = []
+
+    def __call__(self, payload: Any) -> Any:
+        self.started.append(payload)
+        assert self.open.wait(WAIT)
+        return payload
+
+
+class HTTPError(Exception):
+    def __init__(self, status: int, **headers: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+        self.response = type("Response", (), {"headers": headers})()
+
+
+def eventually(done: Callable[[], object]) -> None:
+    limit = time.monotonic() + WAIT
+    while not done():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+def test_a_result_can_be_waited_for_awaited_called_back_and_looked_up(path: Path | None) -> None:
+    with JobQueue(double, path=path) as queue:
+        called: list[Job] = []
+        handle = queue.submit(2, callback=called.append)
+        assert handle.result(WAIT) == 4
+
+        async def waiting() -> Any:
+            return await (await queue.asubmit("ab"))
+
+        assert asyncio.run(waiting()) == "abab"
+        assert [h.result(WAIT) for h in queue.submit_many([1, [2]])] == [2, [2, 2]]
+        eventually(lambda: called)
+        assert (called[0].state, called[0].result) == ("done", 4)
+        looked_up = queue.get(handle.id)
+        assert looked_up is not None
+        assert (looked_up.state, looked_up.result, looked_up.payload) == ("done", 4, None)
+        assert queue.handle(handle.id).result(WAIT) == 4
+        assert queue.get("nobody") is None
+        with pytest.raises(ItemError, match="no job nobody"):
+            queue.handle("nobody").result(WAIT)
+
+
+def test_an_asynchronous_handler_and_its_concurrency() -> None:
+    running, most = 0, 0
+
+    async def handler(payload: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.002)
+        running -= 1
+        return payload + 1
+
+    with JobQueue(handler, concurrency=3) as queue:
+        assert [h.result(WAIT) for h in queue.submit_many(range(30))] == list(range(1, 31))
+    assert most == 3
+
+
+def test_an_asynchronous_handler_may_submit_but_not_wait_for_its_own_queue() -> None:
+    async def handler(payload: str) -> str:
+        if payload == "child":
+            return "grown"
+        if payload == "parent":
+            return (await queue.asubmit("child")).id
+        queue.submit("child")
+        return "never"
+
+    with JobQueue(handler, retries=QUICK) as queue:
+        assert queue.handle(queue.submit("parent").result(WAIT)).result(WAIT) == "grown"
+        with pytest.raises(ItemError, match="asubmit"):
+            queue.submit("blocks").result(WAIT)
+
+
+def test_no_submitters_context_reaches_the_handler() -> None:
+    token = user.set("ann")
+    try:
+        with JobQueue(lambda _: user.get()) as queue:
+            assert queue.submit(None).result(WAIT) == "nobody"
+    finally:
+        user.reset(token)
+
+
+def test_urgent_work_goes_first() -> None:
+    gate = Gate()
+    with JobQueue(gate, concurrency=1) as queue:
+        queue.submit("first")
+        eventually(lambda: gate.started)
+        for priority in ("low", "medium", "high"):
+            queue.submit(priority, priority=priority)  # type: ignore[arg-type]
+        gate.open.set()
+        queue.close()
+    assert gate.started == ["first", "high", "medium", "low"]
+
+
+def test_a_job_that_waited_too_long_is_refused_unpaid(path: Path | None) -> None:
+    gate = Gate()
+    with JobQueue(gate, path=path, concurrency=1) as queue:
+        queue.submit("first")
+        eventually(lambda: gate.started)
+        late = queue.submit("late", max_wait=0.01)
+        with pytest.raises(DeadlineError, match="nothing was paid"):
+            late.result(WAIT)
+        gate.open.set()
+        assert queue.stats().expired == 1
+    assert gate.started == ["first"]
+
+
+def test_a_submitter_without_a_worker_hears_of_its_timeout_too(tmp_path: Path) -> None:
+    with (
+        JobQueue(path=tmp_path / "jobs.db", max_wait=0.01) as queue,
+        pytest.raises(DeadlineError),
+    ):
+        queue.submit("x").result(WAIT)
+
+
+def test_failures_are_tried_again_and_the_last_one_is_kept() -> None:
+    attempts: Counter[str] = Counter()
+
+    def flaky(payload: str) -> str:
+        attempts[payload] += 1
+        if payload == "hopeless" or attempts[payload] < 3:
+            raise ConnectionError("down")
+        return "up"
+
+    with JobQueue(flaky, retries=QUICK) as queue:
+        assert queue.submit("flaky").result(WAIT) == "up"
+        with pytest.raises(ItemError, match="after 3 attempts: ConnectionError: down") as caught:
+            queue.submit("hopeless").result(WAIT)
+        assert caught.value.kind == "ConnectionError"
+    assert attempts == {"flaky": 3, "hopeless": 3}
+
+
+def test_a_refused_request_is_not_repeated_and_a_busy_server_is_obeyed() -> None:
+    answers = iter([HTTPError(429, **{"retry-after": "0.01"}), None])
+    calls: list[str] = []
+
+    def handler(payload: str) -> str:
+        calls.append(payload)
+        if payload == "bad":
+            raise HTTPError(400)
+        if error := next(answers):
+            raise error
+        return "fine"
+
+    with JobQueue(handler, retries=QUICK) as queue:
+        with pytest.raises(ItemError, match="HTTP 400"):
+            queue.submit("bad").result(WAIT)
+        assert queue.submit("busy").result(WAIT) == "fine"
+    assert calls == ["bad", "busy", "busy"]
+
+
+def test_dead_letters_are_shown_replayed_and_purged(path: Path | None) -> None:
+    broken = True
+
+    def handler(payload: Any) -> Any:
+        if broken:
+            raise HTTPError(400)
+        return payload
+
+    with JobQueue(handler, path=path) as queue:
+        handles = queue.submit_many([{"n": n} for n in range(3)])
+        for handle in handles:
+            with pytest.raises(ItemError):
+                handle.result(WAIT)
+        assert {job.id for job in queue.dead.list()} == {handle.id for handle in handles}
+        letter = queue.dead.show(handles[0].id)
+        assert letter is not None
+        assert (letter.payload, letter.error, letter.error_kind) == (
+            {"n": 0},
+            "HTTP 400",
+            "HTTPError",
+        )
+        assert queue.dead.purge(handles[2].id) == 1
+        broken = False
+        assert queue.dead.replay() == 2
+        assert [handle.result(WAIT) for handle in handles[:2]] == [{"n": 0}, {"n": 1}]
+        assert queue.dead.list() == []
+        assert queue.dead.show(handles[0].id) is None
+        assert queue.dead.purge() == 0
+
+
+def test_the_same_key_is_done_once(path: Path | None) -> None:
+    calls: list[Any] = []
+
+    def handler(payload: Any) -> int:
+        calls.append(payload)
+        return len(calls)
+
+    with JobQueue(handler, path=path) as queue:
+        assert [queue.submit("x", key="k").result(WAIT) for _ in range(3)] == [1, 1, 1]
+        with pytest.raises(ConfigurationError, match="another payload"):
+            queue.submit("y", key="k")
+    if path is not None:
+        with JobQueue(handler, path=path) as queue:
+            assert queue.submit("x", key="k").result(WAIT) == 1
+    assert calls == ["x"]
+
+
+def test_what_is_no_json_is_refused_at_once_and_a_result_that_is_none_is_said_plainly() -> None:
+    with JobQueue(lambda _: {1, 2}) as queue:
+        for bad in (object(), float("nan"), {("a",): 1}, b"bytes"):
+            with pytest.raises(ConfigurationError, match="payload cannot be stored"):
+                queue.submit(bad)
+        with pytest.raises(ItemError, match="done and paid, but the handler's result cannot"):
+            queue.submit(1).result(WAIT)
+        with pytest.raises(ConfigurationError, match="none of high, medium, low"):
+            queue.submit(1, priority="urgent")  # type: ignore[arg-type]
+
+
+def test_jobs_survive_the_process_that_submitted_them(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    with JobQueue(path=path, name="a") as submitter:
+        kept = submitter.submit("kept")
+        submitter.submit("also kept")
+    with pytest.raises(RefusedError):
+        kept.result(WAIT)
+    with JobQueue(double, path=path, name="a") as queue:
+        assert queue.handle(kept.id).result(WAIT) == "keptkept"
+
+
+def test_a_result_comes_back_across_queues_on_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    with JobQueue(path=path) as submitter, JobQueue(double, path=path):
+        assert [h.result(WAIT) for h in submitter.submit_many([1, 2, 3])] == [2, 4, 6]
+
+
+def test_closing_in_memory_finishes_what_waits_and_refuses_what_comes() -> None:
+    done: list[int] = []
+    queue = JobQueue(done.append, concurrency=1)
+    queue.submit_many(range(20))
+    queue.close()
+    assert sorted(done) == list(range(20))
+    with pytest.raises(RefusedError, match="closed"):
+        queue.submit(1)
+    queue.close()
+
+
+def test_closing_a_durable_queue_keeps_what_waits(tmp_path: Path) -> None:
+    gate = Gate()
+    queue = JobQueue(gate, path=tmp_path / "jobs.db", concurrency=1)
+    handles = queue.submit_many(["under way", "waiting"])
+    results: list[Any] = []
+    handles[0].add_callback(lambda job: results.append(job.result))
+    eventually(lambda: gate.started)
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    gate.open.set()
+    closing.join(WAIT)
+    assert results == ["under way"]
+    with JobQueue(path=tmp_path / "jobs.db") as later:
+        kept = later.get(handles[1].id)
+        assert kept is not None
+        assert kept.state == "waiting"
+    assert gate.started == ["under way"]
+
+
+def test_a_close_that_takes_too_long_says_so() -> None:
+    gate = Gate()
+    queue = JobQueue(gate)
+    queue.submit(1)
+    eventually(lambda: gate.started)
+    with pytest.raises(TimeoutError, match="under way"):
+        queue.close(timeout=0.01)
+    gate.open.set()
+
+
+def test_a_queue_that_falls_behind_tells_once(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[QueueStats] = []
+
+    def tell(stats: QueueStats) -> None:
+        told.append(stats)
+        raise ValueError("the pager is broken")
+
+    gate = Gate()
+    with JobQueue(gate, alert=BacklogAlert(depth=3, notify=tell), concurrency=1) as queue:
+        queue.submit_many(range(6))
+        eventually(lambda: told)
+        gate.open.set()
+    assert told[0].depth >= 3
+    assert "ValueError" in caplog.text
+
+
+def test_the_alert_is_silent_again_below_half_and_logs_by_default(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def stats(depth: int, oldest: float | None = None) -> QueueStats:
+        return QueueStats(
+            queue="q",
+            waiting={"high": 0, "medium": depth, "low": 0},
+            running=0,
+            done=0,
+            dead=0,
+            expired=0,
+            oldest_waiting_s=oldest,
+            waited=None,
+            ran=None,
+        )
+
+    alert = BacklogAlert(depth=10, oldest_s=60)
+    assert alert.raised(stats(10), before=False)
+    assert alert.raised(stats(1, oldest=60), before=False)
+    assert not alert.raised(stats(9), before=False)
+    assert alert.raised(stats(5), before=True)
+    assert not alert.raised(stats(4), before=True)
+    with caplog.at_level(logging.WARNING):
+        alert.tell(stats(10, oldest=5))
+    assert "10 jobs wait, the oldest for 5 s" in caplog.text
+
+
+def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE notes (text)")
+    newer = tmp_path / "newer.db"
+    JobQueue(path=newer).start()
+    with sqlite3.connect(newer) as db:
+        db.execute("PRAGMA user_version = 99")
+    text = tmp_path / "text.db"
+    text.write_text("no database at all, but long enough to be looked at" * 50)
+    for path, reason in [
+        (other, "no job queue of version"),
+        (newer, "its version is 99"),
+        (text, "no SQLite file"),
+        (tmp_path, "cannot be opened"),
+    ]:
+        with pytest.raises(StoreError, match=reason):
+            JobQueue(path=path).submit(1)
+
+
+def test_a_poisoned_payload_dies_and_the_rest_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    with JobQueue(path=path) as queue:
+        first, second = queue.submit_many([1, 2])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE jobs SET payload = 'cos\nsystem\n(S''x''' WHERE id = ?", (first.id,))
+    with JobQueue(double, path=path) as queue:
+        assert queue.handle(second.id).result(WAIT) == 4
+        with pytest.raises(ItemError, match="not JSON"):
+            queue.handle(first.id).result(WAIT)
+        assert [letter.error_kind for letter in queue.dead.list()] == ["PoisonedPayload"]
+
+
+def test_a_worker_outlives_a_store_that_fails_for_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = JobQueue(double)
+    settle = queue._store.settle
+    failures = iter([True, True, False])
+
+    async def failing(*args: Any) -> bool:
+        if next(failures, False):
+            raise StoreError("disk full")
+        return await settle(*args)
+
+    monkeypatch.setattr(queue._store, "settle", failing)
+    assert queue.submit(1).result(WAIT) == 2
+    queue.close()
+    assert "disk full" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"concurrency": 0},
+        {"ageing": 0},
+        {"lease": 0},
+        {"requests_per_minute": 0},
+        {"path": "a", "url": "redis://b"},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        JobQueue(double, **bad)
+
+
+def test_rates_hold_in_the_queue() -> None:
+    with JobQueue(double, requests_per_minute=10, max_wait=0.05) as queue:
+        first, second = queue.submit_many([1, 2])
+        assert first.result(WAIT) == 2
+        with pytest.raises(DeadlineError):
+            second.result(WAIT)
+
+
+def test_the_dice_are_the_callers() -> None:
+    with JobQueue(double, rng=random.Random(1)) as queue:
+        assert queue.submit(1).result(WAIT) == 2

@@ -1,0 +1,113 @@
+"""When a failed attempt is repeated, and when it is not."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_optimizers.batching.queue.job import Job
+from llm_optimizers.batching.queue.rates import Bucket, Rates, admit
+from llm_optimizers.batching.queue.retries import RetryPolicy, after_failure, retry_after
+from llm_optimizers.errors import ConfigurationError
+
+NOW = 1_800_000_000.0
+DICE = random.Random(0)
+
+
+class HTTPError(Exception):
+    def __init__(self, status: int, headers: object = None) -> None:
+        self.status_code = status
+        self.response = type("Response", (), {"headers": headers})()
+
+
+def job(attempts: int) -> Job:
+    return Job(id="a", queue="q", payload=None, submitted_at=NOW, attempts=attempts)
+
+
+def test_waits_grow_to_the_cap_and_the_last_attempt_buries() -> None:
+    policy = RetryPolicy(max_attempts=9, base=1, cap=10)
+    waits = [
+        after_failure(job(n), OSError(), policy, now=NOW, rng=DICE).not_before - NOW
+        for n in range(1, 9)
+    ]
+    for wait, expected in zip(waits, [1, 2, 4, 8, 10, 10, 10, 10], strict=True):
+        assert expected * 0.75 <= wait <= expected
+    assert after_failure(job(9), OSError("x"), policy, now=NOW, rng=DICE).state == "dead"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_refusals_are_final(status: int) -> None:
+    settled = after_failure(job(1), HTTPError(status), RetryPolicy(), now=NOW, rng=DICE)
+    assert (settled.state, settled.error_kind) == ("dead", "HTTPError")
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_what_may_pass_is_tried_again(status: int) -> None:
+    settled = after_failure(job(1), HTTPError(status), RetryPolicy(), now=NOW, rng=DICE)
+    assert settled.state == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Fri, 15 Jan 2027 08:01:00 GMT"}, 60),
+        ({"retry-after": "Fri, 15 Jan 2020 08:01:00 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_a_servers_wish_is_read(headers: object, seconds: float | None) -> None:
+    assert retry_after(HTTPError(429, headers), now=NOW) == seconds
+
+
+def test_a_longer_wish_wins_over_the_backoff() -> None:
+    error = HTTPError(429, {"retry-after": "30"})
+    settled = after_failure(job(1), error, RetryPolicy(base=1), now=NOW, rng=DICE)
+    assert settled.not_before == NOW + 30
+
+
+def test_policies_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        RetryPolicy(max_attempts=0)
+    with pytest.raises(ConfigurationError):
+        Rates(tokens_per_minute=0)
+
+
+@given(
+    limit=st.integers(1, 300),
+    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=200),
+)
+def test_no_minute_holds_more_requests_than_the_limit(limit: int, gaps: list[float]) -> None:
+    bucket: Bucket | None = None
+    now = 0.0
+    started: list[float] = []
+    for gap in gaps:
+        now += gap
+        bucket, wait = admit(Rates(requests_per_minute=limit), bucket, tokens=0, now=now)
+        if wait is None:
+            started.append(now)
+        else:
+            assert wait > now
+    for first in started:
+        assert sum(1 for at in started if first <= at < first + 59.9) <= limit
+
+
+@given(st.lists(st.integers(0, 5_000), min_size=1, max_size=30))
+def test_every_job_is_let_through_at_the_time_that_was_named(tokens: list[int]) -> None:
+    rates = Rates(requests_per_minute=100, tokens_per_minute=10_000)
+    bucket: Bucket | None = None
+    now = 0.0
+    for needed in tokens:
+        bucket, wait = admit(rates, bucket, tokens=needed, now=now)
+        if wait is not None:
+            now = wait
+            bucket, wait = admit(rates, bucket, tokens=needed, now=now)
+            assert wait is None
+    assert now <= 60 * (len(tokens) / 90 + sum(tokens) / 9_000) + 1
