@@ -6,7 +6,7 @@ A general solver would do as well; this one keeps fitting free of any dependency
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class SparseRows:
             width=width,
             dense=dense,
         )
+
+    def scaled(self, factors: NDArray[np.float64]) -> SparseRows:
+        """The rows with every sparse column multiplied by its factor."""
+        return replace(self, values=self.values * factors[self.columns])
 
     def times(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """The product with a vector of `width` + dense columns: one number a row."""

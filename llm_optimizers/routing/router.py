@@ -7,25 +7,29 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.routing.candidates import Market
+from llm_optimizers.routing.comparison import FEEDBACK_NOTE
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import Decision, DecisionRecord
+from llm_optimizers.routing.drift import DriftAlarm
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.needs import TokenEstimate, estimate_tokens, needs_of
 from llm_optimizers.routing.policies.simple import Always
-from llm_optimizers.routing.situation import Policy, RoutingContext
+from llm_optimizers.routing.situation import Policy, RoutingContext, check_policies
 from llm_optimizers.routing.specs import Ladder, ModelSpec
 from llm_optimizers.routing.tiers import UserTier
 from llm_optimizers.types import ChatRequest, Clock
 
-__all__ = ["DECISION_NOTE", "Router"]
+__all__ = ["DECISION_NOTE", "DRIFT_NOTE", "Router"]
 
 _log = logging.getLogger(__name__)
 
 DECISION_NOTE = "routing.decision"
 """The kind under which decision records lie in the ledger."""
+DRIFT_NOTE = "routing.drift"
 PRICES_STAY_S = 3600.0
 
 
@@ -36,10 +40,10 @@ class Router:
     nothing better is known, and the counterfactual that savings are reckoned against; by
     default the strongest. Without a policy every request goes to it: a router that has not
     been shown to gain anything changes nothing. `expected_output_tokens` prices requests that
-    set no limit of their own.
+    set no limit of their own. `drift` holds an alarm by cheap model of a learned policy.
 
     Raises:
-        ConfigurationError: models, tiers and safe model do not go together; says which.
+        ConfigurationError: models, tiers, policy and safe model do not go together; says which.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Router:
         prices: PriceBook | None = None,
         ledger: Ledger | None = None,
         health: Health | None = None,
+        drift: Mapping[str, DriftAlarm] | None = None,
         count_tokens: TokenEstimate = estimate_tokens,
         expected_output_tokens: int = 400,
         clock: Clock = time.time,
@@ -61,11 +66,13 @@ class Router:
         self.safe = safe if safe is not None else self.ladder.strongest
         self.ladder.rung(self.safe)
         self.policy: Policy = policy if policy is not None else Always(self.safe)
+        check_policies([self.policy], self.ladder)
         self.tiers = dict(tiers or {})
         for tier in self.tiers.values():
             tier.check(self.ladder)
         self.health = health if health is not None else Health()
         self.clock = clock
+        self._drift = dict(drift or {})
         self._ledger = ledger
         self._prices = prices or (ledger.prices if ledger is not None else PriceBook())
         self._count_tokens = count_tokens
@@ -100,12 +107,30 @@ class Router:
 
     def record(self, record: DecisionRecord) -> None:
         """Write a decision and what came of it to the ledger; never raises."""
+        self._note(DECISION_NOTE, record.to_json(), id=record.decision.id)
+        for model, alarm in self._drift.items():
+            score = record.decision.choice.scores.get(model)
+            index = alarm.observe(score) if score is not None else None
+            if index is not None:
+                _log.warning(
+                    "requests no longer look like those the router was calibrated on (stability "
+                    "index %.2f for %s): label some of today's and fit anew",
+                    index,
+                    model,
+                )
+                self._note(DRIFT_NOTE, {"model": model, "stability_index": index})
+
+    def feedback(self, decision_id: str, score: float) -> None:
+        """Keep what a served answer was worth, on the labels' scale, for experiments."""
+        self._note(FEEDBACK_NOTE, {"decision_id": decision_id, "score": score})
+
+    def _note(self, kind: str, payload: Mapping[str, Any], *, id: str | None = None) -> None:  # noqa: A002 - the ledger's word
         if self._ledger is None:
             return
         try:
-            self._ledger.note(DECISION_NOTE, record.to_json(), id=record.decision.id)
+            self._ledger.note(kind, payload, id=id)
         except Exception:  # noqa: BLE001 - an unwritten record must not cost an answer
-            _log.warning("a routing decision could not be written to the ledger", exc_info=True)
+            _log.warning("a %s could not be written to the ledger", kind, exc_info=True)
 
     def _rules_at(self, now: float) -> Rules:
         """The rules with prices at most an hour old: looking one up costs more than deciding."""

@@ -6,12 +6,13 @@ a Situation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
 from llm_optimizers.routing.needs import Needs
+from llm_optimizers.routing.specs import Ladder
 from llm_optimizers.routing.verifying import Verifier
 from llm_optimizers.types import ChatRequest
 
@@ -24,6 +25,7 @@ __all__ = [
     "RoutingContext",
     "Situation",
     "cheapest",
+    "check_policies",
 ]
 
 
@@ -128,6 +130,18 @@ class Policy(Protocol):
     def choose(self, situation: Situation) -> Choice | None:
         """Answer with one of the situation's candidates, or None to abstain."""
         ...
+
+
+def check_policies(policies: Iterable[Policy], ladder: Ladder) -> None:
+    """Let every policy that has a `check` make sure that the router suits it.
+
+    Raises:
+        ConfigurationError: a policy names a model the router does not have.
+    """
+    for policy in policies:
+        check = getattr(policy, "check", None)
+        if check is not None:
+            check(ladder)
 
 
 def cheapest(candidates: tuple[Candidate, ...]) -> Candidate:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.checks import Agreement, NotEmpty, NotRefused, ValidJson
 from llm_optimizers.routing.situation import Choice, Escalation, Situation
+from llm_optimizers.routing.specs import Ladder
 from llm_optimizers.routing.verifying import Verifier
 from llm_optimizers.routing.worth import CascadeReport
 
@@ -48,6 +49,13 @@ class CascadePolicy:
         )
         self._report = report
         self._buffer_streams = buffer_streams
+
+    def check(self, ladder: Ladder) -> None:
+        """The router must have every model of the cascade, its judge among them."""
+        judge = self._escalation.verifier.judge
+        named = (self._cheap, self._escalation.to, *self._escalation.samples)
+        for model in (*named, judge.model) if judge else named:
+            ladder.rung(model)
 
     def choose(self, situation: Situation) -> Choice | None:
         """Start with the cheap model; abstain where a cascade cannot be run."""

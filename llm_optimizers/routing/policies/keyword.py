@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.situation import Choice, Situation
+from llm_optimizers.routing.specs import Ladder
 
 __all__ = ["DEFAULT_INTENTS", "KeywordPolicy"]
 
@@ -60,6 +61,11 @@ class KeywordPolicy:
             for intent, words in intents.items()
             if words
         }
+
+    def check(self, ladder: Ladder) -> None:
+        """The router must have both models."""
+        ladder.rung(self._weak)
+        ladder.rung(self._strong)
 
     def points(self, text: str) -> dict[str, float]:
         """Points by intent, and for length."""

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.situation import Choice, Policy, Situation, cheapest
+from llm_optimizers.routing.situation import (
+    Choice,
+    Policy,
+    Situation,
+    cheapest,
+    check_policies,
+)
+from llm_optimizers.routing.specs import Ladder
 
 __all__ = ["Always", "ByTask", "FastEnough", "FirstOf", "ForTier", "Weighted"]
 
@@ -18,6 +25,10 @@ class Always:
 
     def __init__(self, model: str) -> None:
         self._model = model
+
+    def check(self, ladder: Ladder) -> None:
+        """The router must have the model."""
+        ladder.rung(self._model)
 
     def choose(self, situation: Situation) -> Choice:  # noqa: ARG002 - the answer is fixed
         """Answer with the one model."""
@@ -34,6 +45,11 @@ class Weighted:
         if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
             raise ConfigurationError("weights must be 0 or more and at least one above 0")
         self._weights = dict(weights)
+
+    def check(self, ladder: Ladder) -> None:
+        """The router must have every weighted model."""
+        for model in self._weights:
+            ladder.rung(model)
 
     def choose(self, situation: Situation) -> Choice | None:
         """Draw one of the models that can serve; abstain when none of them has weight."""
@@ -84,6 +100,11 @@ class ForTier:
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = dict(models)
 
+    def check(self, ladder: Ladder) -> None:
+        """The router must have every tier's model."""
+        for model in self._models.values():
+            ladder.rung(model)
+
     def choose(self, situation: Situation) -> Choice | None:
         """Look the user's tier up."""
         model = self._models.get(situation.context.tier)
@@ -99,6 +120,10 @@ class FirstOf:
     def __init__(self, policies: Sequence[Policy]) -> None:
         self._policies = tuple(policies)
 
+    def check(self, ladder: Ladder) -> None:
+        """Check each policy."""
+        check_policies(self._policies, ladder)
+
     def choose(self, situation: Situation) -> Choice | None:
         """The first answer, None when all abstain."""
         answers = (policy.choose(situation) for policy in self._policies)
@@ -110,6 +135,10 @@ class ByTask:
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = dict(policies)
+
+    def check(self, ladder: Ladder) -> None:
+        """Check each policy."""
+        check_policies(self._policies.values(), ladder)
 
     def choose(self, situation: Situation) -> Choice | None:
         """Hand the request to its task's policy."""

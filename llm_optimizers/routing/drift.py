@@ -1,0 +1,57 @@
+"""Drift: notices when requests no longer look like those the router was calibrated on.
+
+Compares how predicted gains spread today with how they spread over the labels, by the population
+stability index over deciles. It cannot tell whether answers got worse; it tells when the
+calibration's promise no longer covers the traffic, so that labels should be taken anew.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["DriftAlarm", "quantile_edges"]
+
+BINS = 10
+
+
+def quantile_edges(scores: ArrayLike) -> tuple[float, ...]:
+    """The inner deciles of scores; bins between them hold a tenth each."""
+    inner = np.linspace(0.0, 1.0, BINS + 1)[1:-1]
+    return tuple(float(edge) for edge in np.quantile(np.asarray(scores, dtype=np.float64), inner))
+
+
+class DriftAlarm:
+    """Counts scores into the calibration's deciles and speaks up once a window.
+
+    An index above `limit` is an alarm: 0.25 is the customary sign of a changed population. Safe
+    to share between threads.
+    """
+
+    def __init__(self, edges: Sequence[float], *, window: int = 500, limit: float = 0.25) -> None:
+        self._edges = tuple(edges)
+        self._window = window
+        self._limit = limit
+        self._counts = [0] * (len(self._edges) + 1)
+        self._lock = threading.Lock()
+
+    def observe(self, score: float) -> float | None:
+        """Count a score; at a window's end its index if that is an alarm, else None."""
+        with self._lock:
+            self._counts[bisect_right(self._edges, score)] += 1
+            if sum(self._counts) < self._window:
+                return None
+            index = self._index()
+            self._counts = [0] * len(self._counts)
+        return index if index > self._limit else None
+
+    def _index(self) -> float:
+        """Σ (observed - expected) · ln(observed / expected); empty bins count half a score."""
+        expected = 1.0 / len(self._counts)
+        shares = [max(count, 0.5) / self._window for count in self._counts]
+        return sum((share - expected) * math.log(share / expected) for share in shares)

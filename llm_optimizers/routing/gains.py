@@ -1,0 +1,174 @@
+"""The learned scorer: what a strong model would gain over each cheap one, from a request's text.
+
+Linear in hashed n-grams, in the shape of the text and, through random features, in curves of that
+shape (Rahimi and Recht 2007). It predicts the gain itself and not whether the cheap model is
+wrong: questions both models fail are no reason to pay more, and on recorded outcomes this is
+worth .04 of APGR. A linear model on words ranks as well as sentence embeddings do, is
+fitted in seconds and read in a fraction of a millisecond, with numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_optimizers.routing.features import Bag, Features, Featurizer
+from llm_optimizers.routing.linear import SparseRows, ridge
+
+__all__ = ["GainModel", "Projection", "fit_gains"]
+
+Floats = NDArray[np.float64]
+
+CURVES = 256
+_TEXT_WEIGHT = 0.5
+_SHAPE_WEIGHT = 0.1
+_CURVE_WEIGHT = 0.2
+_TASK_WEIGHT = 0.3
+_CURVE_WIDTH = 0.6
+_PENALTY = 4.0
+_FOCUSED_PENALTY = 8.0
+_PRIOR = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """How a text's features become the columns that weights apply to.
+
+    `rarity` holds the inverse document frequencies of the word and the character buckets, shapes
+    (2**bits,) each. `mean` and `scale` standardise the shape; `waves` (shape, CURVES) and `phases`
+    make its curves. `tasks` are the task tags seen, one column each.
+    """
+
+    bits: int
+    rarity: tuple[Floats, Floats]
+    mean: Floats
+    scale: Floats
+    waves: Floats
+    phases: Floats
+    tasks: tuple[str, ...] = ()
+
+    def sparse(self, features: Features) -> tuple[NDArray[np.int64], Floats]:
+        """Columns and values of the n-grams: sublinear tf-idf, each family of unit length."""
+        words = self._weigh(features.words, self.rarity[0])
+        chars = self._weigh(features.chars, self.rarity[1])
+        columns = (features.words.indices, features.chars.indices + 2**self.bits)
+        return np.concatenate(columns), np.concatenate((words, chars))
+
+    def dense(self, features: Features, task: str = "") -> Floats:
+        """Curves of the shape, the shape itself and the task, as columns."""
+        shape = np.clip((features.shape - self.mean) / self.scale, -4.0, 4.0)
+        curves = np.cos(shape @ self.waves + self.phases)
+        tags = np.array([float(task == known) for known in self.tasks])
+        return np.concatenate(
+            (
+                curves * np.sqrt(_CURVE_WEIGHT * 2.0 / len(self.phases)),
+                shape * np.sqrt(_SHAPE_WEIGHT / len(shape)),
+                tags * np.sqrt(_TASK_WEIGHT),
+            )
+        )
+
+    def _weigh(self, bag: Bag, rarity: Floats) -> Floats:
+        values = (1.0 + np.log(bag.counts)) * rarity[bag.indices]
+        length = float(np.sqrt(values @ values)) or 1.0
+        return np.asarray(values * (np.sqrt(_TEXT_WEIGHT) / length))
+
+    @classmethod
+    def of(cls, features: Sequence[Features], tasks: Sequence[str], *, bits: int) -> Projection:
+        """Learn rarities, scales and tags from the training texts."""
+        shapes = np.array([each.shape for each in features])
+        rng = np.random.default_rng(0)
+        size = shapes.shape[1]
+        return cls(
+            bits=bits,
+            rarity=(
+                _rarity([each.words for each in features], bits),
+                _rarity([each.chars for each in features], bits),
+            ),
+            mean=shapes.mean(axis=0),
+            scale=shapes.std(axis=0) + 1e-6,
+            waves=rng.normal(size=(size, CURVES)) * np.sqrt(_CURVE_WIDTH / size),
+            phases=rng.random(CURVES) * 2.0 * np.pi,
+            tasks=tuple(sorted({task for task in tasks if task})),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainModel:
+    """Weights by cheap model over the columns of a projection, and the mean gain of each."""
+
+    projection: Projection
+    weights: Mapping[str, Floats]
+    means: Mapping[str, float]
+
+    def predict(self, text: str, *, task: str = "") -> dict[str, float]:
+        """The predicted gain of the strong model over each cheap one, in units of the labels."""
+        return self.score(Featurizer(bits=self.projection.bits).read(text), task=task)
+
+    def score(self, features: Features, *, task: str = "") -> dict[str, float]:
+        """The same for a text already read."""
+        columns, values = self.projection.sparse(features)
+        dense = self.projection.dense(features, task)
+        start = 2 ** (self.projection.bits + 1)
+        return {
+            model: self.means[model] + float(values @ w[columns]) + float(dense @ w[start:])
+            for model, w in self.weights.items()
+        }
+
+
+def fit_gains(
+    features: Sequence[Features],
+    gains: Mapping[str, Floats],
+    *,
+    tasks: Sequence[str] | None = None,
+    bits: int,
+) -> GainModel:
+    """Fit one head a cheap model; `gains` are the strong model's scores less that model's.
+
+    Each head is the mean of two ridges: one on the columns as they are, one on columns scaled by
+    how much their presence moves the gain, as naive Bayes weights do for classes (Wang and
+    Manning 2012). The second needs fewer labels to pick out the words that matter, the first is
+    not misled by them.
+    """
+    tags = list(tasks) if tasks is not None else [""] * len(features)
+    projection = Projection.of(features, tags, bits=bits)
+    rows = SparseRows.of(
+        [projection.sparse(each) for each in features],
+        np.array([projection.dense(f, t) for f, t in zip(features, tags, strict=True)]),
+        width=2 ** (bits + 1),
+    )
+    weights: dict[str, Floats] = {}
+    means: dict[str, float] = {}
+    for model, amounts in gains.items():
+        means[model] = float(np.mean(amounts))
+        weights[model] = _head(rows, amounts - means[model])
+    return GainModel(projection=projection, weights=weights, means=means)
+
+
+def _head(rows: SparseRows, target: Floats) -> Floats:
+    plain = ridge(rows, target, penalty=_PENALTY)
+    focus = _focus(rows, target)
+    focused = ridge(rows.scaled(focus), target, penalty=_FOCUSED_PENALTY)
+    focused[: rows.width] *= focus
+    return (plain + focused) / 2.0
+
+
+def _focus(rows: SparseRows, target: Floats) -> Floats:
+    """A factor a sparse column: its mean gain's size, shrunk, at unit length a row on average."""
+    seen = np.bincount(rows.columns, minlength=rows.width)
+    sums = np.bincount(
+        rows.columns, weights=np.repeat(target, np.diff(rows.starts)), minlength=rows.width
+    )
+    size = np.abs(sums) / (seen + _PRIOR)
+    size += 1e-3 * (float(size.max()) or 1.0)
+    lengths = rows.scaled(size).values
+    mean_square = float(lengths @ lengths) / len(target)
+    return np.asarray(size / np.sqrt(mean_square))
+
+
+def _rarity(bags: Sequence[Bag], bits: int) -> Floats:
+    """Smooth inverse document frequencies: log((1 + n) / (1 + df)) + 1."""
+    seen = np.bincount(np.concatenate([bag.indices for bag in bags]), minlength=2**bits)
+    return np.asarray(np.log((1.0 + len(bags)) / (1.0 + seen)) + 1.0)

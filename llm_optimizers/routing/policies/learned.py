@@ -1,0 +1,89 @@
+"""The learned policy: the cheapest model whose predicted loss of quality is within tolerance.
+
+Acts only on a calibration that passed its gate; until then the safe model serves, and every
+decision says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing.artefact import RouterArtefact, read_artefact, refit_command
+from llm_optimizers.routing.situation import Choice, Situation, cheapest
+from llm_optimizers.routing.specs import Ladder
+
+__all__ = ["LearnedPolicy"]
+
+_log = logging.getLogger(__name__)
+
+
+class LearnedPolicy:
+    """Predicts what the strong model would gain over each cheap one, and pays only for gains.
+
+    Made from the file that `llm-optimizers router fit` writes. Abstains where the strong model
+    it was calibrated against cannot serve.
+    """
+
+    def __init__(self, artefact: RouterArtefact | str | Path) -> None:
+        if not isinstance(artefact, RouterArtefact):
+            artefact = read_artefact(artefact)
+        self.artefact = artefact
+        self._model = artefact.gain_model()
+        self._thresholds = {
+            weak: report.threshold
+            for weak, report in artefact.reports.items()
+            if report.passed and report.threshold is not None
+        }
+        self._version = artefact.digest
+        self._why_not = "; ".join(
+            f"{weak}: {reason}"
+            for weak, report in artefact.reports.items()
+            for reason in report.reasons[:1]
+        )
+        if not self._thresholds:
+            _log.warning("the learned router is not active (%s)", self._why_not)
+
+    def check(self, ladder: Ladder) -> None:
+        """Make sure that the router has the models of the file.
+
+        Raises:
+            ConfigurationError: it has not; says how to refit.
+        """
+        have = {spec.name for spec in ladder.specs}
+        missing = sorted({self.artefact.strong, *self.artefact.means} - have)
+        if missing:
+            raise ConfigurationError(
+                f"the router file was fitted for other models: this router has no "
+                f"{', '.join(missing)}; {refit_command(ladder.strongest)}"
+            )
+
+    def choose(self, situation: Situation) -> Choice | None:
+        """The cheapest of the strong model and those whose predicted gap is small enough."""
+        strong = self.artefact.strong
+        if not situation.has(strong):
+            return None
+        if not self._thresholds:
+            return self._choice(strong, f"not active: {self._why_not}", {})
+        gaps = self._model.predict(situation.question, task=situation.context.task)
+        able = {w for w, t in self._thresholds.items() if gaps[w] <= t} | {strong}
+        chosen = cheapest(tuple(c for c in situation.candidates if c.model in able)).model
+        reason = (
+            f"no cheaper model's predicted gap to {strong} is small enough"
+            if chosen == strong
+            else f"predicted gap to {strong} is {gaps[chosen]:.3f}, within "
+            f"{self._thresholds[chosen]:.3f}"
+        )
+        return self._choice(chosen, reason, gaps)
+
+    def _choice(self, model: str, reason: str, gaps: dict[str, float]) -> Choice:
+        first = next(iter(self._thresholds), None)
+        return Choice(
+            model=model,
+            policy="learned",
+            version=self._version,
+            reason=reason,
+            scores=gaps,
+            threshold=self._thresholds.get(model, self._thresholds.get(first) if first else None),
+        )
