@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -20,10 +21,11 @@ from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
 from llm_optimizers.caching import CacheStats, Hit, Namespace, ResponseCache
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["HybridCache"]
+
+_REMEMBERED_LENGTH = 20_000
 
 
 class HybridCache(BaseCache):
@@ -114,7 +116,7 @@ class HybridCache(BaseCache):
 
     async def aclear(self, **kwargs: Any) -> None:
         """The asynchronous twin of `clear`."""
-        self.clear(**kwargs)
+        await asyncio.to_thread(self.clear, **kwargs)
 
     @property
     def stats(self) -> CacheStats:
@@ -131,8 +133,11 @@ class HybridCache(BaseCache):
     def _request(self, prompt: str, llm_string: str) -> ChatRequest | None:
         """The request, or None when its settings hide something that shapes the answer."""
         try:
+            if "<class '" in llm_string or len(prompt) > _REMEMBERED_LENGTH:
+                # A schema may be defined anew under its old name, and long prompts fill memory.
+                return _request_of.__wrapped__(prompt, llm_string)
             return _request_of(prompt, llm_string)
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.responses.bypassed(error)
             return None
 

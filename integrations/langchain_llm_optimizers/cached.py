@@ -13,14 +13,13 @@ from pydantic import Field
 
 from langchain_llm_optimizers.account import record_hit, seller
 from langchain_llm_optimizers.cache import HybridCache
-from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.codec import Generations, finish_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.hits import mark_hit
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.replay import ReplayChatModel
 from llm_optimizers.caching import Hit
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -113,7 +112,7 @@ class CachedChatModel(DelegatingChatModel):
         try:
             identity = identity_of_call(self.model, call.stop, call.kwargs)
             return request_of_messages(call.messages, identity)
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.cache.responses.bypassed(error)
             return None
 
@@ -138,4 +137,12 @@ def _merged(chunks: list[AIMessageChunk]) -> Generations:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole = whole + chunk
-    return [ChatGeneration(message=message_chunk_to_message(whole))]
+    metadata = whole.response_metadata
+    # Providers that LangChain knows by name say how an answer ended, unless the line went dead.
+    cut = metadata.get("model_provider") and not finish_of(metadata)
+    return [
+        ChatGeneration(
+            message=message_chunk_to_message(whole),
+            generation_info={"finish_reason": "cut off"} if cut else None,
+        )
+    ]

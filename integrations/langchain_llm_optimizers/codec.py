@@ -7,8 +7,6 @@ environment's keys. Here a stored value can become a message and nothing else.
 from __future__ import annotations
 
 import json
-import secrets
-import string
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -22,11 +20,13 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.usage import model_of, usage_of
 from llm_optimizers.caching import Traits, refuses
+from llm_optimizers.caching.fresh import fresh_id, json_copy
 
-__all__ = ["Generations", "GenerationsCodec"]
+__all__ = ["Generations", "GenerationsCodec", "finish_of"]
 
+# The last is OpenAI's Responses'.
+_FINISH = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "status")
 Generations: TypeAlias = list[Generation]
-_ALPHABET = string.ascii_letters + string.digits
 
 
 class GenerationsCodec:
@@ -52,14 +52,26 @@ class GenerationsCodec:
         return next((each for each in traits if refuses(each)), traits[0])
 
 
+def finish_of(metadata: Mapping[str, Any]) -> str:
+    """How the answer ended, in its provider's own word; "" if nothing says so."""
+    return next((str(metadata[name]) for name in _FINISH if metadata.get(name)), "")
+
+
 def _written(generation: Generation) -> dict[str, Any]:
-    info = generation.generation_info
+    info = _without_headers(generation.generation_info or {}) or None
     if not isinstance(generation, ChatGeneration):
         return {"text": generation.text, "info": info}
     message = generation.message
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
-    return {"message": message_to_dict(message), "info": info}
+    metadata = _without_headers(message.response_metadata)
+    written = message_to_dict(message.model_copy(update={"response_metadata": metadata}))
+    return {"message": written, "info": info}
+
+
+def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """HTTP headers carry cookies and account names; a served answer has no use for them."""
+    return {key: value for key, value in metadata.items() if key != "headers"}
 
 
 @lru_cache(maxsize=2048)
@@ -92,7 +104,7 @@ def _read(raw: Mapping[str, Any]) -> Generation:
 
 
 def _copied(template: Generation) -> Generation:
-    info = _json_copy(template.generation_info, {})
+    info = json_copy(template.generation_info, {})
     if not isinstance(template, ChatGeneration):
         return template.model_copy(update={"generation_info": info})
     message = _fresh(template.message)
@@ -101,43 +113,25 @@ def _copied(template: Generation) -> Generation:
 
 def _fresh(message: BaseMessage) -> BaseMessage:
     calls: Sequence[Mapping[str, Any]] = getattr(message, "tool_calls", ())
-    ids = {call["id"]: _new_id(call["id"]) for call in calls if call.get("id")}
+    ids = {call["id"]: fresh_id(call["id"]) for call in calls if call.get("id")}
     fields = {
-        name: _json_copy(value, ids)
+        name: json_copy(value, ids)
         for name, value in message.__dict__.items()
         if isinstance(value, list | dict) and value
     }
     return message.model_copy(update={**fields, "id": f"lc_run--{uuid4()}"})
 
 
-def _new_id(old: str) -> str:
-    """An id of the same prefix and length, as providers are particular about both."""
-    prefix, underscore, rest = old.rpartition("_")
-    return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in rest)
-
-
-def _json_copy(value: Any, ids: Mapping[str, str]) -> Any:
-    """A deep copy of a JSON value with ids replaced wherever they stand."""
-    if isinstance(value, dict):
-        return {key: _json_copy(item, ids) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_json_copy(item, ids) for item in value]
-    return ids.get(value, value) if isinstance(value, str) else value
-
-
 def _traits(generation: Generation) -> Traits:
     info = generation.generation_info or {}
     if not isinstance(generation, ChatGeneration):
-        return Traits(
-            empty=not generation.text.strip(), finish_reason=str(info.get("finish_reason") or "")
-        )
+        return Traits(empty=not generation.text.strip(), finish_reason=finish_of(info))
     message = generation.message
     metadata = {**info, **message.response_metadata}
     calls = isinstance(message, AIMessage) and bool(message.tool_calls)
-    finish = metadata.get("finish_reason") or metadata.get("stop_reason") or ""
     return Traits(
         empty=not calls and not message.text.strip() and isinstance(message.content, str),
-        finish_reason=str(finish),
+        finish_reason=finish_of(metadata),
         refusal=bool(message.additional_kwargs.get("refusal")),
         model=model_of(message) if isinstance(message, AIMessage) else "",
         usage=usage_of(message) if isinstance(message, AIMessage) else None,

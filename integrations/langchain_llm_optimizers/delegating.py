@@ -134,10 +134,10 @@ class DelegatingChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
-        """See `BaseChatModel.stream`."""
-        yield from self._answer_stream(self._call(input, config, stop, kwargs))
+        """See `BaseChatModel.stream`; whose call it is, is settled before the first chunk."""
+        return self._answer_stream(self._call(input, config, stop, kwargs))
 
-    async def astream(
+    def astream(
         self,
         input: LanguageModelInput,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
@@ -145,12 +145,8 @@ class DelegatingChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
-        """See `BaseChatModel.astream`."""
-        async with closing_async(
-            self._aanswer_stream(self._call(input, config, stop, kwargs))
-        ) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        """The asynchronous twin of `stream`."""
+        return self._aanswer_stream(self._call(input, config, stop, kwargs))
 
     def generate(
         self,

@@ -57,7 +57,7 @@ class _MarkedInfo(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # as of every dict
+    __hash__ = None  # as of every dict
 
 
 def usage_of_mark(mark: Mapping[str, Any]) -> Usage | None:

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = ["MARK", "core_message", "request_of_messages", "request_of_prompt"]
 
@@ -53,7 +53,7 @@ def request_of_messages(
     messages: Sequence[BaseMessage], params: Mapping[str, Any], *, model: str = ""
 ) -> ChatRequest:
     """The request that these messages and settings make."""
-    extras = [_extras(m.type, m.additional_kwargs) for m in messages]
+    extras = [_extras(m.type, vars(m)) for m in messages]
     return ChatRequest(
         messages=tuple(core_message(message) for message in messages),
         model=model,
@@ -82,10 +82,11 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
             )
             for kind, kwargs in raw
         )
+        extras = [_extras(_ROLES.get(kind, kind), kwargs) for kind, kwargs in raw]
     except (ConfigurationError, AttributeError, KeyError, TypeError):
-        text = Message(role="user", content=prompt)
-        return ChatRequest(messages=(text,), params={**params, "completion": True})
-    extras = [_extras(_ROLES.get(k, k), kw.get("additional_kwargs") or {}) for k, kw in raw]
+        # A conversation of a shape unknown here has no question that meaning could be taken from.
+        whole = Part(kind="serialised", data={"prompt": prompt})
+        return ChatRequest(messages=(Message(role="user", content=(whole,)),), params=params)
     return ChatRequest(
         messages=messages, params={**params, "extras": extras} if any(extras) else params
     )
@@ -131,12 +132,17 @@ def _message(
     )
 
 
-def _extras(role: str, additional: Mapping[str, Any]) -> dict[str, Any]:
+def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What else of a message may shape the answer.
 
-    Of a model's own turn only a call in OpenAI's old form counts: the rest (parsed objects,
-    refusals, reasoning summaries) repeats its content or is bookkeeping.
+    Of a model's own turn only its calls count, those in OpenAI's old form and those that could
+    not be read among them: the rest (parsed objects, refusals, reasoning summaries) repeats its
+    content or is bookkeeping.
     """
+    additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
     if role in ("ai", "assistant"):
-        return {k: v for k, v in additional.items() if k == "function_call" and v}
-    return {k: v for k, v in additional.items() if k != MARK}
+        extras = {k: v for k, v in additional.items() if k == "function_call" and v}
+        broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
+        return {**extras, "invalid_tool_calls": broken} if broken else extras
+    extras = {k: v for k, v in additional.items() if k != MARK}
+    return {**extras, "status": "error"} if fields.get("status") == "error" else extras

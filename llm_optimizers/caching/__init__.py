@@ -6,8 +6,10 @@
     guards.py      lookalikes that ask something else
     scoring.py     when two questions count as the same
     admission.py   which answers are worth keeping
+    answers.py     what is served, and how an adapter writes it down
     plans.py       the one way through: look up, answer, keep
     shell.py       performs the plans' effects on a store, an index and an embedder
+    patience.py    what fails is left alone for a while
     flights.py     identical calls under way at once are one call
     entries.py     what is kept, and the protocols of store and index
     stores/        in memory, or in an SQLite file
@@ -20,8 +22,8 @@ Start with `ResponseCache`; the frameworks' components are built on it.
 from __future__ import annotations
 
 from llm_optimizers.caching.admission import Traits, refuses
+from llm_optimizers.caching.answers import Answer, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
-from llm_optimizers.caching.plans import Answer, Codec, Hit
 from llm_optimizers.caching.stats import CacheStats
 from llm_optimizers.caching.tenancy import Namespace, tenant
 

@@ -8,7 +8,15 @@ from llm_optimizers.costs import Usage
 
 __all__ = ["Traits", "refuses"]
 
-_COMPLETE = frozenset({"", "stop", "end_turn", "stop_sequence", "tool_calls", "tool_use", "eos"})
+_COMPLETE = frozenset(
+    {
+        "",
+        # OpenAI, Azure, Mistral, Ollama, Gemini, and OpenAI's Responses
+        *("stop", "tool_calls", "function_call", "tool_call", "completed"),
+        # Anthropic and Bedrock, Cohere, Hugging Face
+        *("end_turn", "stop_sequence", "tool_use", "complete", "eos", "eos_token"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

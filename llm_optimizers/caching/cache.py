@@ -8,19 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from llm_optimizers.caching.answers import Answer, Codec, Hit
 from llm_optimizers.caching.codecs import JSONCodec
 from llm_optimizers.caching.effects import Call
 from llm_optimizers.caching.embedders import as_embedder
 from llm_optimizers.caching.flights import Flights
 from llm_optimizers.caching.index import FaissIndex
 from llm_optimizers.caching.keys import CacheKey, key_of
-from llm_optimizers.caching.plans import Answer, CachePlans, Codec, Hit
+from llm_optimizers.caching.plans import CachePlans
 from llm_optimizers.caching.scoring import acceptance_for
 from llm_optimizers.caching.shell import CacheShell
 from llm_optimizers.caching.stats import CacheStats, Journal
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
-from llm_optimizers.caching.tenancy import Namespace, current_tenant
-from llm_optimizers.effects import Effect, adrive, adrive_stream, closing_async, drive, drive_stream
+from llm_optimizers.caching.tenancy import Namespace, current_tenant, labels_of
+from llm_optimizers.effects import Effect, adrive, adrive_stream, drive, drive_stream
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -73,11 +74,12 @@ class ResponseCache(Generic[R]):
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
+        self._index = None if embedder is None else FaissIndex(self._store)
         self._namespace = namespace
         self._journal = Journal()
         self._shell = CacheShell(
             store=self._store,
-            index=None if embedder is None else FaissIndex(self._store),
+            index=self._index,
             embedder=embedder,
             clock=clock,
             wait_timeout=wait_timeout,
@@ -85,6 +87,7 @@ class ResponseCache(Generic[R]):
         self._plans: CachePlans[R] = CachePlans(
             codec=codec if codec is not None else JSONCodec(),
             acceptance=None if embedder is None else acceptance_for(embedder, threshold),
+            covers=_never if embedder is None else embedder.covers,
             flights=Flights(),
             journal=self._journal,
             clock=clock,
@@ -92,15 +95,20 @@ class ResponseCache(Generic[R]):
         )
 
     def key(self, request: ChatRequest) -> CacheKey | None:
-        """Where this request's answer is kept; None when its tenant cannot be told."""
+        """Where this request's answer is kept; None when that cannot be told.
+
+        That is so when its tenant is unknown or a setting has no stable written form.
+        """
         try:
-            tenant = current_tenant(self._namespace)
+            tenant = current_tenant(self._namespace, request.tenant)
         except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache
             self._journal.trouble("namespace: the cache is bypassed", error)
             return None
-        if request.tenant:
-            tenant = f"{tenant}/{request.tenant}"
-        key = key_of(replace(request, tenant=tenant))
+        try:
+            key = key_of(replace(request, tenant=tenant))
+        except ConfigurationError as error:
+            self.bypassed(error)
+            return None
         # Vectors of two embedders must not meet, while exact matches outlive a change of embedder.
         return replace(key, scope=f"{key.scope}/{self._embedder_id}")
 
@@ -111,7 +119,7 @@ class ResponseCache(Generic[R]):
 
     def lookup_key(self, key: CacheKey) -> Hit[R] | None:
         """`lookup` for callers that keep keys."""
-        return drive(self._plans.lookup(key), self._shell.perform).hit
+        return drive(self._plans.lookup(key), self._shell.perform)
 
     async def alookup(self, request: ChatRequest) -> Hit[R] | None:
         """The asynchronous twin of `lookup`."""
@@ -120,7 +128,7 @@ class ResponseCache(Generic[R]):
 
     async def alookup_key(self, key: CacheKey) -> Hit[R] | None:
         """The asynchronous twin of `lookup_key`."""
-        return (await adrive(self._plans.lookup(key), self._shell.aperform)).hit
+        return await adrive(self._plans.lookup(key), self._shell.aperform)
 
     def update(self, request: ChatRequest, value: R) -> None:
         """Keep an answer, unless it is an error, a refusal, cut off or empty."""
@@ -170,12 +178,18 @@ class ResponseCache(Generic[R]):
         """Serve the request as chunks: those of `call`, or a hit's by `replay`.
 
         `merge` makes the answer that is stored of all the chunks. A stream that its consumer
-        leaves midway stores nothing.
+        leaves midway stores nothing. The tenant is that of the code that calls this.
         """
         key = self.key(request)
-        if key is None:
-            yield from call()
-            return
+        return call() if key is None else self._stream(key, call, merge, replay)
+
+    def _stream(
+        self,
+        key: CacheKey,
+        call: Callable[[], Iterator[C]],
+        merge: Callable[[list[C]], R],
+        replay: Callable[[Hit[R]], Iterator[C]],
+    ) -> Iterator[C]:
         answer = yield from drive_stream(
             self._plans.answer(key),
             self._shell.perform,
@@ -185,7 +199,7 @@ class ResponseCache(Generic[R]):
         if answer.hit is not None:
             yield from replay(answer.hit)
 
-    async def astream(
+    def astream(
         self,
         request: ChatRequest,
         call: Callable[[], AsyncIterator[C]],
@@ -194,32 +208,33 @@ class ResponseCache(Generic[R]):
     ) -> AsyncIterator[C]:
         """The asynchronous twin of `stream`."""
         key = self.key(request)
-        chunks = (
-            call()
-            if key is None
-            else adrive_stream(
-                self._plans.answer(key),
-                self._shell.aperform,
-                lambda effect: call() if isinstance(effect, Call) else None,
-                merge,
-                lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
-            )
+        if key is None:
+            return call()
+        return adrive_stream(
+            self._plans.answer(key),
+            self._shell.aperform,
+            lambda effect: call() if isinstance(effect, Call) else None,
+            merge,
+            lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
-        async with closing_async(chunks):
-            async for chunk in chunks:
-                yield chunk
 
     def bypassed(self, reason: object) -> None:
         """Count a call that the cache must stay out of, and say the first time why."""
         self._journal.trouble("bypassed", reason)
 
     def clear(self, tenant: str | None = None) -> None:
-        """Remove every entry, or those of one tenant.
+        """Remove every entry, or those of one tenant, whichever way it was named.
 
         Raises:
-            StoreError: the file cannot be written; nothing was removed.
+            StoreError: the file cannot be written; what was not removed yet stays.
         """
-        self._store.clear(tenant)
+        if tenant is None:
+            self._store.clear()
+        else:
+            for label in labels_of(tenant, self._namespace):
+                self._store.clear(label)
+        if self._index is not None:
+            self._index.clear()
 
     @property
     def stats(self) -> CacheStats:
@@ -232,6 +247,10 @@ class ResponseCache(Generic[R]):
     def close(self) -> None:
         """Write pending hit counts and close the file; a later call opens it again."""
         self._store.close()
+
+
+def _never(_: str) -> bool:
+    return False
 
 
 async def _nothing() -> AsyncIterator[Any]:

@@ -96,3 +96,6 @@ class VectorIndex(Protocol):
 
     def discard(self, key: str) -> None:
         """Forget a key whose entry is gone."""
+
+    def clear(self) -> None:
+        """Forget all, and take in anew what the store still has."""

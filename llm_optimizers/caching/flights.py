@@ -8,37 +8,56 @@ just as it would have done without a cache.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Flight", "Flights"]
 
 R = TypeVar("R")
 
 
-class Flight(Generic[R]):
-    """A call under way; `leading` tells its maker from those who wait for it."""
+@dataclass(frozen=True, slots=True)
+class _Call(Generic[R]):
+    """A call under way, and who makes it: a thread, and its task where there is one."""
 
-    def __init__(self, future: Future[R | None], *, leading: bool, thread: int) -> None:
-        self._future = future
-        self._thread = thread
+    future: Future[R | None]
+    thread: int
+    task: asyncio.Task[Any] | None
+
+
+class Flight(Generic[R]):
+    """A seat on a call under way; `leading` tells its maker from those who wait for it.
+
+    `overdue` is True after a wait that ran out of time.
+    """
+
+    def __init__(self, call: _Call[R], *, leading: bool) -> None:
+        self._call = call
         self.leading = leading
+        self.overdue = False
 
     def wait(self, timeout: float) -> R | None:
         """The leader's answer, or None after `timeout` seconds or when there will be none."""
-        if self._thread == threading.get_ident() and not self._future.done():
+        future = self._call.future
+        if self._call.thread == threading.get_ident() and not future.done():
             # Whoever leads needs this very thread to go on: waiting would never end.
             return None
         try:
-            return self._future.result(timeout)
+            return future.result(min(timeout, threading.TIMEOUT_MAX))
         except FutureTimeoutError:
+            self.overdue = True
             return None
 
     async def await_(self, timeout: float) -> R | None:  # noqa: ASYNC109 - a plain number serves both twins
         """The asynchronous twin of `wait`; works across event loops."""
+        future = self._call.future
+        if self._call.task is asyncio.current_task() and not future.done():
+            return None
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def wake(_: Future[R | None]) -> None:
@@ -46,35 +65,53 @@ class Flight(Generic[R]):
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(done.set)
 
-        self._future.add_done_callback(wake)
+        future.add_done_callback(wake)
         try:
             await asyncio.wait_for(done.wait(), timeout)
         except TimeoutError:
+            self.overdue = True
             return None
-        return self._future.result()
+        return future.result()
 
 
 class Flights(Generic[R]):
     """The calls under way in this process, by key; threads and event loops share them."""
 
     def __init__(self) -> None:
-        self._futures: dict[str, tuple[Future[R | None], int]] = {}
-        self._lock = threading.Lock()
+        self._start()
 
     def join(self, key: str) -> Flight[R]:
         """Board the flight of this key, leading it if there is none."""
+        if self._pid != os.getpid():
+            # After a fork the leaders are in the other process, and one may have held the lock.
+            self._start()
         with self._lock:
-            known = self._futures.get(key)
+            known = self._calls.get(key)
             if known is not None:
-                return Flight(known[0], leading=False, thread=known[1])
-            future: Future[R | None] = Future()
-            self._futures[key] = (future, threading.get_ident())
-            return Flight(future, leading=True, thread=threading.get_ident())
+                return Flight(known, leading=False)
+            call: _Call[R] = _Call(Future(), threading.get_ident(), _current_task())
+            self._calls[key] = call
+            return Flight(call, leading=True)
 
     def land(self, key: str, flight: Flight[R], answer: R | None) -> None:
         """End a led flight; None sends the waiters to call for themselves."""
+        self.leave(key, flight)
+        flight._call.future.set_result(answer)
+
+    def leave(self, key: str, flight: Flight[R]) -> None:
+        """Let nobody else board: the next caller leads a new flight."""
         with self._lock:
-            known = self._futures.get(key)
-            if known is not None and known[0] is flight._future:
-                del self._futures[key]
-        flight._future.set_result(answer)
+            if self._calls.get(key) is flight._call:
+                del self._calls[key]
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._calls: dict[str, _Call[R]] = {}
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

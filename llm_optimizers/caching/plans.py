@@ -9,56 +9,26 @@ embedder is caught here and becomes a miss: the cache never costs the user an an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-from llm_optimizers.caching.admission import Traits, refuses
+from llm_optimizers.caching.admission import refuses
+from llm_optimizers.caching.answers import Answer, Codec, Hit, Tier
 from llm_optimizers.caching.effects import Call, Embed, Fetch, Forget, Nearest, Save, Touch, Wait
 from llm_optimizers.caching.entries import Entry, Vector
-from llm_optimizers.caching.flights import Flights
+from llm_optimizers.caching.flights import Flight, Flights
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.scoring import Acceptance
 from llm_optimizers.caching.stats import Journal
-from llm_optimizers.costs import Usage
 from llm_optimizers.effects import Plan
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["Answer", "CachePlans", "Codec", "Hit", "Lookup", "Tier"]
+__all__ = ["CachePlans", "Lookup"]
 
 R = TypeVar("R")
-Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
-
-
-class Codec(Protocol[R]):
-    """How an adapter's answers are written down and read back."""
-
-    def encode(self, value: R) -> str:
-        """The answer as text."""
-
-    def decode(self, payload: str) -> R:
-        """A fresh copy of the answer. Raises ValueError for text that `encode` did not write."""
-
-    def traits(self, value: R) -> Traits:
-        """What admission and the account need to know of the answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit(Generic[R]):
-    """A served answer and where it came from.
-
-    `model` and `usage` are those of the call that made it, unknown ones None. `score` is 1.0 but
-    for semantic hits, where it is the acceptance's. `shared` means that a call under way was
-    joined, not that a stored answer was found.
-    """
-
-    value: R
-    tier: Tier
-    score: float
-    key: str
-    model: str
-    usage: Usage | None
-    age: float
+_EXACT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,82 +40,68 @@ class Lookup(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Generic[R]):
-    """An answer; `hit` is None when it was called for."""
-
-    value: R
-    hit: Hit[R] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CachePlans(Generic[R]):
-    """The cache's decisions. `ttl` in seconds; `acceptance` None means exact matching only."""
+    """The cache's decisions.
+
+    `acceptance` None means exact matching only; `covers` tells whether the embedder sees the
+    whole of a text; `ttl` is in seconds.
+    """
 
     codec: Codec[R]
     acceptance: Acceptance | None
+    covers: Callable[[str], bool]
     flights: Flights[str]
     journal: Journal
     clock: Clock
     ttl: float | None
 
-    def lookup(self, key: CacheKey) -> Plan[Lookup[R]]:
+    def lookup(self, key: CacheKey) -> Plan[Hit[R] | None]:
         """Find an answer that may be served for this key."""
-        try:
-            entry = yield from Fetch(key.exact, key.normalised)
-            if entry is not None:
-                tier: Tier = "exact" if entry.key == key.exact else "normalised"
-                hit = yield from self._open(entry, tier, 1.0)
-                if hit is not None:
-                    return Lookup(hit=hit)
-        except PoisonedEntryError as error:
-            yield from self._drop(error.key, error)
-        except StoreError as error:
-            self.journal.trouble("store", error)
-            return self._missed(None)
-        question = self._semantic_question(key)
-        if question is None or self.acceptance is None:
-            return self._missed(None)
-        return (yield from self._semantic(key, question, self.acceptance))
+        found = yield from self._find(key)
+        if found.hit is None:
+            self.journal.miss()
+        return found.hit
 
     def answer(self, key: CacheKey) -> Plan[Answer[R]]:
         """Serve the key from the cache, from a call under way, or by calling."""
-        found = yield from self.lookup(key)
+        found = yield from self._find(key)
         if found.hit is not None:
             return Answer(value=found.hit.value, hit=found.hit)
         flight = self.flights.join(key.exact)
         if not flight.leading:
-            payload = yield from Wait(flight)
-            if payload is not None:
-                return self._shared(key, payload)
-            value: R = yield from Call()
-            yield from self.keep(key, value, found.vector)
+            shared = yield from self._joined(key, flight)
+            if shared is not None:
+                return Answer(value=shared.value, hit=shared)
+            value, _ = yield from self._called(key, found)
             return Answer(value=value, hit=None)
         payload = None
         try:
             landed = yield from self._landed_meanwhile(key)
             if landed is not None:
                 return Answer(value=landed.value, hit=landed)
-            value = yield from Call()
-            payload = self._encoded(value)
-            yield from self.keep(key, value, found.vector, payload)
+            value, payload = yield from self._called(key, found)
         finally:
             self.flights.land(key.exact, flight, payload)
         return Answer(value=value, hit=None)
 
-    def keep(
-        self, key: CacheKey, value: R, vector: Vector | None = None, payload: str | None = None
-    ) -> Plan[None]:
-        """Store an answer if it is worth it; failing to store it is no failure."""
-        traits = self.codec.traits(value)
-        reason = refuses(traits)
-        if reason is not None:
-            self.journal.trouble("not admitted", reason, quiet=True)
-            return
-        payload = payload if payload is not None else self._encoded(value)
-        if payload is None:
-            return
+    def keep(self, key: CacheKey, value: R, found: Lookup[R] | None = None) -> Plan[str | None]:
+        """Store an answer if it is worth it; returns it as text if others may share it.
+
+        Failing to store it is no failure.
+        """
+        try:
+            traits = self.codec.traits(value)
+            reason = refuses(traits)
+            if reason is not None:
+                self.journal.trouble("not admitted", reason, quiet=True)
+                return None
+            payload = self.codec.encode(value)
+        except Exception as error:  # noqa: BLE001 - an answer of any kind is the caller's, kept or not
+            self.journal.trouble("answer cannot be stored", error)
+            return None
         question = self._semantic_question(key)
-        if vector is None and question is not None:
+        vector = found.vector if found is not None else None
+        if found is None and question is not None:
             vector = yield from self._embedded(question)
         now = self.clock()
         entry = Entry(
@@ -167,11 +123,73 @@ class CachePlans(Generic[R]):
             self.journal.trouble("store", error)
         else:
             self.journal.stored()
+        return payload
+
+    def _find(self, key: CacheKey) -> Plan[Lookup[R]]:
+        try:
+            hit = yield from self._exact(key)
+        except StoreError as error:
+            self.journal.trouble("store", error)
+            return Lookup(hit=None)
+        question = self._semantic_question(key)
+        if hit is not None or question is None or self.acceptance is None:
+            return Lookup(hit=hit)
+        return (yield from self._semantic(key, question, self.acceptance))
+
+    def _exact(self, key: CacheKey) -> Plan[Hit[R] | None]:
+        """The entry of the exact key, else of the normalised one.
+
+        An entry that had to be dropped may have stood before one that may be served.
+        """
+        for _ in range(_EXACT_TRIES):
+            try:
+                entry = yield from Fetch(key.exact, key.normalised)
+            except PoisonedEntryError as error:
+                yield from self._drop(error.key, error)
+                continue
+            if entry is None:
+                return None
+            tier: Tier = "exact" if entry.key == key.exact else "normalised"
+            hit = yield from self._open(entry, tier, 1.0)
+            if hit is not None:
+                return hit
+        return None
+
+    def _called(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
+        """Make the call; its answer and, if others may share it, its text."""
+        self.journal.miss()
+        value: R = yield from Call()
+        payload = yield from self.keep(key, value, found)
+        return value, payload
+
+    def _joined(self, key: CacheKey, flight: Flight[str]) -> Plan[Hit[R] | None]:
+        """The answer of a call under way; None if there is none in time."""
+        payload = yield from Wait(flight)
+        if payload is None:
+            if flight.overdue:
+                self.flights.leave(key.exact, flight)
+            return None
+        try:
+            value = self.codec.decode(payload)
+            traits = self.codec.traits(value)
+        except Exception as error:  # noqa: BLE001 - a codec that cannot read itself shares nothing
+            self.journal.trouble("answer cannot be stored", error)
+            return None
+        self.journal.hit("shared")
+        return Hit(
+            value=value,
+            tier="shared",
+            score=1.0,
+            key=key.exact,
+            model=traits.model,
+            usage=traits.usage,
+            age=0.0,
+        )
 
     def _semantic(self, key: CacheKey, question: str, acceptance: Acceptance) -> Plan[Lookup[R]]:
         vector = yield from self._embedded(question)
         if vector is None:
-            return self._missed(None)
+            return Lookup(hit=None)
         try:
             for candidate, cosine in (yield from Nearest(key.scope, vector)):
                 if cosine < acceptance.floor:
@@ -181,7 +199,7 @@ class CachePlans(Generic[R]):
                     return Lookup(hit=hit)
         except StoreError as error:
             self.journal.trouble("store", error)
-        return self._missed(vector)
+        return Lookup(hit=None, vector=vector)
 
     def _weigh(
         self, key: CacheKey, question: str, candidate: str, cosine: float, acceptance: Acceptance
@@ -193,9 +211,13 @@ class CachePlans(Generic[R]):
             yield from self._drop(error.key, error)
             return None
         if entry is None or entry.scope != key.scope or entry.question is None:
-            yield from Forget(candidate)
+            yield from self._forget(candidate)
             return None
-        verdict = acceptance.judge(question, entry.question, cosine)
+        try:
+            verdict = acceptance.judge(question, entry.question, cosine)
+        except Exception as error:  # noqa: BLE001 - whatever cannot be judged is not served
+            self.journal.trouble("a question could not be judged", error)
+            return None
         if not verdict.accept:
             return None
         return (yield from self._open(entry, "semantic", verdict.score))
@@ -204,14 +226,17 @@ class CachePlans(Generic[R]):
         """Read a fresh entry's answer; an expired or damaged one is dropped."""
         now = self.clock()
         if not entry.fresh(now):
-            yield from Forget(entry.key)
+            yield from self._forget(entry.key)
             return None
         try:
             value = self.codec.decode(entry.payload)
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - what anybody may have written to the store
             yield from self._drop(entry.key, error)
             return None
-        yield from Touch(entry.key)
+        try:
+            yield from Touch(entry.key)
+        except StoreError as error:
+            self.journal.trouble("store", error)
         self.journal.hit(tier)
         return Hit(
             value=value,
@@ -234,9 +259,13 @@ class CachePlans(Generic[R]):
     def _semantic_question(self, key: CacheKey) -> str | None:
         """The question if it may be matched by meaning and the embedder sees the whole of it."""
         question = key.question
-        if question is None or self.acceptance is None or not self.acceptance.covers(question):
+        if question is None or self.acceptance is None:
             return None
-        return question
+        try:
+            return question if self.covers(question) else None
+        except Exception as error:  # noqa: BLE001 - a user's embedder may raise anything
+            self.journal.trouble("embedder: exact matching only", error)
+            return None
 
     def _embedded(self, question: str) -> Plan[Vector | None]:
         try:
@@ -247,33 +276,11 @@ class CachePlans(Generic[R]):
 
     def _drop(self, key: str, error: Exception) -> Plan[None]:
         self.journal.trouble("poisoned entry dropped", error)
+        yield from self._forget(key)
+
+    def _forget(self, key: str) -> Plan[None]:
+        """Remove an entry; one that cannot be removed is met and passed over again."""
         try:
             yield from Forget(key)
         except StoreError as failure:
             self.journal.trouble("store", failure)
-
-    def _encoded(self, value: R) -> str | None:
-        try:
-            return self.codec.encode(value)
-        except (TypeError, ValueError) as error:
-            self.journal.trouble("answer cannot be stored", error)
-            return None
-
-    def _shared(self, key: CacheKey, payload: str) -> Answer[R]:
-        value = self.codec.decode(payload)
-        traits = self.codec.traits(value)
-        self.journal.hit("shared")
-        hit = Hit(
-            value=value,
-            tier="shared",
-            score=1.0,
-            key=key.exact,
-            model=traits.model,
-            usage=traits.usage,
-            age=0.0,
-        )
-        return Answer(value=value, hit=hit)
-
-    def _missed(self, vector: Vector | None) -> Lookup[R]:
-        self.journal.miss()
-        return Lookup(hit=None, vector=vector)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llm_optimizers.caching.effects import Embed, Fetch, Forget, Nearest, Save, Touch, Wait
 from llm_optimizers.caching.embedders import Embedder
 from llm_optimizers.caching.entries import Store, Vector, VectorIndex
+from llm_optimizers.caching.patience import Patience
 from llm_optimizers.effects import Effect
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
@@ -15,14 +18,13 @@ from llm_optimizers.types import Clock
 __all__ = ["CacheShell"]
 
 NEIGHBOURS = 5
-_PAUSE_S = (1.0, 60.0)
+_READS = (Fetch, Nearest)
 
 
 class CacheShell:
     """One store, one index, one embedder.
 
-    A store that fails is left alone for a second, then for longer up to a minute: calls that go
-    to the model anyway should not wait for a dead disk each time.
+    What fails is left alone for a while; a store that cannot be written may still be read.
     """
 
     def __init__(
@@ -39,16 +41,17 @@ class CacheShell:
         self._embedder = embedder
         self._clock = clock
         self._wait_timeout = wait_timeout
-        self._pause = 0.0
-        self._resume_at = 0.0
+        self._reading = Patience(clock)
+        self._writing = Patience(clock)
+        self._embedding = Patience(clock)
 
     def perform(self, effect: Effect[Any]) -> Any:
         """Do what the effect asks for."""
         match effect:
             case Embed(text):
-                if self._embedder is None:
-                    return None
-                return self._embedder.embed([text])[0]
+                embedder = self._willing_embedder()
+                with self._embedding_failures():
+                    return None if embedder is None else embedder.embed([text])[0]
             case Wait(flight):
                 return flight.wait(self._wait_timeout)
             case _:
@@ -58,9 +61,9 @@ class CacheShell:
         """Do what the effect asks for without blocking the event loop."""
         match effect:
             case Embed(text):
-                if self._embedder is None:
-                    return None
-                return (await self._embedder.aembed([text]))[0]
+                embedder = self._willing_embedder()
+                with self._embedding_failures():
+                    return None if embedder is None else (await embedder.aembed([text]))[0]
             case Wait(flight):
                 return await flight.await_(self._wait_timeout)
             case _ if self._store.blocking:
@@ -68,18 +71,38 @@ class CacheShell:
             case _:
                 return self._stored(effect)
 
+    def _willing_embedder(self) -> Embedder | None:
+        if self._embedding.over:
+            raise StoreError("the embedder failed a moment ago and is left alone for now")
+        return self._embedder
+
+    @contextmanager
+    def _embedding_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            # This text has no usable vector; the next one may.
+            raise
+        except Exception:
+            self._embedding.failed()
+            raise
+        self._embedding.worked()
+
     def _stored(self, effect: Effect[Any]) -> Any:
-        if self._clock() < self._resume_at:
+        patience = self._reading if isinstance(effect, _READS) else self._writing
+        if patience.over:
             raise StoreError("the store failed a moment ago and is left alone for now")
         try:
             result = self._perform_stored(effect)
         except PoisonedEntryError:
             raise
         except StoreError:
-            self._pause = min(max(self._pause * 2, _PAUSE_S[0]), _PAUSE_S[1])
-            self._resume_at = self._clock() + self._pause
+            patience.failed()
             raise
-        self._pause = 0.0
+        except Exception as error:
+            # A store, or FAISS, that breaks its promise must not cost the caller an answer.
+            raise StoreError(f"{type(error).__name__} in the cache's store: {error}") from error
+        patience.worked()
         return result
 
     def _perform_stored(self, effect: Effect[Any]) -> Any:

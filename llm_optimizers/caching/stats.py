@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from llm_optimizers.caching.locks import ProcessLock
 
 __all__ = ["CacheStats", "Journal"]
 
@@ -40,7 +41,7 @@ class Journal:
         self._hits: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def hit(self, tier: str) -> None:
         """Count a hit of this tier."""

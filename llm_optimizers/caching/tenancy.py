@@ -5,6 +5,9 @@ around the calls, whichever are given, so that a web app sets it once per reques
 
     with tenant(request.customer_id):
         chain.invoke(...)
+
+A stream belongs to the tenant of the code that asks for it; a LangChain chain asks its model only
+when its first chunk is taken, so take the chunks inside the block too.
 """
 
 from __future__ import annotations
@@ -13,8 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
+from urllib.parse import quote
 
-__all__ = ["Namespace", "current_tenant", "tenant"]
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["Namespace", "current_tenant", "labels_of", "tenant"]
 
 Namespace: TypeAlias = str | Callable[[], str] | None
 
@@ -31,13 +37,42 @@ def tenant(name: str) -> Iterator[None]:
         _tenant.reset(token)
 
 
-def current_tenant(namespace: Namespace = None) -> str:
-    """The tenant of the running code under a cache's namespace.
+def current_tenant(namespace: Namespace = None, request: str = "") -> str:
+    """The tenant of the running code under a cache's namespace, "" if nobody names one.
+
+    `request` is the tenant that the request itself names.
 
     Raises:
-        Whatever a `namespace` function raises: without a tenant nothing may be looked up.
+        ConfigurationError: the `namespace` function returned no text.
+        Whatever that function raises: without a tenant nothing may be looked up.
     """
+    return _label(_base(namespace), _tenant.get(), request)
+
+
+def labels_of(name: str, namespace: Namespace = None) -> tuple[str, ...]:
+    """Every label under which a cache with this namespace keeps what belongs to `name`.
+
+    Raises:
+        As `current_tenant`.
+    """
+    base = "" if callable(namespace) else _base(namespace)
+    return tuple(
+        dict.fromkeys(
+            (_label(name, "", ""), _label("", name, ""), _label("", "", name))
+            + ((_label(base, name, ""), _label(base, "", name)) if base else ())
+        )
+    )
+
+
+def _base(namespace: Namespace) -> str:
     base = namespace() if callable(namespace) else namespace or ""
-    # A length before each part keeps ("a", "bc") and ("ab", "c") apart.
-    inner = _tenant.get()
-    return f"{len(base)}:{base}{inner}" if base or inner else ""
+    if not isinstance(base, str):
+        raise ConfigurationError(
+            f"namespace() returned a {type(base).__name__}: return the tenant's name as a string"
+        )
+    return base
+
+
+def _label(*parts: str) -> str:
+    """The parts as one text that no other parts make: each keeps its place, "/" is quoted."""
+    return "/".join(quote(part, safe="") for part in parts) if any(parts) else ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from llm_optimizers.caching.entries import Entry, VectorRow
+from llm_optimizers.caching.locks import ProcessLock
 
 __all__ = ["MemoryStore"]
+
+_SLACK = 64
 
 
 @dataclass(slots=True)
@@ -34,17 +36,17 @@ class MemoryStore:
     def __init__(self, max_entries: int = 10_000) -> None:
         self._max_entries = max_entries
         self._slots: dict[str, _Slot] = {}
-        self._normalised: dict[str, str] = {}
+        self._normalised: dict[str, dict[str, None]] = {}
         self._heap: list[tuple[float, float, str]] = []
         self._age = 0.0
         self._sequence = 0
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def fetch(self, key: str, normalised: str | None = None) -> Entry | None:
         """See `Store.fetch`."""
         slot = self._slots.get(key)
         if slot is None and normalised is not None:
-            slot = self._slots.get(self._normalised.get(normalised, ""))
+            slot = self._newest(normalised)
         if slot is None:
             return None
         return slot.entry if not slot.hits else replace(slot.entry, hits=slot.hits)
@@ -59,8 +61,11 @@ class MemoryStore:
             slot = _Slot(entry, self._sequence, self._age + 1.0, entry.created)
             self._slots[entry.key] = slot
             if entry.normalised is not None:
-                self._normalised[entry.normalised] = entry.key
+                self._normalised.setdefault(entry.normalised, {})[entry.key] = None
             heapq.heappush(self._heap, (slot.priority, slot.used, entry.key))
+            if len(self._heap) > 2 * len(self._slots) + _SLACK:
+                self._heap = [(s.priority, s.used, key) for key, s in self._slots.items()]
+                heapq.heapify(self._heap)
 
     def touch(self, key: str, now: float) -> None:
         """See `Store.touch`."""
@@ -118,8 +123,17 @@ class MemoryStore:
     def _remove(self, key: str) -> None:
         slot = self._slots.pop(key, None)
         normalised = slot.entry.normalised if slot is not None else None
-        if normalised is not None and self._normalised.get(normalised) == key:
-            del self._normalised[normalised]
+        if normalised is not None:
+            alike = self._normalised[normalised]
+            del alike[key]
+            if not alike:
+                del self._normalised[normalised]
+
+    def _newest(self, normalised: str) -> _Slot | None:
+        """The last entry saved under a normalised key; the lock guards the look into the dict."""
+        with self._lock:
+            alike = self._normalised.get(normalised)
+            return self._slots[next(reversed(alike))] if alike else None
 
     def _evict(self) -> None:
         """Drop the least used entry; heap rows of touched or removed entries are out of date."""

@@ -6,32 +6,26 @@ writes, and a process killed in the middle of a write leaves the last committed 
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
-
-import numpy as np
+from typing import NoReturn
 
 from llm_optimizers.caching.entries import Entry, VectorRow
-from llm_optimizers.costs import Usage
-from llm_optimizers.errors import PoisonedEntryError, StoreError
+from llm_optimizers.caching.locks import ProcessLock
+from llm_optimizers.caching.stores.rows import COLUMNS, entry_of, row_of, text_of, vector_of
+from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteStore"]
 
 SCHEMA_VERSION = 1
 _BUSY_MS = 250
 _PENDING_TOUCHES = 64
-_COLUMNS = (
-    "key, normalised, scope, tenant, question, payload, vector,"
-    " created, expires, model, usage, hits"
-)
+# SQLite forbids using and even closing a connection in a forked child; kept here, it never is.
+_inherited: list[sqlite3.Connection] = []
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,24 +54,24 @@ class SQLiteStore:
         self._path = Path(path)
         self._max_entries = max_entries
         self._connection: sqlite3.Connection | None = None
-        self._owner = 0
+        self._owner = os.getpid()
         self._touches: dict[str, tuple[int, float]] = {}
-        self._lock = threading.RLock()
+        self._lock = ProcessLock()
 
     def fetch(self, key: str, normalised: str | None = None) -> Entry | None:
         """See `Store.fetch`."""
         with self._open() as connection:
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM entries WHERE key = ?",  # noqa: S608 - a constant
+                f"SELECT {COLUMNS} FROM entries WHERE key = ?",  # noqa: S608 - a constant
                 (key,),
             ).fetchone()
             if row is None and normalised is not None:
                 row = connection.execute(
-                    f"SELECT {_COLUMNS} FROM entries WHERE normalised = ?"  # noqa: S608 - a constant
+                    f"SELECT {COLUMNS} FROM entries WHERE normalised = ?"  # noqa: S608 - a constant
                     " ORDER BY sequence DESC LIMIT 1",
                     (normalised,),
                 ).fetchone()
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""
@@ -89,14 +83,15 @@ class SQLiteStore:
             if count >= self._max_entries:
                 age = _evict(connection, count - self._max_entries + 1)
             connection.execute(
-                f"INSERT INTO entries ({_COLUMNS}, priority, used)"  # noqa: S608 - a constant
+                f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*_row(entry), age + 1.0, entry.created),
+                (*row_of(entry), age + 1.0, entry.created),
             )
 
     def touch(self, key: str, now: float) -> None:
         """See `Store.touch`."""
         with self._lock:
+            self._disown()
             hits, _ = self._touches.get(key, (0, now))
             self._touches[key] = (hits + 1, now)
             due = len(self._touches) >= _PENDING_TOUCHES
@@ -127,8 +122,9 @@ class SQLiteStore:
                 (after,),
             ).fetchall()
         return [
-            VectorRow(sequence=s, key=key, scope=scope, vector=np.frombuffer(blob, np.float32))
-            for s, key, scope, blob in rows
+            VectorRow(sequence=sequence, key=key, scope=scope, vector=vector)
+            for sequence, key, scope, blob in rows
+            if (vector := vector_of(blob)) is not None
         ]
 
     def __len__(self) -> int:
@@ -138,6 +134,7 @@ class SQLiteStore:
     def close(self) -> None:
         """See `Store.close`."""
         with self._lock:
+            self._disown()
             connection, self._connection = self._connection, None
             if connection is None:
                 return
@@ -152,10 +149,9 @@ class SQLiteStore:
         """The one connection, under the lock; what SQLite says is raised as `StoreError`."""
         with self._lock:
             try:
-                if self._connection is None or self._owner != os.getpid():
-                    # A connection must not cross a fork (https://www.sqlite.org/howtocorrupt.html).
+                self._disown()
+                if self._connection is None:
                     self._connection = self._connect()
-                    self._owner = os.getpid()
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise StoreError(
@@ -163,15 +159,28 @@ class SQLiteStore:
                     " until it can: free it, make room, or move it away to start a new one"
                 ) from error
 
+    def _disown(self) -> None:
+        """Leave a connection, and the hits to be counted, to the process that this was forked from.
+
+        See https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_.
+        """
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            self._touches = {}
+            if self._connection is not None:
+                _inherited.append(self._connection)
+                self._connection = None
+
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_MS / 1000, check_same_thread=False, isolation_level=None
         )
+        connection.text_factory = text_of
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                _set_up(connection)
+                self._set_up(connection)
             elif version != SCHEMA_VERSION:
                 self._refuse(version)
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -186,6 +195,34 @@ class SQLiteStore:
             f" {SCHEMA_VERSION}: give another path, or move the file away"
         )
 
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        """Make the tables. Processes that start together wait for one another here."""
+        deadline = time.monotonic() + 5.0
+        while True:
+            try:
+                with _transaction(connection):
+                    # Looked at again under the lock, for another process may have been faster.
+                    (version,) = connection.execute("PRAGMA user_version").fetchone()
+                    if version == 0:
+                        self._check_empty(connection)
+                        for statement in _SCHEMA.split(";"):
+                            connection.execute(statement)
+                        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                # Changing the journal's mode does not honour the busy timeout.
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def _check_empty(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreError(
+                f"{self._path} is a database of something else: give the cache another path"
+            )
+
     def _write_touches(self, connection: sqlite3.Connection) -> None:
         touches, self._touches = self._touches, {}
         connection.executemany(
@@ -193,26 +230,6 @@ class SQLiteStore:
             " priority = (SELECT age FROM aging) + 1.0 + hits + ?1 WHERE key = ?3",
             [(hits, used, key) for key, (hits, used) in touches.items()],
         )
-
-
-def _set_up(connection: sqlite3.Connection) -> None:
-    """Make the tables. Processes that start together wait for one another here."""
-    deadline = time.monotonic() + 5.0
-    while True:
-        try:
-            # Changing the journal's mode does not honour the busy timeout.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(
-                f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
-            )
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            time.sleep(0.02)
-        else:
-            return
 
 
 @contextmanager
@@ -236,55 +253,3 @@ def _evict(connection: sqlite3.Connection, surplus: int) -> float:
     connection.executemany("DELETE FROM entries WHERE sequence = ?", [(v[0],) for v in victims])
     connection.execute("UPDATE aging SET age = ?", (age,))
     return age
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.key,
-        entry.normalised,
-        entry.scope,
-        entry.tenant,
-        entry.question,
-        entry.payload,
-        None if entry.vector is None else np.asarray(entry.vector, np.float32).tobytes(),
-        entry.created,
-        entry.expires,
-        entry.model,
-        None if entry.usage is None else json.dumps(asdict(entry.usage)),
-        entry.hits,
-    )
-
-
-def _entry(row: Any) -> Entry:
-    """Build the entry of a row that may have been written by anyone with access to the file."""
-    (
-        key,
-        normalised,
-        scope,
-        tenant,
-        question,
-        payload,
-        blob,
-        created,
-        expires,
-        model,
-        usage,
-        hits,
-    ) = row
-    try:
-        return Entry(
-            key=key,
-            normalised=normalised,
-            scope=scope,
-            tenant=tenant,
-            question=question,
-            payload=payload,
-            vector=None if blob is None else np.frombuffer(blob, np.float32),
-            created=created,
-            expires=expires,
-            model=model,
-            usage=None if usage is None else Usage(**json.loads(usage)),
-            hits=hits,
-        )
-    except (TypeError, ValueError) as error:
-        raise PoisonedEntryError(f"a cache entry is damaged ({error})", key=key) from error

@@ -1,0 +1,53 @@
+"""What a cache serves: answers, where they came from, and how an adapter writes them down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from llm_optimizers.caching.admission import Traits
+from llm_optimizers.costs import Usage
+
+__all__ = ["Answer", "Codec", "Hit", "Tier"]
+
+R = TypeVar("R")
+Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
+
+
+class Codec(Protocol[R]):
+    """How an adapter's answers are written down and read back."""
+
+    def encode(self, value: R) -> str:
+        """The answer as text."""
+
+    def decode(self, payload: str) -> R:
+        """A fresh copy of the answer. Raises ValueError for text that `encode` did not write."""
+
+    def traits(self, value: R) -> Traits:
+        """What admission and the account need to know of the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Generic[R]):
+    """A served answer and where it came from.
+
+    `model` and `usage` are those of the call that made it, unknown ones None. `score` is 1.0 but
+    for semantic hits, where it is the acceptance's. `shared` means that a call under way was
+    joined, not that a stored answer was found.
+    """
+
+    value: R
+    tier: Tier
+    score: float
+    key: str
+    model: str
+    usage: Usage | None
+    age: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Generic[R]):
+    """An answer; `hit` is None when it was called for."""
+
+    value: R
+    hit: Hit[R] | None

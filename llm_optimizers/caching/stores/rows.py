@@ -1,0 +1,105 @@
+"""Entries as rows of a table, and back: what stands in a file may be of anybody's making."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from llm_optimizers.caching.entries import Entry, Vector
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import PoisonedEntryError
+
+__all__ = ["COLUMNS", "entry_of", "row_of", "text_of", "vector_of"]
+
+COLUMNS = (
+    "key, normalised, scope, tenant, question, payload, vector,"
+    " created, expires, model, usage, hits"
+)
+
+
+def text_of(raw: bytes) -> str | bytes:
+    """A text column's value; bytes that are no text stay bytes, for `entry_of` to refuse."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def vector_of(blob: object) -> Vector | None:
+    """A stored vector, None if the bytes cannot be one."""
+    if not isinstance(blob, bytes) or not blob or len(blob) % 4:
+        return None
+    return np.frombuffer(blob, np.float32)
+
+
+def row_of(entry: Entry) -> tuple[object, ...]:
+    """The entry's values in the order of `COLUMNS`."""
+    question = entry.question
+    return (
+        entry.key,
+        entry.normalised,
+        entry.scope,
+        entry.tenant,
+        # A lone surrogate, half of a character, is valid in Python's texts and in no file.
+        None if question is None else question.encode("utf-8", "replace").decode(),
+        entry.payload,
+        None if entry.vector is None else np.asarray(entry.vector, np.float32).tobytes(),
+        entry.created,
+        entry.expires,
+        entry.model,
+        None if entry.usage is None else json.dumps(asdict(entry.usage)),
+        entry.hits,
+    )
+
+
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """The entry of a row.
+
+    Raises:
+        PoisonedEntryError: the row is damaged.
+    """
+    values = dict(zip(COLUMNS.split(", "), row, strict=True))
+    key = values["key"]
+    try:
+        texts = {
+            name: _text(values[name]) for name in ("key", "scope", "tenant", "payload", "model")
+        }
+        return Entry(
+            **texts,
+            normalised=_optional_text(values["normalised"]),
+            question=_optional_text(values["question"]),
+            vector=vector_of(values["vector"]),
+            created=_moment(values["created"]),
+            expires=None if values["expires"] is None else _moment(values["expires"]),
+            usage=None if values["usage"] is None else _usage(json.loads(values["usage"])),
+            hits=int(values["hits"]),
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PoisonedEntryError(f"a cache entry is damaged ({error})", key=key) from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is a {type(value).__name__}")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _moment(value: object) -> float:
+    if not isinstance(value, int | float) or math.isnan(value):
+        raise TypeError("a time is no number")
+    return float(value)
+
+
+def _usage(value: object) -> Usage:
+    if not isinstance(value, Mapping):
+        raise TypeError("a usage is no object")
+    return Usage(**value)
