@@ -34,7 +34,10 @@ _ROLES: Mapping[str, Role] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One piece of a message's content: text, or a block such as an image kept as it came."""
+    """One piece of a message's content: text, or a block such as an image kept as it came.
+
+    A text's `data` is what its block says besides the text, such as a provider's cache mark.
+    """
 
     kind: str
     text: str = ""
@@ -104,7 +107,9 @@ class Message:
             raw["content"] = self.content
         else:
             raw["content"] = [
-                {"type": "text", "text": part.text} if part.kind == "text" else dict(part.data)
+                {"type": "text", "text": part.text, **part.data}
+                if part.kind == "text"
+                else dict(part.data)
                 for part in self.content
             ]
         if self.tool_calls:
@@ -177,7 +182,8 @@ def _parts(content: Sequence[Any]) -> tuple[Part, ...]:
         elif not isinstance(block, Mapping):
             raise ConfigurationError("a message part must be a string or an object")
         elif block.get("type") == "text" and isinstance(block.get("text"), str):
-            parts.append(Part(kind="text", text=block["text"]))
+            marks = {k: v for k, v in block.items() if k not in ("type", "text")}
+            parts.append(Part(kind="text", text=block["text"], data=marks))
         else:
             kind = str(block.get("type") or "unknown")
             parts.append(Part(kind=kind, data=cast("Mapping[str, Any]", block)))
