@@ -1,0 +1,69 @@
+"""`HybridCache`: the response cache with LlamaIndex's responses in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+
+from llama_index_llm_optimizers.answers import Answered
+from llama_index_llm_optimizers.codec import AnswerCodec
+from llm_optimizers.caching import Namespace, ResponseCache
+
+__all__ = ["HybridCache"]
+
+
+class HybridCache(ResponseCache[Answered]):
+    """An exact and semantic cache for `CachedLLM` and `CachedQueryEngine`.
+
+    Example:
+        ```python
+        Settings.llm = CachedLLM(
+            llm=OpenAI(model="gpt-4o"), cache=HybridCache(path="answers.sqlite", ttl=24 * 3600)
+        )
+        ```
+
+    Only the last human text is matched by meaning: all else must be identical.
+
+    Args:
+        embed_model: Your own embedding model; the bundled static model by default.
+        path: An SQLite file that outlives the process; in memory by default.
+        ttl: Seconds an answer may be served; for ever by default.
+        max_entries: Capacity; the least used entry leaves first.
+        namespace: A tenant's name, or a function that returns the running code's.
+        threshold: A cosine that replaces the embeddings' own bound for semantic hits.
+        semantic: False for exact matching only.
+        wait_timeout: Seconds to wait for an identical call under way.
+        clock: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        embed_model: BaseEmbedding | None = None,
+        *,
+        path: str | Path | None = None,
+        ttl: float | None = None,
+        max_entries: int = 10_000,
+        namespace: Namespace = None,
+        threshold: float | None = None,
+        semantic: bool = True,
+        wait_timeout: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            codec=AnswerCodec(),
+            path=path,
+            embeddings=embed_model,
+            semantic=semantic,
+            threshold=threshold,
+            ttl=ttl,
+            max_entries=max_entries,
+            namespace=namespace,
+            wait_timeout=wait_timeout,
+            clock=clock,
+        )

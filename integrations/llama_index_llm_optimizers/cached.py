@@ -1,0 +1,114 @@
+"""`CachedLLM`: the cache for every way an LLM is called, streaming and tools among them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from llama_index.core.llms.llm import LLM
+from pydantic import Field, SerializeAsAny
+
+from llama_index_llm_optimizers.answers import Answered, answered, answered_by_stream
+from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.calls import ModelCall, Reply
+from llama_index_llm_optimizers.delegating import DelegatingLLM
+from llama_index_llm_optimizers.hits import announce, marked
+from llama_index_llm_optimizers.identity import identity_of_call
+from llama_index_llm_optimizers.messages import request_of
+from llama_index_llm_optimizers.replay import achunks_of, chunks_of
+from llm_optimizers.caching import Hit
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["CachedLLM"]
+
+
+class CachedLLM(DelegatingLLM):
+    """An LLM with a cache in front of it, for all eight ways to call one.
+
+    Example:
+        ```python
+        Settings.llm = CachedLLM(llm=OpenAI(model="gpt-4o"))
+        ```
+
+    Hits are replayed as chunks when streaming; a stream that is left midway stores nothing.
+    Identical calls under way at once, from threads or event loops, are one call. Tools and
+    structured output are the wrapped LLM's own, keyed by their schemas. A served response has no
+    `raw`, and says where it came from in `additional_kwargs["cache_hit"]`.
+    """
+
+    llm: SerializeAsAny[LLM]
+    """The LLM that answers what the cache cannot."""
+    cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
+    """Shared freely between LLMs: the LLM's own settings are part of every key."""
+
+    def __init__(self, llm: LLM, cache: HybridCache | None = None, **data: Any) -> None:
+        if cache is not None:
+            data["cache"] = cache
+        super().__init__(llm=llm, **data)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseComponent.class_name`."""
+        return "CachedLLM"
+
+    @property
+    def _children(self) -> Sequence[LLM]:
+        return (self.llm,)
+
+    def _answer(self, call: ModelCall) -> Reply:
+        request = self._request(call)
+        if request is None:
+            return call.ask(self.llm)
+        answer = self.cache.answer(request, lambda: answered(call.ask(self.llm)))
+        return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
+
+    async def _aanswer(self, call: ModelCall) -> Reply:
+        request = self._request(call)
+        if request is None:
+            return await call.aask(self.llm)
+
+        async def make() -> Answered:
+            return answered(await call.aask(self.llm))
+
+        answer = await self.cache.aanswer(request, make)
+        return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
+
+    def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
+        request = self._request(call)
+        if request is None:
+            return call.stream(self.llm)
+        return self.cache.stream(
+            request,
+            lambda: call.stream(self.llm),
+            answered_by_stream,
+            lambda hit: chunks_of(self._served(hit, call)),
+        )
+
+    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
+        request = self._request(call)
+        if request is None:
+            return call.astream(self.llm)
+        return self.cache.astream(
+            request,
+            lambda: call.astream(self.llm),
+            answered_by_stream,
+            lambda hit: achunks_of(self._served(hit, call)),
+        )
+
+    def _request(self, call: ModelCall) -> ChatRequest | None:
+        """The call as the cache knows it, or None when it hides something that shapes answers."""
+        try:
+            return request_of(call, identity_of_call(self.llm, call.kwargs))
+        except ConfigurationError as error:
+            self.cache.bypassed(error)
+            return None
+
+    def _served(self, hit: Hit[Answered], call: ModelCall) -> Reply:
+        event = announce(
+            hit,
+            call,
+            asked=self.llm.metadata.model_name,
+            asked_class=self.llm.class_name(),
+        )
+        return marked(hit.value, event)

@@ -1,0 +1,171 @@
+"""How LlamaIndex's responses are kept: as plain JSON without `raw`.
+
+`raw` is the provider's object: it can be of any class, and holds what only the call itself should
+claim, such as its tokens. A stored value can become a message of text, thoughts and tool calls,
+and nothing else: blocks that name files or addresses are neither kept nor read back, since the
+next call would read them and send them to the provider.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from pydantic import BaseModel, ValidationError
+
+from llama_index_llm_optimizers.answers import Answered
+from llama_index_llm_optimizers.calls import Reply
+from llm_optimizers.caching import Traits
+from llm_optimizers.caching.fresh import fresh_id, json_copy
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["AnswerCodec"]
+
+_BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
+    "text": TextBlock,
+    "thinking": ThinkingBlock,
+    "tool_call": ToolCallBlock,
+}
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "usage", "thinking_delta")
+"""Beside a response: they belong to the call that was billed and not to the answer."""
+_BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
+"""Beside a message: counts, and older forms of what its blocks say."""
+
+
+class AnswerCodec:
+    """Chat and completion responses; those read back are copies with tool-call ids of their own."""
+
+    def encode(self, value: Answered) -> str:
+        """See `Codec.encode`."""
+        return json.dumps(
+            {
+                **_written(value.reply),
+                "model": value.model,
+                "usage": None if value.usage is None else value.usage.as_dict(),
+                "finish_reason": value.finish_reason,
+            },
+            default=_plain,
+        )
+
+    def decode(self, payload: str) -> Answered:
+        """See `Codec.decode`."""
+        raw = _parsed(payload)
+        try:
+            usage = raw["usage"]
+            return Answered(
+                reply=_read(raw),
+                model=str(raw["model"]),
+                usage=None if usage is None else Usage(**usage),
+                finish_reason=str(raw["finish_reason"]),
+            )
+        except (
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            ConfigurationError,
+            ValidationError,
+        ) as error:
+            raise ValueError(f"no stored response: {type(error).__name__}") from error
+
+    def traits(self, value: Answered) -> Traits:
+        """See `Codec.traits`."""
+        reply = value.reply
+        if isinstance(reply, ChatResponse):
+            calls = any(isinstance(block, ToolCallBlock) for block in reply.message.blocks)
+            empty = not calls and not (reply.message.content or "").strip()
+            refusal = bool(reply.message.additional_kwargs.get("refusal"))
+        else:
+            empty, refusal = not reply.text.strip(), False
+        return Traits(
+            empty=empty,
+            finish_reason=value.finish_reason,
+            refusal=refusal or _refused(reply.raw),
+            model=value.model,
+            usage=value.usage,
+        )
+
+
+def _written(reply: Reply) -> dict[str, Any]:
+    beside = {k: v for k, v in reply.additional_kwargs.items() if k not in _COUNTS}
+    logprobs = [[each.model_dump() for each in token] for token in reply.logprobs or ()]
+    common: dict[str, Any] = {"additional_kwargs": beside, "logprobs": logprobs or None}
+    if not isinstance(reply, ChatResponse):
+        return {**common, "text": reply.text}
+    message = reply.message
+    for block in message.blocks:
+        if type(block) not in _BLOCKS.values():
+            raise TypeError(f"a {type(block).__name__} cannot be kept in a cache")
+    kept = {k: v for k, v in message.additional_kwargs.items() if k not in _BESIDE_MESSAGE}
+    if "tool_calls" in message.additional_kwargs and not _has_calls(message):
+        raise TypeError("tool calls outside the message's blocks cannot be kept in a cache")
+    return {
+        **common,
+        "role": message.role.value,
+        "blocks": [block.model_dump(mode="json") for block in message.blocks],
+        "message_kwargs": kept,
+    }
+
+
+def _read(raw: Mapping[str, Any]) -> Reply:
+    common = {"additional_kwargs": json_copy(raw["additional_kwargs"], {})}
+    if "blocks" not in raw:
+        return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
+    ids = {
+        block["tool_call_id"]: fresh_id(block["tool_call_id"])
+        for block in raw["blocks"]
+        if block.get("tool_call_id")
+    }
+    blocks = [_BLOCKS[block["block_type"]](**block) for block in json_copy(raw["blocks"], ids)]
+    message = ChatMessage(
+        role=MessageRole(raw["role"]),
+        blocks=blocks,
+        additional_kwargs={
+            name: value
+            for name, value in json_copy(raw["message_kwargs"], ids).items()
+            if name not in _BESIDE_MESSAGE
+        },
+    )
+    return ChatResponse(message=message, logprobs=raw["logprobs"], **common)
+
+
+@lru_cache(maxsize=2048)
+def _parsed(payload: str) -> Mapping[str, Any]:
+    """The JSON of a payload, parsed once; never handed out itself."""
+    try:
+        raw = json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("no stored response: nested too deeply") from error
+    if not isinstance(raw, dict):
+        raise ValueError("no stored response: not an object")  # noqa: TRY004 - the codec's contract
+    return raw
+
+
+def _has_calls(message: ChatMessage) -> bool:
+    return any(isinstance(block, ToolCallBlock) for block in message.blocks)
+
+
+def _refused(raw: Any) -> bool:
+    """Whether OpenAI's response says that the model declined."""
+    choices = getattr(raw, "choices", None)
+    message = getattr(choices[0], "message", None) if choices else None
+    return bool(getattr(message, "refusal", None))
+
+
+def _plain(value: Any) -> Any:
+    """Annotations and the like are the provider's objects; their data is what counts."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")

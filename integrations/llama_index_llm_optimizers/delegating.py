@@ -1,0 +1,224 @@
+"""An LLM that stands in front of others, without getting in their way.
+
+LlamaIndex's decorated LLM methods announce each call with a start and an end event. A wrapper
+that announced its calls too would make every token count twice, so the eight methods here are
+plain: the child inside announces the call. Tools and structured output are the child's own, and
+their calls come back through the wrapper in exactly the form the child chose.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from typing import Any, cast
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+)
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import LLM, ToolSelection
+from llama_index.core.tools.types import BaseTool
+
+from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.structured import PROMPT_FIELDS, view_of
+from llm_optimizers.effects import closing_async
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["DelegatingLLM"]
+
+
+class DelegatingLLM(FunctionCallingLLM):
+    """The eight doors of an LLM, leading to four ways to answer.
+
+    Subclasses say how a call is answered (`_answer`, `_aanswer`, `_answer_stream`,
+    `_aanswer_stream`), and which children they have: the first speaks for them where nothing has
+    been decided yet, with its tools, its structured output and its prompt settings (unless given).
+    """
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        spokesman = self._children[0]
+        for name in PROMPT_FIELDS:
+            if name not in data:
+                setattr(self, name, getattr(spokesman, name))
+        if "callback_manager" not in data:
+            super().__setattr__("callback_manager", spokesman.callback_manager)
+
+    @property
+    @abstractmethod
+    def _children(self) -> Sequence[LLM]:
+        """The LLMs behind this one, at least one."""
+
+    @abstractmethod
+    def _answer(self, call: ModelCall) -> Reply:
+        """Answer a call."""
+
+    @abstractmethod
+    async def _aanswer(self, call: ModelCall) -> Reply:
+        """Answer a call asynchronously."""
+
+    @abstractmethod
+    def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
+        """Answer a call in chunks."""
+
+    @abstractmethod
+    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
+        """Answer a call in chunks asynchronously."""
+
+    # --- the eight doors -----------------------------------------------------------------------
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """See `LLM.chat`."""
+        return cast("ChatResponse", self._answer(ChatCall(messages=messages, kwargs=kwargs)))
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """See `LLM.achat`."""
+        call = ChatCall(messages=messages, kwargs=kwargs)
+        return cast("ChatResponse", await self._aanswer(call))
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """See `LLM.complete`."""
+        call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
+        return cast("CompletionResponse", self._answer(call))
+
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """See `LLM.acomplete`."""
+        call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
+        return cast("CompletionResponse", await self._aanswer(call))
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """See `LLM.stream_chat`."""
+        call = ChatCall(messages=messages, kwargs=kwargs)
+        return cast("ChatResponseGen", _generated(self._answer_stream(call)))
+
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """See `LLM.astream_chat`."""
+        call = ChatCall(messages=messages, kwargs=kwargs)
+        return cast("ChatResponseAsyncGen", _agenerated(self._aanswer_stream(call)))
+
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """See `LLM.stream_complete`."""
+        call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
+        return cast("CompletionResponseGen", _generated(self._answer_stream(call)))
+
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """See `LLM.astream_complete`."""
+        call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
+        return cast("CompletionResponseAsyncGen", _agenerated(self._aanswer_stream(call)))
+
+    # --- what the child says for itself --------------------------------------------------------
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """The child's, with tools only where the child can prepare them."""
+        child = self._children[0]
+        told = child.metadata
+        if told.is_function_calling_model and not isinstance(child, FunctionCallingLLM):
+            return told.model_copy(update={"is_function_calling_model": False})
+        return told
+
+    def structured_predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Structured output in the child's own way, through this LLM."""
+        return view_of(self._children[0], self).structured_predict(*args, **kwargs)
+
+    async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
+        """The asynchronous twin of `structured_predict`."""
+        return await view_of(self._children[0], self).astructured_predict(*args, **kwargs)
+
+    def stream_structured_predict(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+        """Structured output in parts, in the child's own way, through this LLM."""
+        return view_of(self._children[0], self).stream_structured_predict(*args, **kwargs)
+
+    async def astream_structured_predict(
+        self, *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """The asynchronous twin of `stream_structured_predict`."""
+        return await view_of(self._children[0], self).astream_structured_predict(*args, **kwargs)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tool calls of a response, read as the child writes them."""
+        return self._tool_user().get_tool_calls_from_response(
+            response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
+        )
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        return self._tool_user()._prepare_chat_with_tools_compat(
+            tools,
+            user_msg=user_msg,
+            # The child may append the question to the list it is given.
+            chat_history=None if chat_history is None else list(chat_history),
+            verbose=verbose,
+            allow_parallel_tool_calls=allow_parallel_tool_calls,
+            tool_required=tool_required,
+            **kwargs,
+        )
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        return self._tool_user()._validate_chat_with_tools_response(
+            response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+        )
+
+    def _tool_user(self) -> FunctionCallingLLM:
+        child = self._children[0]
+        if not isinstance(child, FunctionCallingLLM):
+            raise ConfigurationError(
+                f"{type(child).__name__} cannot call tools, so neither can this "
+                f"{type(self).__name__} around it: use a FunctionCallingLLM, or a ReActAgent"
+            )
+        return child
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """`Settings` hands its callback manager to the outermost LLM: pass it on."""
+        super().__setattr__(name, value)
+        if name == "callback_manager":
+            for child in self._children:
+                child.callback_manager = value
+
+
+def _generated(chunks: Iterator[Reply]) -> Generator[Reply, None, None]:
+    """A generator, as the framework wants one, whatever kind of iterator a stream is."""
+    try:
+        yield from chunks
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+
+
+async def _agenerated(chunks: AsyncIterator[Reply]) -> AsyncGenerator[Reply, None]:
+    """The asynchronous twin of `_generated`."""
+    async with closing_async(chunks):
+        async for chunk in chunks:
+            yield chunk

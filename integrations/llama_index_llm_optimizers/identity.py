@@ -1,0 +1,97 @@
+"""What of an LLM and its settings shapes an answer, as values that can be hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.llms.llm import LLM, default_completion_to_prompt
+from llama_index.core.schema import BaseComponent
+
+from llm_optimizers.caching.visible import visible
+
+__all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
+
+_IRRELEVANT = frozenset(
+    {
+        # How a call is made, and with whose key, but not what is asked.
+        "api_key",
+        "api_version",
+        "callback_manager",
+        "class_name",
+        "default_headers",
+        "embed_batch_size",
+        "embeddings_cache",
+        "max_retries",
+        "num_workers",
+        "rate_limiter",
+        "reuse_client",
+        "timeout",
+        # Its parts are classes and functions, seen below, or applied before the call is made.
+        "completion_to_prompt",
+        "messages_to_prompt",
+        "output_parser",
+        "pydantic_program_mode",
+        "query_wrapper_prompt",
+        "system_prompt",
+    }
+)
+_DEFAULTS = (default_completion_to_prompt, messages_to_prompt)
+
+
+def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a call: the LLM's own and those given with it, schemas by content.
+
+    Raises:
+        ConfigurationError: a setting is an object whose content cannot be seen.
+    """
+    return {**{name: visible(value) for name, value in kwargs.items()}, "llm": identity_of_llm(llm)}
+
+
+def identity_of_llm(llm: LLM) -> dict[str, Any]:
+    """The settings of an LLM that shape its answers; wrappers are as what is inside them.
+
+    Raises:
+        ConfigurationError: a setting is an object whose content cannot be seen.
+    """
+    identity = _fields(llm)
+    identity["model_name"] = llm.metadata.model_name
+    # `chat` and `complete` of LLMs without a chat format go through these.
+    for name in ("messages_to_prompt", "completion_to_prompt"):
+        function = getattr(llm, name)
+        if function not in _DEFAULTS:
+            identity[name] = visible(function)
+    if llm.system_prompt:
+        identity["system_prompt"] = llm.system_prompt
+    return identity
+
+
+def identity_of_embedding(model: BaseEmbedding) -> dict[str, Any]:
+    """The settings of an embedding model that shape its vectors.
+
+    Raises:
+        ConfigurationError: a setting is an object whose content cannot be seen.
+    """
+    return _fields(model)
+
+
+def _fields(component: BaseComponent) -> dict[str, Any]:
+    identity: dict[str, Any] = {"class": f"{type(component).__module__}.{type(component).__name__}"}
+    for name, field in type(component).model_fields.items():
+        if name not in _IRRELEVANT and not field.exclude:
+            identity[name] = _field(getattr(component, name))
+    return identity
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, LLM):
+        return identity_of_llm(value)
+    if isinstance(value, BaseComponent):
+        return _fields(value)
+    if isinstance(value, Mapping):
+        return {str(key): _field(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_field(item) for item in value]
+    return visible(value)

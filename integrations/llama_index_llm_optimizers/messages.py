@@ -1,0 +1,151 @@
+"""LlamaIndex's messages as the core's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ContentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from llama_index_llm_optimizers.calls import ChatCall, ModelCall
+from llm_optimizers.caching.visible import visible
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["core_message", "request_of"]
+
+_ROLES = {"chatbot": "assistant", "model": "assistant"}
+_OWN = ("tool_calls", "tool_call_id", "name", "images")
+_BOOKKEEPING = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
+"""What LLMs leave in the messages of their own turns; it repeats the content or counts it."""
+
+
+def request_of(call: ModelCall, params: Mapping[str, Any]) -> ChatRequest:
+    """The request that a call with these settings makes.
+
+    Raises:
+        ConfigurationError: a message holds something whose content cannot be seen.
+    """
+    if not isinstance(call, ChatCall):
+        formatted = {"completion": True, "formatted": getattr(call, "formatted", False)}
+        message = Message(role="user", content=getattr(call, "prompt", ""))
+        return ChatRequest(messages=(message,), params={**params, **formatted})
+    extras = [_extras(message) for message in call.messages]
+    return ChatRequest(
+        messages=tuple(core_message(message) for message in call.messages),
+        params={**params, "extras": extras} if any(extras) else params,
+    )
+
+
+def core_message(message: ChatMessage) -> Message:
+    """Translate one message; usage and other bookkeeping stay behind.
+
+    Raises:
+        ConfigurationError: a block's content cannot be seen (an open stream, a missing file).
+    """
+    role = message.role.value
+    blocks = [block for block in message.blocks if not isinstance(block, ToolCallBlock)]
+    texts = [block for block in blocks if isinstance(block, TextBlock)]
+    plain = len(texts) == len(blocks)
+    return Message.from_openai(
+        {
+            "role": _ROLES.get(role, role),
+            "content": "\n".join(block.text for block in texts)
+            if plain
+            else [part for part in map(_part, blocks) if part is not None],
+            "tool_calls": _tool_calls(message),
+            "tool_call_id": message.additional_kwargs.get("tool_call_id"),
+            "name": message.additional_kwargs.get("name"),
+        }
+    )
+
+
+def _part(block: ContentBlock) -> dict[str, Any] | None:
+    if isinstance(block, TextBlock):
+        return {"type": "text", "text": block.text} if block.text else None
+    if isinstance(block, ImageBlock):
+        return {"type": "image_url", "image_url": {"url": _image(block), "detail": block.detail}}
+    data = {name: _content(value) for name, value in block.model_dump().items()}
+    kind = data.pop("block_type", type(block).__name__)
+    if data.get("path"):
+        data["path"] = _digest_of(Path(str(data["path"])))
+    if isinstance(block, ThinkingBlock):
+        data.pop("num_tokens", None)
+    return {"type": str(kind), str(kind): data}
+
+
+def _image(block: ImageBlock) -> str:
+    """The image's address, or its bytes as a data URL."""
+    if block.url is not None:
+        return str(block.url)
+    if isinstance(block.image, bytes):
+        return f"data:{block.image_mimetype};base64,{block.image.decode('ascii', 'replace')}"
+    if block.path is not None:
+        return _digest_of(Path(block.path))
+    raise ConfigurationError("an image is given as an open file, whose content would be used up")
+
+
+def _content(value: Any) -> Any:
+    """A block's field; an open stream is refused by `visible`."""
+    if isinstance(value, bytes):
+        return {"sha256": hashlib.sha256(value).hexdigest()}
+    return str(value) if type(value).__module__.startswith(("pydantic", "pathlib")) else value
+
+
+def _digest_of(path: Path) -> str:
+    """A file by what is in it now."""
+    try:
+        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from error
+
+
+def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
+    """The calls of a message, from its blocks or, in the older form, from beside them."""
+    calls = [
+        (block.tool_call_id, block.tool_name, block.tool_kwargs)
+        for block in message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+    if not calls:
+        calls = [_older(raw) for raw in message.additional_kwargs.get("tool_calls") or ()]
+    return [
+        {"id": identifier or "", "function": {"name": name, "arguments": _arguments(arguments)}}
+        for identifier, name, arguments in calls
+    ]
+
+
+def _older(raw: Any) -> tuple[str | None, str, Any]:
+    """A call as OpenAI's object, or as the mapping it was dumped to."""
+    call: Mapping[str, Any] = raw if isinstance(raw, Mapping) else raw.model_dump()
+    function: Mapping[str, Any] = call.get("function") or {}
+    return call.get("id"), str(function.get("name") or ""), function.get("arguments") or {}
+
+
+def _arguments(arguments: Any) -> str:
+    """Arguments as JSON text with sorted keys; text that is no JSON stays as it is."""
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            return str(arguments)
+    return json.dumps(arguments, sort_keys=True, default=repr)
+
+
+def _extras(message: ChatMessage) -> dict[str, Any]:
+    """What else of a message may shape the answer."""
+    skipped: Sequence[str] = _OWN
+    if message.role.value in ("assistant", "chatbot", "model"):
+        skipped = (*_OWN, *_BOOKKEEPING)
+    kept = {k: v for k, v in message.additional_kwargs.items() if k not in skipped and v}
+    return {name: visible(value) for name, value in kept.items()}
