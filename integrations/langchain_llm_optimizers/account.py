@@ -22,6 +22,7 @@ from llm_optimizers.errors import UnpricedError
 __all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "seller", "tags_of"]
 
 _TIERS: Mapping[str, ServiceTier] = {"flex": "flex", "priority": "priority", "batch": "batch"}
+_INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
 _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
 
 
@@ -65,17 +66,19 @@ def record_of_run(
     latency_s: float,
     status: Status = "ok",
     error: str | None = None,
+    told: Usage | None = None,
     estimate: Usage | None = None,
 ) -> CallRecord:
     """The record of one model run, a cache hit among them.
 
-    `estimate` is used where the provider told no usage, and marks the record as estimated.
+    `told` is the usage that came beside the message, if any did. `estimate` is used where the
+    provider told none, and marks the record as estimated.
     """
     mark = hit_mark(generations)
     if mark is not None:
         return _record_of_hit(prices, run, mark, latency_s)
     message = _message(generations)
-    told = usage_of(message) if message is not None else None
+    told = (usage_of(message) if message is not None else None) or told
     usage = told or estimate or Usage()
     provider = run.provider
     conveyed: Mapping[str, Any] = run.metadata.get(MARK) or {}
@@ -125,7 +128,23 @@ def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:
         mark = marked.get(CACHE_HIT)
         if isinstance(mark, Mapping) and "id" in mark and "tier" in mark:
             return mark
+        return _mark_of_another_cache(generation)
     return None
+
+
+def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
+    """LangChain gives a hit of any cache the usage of the call that was stored, at no cost."""
+    message = _message([generation])
+    raw: Mapping[str, Any] = (message.usage_metadata if message else None) or {}
+    if message is None or raw.get("total_cost") != 0:
+        return None
+    usage = usage_of(message)
+    return {
+        "id": None,
+        "tier": "other",
+        "model": model_of(message),
+        "usage": None if usage is None else usage.as_dict(),
+    }
 
 
 def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
@@ -135,7 +154,7 @@ def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
         for key, value in metadata.items()
         if not key.startswith(_INTERNAL) and isinstance(value, str | int | bool)
     }
-    own = [tag for tag in tags if not tag.startswith(("seq:step", "map:key", "graph:step"))]
+    own = [tag for tag in tags if not tag.startswith(_INTERNAL_TAGS)]
     return {**kept, "tags": ",".join(own)} if own else kept
 
 
@@ -145,7 +164,7 @@ def _record_of_hit(
     provider = run.provider
     return price_call(
         prices,
-        id=mark["id"],
+        id=mark["id"] or run.id,
         time=run.started,
         model=_priced_name(prices, (str(mark.get("model") or ""), run.model), provider),
         provider=provider,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,8 @@ from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CostCallbackHandler"]
+
+logger = logging.getLogger("llm_optimizers.costs")
 
 
 @dataclass(slots=True)
@@ -94,7 +97,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was already recorded."""
-        self._end(run_id, _first(response), "ok", None)
+        self._end(run_id, _first(response), "ok", None, _told(response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record what failed, or what its consumer left midway with the tokens used by then."""
@@ -132,7 +135,12 @@ class CostCallbackHandler(BaseCallbackHandler):
             self._runs[run_id] = _Run(facts, time.perf_counter(), parent)
 
     def _end(
-        self, run_id: UUID, generations: Sequence[Generation], status: Status, error: str | None
+        self,
+        run_id: UUID,
+        generations: Sequence[Generation],
+        status: Status,
+        error: str | None,
+        told: Usage | None = None,
     ) -> None:
         with self._lock:
             run = self._runs.pop(run_id, None)
@@ -145,7 +153,8 @@ class CostCallbackHandler(BaseCallbackHandler):
             latency_s=time.perf_counter() - run.clock,
             status=status,
             error=error,
-            estimate=self._estimate(run.facts, generations, status),
+            told=told,
+            estimate=None if told else self._estimate(run.facts, generations, status),
         )
         self.ledger.record(record)
 
@@ -163,13 +172,31 @@ class CostCallbackHandler(BaseCallbackHandler):
             return Usage(
                 input_tokens=sent, output_tokens=self._counter.count(text, facts.model).tokens
             )
-        except ConfigurationError:
+        except Exception as error:  # noqa: BLE001 - a call that cannot be counted still happened
+            logger.debug("no estimate of a run's tokens: %s", type(error).__name__)
             return None
 
 
 def _first(response: LLMResult) -> list[Generation]:
     """The generations of the first prompt; LangChain reports each prompt as a run of its own."""
     return list(response.generations[0]) if response.generations else []
+
+
+def _told(response: LLMResult) -> Usage | None:
+    """The tokens of a completion model's run, which come beside the texts.
+
+    Of several prompts sent together LangChain gives the whole to the first and nothing to the
+    others, so that they add up.
+    """
+    raw = (response.llm_output or {}).get("token_usage")
+    chat = any(isinstance(each, ChatGeneration) for each in _first(response))
+    if not isinstance(raw, Mapping) or (chat and not raw):
+        return None
+    counts = {name: value for name, value in raw.items() if isinstance(value, int | Mapping)}
+    try:
+        return Usage.from_openai(counts)
+    except ConfigurationError:
+        return None
 
 
 def _tells_usage(generations: Sequence[Generation]) -> bool:

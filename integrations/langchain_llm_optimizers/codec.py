@@ -7,20 +7,19 @@ environment's keys. Here a stored value can become a message and nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.messages.base import BaseMessage, message_to_dict
+from langchain_core.messages.base import message_to_dict
 from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
+from langchain_llm_optimizers.copies import copier_of
 from langchain_llm_optimizers.usage import model_of, usage_of
 from llm_optimizers.caching import Traits, refuses
-from llm_optimizers.caching.fresh import fresh_id, json_copy
 
 __all__ = ["Generations", "GenerationsCodec", "finish_of"]
 
@@ -42,7 +41,7 @@ class GenerationsCodec:
 
     def decode(self, payload: str) -> Generations:
         """See `Codec.decode`."""
-        return [_copied(template) for template in _templates(payload)]
+        return [copy() for copy in _copiers(payload)]
 
     def traits(self, value: Generations) -> Traits:
         """See `Codec.traits`; of several generations the worst decides."""
@@ -66,6 +65,8 @@ def _written(generation: Generation) -> dict[str, Any]:
         message = message_chunk_to_message(message)
     metadata = _without_headers(message.response_metadata)
     written = message_to_dict(message.model_copy(update={"response_metadata": metadata}))
+    # The trace of another cache, which would make this answer look free when it is served.
+    (written["data"].get("usage_metadata") or {}).pop("total_cost", None)
     return {"message": written, "info": info}
 
 
@@ -75,14 +76,14 @@ def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2048)
-def _templates(payload: str) -> tuple[Generation, ...]:
-    """The generations of a payload, parsed once; never handed out themselves.
+def _copiers(payload: str) -> tuple[Callable[[], Generation], ...]:
+    """What makes copies of a payload's generations, which are parsed once.
 
     Raises:
         ValueError: the payload is not of this codec's making.
     """
     try:
-        return tuple(_read(raw) for raw in _as_list(json.loads(payload)))
+        return tuple(copier_of(_read(raw)) for raw in _as_list(json.loads(payload)))
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no stored generations: {error}") from error
 
@@ -101,25 +102,6 @@ def _read(raw: Mapping[str, Any]) -> Generation:
     if not isinstance(message, AIMessage):
         raise TypeError(f"an answer cannot be a {type(message).__name__}")
     return ChatGeneration(message=message, generation_info=info)
-
-
-def _copied(template: Generation) -> Generation:
-    info = json_copy(template.generation_info, {})
-    if not isinstance(template, ChatGeneration):
-        return template.model_copy(update={"generation_info": info})
-    message = _fresh(template.message)
-    return template.model_copy(update={"message": message, "generation_info": info})
-
-
-def _fresh(message: BaseMessage) -> BaseMessage:
-    calls: Sequence[Mapping[str, Any]] = getattr(message, "tool_calls", ())
-    ids = {call["id"]: fresh_id(call["id"]) for call in calls if call.get("id")}
-    fields = {
-        name: json_copy(value, ids)
-        for name, value in message.__dict__.items()
-        if isinstance(value, list | dict) and value
-    }
-    return message.model_copy(update={**fields, "id": f"lc_run--{uuid4()}"})
 
 
 def _traits(generation: Generation) -> Traits:

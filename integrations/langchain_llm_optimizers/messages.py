@@ -53,7 +53,7 @@ def request_of_messages(
     messages: Sequence[BaseMessage], params: Mapping[str, Any], *, model: str = ""
 ) -> ChatRequest:
     """The request that these messages and settings make."""
-    extras = [_extras(m.type, vars(m)) for m in messages]
+    extras = [_extras(_ROLES.get(m.type, m.type), vars(m)) for m in messages]
     return ChatRequest(
         messages=tuple(core_message(message) for message in messages),
         model=model,
@@ -140,7 +140,7 @@ def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     content or is bookkeeping.
     """
     additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
-    if role in ("ai", "assistant"):
+    if role == "assistant":
         extras = {k: v for k, v in additional.items() if k == "function_call" and v}
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
         return {**extras, "invalid_tool_calls": broken} if broken else extras
