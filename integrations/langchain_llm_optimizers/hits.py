@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.outputs import ChatGeneration
 
@@ -18,6 +19,9 @@ __all__ = ["CACHE_HIT", "mark_hit", "usage_of_mark"]
 CACHE_HIT = "cache_hit"
 """The key of the mark in `response_metadata` (chat) or `generation_info` (completion)."""
 
+_COUNTS = tuple(field.name for field in fields(Usage))
+_counts = attrgetter(*_COUNTS)
+
 
 def mark_hit(hit: Hit[Generations]) -> Generations:
     """The hit's generations, each marked with where it came from and what its call consumed.
@@ -25,12 +29,12 @@ def mark_hit(hit: Hit[Generations]) -> Generations:
     `id` names the hit in the account: whoever records it a second time records nothing.
     """
     mark = {
-        "id": uuid4().hex,
+        "id": secrets.token_hex(16),
         "tier": hit.tier,
         "score": round(hit.score, 4),
         "age": round(hit.age, 3),
         "model": hit.model,
-        "usage": None if hit.usage is None else asdict(hit.usage),
+        "usage": None if hit.usage is None else dict(zip(_COUNTS, _counts(hit.usage), strict=True)),
     }
     for generation in hit.value:
         if isinstance(generation, ChatGeneration):
