@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from langchain_llm_optimizers.hits import mark_hit
 from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
 from llm_optimizers.caching import CacheStats, Hit, Namespace, ResponseCache
+from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
-from llm_optimizers.types import ChatRequest
 
 __all__ = ["HybridCache"]
 
@@ -83,28 +83,30 @@ class HybridCache(BaseCache):
             wait_timeout=wait_timeout,
             clock=clock,
         )
+        # A prompt is parsed and hashed once, for its lookups and the update that follows.
+        self._keys = lru_cache(maxsize=1024)(partial(_key_of, self.responses))
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""
-        request = self._request(prompt, llm_string)
-        return self._served(None if request is None else self.responses.lookup(request))
+        key = self._key(prompt, llm_string)
+        return self._served(None if key is None else self.responses.lookup_key(key))
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
-        request = self._request(prompt, llm_string)
-        return self._served(None if request is None else await self.responses.alookup(request))
+        key = self._key(prompt, llm_string)
+        return self._served(None if key is None else await self.responses.alookup_key(key))
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
-        request = self._request(prompt, llm_string)
-        if request is not None:
-            self.responses.update(request, list(return_val))
+        key = self._key(prompt, llm_string)
+        if key is not None:
+            self.responses.update_key(key, list(return_val))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.aupdate`."""
-        request = self._request(prompt, llm_string)
-        if request is not None:
-            await self.responses.aupdate(request, list(return_val))
+        key = self._key(prompt, llm_string)
+        if key is not None:
+            await self.responses.aupdate_key(key, list(return_val))
 
     def clear(self, **kwargs: Any) -> None:
         """Remove every entry, or those of `tenant=`.
@@ -130,13 +132,15 @@ class HybridCache(BaseCache):
         """Write pending hit counts and close the file; a later call opens it again."""
         self.responses.close()
 
-    def _request(self, prompt: str, llm_string: str) -> ChatRequest | None:
-        """The request, or None when its settings hide something that shapes the answer."""
+    def _key(self, prompt: str, llm_string: str) -> CacheKey | None:
+        """The call's key, or None when its settings hide something that shapes the answer."""
+        tenant = self.responses.tenant()
+        if tenant is None:
+            return None
+        # A schema may be defined anew under its old name, and long prompts fill memory.
+        passing = "<class '" in llm_string or len(prompt) > _REMEMBERED_LENGTH
         try:
-            if "<class '" in llm_string or len(prompt) > _REMEMBERED_LENGTH:
-                # A schema may be defined anew under its old name, and long prompts fill memory.
-                return _request_of.__wrapped__(prompt, llm_string)
-            return _request_of(prompt, llm_string)
+            return (self._keys.__wrapped__ if passing else self._keys)(tenant, prompt, llm_string)
         except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.responses.bypassed(error)
             return None
@@ -150,7 +154,8 @@ class HybridCache(BaseCache):
         return generations
 
 
-@lru_cache(maxsize=1024)
-def _request_of(prompt: str, llm_string: str) -> ChatRequest:
-    """Parsed once for the lookup and the update that follows it."""
-    return request_of_prompt(prompt, identity_of_string(llm_string))
+def _key_of(
+    responses: ResponseCache[Generations], tenant: str, prompt: str, llm_string: str
+) -> CacheKey:
+    request = request_of_prompt(prompt, identity_of_string(llm_string))
+    return responses.key_within(tenant, request)

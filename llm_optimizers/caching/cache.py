@@ -99,16 +99,33 @@ class ResponseCache(Generic[R]):
 
         That is so when its tenant is unknown or a setting has no stable written form.
         """
-        try:
-            tenant = current_tenant(self._namespace, request.tenant)
-        except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache
-            self._journal.trouble("namespace: the cache is bypassed", error)
+        tenant = self.tenant(request.tenant)
+        if tenant is None:
             return None
         try:
-            key = key_of(replace(request, tenant=tenant))
+            return self.key_within(tenant, request)
         except ConfigurationError as error:
             self.bypassed(error)
             return None
+
+    def tenant(self, request: str = "") -> str | None:
+        """Whose request the running code's is; None when that cannot be told.
+
+        `request` is the tenant that the request itself names.
+        """
+        try:
+            return current_tenant(self._namespace, request)
+        except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache
+            self._journal.trouble("namespace: the cache is bypassed", error)
+            return None
+
+    def key_within(self, tenant: str, request: ChatRequest) -> CacheKey:
+        """The request's key for what `tenant()` gave, for callers that keep keys.
+
+        Raises:
+            ConfigurationError: a setting of the request has no stable written form.
+        """
+        key = key_of(replace(request, tenant=tenant))
         # Vectors of two embedders must not meet, while exact matches outlive a change of embedder.
         return replace(key, scope=f"{key.scope}/{self._embedder_id}")
 
@@ -134,13 +151,21 @@ class ResponseCache(Generic[R]):
         """Keep an answer, unless it is an error, a refusal, cut off or empty."""
         key = self.key(request)
         if key is not None:
-            drive(self._plans.keep(key, value), self._shell.perform)
+            self.update_key(key, value)
+
+    def update_key(self, key: CacheKey, value: R) -> None:
+        """`update` for callers that keep keys."""
+        drive(self._plans.keep(key, value), self._shell.perform)
 
     async def aupdate(self, request: ChatRequest, value: R) -> None:
         """The asynchronous twin of `update`."""
         key = self.key(request)
         if key is not None:
-            await adrive(self._plans.keep(key, value), self._shell.aperform)
+            await self.aupdate_key(key, value)
+
+    async def aupdate_key(self, key: CacheKey, value: R) -> None:
+        """The asynchronous twin of `update_key`."""
+        await adrive(self._plans.keep(key, value), self._shell.aperform)
 
     def answer(self, request: ChatRequest, call: Callable[[], R]) -> Answer[R]:
         """Serve the request, calling only if nothing may be served.
