@@ -1,0 +1,27 @@
+"""Which answers are worth keeping."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_optimizers.caching import Traits, refuses
+
+
+@pytest.mark.parametrize("reason", ["", "stop", "STOP", "tool_calls", "end_turn", "completed"])
+def test_complete_answers_are_kept(reason: str) -> None:
+    assert refuses(Traits(finish_reason=reason)) is None
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        Traits(finish_reason="length"),
+        Traits(finish_reason="content_filter"),
+        Traits(finish_reason="incomplete"),
+        Traits(finish_reason="something new"),
+        Traits(refusal=True, finish_reason="stop"),
+        Traits(empty=True),
+    ],
+)
+def test_anything_else_is_not(traits: Traits) -> None:
+    assert refuses(traits)

@@ -1,0 +1,200 @@
+"""What makes two requests the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llm_optimizers.caching.keys import CacheKey, key_of, normalise, split_question
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+
+def key(*messages: dict[str, Any] | str, **fields: Any) -> CacheKey:
+    turns = [{"role": "user", "content": m} if isinstance(m, str) else m for m in messages]
+    tenant = fields.pop("tenant", "")
+    return key_of(
+        ChatRequest.from_openai({"model": "m", "messages": turns, **fields}, tenant=tenant)
+    )
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+ANSWER = {"role": "assistant", "content": "Hello."}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        key({"role": "system", "content": "Be long."}, "Hi?", temperature=0),
+        key(SYSTEM, "Hello", ANSWER, "Hi?", temperature=0),
+        key(SYSTEM, "Hi?", temperature=1),
+        key(SYSTEM, "Hi?", temperature=0, model="other"),
+        key(SYSTEM, "Hi?", temperature=0, tenant="t"),
+        key(SYSTEM, {"role": "user", "content": "Hi?", "name": "ann"}, temperature=0),
+        key(SYSTEM, "Documents: a\nQuestion: Hi?", temperature=0),
+    ],
+)
+def test_everything_but_the_last_user_text_makes_the_scope(other: CacheKey) -> None:
+    one = key(SYSTEM, "Hi?", temperature=0)
+    assert other.scope != one.scope
+    assert other.exact != one.exact
+    assert other.normalised != one.normalised
+
+
+def test_the_last_user_text_varies_inside_the_scope() -> None:
+    one, other = key(SYSTEM, "Where is my card?"), key(SYSTEM, "I lost my card")
+    assert one.scope == other.scope
+    assert one.exact != other.exact
+    assert one.question == "Where is my card?"
+
+
+def conversation(first: str, second: str) -> CacheKey:
+    def call(identifier: str) -> dict[str, Any]:
+        return {"id": identifier, "function": {"name": "f", "arguments": "{}"}}
+
+    return key(
+        "Compare.",
+        {"role": "assistant", "content": None, "tool_calls": [call(first), call(second)]},
+        {"role": "tool", "tool_call_id": first, "content": "1"},
+        {"role": "tool", "tool_call_id": second, "content": "2"},
+    )
+
+
+def test_tool_call_ids_count_by_position_only() -> None:
+    assert conversation("call_a", "call_b") == conversation("call_x", "call_y")
+    swapped = key(
+        "Compare.",
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "a", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "b", "function": {"name": "f", "arguments": "{}"}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "b", "content": "1"},
+        {"role": "tool", "tool_call_id": "a", "content": "2"},
+    )
+    assert swapped.exact != conversation("call_a", "call_b").exact
+
+
+def test_ids_of_content_blocks_count_by_position_only() -> None:
+    def after(identifier: str, name: str = "f") -> CacheKey:
+        block = {"type": "tool_use", "id": identifier, "name": name, "input": {}}
+        result = {"type": "tool_result", "tool_use_id": identifier, "content": "1"}
+        return key(
+            "Look.",
+            {"role": "assistant", "content": [block]},
+            {"role": "tool", "tool_call_id": identifier, "content": [result]},
+            "And now?",
+        )
+
+    assert after("toolu_1") == after("toolu_2")
+    assert after("toolu_1") != after("toolu_1", name="g")
+
+
+def test_ids_in_what_the_user_sends_count() -> None:
+    def with_file(identifier: str) -> CacheKey:
+        return key({"role": "user", "content": [{"type": "file", "id": identifier}]})
+
+    assert with_file("file-1").exact != with_file("file-2").exact
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  What's  my Balance?? ", "whats my balance"),
+        ("whats my balance", "whats my balance"),
+        ("Is the US larger?", "is the US larger"),
+        ("is the us larger", "is the us larger"),
+        ("WHERE IS IT?", "where is it"),
+        ("We're closed", "weʼre closed"),
+        ("Were closed", "were closed"),
+        ("What is 3² now", "what is 3² now"),
+        ("Maße", "maße"),
+    ],
+)
+def test_case_spacing_and_closing_marks_are_evened_out(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Who said "Hi"?',
+        "Run `LS`",
+        "a\nb",
+        "x = Y",
+        "What is 5!",
+        "What does this mean ?",
+        "Translate: Polish",
+        "Capitalise john",
+        "Make it uppercase",
+        "Fix the punctuation of hi",
+        "",
+        "?!",
+        "word " * 100,
+    ],
+)
+def test_texts_whose_letters_matter_are_matched_exactly_only(text: str) -> None:
+    assert normalise(text) is None
+
+
+def test_a_question_line_splits_documents_from_the_question() -> None:
+    text = "Answer from these:\nParis is in France.\n\nQuestion: Where is Paris?\n"
+    context, question = split_question(text)
+    assert question == "Where is Paris?"
+    assert context.endswith("Question: ")
+    assert split_question("Question: one?\nThen more text") == (
+        "",
+        "Question: one?\nThen more text",
+    )
+
+
+def test_the_same_question_over_the_same_documents_shares_a_scope() -> None:
+    one = key("Paris is in France.\nQuestion: Where is Paris?")
+    assert one.scope == key("Paris is in France.\nQuestion: In what land is Paris?").scope
+    assert one.scope != key("Paris is in Texas.\nQuestion: Where is Paris?").scope
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        key("What is the weather today?"),
+        key("Add 1 and 2", tools=[{"type": "function", "function": {"name": "add"}}]),
+        key("Add 1 and 2", functions=[{"name": "add"}]),
+        key(
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image_url", "image_url": {"url": "data:x"}},
+                ],
+            }
+        ),
+        key("Go.", {"role": "tool", "tool_call_id": "a", "content": "done"}),
+        key("   "),
+    ],
+)
+def test_what_meaning_cannot_answer_is_exact_only(made: CacheKey) -> None:
+    assert made.question is None
+
+
+def test_images_are_told_apart_and_never_normalised() -> None:
+    def see(url: str) -> CacheKey:
+        return key({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]})
+
+    assert see("data:a").exact != see("data:b").exact
+    assert see("data:a").normalised is None
+
+
+def test_a_setting_without_a_stable_form_makes_no_key() -> None:
+    with pytest.raises(ConfigurationError, match="no stable form"):
+        key("Hi", callback=object())
+    with pytest.raises(ConfigurationError):
+        key("Hi", bias={1: 2, "a": 3})
+
+
+def test_half_a_character_is_a_text_like_any_other() -> None:
+    assert key("\ud83d").exact != key("\ude00").exact

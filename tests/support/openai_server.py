@@ -1,0 +1,174 @@
+"""An OpenAI-compatible server on loopback that answers from what it is asked and can misbehave."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Reply = Callable[[dict[str, Any]], dict[str, Any] | str]
+
+
+@dataclass
+class FakeOpenAI:
+    """What the server answers, what it was asked, and what goes wrong next.
+
+    `reply` makes of a request's body the answer's text, or fields of its message such as
+    `tool_calls` or `refusal`. `failures` holds HTTP statuses for the next requests. `cut` sends
+    streams without their end. Every answer costs `usage`; `delay` is in seconds.
+    """
+
+    url: str = ""
+    reply: Reply = field(default=lambda body: f"answer to {last_text(body)}")
+    usage: dict[str, Any] | None = field(
+        default_factory=lambda: {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    )
+    finish_reason: str | None = None
+    service_tier: str | None = None
+    delay: float = 0.0
+    cut: bool = False
+    failures: deque[int] = field(default_factory=deque)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def calls(self) -> list[str]:
+        """The last texts it was asked, a request each."""
+        return [last_text(body) for body in self.requests]
+
+    def completion(self, body: dict[str, Any], number: int) -> dict[str, Any]:
+        """The response's body."""
+        given = self.reply(body)
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        message.update({"content": given} if isinstance(given, str) else given)
+        finish = self.finish_reason or ("tool_calls" if message.get("tool_calls") else "stop")
+        choices = [
+            {"index": index, "message": message, "finish_reason": finish}
+            for index in range(body.get("n") or 1)
+        ]
+        whole = {
+            "id": f"chatcmpl-{number}",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": body.get("model", ""),
+            "choices": choices,
+            "usage": self.usage,
+        }
+        return {**whole, "service_tier": self.service_tier} if self.service_tier else whole
+
+
+def last_text(body: dict[str, Any]) -> str:
+    """The text of the last message."""
+    content = body["messages"][-1].get("content")
+    if isinstance(content, list):
+        return " ".join(part.get("text", "") for part in content)
+    return content or ""
+
+
+def tool_call(name: str, arguments: dict[str, Any], identifier: str) -> dict[str, Any]:
+    """A call as it stands in a message's `tool_calls`."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": identifier, "type": "function", "function": function}
+
+
+@contextmanager
+def openai_server(**settings: Any) -> Iterator[FakeOpenAI]:
+    """A server on a free port; `url` is what to give as `base_url`."""
+    fake = FakeOpenAI(**settings)
+
+    class Handler(_Handler):
+        state = fake
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    fake.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: FakeOpenAI
+    protocol_version = "HTTP/1.1"
+    # Without it small writes wait for acknowledgements.
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.state.lock:
+            self.state.requests.append(body)
+            self.state.headers.append(dict(self.headers))
+            number = len(self.state.requests)
+            failure = self.state.failures.popleft() if self.state.failures else None
+        time.sleep(self.state.delay)
+        if failure is not None:
+            self._send(failure, {"error": {"message": "told to fail", "type": "test"}})
+            return
+        whole = self.state.completion(body, number)
+        if body.get("stream"):
+            told = (body.get("stream_options") or {}).get("include_usage", False)
+            self._stream(whole, told=told)
+        else:
+            self._send(200, whole)
+
+    def _send(self, status: int, body: dict[str, Any]) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.send_header("Set-Cookie", "session=do-not-keep-this")
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def _stream(self, whole: dict[str, Any], *, told: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            for event in _events(whole, told=told, cut=self.state.cut):
+                self.wfile.write(f"data: {event}\n\n".encode())
+                self.wfile.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            # The client left midway, as it may.
+            return
+
+    def log_message(self, template: str, *args: Any) -> None:
+        """The tests look at `requests` instead."""
+
+
+def _events(whole: dict[str, Any], *, told: bool, cut: bool) -> Iterator[str]:
+    head = {key: whole[key] for key in ("id", "created", "model")}
+    head["object"] = "chat.completion.chunk"
+    choice = whole["choices"][0]
+    message = choice["message"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in re.findall(r"\s*\S+", message["content"] or "")]
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        deltas.append({"tool_calls": [{**call, "index": index}]})
+    for delta in deltas:
+        yield _event(head, [{"index": 0, "delta": delta, "finish_reason": None}])
+    if cut:
+        return
+    yield _event(head, [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}])
+    if told and whole["usage"]:
+        yield json.dumps({**head, "choices": [], "usage": whole["usage"]})
+    yield "[DONE]"
+
+
+def _event(head: dict[str, Any], choices: list[dict[str, Any]]) -> str:
+    return json.dumps({**head, "choices": choices})
