@@ -14,7 +14,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ _PER_TOOL_CALL = 3
 
 # A letter always ends its piece before one of these, in cl100k and o200k alike, so cutting there
 # leaves the sum of the parts equal to the whole.
-_SEAM = re.compile(r"(?<=[^\W\d_])(?=[\s.,;:!?\"()\[\]{}<>/|=+。、,!?])")
+_SEAM = re.compile(r"(?<=[^\W\d_])(?=[\s.,;:!?\"()\[\]{}<>/|=+\u3002\u3001])")
 _PIECES = re.compile(r"([A-Za-z]+)|(\d{1,3})|([^\x00-\x7f]+)|([^\sA-Za-z\d]+)|(\n+)|([ \t]{2,})")
 _WEIGHTS = (  # by group of _PIECES: tokens a piece, tokens a character, characters free of charge
     (0.0, 0.0, 0),
@@ -96,10 +96,7 @@ class TokenCounter:
         total = TokenCount(tokens=_REPLY_PRIMING, exact=True)
         for message in request.messages:
             total += self.count_message(message, request.model)
-        tools = request.params.get("tools") or ()
-        if isinstance(tools, Iterable):
-            total += self._tools([t for t in tools if isinstance(t, Mapping)], request.model)
-        return total
+        return total + self.count_tools(request)
 
     async def acount_request(self, request: ChatRequest) -> TokenCount:
         """As `count_request`, outside the event loop when the request is long."""
@@ -125,6 +122,18 @@ class TokenCounter:
             total += TokenCount(tokens=_PER_TOOL_CALL, exact=False)
         return total
 
+    def count_tools(self, request: ChatRequest) -> TokenCount:
+        """Tokens of the definitions of a request's tools, which stand before all messages."""
+        tools = request.params.get("tools")
+        total = TokenCount(tokens=0, exact=True)
+        for tool in tools if isinstance(tools, list | tuple) else ():
+            if isinstance(tool, Mapping):
+                function = tool.get("function")
+                named = function if isinstance(function, Mapping) else tool
+                total += self._tool(named, request.model)
+        closing = 12 if total.tokens else 0  # once, whatever the number of tools
+        return total + TokenCount(tokens=closing, exact=True)
+
     def _part(self, part: Part, model: str) -> TokenCount:
         if part.kind == "text":
             return self.count(part.text, model)
@@ -133,15 +142,6 @@ class TokenCounter:
             return TokenCount(tokens=cost.tokens, exact=cost.exact)
         written = json.dumps(part.data, default=str, ensure_ascii=False)
         return TokenCount(tokens=self.count(written, model).tokens, exact=False)
-
-    def _tools(self, tools: list[Mapping[str, Any]], model: str) -> TokenCount:
-        """Tokens of the tools' definitions; 12 close the whole list."""
-        if not tools:
-            return TokenCount(tokens=0, exact=True)
-        total = TokenCount(tokens=12, exact=True)
-        for tool in tools:
-            total += self._tool(tool.get("function") or tool, model)
-        return total
 
     def _tool(self, function: Mapping[str, Any], model: str) -> TokenCount:
         opening = 10 if encoding_name(model) == "cl100k_base" else 7

@@ -184,7 +184,9 @@ class _Replay:
             return False
         bank = self._bank + _cost(rules, plain) - _cost(rules, sent)
         bank += call_cost(rules, plain.size, plain.size) - call_cost(rules, sent.size, sent.size)
-        return bank >= (_RESERVE if self._count else _RESERVE - 1) * _unlucky(rules, plain.size - sent.size)
+        return bank >= (_RESERVE if self._count else _RESERVE - 1) * _unlucky(
+            rules, plain.size - sent.size
+        )
 
     def _folded(self, sent: _Sent, count: int) -> _Sent | None:
         """The same with one more fold, if one is proposed that makes it shorter."""

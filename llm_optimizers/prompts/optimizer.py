@@ -1,0 +1,210 @@
+"""A chat request in, one that costs less and asks the same out.
+
+Each message is shortened once, by itself, when it enters a conversation; what the provider has
+cached is never touched (`replay` decides). Losing information is opt-in: a budget for retrieved
+context, a history that is summarised, a hard bound on the whole. The same request always gives
+the same bytes, and the record says what was done and what was left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from llm_optimizers.costs import PriceBook
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts.context import ContextBudget, cut_context
+from llm_optimizers.prompts.counting import TokenCount, TokenCounter
+from llm_optimizers.prompts.history import History
+from llm_optimizers.prompts.layout import Lint, lint_prefix, marked
+from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
+from llm_optimizers.prompts.models import cache_rules
+from llm_optimizers.prompts.planning import Planner
+from llm_optimizers.prompts.ranking import Embed
+from llm_optimizers.prompts.selection import PassageSelector
+from llm_optimizers.prompts.trim import head_and_tail
+from llm_optimizers.types import ChatRequest, Message, Part
+
+__all__ = ["Optimized", "RequestOptimizer"]
+
+_log = logging.getLogger(__name__)
+_BLOCKING = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimized:
+    """The request to send, its tokens before and after, what was done and what was not.
+
+    `origins` gives for each message the index it had before, None for a summary; a message that
+    was not changed is the very same object. `tokens` are estimates unless `exact`.
+    """
+
+    request: ChatRequest
+    tokens_before: int
+    tokens: int
+    exact: bool
+    origins: tuple[int | None, ...]
+    done: tuple[str, ...]
+    left_alone: tuple[str, ...]
+    lints: tuple[Lint, ...]
+
+
+class RequestOptimizer:
+    """Makes requests cheaper; safe to share between threads.
+
+    Args:
+        passes: The lossless passes; add `"tables"` to write uniform JSON records as tables.
+        context: A budget for retrieved context in each message; None leaves it alone.
+        history: How long conversations are folded; None leaves them alone.
+        max_tokens: A hard bound on the whole, kept by leaving out the middle of the longest
+            messages, with a warning.
+        provider_cache: Whether to reckon with the provider's prompt cache. Switch it off when
+            yours is always cold, and shortening is always cheaper.
+        marks: Whether to set the provider's own cache marks.
+        cache_key: Ties requests with one prefix together, where the provider takes a key.
+        counter, prices: Shared with others if given.
+        embed: Adds likeness in meaning to the choice of context.
+
+    Raises:
+        ConfigurationError: `max_tokens` is below one.
+    """
+
+    def __init__(
+        self,
+        *,
+        passes: frozenset[PassName] = LOSSLESS,
+        context: ContextBudget | None = None,
+        history: History | None = None,
+        max_tokens: int | None = None,
+        provider_cache: bool = True,
+        marks: bool = False,
+        cache_key: str | None = None,
+        counter: TokenCounter | None = None,
+        prices: PriceBook | None = None,
+        embed: Embed | None = None,
+    ) -> None:
+        if max_tokens is not None and max_tokens < 1:
+            raise ConfigurationError(f"`max_tokens` is {max_tokens}; give 1 or more, or None")
+        self._passes = passes
+        self._context = context
+        self._history = history
+        self._max_tokens = max_tokens
+        self._provider_cache = provider_cache
+        self._marks = marks
+        self._cache_key = cache_key
+        self._counter = counter or TokenCounter()
+        self._prices = prices or PriceBook()
+        self._embed = embed
+
+    def optimize(self, request: ChatRequest) -> Optimized:
+        """The cheaper request; `request` itself where nothing can be gained."""
+        before = self._counter.count_request(request)
+        rules = cache_rules(request.model, self._prices) if self._provider_cache else None
+        shorter = [self._shorter(message, request) for message in request.messages]
+        planner = Planner(counter=self._counter, prices=self._prices, history=self._history)
+        plan, messages, origins = planner.plan(request, shorter, rules)
+        changed = replace(request, messages=messages)
+        changed, trimmed = self._trimmed(changed)
+        if self._marks or self._cache_key is not None:
+            sizes = [self._tokens(m, request.model) for m in changed.messages]
+            with_marks = rules or cache_rules(request.model, self._prices)
+            if with_marks is not None and not self._marks:
+                with_marks = replace(with_marks, marks=0)
+            changed = marked(changed, sizes, with_marks, key=self._cache_key)
+        done = [f"message {at}: shortened" for at in sorted(plan.short)]
+        done += [f"messages {f.start} to {f.end - 1}: summarised" for f in plan.folds]
+        return self._record(request, changed, before, origins, [*done, *trimmed], plan.left_alone)
+
+    async def aoptimize(self, request: ChatRequest) -> Optimized:
+        """As `optimize`, outside the event loop when that would hold it up."""
+        waits = self._history is not None and self._history.summariser is not None
+        if waits or sum(len(m.text) for m in request.messages) > _BLOCKING:
+            return await asyncio.to_thread(self.optimize, request)
+        return self.optimize(request)
+
+    def _shorter(self, message: Message, request: ChatRequest) -> Message:
+        """One message by itself, its text parts shortened; an assistant's words stay."""
+        if message.role == "assistant":
+            return message
+        if isinstance(message.content, str):
+            text = self._text(message.content, message, request.model)
+            return message if text == message.content else replace(message, content=text)
+        parts = tuple(self._part(part, message, request.model) for part in message.content)
+        same = all(a is b for a, b in zip(parts, message.content, strict=True))
+        return message if same else replace(message, content=parts)
+
+    def _part(self, part: Part, message: Message, model: str) -> Part:
+        if part.kind != "text":
+            return part
+        text = self._text(part.text, message, model)
+        return part if text == part.text else replace(part, text=text)
+
+    def _text(self, text: str, message: Message, model: str) -> str:
+        if self._context is not None and message.role != "tool":
+            selector = PassageSelector(model=model, counter=self._counter, embed=self._embed)
+            text = cut_context(text, self._context, selector)
+        passes = self._passes - {"repeats"} if message.role == "tool" else self._passes
+        return shorten(text, passes=passes, instructions=message.role == "system").text
+
+    def _trimmed(self, request: ChatRequest) -> tuple[ChatRequest, list[str]]:
+        """The middle of the longest messages left out until the hard bound is kept."""
+        if self._max_tokens is None:
+            return request, []
+        messages = list(request.messages)
+        notes: list[str] = []
+        over = self._counter.count_request(request).tokens - self._max_tokens
+        order = sorted(
+            (at for at, m in enumerate(messages) if m.role != "system" and not m.multimodal),
+            key=lambda at: (-self._tokens(messages[at], request.model), at),
+        )
+        for at in order:
+            if over <= 0:
+                break
+            size = self._counter.count(messages[at].text, request.model).tokens
+            text = head_and_tail(
+                messages[at].text,
+                max_tokens=max(1, size - over),
+                counter=self._counter,
+                model=request.model,
+            )
+            if text != messages[at].text:
+                messages[at] = replace(messages[at], content=text)
+                over -= size - self._counter.count(text, request.model).tokens
+                notes.append(f"message {at}: its middle left out to keep {self._max_tokens} tokens")
+                _log.warning("%s", notes[-1])
+        if over > 0:
+            _log.warning(
+                "The prompt is %d tokens over its bound of %d and cannot be cut further without "
+                "breaking it: it is sent as it was.",
+                over,
+                self._max_tokens,
+            )
+            return request, [f"bound of {self._max_tokens} tokens not kept: {over} too many"]
+        return replace(request, messages=tuple(messages)), notes
+
+    def _record(
+        self,
+        request: ChatRequest,
+        changed: ChatRequest,
+        before: TokenCount,
+        origins: tuple[int | None, ...],
+        done: Sequence[str],
+        left_alone: Sequence[str],
+    ) -> Optimized:
+        same = changed.messages == request.messages and changed.params == request.params
+        after = before if same else self._counter.count_request(changed)
+        return Optimized(
+            request=request if same else changed,
+            tokens_before=before.tokens,
+            tokens=after.tokens,
+            exact=before.exact and after.exact,
+            origins=origins,
+            done=tuple(done),
+            left_alone=tuple(left_alone),
+            lints=lint_prefix(request),
+        )
+
+    def _tokens(self, message: Message, model: str) -> int:
+        return self._counter.count_message(message, model).tokens
