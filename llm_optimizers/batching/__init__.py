@@ -1,1 +1,35 @@
-"""."""
+"""Work that need not be answered alone, or not now.
+
+Coalescer       concurrent callers of any thread and event loop share calls
+CombinedAsk     several questions in one prompt, behind `compare_combined`, its gate
+JobQueue        jobs by priority, within rates, in memory, on SQLite or on Redis
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.batching.coalescer import Coalescer
+from llm_optimizers.batching.combined import CombinedAsk
+from llm_optimizers.batching.gate import GateReport, compare_combined
+from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.batching.queue import (
+    BacklogAlert,
+    Job,
+    JobHandle,
+    JobQueue,
+    QueueStats,
+    RetryPolicy,
+)
+
+__all__ = [
+    "BacklogAlert",
+    "Coalescer",
+    "CombinedAsk",
+    "GateReport",
+    "GroupLimits",
+    "Job",
+    "JobHandle",
+    "JobQueue",
+    "QueueStats",
+    "RetryPolicy",
+    "compare_combined",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,30 @@ from llm_optimizers.batching.queue.rates import Rates
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore, QueueRules
 from llm_optimizers.errors import ConfigurationError
+from support.redis_server import redis_server
 
 NOW = 1_800_000_000.0
 RULES = QueueRules(ageing=60, lease=30, max_attempts=3)
 DONE = Settlement(state="done", result={"ok": True})
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("redis", marks=pytest.mark.loopback)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JobStore]:
-    path = tmp_path / "jobs.db" if request.param == "file" else None
-    store = SQLiteJobStore("q", path)
+    store: JobStore
+    if request.param == "redis":
+        from llm_optimizers.batching.queue.redis import RedisJobStore
+
+        url = request.getfixturevalue("redis_url")
+        store = RedisJobStore(f"q-{uuid.uuid4().hex}", url, lease=30)
+    else:
+        path = tmp_path / "jobs.db" if request.param == "file" else None
+        store = SQLiteJobStore("q", path)
     await store.open()
     yield store
     await store.close()
@@ -90,14 +105,14 @@ async def test_a_job_that_waited_long_overtakes_newer_ones_above_it(store: JobSt
     assert await claim(store, *"123", at=NOW + 130) == "h l h2"
 
 
-async def test_queues_of_one_store_are_apart(store: JobStore, tmp_path: Path) -> None:
-    if not (tmp_path / "jobs.db").exists():
-        return
-    other = SQLiteJobStore("other", tmp_path / "jobs.db")
+async def test_queues_of_one_file_are_apart(tmp_path: Path) -> None:
+    store, other = (SQLiteJobStore(name, tmp_path / "jobs.db") for name in ("q", "other"))
+    await store.open()
     await other.open()
     await store.add([job("a")], RULES)
     assert (await other.claim(["t"], RULES, NOW)).jobs == ()
     assert await other.get(["a"], NOW) == [None]
+    await store.close()
     await other.close()
 
 
@@ -130,20 +145,21 @@ async def test_a_retry_waits_until_its_time(store: JobStore) -> None:
 
 async def test_a_dead_workers_job_is_taken_over_and_its_late_word_refused(store: JobStore) -> None:
     await store.add([job("a")], RULES)
-    (first,) = (await store.claim(["dead"], RULES, NOW)).jobs
-    assert await claim(store, "alive", at=NOW + 29) == ""
-    (second,) = (await store.claim(["alive"], RULES, NOW + 31)).jobs
+    (first,) = (await store.claim(["t"], RULES, NOW)).jobs
+    assert await claim(store, "other", at=NOW + 29) == ""
+    (second,) = (await store.claim(["t"], RULES, NOW + 31)).jobs
     assert second.attempts == 2
-    assert not await store.settle(first, "dead", DONE, NOW + 32)
+    assert not await store.settle(first, "t", DONE, NOW + 32)
     assert await state(store, "a", NOW + 32) == "running"
-    assert await store.settle(second, "alive", DONE, NOW + 33)
+    assert await store.settle(second, "t", DONE, NOW + 33)
+    assert not await store.settle(second, "t", DONE, NOW + 33)
 
 
 async def test_a_job_that_kills_its_workers_dies_itself(store: JobStore) -> None:
     await store.add([job("a")], RULES)
     for attempt in range(3):
-        assert await claim(store, f"t{attempt}", at=NOW + 31 * attempt) == "a"
-    assert await claim(store, "t9", at=NOW + 31 * 3) == ""
+        assert await claim(store, "t", at=NOW + 31 * attempt) == "a"
+    assert await claim(store, "t", at=NOW + 31 * 3) == ""
     (dead,) = await store.dead(10)
     assert (dead.id, dead.error_kind, dead.attempts) == ("a", "WorkerLost", 3)
 
@@ -232,3 +248,14 @@ async def test_two_claimers_never_start_the_same_job(store: JobStore) -> None:
     )
     started = [job.id for claim in claims for job in claim.jobs]
     assert sorted(started) == sorted(str(n) for n in range(50))
+
+
+async def test_a_lease_that_is_renewed_is_not_taken_over(tmp_path: Path) -> None:
+    store = SQLiteJobStore("q", tmp_path / "jobs.db")
+    await store.open()
+    await store.add([job("a")], RULES)
+    assert await claim(store, "alive") == "a"
+    await store.renew(["alive"], RULES, NOW + 20)
+    assert await claim(store, "other", at=NOW + 49) == ""
+    assert await claim(store, "other", at=NOW + 50) == "a"
+    await store.close()

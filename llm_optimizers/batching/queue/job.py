@@ -58,10 +58,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a worker may start now, and when it is worth asking again if nothing changes."""
+    """What a worker may start now, and when it is worth asking again if nothing changes.
+
+    `held` says that it is the rates that hold the next job back until then.
+    """
 
     jobs: tuple[Job, ...] = ()
     retry_at: float | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["Bucket", "Rates", "admit"]
+__all__ = ["Bucket", "Rates", "admit", "shape"]
 
 _BURST = 0.1
 
@@ -45,8 +45,8 @@ def admit(
     Returns the bucket after it, and None if the job may start or else the time at which it may.
     A job larger than the burst goes when the bucket is full, and is paid off afterwards.
     """
-    request_burst, request_rate = _shape(rates.requests_per_minute)
-    token_burst, token_rate = _shape(rates.tokens_per_minute)
+    request_burst, request_rate = shape(rates.requests_per_minute)
+    token_burst, token_rate = shape(rates.tokens_per_minute)
     if bucket is None:
         bucket = Bucket(requests=request_burst, tokens=token_burst, at=now)
     passed = max(0.0, now - bucket.at)
@@ -61,8 +61,8 @@ def admit(
     return Bucket(requests=requests - 1, tokens=left - tokens, at=now), None
 
 
-def _shape(limit: int | None) -> tuple[float, float]:
-    """The burst, and what is added a second."""
+def shape(limit: int | None) -> tuple[float, float]:
+    """What may go at once, and what is added a second; zeros for no limit."""
     if limit is None:
         return 0.0, 0.0
     burst = max(1.0, limit * _BURST)

@@ -136,7 +136,7 @@ class SQLiteJobStore:
                 "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, "
                 "not_before = ?, finished_at = ?, ticket = NULL, lease_until = NULL, "
                 "payload = CASE WHEN ? THEN 'null' ELSE payload END "
-                "WHERE queue = ? AND id = ? AND ticket = ?",
+                "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ?",
                 (
                     settlement.state,
                     dump_json(settlement.result, "result") if done else None,
@@ -148,6 +148,7 @@ class SQLiteJobStore:
                     self._queue,
                     job.id,
                     ticket,
+                    job.attempts,
                 ),
             )
         self._changed.set()

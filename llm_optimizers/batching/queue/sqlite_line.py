@@ -100,7 +100,11 @@ def start_next(
             "INSERT OR REPLACE INTO buckets (queue, requests, tokens, at) VALUES (?, ?, ?, ?)",
             (queue, bucket.requests, bucket.tokens, bucket.at),
         )
-    return Claim(jobs=tuple(jobs), retry_at=held_until or _next_event(db, queue, now))
+    return Claim(
+        jobs=tuple(jobs),
+        retry_at=held_until or _next_event(db, queue, now),
+        held=held_until is not None,
+    )
 
 
 def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:

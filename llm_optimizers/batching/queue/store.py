@@ -71,8 +71,8 @@ class JobStore(Protocol):
     async def claim(self, tickets: Sequence[str], rules: QueueRules, now: float) -> Claim:
         """Start jobs, at most one a ticket, in the order of their turn within the rates.
 
-        Jobs of workers that gave no sign of life for a lease are started again, or die with
-        `WorkerLost` after the last attempt.
+        Jobs of workers that gave no sign of life for a lease are started again, under any
+        ticket or under theirs, or die with `WorkerLost` after the last attempt.
         """
 
     async def settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:

@@ -1,0 +1,126 @@
+"""Tickets through streaq: each is handed to one worker, and again to another when that one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from anyio import TASK_STATUS_IGNORED, CancelScope, CapacityLimiter
+from anyio.abc import TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream
+from streaq import StreaqRetry, Worker
+from streaq.types import StreamMessage
+
+from llm_optimizers.batching.queue.store import Serve
+from llm_optimizers.errors import StoreError
+
+__all__ = ["Tickets"]
+
+_TASK = "ticket"
+_CHUNK = 500
+_NEAR_SECONDS = 1.0
+
+
+class _Worker(Worker[None]):
+    """streaq's worker as part of another program."""
+
+    async def signal_handler(self, scope: CancelScope) -> None:
+        """Receive no signals: they are the program's, and only its main thread can."""
+
+    async def run_consumers(
+        self,
+        receive: MemoryObjectReceiveStream[StreamMessage],
+        renew_scope: CancelScope,
+        produce_scope: CancelScope,
+        *,
+        task_status: TaskStatus[CapacityLimiter] = TASK_STATUS_IGNORED,
+    ) -> None:
+        """Close the stream too, which streaq leaves to the garbage collector."""
+        with receive:
+            await super().run_consumers(
+                receive, renew_scope, produce_scope, task_status=task_status
+            )
+
+
+class Tickets:
+    """A queue's tickets: issue them, and hand them to a worker."""
+
+    def __init__(self, queue: str, url: str, *, lease: float) -> None:
+        self._queue = queue
+        self._url = url
+        self._lease = lease
+        self.issuer = self._worker(slots=1)
+
+    async def issue(self, count: int, *, delay: float = 0.0) -> None:
+        """Put tickets into the queue, each to be delivered once it is `delay` seconds old."""
+        for start in range(0, count, _CHUNK):
+            tasks = [self.issuer.enqueue_unsafe(_TASK) for _ in range(min(_CHUNK, count - start))]
+            if delay > 0:
+                tasks = [task.start(delay=timedelta(seconds=delay)) for task in tasks]
+            await self.issuer.enqueue_many(tasks)
+
+    async def deliver(self, serve: Serve, count_orphans: Callable[[], Awaitable[int]]) -> None:
+        """Hand tickets to a worker until it drains; raises StoreError when Redis fails."""
+        worker = self._worker(slots=serve.slots)
+
+        @worker.task(name=_TASK, silent=True, ttl=0, max_tries=None)
+        async def ticket() -> None:
+            await _use(ticket.context.task_id, serve)
+
+        delivery = asyncio.create_task(worker.run_async())
+        drained = asyncio.create_task(serve.draining.wait())
+        upkeep = asyncio.create_task(self._replace_lost(count_orphans))
+        try:
+            await asyncio.wait({delivery, drained, upkeep}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Jobs under way are shielded by streaq: it ends when they are done.
+            for task in (delivery, drained, upkeep):
+                task.cancel()
+            ends = await asyncio.gather(delivery, drained, upkeep, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise StoreError(f"delivery from {self._queue!r} on Redis failed: {end!r}") from end
+
+    async def _replace_lost(self, count_orphans: Callable[[], Awaitable[int]]) -> None:
+        """Issue tickets for jobs that have none, for whatever reason."""
+        while True:
+            if not await self.issuer.queue_size():
+                await asyncio.sleep(_NEAR_SECONDS)  # a submission may be between job and ticket
+                if not await self.issuer.queue_size():
+                    await self.issue(await count_orphans())
+            await asyncio.sleep(self._lease)
+
+    def _worker(self, *, slots: int) -> Worker[Any]:
+        return _Worker(
+            redis_url=self._url,
+            queue_name=f"llm-optimizers:{self._queue}",
+            concurrency=slots,
+            prefetch=1,
+            idle_timeout=self._lease,
+            serializer=lambda data: json.dumps(data, default=repr),
+            deserializer=json.loads,
+        )
+
+
+async def _use(ticket: str, serve: Serve) -> None:
+    """Do the job that is first in line, waiting while the rates hold it back."""
+    try:
+        while not serve.draining.is_set():
+            claim = await serve.claim([ticket])
+            for job in claim.jobs:
+                await serve.perform(job, ticket)
+            if claim.jobs or claim.retry_at is None:
+                return
+            pause = claim.retry_at - serve.clock()
+            if not claim.held and pause > _NEAR_SECONDS:
+                return  # a retry, which has a ticket of its own
+            try:
+                await asyncio.wait_for(serve.draining.wait(), max(0.0, pause))
+            except TimeoutError:
+                continue
+    except StoreError as error:
+        raise StreaqRetry(delay=timedelta(seconds=_NEAR_SECONDS)) from error
+    raise StreaqRetry(delay=timedelta(0))
