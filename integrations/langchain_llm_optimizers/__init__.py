@@ -3,12 +3,35 @@
 HybridCache          exact + semantic cache for `set_llm_cache(...)` or a model's `cache=`
 CachedChatModel      the same cache for streams, agents and identical calls at once
 CostCallbackHandler  every model run into a `Ledger`, hits as savings
+
+Each is imported when it is first named, so that an app pays for what it uses.
 """
 
 from __future__ import annotations
 
-from langchain_llm_optimizers.cache import HybridCache
-from langchain_llm_optimizers.cached import CachedChatModel
-from langchain_llm_optimizers.callbacks import CostCallbackHandler
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_llm_optimizers.cache import HybridCache
+    from langchain_llm_optimizers.cached import CachedChatModel
+    from langchain_llm_optimizers.callbacks import CostCallbackHandler
 
 __all__ = ["CachedChatModel", "CostCallbackHandler", "HybridCache"]
+
+_HOMES = {
+    "CachedChatModel": "cached",
+    "CostCallbackHandler": "callbacks",
+    "HybridCache": "cache",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name's class (https://peps.python.org/pep-0562/)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

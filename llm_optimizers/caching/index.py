@@ -8,12 +8,15 @@ when so many are gone that the view is rebuilt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 
 from llm_optimizers.caching.entries import Store, Vector, VectorRow
 from llm_optimizers.caching.locks import ProcessLock
+
+if TYPE_CHECKING:
+    import faiss
 
 __all__ = ["FaissIndex"]
 
@@ -82,6 +85,9 @@ class FaissIndex:
             return
         index = self._scopes.get(row.scope)
         if index is None:
+            # Imported here because caches that match exactly only never need it.
+            import faiss
+
             index = faiss.IndexIDMap2(faiss.IndexFlatIP(row.vector.shape[0]))
             self._scopes[row.scope] = index
         if index.d != row.vector.shape[0]:
@@ -91,6 +97,8 @@ class FaissIndex:
         self._sequences[row.key] = row.sequence
 
     def _remove(self, sequence: int) -> None:
+        import faiss
+
         _, scope = self._keys.pop(sequence)
         index = self._scopes[scope]
         index.remove_ids(faiss.IDSelectorBatch(np.array([sequence], np.int64)))
