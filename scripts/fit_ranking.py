@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import importlib
 import json
 from collections.abc import Iterable, Sequence
@@ -111,6 +112,16 @@ def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str,
     }
 
 
+def fitted_on(rows: Sequence[dict[str, Any]], embed: Embed) -> dict[str, Any]:
+    """Both sets of weights: for words alone, and for words and meaning."""
+    return {"words": weights_of(rows, None), "meaning": weights_of(rows, embed)}
+
+
+def digest(path: Path) -> str:
+    """Tells whether a file is one the weights were fitted on."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def load(path: Path) -> list[dict[str, Any]]:
     """The rows of one data file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -123,16 +134,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--embed", help="MODULE:CLASS of the embedder to fit `meaning` with")
+    parser.add_argument(
+        "--embed",
+        default="llm_optimizers.caching.embedders:StaticEmbedder",
+        help="MODULE:CLASS of the embedder to fit `meaning` with",
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     rows = [row for path in options.files for row in load(path)]
-    fitted = json.loads(options.out.read_text()) if options.out.exists() else {}
-    fitted["words"] = weights_of(rows, None)
-    if options.embed:
-        module, _, name = options.embed.partition(":")
-        embed = getattr(importlib.import_module(module), name)().embed
-        fitted["meaning"] = weights_of(rows, embed)
+    module, _, name = options.embed.partition(":")
+    embed = getattr(importlib.import_module(module), name)().embed
+    fitted = fitted_on(rows, embed)
+    fitted["fitted_on"] = {path.name: digest(path) for path in options.files}
     options.out.write_text(json.dumps(fitted, indent=1) + "\n")
     print(f"wrote {options.out}")
 

@@ -30,7 +30,7 @@ from llm_optimizers.prompts.features import (
     sight,
 )
 
-__all__ = ["Embed", "Measured", "Ranking", "measure", "rank", "with_meaning"]
+__all__ = ["Embed", "Measured", "Ranking", "Weights", "measure", "rank", "with_meaning"]
 
 _SECOND_LOOK = 6
 """Passages ranked again by meaning: embedding takes longer than all the rest."""
@@ -61,23 +61,54 @@ class Ranking:
     cut: tuple[tuple[str, ...], ...]
 
 
-def rank(question: str, passages: Sequence[Passage], *, embed: Embed | None = None) -> Ranking:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """One weight a feature, in the features' order, for passages and for sentences.
+
+    The second pair also weighs likeness in meaning, its last entries.
+    """
+
+    passage: Floats
+    sentence: Floats
+    passage_meaning: Floats
+    sentence_meaning: Floats
+
+    @classmethod
+    def from_json(cls, fitted: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Weights:
+        """Read what `scripts/fit_ranking.py` writes."""
+        words, meaning = fitted["words"], fitted["meaning"]
+        return cls(
+            passage=_in_order(words["passage"], PASSAGE_FEATURES),
+            sentence=_in_order(words["sentence"], SENTENCE_FEATURES),
+            passage_meaning=_in_order(
+                meaning["passage"], (*PASSAGE_FEATURES, "meaning", "best_meaning")
+            ),
+            sentence_meaning=_in_order(meaning["sentence"], (*SENTENCE_FEATURES, "meaning")),
+        )
+
+
+def rank(
+    question: str,
+    passages: Sequence[Passage],
+    *,
+    embed: Embed | None = None,
+    weights: Weights | None = None,
+) -> Ranking:
     """Rank passages and their sentences by how likely they hold the answer to `question`.
 
     With an embedder, the passages that rank best by words are ranked again by words and meaning;
     together they keep the probability they had, so the others' need no second look.
     """
     measured = measure(question, passages)
-    weights = _weights("words")
-    whole = _softmax(measured.passages @ weights["passage"])
-    within = [_softmax(m @ weights["sentence"]) for m in measured.sentences]
+    weights = weights or _shipped()
+    whole = _softmax(measured.passages @ weights.passage)
+    within = [_softmax(m @ weights.sentence) for m in measured.sentences]
     if embed is not None and len(whole):
         best = np.sort(np.argsort(-whole, kind="stable")[:_SECOND_LOOK])
         closer = with_meaning(question, passages, measured, best, embed)
-        weights = _weights("meaning")
-        whole[best] = whole[best].sum() * _softmax(closer.passages @ weights["passage"])
+        whole[best] = whole[best].sum() * _softmax(closer.passages @ weights.passage_meaning)
         for at, features in zip(best, closer.sentences, strict=True):
-            within[at] = _softmax(features @ weights["sentence"])
+            within[at] = _softmax(features @ weights.sentence_meaning)
     return Ranking(
         passages=whole,
         sentences=tuple(within),
@@ -147,14 +178,11 @@ def _softmax(scores: Floats) -> Floats:
     return cast("Floats", raised / raised.sum())
 
 
-@lru_cache(maxsize=2)
-def _weights(kind: str) -> Mapping[str, Floats]:
-    """Fitted weights by feature name, in the features' order."""
+def _in_order(named: Mapping[str, float], names: Sequence[str]) -> Floats:
+    return np.array([named[name] for name in names])
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Weights:
     packed = resources.files("llm_optimizers.prompts").joinpath("ranking.json").read_text("utf-8")
-    named = json.loads(packed)[kind]
-    passage = [*PASSAGE_FEATURES, *(("meaning", "best_meaning") if kind == "meaning" else ())]
-    sentence = [*SENTENCE_FEATURES, *(("meaning",) if kind == "meaning" else ())]
-    return {
-        "passage": np.array([named["passage"][name] for name in passage]),
-        "sentence": np.array([named["sentence"][name] for name in sentence]),
-    }
+    return Weights.from_json(json.loads(packed))

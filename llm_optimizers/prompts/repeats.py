@@ -49,6 +49,7 @@ def _paragraph(paragraph: str, seen: set[bytes], *, instructions: bool) -> Itera
     if len(words) >= _PARAGRAPH_WORDS and _again("p " + " ".join(words), seen):
         return
     kept: list[str] = []
+    sentence, again = "", False
     for sentence in sentences(paragraph):
         if instructions:
             again = _said_before(sentence, seen)
@@ -62,6 +63,8 @@ def _paragraph(paragraph: str, seen: set[bytes], *, instructions: bool) -> Itera
         elif kept and sentence.endswith("\n") and not kept[-1].endswith("\n"):
             breaks = sentence[len(sentence.rstrip()) :]
             kept[-1] = kept[-1].rstrip() + breaks
+    if kept and not sentence.endswith("\n") and again:
+        kept[-1] = kept[-1].rstrip(" ")
     yield from kept
 
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.features import Passage
-from llm_optimizers.prompts.ranking import Embed, Ranking, rank
+from llm_optimizers.prompts.ranking import Embed, Ranking, Weights, rank
 from llm_optimizers.prompts.sentences import sentences
 
 __all__ = ["GAP", "Kept", "PassageSelector", "Selection", "render"]
@@ -84,8 +84,8 @@ class _Costs:
 class PassageSelector:
     """Keeps what is likely to answer a question, within a budget of tokens.
 
-    `embed` adds likeness in meaning to likeness in words; without it nothing but the standard
-    library and numpy is at work. The same input always gives the same output.
+    `embed` adds likeness in meaning to likeness in words; `weights` are the shipped ones unless
+    you have fitted your own. The same input always gives the same output.
     """
 
     def __init__(
@@ -94,10 +94,12 @@ class PassageSelector:
         model: str = "gpt-4o",
         counter: TokenCounter | None = None,
         embed: Embed | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self._model = model
         self._counter = counter or TokenCounter()
         self._embed = embed
+        self._weights = weights
 
     def select(self, question: str, passages: Sequence[Passage], *, max_tokens: int) -> Selection:
         """Keep at most `max_tokens` of the passages, titles included.
@@ -123,6 +125,7 @@ class PassageSelector:
             question,
             [Passage(title=passages[p.document].title, text="".join(p.cut)) for p in pieces],
             embed=self._embed,
+            weights=self._weights,
         )
         units = _units(pieces, ranking, self._costs(passages, pieces))
         picks = _fill(units, max_tokens)
