@@ -1,0 +1,398 @@
+"""`ResponseCache` whole: every entrance, bad files, bad embedders, many threads and loops."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_optimizers.caching import ResponseCache, tenant
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+
+def ask(text: str, **fields: Any) -> ChatRequest:
+    return ChatRequest.from_openai({"messages": [{"role": "user", "content": text}], **fields})
+
+
+CARD = ask("How do I activate my new card?")
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    made: list[ResponseCache[Any]] = []
+
+    def maker(**settings: Any) -> ResponseCache[Any]:
+        path = None if request.param == "memory" else tmp_path / "cache.sqlite"
+        made.append(ResponseCache(path=path, **settings))
+        return made[-1]
+
+    yield maker
+    for cache in made:
+        cache.close()
+
+
+def live() -> str:
+    raise AssertionError("the model was called")
+
+
+def test_exact_normalised_and_semantic_repeats_are_served(make: Callable[..., Any]) -> None:
+    cache = make()
+    cache.answer(CARD, lambda: "like this")
+    tiers = [
+        cache.answer(ask(text), live).hit.tier
+        for text in (
+            "How do I activate my new card?",
+            "how do i activate my new card",
+            "How can I activate my new card?",
+        )
+    ]
+    assert tiers == ["exact", "normalised", "semantic"]
+    assert cache.stats.hits == {"exact": 1, "normalised": 1, "semantic": 1}
+    assert cache.stats.hit_rate == 0.75
+
+
+def test_lookalikes_and_other_scopes_are_not(make: Callable[..., Any]) -> None:
+    cache = make()
+    cache.update(ask("How do I block card 1234?"), "so")
+    for other in (
+        ask("How do I block card 1243?"),
+        ask("How do I unblock card 1234?"),
+        ask("How do I block card 1234?", temperature=1),
+        ask("How do I block card 1234?", model="other"),
+    ):
+        assert cache.lookup(other) is None
+
+
+async def test_the_asynchronous_entrances_serve_what_the_others_kept(
+    make: Callable[..., Any],
+) -> None:
+    cache = make()
+
+    async def call() -> str:
+        return "like this"
+
+    assert (await cache.aanswer(CARD, call)).hit is None
+    assert cache.lookup(CARD).value == "like this"
+    await cache.aupdate(ask("Another one?"), "other")
+    assert (await cache.alookup(ask("another one"))).value == "other"
+
+
+def test_streams_are_kept_whole_or_not_at_all(make: Callable[..., Any]) -> None:
+    cache = make()
+    closed = []
+
+    def call() -> Iterator[str]:
+        try:
+            yield from ("a", "b", "c")
+        finally:
+            closed.append(True)
+
+    def stream() -> Iterator[str]:
+        return cache.stream(CARD, call, list, lambda hit: iter(hit.value))
+
+    left = stream()
+    assert next(left) == "a"
+    left.close()
+    assert closed == [True]
+    assert len(cache) == 0
+    assert list(stream()) == ["a", "b", "c"]
+    assert list(stream()) == ["a", "b", "c"]
+    assert len(closed) == 2
+
+
+async def test_asynchronous_streams_are_kept_whole_or_not_at_all(
+    make: Callable[..., Any],
+) -> None:
+    cache = make()
+    closed = []
+
+    async def call() -> AsyncIterator[str]:
+        try:
+            for piece in "abc":
+                yield piece
+        finally:
+            closed.append(True)
+
+    async def replay(hit: Any) -> AsyncIterator[str]:
+        for piece in hit.value:
+            yield piece
+
+    def stream() -> Any:
+        return cache.astream(CARD, call, list, replay)
+
+    left = stream()
+    assert await anext(left) == "a"
+    await left.aclose()
+    assert closed == [True]
+    assert len(cache) == 0
+    assert [piece async for piece in stream()] == ["a", "b", "c"]
+    assert [piece async for piece in stream()] == ["a", "b", "c"]
+    assert len(closed) == 2
+
+
+def test_a_stream_that_fails_midway_keeps_nothing(make: Callable[..., Any]) -> None:
+    cache = make()
+
+    def call() -> Iterator[str]:
+        yield "a"
+        raise RuntimeError("the line went dead")
+
+    with pytest.raises(RuntimeError, match="went dead"):
+        list(cache.stream(CARD, call, list, lambda hit: iter(hit.value)))
+    assert len(cache) == 0
+
+
+def test_answers_grow_old(make: Callable[..., Any]) -> None:
+    clock = Clock()
+    cache = make(ttl=60, clock=clock)
+    cache.update(CARD, "like this")
+    clock.now += 59
+    assert cache.lookup(CARD).age == 59
+    clock.now += 1
+    assert cache.lookup(CARD) is None
+    assert len(cache) == 0
+
+
+def test_a_served_value_is_a_copy(make: Callable[..., Any]) -> None:
+    cache = make()
+    cache.update(CARD, {"steps": [1]})
+    cache.lookup(CARD).value["steps"].append(2)
+    assert cache.lookup(CARD).value == {"steps": [1]}
+
+
+def test_clearing_forgets_the_vectors_too(make: Callable[..., Any]) -> None:
+    cache = make()
+    cache.answer(CARD, lambda: "old")
+    cache.lookup(ask("How can I activate my new card?"))
+    cache.clear()
+    assert cache.lookup(ask("How can I activate my new card?")) is None
+    cache.update(CARD, "new")
+    assert cache.lookup(ask("How can I activate my new card?")).value == "new"
+
+
+def test_what_was_kept_on_disk_is_served_by_the_next_process(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    with closing(ResponseCache[str](path=path)) as cache:
+        cache.update(CARD, "like this")
+    with closing(ResponseCache[str](path=path)) as cache:
+        assert cache.answer(ask("How can I activate my new card?"), live).value == "like this"
+
+
+@pytest.mark.parametrize("kind", ["text", "folder", "foreign", "pages"])
+def test_a_bad_file_makes_one_warning_and_live_calls(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cache.sqlite"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("not a database\n" * 500)
+    elif kind == "foreign":
+        with closing(sqlite3.connect(path)) as theirs:
+            theirs.execute("CREATE TABLE theirs (a)")
+    else:
+        with closing(ResponseCache[str](path=path)) as cache:
+            cache.update(CARD, "x" * 10_000)
+        path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 20_000)
+    with closing(ResponseCache[str](path=path)) as cache:
+        for number in range(3):
+            assert cache.answer(CARD, lambda number=number: str(number)).value == str(number)
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
+
+
+def test_a_locked_file_still_serves_what_it_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cache.sqlite"
+    cache: ResponseCache[str] = ResponseCache(path=path)
+    cache.update(CARD, "like this")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(3):
+            assert cache.answer(ask(f"Other {number}?"), lambda: "live").value == "live"
+            assert cache.answer(CARD, live).value == "like this"
+        other.execute("ROLLBACK")
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
+    cache.close()
+
+
+def test_a_file_that_was_in_the_way_is_used_once_it_is_gone(tmp_path: Path) -> None:
+    clock = Clock()
+    path = tmp_path / "cache.sqlite"
+    path.mkdir()
+    with closing(ResponseCache[str](path=path, clock=clock)) as cache:
+        cache.answer(CARD, lambda: "live")
+        path.rmdir()
+        clock.now += 120
+        cache.answer(CARD, lambda: "live")
+        assert cache.answer(CARD, live).value == "live"
+
+
+class Embeddings:
+    """Two dimensions, or what a test makes of them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.dimension = 2
+        self.down = False
+
+    def embed_query(self, text: str) -> list[float]:
+        self.calls += 1
+        if self.down:
+            raise ConnectionError("embedding service")
+        return [1.0] + [0.1] * (self.dimension - 1)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
+
+
+@pytest.mark.parametrize("trouble", ["down", "dimension"])
+async def test_an_embedder_in_trouble_means_exact_matching_said_once(
+    trouble: str, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    embeddings = Embeddings()
+    cache = make(embeddings=embeddings)
+    cache.update(ask("Where is my parcel?"), "there")
+    assert cache.lookup(ask("Where is my parcel please?")).value == "there"
+    setattr(embeddings, *(("down", True) if trouble == "down" else ("dimension", 3)))
+    for number in range(3):
+        asked = ask(f"Is it number {number}?")
+        assert cache.answer(asked, lambda: "live").value == "live"
+        assert (await cache.alookup(asked)).tier == "exact"
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "exact matching only" in caplog.text
+
+
+def test_an_embedder_that_is_down_is_not_asked_on_every_call() -> None:
+    embeddings, clock = Embeddings(), Clock()
+    embeddings.down = True
+    cache: ResponseCache[str] = ResponseCache(embeddings=embeddings, clock=clock)
+    for number in range(20):
+        cache.answer(ask(f"Question {number}?"), lambda: "live")
+    assert embeddings.calls == 1
+    embeddings.down = False
+    clock.now += 61
+    cache.answer(ask("Where is my parcel?"), lambda: "there")
+    assert cache.answer(ask("Where is my parcel please?"), live).value == "there"
+
+
+def test_caches_with_other_embedders_share_exact_answers_only(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    with (
+        closing(ResponseCache[str](path=path)) as bundled,
+        closing(ResponseCache[str](path=path, embeddings=Embeddings())) as own,
+    ):
+        bundled.update(CARD, "like this")
+        assert own.lookup(CARD) is not None
+        assert own.lookup(ask("How can I activate my new card?")) is None
+
+
+def test_without_meaning_only_the_same_text_is_served(make: Callable[..., Any]) -> None:
+    cache = make(semantic=False)
+    cache.update(CARD, "like this")
+    assert cache.lookup(ask("how do I activate my new card")).tier == "normalised"
+    assert cache.lookup(ask("How can I activate my new card?")) is None
+
+
+def test_a_request_that_has_no_key_is_called_for(caplog: pytest.LogCaptureFixture) -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    odd = ask("Hi", hook=object())
+    for _ in range(2):
+        assert cache.answer(odd, lambda: "live").value == "live"
+    assert cache.lookup(odd) is None
+    assert cache.stats.troubles["bypassed"] == 3
+    assert len(caplog.records) == 1
+
+
+def test_half_a_character_costs_no_answer(make: Callable[..., Any]) -> None:
+    cache = make()
+    asked = ask("What does \ud83d mean to you?")
+    assert cache.answer(asked, lambda: "half \ud83d").value == "half \ud83d"
+    assert cache.answer(asked, live).value == "half \ud83d"
+    with tenant("half \ud83d"):
+        assert cache.answer(asked, lambda: "live").value == "live"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"threshold": 0.0},
+        {"threshold": 1.1},
+        {"threshold": float("nan")},
+        {"ttl": 0},
+        {"ttl": float("nan")},
+        {"max_entries": 0},
+        {"wait_timeout": -1},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(settings))):
+        ResponseCache(**settings)
+
+
+@pytest.mark.slow
+def test_64_threads_and_4_loops_lose_and_mix_nothing(make: Callable[..., Any]) -> None:
+    cache = make()
+    start = threading.Barrier(68)
+    questions = [f"What is the price of article {number}?" for number in range(6)]
+
+    def expected(owner: str, text: str) -> str:
+        return f"{owner}: {text}"
+
+    def thread(number: int) -> list[tuple[str, str]]:
+        start.wait(30)
+        owner = "ann" if number % 2 else "bob"
+        seen = []
+        with tenant(owner):
+            for step in range(6):
+                text = questions[(number + step) % 6]
+                answer = cache.answer(
+                    ask(text), lambda owner=owner, text=text: expected(owner, text)
+                )
+                seen.append((answer.value, expected(owner, text)))
+        return seen
+
+    async def task(number: int) -> list[tuple[str, str]]:
+        owner = "ann" if number % 2 else "bob"
+        seen = []
+        with tenant(owner):
+            for text in questions:
+
+                async def call(text: str = text) -> str:
+                    await asyncio.sleep(0)
+                    return expected(owner, text)
+
+                answer = await cache.aanswer(ask(text), call)
+                seen.append((answer.value, expected(owner, text)))
+        return seen
+
+    async def tasks() -> list[tuple[str, str]]:
+        start.wait(30)
+        return [pair for seen in await asyncio.gather(*map(task, range(8))) for pair in seen]
+
+    with ThreadPoolExecutor(68) as pool:
+        work = [pool.submit(thread, number) for number in range(64)]
+        work += [pool.submit(asyncio.run, tasks()) for _ in range(4)]
+        pairs = [pair for done in work for pair in done.result(60)]
+    assert len(pairs) == 64 * 6 + 4 * 8 * 6
+    assert all(got == wanted for got, wanted in pairs)
+    assert len(cache) == 12
+    for owner in ("ann", "bob"):
+        with tenant(owner):
+            for text in questions:
+                assert cache.lookup(ask(text)).value == expected(owner, text)

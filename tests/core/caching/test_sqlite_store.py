@@ -1,0 +1,224 @@
+"""What is particular to entries in a file: others who use it, and what may happen to it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm_optimizers.caching.entries import Entry
+from llm_optimizers.caching.stores import SQLiteStore
+from llm_optimizers.errors import PoisonedEntryError, StoreError
+
+
+def entry(key: str = "k", **fields: Any) -> Entry:
+    defaults: dict[str, Any] = {
+        "normalised": "n",
+        "scope": "s",
+        "tenant": "",
+        "question": "q",
+        "payload": "p",
+        "vector": np.array([1, 0], np.float32),
+        "created": 1.0,
+        "expires": None,
+    }
+    return Entry(key=key, **{**defaults, **fields})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "cache.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SQLiteStore]:
+    store = SQLiteStore(path)
+    store.save(entry())
+    yield store
+    store.close()
+
+
+def alter(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def test_entries_and_hits_outlive_the_store(store: SQLiteStore, path: Path) -> None:
+    store.touch("k", 2.0)
+    store.close()
+    with closing(SQLiteStore(path)) as again:
+        found = again.fetch("k")
+        assert found is not None
+        assert found.hits == 1
+        assert found.vector is not None
+        assert found.vector.tolist() == [1, 0]
+
+
+def test_another_store_on_the_file_sees_what_was_saved(store: SQLiteStore, path: Path) -> None:
+    with closing(SQLiteStore(path)) as other:
+        other.save(entry("theirs"))
+        assert store.fetch("theirs") is not None
+        assert [row.key for row in store.vectors(0)] == ["k", "theirs"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "expires = 'soon'",
+        "created = x'00'",
+        "payload = x'ff'",
+        "payload = CAST(x'ff' AS TEXT)",
+        "question = CAST(x'ff' AS TEXT)",
+        "usage = '[1]'",
+        "usage = '{\"input_tokens\": -1}'",
+        "usage = 'no json'",
+        "hits = 'many'",
+        f"usage = '{'[' * 20_000}'",
+    ],
+)
+def test_a_damaged_row_is_named(store: SQLiteStore, path: Path, change: str) -> None:
+    alter(path, f"UPDATE entries SET {change}")
+    with pytest.raises(PoisonedEntryError) as caught:
+        store.fetch("k")
+    assert caught.value.key == "k"
+    with pytest.raises(PoisonedEntryError):
+        store.fetch("other", "n")
+    store.delete([caught.value.key])
+    assert store.fetch("k") is None
+
+
+def test_a_damaged_vector_is_left_out(store: SQLiteStore, path: Path) -> None:
+    store.save(entry("good"))
+    alter(path, "UPDATE entries SET vector = x'0102' WHERE key = 'k'")
+    assert [row.key for row in store.vectors(0)] == ["good"]
+    alter(path, "UPDATE entries SET vector = 'text' WHERE key = 'k'")
+    assert [row.key for row in store.vectors(0)] == ["good"]
+
+
+def test_half_a_character_can_be_kept(store: SQLiteStore) -> None:
+    store.save(entry("half", question="what is \ud83d"))
+    found = store.fetch("half")
+    assert found is not None
+    assert found.question == "what is ?"
+
+
+def refused(path: Path) -> str:
+    with closing(SQLiteStore(path)) as store:
+        with pytest.raises(StoreError) as caught:
+            store.fetch("k")
+        with pytest.raises(StoreError):
+            store.save(entry())
+        return str(caught.value)
+
+
+def test_a_file_of_another_format_is_left_as_it_is(store: SQLiteStore, path: Path) -> None:
+    store.close()
+    alter(path, "PRAGMA user_version = 99")
+    assert "format 99" in refused(path)
+
+
+def test_somebody_elses_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.sqlite"
+    alter(path, "CREATE TABLE entries (important TEXT)")
+    before = path.read_bytes()
+    assert "something else" in refused(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("my diary, not a database\n" * 100)
+    assert "cannot be used" in refused(path)
+    assert path.read_text().startswith("my diary")
+
+
+def test_a_file_with_damaged_pages_says_so(store: SQLiteStore, path: Path) -> None:
+    for number in range(200):
+        store.save(entry(f"k{number}", payload="x" * 500))
+    store.close()
+    raw = bytearray(path.read_bytes())
+    raw[4096:] = os.urandom(len(raw) - 4096)
+    path.write_bytes(bytes(raw))
+    assert "cannot be used" in refused(path)
+
+
+def test_a_path_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be used" in refused(tmp_path / "file" / "cache.sqlite")
+    assert "cannot be used" in refused(tmp_path)
+
+
+def test_a_locked_file_can_be_read_but_not_written(store: SQLiteStore, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            store.save(entry("new"))
+        assert store.fetch("k") is not None
+        other.execute("ROLLBACK")
+    store.save(entry("new"))
+
+
+def test_a_full_file_can_be_read_but_not_written(store: SQLiteStore) -> None:
+    with store._open() as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="full"):
+        store.save(entry("new", payload="x" * 100_000))
+    assert store.fetch("k") is not None
+    assert store.fetch("new") is None
+
+
+def test_threads_share_a_store(store: SQLiteStore) -> None:
+    def work(name: int) -> None:
+        for number in range(20):
+            store.save(entry(f"{name}-{number}", payload=f"{name}-{number}"))
+            found = store.fetch(f"{name}-{number}")
+            assert found is not None
+            assert found.payload == f"{name}-{number}"
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store) == 161
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_uses_the_file_by_itself(store: SQLiteStore) -> None:
+    store.touch("k", 2.0)
+    holding, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._lock:
+            holding.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(10)
+    child = os.fork()
+    if child == 0:
+        try:
+            store.save(entry("childs"))
+            ok = store.fetch("k") is not None
+            store.close()
+        except BaseException:
+            ok = False
+        os._exit(0 if ok else 1)
+    _, status = os.waitpid(child, 0)
+    release.set()
+    thread.join()
+    assert status == 0
+    store.save(entry("parents"))
+    assert store.fetch("childs") is not None
+    found = store.fetch("k")
+    assert found is not None
+    assert found.hits == 1
