@@ -15,7 +15,14 @@ from llama_index_llm_optimizers.calls import Reply
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["finish_reason_of", "model_of", "usage_of", "usage_of_stream"]
+__all__ = [
+    "finish_reason_of",
+    "later",
+    "model_of",
+    "service_tier_of",
+    "usage_of",
+    "usage_of_stream",
+]
 
 
 def usage_of(reply: Reply) -> Usage | None:
@@ -40,16 +47,22 @@ def usage_of(reply: Reply) -> Usage | None:
 
 
 def usage_of_stream(replies: Iterable[Reply]) -> Usage | None:
-    """The tokens of a stream: each count is cumulative, and its last mention holds.
+    """The tokens of a stream."""
+    told: Usage | None = None
+    for reply in replies:
+        told = later(told, usage_of(reply))
+    return told
+
+
+def later(first: Usage | None, second: Usage | None) -> Usage | None:
+    """What is known after two tellings: counts are cumulative, and the last of each holds.
 
     Anthropic tells the input in the first event and the output in the last.
     """
-    last: Usage | None = None
-    for reply in replies:
-        usage = usage_of(reply)
-        if usage is not None:
-            last = usage if last is None else _later(last, usage)
-    return last
+    if first is None or second is None:
+        return first or second
+    counts = second.as_dict()
+    return Usage(**{name: counts[name] or count for name, count in first.as_dict().items()})
 
 
 def model_of(reply: Reply) -> str:
@@ -58,6 +71,12 @@ def model_of(reply: Reply) -> str:
     inner = raw.get("message") or raw.get("response")
     named = raw.get("model") or raw.get("model_version") or _mapping(inner).get("model")
     return named if isinstance(named, str) else ""
+
+
+def service_tier_of(reply: Reply) -> str:
+    """The service tier that the provider says it billed, "" when it does not say."""
+    tier = _mapping(reply.raw).get("service_tier")
+    return tier if isinstance(tier, str) else ""
 
 
 def finish_reason_of(reply: Reply) -> str:
@@ -119,11 +138,6 @@ def _bedrock(told: Mapping[str, Any]) -> Usage:
 def _known(usage: Usage) -> Usage | None:
     """None for counts that are all zero: providers fill them in where they have none."""
     return usage if usage.total_tokens else None
-
-
-def _later(first: Usage, second: Usage) -> Usage:
-    counts = second.as_dict()
-    return Usage(**{name: counts[name] or count for name, count in first.as_dict().items()})
 
 
 def _count(told: Mapping[str, Any], name: str) -> int:

@@ -1,0 +1,138 @@
+"""A store for `embeddings_cache` in which every embedding model has a place of its own.
+
+LlamaIndex looks vectors up by the text alone, so that two models on one store would return each
+other's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.storage.kvstore import SimpleKVStore
+from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
+from llama_index_instrumentation import get_dispatcher
+
+from llama_index_llm_optimizers.identity import identity_of_embedding
+
+__all__ = ["EmbeddingCacheHitEvent", "EmbeddingsStore", "with_embeddings_cache"]
+
+logger = logging.getLogger("llm_optimizers.caching")
+_dispatcher = get_dispatcher(__name__)
+M = TypeVar("M", bound=BaseEmbedding)
+T = TypeVar("T")
+
+
+class EmbeddingCacheHitEvent(BaseEvent):
+    """A text's vector was served; the span's end event still lists the text among its chunks."""
+
+    chunk: str
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseEvent.class_name`."""
+        return "EmbeddingCacheHitEvent"
+
+
+def with_embeddings_cache(model: M, store: BaseKVStore | None = None) -> M:
+    """A copy of the model that keeps its vectors in `store`, in memory by default.
+
+    Raises:
+        ConfigurationError: a setting of the model cannot be seen, so that it has no safe place;
+            give the model an `EmbeddingsStore` with a namespace of your own.
+    """
+    identity = json.dumps(identity_of_embedding(model), sort_keys=True)
+    place = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return model.model_copy(update={"embeddings_cache": EmbeddingsStore(place, store)})
+
+
+class EmbeddingsStore(BaseKVStore):
+    """The part of a key-value store that belongs to one namespace.
+
+    A store that fails is warned of once; the texts are then embedded as without it.
+
+    Args:
+        namespace: What the vectors depend on: the model, its size and its instructions.
+        store: Where they are kept; in memory by default.
+    """
+
+    def __init__(self, namespace: str, store: BaseKVStore | None = None) -> None:
+        self._namespace = namespace
+        self._store = store if store is not None else SimpleKVStore()
+        self._warned = False
+
+    def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
+        """See `BaseKVStore.put`."""
+        self._tried(lambda: self._store.put(key, val, self._own(collection)), None)
+
+    async def aput(
+        self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION
+    ) -> None:
+        """See `BaseKVStore.aput`."""
+        await self._atried(lambda: self._store.aput(key, val, self._own(collection)), None)
+
+    def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        """See `BaseKVStore.get`."""
+        return _announced(
+            key, self._tried(lambda: self._store.get(key, self._own(collection)), None)
+        )
+
+    async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        """See `BaseKVStore.aget`."""
+        return _announced(
+            key, await self._atried(lambda: self._store.aget(key, self._own(collection)), None)
+        )
+
+    def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        """See `BaseKVStore.get_all`."""
+        return self._tried(lambda: self._store.get_all(self._own(collection)), {})
+
+    async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        """See `BaseKVStore.aget_all`."""
+        return await self._atried(lambda: self._store.aget_all(self._own(collection)), {})
+
+    def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        """See `BaseKVStore.delete`."""
+        return self._tried(lambda: self._store.delete(key, self._own(collection)), default=False)
+
+    async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        """See `BaseKVStore.adelete`."""
+        return await self._atried(
+            lambda: self._store.adelete(key, self._own(collection)), default=False
+        )
+
+    def _own(self, collection: str) -> str:
+        return f"{collection}-{self._namespace}"
+
+    def _tried(self, act: Callable[[], T], default: T) -> T:
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001 - a user's store may raise anything
+            self._warn(error)
+            return default
+
+    async def _atried(self, act: Callable[[], Awaitable[T]], default: T) -> T:
+        try:
+            return await act()
+        except Exception as error:  # noqa: BLE001 - a user's store may raise anything
+            self._warn(error)
+            return default
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "the embeddings store failed, texts are embedded anew: %s (said once)",
+                type(error).__name__,
+            )
+
+
+def _announced(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
+    if found is not None:
+        _dispatcher.event(EmbeddingCacheHitEvent(chunk=key))
+    return found

@@ -1,0 +1,238 @@
+"""`CostEventHandler`: every model call of a LlamaIndex app, once, into the ledger."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, ClassVar
+
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import embedding as embedding_events
+from llama_index.core.instrumentation.events import llm as llm_events
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.base import BaseEvent
+from llama_index_instrumentation.events.span import SpanDropEvent
+from pydantic import PrivateAttr
+
+from llama_index_llm_optimizers.account import (
+    CallFacts,
+    abandoned_usage,
+    estimate,
+    record_of_call,
+    record_of_embedding,
+    record_of_hit,
+    text_of,
+)
+from llama_index_llm_optimizers.embedding_tally import EmbeddingTally
+from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
+from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
+from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
+from llama_index_llm_optimizers.spans import SpanTree
+from llm_optimizers.costs import Ledger, Summary, Usage
+from llm_optimizers.costs.records import Status
+from llm_optimizers.prompts import TokenCounter
+
+__all__ = ["CostEventHandler"]
+
+logger = logging.getLogger("llm_optimizers.costs")
+
+_STRUCTURED = "structured_llm"
+"""The framework's own wrapper: its calls are always another LLM's."""
+
+
+class CostEventHandler(BaseEventHandler):
+    """Counts what a LlamaIndex app spends and saves.
+
+    Example:
+        ```python
+        with CostEventHandler(Ledger("costs.sqlite")) as costs, instrument_tags({"user": "u17"}):
+            query_engine.query(question)
+        print(costs.summary())
+        ```
+
+    It listens from `attach()` to `detach()`, or inside a `with` block. A served answer counts as
+    a saving and never as spend; an LLM that wraps another counts once; calls that fail or are
+    left midway are recorded as such. Where a stream reports no usage the tokens are counted here
+    and the record is marked as estimated (for OpenAI give the LLM
+    `additional_kwargs={"stream_options": {"include_usage": True}}`). Tags of `instrument_tags`
+    are kept for attribution, texts are not. Embeddings are billed by token count, those that an
+    `EmbeddingsStore` served as savings.
+    """
+
+    _ledger: Ledger = PrivateAttr()
+    _counter: TokenCounter = PrivateAttr()
+    _spans: SpanTree = PrivateAttr(default_factory=SpanTree)
+    _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
+    _embeddings: EmbeddingTally = PrivateAttr(default_factory=EmbeddingTally)
+    _failed: bool = PrivateAttr(default=False)
+
+    def __init__(
+        self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
+    ) -> None:
+        super().__init__()
+        self._ledger = ledger if ledger is not None else Ledger()
+        self._counter = counter if counter is not None else TokenCounter()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseEventHandler.class_name`."""
+        return "CostEventHandler"
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where the records go."""
+        return self._ledger
+
+    def summary(self) -> Summary:
+        """The ledger's summary so far."""
+        return self._ledger.summary()
+
+    def attach(self) -> CostEventHandler:
+        """Listen to every event of this process; doing so twice changes nothing."""
+        root = get_dispatcher()
+        if not any(handler is self for handler in root.event_handlers):
+            root.add_event_handler(self)
+        if not any(handler is self._spans for handler in root.span_handlers):
+            root.add_span_handler(self._spans)
+        return self
+
+    def detach(self) -> None:
+        """Stop listening; streams that nobody read to the end are recorded as abandoned."""
+        root = get_dispatcher()
+        # By identity: handlers are pydantic models, and equal to others of the same settings.
+        root.event_handlers = [each for each in root.event_handlers if each is not self]
+        root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
+        for call in self._calls.rest():
+            self._record(call, "abandoned", None)
+
+    def __enter__(self) -> CostEventHandler:
+        return self.attach()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.detach()
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        """Take in one event; a failure is logged once and never reaches the app."""
+        react = self._REACTIONS.get(type(event))
+        if react is None:
+            return
+        try:
+            react(self, event)
+        except Exception as error:  # noqa: BLE001 - the account must not cost anybody an answer
+            if not self._failed:
+                self._failed = True
+                logger.warning(
+                    "a call is missing from the account: %s (said once)", type(error).__name__
+                )
+
+    # --- model calls -----------------------------------------------------------------------------
+
+    def _begin(self, event: Any) -> None:
+        asked: Mapping[str, Any] = event.model_dict
+        facts = CallFacts(
+            id=event.id_,
+            started=datetime.now(UTC),
+            model=str(asked.get("model_name") or asked.get("model") or ""),
+            kind=str(asked.get("class_name") or ""),
+            messages=event.prompt if hasattr(event, "prompt") else event.messages,
+            params=event.additional_kwargs,
+            tags=dict(event.tags),
+        )
+        self._calls.begin(event.span_id, facts, self._spans.ancestors(event.span_id))
+
+    def _progress(self, event: Any) -> None:
+        self._calls.take(event.span_id, event.response)
+
+    def _end(self, event: Any) -> None:
+        call = self._calls.end(event.span_id)
+        if call is None:
+            return
+        reply = event.response
+        if reply is not None:
+            if CACHE_HIT in reply.additional_kwargs or self._calls.repeats(reply.raw):
+                return
+            call.take(reply)
+        self._record(call, "ok", None)
+
+    def _fail(self, event: Any) -> None:
+        """A call failed, or its consumer left; the span's error is the one being handled."""
+        error = event.exception if isinstance(event, ExceptionEvent) else sys.exception()
+        call = self._calls.end(event.span_id)
+        self._embeddings.forget(event.span_id)
+        if call is not None:
+            # An Exception is a failure; GeneratorExit and CancelledError mean nobody listens.
+            failed = error is None or isinstance(error, Exception)
+            name = None if error is None else type(error).__name__
+            self._record(call, "error" if failed else "abandoned", name)
+
+    def _hit(self, event: Any) -> None:
+        self._calls.enclose(self._spans.ancestors(event.span_id))
+        self._ledger.record(record_of_hit(self._ledger.prices, event))
+
+    def _record(self, call: OpenCall, status: Status, error: str | None) -> None:
+        if call.nested or call.facts.kind == _STRUCTURED:
+            return
+        outcome = call.outcome(status, error)
+        estimated: Usage | None = None
+        if status == "abandoned":
+            counted = estimate(self._counter, call.facts, text_of(call.last))
+            outcome, estimated = abandoned_usage(outcome, counted)
+        elif status == "ok" and outcome.usage is None:
+            estimated = estimate(self._counter, call.facts, text_of(call.last))
+        record = record_of_call(self._ledger.prices, call.facts, outcome, estimated)
+        self._ledger.record(record)
+
+    # --- embeddings ------------------------------------------------------------------------------
+
+    def _embedding_begins(self, event: Any) -> None:
+        told: Mapping[str, Any] = event.model_dict
+        facts = CallFacts(
+            id=event.id_,
+            started=datetime.now(UTC),
+            model=str(told.get("model_name") or ""),
+            kind=str(told.get("class_name") or ""),
+            tags=dict(event.tags),
+        )
+        self._embeddings.begin(event.span_id, facts)
+
+    def _embedding_served(self, event: Any) -> None:
+        self._embeddings.serve(event.span_id, event.chunk)
+
+    def _embedding_ends(self, event: Any) -> None:
+        ended = self._embeddings.end(event.span_id, event.chunks)
+        if ended is not None:
+            self._record_embedding(ended.facts, ended.called, served=False)
+            self._record_embedding(ended.facts, ended.served, served=True)
+
+    def _record_embedding(self, facts: CallFacts, texts: Sequence[str], *, served: bool) -> None:
+        if not texts:
+            return
+        counts = [self._counter.count(text, facts.model) for text in texts]
+        usage = Usage(input_tokens=sum(count.tokens for count in counts))
+        exact = all(count.exact for count in counts)
+        record = record_of_embedding(self._ledger.prices, facts, usage, exact=exact, served=served)
+        self._ledger.record(record)
+
+    _REACTIONS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
+        llm_events.LLMChatStartEvent: _begin,
+        llm_events.LLMCompletionStartEvent: _begin,
+        llm_events.LLMChatInProgressEvent: _progress,
+        llm_events.LLMCompletionInProgressEvent: _progress,
+        llm_events.LLMChatEndEvent: _end,
+        llm_events.LLMCompletionEndEvent: _end,
+        ExceptionEvent: _fail,
+        SpanDropEvent: _fail,
+        LLMCacheHitEvent: _hit,
+        embedding_events.EmbeddingStartEvent: _embedding_begins,
+        embedding_events.EmbeddingEndEvent: _embedding_ends,
+        EmbeddingCacheHitEvent: _embedding_served,
+    }

@@ -1,0 +1,112 @@
+"""The model calls under way, from their start events to whatever ends them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_index_llm_optimizers.account import CallFacts, Outcome
+from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.usage import later, model_of, service_tier_of, usage_of
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.records import Status
+
+__all__ = ["OpenCall", "OpenCalls"]
+
+_REMEMBERED = 64
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call under way and what its chunks told so far; `nested` if a call was made inside it."""
+
+    facts: CallFacts
+    clock: float = field(default_factory=time.perf_counter)
+    nested: bool = False
+    last: Reply | None = None
+    usage: Usage | None = None
+    model: str = ""
+    service_tier: str = ""
+
+    def take(self, reply: Reply) -> None:
+        """Take in a chunk, or the whole response."""
+        self.last = reply
+        self.usage = later(self.usage, usage_of(reply))
+        self.model = model_of(reply) or self.model
+        self.service_tier = service_tier_of(reply) or self.service_tier
+
+    def outcome(self, status: Status, error: str | None) -> Outcome:
+        """How it ended."""
+        return Outcome(
+            model=self.model,
+            usage=self.usage,
+            service_tier=self.service_tier,
+            latency_s=time.perf_counter() - self.clock,
+            status=status,
+            error=error,
+        )
+
+
+class OpenCalls:
+    """The open calls by span; threads and event loops share them."""
+
+    def __init__(self) -> None:
+        self._by_span: dict[str | None, list[OpenCall]] = {}
+        # The provider's objects of the last calls: a wrapper's end event repeats its child's.
+        self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
+
+    def begin(self, span: str | None, facts: CallFacts, around: Iterable[str]) -> None:
+        """A call begins; calls open in the spans around it only passed it on."""
+        self.enclose(around)
+        with self._lock:
+            self._by_span.setdefault(span, []).append(OpenCall(facts))
+
+    def enclose(self, around: Iterable[str]) -> None:
+        """Something that counts happened inside the calls of these spans."""
+        spans = list(around)
+        with self._lock:
+            for span in spans:
+                for call in self._by_span.get(span, ()):
+                    call.nested = True
+
+    def take(self, span: str | None, reply: Reply) -> None:
+        """A chunk came."""
+        with self._lock:
+            calls = self._by_span.get(span)
+            call = calls[-1] if calls else None
+        if call is not None:
+            call.take(reply)
+
+    def end(self, span: str | None) -> OpenCall | None:
+        """The call of this span, which is no longer under way."""
+        with self._lock:
+            calls = self._by_span.get(span)
+            if not calls:
+                return None
+            call = calls.pop()
+            if not calls:
+                del self._by_span[span]
+            return call
+
+    def repeats(self, raw: Any) -> bool:
+        """Whether this very object ended a call before; remembers it if not."""
+        if raw is None or isinstance(raw, str | int | float | bool):
+            return False
+        with self._lock:
+            if any(raw is counted for counted in self._counted):
+                return True
+            self._counted.append(raw)
+        return False
+
+    def rest(self) -> list[OpenCall]:
+        """All calls still under way, which are forgotten."""
+        with self._lock:
+            calls = [call for each in self._by_span.values() for call in each]
+            self._by_span.clear()
+            self._counted.clear()
+        return calls

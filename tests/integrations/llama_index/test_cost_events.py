@@ -1,0 +1,334 @@
+"""`CostEventHandler`: each call once, whoever wraps whom, and nothing billed that was not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.llms.callbacks import llm_chat_callback
+from llama_index.core.storage.kvstore import SimpleKVStore
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import instrument_tags
+from pydantic import BaseModel
+
+from llama_index_llm_optimizers import (
+    CachedLLM,
+    CostEventHandler,
+    LLMCacheHitEvent,
+    with_embeddings_cache,
+)
+from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage
+from llm_optimizers.prompts import TokenCounter
+from support.llama_fakes import FakeLLM, PlainLLM
+
+QUESTION = [ChatMessage("How do I reset my password?")]
+USAGE = Usage(input_tokens=10, output_tokens=9)
+
+
+@pytest.fixture
+def costs() -> Generator[CostEventHandler, None, None]:
+    with CostEventHandler() as handler:
+        yield handler
+
+
+def records(costs: CostEventHandler) -> list[CallRecord]:
+    return list(costs.ledger.records())
+
+
+def test_a_call_is_recorded_once_by_every_door(costs: CostEventHandler) -> None:
+    llm = FakeLLM()
+    llm.chat(QUESTION)
+    list(llm.stream_chat(QUESTION))
+    llm.complete(QUESTION[0].content or "")
+    list(llm.stream_complete(QUESTION[0].content or ""))
+
+    async def others() -> None:
+        await llm.achat(QUESTION)
+        [chunk async for chunk in await llm.astream_chat(QUESTION)]
+        await llm.acomplete(QUESTION[0].content or "")
+        [chunk async for chunk in await llm.astream_complete(QUESTION[0].content or "")]
+
+    asyncio.run(others())
+    found = records(costs)
+    assert [record.usage for record in found] == [USAGE] * 8
+    price = PriceBook().cost(USAGE, "gpt-4o-mini", provider="openai")
+    assert {record.cost for record in found} == {price}
+    assert {(r.status, r.estimated, r.provider) for r in found} == {("ok", False, "openai")}
+
+
+def test_hits_are_savings_and_never_spend(costs: CostEventHandler) -> None:
+    counting = TokenCountingHandler(tokenizer=str.split)
+    llm = CachedLLM(llm=FakeLLM(), callback_manager=CallbackManager([counting]))
+    llm.callback_manager = CallbackManager([counting])
+    with instrument_tags({"user": "u1"}):
+        llm.chat(QUESTION)
+        billed = counting.total_llm_token_count
+        list(llm.stream_chat(QUESTION))
+        asyncio.run(llm.achat(QUESTION))
+    first, *hits = records(costs)
+    assert first.usage == USAGE
+    assert [hit.hit_strategy for hit in hits] == ["cache.exact", "cache.exact"]
+    assert [hit.saved for hit in hits] == [first.cost, first.cost]
+    assert {hit.tags["user"] for hit in hits} == {"u1"}
+    assert costs.summary().cost == first.cost
+    assert counting.total_llm_token_count == billed
+
+
+def test_wrappers_are_counted_once_decorated_or_not(costs: CostEventHandler) -> None:
+    class Decorated(CachedLLM):
+        @llm_chat_callback()
+        def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            return super().chat(messages, **kwargs)
+
+        @llm_chat_callback()
+        def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            return super().stream_chat(messages, **kwargs)
+
+    llm = CachedLLM(llm=Decorated(llm=CachedLLM(llm=FakeLLM())))
+    llm.chat(QUESTION)
+    other = Decorated(llm=FakeLLM())
+    list(other.stream_chat(QUESTION))
+    list(other.stream_chat(QUESTION))
+    other.chat(QUESTION)
+    assert [r.hit_strategy for r in records(costs)] == [None, None, "cache.exact", "cache.exact"]
+
+
+def test_structured_llms_count_what_is_inside_them(costs: CostEventHandler) -> None:
+    class Answer(BaseModel):
+        text: str
+
+    llm = FakeLLM(pydantic_program_mode="llm", reply=lambda _: '{"text": "x"}')
+    llm.as_structured_llm(Answer).chat(QUESTION)
+    assert len(records(costs)) == 1
+
+
+def test_failures_are_recorded_by_their_class(costs: CostEventHandler) -> None:
+    llm = FakeLLM(fail=lambda _: TimeoutError("secret detail"))
+    with pytest.raises(TimeoutError):
+        llm.chat(QUESTION)
+    with pytest.raises(TimeoutError):
+        asyncio.run(llm.achat(QUESTION))
+    with pytest.raises(TimeoutError):
+        list(llm.stream_chat(QUESTION))
+    assert [(r.status, r.error) for r in records(costs)] == [("error", "TimeoutError")] * 3
+
+
+def test_abandoned_streams_are_estimated(costs: CostEventHandler) -> None:
+    llm = CachedLLM(llm=FakeLLM())
+    stream = llm.stream_chat(QUESTION)
+    next(stream)
+    next(stream)
+    stream.close()
+    (record,) = records(costs)
+    assert (record.status, record.estimated) == ("abandoned", True)
+    read = TokenCounter().count("gpt-4o-mini says:", "gpt-4o-mini").tokens
+    assert record.usage == Usage(input_tokens=14, output_tokens=read)
+
+
+def test_a_stream_nobody_closes_is_closed_when_listening_ends() -> None:
+    costs = CostEventHandler().attach()
+    stream = FakeLLM().stream_chat(QUESTION)
+    next(stream)
+    costs.detach()
+    assert [record.status for record in records(costs)] == ["abandoned"]
+    stream.close()
+
+
+def test_a_cancelled_call_is_abandoned(costs: CostEventHandler) -> None:
+    async def cancelled() -> None:
+        task = asyncio.create_task(FakeLLM(delay=10).achat(QUESTION))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(cancelled())
+    assert [record.status for record in records(costs)] == ["abandoned"]
+
+
+def test_streams_without_usage_are_counted_here_and_marked(costs: CostEventHandler) -> None:
+    list(FakeLLM(usage=False).stream_chat(QUESTION))
+    (record,) = records(costs)
+    assert record.estimated
+    assert record.usage.input_tokens == 14
+    assert record.usage.output_tokens > 0
+
+
+ANTHROPIC = {
+    "input_tokens": 3,
+    "cache_read_input_tokens": 21_000,
+    "cache_creation_input_tokens": 500,
+    "output_tokens": 7,
+}
+GOOGLE = {
+    "prompt_token_count": 100,
+    "candidates_token_count": 10,
+    "cached_content_token_count": 40,
+    "thoughts_token_count": 5,
+}
+BEDROCK = {"inputTokens": 3, "outputTokens": 7, "cacheReadInputTokens": 20}
+OPENAI = {
+    "prompt_tokens": 100,
+    "completion_tokens": 10,
+    "total_tokens": 110,
+    "prompt_tokens_details": {"cached_tokens": 64},
+}
+
+
+class Details(BaseModel):
+    cached_tokens: int = 64
+
+
+class Told(BaseModel):
+    prompt_tokens: int = 100
+    completion_tokens: int = 10
+    prompt_tokens_details: Details = Details()
+
+
+class Completion(BaseModel):
+    model: str = "gpt-4o-2024-08-06"
+    usage: Told = Told()
+
+
+@pytest.mark.parametrize(
+    ("raw", "usage"),
+    [
+        (
+            {"usage": ANTHROPIC},
+            Usage(
+                input_tokens=21_503,
+                output_tokens=7,
+                cache_read_tokens=21_000,
+                cache_write_tokens=500,
+            ),
+        ),
+        (
+            {"usage_metadata": GOOGLE},
+            Usage(input_tokens=100, output_tokens=15, cache_read_tokens=40, reasoning_tokens=5),
+        ),
+        ({"usage": BEDROCK}, Usage(input_tokens=23, output_tokens=7, cache_read_tokens=20)),
+        ({"usage": OPENAI}, Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64)),
+        (Completion(), Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64)),
+    ],
+)
+def test_every_providers_counts_are_read_in_full(
+    costs: CostEventHandler, raw: Any, usage: Usage
+) -> None:
+    FakeLLM(raw_of=lambda _: raw).chat(QUESTION)
+    list(FakeLLM(raw_of=lambda _: dict(raw)).stream_chat(QUESTION))
+    assert [record.usage for record in records(costs)] == [usage, usage]
+
+
+def test_the_providers_own_model_name_counts(costs: CostEventHandler) -> None:
+    FakeLLM(raw_of=lambda _: Completion()).chat(QUESTION)
+    assert records(costs)[0].model == "gpt-4o-2024-08-06"
+
+
+def test_an_unknown_model_is_unpriced_and_never_free(costs: CostEventHandler) -> None:
+    FakeLLM(model="house-blend-7").chat(QUESTION)
+    assert records(costs)[0].cost is None
+    assert costs.summary().unpriced == 1
+
+
+def test_tags_of_the_caller_reach_streams_read_elsewhere(costs: CostEventHandler) -> None:
+    llm = CachedLLM(llm=FakeLLM())
+    for _ in range(2):
+        with instrument_tags({"user": "u1", "secret": object()}):
+            stream = llm.stream_chat(QUESTION)
+        list(stream)
+    assert [record.tags for record in records(costs)] == [{"user": "u1"}] * 2
+
+
+def test_embeddings_are_billed_by_tokens_and_stored_ones_are_savings(
+    costs: CostEventHandler,
+) -> None:
+    store = SimpleKVStore()
+    model = MockEmbedding(embed_dim=2, model_name="text-embedding-3-small")
+    cached = with_embeddings_cache(model, store)
+    cached.get_text_embedding_batch(["one two three", "four"])
+    cached.get_text_embedding_batch(["one two three", "five"])
+    asyncio.run(cached.aget_query_embedding("four"))
+    spent, again, spared, query = records(costs)
+    assert [r.usage.input_tokens for r in (spent, again, spared, query)] == [4, 1, 0, 0]
+    assert [r.hit for r in (spent, again, spared, query)] == [False, False, True, True]
+    assert spared.saved == Decimal("0.00000002") * 3
+    assert spared.hit_strategy == "cache.embeddings"
+
+
+def test_two_models_never_share_vectors() -> None:
+    store = SimpleKVStore()
+    small = with_embeddings_cache(MockEmbedding(embed_dim=2), store)
+    large = with_embeddings_cache(MockEmbedding(embed_dim=3), store)
+    assert len(small.get_text_embedding("x")) == 2
+    assert len(large.get_text_embedding("x")) == 3
+    assert len(small.get_text_embedding("x")) == 2
+    place = small.embeddings_cache
+    assert place is not None
+    assert list(place.get_all("embeddings")) == ["x"]
+    assert place.delete("x", "embeddings")
+    assert place.get("x", "embeddings") is None
+    assert large.embeddings_cache.get("x", "embeddings") is not None
+
+
+def test_a_broken_embeddings_store_costs_nobody_a_vector(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(SimpleKVStore):
+        def get(self, *args: Any, **kwargs: Any) -> Any:
+            raise OSError("disk")
+
+        put = get
+
+    model = with_embeddings_cache(MockEmbedding(embed_dim=2), Broken())
+    assert model.get_text_embedding("x") == model.get_text_embedding("x") == [0.5, 0.5]
+    assert asyncio.run(model.aget_query_embedding("x")) == [0.5, 0.5]
+    assert len(caplog.records) == 1
+
+
+def test_attaching_twice_counts_once_and_detaching_is_complete() -> None:
+    costs, other = CostEventHandler(), CostEventHandler()
+    costs.attach().attach()
+    other.attach()
+    FakeLLM().chat(QUESTION)
+    costs.detach()
+    FakeLLM().chat(QUESTION)
+    other.detach()
+    assert (len(records(costs)), len(records(other))) == (1, 2)
+    root = get_dispatcher()
+    assert not {id(costs), id(other)} & {id(handler) for handler in root.event_handlers}
+
+
+def test_a_ledger_that_fails_is_warned_of_once(
+    costs: CostEventHandler, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Ledger, record: CallRecord) -> None:
+        raise OSError("disk")
+
+    monkeypatch.setattr(Ledger, "record", broken)
+    for _ in range(2):
+        assert FakeLLM().chat(QUESTION).message.content
+    assert len(caplog.records) == 1
+
+
+def test_an_llm_without_tools_or_async_of_its_own_counts_once(costs: CostEventHandler) -> None:
+    llm = CachedLLM(llm=PlainLLM())
+    asyncio.run(llm.achat(QUESTION))
+    asyncio.run(llm.achat(QUESTION))
+    assert [record.hit for record in records(costs)] == [False, True]
+
+
+def test_hits_are_announced_without_text() -> None:
+    heard: list[Any] = []
+    root = get_dispatcher()
+    root.event_handlers = [SimpleNamespace(handle=lambda event, **_: heard.append(event))]
+    llm = CachedLLM(llm=FakeLLM())
+    llm.chat(QUESTION)
+    llm.chat(QUESTION)
+    (hit,) = [event for event in heard if isinstance(event, LLMCacheHitEvent)]
+    assert hit.tier == "exact"
+    assert hit.usage == USAGE
+    assert "password" not in hit.model_dump_json()
