@@ -1,0 +1,120 @@
+"""Anthropic's Message Batches through its SDK, which is imported only if no client is given.
+
+https://docs.anthropic.com/en/docs/build-with-claude/batch-processing. The bodies are those of
+`POST /v1/messages`. There is nowhere to put a label, so a batch that was created in the instant
+before a kill cannot be found again and is sent a second time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch, Verdict
+from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
+from llm_optimizers.costs import Usage
+
+__all__ = ["AnthropicBatches", "MessageBatches"]
+
+LIMITS = ShardLimits(max_requests=100_000, max_bytes=256_000_000)
+_REFUSED = frozenset(
+    {
+        "authentication_error",
+        "billing_error",
+        "invalid_request_error",
+        "not_found_error",
+        "permission_error",
+        "request_too_large",
+    }
+)
+
+
+class MessageBatches(Protocol):
+    """`client.messages.batches` of the `anthropic` SDK, as far as it is used."""
+
+    def create(self, *, requests: Iterable[Any]) -> Any:
+        """Start a batch; the answer has an `id`."""
+
+    def retrieve(self, message_batch_id: str) -> Any:
+        """A batch with its `processing_status`."""
+
+    def results(self, message_batch_id: str) -> Iterable[Any]:
+        """Entries with `custom_id` and a `result` of some `type`."""
+
+    def cancel(self, message_batch_id: str) -> Any:
+        """Ask for a batch to be cancelled."""
+
+
+class AnthropicBatches:
+    """Message batches of one Anthropic account.
+
+    Args:
+        batches: `anthropic.Anthropic().messages.batches`; made from the environment if not given.
+        limits: what one batch may hold; the provider's own unless given.
+    """
+
+    def __init__(
+        self, batches: MessageBatches | None = None, *, limits: ShardLimits = LIMITS
+    ) -> None:
+        self._batches = _from_environment() if batches is None else batches
+        self.limits = limits
+        self.provider = "anthropic"
+
+    def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:  # noqa: ARG002
+        """Start the batch."""
+        batch = self._batches.create(
+            requests=[
+                {"custom_id": name, "params": json.loads(request.body)} for name, request in lines
+            ]
+        )
+        return str(batch.id)
+
+    def find(self, label: str) -> str | None:  # noqa: ARG002 - it cannot be known
+        """None: batches have no labels."""
+        return None
+
+    def look(self, remote_id: str) -> RemoteBatch:
+        """Ask for the batch's state."""
+        state = str(self._batches.retrieve(remote_id).processing_status)
+        return RemoteBatch(state=state, ended=state == "ended")
+
+    def results(self, remote_id: str) -> Iterator[LineOutcome]:
+        """Read the results."""
+        for entry in self._batches.results(remote_id):
+            yield _outcome(str(entry.custom_id), entry.result)
+
+    def cancel(self, remote_id: str) -> None:
+        """Ask for the batch to be cancelled."""
+        self._batches.cancel(remote_id)
+
+
+def _outcome(name: str, result: Any) -> LineOutcome:
+    if result.type == "succeeded":
+        body = result.message.model_dump(mode="json")
+        return LineOutcome(
+            name=name,
+            verdict="answered",
+            body=body,
+            usage=Usage.from_anthropic(body.get("usage") or {}),
+        )
+    if result.type == "errored":
+        # The SDK wraps the error in an error response.
+        error = getattr(result.error, "error", result.error)
+        kind = str(error.type)
+        verdict: Verdict = "refused" if kind in _REFUSED else "again"
+        return LineOutcome(name=name, verdict=verdict, error=str(error.message), error_kind=kind)
+    verdict = "cancelled" if result.type == "canceled" else "again"
+    return LineOutcome(
+        name=name, verdict=verdict, error=f"the request was {result.type}", error_kind=result.type
+    )
+
+
+def _from_environment() -> MessageBatches:
+    try:
+        sdk = importlib.import_module("anthropic")
+    except ModuleNotFoundError as error:
+        raise ImportError("batches of Anthropic need its SDK: pip install anthropic") from error
+    batches: MessageBatches = sdk.Anthropic().messages.batches
+    return batches

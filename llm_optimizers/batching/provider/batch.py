@@ -1,0 +1,249 @@
+"""`ProviderBatch`: thousands of requests at half price, collected whole.
+
+Everything is on disk before a provider is asked, so the process may end at any moment: the next
+`collect` finds what was sent, sends what was not, and asks again for what is missing. Every
+request ends once in the results and at most once in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from llm_optimizers.batching.provider.client import BatchClient
+from llm_optimizers.batching.provider.clients import batch_client
+from llm_optimizers.batching.provider.driver import BatchDriver
+from llm_optimizers.batching.provider.journal import Journal
+from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
+from llm_optimizers.batching.provider.values import BatchResult, BatchStatus, ResultState
+from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest, Clock
+
+__all__ = ["ProviderBatch"]
+
+_STATES: Mapping[str, ResultState] = {
+    "answered": "answered",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+class ProviderBatch:
+    """Batches of one provider account.
+
+    Args:
+        client: an `openai.OpenAI`, an `anthropic.Anthropic` or a `BatchClient`; OpenAI's from
+            the environment if not given.
+        path: the journal, a SQLite file; keep it until the results are collected.
+        ledger: where the answers are accounted for, at batch price.
+        max_enqueued_tokens: estimated input tokens to have at the provider at a time.
+        max_rounds: how often a request that went missing or expired is sent.
+        poll_s: seconds between two looks while `collect` waits.
+        count_tokens: input tokens of a body; four bytes each unless given.
+        clock: seconds since the epoch.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self,
+        client: Any = None,
+        *,
+        path: str | Path,
+        ledger: Ledger | None = None,
+        max_enqueued_tokens: int | None = None,
+        max_rounds: int = 3,
+        poll_s: float = 30.0,
+        count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens,
+        clock: Clock = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client: BatchClient = batch_client(client)
+        self._journal = Journal(path)
+        self._ledger = ledger
+        self._prices = ledger.prices if ledger is not None else PriceBook()
+        self._poll_s = poll_s
+        self._count_tokens = count_tokens
+        self._clock = clock
+        self._sleep = sleep
+        self._driver = BatchDriver(
+            self._client,
+            self._journal,
+            max_enqueued_tokens=max_enqueued_tokens,
+            max_rounds=max_rounds,
+            clock=clock,
+        )
+
+    def submit(
+        self,
+        requests: Iterable[Mapping[str, Any] | ChatRequest] | str | Path,
+        *,
+        id: str | None = None,  # noqa: A002 - the batch's own word
+    ) -> str:
+        """Write the requests down, send what may go, and return the batch's id.
+
+        Takes bodies, `ChatRequest`s, lines of OpenAI's batch format, or a JSONL file of such.
+        With an `id` it is safe to submit twice.
+
+        Raises:
+            ConfigurationError: names every request that cannot be sent; none was.
+            StoreError: the journal failed; nothing was sent.
+        """
+        if isinstance(requests, str | Path):
+            read = read_jsonl(requests, self._count_tokens)
+        else:
+            read = read_batch(requests, self._count_tokens)
+        limits = self._client.limits
+        for request in read:
+            heavy = limits.max_tokens is not None and request.tokens > limits.max_tokens
+            if request.size > limits.max_bytes or heavy:
+                raise ConfigurationError(
+                    f"request {request.id!r} is larger than a whole batch may be "
+                    f"({request.size:,} bytes, about {request.tokens:,} tokens)"
+                )
+        job = id or f"batch-{uuid.uuid4().hex[:16]}"
+        self._journal.add(job, self._client.provider, read, self._clock())
+        self._driver.step(job)
+        return job
+
+    def status(self, id: str) -> BatchStatus:  # noqa: A002
+        """Take a step, and say where the batch stands.
+
+        Raises:
+            ConfigurationError: the journal knows no such batch.
+        """
+        status = self._journal.status(id)
+        if not status.finished:
+            self._driver.step(id)
+            status = self._journal.status(id)
+        self._account(id)
+        return status
+
+    def collect(
+        self,
+        id: str,  # noqa: A002
+        *,
+        timeout: float | None = None,
+        progress: Callable[[BatchStatus], None] | None = None,
+    ) -> list[BatchResult]:
+        """Wait until every request has ended; returns their results in the order submitted.
+
+        `progress` is called after every look. May be called again and again, and by another
+        process.
+
+        Raises:
+            TimeoutError: requests were pending after `timeout` seconds; the batch goes on.
+            ConfigurationError: the journal knows no such batch.
+        """
+        deadline = None if timeout is None else self._clock() + timeout
+        while True:
+            status = self.status(id)
+            if progress is not None:
+                progress(status)
+            if status.finished:
+                return list(self.results(id))
+            if deadline is not None and self._clock() + self._poll_s > deadline:
+                raise TimeoutError(f"{status.pending} requests of {id} are pending; collect later")
+            self._sleep(self._poll_s)
+
+    def results(self, id: str) -> Iterator[BatchResult]:  # noqa: A002
+        """What is known by now of every request, without asking the provider."""
+        for row in self._journal.results(id):
+            yield self._result(id, row)
+
+    def cancel(self, id: str) -> BatchStatus:  # noqa: A002
+        """Send nothing more and ask the provider to stop; `collect` gives what was done."""
+        self._driver.cancel(id)
+        return self.status(id)
+
+    def jobs(self) -> list[str]:
+        """The ids of every batch in the journal, the latest first."""
+        return self._journal.jobs()
+
+    def forget(self, id: str) -> None:  # noqa: A002
+        """Delete a batch with its requests and answers from the journal."""
+        self._journal.forget(id)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+    async def asubmit(
+        self,
+        requests: Iterable[Mapping[str, Any] | ChatRequest] | str | Path,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> str:
+        """`submit` without blocking the event loop."""
+        return await asyncio.to_thread(self.submit, requests, id=id)
+
+    async def astatus(self, id: str) -> BatchStatus:  # noqa: A002
+        """`status` without blocking the event loop."""
+        return await asyncio.to_thread(self.status, id)
+
+    async def acollect(
+        self,
+        id: str,  # noqa: A002
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the batch goes on after it
+        progress: Callable[[BatchStatus], None] | None = None,
+    ) -> list[BatchResult]:
+        """`collect` without blocking the event loop; cancelling it leaves the batch as it is."""
+        deadline = None if timeout is None else self._clock() + timeout
+        while True:
+            status = await self.astatus(id)
+            if progress is not None:
+                progress(status)
+            if status.finished:
+                return await asyncio.to_thread(lambda: list(self.results(id)))
+            if deadline is not None and self._clock() + self._poll_s > deadline:
+                raise TimeoutError(f"{status.pending} requests of {id} are pending; collect later")
+            await asyncio.sleep(self._poll_s)
+
+    async def acancel(self, id: str) -> BatchStatus:  # noqa: A002
+        """`cancel` without blocking the event loop."""
+        return await asyncio.to_thread(self.cancel, id)
+
+    def _account(self, job: str) -> None:
+        """Tell the ledger of new answers; it ignores what it has, so nothing counts twice."""
+        if self._ledger is None:
+            return
+        rows = self._journal.unrecorded(job)
+        for row in rows:
+            self._ledger.record(self._record(job, row))
+        if rows:
+            self._journal.recorded(job, [row["position"] for row in rows])
+
+    def _record(self, job: str, row: sqlite3.Row) -> CallRecord:
+        return price_call(
+            self._prices,
+            id=f"{job}:{row['position']}",
+            time=datetime.fromtimestamp(row["ended_at"], UTC),
+            model=row["model"],
+            provider=self._client.provider,
+            usage=Usage(**json.loads(row["usage"])),
+            tier="batch",
+            tags={"batch": job},
+        )
+
+    def _result(self, job: str, row: sqlite3.Row) -> BatchResult:
+        state = _STATES.get(row["state"], "pending")
+        if state != "answered":
+            return BatchResult(
+                id=row["id"], state=state, error=row["error"], error_kind=row["error_kind"]
+            )
+        record = self._record(job, row)
+        return BatchResult(
+            id=row["id"],
+            state=state,
+            body=json.loads(row["answer"]),
+            usage=record.usage,
+            cost=record.cost,
+        )

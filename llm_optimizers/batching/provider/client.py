@@ -1,0 +1,71 @@
+"""What a provider's batch API looks like from here: four calls, and plain values back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
+from llm_optimizers.costs import Usage
+
+__all__ = ["BatchClient", "LineOutcome", "RemoteBatch", "Verdict"]
+
+Verdict: TypeAlias = Literal["answered", "again", "refused", "cancelled"]
+"""`again`: nothing was paid and asking again may help; `refused`: asking again cannot help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteBatch:
+    """A batch as the provider sees it.
+
+    `ended` means that nothing more will be added to its results, which may be partial.
+    `too_many_tokens` means it never started, for lack of room among the enqueued tokens.
+    `faults` are reasons by position in the file for a batch that was refused as a whole;
+    `reason` is one that concerns no line.
+    """
+
+    state: str
+    ended: bool
+    too_many_tokens: bool = False
+    faults: Mapping[int, str] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineOutcome:
+    """What became of one line; `name` is the one it was sent under."""
+
+    name: str
+    verdict: Verdict
+    body: Mapping[str, Any] | None = None
+    usage: Usage = field(default_factory=Usage)
+    error: str | None = None
+    error_kind: str | None = None
+
+
+class BatchClient(Protocol):
+    """A provider's batch API. What it raises is the SDK's own."""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name in the price list."""
+
+    @property
+    def limits(self) -> ShardLimits:
+        """What one batch may hold."""
+
+    def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:
+        """Send lines (name, request) of one endpoint as a batch; returns the provider's id."""
+
+    def find(self, label: str) -> str | None:
+        """The id of the batch that was sent under this label, if it can be known."""
+
+    def look(self, remote_id: str) -> RemoteBatch:
+        """The batch as it is now."""
+
+    def results(self, remote_id: str) -> Iterable[LineOutcome]:
+        """What there is of an ended batch, in any order."""
+
+    def cancel(self, remote_id: str) -> None:
+        """Ask the provider to stop; what is done by then is kept and billed."""

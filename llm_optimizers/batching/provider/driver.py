@@ -1,0 +1,200 @@
+"""Driving a batch: one step looks at what was sent, collects what has ended, sends what may go.
+
+A step may be repeated, and may be cut off anywhere. While a process is in a step, the others of
+the same machine keep off; one that died there is noticed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+
+from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, RemoteBatch
+from llm_optimizers.batching.provider.journal import Journal
+from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
+from llm_optimizers.batching.queue.retries import is_permanent
+from llm_optimizers.types import Clock
+
+__all__ = ["BatchDriver"]
+
+_LEASE_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+class BatchDriver:
+    """Steps of jobs with one client.
+
+    Args:
+        max_enqueued_tokens: input tokens to have at the provider at a time, None for its own say.
+        max_rounds: how often a request is sent before it counts as failed.
+    """
+
+    def __init__(
+        self,
+        client: BatchClient,
+        journal: Journal,
+        *,
+        max_enqueued_tokens: int | None,
+        max_rounds: int,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._journal = journal
+        self._max_tokens = max_enqueued_tokens
+        self._max_rounds = max_rounds
+        self._clock = clock
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        self._caps: dict[str, int] = {}
+
+    def step(self, job: str) -> None:
+        """Do for a job what can be done now.
+
+        Raises:
+            Exception: what the SDK raised, if asking again cannot help (a wrong key, say).
+        """
+        now = self._clock()
+        if not self._journal.drive(
+            job, self._name, now=now, until=now + _LEASE_SECONDS, alive=_alive
+        ):
+            return
+        try:
+            self._adopt(job)
+            for shard in self._journal.shards(job, "open"):
+                self._collect(job, shard["number"], shard["remote_id"])
+            self._send(job)
+        except Exception as error:
+            if is_permanent(error):
+                raise
+            logger.warning("the provider did not answer, trying again: %s", type(error).__name__)
+        finally:
+            self._journal.release(job, self._name)
+
+    def cancel(self, job: str) -> None:
+        """Stop a job here and at the provider; what is done by then is kept."""
+        self._journal.cancel(job, self._clock())
+        for shard in self._journal.shards(job, "open"):
+            self._client.cancel(shard["remote_id"])
+
+    def _adopt(self, job: str) -> None:
+        """Find out about shards that were being sent when something broke off."""
+        for shard in self._journal.shards(job, "sending"):
+            number = shard["number"]
+            remote_id = self._client.find(_label(job, number))
+            if remote_id is None:
+                self._journal.return_shard(job, number, "not sent")
+            else:
+                self._journal.shard_sent(job, number, remote_id)
+
+    def _send(self, job: str) -> None:
+        limits = self._client.limits
+        cap = min(limits.max_requests, self._caps.get(job, limits.max_requests))
+        max_tokens = min(
+            (limit for limit in (limits.max_tokens, self._max_tokens) if limit is not None),
+            default=None,
+        )
+        limits = ShardLimits(max_requests=cap, max_bytes=limits.max_bytes, max_tokens=max_tokens)
+        enqueued = sum(shard["tokens"] for shard in self._journal.shards(job, "open"))
+        if enqueued and job in self._caps:
+            return  # The provider had no room for more than what is there.
+        waiting = self._journal.waiting(job)
+        positions = {request.id: position for position, request in waiting}
+        for shard in form_shards([request for _, request in waiting], limits):
+            tokens = sum(request.tokens for request in shard)
+            if enqueued and self._max_tokens is not None and enqueued + tokens > self._max_tokens:
+                return
+            self._send_shard(job, [(positions[r.id], r) for r in shard], tokens)
+            enqueued += tokens
+            if job in self._caps:
+                return
+
+    def _send_shard(self, job: str, shard: list[tuple[int, BatchRequest]], tokens: int) -> None:
+        number = self._journal.begin_shard(job, [position for position, _ in shard], tokens)
+        lines = [(_name(position), request) for position, request in shard]
+        try:
+            remote_id = self._client.create(lines, _label(job, number))
+        except Exception as error:
+            if is_permanent(error):
+                self._journal.return_shard(job, number, "refused")
+            raise  # Else it may have arrived all the same: the next step looks.
+        self._journal.shard_sent(job, number, remote_id)
+
+    def _collect(self, job: str, number: int, remote_id: str) -> None:
+        remote = self._client.look(remote_id)
+        if not remote.ended:
+            return
+        members = self._journal.members(job, number)
+        if remote.too_many_tokens:
+            self._make_room(job, number, len(members))
+            return
+        by_name = {_name(position): position for position, _ in members}
+        outcomes = self._faults(remote, [position for position, _ in members])
+        if outcomes is None:
+            outcomes = {
+                by_name[outcome.name]: outcome
+                for outcome in self._client.results(remote_id)
+                if outcome.name in by_name
+            }
+        for name, position in by_name.items():
+            outcomes.setdefault(position, _missing(name, remote))
+        self._journal.close_shard(
+            job, number, remote.state, outcomes, max_rounds=self._max_rounds, now=self._clock()
+        )
+
+    def _make_room(self, job: str, number: int, members: int) -> None:
+        """A shard found no room among the enqueued tokens: wait for the others, or send less."""
+        self._journal.return_shard(job, number, "no room")
+        alone = not self._journal.shards(job, "open")
+        cap = self._caps.get(job, members)
+        self._caps[job] = max(1, min(cap, members) // 2) if alone else cap
+
+    @staticmethod
+    def _faults(remote: RemoteBatch, positions: list[int]) -> dict[int, LineOutcome] | None:
+        """For a batch refused for some of its lines: those fail, the others are sent again."""
+        if not remote.faults:
+            return None
+        faults: dict[int, LineOutcome] = {}
+        for line, position in enumerate(positions):
+            if line in remote.faults:
+                faults[position] = LineOutcome(
+                    name=_name(position),
+                    verdict="refused",
+                    error=remote.faults[line],
+                    error_kind="refused_line",
+                )
+        return faults
+
+
+def _missing(name: str, remote: RemoteBatch) -> LineOutcome:
+    stopped = remote.state in ("cancelled", "canceled")
+    return LineOutcome(
+        name=name,
+        verdict="cancelled" if stopped else "again",
+        error=remote.reason or f"the provider returned nothing for it (batch {remote.state})",
+        error_kind=f"missing_{remote.state}",
+    )
+
+
+def _label(job: str, number: int) -> str:
+    return f"{job}-{number}"
+
+
+def _name(position: int) -> str:
+    """A line's name: short, and of letters that every provider takes."""
+    return f"r{position}"
+
+
+def _alive(driver: str) -> bool:
+    """Whether the process of that name may still be at it; one of another machine may be."""
+    host, pid, _ = driver.rsplit(":", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,88 @@
+"""Batch price on an ordinary call: OpenAI's flex tier, with the usual tier when it is full.
+
+`service_tier="flex"` halves the price of a call that may take longer
+(https://platform.openai.com/docs/guides/flex-processing). When there is no room the answer is an
+uncharged 429 "resource unavailable": the call is tried again after a pause, and in the end made
+on the tier it would have had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from llm_optimizers.batching.queue.retries import retry_after
+from llm_optimizers.effects import Effect, Plan, adrive, drive
+
+__all__ = ["with_flex"]
+
+Create = TypeVar("Create", bound=Callable[..., Any])
+
+_TIMEOUT = 900.0
+"""Seconds; OpenAI advises fifteen minutes instead of its SDK's ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask(Effect[Any]):
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause(Effect[None]):
+    seconds: float
+
+
+def with_flex(
+    create: Create, *, tries: int = 3, base: float = 1.0, rng: random.Random | None = None
+) -> Create:
+    """`create`, a `client.chat.completions.create` or the like, on the flex tier.
+
+    Tries `tries` times, with growing pauses from `base` seconds or as long as the server asks,
+    and then without flex. Works on synchronous and asynchronous clients. The SDK's own retries
+    come on top; `client.with_options(max_retries=0)` leaves them out.
+
+        answer = with_flex(client.chat.completions.create)(model=…, messages=…)
+    """
+    dice = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+
+    if inspect.iscoroutinefunction(create):
+
+        async def acreate(**params: Any) -> Any:
+            async def perform(effect: Effect[Any]) -> Any:
+                if isinstance(effect, _Pause):
+                    return await asyncio.sleep(effect.seconds)
+                return await cast("Awaitable[Any]", create(**cast("_Ask", effect).params))
+
+            return await adrive(_plan(params, tries, base, dice), perform)
+
+        return cast("Create", acreate)
+
+    def create_flex(**params: Any) -> Any:
+        def perform(effect: Effect[Any]) -> Any:
+            if isinstance(effect, _Pause):
+                return time.sleep(effect.seconds)
+            return create(**cast("_Ask", effect).params)
+
+        return drive(_plan(params, tries, base, dice), perform)
+
+    return cast("Create", create_flex)
+
+
+def _plan(params: Mapping[str, Any], tries: int, base: float, dice: random.Random) -> Plan[Any]:
+    flex = {"timeout": _TIMEOUT, **params, "service_tier": "flex"}
+    for attempt in range(tries):
+        try:
+            return (yield from _Ask(flex))
+        except Exception as error:
+            if getattr(error, "status_code", None) != 429:
+                raise
+            wait = base * 2**attempt * (1 - dice.random() / 4)
+            asked = retry_after(error, now=time.time())
+        if attempt < tries - 1:
+            yield from _Pause(max(wait, asked or 0.0))
+    return (yield from _Ask(params))

@@ -1,0 +1,299 @@
+"""What is known of every batch, on disk before anything is asked of a provider.
+
+A request is `waiting` until it is put into a shard, `sent` until the shard has been collected, and
+then `answered`, `failed` or `cancelled`. A shard is `sending` from before the provider is called
+until its id is known. Each change is one transaction, so a process may be killed anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from llm_optimizers.batching.provider.client import LineOutcome
+from llm_optimizers.batching.provider.journal_file import JournalFile
+from llm_optimizers.batching.provider.requests import BatchRequest
+from llm_optimizers.batching.provider.values import BatchStatus, ShardStatus
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["Journal"]
+
+
+class Journal(JournalFile):
+    """Jobs, requests and shards; every method raises StoreError when the file fails."""
+
+    def add(self, job: str, provider: str, requests: Sequence[BatchRequest], now: float) -> None:
+        """Write a new job down; one that is known must hold the same requests.
+
+        Raises:
+            ConfigurationError: the id stands for other requests.
+        """
+        with self.transaction() as db:
+            if db.execute("SELECT 1 FROM jobs WHERE id = ?", (job,)).fetchone():
+                known = db.execute(
+                    "SELECT id, endpoint, body FROM requests WHERE job = ? ORDER BY position",
+                    (job,),
+                ).fetchall()
+                if [tuple(row) for row in known] != [(r.id, r.endpoint, r.body) for r in requests]:
+                    raise ConfigurationError(f"batch {job!r} was submitted with other requests")
+                return
+            db.execute(
+                "INSERT INTO jobs (id, provider, created_at) VALUES (?, ?, ?)",
+                (job, provider, now),
+            )
+            db.executemany(
+                "INSERT INTO requests (job, position, id, endpoint, model, body, tokens) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (job, position, r.id, r.endpoint, r.model, r.body, r.tokens)
+                    for position, r in enumerate(requests)
+                ],
+            )
+
+    def drive(
+        self, job: str, driver: str, *, now: float, until: float, alive: Callable[[str], bool]
+    ) -> bool:
+        """Take the job for one process; False while another that is alive drives it."""
+        with self.transaction() as db:
+            row = self._job(db, job)
+            other = row["driver"]
+            if other not in (None, driver) and row["driven_until"] > now and alive(other):
+                return False
+            db.execute(
+                "UPDATE jobs SET driver = ?, driven_until = ? WHERE id = ?", (driver, until, job)
+            )
+            return True
+
+    def release(self, job: str, driver: str) -> None:
+        """Let others drive the job."""
+        with self.transaction() as db:
+            db.execute("UPDATE jobs SET driver = NULL WHERE id = ? AND driver = ?", (job, driver))
+
+    def waiting(self, job: str) -> list[tuple[int, BatchRequest]]:
+        """Requests that are in no shard, by position."""
+        return self._requests(
+            "SELECT * FROM requests WHERE job = ? AND state = 'waiting' ORDER BY position", (job,)
+        )
+
+    def begin_shard(self, job: str, positions: Sequence[int], tokens: int) -> int:
+        """Put waiting requests into a new shard that is about to be sent; returns its number."""
+        with self.transaction() as db:
+            (last,) = db.execute(
+                "SELECT coalesce(max(number), 0) FROM shards WHERE job = ?", (job,)
+            ).fetchone()
+            number = int(last) + 1
+            db.execute(
+                "INSERT INTO shards (job, number, state, tokens) VALUES (?, ?, 'sending', ?)",
+                (job, number, tokens),
+            )
+            db.executemany(
+                "UPDATE requests SET state = 'sent', shard = ? WHERE job = ? AND position = ?",
+                [(number, job, position) for position in positions],
+            )
+            return number
+
+    def shard_sent(self, job: str, number: int, remote_id: str) -> None:
+        """Write down the provider's id."""
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE shards SET state = 'open', remote_id = ? WHERE job = ? AND number = ?",
+                (remote_id, job, number),
+            )
+
+    def return_shard(self, job: str, number: int, reason: str) -> None:
+        """Let a shard's requests wait again, for the provider never took them."""
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE shards SET state = ? WHERE job = ? AND number = ?", (reason, job, number)
+            )
+            db.execute(
+                "UPDATE requests SET state = 'waiting', shard = NULL "
+                "WHERE job = ? AND shard = ? AND state = 'sent'",
+                (job, number),
+            )
+
+    def shards(self, job: str, *states: str) -> list[sqlite3.Row]:
+        """Shards in these states, by number."""
+        with self.reading() as db:
+            rows = db.execute(
+                "SELECT shards.*, (SELECT count(*) FROM requests WHERE requests.job = shards.job "
+                "AND shard = number) AS members FROM shards WHERE job = ? ORDER BY number",
+                (job,),
+            ).fetchall()
+        return [row for row in rows if row["state"] in states]
+
+    def members(self, job: str, number: int) -> list[tuple[int, BatchRequest]]:
+        """A shard's requests in the order they were sent."""
+        return self._requests(
+            "SELECT * FROM requests WHERE job = ? AND shard = ? ORDER BY position", (job, number)
+        )
+
+    def close_shard(
+        self,
+        job: str,
+        number: int,
+        state: str,
+        outcomes: dict[int, LineOutcome],
+        *,
+        max_rounds: int,
+        now: float,
+    ) -> None:
+        """Write down what became of each request of a shard, by position.
+
+        `again` lets it wait for the next round, or fails it after the last; in a cancelled job
+        it is cancelled.
+        """
+        with self.transaction() as db:
+            stopped = bool(self._job(db, job)["cancelled"])
+            for position, outcome in outcomes.items():
+                (attempts,) = db.execute(
+                    "SELECT attempts FROM requests WHERE job = ? AND position = ?", (job, position)
+                ).fetchone()
+                end = _end(outcome, attempts + 1, max_rounds, stopped)
+                answered = outcome.body is not None
+                db.execute(
+                    "UPDATE requests SET state = ?, attempts = attempts + 1, answer = ?, "
+                    "usage = ?, error = ?, error_kind = ?, ended_at = ?, "
+                    "shard = CASE WHEN ? = 'waiting' THEN NULL ELSE shard END "
+                    "WHERE job = ? AND position = ? AND shard = ?",
+                    (
+                        end,
+                        json.dumps(outcome.body) if answered else None,
+                        json.dumps(outcome.usage.as_dict()) if answered else None,
+                        outcome.error,
+                        outcome.error_kind,
+                        None if end == "waiting" else now,
+                        end,
+                        job,
+                        position,
+                        number,
+                    ),
+                )
+            db.execute(
+                "UPDATE shards SET state = ? WHERE job = ? AND number = ?",
+                (f"collected ({state})", job, number),
+            )
+
+    def cancel(self, job: str, now: float) -> None:
+        """Stop a job: what was not sent is cancelled, and nothing more will be."""
+        with self.transaction() as db:
+            self._job(db, job)
+            db.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job,))
+            db.execute(
+                "UPDATE requests SET state = 'cancelled', ended_at = ? "
+                "WHERE job = ? AND state = 'waiting'",
+                (now, job),
+            )
+
+    def status(self, job: str) -> BatchStatus:
+        """Count a job's requests and list its shards."""
+        with self.reading() as db:
+            self._job(db, job)
+            states = dict(
+                db.execute(
+                    "SELECT state, count(*) FROM requests WHERE job = ? GROUP BY state", (job,)
+                )
+            )
+            shards = db.execute(
+                "SELECT number, remote_id, state, (SELECT count(*) FROM requests "
+                "WHERE requests.job = shards.job AND shard = number) AS members "
+                "FROM shards WHERE job = ? ORDER BY number",
+                (job,),
+            ).fetchall()
+        return BatchStatus(
+            id=job,
+            total=sum(states.values()),
+            answered=states.get("answered", 0),
+            failed=states.get("failed", 0),
+            cancelled=states.get("cancelled", 0),
+            shards=tuple(
+                ShardStatus(
+                    number=row["number"],
+                    remote_id=row["remote_id"],
+                    state=row["state"],
+                    requests=row["members"],
+                )
+                for row in shards
+            ),
+        )
+
+    def results(self, job: str) -> Iterator[sqlite3.Row]:
+        """Every request with what became of it, in the order of submission, page by page."""
+        last = -1
+        while True:
+            with self.reading() as db:
+                self._job(db, job)
+                page = db.execute(
+                    "SELECT * FROM requests WHERE job = ? AND position > ? "
+                    "ORDER BY position LIMIT 1000",
+                    (job, last),
+                ).fetchall()
+            yield from page
+            if len(page) < 1_000:
+                return
+            last = page[-1]["position"]
+
+    def unrecorded(self, job: str) -> list[sqlite3.Row]:
+        """Answers that the ledger may not have yet."""
+        with self.reading() as db:
+            return db.execute(
+                "SELECT * FROM requests WHERE job = ? AND state = 'answered' AND recorded = 0 "
+                "ORDER BY position",
+                (job,),
+            ).fetchall()
+
+    def recorded(self, job: str, positions: Sequence[int]) -> None:
+        """The ledger has them."""
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE requests SET recorded = 1 WHERE job = ? AND position = ?",
+                [(job, position) for position in positions],
+            )
+
+    def jobs(self) -> list[str]:
+        """Every job's id, the latest first."""
+        with self.reading() as db:
+            return [row["id"] for row in db.execute("SELECT id FROM jobs ORDER BY created_at DESC")]
+
+    def forget(self, job: str) -> None:
+        """Delete a job with its requests and answers."""
+        with self.transaction() as db:
+            self._job(db, job)
+            for table, column in (("requests", "job"), ("shards", "job"), ("jobs", "id")):
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job,))  # noqa: S608 - ours
+
+    def _job(self, db: sqlite3.Connection, job: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
+        if row is None:
+            raise ConfigurationError(f"no batch {job!r} is in {self.path}; was it another file?")
+        return row
+
+    def _requests(self, query: str, values: tuple[Any, ...]) -> list[tuple[int, BatchRequest]]:
+        with self.reading() as db:
+            rows = db.execute(query, values).fetchall()
+        return [
+            (
+                row["position"],
+                BatchRequest(
+                    id=row["id"],
+                    body=row["body"],
+                    endpoint=row["endpoint"],
+                    model=row["model"],
+                    tokens=row["tokens"],
+                ),
+            )
+            for row in rows
+        ]
+
+
+def _end(outcome: LineOutcome, attempts: int, max_rounds: int, stopped: bool) -> str:
+    """A request's next state."""
+    if outcome.verdict == "answered":
+        return "answered"
+    if outcome.verdict == "refused":
+        return "failed"
+    if stopped:
+        return "cancelled"
+    return "waiting" if attempts < max_rounds else "failed"

@@ -1,0 +1,149 @@
+"""OpenAI's Batch API through its SDK: files up, a batch, two files down.
+
+https://platform.openai.com/docs/guides/batch. An exceeded limit of enqueued tokens does not raise
+when a batch is created: it fails later (openai-python#2084). Output comes in no order; an expired
+or cancelled batch may hold part of it, in the output file and in the error file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch
+from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types import Batch
+
+__all__ = ["OpenAIBatches"]
+
+_LABEL = "llm_optimizers"
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_SEARCHED = 1_000
+# Codes of lines that were not run, or that may fare better another time.
+_AGAIN = frozenset({"batch_expired", "rate_limit_exceeded", "server_error", "timeout"})
+LIMITS = ShardLimits(max_requests=50_000, max_bytes=200_000_000)
+
+
+class OpenAIBatches:
+    """Batches of one OpenAI account (or a server that speaks its API).
+
+    Args:
+        client: the SDK's client; made from the environment if not given.
+        limits: what one batch may hold; the provider's own unless given.
+        provider: its name in the price list.
+    """
+
+    def __init__(
+        self,
+        client: OpenAI | None = None,
+        *,
+        limits: ShardLimits = LIMITS,
+        provider: str = "openai",
+    ) -> None:
+        if client is None:
+            from openai import OpenAI
+
+            client = OpenAI()
+        self._client = client
+        self.limits = limits
+        self.provider = provider
+
+    def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:
+        """Upload the lines and start the batch."""
+        text = "".join(_line(name, request) for name, request in lines)
+        file = self._client.files.create(file=(f"{label}.jsonl", text.encode()), purpose="batch")
+        endpoint: Any = lines[0][1].endpoint
+        batch = self._client.batches.create(
+            input_file_id=file.id,
+            endpoint=endpoint,
+            completion_window="24h",
+            metadata={_LABEL: label},
+        )
+        return batch.id
+
+    def find(self, label: str) -> str | None:
+        """Look among the latest batches for the label."""
+        latest = itertools.islice(self._client.batches.list(limit=100), _SEARCHED)
+        return next((b.id for b in latest if (b.metadata or {}).get(_LABEL) == label), None)
+
+    def look(self, remote_id: str) -> RemoteBatch:
+        """Ask for the batch's state."""
+        batch = self._client.batches.retrieve(remote_id)
+        errors = (batch.errors.data if batch.errors else None) or []
+        return RemoteBatch(
+            state=batch.status,
+            ended=batch.status in _ENDED,
+            too_many_tokens=any(error.code == "token_limit_exceeded" for error in errors),
+            faults={
+                error.line - 1: f"{error.code}: {error.message}" for error in errors if error.line
+            },
+            reason=next((f"{e.code}: {e.message}" for e in errors if not e.line), None),
+        )
+
+    def results(self, remote_id: str) -> Iterator[LineOutcome]:
+        """Read the output file and the error file, as far as there are such."""
+        batch: Batch = self._client.batches.retrieve(remote_id)
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id:
+                with self._client.files.with_streaming_response.content(file_id) as response:
+                    yield from _outcomes(response.iter_lines())
+
+    def cancel(self, remote_id: str) -> None:
+        """Ask for the batch to be cancelled."""
+        self._client.batches.cancel(remote_id)
+
+
+def _line(name: str, request: BatchRequest) -> str:
+    return (
+        f'{{"custom_id":{json.dumps(name)},"method":"POST","url":{json.dumps(request.endpoint)},'
+        f'"body":{request.body}}}\n'
+    )
+
+
+def _outcomes(lines: Iterable[str]) -> Iterator[LineOutcome]:
+    """Read result lines; one that is damaged is left out, and so asked for again."""
+    for line in lines:
+        try:
+            raw = json.loads(line)
+            yield _outcome(raw["custom_id"], raw.get("response") or {}, raw.get("error"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _outcome(
+    name: str, response: Mapping[str, Any], error: Mapping[str, Any] | None
+) -> LineOutcome:
+    status = response.get("status_code")
+    body = response.get("body")
+    if error is None and status == 200 and isinstance(body, Mapping):
+        return LineOutcome(name=name, verdict="answered", body=body, usage=_usage(body))
+    fault = error or (body.get("error") if isinstance(body, Mapping) else None) or {}
+    kind = str(fault.get("code") or fault.get("type") or f"http_{status}")
+    return LineOutcome(
+        name=name,
+        verdict=_verdict(kind, status),
+        error=str(fault.get("message") or kind),
+        error_kind=kind,
+    )
+
+
+def _verdict(kind: str, status: object) -> Literal["again", "cancelled", "refused"]:
+    if kind == "batch_cancelled":
+        return "cancelled"
+    busy = isinstance(status, int) and (status in (408, 409, 429) or status >= 500)
+    return "again" if busy or kind in _AGAIN else "refused"
+
+
+def _usage(body: Mapping[str, Any]) -> Usage:
+    raw = body.get("usage")
+    try:
+        return Usage.from_openai(raw) if isinstance(raw, Mapping) else Usage()
+    except ConfigurationError:
+        return Usage()

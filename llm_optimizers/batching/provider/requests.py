@@ -1,0 +1,185 @@
+"""Requests of a batch: read, checked, and cut into shards that a provider takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_optimizers.batching.queue.codec import dump_json
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = [
+    "BatchRequest",
+    "ShardLimits",
+    "estimate_tokens",
+    "form_shards",
+    "read_batch",
+    "read_jsonl",
+]
+
+CHAT = "/v1/chat/completions"
+_LINE_OVERHEAD = 200
+"""Bytes a line takes besides its body: id, method, url, quotes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRequest:
+    """One request: the caller's `id`, the endpoint and its body as JSON text."""
+
+    id: str
+    body: str
+    endpoint: str = CHAT
+    model: str = ""
+    tokens: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of its line in the provider's file, at most."""
+        return len(self.body.encode()) + _LINE_OVERHEAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLimits:
+    """What one batch of a provider may hold; tokens are estimates of the input."""
+
+    max_requests: int
+    max_bytes: int
+    max_tokens: int | None = None
+
+
+def estimate_tokens(body: Mapping[str, Any]) -> int:
+    """Input tokens by a rule of thumb: four bytes of JSON each."""
+    return len(json.dumps(body, ensure_ascii=False).encode()) // 4 + 1
+
+
+def read_batch(
+    requests: Iterable[Mapping[str, Any] | ChatRequest],
+    count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens,
+) -> list[BatchRequest]:
+    """Check requests: bodies, `ChatRequest`s, or lines of OpenAI's batch format with an id.
+
+    A body without an id gets its position, from 1.
+
+    Raises:
+        ConfigurationError: names every request that cannot be sent, and what is wrong with it.
+    """
+    return _checked(
+        ((number, _body(request)) for number, request in enumerate(requests, 1)),
+        count_tokens,
+        "request",
+    )
+
+
+def read_jsonl(
+    path: str | Path, count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens
+) -> list[BatchRequest]:
+    """Read a file with one request a line; blank lines are skipped.
+
+    Raises:
+        ConfigurationError: names every line that cannot be sent by its number.
+    """
+    return _checked(_lines(Path(path)), count_tokens, "line")
+
+
+def form_shards(
+    requests: Sequence[BatchRequest], limits: ShardLimits
+) -> Iterator[list[BatchRequest]]:
+    """Cut requests into shards of one endpoint and one model each, within the limits.
+
+    A provider refuses a file of several models, so each gets its own.
+    """
+    kinds: dict[tuple[str, str], list[BatchRequest]] = {}
+    for request in requests:
+        kinds.setdefault((request.endpoint, request.model), []).append(request)
+    for kind in kinds.values():
+        shard: list[BatchRequest] = []
+        size = tokens = 0
+        for request in kind:
+            full = len(shard) >= limits.max_requests or size + request.size > limits.max_bytes
+            heavy = limits.max_tokens is not None and tokens + request.tokens > limits.max_tokens
+            if shard and (full or heavy):
+                yield shard
+                shard, size, tokens = [], 0, 0
+            shard.append(request)
+            size += request.size
+            tokens += request.tokens
+        yield shard
+
+
+def _body(request: object) -> object:
+    return request.to_openai() if isinstance(request, ChatRequest) else request
+
+
+def _lines(path: Path) -> Iterator[tuple[int, object]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _parsed(line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+
+
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        return error
+
+
+def _checked(
+    numbered: Iterable[tuple[int, object]],
+    count_tokens: Callable[[Mapping[str, Any]], int],
+    what: str,
+) -> list[BatchRequest]:
+    requests: list[BatchRequest] = []
+    faults: list[str] = []
+    seen: dict[str, int] = {}
+    for number, raw in numbered:
+        try:
+            request = _request(number, raw, count_tokens)
+        except ConfigurationError as error:
+            faults.append(f"{what} {number}: {error}")
+            continue
+        if request.id in seen:
+            faults.append(
+                f"{what} {number}: id {request.id!r} is that of {what} {seen[request.id]}"
+            )
+        seen.setdefault(request.id, number)
+        requests.append(request)
+    if faults:
+        more = f"\n… and {len(faults) - 20} more" if len(faults) > 20 else ""
+        raise ConfigurationError("\n".join(faults[:20]) + more)
+    if not requests:
+        raise ConfigurationError("there are no requests to send")
+    return requests
+
+
+def _request(
+    number: int, raw: object, count_tokens: Callable[[Mapping[str, Any]], int]
+) -> BatchRequest:
+    if isinstance(raw, ValueError):
+        raise ConfigurationError(f"it is not JSON ({raw})")
+    if not isinstance(raw, Mapping):
+        raise ConfigurationError("it must be a JSON object")
+    body = raw.get("body", raw)
+    if not isinstance(body, Mapping):
+        raise ConfigurationError("its `body` must be an object")
+    endpoint = str(raw.get("url") or CHAT) if "body" in raw else CHAT
+    if endpoint == CHAT:
+        ChatRequest.from_openai(body)
+    if not isinstance(body.get("model"), str) or not body["model"]:
+        raise ConfigurationError("it names no `model`")
+    if body.get("stream"):
+        raise ConfigurationError("a batch cannot stream; leave `stream` out")
+    return BatchRequest(
+        id=str(raw["custom_id"]) if "custom_id" in raw and "body" in raw else str(number),
+        body=dump_json(body, "body"),
+        endpoint=endpoint,
+        model=body["model"],
+        tokens=count_tokens(body),
+    )
