@@ -78,14 +78,17 @@ class Outcome:
 
     @property
     def hit_rate(self) -> float:
+        """Served requests among all."""
         return (self.exact + self.semantic) / self.requests
 
     @property
     def wrong_rate(self) -> float:
+        """Wrong answers among all served."""
         return (self.exact_wrong + self.semantic_wrong) / max(1, self.exact + self.semantic)
 
     @property
     def wrong_semantic_rate(self) -> float:
+        """Wrong answers among semantic hits."""
         return self.semantic_wrong / max(1, self.semantic)
 
 
@@ -95,6 +98,7 @@ def half_of(key: object) -> int:
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a .jsonl.gz file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
@@ -163,9 +167,11 @@ class Reader:
         return self._known[text]
 
     def vetoed(self, a: str, b: str) -> bool:
+        """Whether a guard objects."""
         return bool(compare(self._read(a)[0], self._read(b)[0]))
 
     def features(self, a: str, b: str, cosine: float) -> list[float]:
+        """See `features.features`."""
         (left, rows_left), (right, rows_right) = self._read(a), self._read(b)
         return features(left, right, cosine, rows_left, rows_right)
 
@@ -196,6 +202,7 @@ def fit(
 
 
 def scorer(reader: Reader, weights: Weights) -> Score:
+    """Guards and weights as one number; vetoed pairs are 0."""
     known: dict[tuple[str, str], float] = {}
 
     def score(a: str, b: str, cosine: float) -> float:
@@ -208,6 +215,7 @@ def scorer(reader: Reader, weights: Weights) -> Score:
 
 
 def pairs_of(path: Path, half: int, embedder: StaticEmbedder) -> list[Candidate]:
+    """One half of the labelled pairs."""
     chosen = [row for row in rows(path) if half_of(row["a"]) == half]
     a = embedder.embed([row["a"] for row in chosen])
     b = embedder.embed([row["b"] for row in chosen])
@@ -219,12 +227,14 @@ def pairs_of(path: Path, half: int, embedder: StaticEmbedder) -> list[Candidate]
 
 
 def auc(pairs: Iterable[Candidate], score: Score) -> float:
+    """Area under the ROC curve of a score."""
     pairs = list(pairs)
     scores = [score(pair.question, pair.stored, pair.cosine) for pair in pairs]
     return float(roc_auc_score([pair.right for pair in pairs], scores))
 
 
 def show(name: str, data: Stream, score: Score, bounds: Iterable[float]) -> None:
+    """Print what a cache would have served at each bound."""
     for bound in bounds:
         outcome = simulate(data, score, bound)
         print(
@@ -235,10 +245,12 @@ def show(name: str, data: Stream, score: Score, bounds: Iterable[float]) -> None
 
 
 def cosine_only(_a: str, _b: str, cosine: float) -> float:
+    """The score of a plain semantic cache."""
     return cosine
 
 
 def main() -> None:
+    """Fit, report, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--write", action="store_true", help="replace the bundled weights")

@@ -11,8 +11,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from llm_optimizers.caching.embedders import Vectors
 from llm_optimizers.caching.profiles import Profile
+from llm_optimizers.caching.vectors import Vectors
 
 __all__ = ["FEATURES", "features", "overlap"]
 

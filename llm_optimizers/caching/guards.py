@@ -20,6 +20,8 @@ howlong/howmany yesno/cani yesno/should yesno/mustdo should/what mustdo/what
 """
 _FRIENDLY_KINDS = frozenset(frozenset(pair.split("/")) for pair in _FRIENDLY.split())
 _SHUFFLE_LIMIT = 40
+# Words that an abbreviation leaves out.
+_UNSPOKEN = ("of", "the", "and", "for")
 _SYMMETRIC = frozenset(["and", "or", "vs", "versus", "between", "both", "with"])
 
 
@@ -34,13 +36,15 @@ def vetoes(a: str, b: str) -> tuple[str, ...]:
 def compare(a: Profile, b: Profile) -> tuple[str, ...]:
     """`vetoes` for texts that were taken apart before."""
     fired = []
-    if a.numbers != b.numbers or (a.units != b.units and a.units and b.units):
+    if a.amounts.numbers != b.amounts.numbers or (
+        a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units
+    ):
         fired.append("number")
-    if a.currencies != b.currencies:
+    if a.amounts.currencies != b.amounts.currencies:
         fired.append("currency")
-    if a.dates != b.dates:
+    if a.amounts.dates != b.amounts.dates:
         fired.append("date")
-    if a.codes != b.codes:
+    if a.amounts.codes != b.amounts.codes:
         fired.append("code")
     if not (_contained(a.quotations, b.folded) and _contained(b.quotations, a.folded)):
         fired.append("quotation")
@@ -104,13 +108,17 @@ def _abbreviated(name: str, other: Profile) -> bool:
     """Whether a name is a form of the other's ("Indian", "India"), or made of initials there."""
     if any(len(word) > 3 and name.startswith(word) for word in other.names):
         return True
-    return 1 < len(name) < 6 and name in "".join(word[0] for word in other.words)
+    return 1 < len(name) < 6 and name in _initials(other)
 
 
 def _spelled_out(a: Profile, b: Profile) -> bool:
     """Whether `b` names the initials of consecutive words of `a`."""
-    initials = "".join(word[0] for word in a.words)
+    initials = _initials(a)
     return any(1 < len(name) < 6 and name in initials for name in b.names)
+
+
+def _initials(profile: Profile) -> str:
+    return "".join(word[0] for word in profile.words if word not in _UNSPOKEN)
 
 
 def _reversed(a: Profile, b: Profile) -> bool:

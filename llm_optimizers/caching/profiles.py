@@ -10,24 +10,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from llm_optimizers.caching.amounts import BLANK, Amounts
 from llm_optimizers.caching.lexicon import (
-    ALTERNATIVES,
-    CLOCK_WORDS,
     CONCEPTS,
-    CURRENCIES,
-    MONTHS,
     NEGATORS,
-    NUMBER_WORDS,
-    ORDINAL_WORDS,
     PHRASES,
-    SCALES,
     SOFT_NEGATORS,
     STOPWORDS,
-    STRICT,
-    UNITS,
-    WEEKDAYS,
     stem,
 )
+from llm_optimizers.caching.opposites import ALTERNATIVES, STRICT
 
 __all__ = ["Profile", "profile_of"]
 
@@ -41,13 +33,6 @@ _EDGES = ".,;:!?()[]{}<>\u2026\u00bf\u00a1\"'`\u201c\u201d\u2018\u2019\u00ab\u00
 _SENTENCE_ENDS = (".", "!", "?", ":", ";")
 _APOSTROPHES = str.maketrans("", "", "'\u2019")
 _PIECES = re.compile(r"[^\W\d_]+(?:[+#]{1,2})?|\d+")
-_NUMBER = re.compile(
-    r"([$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd])?([+-]?\d{1,30}(?:[.,]\d{1,30}){0,8})"
-    r"([^\W\d_]{1,12}|%)?([$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd])?"
-)
-_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?([ap]m)?")
-_RANGE = re.compile(r"(\d{1,15})[-\u2013](\d{1,15})")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -59,21 +44,19 @@ _AUXILIARIES = _words(
     "cani mustdo isnt arent wasnt wont dont doesnt didnt cant couldnt shouldnt hasnt havent"
 )
 _KINDS = _words(
-    "how what yesno howto why when where who howlong howmuch howmany howoften cani mustdo whatif should"
+    "how what yesno howto why when where who howlong howmuch howmany howoften cani mustdo "
+    "whatif should"
 )
-_DATE_LEADS = _words("in of on by until till since before after during last next every")
-_SHIFTS = _words("this next last previous coming past")
-_PERIODS = _words("week month year quarter weekend season semester term")
-_VAGUE_DATES = _words("may march mar sun sat mon dec jan jun jul oct")
 _CONNECTORS = _words("from to into onto than before after over by instead versus")
-_REACH = 3
+_SWITCHES = _words("turn turning turned switch switching switched power keep leave")
+_REACH, _SWITCH_REACH = 3, 5
 
 
 _ANYWHERE = _words("howto why howlong howmuch howmany howoften whatif")
 _OPENERS = _words(
     "skip so and but then also please hi hello hey thanks ok okay well kindly dear just"
 )
-_BLANKS = frozenset({"skip", "wayto", "#"})
+_BLANKS = frozenset({"skip", "wayto", BLANK})
 
 
 def _phrase_table(phrases: Mapping[str, str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
@@ -94,9 +77,8 @@ class Profile:
     """A text taken apart.
 
     `words` are lower-case and in order, phrases replaced by what stands for them; `concepts` are
-    the stems of the content words (`content`), synonyms merged, in order. The sets hold
-    normalised values: `numbers` "12.0", `units` "kg", `dates` "march", `codes` addresses and
-    identifiers.
+    the stems of the content words (`content`), synonyms merged, in order. `poles` are the
+    sides it takes in groups of opposites; `after` holds the concepts that follow a connector.
     """
 
     folded: str
@@ -104,12 +86,8 @@ class Profile:
     concepts: list[str] = field(default_factory=list)
     content: list[str] = field(default_factory=list)
     vocabulary: set[str] = field(default_factory=set)
-    numbers: set[str] = field(default_factory=set)
-    units: set[str] = field(default_factory=set)
-    currencies: set[str] = field(default_factory=set)
-    dates: set[str] = field(default_factory=set)
+    amounts: Amounts = field(default_factory=Amounts)
     names: set[str] = field(default_factory=set)
-    codes: set[str] = field(default_factory=set)
     quotations: list[str] = field(default_factory=list)
     poles: dict[str, set[str]] = field(default_factory=dict)
     strict: dict[str, set[str]] = field(default_factory=dict)
@@ -128,7 +106,7 @@ def profile_of(text: str) -> Profile:
             for match in _QUOTED.finditer(text)
         ]
     tokens = _scan(text, profile)
-    _count(tokens, profile)
+    profile.amounts.read(tokens, profile.names)
     profile.words = _merged(tokens)
     _read(profile)
     return profile
@@ -171,7 +149,7 @@ def _split(
     """A token that is not all letters: a contraction, number, code, address or compound."""
     lower = word.lower()
     if "://" in word or "@" in word or lower.startswith("www."):
-        profile.codes.add(lower.rstrip("/"))
+        profile.amounts.codes.add(lower.rstrip("/"))
         return
     bare = lower.translate(_APOSTROPHES)
     if bare.isalpha():
@@ -184,142 +162,14 @@ def _split(
         tokens.append(lower)
     else:
         if "_" in lower:
-            profile.codes.add(lower)
+            profile.amounts.codes.add(lower)
         head, _, tail = lower.rpartition(".")
         if len(head) > 1 and tail.isalpha() and 1 < len(tail) < 5 and head[-1].isalnum():
-            profile.codes.add(lower)
+            profile.amounts.codes.add(lower)
         pieces = _PIECES.findall(lower)
         tokens.extend(pieces)
         if word[0].isupper() and not starts:
             capitals.extend(piece for piece in pieces if len(piece) > 1)
-
-
-def _count(tokens: list[str], profile: Profile) -> None:
-    """Read numbers, units, currencies and dates; digits leave `tokens` for "#"."""
-    pending: float | None = None
-    for place, token in enumerate(tokens):
-        first = token[0]
-        if not token.isalpha():
-            if pending is not None:
-                _add_number(profile, pending, token)
-                pending = None
-            if any(character.isdigit() for character in token):
-                value = _numeral(token, profile)
-                if value is not None:
-                    pending = value
-                tokens[place] = "#"
-            continue
-        if token in SCALES and pending is not None:
-            pending *= SCALES[token]
-            continue
-        spelled = NUMBER_WORDS.get(token)
-        if spelled is not None:
-            if pending is not None and pending % 10 == 0 and 0 < spelled < pending:
-                pending += spelled
-            else:
-                if pending is not None:
-                    _add_number(profile, pending, token)
-                # "One" counts nothing in "which one": a unit that follows says the rest.
-                pending = spelled if spelled != 1.0 else None
-            continue
-        if token == "and" and pending is not None and pending >= 100:
-            continue
-        if pending is not None:
-            _add_number(profile, pending, token)
-            pending = None
-            if token in UNITS:
-                tokens[place] = "#"
-                continue
-        if first in "mtwfsjand" and (token in MONTHS or token in WEEKDAYS):
-            _add_date(profile, tokens, place)
-        elif token in CLOCK_WORDS:
-            if not (place and tokens[place - 1] == "good"):
-                profile.dates.add(token)
-        elif token in CURRENCIES:
-            profile.currencies.add(CURRENCIES[token])
-        elif token in ORDINAL_WORDS:
-            before = tokens[place - 1] if place else ""
-            if token != "second" or before in ("the", "my", "our", "his", "her", "their"):
-                profile.numbers.add(repr(ORDINAL_WORDS[token]))
-        elif token in _SHIFTS and place + 1 < len(tokens) and stem(tokens[place + 1]) in _PERIODS:
-            profile.dates.add(f"{token} {stem(tokens[place + 1])}")
-    if pending is not None:
-        _add_number(profile, pending, "")
-
-
-def _add_number(profile: Profile, value: float, follower: str) -> None:
-    unit = UNITS.get(follower)
-    if unit is not None:
-        profile.units.add(unit)
-    if value != 1.0 or unit is None:
-        profile.numbers.add(repr(value))
-
-
-def _add_date(profile: Profile, tokens: list[str], place: int) -> None:
-    token = tokens[place]
-    if token in _VAGUE_DATES:
-        before = tokens[place - 1] if place else ""
-        behind = tokens[place + 1] if place + 1 < len(tokens) else ""
-        if not (
-            before in _DATE_LEADS
-            or before == "#"
-            or behind[:1].isdigit()
-            or (token in ("march", "dec", "jan", "oct") and token in profile.names)
-        ):
-            return
-    profile.names.discard(token)
-    profile.dates.add(MONTHS.get(token) or WEEKDAYS[token])
-
-
-def _numeral(token: str, profile: Profile) -> float | None:
-    """The value of a token with digits, or None where it is a code, a time or a range."""
-    time = _TIME.fullmatch(token)
-    if time is not None:
-        hour = int(time[1]) % 12 + 12 * (time[3] == "pm") if time[3] else int(time[1])
-        profile.dates.add(f"{hour:02d}:{time[2]}")
-        return None
-    spread = _RANGE.fullmatch(token)
-    if spread is not None:
-        profile.numbers.update((repr(float(spread[1])), repr(float(spread[2]))))
-        return None
-    if token.startswith("rs"):
-        token = token[2:].lstrip(".")
-        profile.currencies.add("inr")
-    match = _NUMBER.fullmatch(token.lstrip("#"))
-    if match is None:
-        profile.codes.add("".join(c for c in token if c.isalnum()) or token)
-        return None
-    sign, digits, suffix, trailing = match.groups()
-    if sign or trailing:
-        profile.currencies.add(CURRENCIES.get(sign or trailing, sign or trailing))
-    value = _value(digits)
-    if value is None or (suffix and suffix not in _SUFFIXES):
-        profile.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
-        return None
-    if suffix in ("am", "pm"):
-        profile.dates.add(f"{int(value) % 12 + 12 * (suffix == 'pm'):02d}:00")
-        return None
-    if suffix in CURRENCIES:
-        profile.currencies.add(CURRENCIES[suffix])
-    elif suffix in SCALES:
-        return value * SCALES[suffix]
-    elif suffix in UNITS:
-        profile.units.add(UNITS[suffix])
-    elif suffix == "s":
-        (profile.dates if value >= 20 else profile.codes).add(token)
-        return None
-    return value
-
-
-_SUFFIXES = frozenset({"st", "nd", "rd", "th", "am", "pm", "s", *UNITS, *SCALES, *CURRENCIES})
-
-
-def _value(digits: str) -> float | None:
-    if _THOUSANDS.fullmatch(digits):
-        return float(digits.replace(",", ""))
-    if digits.count(".") + digits.count(",") > 1:
-        return None
-    return float(digits.replace(",", "."))
 
 
 def _merged(tokens: list[str]) -> list[str]:
@@ -342,12 +192,19 @@ def _read(profile: Profile) -> None:
     """Everything that goes by words: polarity, kind, poles, directions, concepts."""
     profile.kind = _kind(profile.words)
     connector = ""
-    reach = 0
+    reach = switch = 0
     for word in profile.words:
         if word in NEGATORS:
             profile.negated = True
         if word in _CONNECTORS:
             connector, reach = word, _REACH
+        # "Turn it off": the particle may stand apart from its verb.
+        if word in _SWITCHES:
+            switch = _SWITCH_REACH
+        elif switch:
+            switch -= 1
+            if word in ("on", "off"):
+                profile.poles.setdefault("on/off", set()).add(word)
         root = stem(word)
         _pole(profile.poles, ALTERNATIVES.get(root, ()))
         _pole(profile.strict, STRICT.get(root, ()))

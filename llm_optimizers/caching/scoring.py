@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from llm_optimizers.caching.embedders import Embedder, StaticEmbedder, Vectors
+from llm_optimizers.caching.embedders import Embedder
 from llm_optimizers.caching.features import FEATURES, features, overlap
 from llm_optimizers.caching.guards import compare
 from llm_optimizers.caching.profiles import Profile, profile_of
+from llm_optimizers.caching.static_embedder import STATIC_MODEL, StaticEmbedder
+from llm_optimizers.caching.vectors import Vectors
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -30,7 +32,7 @@ __all__ = [
     "acceptance_for",
 ]
 
-STATIC_WEIGHTS = Path(__file__).parent / "static_model" / "acceptance.json"
+STATIC_WEIGHTS = STATIC_MODEL / "acceptance.json"
 _REMEMBERED = 1_024
 _BOUNDS = (
     # MiniLM: measured on question pairs. The other two crowd all texts into cosines above 0.7.
