@@ -16,6 +16,7 @@ __all__ = ["fresh_id", "json_copy"]
 
 _ALPHABET = string.ascii_letters + string.digits
 _SHORTEST = 9
+_ARGUMENTS = frozenset({"args", "arguments", "input"})
 _FIELDS = frozenset({"id", "call_id", "tool_use_id", "tool_call_id"})
 
 
@@ -30,14 +31,18 @@ def fresh_id(old: str) -> str:
 
 
 def json_copy(value: Any, ids: Mapping[str, str]) -> Any:
-    """A deep copy of a JSON value with ids replaced in the fields that hold such ids."""
+    """A deep copy of a JSON value with ids replaced in the fields that hold such ids.
+
+    What a tool is called with is the model's own and copied as it is.
+    """
     if isinstance(value, dict):
-        return {
-            key: ids.get(item, item)
-            if key in _FIELDS and isinstance(item, str)
-            else json_copy(item, ids)
-            for key, item in value.items()
-        }
+        return {key: _field(key, item, ids) for key, item in value.items()}
     if isinstance(value, list):
         return [json_copy(item, ids) for item in value]
     return value
+
+
+def _field(name: str, value: Any, ids: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return ids.get(value, value) if name in _FIELDS else value
+    return json_copy(value, {} if name in _ARGUMENTS else ids)

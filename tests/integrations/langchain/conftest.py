@@ -1,0 +1,45 @@
+"""A provider on loopback, and real `ChatOpenAI` models that talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.globals import set_llm_cache
+from langchain_openai import ChatOpenAI
+
+from support.openai_server import FakeOpenAI, openai_server
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with openai_server() as fake:
+        yield fake
+
+
+@pytest.fixture
+def chat(server: FakeOpenAI) -> Iterator[Callable[..., ChatOpenAI]]:
+    """A maker of models; the connections are closed when the test ends."""
+    with httpx.Client() as client:
+
+        def maker(**settings: Any) -> ChatOpenAI:
+            return ChatOpenAI(
+                **{
+                    "model": "gpt-4o-mini",
+                    "base_url": server.url,
+                    "api_key": "sk-secret-of-the-test",
+                    "max_retries": 0,
+                    "http_client": client,
+                    **settings,
+                }
+            )
+
+        yield maker
+
+
+@pytest.fixture
+def global_cache() -> Iterator[Callable[[Any], None]]:
+    yield set_llm_cache
+    set_llm_cache(None)
