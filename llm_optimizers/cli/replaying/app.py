@@ -19,6 +19,7 @@ __all__ = ["FRAMEWORKS", "Endpoint", "Strategies", "Trial", "TrialReply", "open_
 
 FRAMEWORKS: Mapping[str, tuple[str, str]] = {
     "langchain": ("langchain_llm_optimizers.trial", "langchain"),
+    "llama-index": ("llama_index_llm_optimizers.trial", "llama-index"),
 }
 """By name: the module that builds the app, and the extra that brings the framework."""
 
