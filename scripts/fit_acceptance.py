@@ -34,7 +34,7 @@ from llm_optimizers.caching.keys import normalise
 from llm_optimizers.caching.profiles import profile_of
 from llm_optimizers.caching.scoring import STATIC_WEIGHTS, Weights
 
-FLOOR = 0.6
+FLOOR = 0.5
 NEIGHBOURS = 5
 TUNING, REPORTING = 0, 1
 BOUNDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.875, 0.9, 0.925, 0.95)
