@@ -94,8 +94,8 @@ def key_of(request: ChatRequest) -> CacheKey:
         and _TIME_BOUND.search(question) is None
     )
     return CacheKey(
-        exact=_digest([scope, "exact", question]),
-        normalised=None if normalised is None else _digest([scope, "normalised", normalised]),
+        exact=_hash(f"{scope} exact {question}"),
+        normalised=None if normalised is None else _hash(f"{scope} normalised {normalised}"),
         scope=scope,
         tenant=request.tenant,
         question=question if semantic else None,
@@ -120,8 +120,10 @@ def normalise(text: str) -> str | None:
     None when such a difference may matter: code, quotations, several lines, long texts. Short
     words in capitals keep them, so that "US customers" and "us customers" stay apart.
     """
-    text = _APOSTROPHE.sub("", unicodedata.normalize("NFC", text).strip())
-    text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
+    text = unicodedata.normalize("NFC", text).strip()
+    if "'" in text or "’" in text:
+        text = _APOSTROPHE.sub("", text)
+        text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
     if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text):
         return None
     words = text.rstrip("?!. ").split()
@@ -164,6 +166,10 @@ def _digest(value: object) -> str:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the request cannot be written as a key ({error})") from error
+    return _hash(text)
+
+
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
