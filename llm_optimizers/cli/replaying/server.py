@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from llm_optimizers.cli.replaying.batches import BatchDesk
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import TokenCounter
@@ -77,15 +78,47 @@ class AnswerSheet:
         return Reply(text=text, prompt_tokens=prompt, completion_tokens=tokens)
 
 
+class Desk:
+    """What the recorded provider's endpoints answer, apart from HTTP."""
+
+    def __init__(self, sheet: AnswerSheet) -> None:
+        self._sheet = sheet
+        self._numbers = itertools.count(1)
+        self.batches = BatchDesk(self._batched)
+
+    def reply(self, request: ChatRequest, replay_id: str | None) -> Reply | None:
+        """The log's answer."""
+        return self._sheet.answer(request, replay_id)
+
+    def head(self, request: ChatRequest, kind: str) -> dict[str, Any]:
+        """What every completion and every chunk begins with."""
+        number = f"chatcmpl-replay-{next(self._numbers)}"
+        return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
+
+    def completion(self, request: ChatRequest, reply: Reply) -> dict[str, Any]:
+        """The answer as a completion."""
+        message = {"role": "assistant", "content": reply.text, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        return {
+            **self.head(request, "chat.completion"),
+            "choices": [choice],
+            "usage": _usage(reply),
+        }
+
+    def _batched(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        request = ChatRequest.from_openai(body)
+        reply = self.reply(request, None)
+        return None if reply is None else self.completion(request, reply)
+
+
 @contextmanager
 def serving(sheet: AnswerSheet) -> Iterator[str]:
     """Serve the sheet on a free port of 127.0.0.1; gives the base URL for a client."""
-    numbers = itertools.count(1)
 
     class Handler(_Handler):
-        answers = sheet
-        counter = numbers
+        pass
 
+    Handler.desk = Desk(sheet)
     server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, name="replay-server", daemon=True)
     thread.start()
@@ -104,52 +137,63 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """`POST /v1/chat/completions`, as a whole or as server-sent events."""
+    """Chat completions (whole, or as server-sent events), files and batches."""
 
-    answers: AnswerSheet
-    counter: Iterator[int]
+    desk: Desk
     protocol_version = "HTTP/1.1"
     # Small writes must not wait for the acknowledgement of earlier ones.
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def do_POST(self) -> None:
-        """Answer one request."""
+        """Answer a chat request, take in a file, or make a batch."""
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)))
-            request = ChatRequest.from_openai(body)
-        except (ValueError, ConfigurationError) as error:
-            self._send(400, _error(f"no chat request: {error}"))
-            return
-        if self.path != "/v1/chat/completions":
+            if self.path == "/v1/chat/completions":
+                self._chat(ChatRequest.from_openai(json.loads(body)))
+            elif self.path == "/v1/files":
+                kind = self.headers.get("content-type", "")
+                self._send(200, self.desk.batches.upload(kind, body))
+            elif self.path == "/v1/batches":
+                self._send(200, self.desk.batches.create(json.loads(body)))
+            else:
+                self._send(404, _error(f"this server has no {self.path}"))
+        except (ValueError, LookupError, ConfigurationError) as error:
+            self._send(400, _error(f"bad request: {error}"))
+
+    def do_GET(self) -> None:
+        """Give a batch, all batches, or a file's content."""
+        found: Mapping[str, Any] | bytes | None = None
+        match self.path.partition("?")[0].split("/")[2:]:
+            case ["batches"]:
+                found = {"object": "list", "data": self.desk.batches.all(), "has_more": False}
+            case ["batches", batch_id]:
+                found = self.desk.batches.batch(batch_id)
+            case ["files", file_id, "content"]:
+                found = self.desk.batches.content(file_id)
+        if found is None:
             self._send(404, _error(f"this server has no {self.path}"))
-            return
-        reply = self.answers.answer(request, self.headers.get(REPLAY_ID))
+        else:
+            self._send(200, found)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Stay silent: the command has a progress bar."""
+
+    def _chat(self, request: ChatRequest) -> None:
+        reply = self.desk.reply(request, self.headers.get(REPLAY_ID))
         if reply is None:
             self._send(404, _error("the log has no such request"))
         elif request.params.get("stream"):
             self._stream(request, reply)
         else:
-            self._send(200, self._completion(request, reply))
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the command has a progress bar."""
-
-    def _completion(self, request: ChatRequest, reply: Reply) -> dict[str, Any]:
-        message = {"role": "assistant", "content": reply.text, "refusal": None}
-        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-        return {
-            **self._head(request, "chat.completion"),
-            "choices": [choice],
-            "usage": _usage(reply),
-        }
+            self._send(200, self.desk.completion(request, reply))
 
     def _stream(self, request: ChatRequest, reply: Reply) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        head = self._head(request, "chat.completion.chunk")
+        head = self.desk.head(request, "chat.completion.chunk")
         for delta, finish in _deltas(reply.text):
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             self._event({**head, "choices": [choice]})
@@ -165,12 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 
-    def _head(self, request: ChatRequest, kind: str) -> dict[str, Any]:
-        number = f"chatcmpl-replay-{next(self.counter)}"
-        return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
-
-    def _send(self, status: int, body: Mapping[str, Any]) -> None:
-        data = json.dumps(body).encode()
+    def _send(self, status: int, body: Mapping[str, Any] | bytes) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))

@@ -1,0 +1,206 @@
+"""`llm-optimizers router`: fit a router on labels, judge one, and see why it decides as it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.routing.artefact import RouterArtefact, read_artefact
+from llm_optimizers.routing.calibration import calibrate
+from llm_optimizers.routing.calibration import evaluate as judge
+from llm_optimizers.routing.comparison import compare, observations, summarised
+from llm_optimizers.routing.explaining import explain as account_for
+from llm_optimizers.routing.gate import GateReport
+from llm_optimizers.routing.labels import read_labels
+
+__all__ = ["router"]
+
+router = typer.Typer(
+    help="Fit a router on your own labels, judge it, and see why it decides as it does.",
+    no_args_is_help=True,
+)
+
+_Labels = Annotated[
+    Path,
+    typer.Argument(
+        help='Labels, a line of JSON each: {"prompt": "...", "scores": {"small": 0, "large": 1}}.',
+        exists=True,
+        dir_okay=False,
+    ),
+]
+_Artefact = Annotated[Path, typer.Argument(help="A router file.", exists=True, dir_okay=False)]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Confidence = Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")]
+
+
+@router.command()
+def fit(
+    labels: _Labels,
+    strong: Annotated[str, typer.Option(help="The model that is safe to ask.")],
+    out: Annotated[Path, typer.Option(help="Where to write the router file.")],
+    weak: Annotated[
+        list[str] | None, typer.Option(help="A cheaper model; all others if not given.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Mean quality that may be lost, in the labels' units.")
+    ] = 0.02,
+    confidence: _Confidence = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the held-out folds.")] = 0,
+    as_json: _Json = False,
+) -> None:
+    """Fit a router and say whether it may act; the file is written in either case."""
+
+    def work() -> RouterArtefact:
+        calibration = calibrate(
+            read_labels(labels),
+            strong=strong,
+            weak=weak or (),
+            tolerance=tolerance,
+            confidence=confidence,
+            seed=seed,
+        )
+        artefact = RouterArtefact.of(calibration, created=datetime.now(UTC).date().isoformat())
+        artefact.save(out)
+        return artefact
+
+    artefact = _or_exit(work)
+    _show_reports(artefact.reports, as_json=as_json, extra={"file": str(out)})
+
+
+@router.command()
+def evaluate(
+    artefact: _Artefact,
+    labels: _Labels,
+    confidence: _Confidence = 0.95,
+    as_json: _Json = False,
+) -> None:
+    """Judge a router file on labels it has not seen; exits with 1 if it should not act."""
+
+    def work() -> dict[str, GateReport]:
+        kept = read_artefact(artefact)
+        return judge(
+            kept.gain_model(),
+            read_labels(labels),
+            strong=kept.strong,
+            tolerance=kept.tolerance,
+            confidence=confidence,
+        )
+
+    reports = _or_exit(work)
+    _show_reports(reports, as_json=as_json, extra={})
+    if not any(report.passed for report in reports.values()):
+        raise typer.Exit(1)
+
+
+@router.command()
+def explain(
+    artefact: _Artefact,
+    prompt: Annotated[str, typer.Argument(help="The request's text.")],
+    task: Annotated[str, typer.Option(help="Its task tag.")] = "",
+    as_json: _Json = False,
+) -> None:
+    """Show what a router predicts for a prompt, and which words and measures move it."""
+    found = _or_exit(lambda: account_for(read_artefact(artefact), prompt, task=task))
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    console = Console()
+    console.print(Text(found.verdict))
+    table = Table(title="What moves the prediction")
+    table.add_column("part of the request")
+    table.add_column(Text("gain of the strong model"), justify="right")
+    for part, amount in found.parts:
+        table.add_row(Text(part), f"{amount:+.4f}")
+    console.print(table)
+
+
+@router.command()
+def experiment(
+    ledger: Annotated[Path, typer.Argument(help="A ledger's file.", exists=True, dir_okay=False)],
+    name: Annotated[str, typer.Argument(help="The experiment's name.")],
+    control: Annotated[str, typer.Option(help="The arm to compare with.")],
+    margin: Annotated[float, typer.Option(min=0.0, help="The loss of quality to bear.")] = 0.02,
+    as_json: _Json = False,
+) -> None:
+    """Compare an experiment's arms: cost, quality, and whether it may be stopped."""
+
+    def work() -> list[Mapping[str, object]]:
+        with Ledger(ledger) as account:
+            return summarised(compare(observations(account, name), control=control, margin=margin))
+
+    rows = _or_exit(work)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        typer.echo(f"The ledger holds no decisions of experiment {name!r} beside its control.")
+        return
+    table = Table(title=Text(f"Experiment {name}"))
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _or_exit(work: Callable[[], Any]) -> Any:
+    """The work's result; an error that says what to do is shown without a trace."""
+    try:
+        return work()
+    except (ConfigurationError, StoreError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _show_reports(
+    reports: Mapping[str, GateReport], *, as_json: bool, extra: Mapping[str, Any]
+) -> None:
+    if as_json:
+        rows = {weak: _plain(report) for weak, report in reports.items()}
+        typer.echo(json.dumps({**extra, "models": rows}, indent=2))
+        return
+    console = Console()
+    for weak, report in reports.items():
+        table = Table(title=Text(f"{weak} instead of {report.strong}"), show_header=False)
+        for label, value in _lines(report):
+            table.add_row(Text(label), Text(value))
+        console.print(table)
+
+
+def _plain(report: GateReport) -> dict[str, Any]:
+    return {**asdict(report), "passed": report.passed}
+
+
+def _lines(report: GateReport) -> list[tuple[str, str]]:
+    """A report as label and value, the verdict first."""
+    lines = [("May act", "yes" if report.passed else "no: the safe model serves everything")]
+    lines += [("Why not", reason) for reason in report.reasons]
+    if report.lacking is not None:
+        lines.append(("Labels lacking", f"about {report.lacking:,}, if the estimates stand"))
+    lines += [
+        ("Labels, none of them fitted on", f"{report.labels:,}"),
+        (f"Quality {report.strong} gains", str(report.gap)),
+        ("APGR (0.5 is chance)", str(report.apgr)),
+        ("APGR above chance", str(report.over_random)),
+        ("APGR above prompt length", str(report.over_length)),
+        ("Strong calls for 50 % of the gain", f"{report.cpt50:.1f} %"),
+        ("Strong calls for 80 % of the gain", f"{report.cpt80:.1f} %"),
+    ]
+    if report.threshold is not None:
+        lines += [
+            (f"Served by {report.weak}", f"{100 * report.cheap_share:.0f} % of requests"),
+            ("Quality lost, tolerated", f"{report.tolerance:.4f}"),
+            ("Quality lost, measured", f"{report.loss.value:.4f}, at most {report.loss.high:.4f}"),
+        ]
+    return lines
