@@ -61,7 +61,7 @@ SOFT_NEGATORS = frozenset(
     for word in _ordered(
         "unable fail failing failed failure trouble problem issue broken wrong refuse decline "
         "declined reject rejected missing stop stopped stuck difficulty impossible error "
-        "lostphrase"
+        "lostphrase forgot forget forgotten"
     )
 )
 

@@ -56,13 +56,15 @@ _ANYWHERE = _words("howto why howlong howmuch howmany howoften whatif")
 _OPENERS = _words(
     "skip so and but then also please hi hello hey thanks ok okay well kindly dear just"
 )
+_CONTRACTED = _words("what how where who when why that there here it")
 _BLANKS = frozenset({"skip", "wayto", BLANK})
 
 
 def _phrase_table(phrases: Mapping[str, str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
     table: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for phrase, meaning in phrases.items():
-        words = tuple(phrase.translate(_APOSTROPHES).replace("-", " ").replace(";", " ").split())
+        plain = phrase.replace("what's", "what is").replace("whats", "what is")
+        words = tuple(plain.translate(_APOSTROPHES).replace("-", " ").replace(";", " ").split())
         table.setdefault(words[0], []).append((words, meaning))
     for rows in table.values():
         rows.sort(key=lambda row: -len(row[0]))
@@ -123,7 +125,10 @@ def _scan(text: str, profile: Profile) -> list[str]:
         word = raw.strip(_EDGES)
         if word.isalpha():
             lower = word.lower()
-            tokens.append(lower)
+            if lower == "whats":
+                tokens.extend(("what", "is"))
+            else:
+                tokens.append(lower)
             count += 1
             if word != lower and len(word) > 1:
                 if word[1:] != lower[1:]:
@@ -155,6 +160,9 @@ def _split(
     if bare.isalpha():
         if lower[-2:] in ("'s", "\u2019s"):
             bare = lower[:-2]
+            if bare in _CONTRACTED:
+                tokens.extend((bare, "is"))
+                return
             if not starts and word[0].isupper():
                 capitals.append(bare)
         tokens.append(bare)
