@@ -7,7 +7,7 @@ when so many are gone that the view is rebuilt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,10 +53,9 @@ class FaissIndex:
             index = self._scopes.get(scope)
             if index is None or index.d != vector.shape[0]:
                 return []
-            scores, sequences = index.search(vector.reshape(1, -1), min(k, index.ntotal))
             return [
-                (self._keys[sequence][0], float(score))
-                for score, sequence in zip(scores[0].tolist(), sequences[0].tolist(), strict=True)
+                (self._keys[sequence][0], score)
+                for score, sequence in _nearest(index, vector, min(k, index.ntotal))
                 if sequence != -1
             ]
 
@@ -104,3 +103,20 @@ class FaissIndex:
         index.remove_ids(faiss.IDSelectorBatch(np.array([sequence], np.int64)))
         if index.ntotal == 0:
             del self._scopes[scope]
+
+
+def _nearest(index: faiss.IndexIDMap2, vector: Vector, k: int) -> Iterable[tuple[float, int]]:
+    """Cosines and sequences, best first.
+
+    One vector is too little work to share out: FAISS's threads would only wait for one another,
+    for milliseconds on a busy machine. The setting is the calling thread's own.
+    """
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        scores, sequences = index.search(vector.reshape(1, -1), k)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return zip(scores[0].tolist(), sequences[0].tolist(), strict=True)
