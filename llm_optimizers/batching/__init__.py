@@ -11,6 +11,15 @@ from llm_optimizers.batching.coalescer import Coalescer
 from llm_optimizers.batching.combined import CombinedAsk
 from llm_optimizers.batching.gate import GateReport, compare_combined
 from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.batching.provider import (
+    AnthropicBatches,
+    BatchResult,
+    BatchStatus,
+    OpenAIBatches,
+    ProviderBatch,
+    ShardLimits,
+)
+from llm_optimizers.batching.provider.flex import with_flex
 from llm_optimizers.batching.queue import (
     BacklogAlert,
     Job,
@@ -21,7 +30,10 @@ from llm_optimizers.batching.queue import (
 )
 
 __all__ = [
+    "AnthropicBatches",
     "BacklogAlert",
+    "BatchResult",
+    "BatchStatus",
     "Coalescer",
     "CombinedAsk",
     "GateReport",
@@ -29,7 +41,11 @@ __all__ = [
     "Job",
     "JobHandle",
     "JobQueue",
+    "OpenAIBatches",
+    "ProviderBatch",
     "QueueStats",
     "RetryPolicy",
+    "ShardLimits",
     "compare_combined",
+    "with_flex",
 ]

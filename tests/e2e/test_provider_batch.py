@@ -1,0 +1,323 @@
+"""The real OpenAI SDK against a batch server on loopback: every way a batch can end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import AuthenticationError, OpenAI
+
+from llm_optimizers.batching import OpenAIBatches, ProviderBatch, ShardLimits
+from llm_optimizers.batching.provider import BatchStatus
+from llm_optimizers.costs import Ledger, Usage
+from llm_optimizers.errors import ConfigurationError
+from support import batch_collector
+from support.batch_server import BatchServer, Script, batch_server
+
+pytestmark = pytest.mark.loopback
+
+MODEL = "gpt-4o-mini"
+ANSWER = Usage(input_tokens=1_000, output_tokens=100)
+SMALL = ShardLimits(max_requests=10, max_bytes=1_000_000)
+
+
+@pytest.fixture
+def server() -> Iterator[BatchServer]:
+    with batch_server() as server:
+        yield server
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    ledger = Ledger()
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def sdk(server: BatchServer) -> Iterator[OpenAI]:
+    with OpenAI(base_url=server.url, api_key="test", max_retries=0) as client:
+        yield client
+
+
+def body(question: str, model: str = MODEL) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": question}]}
+
+
+def questions(count: int) -> list[dict[str, Any]]:
+    return [body(f"question {n}") for n in range(count)]
+
+
+@pytest.fixture
+def batch(sdk: OpenAI, ledger: Ledger, tmp_path: Path) -> Iterator[ProviderBatch]:
+    batch = ProviderBatch(
+        OpenAIBatches(sdk, limits=SMALL),
+        path=tmp_path / "batches.db",
+        ledger=ledger,
+        poll_s=0.001,
+    )
+    yield batch
+    batch.close()
+
+
+def check_account(ledger: Ledger, answers: int) -> None:
+    """One record an answer, at half of what it would have cost."""
+    records = list(ledger.records())
+    full = ledger.prices.cost(ANSWER, MODEL, provider="openai")
+    assert len(records) == answers
+    assert sum(record.cost or 0 for record in records) == full * answers / 2
+    for record in records:
+        (saving,) = record.savings
+        assert (saving.strategy, saving.basis) == ("batching", "measured")
+        assert saving.amount == full / 2
+        assert record.tier == "batch"
+
+
+def test_answers_come_back_in_order_from_shuffled_output_over_several_shards(
+    batch: ProviderBatch, server: BatchServer, ledger: Ledger
+) -> None:
+    seen: list[BatchStatus] = []
+    job = batch.submit(questions(25))
+    results = batch.collect(job, progress=seen.append)
+    assert [r.text for r in results] == [f"answer to question {n}" for n in range(25)]
+    assert [r.id for r in results] == [str(n) for n in range(1, 26)]
+    assert server.sizes == [10, 10, 5]
+    assert results[0].usage == ANSWER
+    assert results[0].cost == ledger.prices.cost(ANSWER, MODEL, provider="openai", tier="batch")
+    assert seen[-1].finished
+    assert (seen[-1].answered, seen[-1].pending) == (25, 0)
+    check_account(ledger, 25)
+    batch.collect(job)
+    check_account(ledger, 25)
+
+
+def test_models_and_ids_are_kept_apart(batch: ProviderBatch, server: BatchServer) -> None:
+    lines = [
+        {"custom_id": f"id {n}", "url": "/v1/chat/completions", "body": body(f"{n}", model)}
+        for n, model in enumerate(["gpt-4o", MODEL] * 3)
+    ]
+    results = batch.collect(batch.submit(lines))
+    assert [(r.id, r.text) for r in results] == [(f"id {n}", f"answer to {n}") for n in range(6)]
+    assert server.sizes == [3, 3]
+
+
+def test_an_expired_batch_is_asked_again_only_for_what_is_missing(
+    batch: ProviderBatch, server: BatchServer, ledger: Ledger
+) -> None:
+    server.scripts.extend([Script(state="expired", answers=0.7), Script(answers=0.34)])
+    results = batch.collect(batch.submit(questions(10)))
+    assert [r.text for r in results] == [f"answer to question {n}" for n in range(10)]
+    assert server.sizes == [10, 3, 2]
+    assert set(server.paid.values()) == {1}
+    check_account(ledger, 10)
+
+
+def test_lines_that_fail_are_asked_again_or_failed_by_their_fault(
+    batch: ProviderBatch, server: BatchServer, ledger: Ledger
+) -> None:
+    server.scripts.append(
+        Script(errors={1: (429, "rate_limit_exceeded"), 3: (400, "invalid"), 5: (500, "oops")})
+    )
+    results = batch.collect(batch.submit(questions(8)))
+    assert [r.state for r in results] == ["answered"] * 3 + ["failed"] + ["answered"] * 4
+    assert (results[3].error_kind, results[3].error, results[3].cost) == (
+        "invalid",
+        "told to fail",
+        None,
+    )
+    assert server.sizes == [8, 2]
+    check_account(ledger, 7)
+
+
+def test_a_provider_that_returns_half_again_and_again_is_told_so(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.scripts.extend([Script(answers=0.5), Script(answers=0.5), Script(answers=0)])
+    results = batch.collect(batch.submit(questions(8)))
+    failed = [r for r in results if r.state == "failed"]
+    assert len(failed) == 2
+    assert failed[0].error_kind == "missing_completed"
+    assert server.sizes == [8, 4, 2]
+    assert set(server.paid.values()) == {1}
+
+
+def test_damaged_output_lines_are_asked_again(batch: ProviderBatch, server: BatchServer) -> None:
+    server.scripts.append(Script(damaged=2))
+    results = batch.collect(batch.submit(questions(6)))
+    assert {r.state for r in results} == {"answered"}
+    assert server.sizes == [6, 2]
+
+
+def test_a_file_refused_for_some_lines_fails_those_and_sends_the_rest(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.scripts.append(Script(faults={2: "invalid_json_line"}))
+    results = batch.collect(batch.submit(questions(5)))
+    assert [r.state for r in results] == ["answered"] * 2 + ["failed"] + ["answered"] * 2
+    assert results[2].error == "invalid_json_line: no good"
+    assert server.sizes == [5, 4]
+
+
+def test_a_batch_that_is_refused_as_a_whole_says_why(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.scripts.extend([Script(code="model_not_found")] * 3)
+    results = batch.collect(batch.submit(questions(2)))
+    assert {(r.state, r.error) for r in results} == {("failed", "model_not_found: no")}
+
+
+def test_too_many_enqueued_tokens_wait_for_the_others_then_shrink(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    full = Script(code="token_limit_exceeded", polls=0)
+    server.scripts.extend([Script(polls=2), full, full])
+    results = batch.collect(batch.submit(questions(20)))
+    assert {r.state for r in results} == {"answered"}
+    assert set(server.paid.values()) == {1}
+    # The second shard found no room beside the first, nor alone, and then went in halves.
+    assert server.sizes == [10, 10, 10, 5, 5]
+
+
+def test_a_limit_of_enqueued_tokens_is_kept_without_being_told(sdk: OpenAI, tmp_path: Path) -> None:
+    open_tokens: list[int] = []
+    batch = ProviderBatch(
+        OpenAIBatches(sdk, limits=SMALL),
+        path=tmp_path / "batches.db",
+        poll_s=0.001,
+        max_enqueued_tokens=200,
+        count_tokens=lambda _: 10,
+    )
+
+    def look(status: BatchStatus) -> None:
+        open_tokens.append(sum(s.requests * 10 for s in status.shards if s.state == "open"))
+
+    assert len(batch.collect(batch.submit(questions(55)), progress=look)) == 55
+    assert max(open_tokens) == 200
+    batch.close()
+
+
+def test_a_cancelled_batch_keeps_what_was_done_and_sends_nothing_more(
+    batch: ProviderBatch, server: BatchServer, ledger: Ledger
+) -> None:
+    server.scripts.extend([Script(polls=99)] * 2)
+    job = batch.submit(questions(20))
+    batch.cancel(job)
+    results = batch.collect(job)
+    states = [r.state for r in results]
+    assert (states.count("answered"), states.count("cancelled")) == (10, 10)
+    assert server.sizes == [10, 10]
+    check_account(ledger, 10)
+
+
+def test_a_batch_cancelled_by_somebody_else_is_completed(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    job = batch.submit(questions(4))
+    server.cancel("batch_0")
+    assert {r.state for r in batch.collect(job)} == {"answered"}
+    assert server.sizes == [4, 2]
+    assert set(server.paid.values()) == {1}
+
+
+def test_outages_are_waited_out_and_a_lost_answer_creates_no_second_batch(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.lose_next_answer = True
+    job = batch.submit(questions(3))
+    server.failures.extend([503, 429, 500])
+    assert {r.state for r in batch.collect(job)} == {"answered"}
+    assert server.sizes == [3]
+
+
+def test_a_wrong_key_is_raised_and_nothing_is_lost(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.failures.append(401)
+    with pytest.raises(AuthenticationError):
+        batch.submit(questions(3), id="mine")
+    assert batch.status("mine").pending == 3
+    assert {r.state for r in batch.collect("mine")} == {"answered"}
+    assert server.sizes == [3]
+
+
+def test_submitting_an_id_twice_is_the_same_batch(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    assert batch.submit(questions(3), id="mine") == batch.submit(questions(3), id="mine")
+    batch.collect("mine")
+    assert server.sizes == [3]
+    assert batch.jobs() == ["mine"]
+    with pytest.raises(ConfigurationError, match="other requests"):
+        batch.submit(questions(2), id="mine")
+    batch.forget("mine")
+    with pytest.raises(ConfigurationError, match="no batch 'mine'"):
+        batch.collect("mine")
+
+
+async def test_the_asynchronous_twins(batch: ProviderBatch, server: BatchServer) -> None:
+    job = await batch.asubmit(questions(3))
+    assert (await batch.astatus(job)).total == 3
+    assert [r.state for r in await batch.acollect(job)] == ["answered"] * 3
+    server.scripts.append(Script(polls=99))
+    other = await batch.asubmit(questions(2))
+    await batch.acancel(other)
+    assert {r.state for r in await batch.acollect(other)} == {"answered", "cancelled"}
+
+
+async def test_a_collection_that_takes_too_long_says_how_much_is_left(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.scripts.append(Script(polls=10_000))
+    job = batch.submit(questions(3))
+    with pytest.raises(TimeoutError, match="3 requests of"):
+        batch.collect(job, timeout=0.01)
+    with pytest.raises(TimeoutError, match="3 requests of"):
+        await batch.acollect(job, timeout=0.01)
+
+
+def test_five_thousand_requests_survive_two_kills(server: BatchServer, tmp_path: Path) -> None:
+    """Killed right after submit, and again in the middle of collecting."""
+    journal, account = tmp_path / "batches.db", tmp_path / "ledger.db"
+    server.scripts.extend([Script(state="expired", answers=0.9), *[Script(polls=3)] * 4])
+
+    def run(command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, batch_collector.__file__, server.url, journal, account, command],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    submitter = run("submit")
+    assert submitter.stdout is not None
+    limit = time.monotonic() + 60
+    while not server.batches:
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+    submitter.send_signal(signal.SIGKILL)
+    submitter.wait()
+    submitter.stdout.close()
+    collector = run("collect")
+    assert collector.stdout is not None
+    assert collector.stdout.readline().startswith("answered")
+    collector.send_signal(signal.SIGKILL)
+    collector.wait()
+    collector.stdout.close()
+    collector = run("collect")
+    printed, _ = collector.communicate(timeout=120)
+    assert collector.returncode == 0
+    assert printed.splitlines()[-1] == "finished 5000 answered 5000 in order True"
+    assert len(server.paid) == 5_000
+    assert set(server.paid.values()) == {1}
+    ledger = Ledger(account)
+    check_account(ledger, 5_000)
+    summary = ledger.summary()
+    assert summary.cost == ledger.prices.cost(ANSWER, MODEL, tier="batch") * 5_000
+    ledger.close()
+    assert isinstance(summary.cost, Decimal)
