@@ -13,15 +13,14 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import MARK
-from langchain_llm_optimizers.usage import model_of, usage_of
-from llm_optimizers.costs import CallRecord, Ledger, PriceBook, ServiceTier, Usage, price_call
+from langchain_llm_optimizers.usage import model_of, tier_of, usage_of
+from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
 from llm_optimizers.errors import UnpricedError
 
 __all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "seller", "tags_of"]
 
-_TIERS: Mapping[str, ServiceTier] = {"flex": "flex", "priority": "priority", "batch": "batch"}
 _INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
 _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
 
@@ -82,7 +81,6 @@ def record_of_run(
     usage = told or estimate or Usage()
     provider = run.provider
     conveyed: Mapping[str, Any] = run.metadata.get(MARK) or {}
-    served = _TIERS.get(str(message.response_metadata.get("service_tier"))) if message else None
     return price_call(
         prices,
         id=run.id,
@@ -90,7 +88,7 @@ def record_of_run(
         model=_priced_name(prices, (model_of(message) if message else "", run.model), provider),
         provider=provider,
         usage=usage,
-        tier=served or "standard",
+        tier=tier_of(message) if message else "standard",
         baseline_model=conveyed.get("baseline_model"),
         baseline_provider=conveyed.get("baseline_provider"),
         baseline_usage=_before_shortening(run.messages, usage),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +27,8 @@ from llm_optimizers.types import ChatRequest
 
 __all__ = ["CostCallbackHandler"]
 
+_RUN_OF_ANSWER = re.compile(r"(?:lc_)?run-+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_REMEMBERED = 4_096
 logger = logging.getLogger("llm_optimizers.costs")
 
 
@@ -59,6 +63,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self.ledger = ledger if ledger is not None else Ledger()
         self._counter = counter if counter is not None else TokenCounter()
         self._runs: dict[UUID, _Run] = {}
+        self._recorded: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def summary(self) -> Summary:
@@ -144,7 +149,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         with self._lock:
             run = self._runs.pop(run_id, None)
-        if run is None or run.nested:
+        if run is None or run.nested or self._counted_inside(run_id, generations):
             return
         record = record_of_run(
             self.ledger.prices,
@@ -157,6 +162,20 @@ class CostCallbackHandler(BaseCallbackHandler):
             estimate=None if told else self._estimate(run.facts, generations, status),
         )
         self.ledger.record(record)
+
+    def _counted_inside(self, run_id: UUID, generations: Sequence[Generation]) -> bool:
+        """Whether the answer is that of another run, which a model asked inside its own.
+
+        Such runs often have no parent that says so, but LangChain names an answer after its run.
+        """
+        named = _RUN_OF_ANSWER.match(_message_id(generations))
+        with self._lock:
+            self._recorded[str(run_id)] = None
+            while len(self._recorded) > _REMEMBERED:
+                self._recorded.popitem(last=False)
+            inside = named is not None and named[1] != str(run_id) and named[1] in self._recorded
+        # Answers of other caches keep the name of the run that made them.
+        return inside and hit_mark(generations) is None
 
     def _estimate(
         self, facts: RunFacts, generations: Sequence[Generation], status: Status
@@ -197,6 +216,11 @@ def _told(response: LLMResult) -> Usage | None:
         return Usage.from_openai(counts)
     except ConfigurationError:
         return None
+
+
+def _message_id(generations: Sequence[Generation]) -> str:
+    first = generations[0] if generations else None
+    return (first.message.id or "") if isinstance(first, ChatGeneration) else ""
 
 
 def _tells_usage(generations: Sequence[Generation]) -> bool:

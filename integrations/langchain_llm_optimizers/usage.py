@@ -7,9 +7,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from llm_optimizers.costs import Usage
+from llm_optimizers.costs import ServiceTier, Usage
 
-__all__ = ["model_of", "usage_of"]
+__all__ = ["model_of", "tier_of", "usage_of"]
+
+_TIERS: tuple[ServiceTier, ...] = ("flex", "priority", "batch")
 
 
 def usage_of(message: AIMessage) -> Usage | None:
@@ -29,10 +31,10 @@ def usage_of(message: AIMessage) -> Usage | None:
     return Usage(
         input_tokens=_count(raw, "input_tokens"),
         output_tokens=_count(raw, "output_tokens"),
-        cache_read_tokens=_count(read, "cache_read"),
-        cache_write_tokens=max(_count(read, "cache_creation"), hour + five),
+        cache_read_tokens=_tiered(read, "cache_read"),
+        cache_write_tokens=max(_tiered(read, "cache_creation"), hour + five),
         cache_write_1h_tokens=hour,
-        reasoning_tokens=_count(written, "reasoning"),
+        reasoning_tokens=_tiered(written, "reasoning"),
         input_audio_tokens=_count(read, "audio"),
         output_audio_tokens=_count(written, "audio"),
     )
@@ -42,6 +44,21 @@ def model_of(message: AIMessage) -> str:
     """The model that the provider says answered, "" when it does not say."""
     metadata = message.response_metadata
     return str(metadata.get("model_name") or metadata.get("model") or "")
+
+
+def tier_of(message: AIMessage) -> ServiceTier:
+    """The tier that served the answer; a stream tells it in the names of its counts alone."""
+    raw: Mapping[str, Any] = message.usage_metadata or {}
+    named = str(message.response_metadata.get("service_tier") or "")
+    for tier in _TIERS:
+        if named == tier or tier in (raw.get("output_token_details") or {}):
+            return tier
+    return "standard"
+
+
+def _tiered(raw: Mapping[str, Any], name: str) -> int:
+    """A count that langchain-openai names after the tier: `flex_cache_read` for `cache_read`."""
+    return sum(_count(raw, f"{prefix}{name}") for prefix in ("", "flex_", "priority_"))
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int:

@@ -1,0 +1,275 @@
+"""`CostCallbackHandler`: each model run of an app, once, with what it cost or saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import CallbackManager
+from langchain_core.language_models.fake import FakeListLLM
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_openai import ChatOpenAI
+
+from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
+from llm_optimizers.costs import CallRecord, Ledger
+from support.fakes import StreamingFake
+from support.openai_server import FakeOpenAI
+
+Chat = Callable[..., ChatOpenAI]
+# 10 and 5 tokens of gpt-4o-mini at $0.15 and $0.60 a million
+COST = Decimal("0.0000045")
+QUESTION = "How do I activate my new card?"
+
+
+@pytest.fixture
+def costs() -> CostCallbackHandler:
+    return CostCallbackHandler()
+
+
+def records(costs: CostCallbackHandler) -> list[CallRecord]:
+    return list(costs.ledger.records())
+
+
+def using(costs: CostCallbackHandler, **config: Any) -> Any:
+    return {"callbacks": [costs], **config}
+
+
+@pytest.mark.loopback
+class TestOverHTTP:
+    """With a real `ChatOpenAI`."""
+
+    def test_a_call_costs_what_the_provider_counted(
+        self, chat: Chat, costs: CostCallbackHandler
+    ) -> None:
+        chat().invoke(QUESTION, using(costs))
+        (record,) = records(costs)
+        assert record.cost == record.baseline_cost == COST
+        assert (record.model, record.provider, record.status) == ("gpt-4o-mini", "openai", "ok")
+        assert record.latency_s is not None
+        assert not record.estimated
+
+    @pytest.mark.parametrize("kind", ["cache=", "wrapper", "stream", "langchain"])
+    def test_a_hit_is_a_saving_and_never_spend(
+        self, kind: str, chat: Chat, costs: CostCallbackHandler
+    ) -> None:
+        cache: Any = InMemoryCache() if kind == "langchain" else HybridCache()
+        model: Any = (
+            CachedChatModel(model=chat(stream_usage=True), cache=cache)
+            if kind in ("wrapper", "stream")
+            else chat(cache=cache)
+        )
+        for _ in range(3):
+            if kind == "stream":
+                list(model.stream(QUESTION, using(costs)))
+            else:
+                model.invoke(QUESTION, using(costs))
+        first, *hits = records(costs)
+        assert first.cost == COST
+        assert len(hits) == 2
+        for hit in hits:
+            assert (hit.cost, hit.baseline_cost, hit.hit) == (0, COST, True)
+            assert hit.usage.total_tokens == 0
+        summary = costs.summary()
+        assert (summary.requests, summary.hits) == (3, 2)
+        assert (summary.cost, summary.saved) == (COST, 2 * COST)
+
+    def test_a_ledger_in_the_cache_and_a_callback_count_a_hit_once(self, chat: Chat) -> None:
+        ledger = Ledger()
+        costs = CostCallbackHandler(ledger)
+        model = chat(cache=HybridCache(ledger=ledger))
+        for _ in range(2):
+            model.invoke(QUESTION, using(costs))
+        assert [record.hit for record in ledger.records()] == [False, True]
+
+    def test_a_stream_with_usage_is_measured_and_one_without_estimated(
+        self, server: FakeOpenAI, chat: Chat, costs: CostCallbackHandler
+    ) -> None:
+        list(chat(stream_usage=True).stream(QUESTION, using(costs)))
+        list(chat(stream_usage=False).stream(QUESTION, using(costs)))
+        told, counted = records(costs)
+        assert (told.cost, told.estimated) == (COST, False)
+        assert counted.estimated
+        assert counted.cost is not None
+        assert counted.usage.input_tokens > 5
+        assert counted.usage.output_tokens > 5
+
+    def test_flex_and_cached_tokens_are_priced_as_such(
+        self, server: FakeOpenAI, chat: Chat, costs: CostCallbackHandler
+    ) -> None:
+        usage = {
+            "prompt_tokens": 2_000,
+            "completion_tokens": 100,
+            "total_tokens": 2_100,
+            "prompt_tokens_details": {"cached_tokens": 1_000},
+        }
+        server.usage = usage
+        model = chat(model="o4-mini")
+        model.invoke(QUESTION, using(costs))
+        server.service_tier = "flex"
+        model.invoke(QUESTION, using(costs))
+        standard, flex = records(costs)
+        # A thousand tokens in full at $1.10 a million, a thousand cached at a quarter of that, and
+        # a hundred written at $4.40.
+        assert standard.cost == Decimal("0.001815")
+        assert flex.tier == "flex"
+        assert flex.usage == standard.usage
+        assert flex.cost == standard.cost / 2
+
+    def test_an_error_is_recorded_by_its_class_alone(
+        self, server: FakeOpenAI, chat: Chat, costs: CostCallbackHandler
+    ) -> None:
+        import openai
+
+        server.failures.append(429)
+        with pytest.raises(openai.RateLimitError) as caught:
+            chat().invoke(QUESTION, using(costs))
+        (record,) = records(costs)
+        assert (record.status, record.error) == ("error", type(caught.value).__name__)
+
+    async def test_batches_and_asynchronous_calls_are_counted(
+        self, chat: Chat, costs: CostCallbackHandler
+    ) -> None:
+        model = chat(http_client=None)
+        await model.abatch(["a", "b", "c"], using(costs))
+        assert len([c async for c in model.astream("d", using(costs))]) > 1
+        model.batch(["e", "f"], using(costs))
+        assert len(records(costs)) == 6
+
+    def test_no_text_enters_the_ledger(
+        self, server: FakeOpenAI, chat: Chat, tmp_path: Path
+    ) -> None:
+        server.reply = lambda body: "Quokkas are marsupials"
+        with Ledger(tmp_path / "costs.sqlite") as ledger:
+            costs = CostCallbackHandler(ledger)
+            cached = CachedChatModel(model=chat())
+            chain = ChatPromptTemplate.from_template("Tell me about {animal}") | cached
+            for _ in range(2):
+                chain.invoke({"animal": "zebras"}, using(costs, metadata={"user": "u17"}))
+            server.failures.append(500)
+            with pytest.raises(Exception, match="told to fail"):
+                chain.invoke({"animal": "giraffes"}, using(costs))
+        raw = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert b"u17" in raw
+        for text in (b"zebras", b"giraffes", b"Tell me", b"Quokkas", b"told to fail", b"sk-"):
+            assert text not in raw
+
+
+class Wrapper(StreamingFake):
+    """A model that asks another one inside its own run."""
+
+    inner: Any = None
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kw: Any) -> Any:
+        callbacks = CallbackManager(
+            run_manager.inheritable_handlers, parent_run_id=run_manager.run_id
+        )
+        config: Any = {"callbacks": callbacks} if self.n == 1 else None
+        answer = self.inner.invoke(messages, config)
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+
+@pytest.mark.parametrize("told", [1, 2])
+def test_a_run_inside_a_run_is_counted_once(costs: CostCallbackHandler, told: int) -> None:
+    """Whether the inner run names its parent (n=1) or only inherits the chain's callbacks."""
+    cached = CachedChatModel(model=StreamingFake())
+    chain = ChatPromptTemplate.from_template("{q}") | Wrapper(inner=cached, n=told)
+    for _ in range(2):
+        chain.invoke({"q": QUESTION}, using(costs))
+    assert [record.hit for record in records(costs)] == [False, True]
+
+
+def test_the_users_metadata_and_tags_are_kept_without_the_frameworks(
+    costs: CostCallbackHandler,
+) -> None:
+    chain = ChatPromptTemplate.from_template("{q}") | StreamingFake()
+    chain.invoke(
+        {"q": QUESTION},
+        using(costs, metadata={"user": "u1", "plan": 2}, tags=["beta", "langsmith:hidden"]),
+    )
+    (record,) = records(costs)
+    assert record.tags == {"user": "u1", "plan": "2", "tags": "beta"}
+
+
+async def test_streams_that_are_left_midway_are_recorded_as_such(
+    costs: CostCallbackHandler,
+) -> None:
+    model = CachedChatModel(model=StreamingFake())
+    left = model.stream(QUESTION, using(costs))
+    next(iter(left))
+    left.close()  # type: ignore[attr-defined]  # a generator, as of every chat model
+    stream = model.astream(QUESTION, using(costs))
+    await anext(aiter(stream))
+    await stream.aclose()  # type: ignore[attr-defined]  # likewise
+    assert [record.status for record in records(costs)] == ["abandoned", "abandoned"]
+    assert not costs._runs
+
+
+def test_a_failed_call_is_not_kept_in_mind(costs: CostCallbackHandler) -> None:
+    model = StreamingFake(fail=lambda text: ValueError("no"))
+    with pytest.raises(ValueError):
+        model.invoke(QUESTION, using(costs))
+    assert not costs._runs
+
+
+def test_32_threads_share_a_handler(costs: CostCallbackHandler) -> None:
+    model = CachedChatModel(model=StreamingFake())
+    asked = [f"What is {number % 8}?" for number in range(320)]
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda q: model.invoke(q, using(costs, metadata={"q": q})), asked))
+    assert all(a.content.endswith(q) for a, q in zip(answers, asked, strict=True))
+    assert len(records(costs)) == 320
+    assert sum(not record.hit for record in records(costs)) == 8
+    assert not costs._runs
+
+
+def test_completion_models_usage_is_read_from_beside_the_text() -> None:
+    from uuid import uuid4
+
+    costs = CostCallbackHandler()
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    for told in (usage, {}):
+        run = uuid4()
+        costs.on_llm_start(
+            {}, ["one"], run_id=run, invocation_params={"model": "gpt-3.5-turbo-instruct"}
+        )
+        result = LLMResult(generations=[[Generation(text="two")]], llm_output={"token_usage": told})
+        costs.on_llm_end(result, run_id=run)
+    first, second = records(costs)
+    assert (first.usage.total_tokens, first.estimated) == (15, False)
+    assert (second.usage.total_tokens, second.estimated) == (0, False)
+
+
+def test_a_completion_model_that_tells_nothing_is_estimated(costs: CostCallbackHandler) -> None:
+    FakeListLLM(responses=["one two three"]).invoke("Say it", using(costs))
+    (record,) = records(costs)
+    assert record.estimated
+    assert record.cost is None
+
+
+def test_an_unknown_model_is_unpriced_not_free(costs: CostCallbackHandler) -> None:
+    StreamingFake(model="no-such-model-7").invoke(QUESTION, using(costs))
+    (record,) = records(costs)
+    assert record.cost is None
+    assert costs.summary().unpriced == 1
+
+
+def test_several_generations_repeat_one_usage(costs: CostCallbackHandler) -> None:
+    StreamingFake(n=3).invoke(QUESTION, using(costs))
+    (record,) = records(costs)
+    assert record.usage.output_tokens < 20
+
+
+def test_an_end_without_a_start_is_nothing(costs: CostCallbackHandler) -> None:
+    from uuid import uuid4
+
+    result = LLMResult(generations=[[ChatGeneration(message=AIMessage("x"))]])
+    costs.on_llm_end(result, run_id=uuid4())
+    costs.on_llm_error(ValueError(), run_id=uuid4())
+    assert records(costs) == []
