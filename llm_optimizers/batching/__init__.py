@@ -11,6 +11,7 @@ from llm_optimizers.batching.coalescer import Coalescer
 from llm_optimizers.batching.combined import CombinedAsk
 from llm_optimizers.batching.gate import GateReport, compare_combined
 from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.batching.mapping import AskRows
 from llm_optimizers.batching.provider import (
     AnthropicBatches,
     BatchResult,
@@ -31,6 +32,7 @@ from llm_optimizers.batching.queue import (
 
 __all__ = [
     "AnthropicBatches",
+    "AskRows",
     "BacklogAlert",
     "BatchResult",
     "BatchStatus",

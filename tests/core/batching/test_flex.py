@@ -1,0 +1,72 @@
+"""The flex tier: half the price while there is room, the usual call when there is none."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from llm_optimizers.batching import with_flex
+
+
+class BusyError(Exception):
+    def __init__(self, status: int) -> None:
+        self.status_code = status
+
+
+class Server:
+    """Has no room for the first calls."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.calls: list[dict[str, Any]] = []
+
+    def create(self, **params: Any) -> str:
+        self.calls.append(params)
+        if self.errors and params.get("service_tier") == "flex":
+            raise self.errors.pop(0)
+        return "answer"
+
+    async def acreate(self, **params: Any) -> str:
+        return self.create(**params)
+
+    @property
+    def tiers(self) -> list[str | None]:
+        return [call.get("service_tier") for call in self.calls]
+
+
+async def ask(server: Server, sync: bool, **params: Any) -> str:
+    dice = random.Random(0)
+    if sync:
+        return with_flex(server.create, base=0, rng=dice)(**params)
+    return await with_flex(server.acreate, base=0, rng=dice)(**params)
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_flex_is_asked_with_patience(sync: bool) -> None:
+    server = Server()
+    assert await ask(server, sync, model="m") == "answer"
+    assert server.calls == [{"model": "m", "service_tier": "flex", "timeout": 900.0}]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_no_room_is_tried_again_and_then_asked_as_usual(sync: bool) -> None:
+    server = Server(BusyError(429), BusyError(429), BusyError(429))
+    assert await ask(server, sync, model="m", timeout=5) == "answer"
+    assert server.tiers == ["flex", "flex", "flex", None]
+    assert server.calls[-1] == {"model": "m", "timeout": 5}
+
+
+async def test_room_on_the_second_try_is_taken() -> None:
+    server = Server(BusyError(429))
+    assert await ask(server, True) == "answer"
+    assert server.tiers == ["flex", "flex"]
+
+
+@pytest.mark.parametrize("error", [BusyError(400), BusyError(500), ValueError()])
+async def test_other_errors_are_the_callers(error: Exception) -> None:
+    server = Server(error)
+    with pytest.raises(type(error)):
+        await ask(server, True)
+    assert server.tiers == ["flex"]

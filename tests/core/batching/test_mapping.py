@@ -1,0 +1,89 @@
+"""Rows in, rows out, in this process and in others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from llm_optimizers.batching import AskRows
+from llm_optimizers.costs import ModelPrice
+from llm_optimizers.errors import ConfigurationError
+from support.openai_server import FakeOpenAI, last_text, openai_server
+
+pytestmark = pytest.mark.loopback
+
+PRICES = {"mine": ModelPrice(input=Decimal(1), output=Decimal(2))}
+
+
+def reply(body: dict[str, Any]) -> str:
+    return f"{body['messages'][0]['content']} > {last_text(body)}"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with openai_server(reply=reply) as server:
+        yield server
+
+
+def asker(server: FakeOpenAI, **settings: Any) -> AskRows:
+    client = partial(OpenAI, base_url=server.url, api_key="test", max_retries=0)
+    return AskRows("mine", client=client, prices=PRICES, **settings)
+
+
+def test_rows_keep_their_order_and_gain_result_usage_and_cost(server: FakeOpenAI) -> None:
+    ask = asker(server, system="Be brief.", params={"temperature": 0})
+    rows = ask([{"id": n, "prompt": f"q{n}"} for n in range(20)])
+    assert [(row["id"], row["result"]) for row in rows] == [
+        (n, f"Be brief. > q{n}") for n in range(20)
+    ]
+    assert rows[0]["usage"]["input_tokens"] == 10
+    assert Decimal(rows[0]["cost"]) == Decimal("0.00002")
+    assert rows[0]["error"] is None
+    assert server.requests[0]["temperature"] == 0
+    assert ask([]) == []
+    ask._connected().close()
+
+
+def test_a_row_that_fails_fails_alone(server: FakeOpenAI) -> None:
+    server.failures.append(400)
+    ask = asker(server, concurrency=1)
+    messages = [{"role": "user", "content": "whole"}]
+    first, second, third = ask([{"prompt": "a"}, {"prompt": None}, {"messages": messages}])
+    assert first["result"] is None
+    assert first["error"].startswith("BadRequestError")
+    assert (first["usage"]["input_tokens"], first["cost"]) == (0, None)
+    assert "no text under 'prompt'" in second["error"]
+    assert third["result"] == "whole > whole"
+    ask._connected().close()
+
+
+def test_an_unknown_model_is_unpriced(server: FakeOpenAI) -> None:
+    client = partial(OpenAI, base_url=server.url, api_key="test")
+    ask = AskRows("nobody-knows-me", client=client)
+    assert ask([{"prompt": "a"}])[0]["cost"] is None
+    ask._connected().close()
+
+
+def test_it_travels_to_other_processes(server: FakeOpenAI) -> None:
+    ask = asker(server)
+    ask([{"prompt": "warm"}])
+    ask._connected().close()
+    again = pickle.loads(pickle.dumps(ask))
+    chunks = [[{"prompt": f"{c}-{n}"} for n in range(5)] for c in range(4)]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        answers = pool.map(again, chunks)
+    assert [row["result"] for rows in answers for row in rows] == [
+        f"{c}-{n} > {c}-{n}" for c in range(4) for n in range(5)
+    ]
+
+
+def test_settings_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        AskRows("x", concurrency=0)

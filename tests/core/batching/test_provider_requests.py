@@ -1,0 +1,209 @@
+"""What is refused before it is sent, and how the rest is cut."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_optimizers.batching import AnthropicBatches, OpenAIBatches, ProviderBatch, ShardLimits
+from llm_optimizers.batching.provider.clients import batch_client
+from llm_optimizers.batching.provider.requests import (
+    BatchRequest,
+    form_shards,
+    read_batch,
+    read_jsonl,
+)
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.types import ChatRequest, Message
+
+BODY = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
+
+
+def line(**changes: Any) -> str:
+    return json.dumps({"custom_id": "x", "body": BODY} | changes)
+
+
+def test_a_file_is_read_with_its_ids(tmp_path: Path) -> None:
+    path = tmp_path / "batch.jsonl"
+    path.write_text("\n".join([line(), "", json.dumps(BODY), line(custom_id="y")]))
+    assert [request.id for request in read_jsonl(path)] == ["x", "3", "y"]
+
+
+def test_every_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "batch.jsonl"
+    lines = [
+        line(),
+        "{not json",
+        line(),
+        "[1]",
+        line(custom_id="b", body=3),
+        line(custom_id="c", body={"model": "m"}),
+        line(custom_id="d", body={"messages": BODY["messages"]}),
+        line(custom_id="e", body=BODY | {"stream": True}),
+    ]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ConfigurationError) as caught:
+        read_jsonl(path)
+    faults = str(caught.value).splitlines()
+    assert [fault.partition(":")[0] for fault in faults] == [f"line {n}" for n in range(2, 9)]
+    for fault, word in zip(
+        faults,
+        ["not JSON", "id 'x'", "object", "`body`", "`messages`", "`model`", "stream"],
+        strict=True,
+    ):
+        assert word in fault
+
+
+def test_many_faults_are_counted_and_missing_files_and_nothing_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="and 10 more"):
+        read_batch([{}] * 30)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_jsonl(tmp_path / "missing")
+    with pytest.raises(ConfigurationError, match="no requests"):
+        read_batch([])
+    with pytest.raises(ConfigurationError, match="body cannot be stored"):
+        read_batch([BODY | {"temperature": float("nan")}])
+
+
+def test_requests_of_the_core_are_taken_too() -> None:
+    request = ChatRequest(messages=(Message(role="user", content="hé"),), model="m")
+    (read,) = read_batch([request], count_tokens=lambda body: len(body["messages"]))
+    assert json.loads(read.body) == request.to_openai()
+    assert (read.id, read.tokens) == ("1", 1)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.integers(1, 900)), max_size=40)
+)
+def test_shards_hold_one_model_and_keep_every_limit(items: list[tuple[str, int, int]]) -> None:
+    requests = [
+        BatchRequest(id=str(n), body="x" * size, model=model, tokens=tokens)
+        for n, (model, tokens, size) in enumerate(items)
+    ]
+    limits = ShardLimits(max_requests=7, max_bytes=3_000, max_tokens=100)
+    shards = list(form_shards(requests, limits))
+    assert sorted(int(r.id) for shard in shards for r in shard) == list(range(len(items)))
+    for shard in shards:
+        assert shard
+        assert len(shard) <= 7
+        assert len({r.model for r in shard}) == 1
+        assert sum(r.size for r in shard) <= 3_000
+        assert sum(r.tokens for r in shard) <= 100
+
+
+class NoProvider:
+    """A client that must not be asked."""
+
+    provider = "nobody"
+    limits = ShardLimits(max_requests=10, max_bytes=2_000)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("create", "find", "look", "results", "cancel"):
+            return pytest.fail
+        raise AttributeError(name)
+
+
+def test_a_request_larger_than_a_batch_is_refused_and_nothing_sent(tmp_path: Path) -> None:
+    batch = ProviderBatch(NoProvider(), path=tmp_path / "b.db")
+    huge = {"model": "m", "messages": [{"role": "user", "content": "x" * 5_000}]}
+    with pytest.raises(ConfigurationError, match="larger than a whole batch"):
+        batch.submit([BODY, huge])
+    batch.close()
+
+
+def test_a_journal_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
+    newer = tmp_path / "newer.db"
+    ProviderBatch(NoProvider(), path=newer).close()
+    with sqlite3.connect(newer) as db:
+        db.execute("PRAGMA user_version = 7")
+    text = tmp_path / "text.db"
+    text.write_text("no database at all, but long enough to be looked at" * 50)
+    for path, reason in [(newer, "its version is 7"), (text, "no batch journal")]:
+        with pytest.raises(StoreError, match=reason):
+            ProviderBatch(NoProvider(), path=path)
+
+
+class FakeMessageBatches:
+    """Anthropic's batches: succeeded, errored, expired and canceled, in any order."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[dict[str, Any]]] = []
+
+    def create(self, *, requests: Iterable[Any]) -> Any:
+        self.sent.append(list(requests))
+        return SimpleNamespace(id=f"msgbatch_{len(self.sent)}")
+
+    def retrieve(self, message_batch_id: str) -> Any:
+        return SimpleNamespace(processing_status="ended")
+
+    def results(self, message_batch_id: str) -> Iterable[Any]:
+        sent = self.sent[int(message_batch_id.rpartition("_")[2]) - 1]
+        for request in reversed(sent):
+            yield SimpleNamespace(
+                custom_id=request["custom_id"],
+                result=self._result(request["params"]["messages"][0]["content"]),
+            )
+
+    def cancel(self, message_batch_id: str) -> Any:
+        return None
+
+    def _result(self, question: str) -> Any:
+        if question == "bad":
+            error = SimpleNamespace(type="invalid_request_error", message="too long")
+            return SimpleNamespace(type="errored", error=SimpleNamespace(error=error))
+        if question == "late" and len(self.sent) == 1:
+            return SimpleNamespace(type="expired")
+        body = {
+            "content": [{"type": "text", "text": f"answer to {question}"}],
+            "usage": {"input_tokens": 5, "cache_read_input_tokens": 3, "output_tokens": 2},
+        }
+        message = SimpleNamespace(model_dump=lambda mode: body)
+        return SimpleNamespace(type="succeeded", message=message)
+
+
+def test_anthropics_outcomes_are_understood(tmp_path: Path) -> None:
+    fake = FakeMessageBatches()
+    client = SimpleNamespace(messages=SimpleNamespace(batches=fake))
+    batch = ProviderBatch(client, path=tmp_path / "b.db", poll_s=0)
+    results = batch.collect(
+        batch.submit(
+            [
+                {
+                    "model": "claude-sonnet-4-5",
+                    "max_tokens": 9,
+                    "messages": [{"role": "user", "content": q}],
+                }
+                for q in ("good", "bad", "late")
+            ]
+        )
+    )
+    assert [result.text for result in results] == ["answer to good", None, "answer to late"]
+    assert results[1].error == "too long"
+    assert results[0].usage == Usage(input_tokens=8, cache_read_tokens=3, output_tokens=2)
+    assert results[0].cost is not None
+    assert [len(sent) for sent in fake.sent] == [3, 1]
+    batch.cancel(batch.jobs()[0])
+    batch.close()
+
+
+def test_clients_are_known_by_what_they_can_do() -> None:
+    own = NoProvider()
+    assert batch_client(own) is own
+    sdk = SimpleNamespace(files=1, batches=2)
+    assert isinstance(batch_client(sdk), OpenAIBatches)
+    assert isinstance(
+        batch_client(SimpleNamespace(messages=SimpleNamespace(batches=1))), AnthropicBatches
+    )
+    with pytest.raises(ConfigurationError, match="no batch API"):
+        batch_client(object())
+    with pytest.raises(ConfigurationError, match="synchronous"):
+        batch_client(type("AsyncOpenAI", (), {"files": 1, "batches": 2})())
