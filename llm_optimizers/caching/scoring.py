@@ -42,6 +42,7 @@ _BOUNDS = (
 )
 _BOUND = 0.95
 _OVERLAP = 0.25
+_SAME_CONCEPTS = FEATURES.index("same_concepts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,11 @@ class CosineAcceptance:
 
 
 class FittedAcceptance:
-    """Accepts from a fitted probability on, if no guard objects.
+    """Accepts from a fitted probability on, if no guard objects and every word has its partner.
+
+    A static embedder is a bag of words: "return boots" and "return worn boots" lie as near to
+    each other as any two phrasings of one question. So a word of weight that stands in one text
+    only is never outweighed by a score. A user's own embeddings or `threshold` serve more.
 
     Args:
         weights: The fit.
@@ -165,7 +170,10 @@ class FittedAcceptance:
         fired = compare(a, b)
         if fired:
             return _refused(", ".join(fired))
-        score = self._weights.probability(features(a, b, cosine, vectors_a, vectors_b))
+        values = features(a, b, cosine, vectors_a, vectors_b)
+        if not values[_SAME_CONCEPTS]:
+            return _refused("a word without a partner")
+        score = self._weights.probability(values)
         return Verdict(accept=score >= self._weights.bound, score=score, reason="score")
 
     def _taken_apart(self, text: str) -> tuple[Profile, Vectors]:

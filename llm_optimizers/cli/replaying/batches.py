@@ -43,7 +43,7 @@ class BatchDesk:
         form = BytesParser(policy=HTTP).parsebytes(head + body)
         parts = form.iter_parts() if form.is_multipart() else ()
         for part in parts:
-            if isinstance(part, Message) and part.get_filename() is not None:
+            if part.get_filename() is not None:
                 content = part.get_payload(decode=True)
                 return self._file(content if isinstance(content, bytes) else b"")
         raise ConfigurationError("the form has no file")

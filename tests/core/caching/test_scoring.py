@@ -59,7 +59,7 @@ def test_no_trap_is_served_and_most_paraphrases_are() -> None:
     assert served == []
     paraphrases = pairs("paraphrases.txt")
     accepted = sum(judged(a, b).accept for _, a, b in paraphrases)
-    assert accepted >= 0.9 * len(paraphrases)
+    assert accepted >= 0.8 * len(paraphrases)
 
 
 def test_the_verdict_says_why() -> None:
