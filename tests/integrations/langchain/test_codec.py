@@ -1,0 +1,218 @@
+"""How generations are kept and read back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, Generation
+from pydantic import BaseModel
+
+from langchain_llm_optimizers.codec import GenerationsCodec
+from llm_optimizers.caching import refuses
+from llm_optimizers.costs import Usage
+
+codec = GenerationsCodec()
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def chat(content: Any = "hello", **fields: Any) -> ChatGeneration:
+    return ChatGeneration(message=AIMessage(content, **fields))
+
+
+def returned(*generations: Generation) -> list[Any]:
+    return codec.decode(codec.encode(list(generations)))
+
+
+def test_a_message_comes_back_whole_but_for_its_id() -> None:
+    made = chat(
+        id="old",
+        response_metadata={"model_name": "m", "finish_reason": "stop"},
+        usage_metadata={
+            "input_tokens": 3,
+            "output_tokens": 2,
+            "total_tokens": 5,
+            "input_token_details": {"cache_read": 1},
+        },
+        additional_kwargs={"x": [1]},
+        name="n",
+    )
+    (back,) = returned(made)
+    assert back.message.id not in (None, "old")
+    assert back.message.model_copy(update={"id": "old"}) == made.message
+    assert back.text == "hello"
+
+
+@given(content=st.text(), extra=st.dictionaries(st.text(), json_values, max_size=3))
+def test_any_text_and_any_json_comes_back(content: str, extra: dict[str, Any]) -> None:
+    (back,) = returned(chat(content, additional_kwargs=extra))
+    assert back.message.content == content
+    assert back.message.additional_kwargs == extra
+
+
+def test_copies_share_nothing() -> None:
+    payload = codec.encode([chat(response_metadata={"a": {"b": [1]}})])
+    one, other = codec.decode(payload)[0], codec.decode(payload)[0]
+    one.message.response_metadata["a"]["b"].append(2)
+    assert other.message.response_metadata["a"]["b"] == [1]
+    assert codec.decode(payload)[0].message.response_metadata["a"]["b"] == [1]
+
+
+def test_ids_of_tool_calls_are_fresh_wherever_they_stand() -> None:
+    call = {"name": "1", "args": {"x": "1", "id": "1"}, "id": "1", "type": "tool_call"}
+    made = chat(
+        [
+            {"type": "text", "text": "1"},
+            {"type": "tool_use", "id": "1", "name": "1", "input": {"id": "1"}},
+        ],
+        tool_calls=[call],
+        additional_kwargs={
+            "tool_calls": [{"id": "1", "function": {"name": "1", "arguments": '{"x": "1"}'}}]
+        },
+    )
+    (back,) = returned(made)
+    fresh = back.message.tool_calls[0]["id"]
+    assert fresh != "1"
+    assert len(fresh) > 5
+    assert back.message.tool_calls[0] == {**call, "id": fresh}
+    assert back.message.content == [
+        {"type": "text", "text": "1"},
+        {"type": "tool_use", "id": fresh, "name": "1", "input": {"id": "1"}},
+    ]
+    assert back.message.additional_kwargs["tool_calls"][0]["id"] == fresh
+    assert back.message.additional_kwargs["tool_calls"][0]["function"]["name"] == "1"
+
+
+@pytest.mark.parametrize("old", ["call_" + "a" * 24, "toolu_01AbCdEfGhIjKlMnOpQrStUv", "abcdefghi"])
+def test_fresh_ids_look_like_the_providers(old: str) -> None:
+    (back,) = returned(chat("", tool_calls=[{"name": "f", "args": {}, "id": old}]))
+    (call,) = back.message.tool_calls
+    prefix, _, _ = old.rpartition("_")
+    assert call["id"].startswith(prefix)
+    assert len(call["id"]) == len(old)
+    assert call["id"].replace("_", "").isalnum()
+
+
+def test_chunks_are_kept_as_messages() -> None:
+    (back,) = returned(ChatGeneration(message=AIMessageChunk("hello")))
+    assert type(back.message) is AIMessage
+
+
+def test_completions_come_back_equal() -> None:
+    made = Generation(text="hello", generation_info={"finish_reason": "stop"})
+    assert returned(made, made) == [made, made]
+
+
+class Parsed(BaseModel):
+    """What structured output leaves in a message."""
+
+    a: int
+
+
+def test_parsed_objects_are_kept_as_data() -> None:
+    (back,) = returned(chat(additional_kwargs={"parsed": Parsed(a=1)}))
+    assert back.message.additional_kwargs["parsed"] == {"a": 1}
+
+
+def test_what_has_no_json_is_refused() -> None:
+    with pytest.raises(TypeError):
+        codec.encode([chat(additional_kwargs={"x": object()})])
+
+
+def test_headers_and_the_traces_of_other_caches_are_left_out() -> None:
+    made = chat(
+        response_metadata={"headers": {"set-cookie": "secret"}, "model_name": "m"},
+        usage_metadata={
+            "input_tokens": 1,
+            "output_tokens": 1,
+            "total_tokens": 2,
+            "total_cost": 0,  # type: ignore[typeddict-unknown-key]
+        },
+    )
+    payload = codec.encode([made])
+    assert "secret" not in payload
+    assert "total_cost" not in payload
+    assert made.message.response_metadata["headers"]
+    assert "total_cost" in (made.message.usage_metadata or {})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "null",
+        "{}",
+        "[]",
+        "[1]",
+        '[{"text": "no info"}]',
+        '[{"text": 1, "info": null}]',
+        '[{"message": {"type": "system", "data": {"content": "x"}}, "info": null}]',
+        '[{"message": {"type": "nothing", "data": {}}, "info": null}]',
+        '[{"message": {"type": "ai"}, "info": null}]',
+        '[{"message": {"type": "ai", "data": {"content": "x", "tool_calls": 1}}, "info": null}]',
+        "[" * 100_000,
+    ],
+)
+def test_what_the_codec_did_not_write_is_a_value_error(raw: str) -> None:
+    with pytest.raises(ValueError):
+        codec.decode(raw)
+
+
+@given(json_values)
+def test_no_json_makes_anything_but_generations(value: Any) -> None:
+    try:
+        decoded = codec.decode(json.dumps(value))
+    except ValueError:
+        return
+    assert all(isinstance(each, Generation) for each in decoded)
+
+
+@pytest.mark.parametrize(
+    ("made", "kept"),
+    [
+        (chat(), True),
+        (chat(""), False),
+        (chat("  \n"), False),
+        (chat("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]), True),
+        (chat(response_metadata={"finish_reason": "STOP"}), True),
+        (chat(response_metadata={"finish_reason": "length"}), False),
+        (chat(response_metadata={"stop_reason": "max_tokens"}), False),
+        (chat(response_metadata={"stop_reason": "end_turn"}), True),
+        (chat(response_metadata={"stopReason": "guardrail_intervened"}), False),
+        (chat(response_metadata={"done_reason": "length"}), False),
+        (chat(response_metadata={"status": "incomplete"}), False),
+        (chat(response_metadata={"status": "completed"}), True),
+        (chat(additional_kwargs={"refusal": "no"}), False),
+        (Generation(text="x", generation_info={"finish_reason": "length"}), False),
+        (Generation(text="x"), True),
+        (Generation(text=" "), False),
+    ],
+)
+def test_only_complete_answers_are_worth_keeping(made: Generation, kept: bool) -> None:
+    assert (refuses(codec.traits([made])) is None) is kept
+
+
+def test_of_several_generations_the_worst_decides() -> None:
+    assert refuses(codec.traits([chat(), chat("")]))
+    assert refuses(codec.traits([]))
+
+
+def test_traits_tell_what_the_call_consumed() -> None:
+    traits = codec.traits(
+        [
+            chat(
+                response_metadata={"model_name": "gpt-4o"},
+                usage_metadata={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+            )
+        ]
+    )
+    assert traits.model == "gpt-4o"
+    assert traits.usage == Usage(input_tokens=3, output_tokens=2)
