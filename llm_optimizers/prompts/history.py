@@ -77,17 +77,18 @@ class History:
         """The next messages to fold when `count` are sent and all before `last` are folded."""
         start = max(last, first_message(messages))
         limit = count - self.keep
+        every_cut = safe_cuts(messages[:count])
         while limit - start >= self.every:
             # A system message in between stays: a stretch ends before it or begins after it.
             system = next((at for at in range(start, limit) if messages[at].role == "system"), None)
-            cuts = [c for c in safe_cuts(messages[:count]) if start < c <= (system or limit)]
+            cuts = [c for c in every_cut if start < c <= (system or limit)]
             openings = [c for c in cuts if messages[c].role == "user"]
             end = system if system in cuts else max(openings or cuts, default=start)
             if end - start >= self.every:
                 return range(start, end)
             if system is None:
                 return None
-            start = system + 1
+            start = next((c for c in every_cut if c > system), limit)
         return None
 
     def summary(

@@ -132,17 +132,19 @@ def _whitespace(text: str) -> str:
 
 def _single_spaced(line: str) -> str:
     """One space for several inside a line, unless they line columns up or stand in a span."""
-    gaps = list(_INNER_BLANKS.finditer(line))
-    if not gaps or "|" in line or (len(gaps) > 1 and any("\t" in g.group() for g in gaps)):
-        return line
-    if sum(len(gap.group()) > 2 for gap in gaps) > 1:
-        return line
     spans = protected_spans(line)
+    gaps = [
+        gap
+        for gap in _INNER_BLANKS.finditer(line)
+        if not any(a < gap.end() and gap.start() < b for a, b in spans)
+    ]
+    wide = sum(len(gap.group()) > 2 or "\t" in gap.group() for gap in gaps)
+    if "|" in line or wide > 1:
+        return line
     written, start = [], 0
     for gap in gaps:
-        if not any(a < gap.end() and gap.start() < b for a, b in spans):
-            written += [line[start : gap.start()], " "]
-            start = gap.end()
+        written += [line[start : gap.start()], " "]
+        start = gap.end()
     return "".join([*written, line[start:]])
 
 

@@ -20,7 +20,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 _STRING_OR_BLANK = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _PLAIN = re.compile(r"[^\W\d_][^|\n\r\t\\\"]*")
 _KEY = re.compile(r"[^|\n\r\t\\\"]+")
-_WORDS = ("null", "true", "false")
+_WORDS = ("null", "true", "false", "NaN", "Infinity")
 
 
 def minified(text: str) -> str:

@@ -20,7 +20,8 @@ from llm_optimizers.prompts.models import CacheRules
 __all__ = ["Fold", "FoldAt", "Plan", "Weighed", "call_cost", "plan_changes"]
 
 
-_RESERVE = 3
+_FEW = 4
+_RESERVE = 2
 """Unlucky calls that must be paid for in advance; prefixes end anywhere within a step, so the
 luck of later calls evens out."""
 
@@ -128,28 +129,44 @@ class _Replay:
 
     def call(self, count: int) -> None:
         """Decide on the messages that enter with a call of `count` messages, and bill it."""
-        new = [self._messages[at] for at in range(self._count, count)]
-        before = self._sent
-        prefix = before.size if self._count else 0
-        raw = replace(before, size=before.size + sum(m.raw for m in new), prefix=prefix)
-        short = _Sent(
-            short=before.short | {at for at in range(self._count, count) if self._shrinks(at)},
-            folds=before.folds,
-            size=before.size + sum(min(m.raw, m.short) for m in new),
-            prefix=prefix,
+        raw = replace(
+            self._sent,
+            size=self._sent.size + self._raw[count] - self._raw[self._count],
+            prefix=self._sent.size if self._count else 0,
         )
+        options = self._options(raw, count)
         if self._rules is None:
-            self._sent = self._folded(short, count) or short
+            self._sent = self._folded(options[-1], count) or options[-1]
         else:
-            self._sent = self._cheapest(self._rules, raw, short, count)
+            self._sent = self._cheapest(self._rules, options, count)
         self._count = count
 
-    def _cheapest(self, rules: CacheRules, raw: _Sent, short: _Sent, count: int) -> _Sent:
+    def _options(self, raw: _Sent, count: int) -> list[_Sent]:
+        """The new messages as they came, each choice of some shortened, all shortened (last).
+
+        Which of them are shortened decides where the next call's prefix ends within a step.
+        """
+        new = [at for at in range(self._count, count) if self._shrinks(at)]
+        some = [[at for bit, at in enumerate(new) if chosen >> bit & 1] for chosen in _choices(new)]
+        return [
+            replace(
+                raw,
+                short=raw.short.union(shortened),
+                size=raw.size
+                - sum(self._messages[m].raw - self._messages[m].short for m in shortened),
+            )
+            for shortened in some
+        ]
+
+    def _cheapest(self, rules: CacheRules, options: list[_Sent], count: int) -> _Sent:
         plain = _Sent(size=self._raw[count], prefix=self._raw[self._count] if self._count else 0)
-        chosen = raw
-        if self._holds(rules, short, plain):
-            chosen = short
-        elif short.size < raw.size:
+        holding = [option for option in options[1:] if self._holds(rules, option, plain)]
+        if not holding and self._sent.size < plain.prefix:
+            holding = options  # shorter already: the question is only which end is luckiest
+        chosen = max(
+            holding, key=lambda option: self._ahead(rules, option, plain), default=options[0]
+        )
+        if chosen.size > options[-1].size:
             self._note("messages: shortening them would cost more than the provider's cache gives")
         if plain.size >= rules.minimum > plain.prefix and not self._safe(rules, chosen, plain):
             # From the next call on the whole is cached; nothing has been yet, so all is open.
@@ -184,9 +201,18 @@ class _Replay:
             return False
         bank = self._bank + _cost(rules, plain) - _cost(rules, sent)
         bank += call_cost(rules, plain.size, plain.size) - call_cost(rules, sent.size, sent.size)
-        return bank >= (_RESERVE if self._count else _RESERVE - 1) * _unlucky(
+        return bank >= (_RESERVE if self._count else _RESERVE) * _unlucky(
             rules, plain.size - sent.size
         )
+
+    def _ahead(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> float:
+        """What will have been saved once the next call has read this one as its prefix."""
+        bank = self._bank + _cost(rules, plain) - _cost(rules, sent)
+        following = (
+            _Sent(size=plain.size, prefix=plain.size),
+            _Sent(size=sent.size, prefix=sent.size),
+        )
+        return bank + _cost(rules, following[0]) - _cost(rules, following[1])
 
     def _folded(self, sent: _Sent, count: int) -> _Sent | None:
         """The same with one more fold, if one is proposed that makes it shorter."""
@@ -217,6 +243,12 @@ class _Replay:
 
     def _note(self, reason: str) -> None:
         self._left[reason] = None
+
+
+def _choices(new: Sequence[int]) -> Sequence[int]:
+    """Bit masks of the messages to shorten: all choices of a few, else none or all."""
+    every = (1 << len(new)) - 1
+    return range(every + 1) if len(new) <= _FEW else (0, every)
 
 
 def _unlucky(rules: CacheRules, saved: int) -> float:

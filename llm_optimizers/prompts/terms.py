@@ -36,15 +36,9 @@ say said|see saw seen|sell sold sale|send sent|shoot shot|show shown|sing sang s
 sit sat|speak spoke spoken speech|spend spent|stand stood|steal stole stolen|swim swam swum
 take took taken|teach taught|tell told|think thought|throw threw thrown|wake woke
 wear wore worn|wife wives|win won winner|woman women|write wrote written writer|birth born
-1 one i|2 two ii|3 three iii|4 four iv|5 five|6 six vi|7 seven vii|8 eight viii|9 nine ix|10 ten
+1 one|2 two ii|3 three iii|4 four iv|5 five|6 six vi|7 seven vii|8 eight viii|9 nine ix|10 ten
 1st first|2nd second|3rd third|good better best|large larger largest|life lives lived live
 """
-_FORMS = {
-    form: group.split()[0]
-    for group in _IRREGULAR.replace("\n", "|").split("|")
-    for form in group.split()
-    if form != "i"
-}
 _WORD = re.compile(r"[^\W_]+(?:['\u2019]s\b)?")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _DERIVED = ("ment", "ness", "ity", "ist", "ism", "ion", "er", "or", "al", "ive", "ous", "ly")
@@ -68,9 +62,10 @@ def _spread(word: str) -> Iterable[str]:
 def stem(word: str) -> str:
     """A word's folded stem: inflections go always, derivations where five letters remain."""
     folded = _folded(word)
-    irregular = _FORMS.get(folded)
-    if irregular is not None:
-        return irregular
+    return _FORMS.get(folded) or _regular(folded)
+
+
+def _regular(folded: str) -> str:
     if len(folded) <= 3 or not folded.isascii() or not folded.isalpha():
         return folded
     singular = _singular(folded)
@@ -109,3 +104,10 @@ def _finish(stemmed: str) -> str:
     if len(stemmed) >= 7 and stemmed.endswith("at"):
         stemmed = stemmed[:-2]
     return stemmed[:-1] + "y" if stemmed[-1] == "i" else stemmed
+
+
+_FORMS = {
+    form: _regular(group.split()[0])
+    for group in _IRREGULAR.replace("\n", "|").split("|")
+    for form in group.split()
+}
