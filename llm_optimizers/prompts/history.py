@@ -134,7 +134,10 @@ def first_message(messages: Sequence[Message]) -> int:
 
 
 def safe_cuts(messages: Sequence[Message]) -> list[int]:
-    """Before which messages a conversation may be cut: never between a call and its result."""
+    """Before which messages a conversation may be cut: never between a call and its result.
+
+    A call that still waits for its result holds everything after it together.
+    """
     answered: dict[str, int] = {}
     for at, message in enumerate(messages):
         if message.tool_call_id is not None:
@@ -144,7 +147,7 @@ def safe_cuts(messages: Sequence[Message]) -> list[int]:
         if at > open_until and message.role != "tool":
             cuts.append(at)
         for call in message.tool_calls:
-            open_until = max(open_until, answered.get(call.id, -1))
+            open_until = max(open_until, answered.get(call.id, len(messages)))
     return cuts
 
 

@@ -199,11 +199,8 @@ class _Replay:
         """Whether what was saved so far outlasts the later calls that a shorter prefix loses on."""
         if plain.size >= rules.minimum > sent.size:
             return False
-        bank = self._bank + _cost(rules, plain) - _cost(rules, sent)
-        bank += call_cost(rules, plain.size, plain.size) - call_cost(rules, sent.size, sent.size)
-        return bank >= (_RESERVE if self._count else _RESERVE) * _unlucky(
-            rules, plain.size - sent.size
-        )
+        reserve = _RESERVE * _unlucky(rules, plain.size - sent.size)
+        return self._ahead(rules, sent, plain) >= reserve
 
     def _ahead(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> float:
         """What will have been saved once the next call has read this one as its prefix."""
