@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llm_optimizers.cli.replaying.app import FRAMEWORKS, Endpoint, Strategies
+from llm_optimizers.cli.replaying.calibrated import CHEAP, week_before
 from llm_optimizers.cli.replaying.log import Log, day_log, read_log
 from llm_optimizers.cli.replaying.run import Replay, replay
 from llm_optimizers.cli.replaying.server import AnswerSheet, serving
@@ -25,6 +27,17 @@ from llm_optimizers.prompts import TokenCounter
 __all__ = ["demo", "replay_log"]
 
 _FEW = 2_000
+
+
+class Strategy(StrEnum):
+    """The four, as they are named on the command line."""
+
+    cache = "cache"
+    routing = "routing"
+    prompts = "prompts"
+    batching = "batching"
+
+
 _SHOWN_BAD_LINES = 5
 
 _AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -46,6 +59,9 @@ _LedgerFile = Annotated[
 
 def demo(
     framework: _Framework = "langchain",
+    only: Annotated[
+        list[Strategy] | None, typer.Option(help="Only this strategy; may be repeated.")
+    ] = None,
     live: _Live = False,
     base_url: _BaseURL = None,
     model: _Model = None,
@@ -59,7 +75,27 @@ def demo(
     once bare, once with the strategies on. No key and no network are needed.
     """
     endpoint = _endpoint(live=live, base_url=base_url, model=model)
-    _run(day_log(), framework, endpoint, ledger=ledger, as_json=as_json, assumed_tokens=0)
+    wanted = set(only or Strategy)
+    console = Console(stderr=True)
+    router = None
+    if Strategy.routing in wanted:
+        with console.status("calibrating the router on the week before …"):
+            router = week_before()
+    strategies = Strategies(
+        cache=Strategy.cache in wanted,
+        prompts=Strategy.prompts in wanted,
+        router=router,
+        later=Strategy.batching in wanted,
+    )
+    _run(
+        day_log(),
+        framework,
+        endpoint,
+        strategies,
+        ledger=ledger,
+        as_json=as_json,
+        assumed_tokens=0,
+    )
 
 
 def replay_log(
@@ -88,6 +124,7 @@ def replay_log(
         requests,
         framework,
         endpoint,
+        Strategies(cache=True),
         ledger=ledger,
         as_json=as_json,
         assumed_tokens=assumed_tokens,
@@ -98,6 +135,7 @@ def _run(
     log: Log,
     framework: str,
     endpoint: Endpoint | None,
+    strategies: Strategies,
     *,
     ledger: Path | None,
     as_json: bool,
@@ -110,13 +148,18 @@ def _run(
         console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
     with _explained():
         if endpoint is not None:
-            result = _passes(log, framework, endpoint, ledger, console, bare=False)
+            result = _passes(log, framework, endpoint, strategies, ledger, console, bare=False)
         else:
-            sheet = AnswerSheet(log.requests, TokenCounter(), assumed_tokens=assumed_tokens)
+            sheet = AnswerSheet(
+                log.requests,
+                TokenCounter(),
+                cheap_models=frozenset({CHEAP}),
+                assumed_tokens=assumed_tokens,
+            )
             with serving(sheet) as url:
                 recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
                 few = len(log.requests) <= _FEW
-                result = _passes(log, framework, recorded, ledger, console, bare=few)
+                result = _passes(log, framework, recorded, strategies, ledger, console, bare=few)
     if as_json:
         typer.echo(json.dumps({**as_dict(result), "skipped_lines": len(log.bad_lines)}, indent=2))
     else:
@@ -129,6 +172,7 @@ def _passes(
     log: Log,
     framework: str,
     endpoint: Endpoint,
+    strategies: Strategies,
     ledger: Path | None,
     console: Console,
     *,
@@ -149,7 +193,7 @@ def _passes(
         return replay(
             log.requests,
             framework,
-            Strategies(cache=True),
+            strategies,
             endpoint,
             ledger=account,
             bare_pass=bare,

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing.artefact import RouterArtefact
 
 __all__ = ["FRAMEWORKS", "Endpoint", "Strategies", "Trial", "TrialReply", "open_trial"]
 
@@ -39,17 +40,31 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategies:
-    """What is switched on; nothing at all is the bare app."""
+    """What is switched on; nothing at all is the bare app.
+
+    `router` is a calibrated router's file, without which nothing is routed. `later` sends
+    background requests as a provider batch; the replay does that itself, for every framework.
+    """
 
     cache: bool = False
+    prompts: bool = False
+    router: RouterArtefact | None = None
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialReply:
-    """What the app answered; `tier` names the cache's tier if a cache answered."""
+    """What the app answered.
+
+    `tier` names the cache's tier if a cache answered, `model` who answered else, as far as the
+    app knows; `escalated` means that a cheaper model was tried first, `later` a batch.
+    """
 
     text: str
     tier: str | None = None
+    model: str = ""
+    escalated: bool = False
+    later: bool = False
 
 
 class Trial(Protocol):

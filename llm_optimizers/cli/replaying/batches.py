@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any

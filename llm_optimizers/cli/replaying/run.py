@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, Trial, TrialReply, open_trial
+from llm_optimizers.cli.replaying.calibrated import routed
+from llm_optimizers.cli.replaying.later import send_later
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.costs import Ledger, Summary
 
@@ -34,16 +36,22 @@ class Pass:
 class Replay:
     """What a replay found out.
 
-    `bare` is the account of the pass without strategies, None if it was left out; `account` that
-    of the pass with them. `wrong_hits` is None where the log does not say what is right.
-    `overhead_ms` is the median a call took longer than the same call in the bare pass, over the
-    calls that reached the model in both; None without a bare pass.
+    `right` of `judged` answers are those that the log holds for right. `bare` is the account of
+    the pass without strategies, None if it was left out; `account` that of the pass with them.
+    `wrong_hits` is None where the log does not say what is right. `overhead_ms` is the median a
+    call took longer than the same call in the bare pass, over the calls that reached the model in
+    both; None without a bare pass.
     """
 
     requests: int
     hits: Mapping[str, int]
     wrong_hits: int | None
     wrong: Sequence[str]
+    judged: int
+    right: int
+    models: Mapping[str, int]
+    escalated: int
+    later: int
     errors: Mapping[str, int]
     first_error: str
     bare: Summary | None
@@ -77,7 +85,7 @@ def replay(
     for run, wanted in zip(passes, switched, strict=True):
         trial = open_trial(framework, wanted, endpoint, run.ledger)
         try:
-            _go(trial, requests, run, progress)
+            _go(trial, requests, run, progress, wanted, endpoint)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -86,8 +94,19 @@ def replay(
     return _figures(requests, passes[-1], bare, interrupted=interrupted)
 
 
-def _go(trial: Trial, requests: Sequence[LoggedRequest], run: Pass, progress: Progress) -> None:
-    for done, logged in enumerate(requests, 1):
+def _go(
+    trial: Trial,
+    requests: Sequence[LoggedRequest],
+    run: Pass,
+    progress: Progress,
+    strategies: Strategies,
+    endpoint: Endpoint,
+) -> None:
+    waiting = [each for each in requests if strategies.later and each.background]
+    if waiting:
+        _later(waiting, run, strategies, endpoint)
+    now = [each for each in requests if not (strategies.later and each.background)]
+    for done, logged in enumerate(now, len(waiting) + 1):
         begun = time.perf_counter()
         try:
             run.replies[logged.id] = trial.ask(logged)
@@ -99,6 +118,21 @@ def _go(trial: Trial, requests: Sequence[LoggedRequest], run: Pass, progress: Pr
         progress(run.name, done)
 
 
+def _later(
+    waiting: Sequence[LoggedRequest], run: Pass, strategies: Strategies, endpoint: Endpoint
+) -> None:
+    router = None if strategies.router is None else routed(strategies.router)
+    try:
+        replies = send_later(waiting, endpoint, run.ledger, router)
+    except Exception as error:  # noqa: BLE001 - a failed batch must not end the replay
+        run.errors[type(error).__name__] += len(waiting)
+        run.first_error = run.first_error or str(error)
+    else:
+        run.replies.update(replies)
+        if len(replies) < len(waiting):
+            run.errors["NotAnswered"] += len(waiting) - len(replies)
+
+
 def _figures(
     requests: Sequence[LoggedRequest], run: Pass, bare: Pass | None, *, interrupted: bool
 ) -> Replay:
@@ -107,11 +141,17 @@ def _figures(
     judged = [r for r in requests if r.answer_class and r.id in run.replies]
     wrong = [r.id for r in judged if _wrong(r, run.replies[r.id], classes)]
     premium = requests[0].request.model
+    answered = [r for r in requests if r.response is not None and r.id in run.replies]
     return Replay(
         requests=len(run.replies) + run.errors.total(),
         hits=dict(hits),
         wrong_hits=len(wrong) if judged else None,
         wrong=wrong,
+        judged=len(answered),
+        right=sum(1 for r in answered if run.replies[r.id].text == r.response),
+        models=Counter(reply.model for reply in run.replies.values() if reply.model),
+        escalated=sum(1 for reply in run.replies.values() if reply.escalated),
+        later=sum(1 for reply in run.replies.values() if reply.later),
         errors=dict(run.errors),
         first_error=run.first_error,
         bare=None if bare is None else bare.ledger.summary(premium_model=premium),

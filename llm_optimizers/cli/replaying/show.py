@@ -29,6 +29,12 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "hit_rate_pct": _percent(sum(replay.hits.values()), replay.requests),
         "wrong_hits": replay.wrong_hits,
         "wrong_hit_ids": list(replay.wrong),
+        "right_answers": replay.right,
+        "judged_answers": replay.judged,
+        "quality_kept_pct": _percent(replay.right, replay.judged),
+        "routed": dict(replay.models),
+        "escalated": replay.escalated,
+        "batched": replay.later,
         "tokens": account.usage.total_tokens,
         "baseline_tokens": None if replay.bare is None else replay.bare.usage.total_tokens,
         "cost": float(account.cost),
@@ -61,6 +67,18 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool) -> None:
     table.add_row("  hit rate", "", f"{figures['hit_rate_pct']:.1f} %")
     wrong = "not known" if replay.wrong_hits is None else f"{replay.wrong_hits:,}"
     table.add_row("  wrong hits", "", wrong)
+    for name, count in replay.models.items():
+        table.add_row(f"  answered by {name}", "", f"{count:,}")
+    if replay.escalated:
+        table.add_row("  escalated to a stronger model", "", f"{replay.escalated:,}")
+    if replay.later:
+        table.add_row("  in a provider batch", "", f"{replay.later:,}")
+    if replay.judged:
+        kept = f"{figures['quality_kept_pct']:.1f} %"
+        table.add_row(
+            "right answers", *_pair(bare, lambda _: f"{replay.judged:,}", f"{replay.right:,}")
+        )
+        table.add_row("  quality kept", "", kept)
     table.add_row("tokens billed", *_pair(bare, _tokens, _tokens(account)))
     table.add_row("cost", dollars(_baseline(replay)), dollars(account.cost))
     for name, saving in account.by_strategy.items():
