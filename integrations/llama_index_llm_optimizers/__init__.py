@@ -1,10 +1,12 @@
 """llm-optimizers for LlamaIndex: native components, each switched on with one line.
 
-HybridCache       exact + semantic cache, shared by what follows
-CachedLLM         the cache for every way an LLM is called
-CostEventHandler  every model call into a `Ledger`, hits as savings
-LLMCacheHitEvent  what the dispatcher hears when an answer was served
-EmbeddingsStore   a place of its own for each embedding model's vectors
+optimized_settings  everything on, in `Settings`
+CachedLLM           the cache for every way an LLM is called
+CachedQueryEngine   the cache where the question is short and its documents are known
+HybridCache         exact + semantic; both of the above take one
+CostEventHandler    every model call into a `Ledger`, hits as savings
+LLMCacheHitEvent    what the dispatcher hears when an answer was served
+EmbeddingsStore     a place of its own for each embedding model's vectors
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
 from llama_index_llm_optimizers.events import CostEventHandler
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
+from llama_index_llm_optimizers.query_engine import CachedQueryEngine
+from llama_index_llm_optimizers.settings import optimized_settings
 
 __all__ = [
     "CachedLLM",
+    "CachedQueryEngine",
     "CostEventHandler",
     "EmbeddingsStore",
     "HybridCache",
     "LLMCacheHitEvent",
+    "optimized_settings",
     "with_embeddings_cache",
 ]

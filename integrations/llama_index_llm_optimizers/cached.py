@@ -107,7 +107,7 @@ class CachedLLM(DelegatingLLM):
     def _served(self, hit: Hit[Answered], call: ModelCall) -> Reply:
         event = announce(
             hit,
-            call,
+            call.context,
             asked=self.llm.metadata.model_name,
             asked_class=self.llm.class_name(),
         )

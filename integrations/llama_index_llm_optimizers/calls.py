@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms.llm import LLM
 
-from llm_optimizers.effects import closing_async
+from llama_index_llm_optimizers.streams import astreamed_in, streamed_in
 
 __all__ = ["ChatCall", "CompletionCall", "ModelCall", "Reply"]
 
 Reply: TypeAlias = ChatResponse | CompletionResponse
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCall(ABC):
-    """What was asked, and how to hand it on to a model.
-
-    A stream is asked for in one place and read in another, often on another thread. The model is
-    therefore called in the context the call was made in, so that its tags, its parent span and
-    its tenant are the caller's.
-    """
+    """What was asked, in which context, and how to hand it on to a model."""
 
     kwargs: dict[str, Any] = field(default_factory=dict)
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
@@ -48,10 +41,6 @@ class ModelCall(ABC):
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """The asynchronous twin of `stream`."""
 
-    async def _begun(self, begin: Coroutine[Any, Any, T]) -> T:
-        """Await what begins a stream in the context of the call."""
-        return await asyncio.get_running_loop().create_task(begin, context=self.context.copy())
-
 
 @dataclass(frozen=True, kw_only=True)
 class ChatCall(ModelCall):
@@ -69,14 +58,11 @@ class ChatCall(ModelCall):
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
-        return self.context.copy().run(child.stream_chat, self.messages, **self.kwargs)
+        return streamed_in(self.context, lambda: child.stream_chat(self.messages, **self.kwargs))
 
-    async def astream(self, child: LLM) -> AsyncIterator[Reply]:
+    def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
-        begin = cast("Coroutine[Any, Any, Any]", child.astream_chat(self.messages, **self.kwargs))
-        async with closing_async(await self._begun(begin)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return astreamed_in(self.context, lambda: child.astream_chat(self.messages, **self.kwargs))
 
     def with_messages(self, messages: Sequence[ChatMessage]) -> ChatCall:
         """The same call with other messages."""
@@ -100,16 +86,14 @@ class CompletionCall(ModelCall):
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
-        return self.context.copy().run(
-            child.stream_complete, self.prompt, self.formatted, **self.kwargs
+        return streamed_in(
+            self.context,
+            lambda: child.stream_complete(self.prompt, self.formatted, **self.kwargs),
         )
 
-    async def astream(self, child: LLM) -> AsyncIterator[Reply]:
+    def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
-        begin = cast(
-            "Coroutine[Any, Any, Any]",
-            child.astream_complete(self.prompt, self.formatted, **self.kwargs),
+        return astreamed_in(
+            self.context,
+            lambda: child.astream_complete(self.prompt, self.formatted, **self.kwargs),
         )
-        async with closing_async(await self._begun(begin)) as chunks:
-            async for chunk in chunks:
-                yield chunk

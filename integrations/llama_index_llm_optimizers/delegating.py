@@ -27,8 +27,8 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.streams import agenerated, generated
 from llama_index_llm_optimizers.structured import PROMPT_FIELDS, view_of
-from llm_optimizers.effects import closing_async
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["DelegatingLLM"]
@@ -98,28 +98,28 @@ class DelegatingLLM(FunctionCallingLLM):
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """See `LLM.stream_chat`."""
         call = ChatCall(messages=messages, kwargs=kwargs)
-        return cast("ChatResponseGen", _generated(self._answer_stream(call)))
+        return cast("ChatResponseGen", generated(self._answer_stream(call)))
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """See `LLM.astream_chat`."""
         call = ChatCall(messages=messages, kwargs=kwargs)
-        return cast("ChatResponseAsyncGen", _agenerated(self._aanswer_stream(call)))
+        return cast("ChatResponseAsyncGen", agenerated(self._aanswer_stream(call)))
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """See `LLM.stream_complete`."""
         call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
-        return cast("CompletionResponseGen", _generated(self._answer_stream(call)))
+        return cast("CompletionResponseGen", generated(self._answer_stream(call)))
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """See `LLM.astream_complete`."""
         call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
-        return cast("CompletionResponseAsyncGen", _agenerated(self._aanswer_stream(call)))
+        return cast("CompletionResponseAsyncGen", agenerated(self._aanswer_stream(call)))
 
     # --- what the child says for itself --------------------------------------------------------
 
@@ -205,20 +205,3 @@ class DelegatingLLM(FunctionCallingLLM):
         if name == "callback_manager":
             for child in self._children:
                 child.callback_manager = value
-
-
-def _generated(chunks: Iterator[Reply]) -> Generator[Reply, None, None]:
-    """A generator, as the framework wants one, whatever kind of iterator a stream is."""
-    try:
-        yield from chunks
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
-
-
-async def _agenerated(chunks: AsyncIterator[Reply]) -> AsyncGenerator[Reply, None]:
-    """The asynchronous twin of `_generated`."""
-    async with closing_async(chunks):
-        async for chunk in chunks:
-            yield chunk

@@ -6,6 +6,7 @@ is an event of its own on the same dispatcher, and a mark beside the response.
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
 from llama_index_llm_optimizers.answers import Answered
-from llama_index_llm_optimizers.calls import ModelCall, Reply
+from llama_index_llm_optimizers.calls import Reply
 from llm_optimizers.caching import Hit
 from llm_optimizers.costs import Usage
 
@@ -52,8 +53,8 @@ class LLMCacheHitEvent(BaseEvent):
         return "LLMCacheHitEvent"
 
 
-def announce(hit: Hit[Any], call: ModelCall, *, asked: str, asked_class: str) -> LLMCacheHitEvent:
-    """Tell the dispatcher of a hit, with the tags and the span of the call."""
+def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -> LLMCacheHitEvent:
+    """Tell the dispatcher of a hit, with the tags and the span of the context asked in."""
 
     def tell() -> LLMCacheHitEvent:
         event = LLMCacheHitEvent(
@@ -69,7 +70,7 @@ def announce(hit: Hit[Any], call: ModelCall, *, asked: str, asked_class: str) ->
         _dispatcher.event(event)
         return event
 
-    return call.context.copy().run(tell)
+    return context.copy().run(tell)
 
 
 def mark_of(event: LLMCacheHitEvent) -> dict[str, Any]:

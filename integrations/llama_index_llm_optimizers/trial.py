@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import httpx
-from llama_index.core.base.llms.types import ChatResponse, LLMMetadata
+from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.llms.llm import LLM
 from llama_index.llms.openai import OpenAI
 from llama_index.llms.openai.utils import from_openai_message_dicts
@@ -67,9 +67,7 @@ class LlamaIndexTrial:
         try:
             with tenant(logged.tenant), instrument_tags(tags):
                 if streamed:
-                    response = ChatResponse(message=messages[-1])
-                    for response in self._llms[name].stream_chat(messages, **settings):
-                        pass
+                    *_, response = self._llms[name].stream_chat(messages, **settings)
                 else:
                     response = self._llms[name].chat(messages, **settings)
         finally:

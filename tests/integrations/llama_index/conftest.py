@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 
 import pytest
@@ -18,3 +20,14 @@ def _globals_restored() -> Iterator[None]:
     root.event_handlers, root.span_handlers = handlers, spans
     settings.clear()
     settings.update(saved)
+
+
+@pytest.fixture(autouse=True)
+def _no_loop_left_open(request: pytest.FixtureRequest) -> None:
+    """Let the framework's synchronous code run loops of its own, which it closes.
+
+    Where the main thread has never had a loop, `asyncio.get_event_loop()` would make one that
+    nobody closes.
+    """
+    if not inspect.iscoroutinefunction(request.function):
+        asyncio.set_event_loop(None)

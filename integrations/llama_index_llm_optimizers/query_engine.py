@@ -1,0 +1,222 @@
+"""`CachedQueryEngine`: a cache where the question is short and its context is known.
+
+A RAG prompt is long and ends in a template's words, so that two ways to ask one thing look alike
+to nobody. Before the prompt is made, the question stands alone: it is matched by meaning, and
+what was retrieved for it is part of the scope, so that other documents mean another answer.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextvars import copy_context
+from typing import Any, cast
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.llms.types import CompletionResponse
+from llama_index.core.base.response.schema import (
+    RESPONSE_TYPE,
+    AsyncStreamingResponse,
+    Response,
+    StreamingResponse,
+)
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.prompts.mixin import PromptMixinType
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from llama_index_llm_optimizers.answers import Answered
+from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.hits import CACHE_HIT, announce, mark_of
+from llama_index_llm_optimizers.metering import Meter
+from llama_index_llm_optimizers.questions import answer_of, request_of_query
+from llama_index_llm_optimizers.replay import chunks_of
+from llama_index_llm_optimizers.streams import agenerated, astreamed_in, generated, streamed_in
+from llm_optimizers.caching import Hit
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["CachedQueryEngine"]
+
+
+class CachedQueryEngine(BaseQueryEngine):
+    """A retrieving query engine that serves questions asked before about the same documents.
+
+    Example:
+        ```python
+        engine = CachedQueryEngine(index.as_query_engine(), HybridCache(path="answers.sqlite"))
+        ```
+
+    Retrieval is done for every question; what it finds decides which answers may be served. A
+    served response has today's source nodes and `metadata["cache_hit"]`. Answers that are pydantic
+    objects are passed through.
+
+    Args:
+        query_engine: An engine that retrieves and synthesises.
+        cache: In memory by default; it may be the one that a `CachedLLM` uses.
+
+    Raises:
+        ConfigurationError: the engine does not retrieve by itself; give the cache to its LLM.
+    """
+
+    def __init__(
+        self, query_engine: RetrieverQueryEngine, cache: HybridCache | None = None
+    ) -> None:
+        if not isinstance(query_engine, RetrieverQueryEngine):
+            raise ConfigurationError(
+                f"a {type(query_engine).__name__} does not retrieve by itself, so that nothing "
+                "tells which documents an answer is about: use CachedLLM for its LLM instead"
+            )
+        super().__init__(query_engine.callback_manager)
+        self._engine = query_engine
+        self._synthesizer = query_engine._response_synthesizer
+        self.cache = cache if cache is not None else HybridCache()
+        self._meter = Meter()
+        self._meter.attach()
+        weakref.finalize(self, self._meter.detach)
+
+    def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """See `RetrieverQueryEngine.retrieve`."""
+        return self._engine.retrieve(query_bundle)
+
+    async def aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """See `RetrieverQueryEngine.aretrieve`."""
+        return await self._engine.aretrieve(query_bundle)
+
+    def synthesize(
+        self,
+        query_bundle: QueryBundle,
+        nodes: list[NodeWithScore],
+        additional_source_nodes: Sequence[NodeWithScore] | None = None,
+    ) -> RESPONSE_TYPE:
+        """Answer from these nodes, or serve what was answered from them before."""
+        request = self._request(query_bundle, nodes)
+        if request is None or additional_source_nodes:
+            return self._engine.synthesize(query_bundle, nodes, additional_source_nodes)
+        if self._synthesizer._streaming:
+            return self._streamed(request, query_bundle, nodes)
+        fresh: list[RESPONSE_TYPE] = []
+
+        def make() -> Answered:
+            with self._meter.reading() as reading:
+                fresh.append(self._engine.synthesize(query_bundle, nodes))
+            return answer_of(str(fresh[0]), reading)
+
+        answer = self.cache.answer(request, make)
+        return fresh[0] if answer.hit is None else self._marking(nodes)(answer.hit)
+
+    async def asynthesize(
+        self,
+        query_bundle: QueryBundle,
+        nodes: list[NodeWithScore],
+        additional_source_nodes: Sequence[NodeWithScore] | None = None,
+    ) -> RESPONSE_TYPE:
+        """The asynchronous twin of `synthesize`."""
+        request = self._request(query_bundle, nodes)
+        if request is None or additional_source_nodes:
+            return await self._engine.asynthesize(query_bundle, nodes, additional_source_nodes)
+        if self._synthesizer._streaming:
+            return self._astreamed(request, query_bundle, nodes)
+        fresh: list[RESPONSE_TYPE] = []
+
+        async def make() -> Answered:
+            with self._meter.reading() as reading:
+                fresh.append(await self._engine.asynthesize(query_bundle, nodes))
+            return answer_of(str(fresh[0]), reading)
+
+        answer = await self.cache.aanswer(request, make)
+        return fresh[0] if answer.hit is None else self._marking(nodes)(answer.hit)
+
+    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        payload: dict[str, Any] = {EventPayload.QUERY_STR: query_bundle.query_str}
+        with self.callback_manager.event(CBEventType.QUERY, payload=payload) as event:
+            response = self.synthesize(query_bundle, self.retrieve(query_bundle))
+            event.on_end(payload={EventPayload.RESPONSE: response})
+        return response
+
+    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        payload: dict[str, Any] = {EventPayload.QUERY_STR: query_bundle.query_str}
+        with self.callback_manager.event(CBEventType.QUERY, payload=payload) as event:
+            nodes = await self.aretrieve(query_bundle)
+            response = await self.asynthesize(query_bundle, nodes)
+            event.on_end(payload={EventPayload.RESPONSE: response})
+        return response
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return {"response_synthesizer": self._synthesizer}
+
+    def _streamed(
+        self, request: ChatRequest, query: QueryBundle, nodes: list[NodeWithScore]
+    ) -> StreamingResponse:
+        def begin() -> Iterator[str]:
+            made = self._engine.synthesize(query, nodes)
+            metadata.update(made.metadata or {})
+            return cast("StreamingResponse", made).response_gen
+
+        with self._meter.reading() as reading:
+            context = copy_context()
+        metadata: dict[str, Any] = {}
+        mark = self._marking(nodes, metadata)
+        texts = self.cache.stream(
+            request,
+            lambda: streamed_in(context, begin),
+            lambda passed: answer_of("".join(passed), reading),
+            lambda hit: _pieces(mark(hit)),
+        )
+        return StreamingResponse(generated(texts), source_nodes=list(nodes), metadata=metadata)
+
+    def _astreamed(
+        self, request: ChatRequest, query: QueryBundle, nodes: list[NodeWithScore]
+    ) -> AsyncStreamingResponse:
+        async def begin() -> AsyncIterator[str]:
+            made = await self._engine.asynthesize(query, nodes)
+            metadata.update(made.metadata or {})
+            return cast("AsyncStreamingResponse", made).response_gen
+
+        async def replay(hit: Hit[Answered]) -> AsyncIterator[str]:
+            for piece in _pieces(mark(hit)):
+                yield piece
+
+        with self._meter.reading() as reading:
+            context = copy_context()
+        metadata: dict[str, Any] = {}
+        mark = self._marking(nodes, metadata)
+        texts = self.cache.astream(
+            request,
+            lambda: astreamed_in(context, begin),
+            lambda passed: answer_of("".join(passed), reading),
+            replay,
+        )
+        return AsyncStreamingResponse(
+            agenerated(texts), source_nodes=list(nodes), metadata=metadata
+        )
+
+    def _request(self, query: QueryBundle, nodes: Sequence[NodeWithScore]) -> ChatRequest | None:
+        """The question as the cache knows it, or None where an answer could not be kept."""
+        try:
+            return request_of_query(self._engine, self._synthesizer, query, nodes)
+        except ConfigurationError as error:
+            self.cache.bypassed(error)
+            return None
+
+    def _marking(
+        self, nodes: Sequence[NodeWithScore], metadata: dict[str, Any] | None = None
+    ) -> Callable[[Hit[Answered]], Response]:
+        """What makes of a hit a response over these nodes, announced as of now and here."""
+        context, llm = copy_context(), self._synthesizer._llm
+        told = metadata if metadata is not None else {}
+
+        def served(hit: Hit[Answered]) -> Response:
+            event = announce(
+                hit, context, asked=llm.metadata.model_name, asked_class=llm.class_name()
+            )
+            told[CACHE_HIT] = mark_of(event)
+            return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=told)
+
+        return served
+
+
+def _pieces(response: Response) -> Iterator[str]:
+    """The text of a response, a few words at a time."""
+    reply = CompletionResponse(text=response.response or "")
+    return (chunk.delta or "" for chunk in chunks_of(reply))
