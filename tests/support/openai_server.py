@@ -21,8 +21,9 @@ class FakeOpenAI:
     """What the server answers, what it was asked, and what goes wrong next.
 
     `reply` makes of a request's body the answer's text, or fields of its message such as
-    `tool_calls` or `refusal`. `failures` holds HTTP statuses for the next requests. `cut` sends
-    streams without their end. Every answer costs `usage`; `delay` is in seconds.
+    `tool_calls` or `refusal`; the header X-Owner is put into the body as `owner`. `failures` holds
+    HTTP statuses for the next requests. `cut` sends streams without their end. Every answer costs
+    `usage`; `delay` is in seconds.
     """
 
     url: str = ""
@@ -108,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if "X-Owner" in self.headers:
+            body["owner"] = self.headers["X-Owner"]
         with self.state.lock:
             self.state.requests.append(body)
             self.state.headers.append(dict(self.headers))
