@@ -1,11 +1,11 @@
 """Jobs on Redis, for more than one machine: kept by one Lua script, delivered by streaq.
 
-For every job a ticket is put into streaq (https://github.com/tastyware/streaq), which hands each
-ticket to one worker and hands it out again when that worker dies. A ticket names no job: whoever
-holds one starts the job that is first in line at that moment, so priorities, ageing, deadlines
-and rates hold exactly, however many tickets a worker has fetched ahead. A ticket delivered again
-gets the job it had. A ticket too many finds nothing and ends; should tickets ever be lost (Redis
-restored from an old copy), the workers make new ones.
+Jobs put tickets into streaq (https://github.com/tastyware/streaq), which hands each ticket to one
+worker and hands it out again when that worker dies. A ticket names no job: whoever holds one does
+the job that is first in line at that moment, and then the next, until nothing is; so priorities,
+ageing, deadlines and rates hold exactly, however many tickets a worker has fetched ahead. A ticket
+delivered again gets the job it had. A ticket too many finds nothing and ends; should tickets ever
+be lost (Redis restored from an old copy), the workers make new ones.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ __all__ = ["Tickets"]
 
 _TASK = "ticket"
 _CHUNK = 500
+_ENOUGH = 1_000
+"""Tickets for more jobs at the same time than all workers together do."""
 _NEAR_SECONDS = 1.0
 
 
@@ -55,7 +57,13 @@ class Tickets:
         self.issuer = self._worker(slots=1)
 
     async def issue(self, count: int, *, delay: float = 0.0) -> None:
-        """Put tickets into the queue, each to be delivered once it is `delay` seconds old."""
+        """Put tickets into the queue, each to be delivered once it is `delay` seconds old.
+
+        Whoever holds one works until nothing is in line, so there need not be one for every job:
+        with enough of them outstanding, one more says that there is something.
+        """
+        if count > 1:
+            count = max(1, min(count, _ENOUGH - await self.issuer.queue_size()))
         for start in range(0, count, _CHUNK):
             tasks = [self.issuer.enqueue_unsafe(_TASK) for _ in range(min(_CHUNK, count - start))]
             if delay > 0:
@@ -106,13 +114,14 @@ class Tickets:
 
 
 async def _use(ticket: str, serve: Serve) -> None:
-    """Do the job that is first in line, waiting while the rates hold it back."""
+    """Do what is first in line until nothing is, waiting while the rates hold it back."""
     try:
         while not serve.draining.is_set():
             claim = await serve.claim([ticket])
-            for job in claim.jobs:
-                await serve.perform(job, ticket)
-            if claim.jobs or claim.retry_at is None:
+            if claim.jobs:
+                await serve.perform(claim.jobs[0], ticket)
+                continue
+            if claim.retry_at is None:
                 return
             pause = claim.retry_at - serve.clock()
             if not claim.held and pause > _NEAR_SECONDS:

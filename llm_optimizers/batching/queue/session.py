@@ -21,6 +21,7 @@ _LOOK_SECONDS = 0.05
 _LOOKS_A_SECOND = 4_000
 _UPKEEP_SECONDS = 1.0
 _FORGET_EVERY = 60
+_LATEST = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class QueueSession:
         self._alert = alert
         self._make_worker = worker
         self._waiters: dict[str, list[Future[Job]]] = {}
+        self._latest: dict[str, Job] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -56,7 +58,7 @@ class QueueSession:
         self._draining = asyncio.Event()
         self._asked = asyncio.Event()
         if self._make_worker is not None:
-            worker = self._make_worker(self._tell)
+            worker = self._make_worker(self._done_here)
             self._worker = asyncio.create_task(worker.run(self._draining))
         self._tasks = [
             asyncio.create_task(self._look_out()),
@@ -66,6 +68,9 @@ class QueueSession:
     async def watch(self, id_: str, watched: Future[Job]) -> None:
         """Settle the future once the job is settled, at once if it is."""
         self._waiters.setdefault(id_, []).append(watched)
+        if id_ in self._latest:
+            self._tell(self._latest[id_])
+            return
         await self._look([id_])
         self._asked.set()
 
@@ -98,6 +103,17 @@ class QueueSession:
             await asyncio.sleep(_LOOK_SECONDS)
         self._draining.set()
         await worker
+
+    def _done_here(self, job: Job) -> None:
+        """Tell waiters, and remember what is done for those about to ask.
+
+        A dead job is not remembered, for it may be replayed.
+        """
+        if job.state == "done":
+            self._latest[job.id] = job
+            if len(self._latest) > _LATEST:
+                del self._latest[next(iter(self._latest))]
+        self._tell(job)
 
     def _tell(self, job: Job) -> None:
         for watched in self._waiters.pop(job.id, ()):

@@ -37,7 +37,7 @@ def eventually(done: Callable[[], object]) -> None:
     limit = time.monotonic() + WAIT
     while not done():
         assert time.monotonic() < limit
-        time.sleep(0.01)
+        time.sleep(0.002)
 
 
 def start_worker(place: str, log: Path) -> subprocess.Popen[str]:
@@ -70,6 +70,7 @@ def test_two_thousand_jobs_survive_a_worker_killed_at_work(place: str, tmp_path:
         workers = [start_worker(place, log) for log in logs]
         try:
             eventually(lambda: len(lines(logs[0], "end")) > JOBS / 5)
+            eventually(lambda: len(lines(logs[0], "start")) - len(lines(logs[0], "end")) > 5)
             workers[0].kill()
             workers[0].wait()
             eventually(lambda: (stats := queue.stats()).depth + stats.running == 0)
