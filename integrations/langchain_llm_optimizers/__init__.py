@@ -3,6 +3,8 @@
 HybridCache          exact + semantic cache for `set_llm_cache(...)` or a model's `cache=`
 CachedChatModel      the same cache for streams, agents and identical calls at once
 CostCallbackHandler  every model run into a `Ledger`, hits as savings
+PromptOptimizer      shorter prompts: `prompt | PromptOptimizer("gpt-4o") | model`
+PassageCompressor    retrieved documents within a token budget
 
 Each is imported when it is first named, so that an app pays for what it uses.
 """
@@ -16,13 +18,22 @@ if TYPE_CHECKING:
     from langchain_llm_optimizers.cache import HybridCache
     from langchain_llm_optimizers.cached import CachedChatModel
     from langchain_llm_optimizers.callbacks import CostCallbackHandler
+    from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
 
-__all__ = ["CachedChatModel", "CostCallbackHandler", "HybridCache"]
+__all__ = [
+    "CachedChatModel",
+    "CostCallbackHandler",
+    "HybridCache",
+    "PassageCompressor",
+    "PromptOptimizer",
+]
 
 _HOMES = {
     "CachedChatModel": "cached",
     "CostCallbackHandler": "callbacks",
     "HybridCache": "cache",
+    "PassageCompressor": "prompts",
+    "PromptOptimizer": "prompts",
 }
 
 

@@ -1,0 +1,328 @@
+"""Shorter prompts in chains, retrievers and agents: what is sent changes, nothing else does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from pydantic import PrivateAttr, ValidationError
+
+from langchain_llm_optimizers import PassageCompressor, PromptOptimizer
+from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.middleware import PromptMiddleware
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts import ContextBudget, History, RequestOptimizer
+
+RULES = "You help.   Be kind and clear. Please be clear and kind."
+TOWNS = ("Aldmere", "Brackford", "Carrow", "Dunmouth")
+DOCS = "\n\n".join(
+    f"{town}\n{town} lies by the sea. Its mayor is number {n} of the list. It has a harbour. "
+    "People like the walls." for n, town in enumerate(TOWNS)
+)  # fmt: skip
+
+
+class Listening(BaseChatModel):
+    """A model that says what it is told to and keeps what it was sent."""
+
+    answers: list[AIMessage]
+    name_of_model: str = "gpt-4o"
+    _sent: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "listening"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **_: Any) -> Any:
+        return {"ls_model_name": self.name_of_model, "ls_provider": "openai"}
+
+    def bind_tools(self, tools: Sequence[Any], **_: Any) -> Runnable[Any, AIMessage]:
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self._sent.append(messages)
+        answer = self.answers[min(len(self._sent), len(self.answers)) - 1]
+        return ChatResult(generations=[ChatGeneration(message=answer.model_copy())])
+
+
+def test_it_composes_between_prompt_and_model() -> None:
+    model = Listening(answers=[AIMessage("Fine.")])
+    prompt = ChatPromptTemplate.from_messages([("system", RULES), ("human", "{question}")])
+    chain = prompt | PromptOptimizer("gpt-4o") | model
+    assert chain.invoke({"question": "How are   you?"}).content == "Fine."
+    system, human = model._sent[0]
+    assert system.content == "You help. Be kind and clear."
+    assert human.content == "How are you?"
+    mark = human.additional_kwargs[MARK]
+    assert 0 < mark["prompt_tokens_after"] < mark["prompt_tokens_before"]
+
+
+async def test_async_gives_the_same_bytes() -> None:
+    optimizer = PromptOptimizer("gpt-4o", context_tokens=40)
+    messages = [HumanMessage(f"<context>\n{DOCS}\n</context>\nWho is the mayor of Carrow?")]
+    ways = [
+        optimizer.invoke(messages),
+        await optimizer.ainvoke(messages),
+        optimizer.batch([messages])[0],
+        (await optimizer.abatch([messages]))[0],
+        next(iter(optimizer.stream(messages))),
+    ]
+    assert all(way == ways[0] for way in ways)
+    assert "Carrow" in ways[0][0].content
+    assert "number 2 of the list" in ways[0][0].content
+    assert "Aldmere" not in ways[0][0].content
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ChatPromptValue(messages=[SystemMessage("Be   brief.")]),
+        StringPromptValue(text="Be   brief."),
+        "Be   brief.",
+        [SystemMessage("Be   brief.")],
+    ],
+)
+def test_what_comes_in_goes_out_in_kind(prompt: Any) -> None:
+    sent = PromptOptimizer().invoke(prompt)
+    assert type(sent) is type(prompt)
+    assert "Be brief." in str(sent)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        [HumanMessage("Hello there.")],
+        ChatPromptValue(messages=[HumanMessage("Hello there.")]),
+        "Hello there.",
+        [],
+        "",
+        [ToolMessage("lost", tool_call_id="1")],
+        [HumanMessage("```\nnever closed   ")],
+        [HumanMessage([{"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}])],
+    ],
+)
+def test_where_nothing_can_be_gained_the_prompt_is_the_same_object(prompt: Any) -> None:
+    assert PromptOptimizer("gpt-4o").invoke(prompt) is prompt
+
+
+def test_unchanged_messages_are_the_same_objects_and_changed_ones_keep_their_rest() -> None:
+    call = {"name": "f", "args": {"a": 1}, "id": "c1"}
+    answer = AIMessage("", tool_calls=[call], id="a1", response_metadata={"x": 1})
+    result = ToolMessage(json.dumps({"a": 1}, indent=4), tool_call_id="c1", id="t1", artifact=[3])
+    said = [HumanMessage("Go.", id="h1"), answer, result, HumanMessage("And?", id="h2")]
+    sent = PromptOptimizer("gpt-4o").invoke(said)
+    assert sent[0] is said[0]
+    assert sent[1] is said[1]
+    assert sent[2].content == '{"a":1}'
+    assert (sent[2].id, sent[2].artifact, sent[2].tool_call_id) == ("t1", [3], "c1")
+    assert said[2].content == json.dumps({"a": 1}, indent=4)
+    assert said[3].additional_kwargs == {}
+
+
+def test_blocks_keep_what_stands_beside_their_text() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
+    text = {"type": "text", "text": "Look   here.", "cache_control": {"type": "ephemeral"}}
+    sent = PromptOptimizer("claude-sonnet-4-5").invoke([HumanMessage([text, image, "And   here."])])
+    assert sent[0].content == [
+        {**text, "text": "Look here."},
+        image,
+        {"type": "text", "text": "And here."},
+    ]
+
+
+def test_the_mark_is_not_sent_to_openai() -> None:
+    sent = PromptOptimizer("gpt-4o").invoke([SystemMessage(RULES), HumanMessage("Hi   you")])
+    assert MARK in sent[-1].additional_kwargs
+    model = ChatOpenAI(model="gpt-4o", api_key="none")  # type: ignore[arg-type]
+    for use_responses in (False, True):
+        model.use_responses_api = use_responses
+        assert MARK not in json.dumps(model._get_request_payload(sent), default=str)
+
+
+def test_two_optimizers_in_a_row_count_from_the_first() -> None:
+    first = PromptOptimizer("gpt-4o").invoke([HumanMessage(f"{RULES}\n<!-- x -->")])
+    tables = RequestOptimizer(passes=frozenset({"tables"}))
+    grown = [*first[:-1], first[-1].model_copy(update={"content": first[-1].content + ROWS})]
+    second = PromptOptimizer("gpt-4o", optimizer=tables).invoke(grown)
+    marks = [m[-1].additional_kwargs[MARK] for m in (first, second)]
+    assert marks[0]["prompt_tokens_before"] == marks[1]["prompt_tokens_before"]
+
+
+ROWS = json.dumps([{"name": f"n{n}", "size": n, "colour": "red"} for n in range(20)])
+
+
+def test_summaries_come_in_as_system_messages() -> None:
+    said: list[BaseMessage] = [SystemMessage("Be brief.")]
+    for n in range(12):
+        said += [
+            HumanMessage(f"Question {n} about the parcel. " * 9),
+            AIMessage(f"Reply {n}. " * 20),
+        ]
+    core = RequestOptimizer(history=History(), provider_cache=False)
+    sent = PromptOptimizer("gpt-4o", optimizer=core).invoke([*said, HumanMessage("And now?")])
+    assert sent[0] is said[0]
+    assert isinstance(sent[1], SystemMessage)
+    assert sent[1].content.startswith("Earlier in this conversation:")
+    assert sent[-2] is said[-1]
+
+
+def test_a_core_that_fails_sends_the_prompt_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(RequestOptimizer):
+        def optimize(self, request: Any) -> Any:
+            raise RuntimeError("secret")
+
+    prompt = [HumanMessage("Hello   there.")]
+    assert PromptOptimizer(optimizer=Broken()).invoke(prompt) is prompt
+    assert "sent as it is" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_contradicting_settings_are_refused() -> None:
+    core = RequestOptimizer(context=ContextBudget(max_tokens=9))
+    with pytest.raises(ConfigurationError):
+        PromptOptimizer(optimizer=core, context_tokens=5)
+    with pytest.raises(ConfigurationError):
+        PromptMiddleware(context_tokens=0)
+    with pytest.raises(ValidationError):
+        PassageCompressor(max_tokens=0)
+
+
+def documents() -> list[Document]:
+    return [
+        Document(
+            id=town,
+            page_content=f"{town} lies by the sea. Its mayor is number {n} of the list. It has a "
+            "harbour. People like the walls.",
+            metadata={"title": town, "source": f"{town}.txt"},
+        )
+        for n, town in enumerate(TOWNS)
+    ]
+
+
+async def test_retrieved_documents_are_cut_to_a_budget() -> None:
+    docs = documents()
+    compressor = PassageCompressor(max_tokens=32)
+    query = "Which number is the mayor of Carrow?"
+    kept = compressor.compress_documents(docs, query)
+    assert "number 2 of the list" in " ".join(d.page_content for d in kept)
+    assert len(kept) < len(docs)
+    assert all(d.metadata["source"] == f"{d.id}.txt" for d in kept)
+    assert await compressor.acompress_documents(docs, query) == kept
+    assert docs == documents()
+    whole = PassageCompressor(max_tokens=10_000).compress_documents(docs, query)
+    assert all(a is b for a, b in zip(whole, docs, strict=True))
+
+
+def test_the_users_own_embeddings_are_used() -> None:
+    class Own(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [[3.0 * ("harbour" in t), 0.3] for t in texts]
+
+        def embed_query(self, text: str) -> list[float]:
+            return [1.0, 0.0]
+
+    docs = [Document(page_content=f"Thing {n} is here. It is {w}.") for n, w in
+            enumerate(["a tree", "a harbour", "a stone"])]  # fmt: skip
+    kept = PassageCompressor(max_tokens=14, embeddings=Own()).compress_documents(docs, "harbour?")
+    assert kept[0] is docs[1]
+
+
+def test_embeddings_that_fail_keep_every_document(caplog: pytest.LogCaptureFixture) -> None:
+    class Down(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            raise ConnectionError
+
+        def embed_query(self, text: str) -> list[float]:
+            raise ConnectionError
+
+    docs = documents()
+    assert PassageCompressor(max_tokens=20, embeddings=Down()).compress_documents(docs, "q") is docs
+    assert "ConnectionError" in caplog.text
+
+
+@tool
+def look_up(n: int) -> str:
+    """Find a parcel."""
+    return json.dumps({"parcel": n, "state": "on its way", "stops": [1, 2, 3]}, indent=4)
+
+
+def agent_answers() -> Iterator[AIMessage]:
+    for n in range(3):
+        yield AIMessage("", tool_calls=[{"name": "look_up", "args": {"n": n}, "id": f"c{n}"}])
+    yield AIMessage("All are on their way.")
+
+
+async def test_an_agents_calls_are_shortened_and_its_state_is_not() -> None:
+    for asynchronous in (False, True):
+        model = Listening(answers=list(agent_answers()))
+        agent = create_agent(
+            model, tools=[look_up], system_prompt=RULES, middleware=[PromptMiddleware()]
+        )
+        asked = {"messages": [HumanMessage("Where are   my parcels?")]}
+        state = await agent.ainvoke(asked) if asynchronous else agent.invoke(asked)
+        assert len(model._sent) == 4
+        for earlier, later in zip(model._sent, model._sent[1:], strict=False):
+            texts = [[m.content for m in call] for call in (earlier, later)]
+            assert texts[1][: len(texts[0])] == texts[0]  # what was cached stays a prefix
+        last = model._sent[-1]
+        assert last[0].content == "You help. Be kind and clear."
+        assert [m.content for m in last if isinstance(m, ToolMessage)] == [
+            json.dumps(
+                {"parcel": n, "state": "on its way", "stops": [1, 2, 3]}, separators=(",", ":")
+            )
+            for n in range(3)
+        ]
+        assert state["messages"][0].content == "Where are   my parcels?"
+        assert "\n" in state["messages"][2].content
+        assert MARK not in state["messages"][0].additional_kwargs
+
+
+def test_an_agent_tells_the_provider_where_the_prefix_ends() -> None:
+    model = Listening(answers=[AIMessage("Fine.")], name_of_model="claude-sonnet-4-5")
+    core = RequestOptimizer(marks=True)
+    agent = create_agent(
+        model,
+        system_prompt=" ".join(f"Rule {n} says this and that." for n in range(400)),
+        middleware=[PromptMiddleware(optimizer=core)],
+    )
+    agent.invoke({"messages": [HumanMessage("Hi")]})
+    system, human = model._sent[0]
+    assert system.content[-1]["cache_control"] == {"type": "ephemeral"}
+    assert human.content[-1]["cache_control"] == {"type": "ephemeral"}
+
+
+def test_an_agent_survives_a_core_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(RequestOptimizer):
+        def optimize(self, request: Any) -> Any:
+            raise RuntimeError("secret")
+
+    model = Listening(answers=[AIMessage("Fine.")])
+    agent = create_agent(model, middleware=[PromptMiddleware(optimizer=Broken())])
+    state = agent.invoke({"messages": [HumanMessage("Hi   you")]})
+    assert state["messages"][-1].content == "Fine."
+    assert "secret" not in caplog.text
