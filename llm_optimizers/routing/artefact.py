@@ -1,12 +1,11 @@
 """The router's file: everything a learned policy needs, as versioned JSON.
 
-Arrays are kept as compressed half-precision numbers in base64. Reading it builds numbers and
+Arrays are kept compressed in base64. Reading it builds numbers and
 texts only; nothing in it is executed.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import zlib
@@ -20,8 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.calibration import Calibration
 from llm_optimizers.routing.features import SHAPE_NAMES
-from llm_optimizers.routing.gains import CURVES, GainModel, Projection
+from llm_optimizers.routing.gains import CURVES, MAX_DEPTH, GainModel, Head, Projection
 from llm_optimizers.routing.gate import GateReport
+from llm_optimizers.routing.packing import pack, unpack
+from llm_optimizers.routing.topics import Topics
+from llm_optimizers.routing.trees import Forest
 
 __all__ = ["ARTEFACT_VERSION", "RouterArtefact", "read_artefact", "refit_command"]
 
@@ -29,6 +31,8 @@ ARTEFACT_VERSION: Final = 1
 FORMAT: Final = "llm-optimizers-router"
 
 Floats = NDArray[np.float64]
+
+_FOREST = ("roots", "feature", "cut", "left", "value")
 
 
 class RouterArtefact(BaseModel):
@@ -45,6 +49,7 @@ class RouterArtefact(BaseModel):
     bits: Annotated[int, Field(ge=8, le=22)]
     tasks: tuple[str, ...]
     means: dict[str, float]
+    forest_shares: dict[str, float]
     reports: dict[str, GateReport]
     edges: dict[str, tuple[float, ...]]
     arrays: dict[str, str]
@@ -54,15 +59,20 @@ class RouterArtefact(BaseModel):
         """Write a calibration down; `created` is a date for the reader."""
         model = calibration.model
         projection = model.projection
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "rarity.words": projection.rarity[0],
             "rarity.chars": projection.rarity[1],
             "mean": projection.mean,
             "scale": projection.scale,
             "waves": projection.waves,
             "phases": projection.phases,
-            **{f"weights.{weak}": weights for weak, weights in model.weights.items()},
+            "topics.vocabulary": projection.topics.vocabulary,
+            "topics.axes": projection.topics.axes,
         }
+        for weak, head in model.heads.items():
+            arrays[f"{weak}.weights"] = head.weights
+            for name in _FOREST:
+                arrays[f"{weak}.forest.{name}"] = getattr(head.forest, name)
         return cls(
             created=created,
             strong=calibration.strong,
@@ -70,10 +80,11 @@ class RouterArtefact(BaseModel):
             labels=calibration.labels,
             bits=projection.bits,
             tasks=projection.tasks,
-            means=dict(model.means),
+            means={weak: head.mean for weak, head in model.heads.items()},
+            forest_shares={weak: head.forest_share for weak, head in model.heads.items()},
             reports=dict(calibration.reports),
             edges=dict(calibration.edges),
-            arrays={name: _pack(values) for name, values in arrays.items()},
+            arrays={name: pack(values) for name, values in arrays.items()},
         )
 
     @property
@@ -92,33 +103,88 @@ class RouterArtefact(BaseModel):
         Raises:
             ConfigurationError: an array is missing, damaged or of the wrong size.
         """
-        buckets, shape = 2**self.bits, len(SHAPE_NAMES)
-        columns = 2 * buckets + CURVES + shape + len(self.tasks)
+        projection = self._projection()
+        columns = 2 ** (self.bits + 1) + CURVES + len(SHAPE_NAMES) + len(self.tasks)
+        features = projection.topics.axes.shape[1] + len(SHAPE_NAMES) + len(self.tasks)
         return GainModel(
-            projection=Projection(
-                bits=self.bits,
-                rarity=(self._array("rarity.words", buckets), self._array("rarity.chars", buckets)),
-                mean=self._array("mean", shape),
-                scale=self._array("scale", shape),
-                waves=self._array("waves", shape * CURVES).reshape(shape, CURVES),
-                phases=self._array("phases", CURVES),
-                tasks=self.tasks,
-            ),
-            weights={weak: self._array(f"weights.{weak}", columns) for weak in self.means},
-            means=dict(self.means),
+            projection=projection,
+            heads={
+                weak: Head(
+                    mean=mean,
+                    weights=self._floats(f"{weak}.weights", (columns,)),
+                    forest=self._forest(weak, features),
+                    forest_share=self.forest_shares.get(weak, 0.0),
+                )
+                for weak, mean in self.means.items()
+            },
         )
+
+    def _projection(self) -> Projection:
+        buckets, shape = 2**self.bits, len(SHAPE_NAMES)
+        vocabulary = self._whole("topics.vocabulary", buckets)
+        return Projection(
+            bits=self.bits,
+            rarity=(
+                self._floats("rarity.words", (buckets,)),
+                self._floats("rarity.chars", (buckets,)),
+            ),
+            mean=self._floats("mean", (shape,)),
+            scale=self._floats("scale", (shape,)),
+            waves=self._floats("waves", (shape, CURVES)),
+            phases=self._floats("phases", (CURVES,)),
+            topics=Topics(vocabulary=vocabulary, axes=self._axes(len(vocabulary))),
+            tasks=self.tasks,
+        )
+
+    def _axes(self, words: int) -> Floats:
+        if not words:
+            return np.zeros((0, 0))
+        return self._floats("topics.axes", (words, -1))
+
+    def _forest(self, weak: str, features: int) -> Forest:
+        value = self._floats(f"{weak}.forest.value", (-1,))
+        nodes = len(value)
+        forest = Forest(
+            roots=self._whole(f"{weak}.forest.roots", nodes),
+            feature=self._whole(f"{weak}.forest.feature", features, low=-1),
+            cut=self._floats(f"{weak}.forest.cut", (nodes,)),
+            left=self._whole(f"{weak}.forest.left", nodes),
+            value=value,
+            depth=MAX_DEPTH,
+        )
+        if len(forest.feature) != nodes or len(forest.left) != nodes or not len(forest.roots):
+            raise _damaged(f"{weak}.forest")
+        inner = forest.feature >= 0
+        if inner.any() and int(forest.left[inner].max()) + 1 >= nodes:
+            raise _damaged(f"{weak}.forest.left")
+        return forest
+
+    def _floats(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """An array of finite numbers in this shape; -1 for what may be of any size."""
+        values = self._unpacked(name).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise _damaged(name)
+        try:
+            return values.reshape(shape)
+        except ValueError as error:
+            raise _damaged(name) from error
+
+    def _whole(self, name: str, end: int, *, low: int = 0) -> NDArray[np.int64]:
+        """An array of whole numbers from `low` on and below `end`."""
+        values = self._unpacked(name).astype(np.int64)
+        if len(values) and (int(values.min()) < low or int(values.max()) >= end):
+            raise _damaged(name)
+        return values
+
+    def _unpacked(self, name: str) -> NDArray[Any]:
+        try:
+            return unpack(self.arrays[name])
+        except (KeyError, ValueError, zlib.error) as error:
+            raise _damaged(name) from error
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
         Path(path).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-    def _array(self, name: str, size: int) -> Floats:
-        try:
-            return _unpack(self.arrays[name], size)
-        except (KeyError, ValueError, zlib.error) as error:
-            raise ConfigurationError(
-                f"the router file's array {name!r} is missing or damaged; {refit_command()}"
-            ) from error
 
 
 def read_artefact(path: str | Path) -> RouterArtefact:
@@ -153,22 +219,7 @@ def refit_command(strong: str = "") -> str:
     return f"refit with: llm-optimizers router fit LABELS.jsonl --strong {strong or 'MODEL'}"
 
 
-def _pack(values: Floats) -> str:
-    """Little-endian float16, scaled to the largest value, compressed, base64."""
-    largest = float(np.abs(values).max()) or 1.0
-    halves = (values.ravel() / largest).astype("<f2").tobytes()
-    packed = zlib.compress(np.array([largest], dtype="<f8").tobytes() + halves, 6)
-    return base64.b64encode(packed).decode("ascii")
-
-
-def _unpack(text: str, size: int) -> Floats:
-    """The array of `size` numbers; never inflates beyond it."""
-    expected = 8 + 2 * size
-    data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), expected + 1)
-    if len(data) != expected:
-        raise ValueError(f"{len(data)} bytes instead of {expected}")
-    largest = float(np.frombuffer(data[:8], dtype="<f8")[0])
-    values = np.frombuffer(data[8:], dtype="<f2").astype(np.float64) * largest
-    if not np.isfinite(values).all():
-        raise ValueError("numbers that are not finite")
-    return values
+def _damaged(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the router file's {name!r} is missing or damaged; {refit_command()}"
+    )

@@ -147,9 +147,9 @@ def evaluate(
             [len(label.prompt) for label in distinct],
             weak=weak,
             strong=strong,
-            tolerance=tolerance / len(model.weights),
+            tolerance=tolerance / len(model.heads),
             confidence=confidence,
             seed=seed,
         )
-        for weak in model.weights
+        for weak in model.heads
     }

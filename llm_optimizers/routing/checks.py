@@ -24,6 +24,7 @@ __all__ = [
     "Answer",
     "Check",
     "Extract",
+    "Matches",
     "NotEmpty",
     "NotRefused",
     "ValidJson",
@@ -127,6 +128,23 @@ class ValidSchema:
         except ValidationError:
             return 0.0
         return 1.0
+
+
+class Matches:
+    """Fails an answer in which a pattern does not occur: the form that was asked for.
+
+    A gate by default; as a mere score (`gate=False`) a fitted verifier weighs it with the others.
+    """
+
+    name = "matches"
+
+    def __init__(self, pattern: str, *, gate: bool = True) -> None:
+        self._pattern = re.compile(pattern)
+        self.gate = gate
+
+    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+        """1 if the pattern occurs, or tools are called instead."""
+        return float(bool(answers[0].tool_calls or self._pattern.search(answers[0].text)))
 
 
 class Agreement:

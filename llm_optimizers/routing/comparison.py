@@ -21,8 +21,6 @@ __all__ = ["FEEDBACK_NOTE", "Comparison", "Observation", "compare", "observation
 
 FEEDBACK_NOTE = "routing.feedback"
 """The kind under which the worth of served answers lies in the ledger."""
-DECISION_TAG = "decision_id"
-"""The tag by which a call's record names the decision it was made for."""
 
 Verdict: TypeAlias = Literal["running", "not worse", "worse"]
 
@@ -56,11 +54,7 @@ class Comparison:
 
 def observations(ledger: Ledger, experiment: str) -> list[Observation]:
     """Read an experiment out of a ledger: its decisions, what their calls cost, the feedback."""
-    costs: dict[str, float] = {}
-    for record in ledger.records():
-        decision = record.tags.get(DECISION_TAG)
-        if decision and record.cost is not None:
-            costs[decision] = costs.get(decision, 0.0) + float(record.cost)
+    costs = {r.id: float(r.cost) for r in ledger.records() if r.cost is not None}
     worth: dict[str, float] = {}
     for note in ledger.notes(FEEDBACK_NOTE):
         score = note.payload.get("score")
@@ -75,11 +69,19 @@ def observations(ledger: Ledger, experiment: str) -> list[Observation]:
             Observation(
                 unit=str(note.payload.get("user") or note.payload.get("session")),
                 arm=str(note.payload.get("arm")),
-                cost=costs.get(decision),
+                cost=_cost(note.payload.get("attempts"), costs),
                 quality=worth.get(decision),
             )
         )
     return found
+
+
+def _cost(attempts: object, costs: Mapping[str, float]) -> float | None:
+    """Dollars of all calls made for a decision, None when none of them is in the ledger."""
+    calls = attempts if isinstance(attempts, list) else []
+    ids = [str(call.get("call_id")) for call in calls if isinstance(call, dict)]
+    known = [costs[call_id] for call_id in ids if call_id in costs]
+    return sum(known) if known else None
 
 
 def compare(

@@ -53,12 +53,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One call made for a decision. `error` is a class name; `at` seconds since the epoch."""
+    """One call made for a decision.
+
+    `error` is a class name; `at` seconds since the epoch; `call_id` the id under which the call
+    itself lies in the ledger.
+    """
 
     model: str
     outcome: Outcome
     at: float
     error: str = ""
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +104,13 @@ class DecisionRecord:
             "needs": sorted(decision.needs.capabilities),
             "candidates": [_candidate(candidate) for candidate in decision.candidates],
             "attempts": [
-                {"model": a.model, "outcome": a.outcome, "at": a.at, "error": a.error}
+                {
+                    "model": a.model,
+                    "outcome": a.outcome,
+                    "at": a.at,
+                    "error": a.error,
+                    "call_id": a.call_id,
+                }
                 for a in self.attempts
             ],
             "checks": dict(self.checks),

@@ -165,6 +165,7 @@ def _group_counts(words: _Words) -> NDArray[np.int64]:
 
 _MARKS = "?,.$%=^(_\n:;\"'"
 _MARK_CODES = [ord(mark) for mark in _MARKS]
+_LONGEST = 13
 SHAPE_NAMES: tuple[str, ...] = (
     "bytes",
     "words",
@@ -177,8 +178,14 @@ SHAPE_NAMES: tuple[str, ...] = (
     "symbols",
     "non-ascii",
     "lines",
+    "line length",
     "line length spread",
+    "first line",
     "last line",
+    "longest line",
+    "shortest line",
+    *(f"words of length {size}" for size in range(1, _LONGEST)),
+    f"words of length {_LONGEST} and more",
     *(f"mark {mark!r}" for mark in _MARKS),
     *(f"words of {name}" for name in _GROUPS),
 )
@@ -204,8 +211,8 @@ def _shape(raw: NDArray[np.uint8], words: _Words, lengths: NDArray[np.int64]) ->
         1.0 - counts[_WORD | _SPACE].sum() / size,
         counts[128:].sum() / size,
         np.log1p(len(lines)),
-        np.log1p(float(lines.std())),
-        np.log1p(float(max(lines[-1], 0))),
+        *np.log1p([lines.mean(), lines.std(), lines[0], lines[-1], lines.max(), lines.min()]),
+        *(np.bincount(np.minimum(lengths, _LONGEST), minlength=_LONGEST + 1)[1:] / number),
         *np.log1p(counts[_MARK_CODES]),
         *np.log1p(_group_counts(words)),
     ]

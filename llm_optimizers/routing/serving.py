@@ -8,8 +8,9 @@ was chosen the cheap answer is checked, and the strong model asked if it does no
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from llm_optimizers.effects import Effect, Plan
@@ -33,12 +34,14 @@ Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation"]
 class CallModel(Effect[Any]):
     """Ask a model and give back its reply, whatever the shell's replies are.
 
-    `request` is None where the request is to be passed on as it came. A reply that takes longer
-    than `timeout_s` is to be given up with a TimeoutError.
+    `request` is None where the request is to be passed on as it came. `call_id` is a UUID under
+    which the call is to be recorded, so that the decision's record can name it. A reply that
+    takes longer than `timeout_s` is to be given up with a TimeoutError.
     """
 
     model: str
     role: Role
+    call_id: str
     request: ChatRequest | None = None
     timeout_s: float | None = None
 
@@ -57,16 +60,15 @@ class Trail:
     attempts: list[Attempt] = field(default_factory=list)
     checks: dict[str, float] = field(default_factory=dict)
 
-    def add(self, model: str, outcome: Outcome, at: float, error: str = "") -> None:
+    def add(self, attempt: Attempt) -> None:
         """Note one call."""
-        self.attempts.append(Attempt(model=model, outcome=outcome, at=at, error=error))
+        self.attempts.append(attempt)
 
-    def replace_last(self, model: str, outcome: Outcome) -> None:
-        """Correct the outcome of a model's last call."""
-        for number in range(len(self.attempts) - 1, -1, -1):
-            old = self.attempts[number]
-            if old.model == model:
-                self.attempts[number] = Attempt(model=model, outcome=outcome, at=old.at)
+    def correct(self, model: str, outcome: Outcome) -> None:
+        """Change the outcome of a model's last call, once it is known what came of it."""
+        for number in reversed(range(len(self.attempts))):
+            if self.attempts[number].model == model:
+                self.attempts[number] = replace(self.attempts[number], outcome=outcome)
                 return
 
     def record(self, decision: Decision) -> DecisionRecord:
@@ -81,7 +83,8 @@ class Course:
     """What holds for one request from its first call to its last.
 
     `until` is when the caller's patience ends (seconds since the epoch), None for never.
-    `patience_s` bounds a wait for a `Retry-After` once every model has failed.
+    `patience_s` bounds a wait for a `Retry-After` once every model has failed. `first_call_id` is
+    the caller's own id for the first call.
     """
 
     decision: Decision
@@ -92,10 +95,18 @@ class Course:
     read: Callable[[Any], Answer] | None = None
     until: float | None = None
     patience_s: float = 10.0
+    first_call_id: str | None = None
 
     def left(self) -> float | None:
         """Seconds until the deadline, None without one."""
         return None if self.until is None else self.until - self.clock()
+
+    def next_call_id(self) -> str:
+        """The same for the same decision and number of calls, so that plans can be replayed."""
+        number = len(self.trail.attempts)
+        if number == 0 and self.first_call_id is not None:
+            return self.first_call_id
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.decision.id}/{number}"))
 
 
 def serve(course: Course) -> Plan[Any]:
@@ -115,14 +126,14 @@ def serve(course: Course) -> Plan[Any]:
     course.trail.checks.update({**verdict.scores, "probability": verdict.probability})
     if verdict.accepted:
         return reply
-    course.trail.replace_last(model, "escalated")
+    course.trail.correct(model, "escalated")
     try:
         _, better = yield from _first_of(course, _upwards(course, escalation.to), "escalation")
     except Exception as error:
         if not course.read(reply).text.strip():
             raise
         _log.warning("escalation failed (%s); the unverified answer is given", type(error).__name__)
-        course.trail.replace_last(model, "served")
+        course.trail.correct(model, "served")
         return reply
     return better
 
@@ -170,21 +181,28 @@ def _call(
 ) -> Plan[Any]:
     """One call, noted in the trail and in the model's health."""
     started = course.clock()
+    call_id = course.next_call_id()
+
+    def note(outcome: Outcome, error: str = "") -> None:
+        course.trail.add(
+            Attempt(model=model, outcome=outcome, at=started, error=error, call_id=call_id)
+        )
+
     try:
         reply = yield from CallModel(
-            model=model, role=role, request=request, timeout_s=course.left()
+            model=model, role=role, call_id=call_id, request=request, timeout_s=course.left()
         )
     except Exception as error:
         now = course.clock()
         failure = failures[model] = read_failure(error, now=now)
-        course.trail.add(model, "failed", started, failure.name)
+        note("failed", failure.name)
         if failure.retryable:
             course.health.failed(model, now=now, retry_after_s=failure.retry_after_s)
         raise
     except BaseException as error:
-        course.trail.add(model, "abandoned", started, type(error).__name__)
+        note("abandoned", type(error).__name__)
         raise
-    course.trail.add(model, noted, started)
+    note(noted)
     course.health.served(model)
     return reply
 

@@ -35,7 +35,7 @@ def run(
     *,
     read: Callable[[T], Answer] | None = None,
     deadline_s: float | None = None,
-    trail: Trail | None = None,
+    first_call_id: str | None = None,
 ) -> T:
     """Answer a request as decided and record it; `read` lets a cascade look into a reply.
 
@@ -46,7 +46,7 @@ def run(
         TimeoutError: the deadline passed before any model answered.
         What the last model raised, when all failed.
     """
-    course = _course(router, decision, request, read, deadline_s, trail)
+    course = _course(router, decision, request, read, deadline_s, first_call_id)
 
     def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):
@@ -71,10 +71,10 @@ async def arun(
     *,
     read: Callable[[T], Answer] | None = None,
     deadline_s: float | None = None,
-    trail: Trail | None = None,
+    first_call_id: str | None = None,
 ) -> T:
     """The asynchronous twin of `run`; a call that takes too long is cancelled."""
-    course = _course(router, decision, request, read, deadline_s, trail)
+    course = _course(router, decision, request, read, deadline_s, first_call_id)
 
     async def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):
@@ -96,16 +96,17 @@ def _course(
     request: ChatRequest,
     read: Callable[[Any], Answer] | None,
     deadline_s: float | None,
-    trail: Trail | None,
+    first_call_id: str | None,
 ) -> Course:
     return Course(
         decision=decision,
         request=request,
-        trail=Trail() if trail is None else trail,
+        trail=Trail(),
         health=router.health,
         clock=router.clock,
         read=read,
         until=None if deadline_s is None else router.clock() + deadline_s,
+        first_call_id=first_call_id,
     )
 
 

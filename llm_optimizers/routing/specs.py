@@ -26,16 +26,19 @@ ALL_CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
 class ModelSpec:
     """One model a request may go to.
 
-    `tier` orders models by strength, higher is stronger; models of one tier are siblings that
-    stand in for each other when one fails. Give it to all models or to none: without it the
-    order in which the models are listed counts, weakest first. `context_window` (tokens) is
-    looked up in the price book when left out; a model nobody knows the window of is taken to be
-    large enough. A model is taken to be capable of everything unless `capabilities` says less.
+    `name` is what policies and records call it; `model` the name its price is known by where that
+    is another ("cheap" for "gpt-4o-mini"). `tier` orders models by strength, higher is stronger;
+    models of one tier are siblings that stand in for each other when one fails. Give it to all
+    models or to none: without it the order in which the models are listed counts, weakest first.
+    `context_window` (tokens) is looked up in the price book when left out; a model nobody knows
+    the window of is taken to be large enough. A model is taken to be capable of everything unless
+    `capabilities` says less.
     `latency_s` is the typical time to a full answer, for the latency-aware policy.
     """
 
     name: str
     _: KW_ONLY
+    model: str | None = None
     provider: str | None = None
     tier: int | None = None
     context_window: int | None = None
@@ -54,6 +57,11 @@ class ModelSpec:
         if self.context_window is not None and self.context_window <= 0:
             raise ConfigurationError(f"{self.name}: context_window must be above 0 tokens")
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+
+    @property
+    def priced_as(self) -> str:
+        """The name under which the price book is asked."""
+        return self.model or self.name
 
     def rates(self, prices: PriceBook, *, at: datetime | None = None) -> Rates | None:
         """What one token costs in dollars; None when the price book does not know the model."""
@@ -76,8 +84,9 @@ class ModelSpec:
 
     def _aliases(self) -> Iterable[tuple[str, str | None]]:
         """The spellings under which a price may be found: `provider:model` last."""
-        yield self.name, self.provider
-        prefix, colon, rest = self.name.partition(":")
+        name = self.priced_as
+        yield name, self.provider
+        prefix, colon, rest = name.partition(":")
         if colon and rest and self.provider is None:
             yield rest, prefix
             yield rest, None

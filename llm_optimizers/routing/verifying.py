@@ -96,12 +96,13 @@ class Verifier:
         elif self.judge is not None:
             return Verdict(accepted=False, probability=0.0, scores=scores)
         closed = any(c.gate and scores.get(c.name) == 0.0 for c in self.checks)
-        probability = 0.0 if closed else self._probability(scores)
+        probability = 0.0 if closed else self.probability(scores)
         return Verdict(
             accepted=probability >= self.threshold, probability=probability, scores=scores
         )
 
-    def _probability(self, scores: Mapping[str, float]) -> float:
+    def probability(self, scores: Mapping[str, float]) -> float:
+        """The probability that an answer with these scores is right, gates aside."""
         if not self.weights:
             return min(scores.values(), default=0.0)
         sums = sum(weight * scores.get(name, 0.5) for name, weight in self.weights.items())

@@ -8,7 +8,7 @@ cascade beats a router that decides beforehand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,13 @@ from llm_optimizers.routing.labels import MIN_LABELS
 from llm_optimizers.routing.measures import Interval, auc
 from llm_optimizers.routing.verifying import Judge, Verifier
 
-__all__ = ["CascadeLabel", "CascadeReport", "calibrate_cascade", "required_auc"]
+__all__ = [
+    "CascadeLabel",
+    "CascadeReport",
+    "calibrate_cascade",
+    "fit_logistic",
+    "required_auc",
+]
 
 _CROSSOVER = ((0.06, 0.68), (0.2, 0.73))
 """Price ratio and the AUC from which a cascade was cheaper than the best router that decides
@@ -93,28 +99,31 @@ def calibrate_cascade(
         )
     if right.all() or not right.any():
         raise ConfigurationError("all cheap answers are of one class: there is nothing to verify")
-    names = sorted({name for label in labels for name in label.checks})
-    table = np.array([[label.checks.get(name, 0.5) for name in names] for label in labels])
     order = np.random.default_rng(seed).permutation(len(labels))
-    fitted, held = order[: len(order) // 2], order[len(order) // 2 :]
-    weights = _logistic(table[fitted], right[fitted])
-    scores = 1.0 / (1.0 + np.exp(-(table[held] @ weights[1:] + weights[0])))
+    fitted, held = order[: len(order) // 2], [labels[n] for n in order[len(order) // 2 :]]
+    weights, bias = fit_logistic([labels[n].checks for n in fitted], [right[n] for n in fitted])
+    trial = Verifier(checks=tuple(checks), weights=weights, bias=bias, judge=judge)
+    scores = np.array([trial.probability(label.checks) for label in held])
     threshold, report = _judge_held_out(
         scores,
-        [labels[number] for number in held],
+        held,
         price_ratio=price_ratio,
         tolerance=tolerance,
         confidence=confidence,
         seed=seed,
     )
-    verifier = Verifier(
-        checks=tuple(checks),
-        weights={name: float(w) for name, w in zip(names, weights[1:], strict=True)},
-        bias=float(weights[0]),
-        threshold=threshold,
-        judge=judge,
-    )
-    return verifier, report
+    return replace(trial, threshold=threshold), report
+
+
+def fit_logistic(
+    checks: Sequence[Mapping[str, float]], right: Sequence[bool]
+) -> tuple[dict[str, float], float]:
+    """Weights by check, and the bias, of the logistic that tells right answers from wrong."""
+    names = sorted({name for scores in checks for name in scores})
+    table = np.array([[scores.get(name, 0.5) for name in names] for scores in checks])
+    weights = _logistic(table, np.asarray(right, dtype=bool))
+    named = {name: float(w) for name, w in zip(names, weights[1:], strict=True)}
+    return named, float(weights[0])
 
 
 def _judge_held_out(

@@ -1,0 +1,302 @@
+"""Labels in, a router out that acts only when it has shown that it gains."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing import Router, RoutingContext
+from llm_optimizers.routing.artefact import RouterArtefact, read_artefact
+from llm_optimizers.routing.calibration import calibrate, evaluate
+from llm_optimizers.routing.explaining import explain
+from llm_optimizers.routing.features import SHAPE_NAMES, Featurizer
+from llm_optimizers.routing.labels import Label, complaints, merged, read_labels, write_labels
+from llm_optimizers.routing.policies.learned import LearnedPolicy
+
+HARD = ["integral", "tensor", "proof", "lemma", "eigenvalue"]
+EASY = ["weather", "lunch", "holiday", "music", "garden"]
+FILLER = [f"word{n}" for n in range(200)]
+
+
+def make_labels(count: int, *, seed: int = 0, signal: float = 0.9, third: bool = False):
+    """Requests whose words tell whether the small model fails, with probability `signal`."""
+    rng = random.Random(seed)
+    labels = []
+    for number in range(count):
+        hard = rng.random() < 0.5
+        told = hard if rng.random() < signal else not hard
+        words = rng.choices(HARD if told else EASY, k=2) + rng.choices(FILLER, k=rng.randint(3, 30))
+        rng.shuffle(words)
+        scores = {"small": 0.0 if hard else 1.0, "large": float(rng.random() < 0.97)}
+        if third:
+            scores["middle"] = float(rng.random() < (0.6 if hard else 1.0))
+        labels.append(Label(prompt=f"{number} " + " ".join(words), scores=scores))
+    return labels
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return calibrate(make_labels(900), strong="large", tolerance=0.05)
+
+
+@pytest.fixture(scope="module")
+def artefact(calibration):
+    return RouterArtefact.of(calibration, created="2026-01-01")
+
+
+def test_a_router_that_gains_is_activated(calibration):
+    report = calibration.reports["small"]
+    assert report.passed
+    assert report.apgr.low > 0.7
+    assert report.over_random.low > 0
+    assert report.over_length.low > 0
+    assert 0.2 < report.cheap_share < 0.6
+    assert report.loss.high <= 0.05
+    assert report.lacking is None
+
+
+def test_the_promise_holds_on_requests_never_seen(calibration):
+    fresh = make_labels(4000, seed=99)
+    threshold = calibration.reports["small"].threshold
+    lost = [
+        label.scores["large"] - label.scores["small"]
+        for label in fresh
+        if calibration.model.predict(label.prompt)["small"] <= threshold
+    ]
+    assert sum(lost) / len(fresh) <= 0.05
+
+
+def test_noise_is_not_activated_and_told_so():
+    report = calibrate(make_labels(600, signal=0.5), strong="large", tolerance=0.05).reports["small"]
+    assert not report.passed
+    assert any("chance" in reason for reason in report.reasons)
+
+
+def test_length_alone_is_not_enough():
+    rng = random.Random(3)
+    labels = []
+    for number in range(800):
+        size = rng.randint(5, 60)
+        hard = rng.random() < size / 65
+        prompt = f"{number} " + " ".join(rng.choices(FILLER, k=size))
+        labels.append(Label(prompt=prompt, scores={"small": 1.0 - hard, "large": 1.0}))
+    report = calibrate(labels, strong="large", tolerance=0.05).reports["small"]
+    assert report.over_random.low > 0
+    assert not report.passed
+    assert any("prompt length" in reason for reason in report.reasons)
+
+
+def test_a_strong_model_that_is_no_better_is_told():
+    rng = random.Random(4)
+    labels = [
+        Label(
+            prompt=f"{n} {' '.join(rng.choices(FILLER, k=8))}",
+            scores={"small": float(rng.random() < 0.9), "large": float(rng.random() < 0.6)},
+        )
+        for n in range(400)
+    ]
+    report = calibrate(labels, strong="large", tolerance=0.05).reports["small"]
+    assert report.reasons == ("large is no better than small on these labels: serve with small alone",)
+
+
+def test_each_cheap_model_has_a_gate_and_they_share_the_tolerance():
+    found = calibrate(make_labels(900, third=True), strong="large", tolerance=0.1)
+    assert set(found.reports) == {"small", "middle"}
+    assert found.reports["small"].tolerance == 0.05
+
+
+def test_another_kind_of_traffic_is_declined(calibration):
+    rng = random.Random(5)
+    strange = [
+        Label(
+            prompt=f"{n} {' '.join(rng.choices(['ship', 'sail', 'port', 'crew'], k=9))}",
+            scores={"small": float(rng.random() < 0.5), "large": 1.0},
+        )
+        for n in range(500)
+    ]
+    reports = evaluate(calibration.model, strange, strong="large", tolerance=0.05)
+    assert not reports["small"].passed
+    same = evaluate(calibration.model, make_labels(600, seed=8), strong="large", tolerance=0.05)
+    assert same["small"].passed
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (make_labels(120), "label 180 more requests"),
+        (make_labels(200) * 4, "repeat a prompt"),
+        ([Label(prompt=str(n), scores={"small": 0, "large": 1}) for n in range(400)], "one class"),
+        ([Label(prompt=str(n), scores={"large": 1}) for n in range(400)], "no model besides large"),
+        (
+            [Label(prompt=str(n), scores={"small": n % 2, "large": float("nan")}) for n in range(400)],
+            "not finite",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_learned_from_are_told_not_fitted(labels, words):
+    with pytest.raises(ConfigurationError, match=words):
+        calibrate(labels, strong="large")
+
+
+def test_missing_scores_are_counted():
+    labels = [*make_labels(400), Label(prompt="x", scores={"large": 1.0})]
+    assert complaints(labels, strong="large", weak="small") == [
+        "1 labels lack a score for large or small"
+    ]
+
+
+def test_repeats_become_one_label_with_the_mean_score():
+    twice = [Label(prompt="a  b", scores={"m": 0.0}), Label(prompt="a b", scores={"m": 1.0})]
+    (label,) = merged(twice)
+    assert label.scores == {"m": 0.5}
+    tagged = [Label(prompt="a", scores={"m": 0.0}, task=task) for task in ("x", "y")]
+    assert len(merged(tagged)) == 2
+
+
+def test_labels_survive_their_file(tmp_path: Path):
+    path = tmp_path / "labels.jsonl"
+    labels = [Label(prompt="Où?", scores={"small": 0.5, "large": 1.0}, task="chat")]
+    write_labels(path, labels)
+    write_labels(path, labels)
+    assert read_labels(path) == labels * 2
+
+
+@pytest.mark.parametrize(
+    "line", ["nonsense", "[]", '{"prompt": 1}', '{"prompt": "a"}', '{"prompt": "a", "scores": []}']
+)
+def test_a_line_that_is_no_label_is_named(tmp_path: Path, line: str):
+    path = tmp_path / "labels.jsonl"
+    path.write_text('{"prompt": "a", "scores": {"m": 1}}\n\n' + line, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="line 3 is no label"):
+        read_labels(path)
+
+
+def test_a_router_file_predicts_as_the_model_it_was_made_of(artefact, calibration, tmp_path: Path):
+    path = tmp_path / "router.json"
+    artefact.save(path)
+    model = read_artefact(path).gain_model()
+    for label in make_labels(50, seed=7):
+        before, after = calibration.model.predict(label.prompt), model.predict(label.prompt)
+        assert after["small"] == pytest.approx(before["small"], abs=5e-3)
+    assert read_artefact(path).digest == artefact.digest
+
+
+def policy_router(prices, artefact, **settings):
+    return Router(["small", "large"], prices=prices, policy=LearnedPolicy(artefact), **settings)
+
+
+def test_the_policy_pays_only_for_gains(prices, ask, artefact):
+    router = policy_router(prices, artefact)
+    easy = router.decide(ask("lunch holiday in the garden"))
+    hard = router.decide(ask("a proof of the eigenvalue lemma"))
+    assert (easy.model, hard.model) == ("small", "large")
+    assert easy.choice.scores["small"] <= easy.choice.threshold
+    assert easy.choice.version == artefact.digest
+
+
+def test_the_policy_weighs_the_users_words_through_a_tool_loop(prices, ask, artefact):
+    router = policy_router(prices, artefact)
+    talk = ask("lunch holiday in the garden", "proof lemma tensor integral")
+    assert router.decide(talk).model == "small"
+
+
+def test_a_router_that_did_not_pass_stays_with_the_safe_model(prices, ask, caplog):
+    declined = calibrate(make_labels(400, signal=0.5), strong="large", tolerance=0.05)
+    artefact = RouterArtefact.of(declined, created="2026-01-01")
+    router = policy_router(prices, artefact)
+    assert "not active" in caplog.text
+    decision = router.decide(ask("lunch holiday"))
+    assert decision.model == "large"
+    assert decision.reason.startswith("not active: small:")
+
+
+def test_a_file_fitted_for_other_models_is_refused_with_the_command(prices, artefact):
+    with pytest.raises(ConfigurationError, match=r"no small; refit with: llm-optimizers router fit"):
+        Router(["tiny", "large"], prices=prices, policy=LearnedPolicy(artefact))
+
+
+def test_where_the_strong_model_cannot_serve_the_policy_abstains(prices, ask, artefact):
+    from llm_optimizers.routing import UserTier
+
+    router = policy_router(prices, artefact, tiers={"free": UserTier(ceiling="small")})
+    decision = router.decide(ask("a proof"), RoutingContext(tier="free"))
+    assert decision.model == "small"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, "version 2, this release reads version 1; refit with"),
+        ({"format": "other"}, "no router file"),
+        ({"bits": 99}, "damaged at bits"),
+        ({"arrays": {}}, "missing or damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(artefact, tmp_path: Path, change, words):
+    raw = json.loads(artefact.model_dump_json())
+    path = tmp_path / "router.json"
+    path.write_text(json.dumps({**raw, **change}), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=words):
+        LearnedPolicy(path)
+
+
+def test_damaged_arrays_are_refused(artefact):
+    for name, packed in artefact.arrays.items():
+        for broken in ("f4:AAAA", "i4:", packed[:-8], "pickle:gASV"):
+            damaged = artefact.model_copy(update={"arrays": {**artefact.arrays, name: broken}})
+            with pytest.raises(ConfigurationError, match="missing or damaged"):
+                damaged.gain_model()
+
+
+def test_no_file_is_told(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="no router file"):
+        read_artefact(tmp_path / "missing.json")
+
+
+def test_a_prediction_is_explained_by_its_words(artefact):
+    found = explain(artefact, "a proof about lunch")
+    effects = dict(found.parts)
+    assert effects["word 'proof'"] > 0 > effects["word 'lunch'"]
+    assert found.model in ("small", "large")
+    assert json.dumps(found.as_dict())
+
+
+@given(st.text(max_size=400))
+@settings(max_examples=150)
+def test_any_text_can_be_read(text):
+    found = Featurizer(bits=10).read(text)
+    assert len(found.shape) == len(SHAPE_NAMES)
+    assert np.isfinite(found.shape).all()
+    for bag in (found.words, found.chars):
+        assert (np.diff(bag.indices) > 0).all()
+        assert (bag.counts >= 1).all()
+        assert not len(bag.indices) or bag.indices[-1] < 2**10
+
+
+def test_case_does_not_matter_to_words_and_order_does():
+    reader = Featurizer(bits=16)
+    assert (reader.read("Big Dog").words.indices == reader.read("big dog").words.indices).all()
+    assert set(reader.read("big dog").words.indices) != set(reader.read("dog big").words.indices)
+
+
+def test_a_task_tag_is_learned():
+    rng = random.Random(1)
+    labels = [
+        Label(
+            prompt=f"{n} {' '.join(rng.choices(FILLER, k=8))}",
+            scores={"small": float(n % 2), "large": 1.0},
+            task="hard" if n % 2 == 0 else "easy",
+        )
+        for n in range(400)
+    ]
+    found = calibrate(labels, strong="large", tolerance=0.05)
+    assert found.reports["small"].passed
+    told = found.model.predict("word1 word2", task="hard")["small"]
+    assert told > found.model.predict("word1 word2", task="easy")["small"] + 0.2
