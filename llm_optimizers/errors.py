@@ -6,6 +6,7 @@
     ├── StoreError             a store could not be opened, read or written
     │   └── PoisonedEntryError what a store held cannot be what was put there
     ├── NoModelFitsError       no model can take a request; lists each candidate and its reason
+    ├── InterruptedStreamError a stream broke after its first chunk; `partial` is what had come
     ├── ItemError              one item of a batch or a queue failed; the others did not
     └── RefusedError           a wall that fails closed said no before money was spent
         └── DeadlineError      the time a caller gave ran out before money was spent
@@ -18,6 +19,7 @@ from __future__ import annotations
 __all__ = [
     "ConfigurationError",
     "DeadlineError",
+    "InterruptedStreamError",
     "ItemError",
     "LLMOptimizersError",
     "NoModelFitsError",
@@ -58,6 +60,14 @@ class NoModelFitsError(LLMOptimizersError):
 
 class RefusedError(LLMOptimizersError):
     """The request was refused before it cost anything."""
+
+
+class InterruptedStreamError(LLMOptimizersError):
+    """A stream broke too late to be retried unseen; `partial` is the text that had come by then."""
+
+    def __init__(self, message: str, *, partial: str) -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 class ItemError(LLMOptimizersError):
