@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from llm_optimizers.cli.audit_prompts import audit_prompts
 from llm_optimizers.cli.demo import demo, replay_log
 from llm_optimizers.cli.prices import prices
 from llm_optimizers.cli.report import report
@@ -28,3 +29,4 @@ app.command()(demo)
 app.command("replay")(replay_log)
 app.command()(prices)
 app.command()(report)
+app.command("audit-prompts")(audit_prompts)

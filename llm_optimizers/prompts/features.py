@@ -119,9 +119,9 @@ class Sighting:
     phrases: tuple[Set[tuple[str, str]], ...]
 
 
-def read(passage: Passage) -> Read:
-    """Cut a passage into sentences and terms."""
-    cut = tuple(sentences(passage.text)) or (passage.text,)
+def read(passage: Passage, cut: tuple[str, ...] | None = None) -> Read:
+    """Cut a passage into sentences (unless that is done) and terms."""
+    cut = cut or tuple(sentences(passage.text)) or (passage.text,)
     return Read(
         sentences=cut,
         words=tuple(terms(sentence) for sentence in cut),

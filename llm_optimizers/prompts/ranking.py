@@ -91,15 +91,17 @@ def rank(
     question: str,
     passages: Sequence[Passage],
     *,
+    cut: Sequence[tuple[str, ...]] | None = None,
     embed: Embed | None = None,
     weights: Weights | None = None,
 ) -> Ranking:
     """Rank passages and their sentences by how likely they hold the answer to `question`.
 
     With an embedder, the passages that rank best by words are ranked again by words and meaning;
-    together they keep the probability they had, so the others' need no second look.
+    together they keep the probability they had, so the others' need no second look. `cut` gives
+    the passages' sentences where they are known.
     """
-    measured = measure(question, passages)
+    measured = measure(question, passages, cut=cut)
     weights = weights or _shipped()
     whole = _softmax(measured.passages @ weights.passage)
     within = [_softmax(m @ weights.sentence) for m in measured.sentences]
@@ -116,9 +118,14 @@ def rank(
     )
 
 
-def measure(question: str, passages: Sequence[Passage]) -> Measured:
+def measure(
+    question: str,
+    passages: Sequence[Passage],
+    *,
+    cut: Sequence[tuple[str, ...]] | None = None,
+) -> Measured:
     """The features of words that `rank` weighs."""
-    reads = tuple(read(passage) for passage in passages)
+    reads = tuple(read(p, cut[at] if cut else None) for at, p in enumerate(passages))
     asked = ask(question, reads)
     seen = [sight(asked, r) for r in reads]
     rows = [passage_features(asked, r, s) for r, s in zip(reads, seen, strict=True)]

@@ -16,7 +16,7 @@ from llm_optimizers.prompts.protected import blocks
 from llm_optimizers.prompts.sentences import sentences
 from llm_optimizers.prompts.terms import stem
 
-__all__ = ["without_repeats"]
+__all__ = ["meaning", "without_repeats"]
 
 _PARAGRAPH_WORDS = 25
 _SENTENCE_WORDS = 8
@@ -69,12 +69,12 @@ def _paragraph(paragraph: str, seen: set[bytes], *, instructions: bool) -> Itera
 
 
 def _said_before(sentence: str, seen: set[bytes]) -> bool:
-    said = _meaning(sentence)
+    said = meaning(sentence)
     return said.count(" ") >= 1 and _again(said, seen)
 
 
-def _meaning(sentence: str) -> str:
-    """A sentence's words without politeness, `x and y` in one order."""
+def meaning(sentence: str) -> str:
+    """What an instruction says: its stems without politeness, `x and y` in one order."""
     bare = _LEAD.sub("", _BULLET.sub("", sentence).strip())
     words = [stem(w) for w in _WORD.findall(bare) if w.lower() not in _ARTICLES]
     for at in range(1, len(words) - 1):

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.features import Passage
@@ -24,6 +26,10 @@ __all__ = ["GAP", "Kept", "PassageSelector", "Selection", "render"]
 GAP = " \u2026 "
 _CHUNK = 1_200
 """Characters of a passage ranked as one; a longer document is ranked piece by piece."""
+_COUNTED = 2
+"""Budgets' worth of the likeliest sentences that are counted exactly."""
+_SHORTEST_TOKEN = 3
+"""Characters a token has at the least, nearly always: the others' cost is not underrated."""
 _THRIFT = 0.5
 """Power of a sentence's cost: 0 fills by worth alone, 1 by worth per token."""
 _NEIGHBOUR = 0.2
@@ -124,34 +130,47 @@ class PassageSelector:
         ranking = rank(
             question,
             [Passage(title=passages[p.document].title, text="".join(p.cut)) for p in pieces],
+            cut=[piece.cut for piece in pieces],
             embed=self._embed,
             weights=self._weights,
         )
-        units = _units(pieces, ranking, self._costs(passages, pieces))
-        picks = _fill(units, max_tokens)
-        return self._rendered(picks, passages, units, before, exact, max_tokens)
+        costs = self._costs(passages, pieces, ranking, max_tokens)
+        picks = _fill(_units(pieces, ranking, costs), max_tokens)
+        return self._rendered(picks, passages, pieces, before, exact, max_tokens)
 
-    def _costs(self, passages: Sequence[Passage], pieces: Sequence[_Piece]) -> _Costs:
+    def _costs(
+        self,
+        passages: Sequence[Passage],
+        pieces: Sequence[_Piece],
+        ranking: Ranking,
+        max_tokens: int,
+    ) -> _Costs:
+        """Tokens of titles and sentences, counted where they are likely to be kept."""
         count = self._counter.count
-        return _Costs(
-            titles=[count(p.title + "\n", self._model).tokens if p.title else 0 for p in passages],
-            sentences=[
-                [count(" " + s.strip(), self._model).tokens for s in piece.cut] for piece in pieces
-            ],
-        )
+        costs: list[Sequence[int]] = [()] * len(pieces)
+        seen = 0
+        for at in np.argsort(-ranking.passages, kind="stable"):
+            cut = pieces[at].cut
+            if seen < _COUNTED * max_tokens:
+                costs[at] = [count(" " + s.strip(), self._model).tokens for s in cut]
+                seen += sum(costs[at])
+            else:
+                costs[at] = [1 + len(sentence) // _SHORTEST_TOKEN for sentence in cut]
+        titles = [count(p.title + "\n", self._model).tokens if p.title else 0 for p in passages]
+        return _Costs(titles=titles, sentences=costs)
 
     def _rendered(
         self,
         picks: list[_Unit],
         passages: Sequence[Passage],
-        units: Sequence[_Unit],
+        pieces: Sequence[_Piece],
         before: int,
         exact: bool,
         max_tokens: int,
     ) -> Selection:
         """Write the picks out; give up the last ones while the exact count is over the budget."""
         while True:
-            kept = _written(picks, passages, units)
+            kept = _written(picks, passages, pieces)
             tokens = sum(
                 self._counter.count(render(k.title, k.text), self._model).tokens for k in kept
             )
@@ -247,11 +266,11 @@ def _beside(by_place: Mapping[tuple[int, int], _Unit], unit: _Unit) -> list[_Uni
 
 
 def _written(
-    picks: Sequence[_Unit], passages: Sequence[Passage], units: Sequence[_Unit]
+    picks: Sequence[_Unit], passages: Sequence[Passage], pieces: Sequence[_Piece]
 ) -> tuple[Kept, ...]:
     sizes: dict[int, int] = {}
-    for unit in units:
-        sizes[unit.document] = sizes.get(unit.document, 0) + 1
+    for piece in pieces:
+        sizes[piece.document] = sizes.get(piece.document, 0) + len(piece.cut)
     chosen: dict[int, list[_Unit]] = {}
     for unit in sorted(picks, key=lambda u: (u.document, u.at)):
         chosen.setdefault(unit.document, []).append(unit)

@@ -1,0 +1,155 @@
+"""Where a prompt's tokens go to waste: findings by line, each with what to change.
+
+Nothing is rewritten here. `lossless` findings are what the optimiser would do by itself; the
+others need a person's judgement, and say so by their kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.prompts.layout import lint_prefix
+from llm_optimizers.prompts.lossless import LOSSLESS, shorten
+from llm_optimizers.prompts.protected import Block, blocks
+from llm_optimizers.prompts.records import to_table
+from llm_optimizers.prompts.repeats import meaning
+from llm_optimizers.prompts.sentences import sentences
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["Finding", "audit"]
+
+_FILLER = re.compile(
+    r"\b(?:i would like you to|i want you to|it is (?:very |extremely )?important (?:that|to)"
+    r"|please note that|please (?:make sure|ensure|remember)|kindly|in order to"
+    r"|as an ai(?: language)? model|feel free to|at this point in time|due to the fact that|take a deep breath)\b[ ,]*",
+    re.IGNORECASE,
+)
+_EXAMPLE = re.compile(r"^\W{0,6}(?:example|sample|case)\s*(?:#|no\.?)?\s*\d+\b", re.IGNORECASE)
+_ENOUGH_EXAMPLES = 2
+_MIN_WORDS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Waste at a line (from 1): its kind, the tokens it would save, and what to change.
+
+    `lossless` says that the optimiser makes this change by itself.
+    """
+
+    line: int
+    kind: str
+    tokens: int
+    excerpt: str
+    advice: str
+    lossless: bool
+
+
+def audit(
+    text: str, *, model: str, counter: TokenCounter, instructions: bool = True
+) -> tuple[Finding, ...]:
+    """The findings in one message's text, by line; `instructions` for a system message."""
+    found = [*_layout_findings(text, model, counter), *_filler(text, model, counter)]
+    if instructions:
+        found += [*_repeats(text, model, counter), *_examples(text, model, counter)]
+        found += _varying(text)
+    return tuple(sorted(found, key=lambda f: (f.line, f.kind)))
+
+
+def _layout_findings(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    """Blanks, markup noise and JSON's layout, block by block."""
+    line = 1
+    for block in blocks(text):
+        if block.kind == "json":
+            yield from _json(block, line, model, counter)
+        elif block.kind == "text":
+            yield from _noise(block.text, line, model, counter)
+        line += block.whole.count("\n")
+
+
+def _json(block: Block, line: int, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    size = counter.count(block.whole, model).tokens
+    plain = shorten(block.whole, passes=frozenset({"json"})).text
+    saved = size - counter.count(plain, model).tokens
+    if saved > 0:
+        advice = "write it without blanks and line breaks (json.dumps(…, separators=(',', ':')))"
+        yield _finding(line, "JSON layout", saved, block.text, advice, lossless=True)
+    table = to_table(block.text)
+    if table is not None:
+        saved = size - saved - counter.count(table, model).tokens
+        if saved > 0:
+            advice = "write alike records as a table (the pass 'tables')"
+            yield _finding(line, "alike records", saved, block.text, advice)
+
+
+def _noise(text: str, line: int, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    passes = LOSSLESS - {"json", "repeats"}
+    for offset, row in enumerate(text.splitlines(keepends=True)):
+        shorter = shorten(row, passes=passes).text
+        if len(shorter) < len(row):
+            saved = counter.count(row, model).tokens - counter.count(shorter, model).tokens
+            if saved > 0:
+                advice = "take out blanks, rules, comments and invisible characters"
+                yield _finding(
+                    line + offset, "blanks and markup", saved, row, advice, lossless=True
+                )
+
+
+def _repeats(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    line = 1
+    for block in blocks(text):
+        at = line
+        for sentence in sentences(block.text) if block.kind == "text" else ():
+            said = meaning(sentence)
+            if said.count(" ") + 1 >= _MIN_WORDS:
+                if said in first:
+                    saved = counter.count(sentence, model).tokens
+                    advice = f"line {first[said]} says it already: take it out"
+                    yield _finding(at, "repeat", saved, sentence, advice, lossless=True)
+                first.setdefault(said, at)
+            at += sentence.count("\n")
+        line += block.whole.count("\n")
+
+
+def _filler(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        for match in _FILLER.finditer(line):
+            saved = counter.count(match.group(), model).tokens
+            yield _finding(number, "filler", saved, match.group(), "say it without")
+
+
+def _examples(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    """Examples beyond the second, each up to the next one or the first blank line after it."""
+    lines = text.splitlines()
+    starts = [at for at, line in enumerate(lines) if _EXAMPLE.match(line)]
+    for place, at in enumerate(starts[_ENOUGH_EXAMPLES:], start=_ENOUGH_EXAMPLES):
+        end = starts[place + 1] if place + 1 < len(starts) else at + 1
+        while end < len(lines) and lines[end].strip() and place + 1 == len(starts):
+            end += 1
+        saved = counter.count("\n".join(lines[at:end]), model).tokens
+        advice = "test whether two examples answer as well (enough_examples)"
+        yield _finding(at + 1, "many examples", saved, lines[at], advice)
+
+
+def _varying(text: str) -> Iterator[Finding]:
+    request = ChatRequest(messages=(Message(role="system", content=text),))
+    for lint in lint_prefix(request):
+        advice = f"{lint.advice}: it keeps the provider from caching all that follows"
+        yield _finding(lint.line, f"varying {lint.kind}", 0, lint.excerpt, advice)
+
+
+def _finding(
+    line: int, kind: str, tokens: int, excerpt: str, advice: str, *, lossless: bool = False
+) -> Finding:
+    shown = " ".join(excerpt.split())
+    return Finding(
+        line=line,
+        kind=kind,
+        tokens=tokens,
+        excerpt=shown if len(shown) <= 60 else shown[:59] + "\u2026",
+        advice=advice,
+        lossless=lossless,
+    )
