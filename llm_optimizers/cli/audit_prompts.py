@@ -171,9 +171,10 @@ def _print_totals(totals: dict[str, Any]) -> None:
     if money is None:
         typer.echo(totals["unpriced"])
         return
+    sure_money, cached = money["lossless_saving"], money["lossless_saving_if_cached"]
     typer.echo(
         f"At {totals['requests_per_day']:,} requests a day to {totals['model']}: "
-        f"${money['now']:,.2f} a month, of which ${money['lossless_saving']:,.2f} for nothing "
-        f"(${money['lossless_saving_if_cached']:,.2f} where the provider has it cached) "
-        f"and ${money['saving_to_judge']:,.2f} to judge."
+        f"${money['now']:,.2f} a month. Without any loss it would be ${sure_money:,.2f} less "
+        f"(${cached:,.2f} where the provider has the prompt cached), and "
+        f"${money['saving_to_judge']:,.2f} more are yours to judge."
     )

@@ -24,7 +24,8 @@ __all__ = ["Finding", "audit"]
 _FILLER = re.compile(
     r"\b(?:i would like you to|i want you to|it is (?:very |extremely )?important (?:that|to)"
     r"|please note that|please (?:make sure|ensure|remember)|kindly|in order to"
-    r"|as an ai(?: language)? model|feel free to|at this point in time|due to the fact that|take a deep breath)\b[ ,]*",
+    r"|as an ai(?: language)? model|feel free to|at this point in time|due to the fact that"
+    r"|take a deep breath)\b[ ,]*",
     re.IGNORECASE,
 )
 _EXAMPLE = re.compile(r"^\W{0,6}(?:example|sample|case)\s*(?:#|no\.?)?\s*\d+\b", re.IGNORECASE)

@@ -1,0 +1,128 @@
+"""The audit names the line, the waste and the remedy, in a function and on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llm_optimizers.cli.app import app
+from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.prompts.audit import audit
+
+PROMPT = """You are a helpful assistant.   Today is 2026-01-02.
+Please make sure to be helpful and accurate.
+Be accurate and helpful.
+
+Example 1: a
+Example 2: b
+Example 3: c
+
+```python
+x  =  1
+```
+
+[
+  {"x": 1, "y": "q"},
+  {"x": 2, "y": "r"}
+]
+"""
+
+
+def found(text: str, *, instructions: bool = True) -> dict[tuple[int, str], int]:
+    findings = audit(text, model="gpt-4o", counter=TokenCounter(), instructions=instructions)
+    return {(f.line, f.kind): f.tokens for f in findings}
+
+
+def test_every_kind_of_waste_is_found_on_its_line() -> None:
+    findings = found(PROMPT)
+    assert set(findings) == {
+        (1, "blanks and markup"),
+        (1, "varying timestamp"),
+        (2, "filler"),
+        (3, "repeat"),
+        (7, "many examples"),
+        (13, "JSON layout"),
+        (13, "alike records"),
+    }
+    assert (
+        findings[3, "repeat"]
+        == TokenCounter().count("Be accurate and helpful.\n\n", "gpt-4o").tokens
+    )
+    assert all(tokens > 0 for (_, kind), tokens in findings.items() if "varying" not in kind)
+
+
+def test_a_users_message_is_not_held_to_a_prompts_rules() -> None:
+    assert {kind for _, kind in found(PROMPT, instructions=False)} == {
+        "blanks and markup", "filler", "JSON layout", "alike records",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "Be brief.", "```\nx   =  1\n", "\x00\ud800" * 9, "{" * 999])
+def test_nothing_to_find_is_nothing_found(text: str) -> None:
+    assert found(text) == {}
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["audit-prompts", *arguments])
+
+
+def test_the_command_shows_lines_and_money(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text(PROMPT)
+    result = run(str(file), "--per-day", "100000")
+    assert result.exit_code == 0
+    for text in ("repeat", "varying timestamp", "tokens go without any loss", "a month"):
+        assert text in result.output
+
+
+def test_json_adds_up(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text(PROMPT)
+    seen = json.loads(run(str(file), "--per-day", "100000", "--json").output)
+    findings = seen["prompts"][0]["findings"]
+    assert seen["lossless_tokens"] == sum(f["tokens"] for f in findings if f["lossless"])
+    money = seen["dollars_per_month"]
+    # gpt-4o: $2.50 a million tokens, 30 days; half of that when cached
+    assert money["lossless_saving"] == round(seen["lossless_tokens"] * 2.5 * 3, 2)
+    assert money["lossless_saving_if_cached"] == round(money["lossless_saving"] / 2, 2)
+
+
+def test_requests_are_read_message_by_message(tmp_path: Path) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief. Be brief."},
+        {"role": "user", "content": "a"},
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join(json.dumps({"messages": messages}) for _ in range(2)))
+    alone = tmp_path / "one.json"
+    alone.write_text(json.dumps(messages))
+    seen = json.loads(run(str(log), str(alone), "--json").output)
+    assert [p["place"] for p in seen["prompts"]] == [
+        "row 1, message 0 (system)", "row 1, message 1 (user)",
+        "row 2, message 0 (system)", "row 2, message 1 (user)",
+        "message 0 (system)", "message 1 (user)",
+    ]  # fmt: skip
+
+
+def test_an_unpriced_model_has_tokens_and_no_money(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text(PROMPT)
+    seen = json.loads(run(str(file), "--model", "no-such-model", "--json").output)
+    assert seen["dollars_per_month"] is None
+    assert not seen["tokens_are_exact"]
+    assert "no-such-model" in run(str(file), "--model", "no-such-model").output
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.json", b"{"), ("b.json", b"[1]"), ("c.jsonl", b'{"x": 1}'), ("d.txt", b"\xff\xfe\x00")],
+)
+def test_files_it_cannot_read_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    result = run(str(file))
+    assert result.exit_code == 2
+    assert name in result.output.replace("\n", "").replace("│", "").replace(" ", "")
