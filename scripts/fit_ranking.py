@@ -21,8 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.prompts.features import PASSAGE_FEATURES, SENTENCE_FEATURES, Passage
+from llm_optimizers.prompts.features import PASSAGE_FEATURES, SENTENCE_FEATURES
 from llm_optimizers.prompts.ranking import Embed, measure, with_meaning
+from llm_optimizers.prompts.reading import Passage
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Case: TypeAlias = tuple[Floats, Floats]

@@ -8,7 +8,8 @@
     repeats.py       what is said twice
     protected.py     what nothing may cut: code, numbers, URLs, ids, placeholders, quotes
     selection.py     PassageSelector: retrieved context within a token budget
-    ranking.py       the model behind it; features.py, cues.py, terms.py, spelling.py, sentences.py
+    ranking.py       the model behind it: reading.py, features.py, cues.py, terms.py, spelling.py,
+                     sentences.py; filling.py fills the budget
     context.py       retrieved context found inside a message
     examples.py      few-shot examples: which, and how many are enough
     history.py       long conversations, folded at frozen checkpoints
@@ -27,10 +28,10 @@ from __future__ import annotations
 from llm_optimizers.prompts.context import ContextBudget
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.prompts.examples import Example, ExampleSelector, enough_examples
-from llm_optimizers.prompts.features import Passage
 from llm_optimizers.prompts.history import History, Summariser
 from llm_optimizers.prompts.optimizer import Optimized, RequestOptimizer
 from llm_optimizers.prompts.outputs import OutputLimits
+from llm_optimizers.prompts.reading import Passage
 from llm_optimizers.prompts.selection import PassageSelector, Selection
 
 __all__ = [

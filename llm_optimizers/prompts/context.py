@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.features import Passage
+from llm_optimizers.prompts.reading import Passage
 from llm_optimizers.prompts.selection import PassageSelector, render
 
 __all__ = ["ContextBudget", "cut_context"]

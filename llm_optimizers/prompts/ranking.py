@@ -21,14 +21,10 @@ import numpy.typing as npt
 from llm_optimizers.prompts.features import (
     PASSAGE_FEATURES,
     SENTENCE_FEATURES,
-    Passage,
-    Read,
-    ask,
     passage_features,
-    read,
     sentence_features,
-    sight,
 )
+from llm_optimizers.prompts.reading import Passage, Read, ask, read, sight
 
 __all__ = ["Embed", "Measured", "Ranking", "Weights", "measure", "rank", "with_meaning"]
 

@@ -8,8 +8,7 @@ between two kept sentences is marked by an ellipsis, so the model sees that ther
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,8 +16,9 @@ import numpy as np
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.features import Passage
+from llm_optimizers.prompts.filling import Unit, fill
 from llm_optimizers.prompts.ranking import Embed, Ranking, Weights, rank
+from llm_optimizers.prompts.reading import Passage
 from llm_optimizers.prompts.sentences import sentences
 
 __all__ = ["GAP", "Kept", "PassageSelector", "Selection", "render"]
@@ -30,8 +30,6 @@ _COUNTED = 2
 """Budgets' worth of the likeliest sentences that are counted exactly."""
 _SHORTEST_TOKEN = 3
 """Characters a token has at the least, nearly always: the others' cost is not underrated."""
-_THRIFT = 0.5
-"""Power of a sentence's cost: 0 fills by worth alone, 1 by worth per token."""
 _NEIGHBOUR = 0.2
 """How much of a neighbour's probability a sentence shares."""
 
@@ -64,19 +62,6 @@ class _Piece:
     document: int
     at: int
     cut: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Unit:
-    """One sentence of a document: what it is worth and what it costs in tokens."""
-
-    document: int
-    at: int
-    text: str
-    worth: float
-    share: float
-    tokens: int
-    title: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +120,7 @@ class PassageSelector:
             weights=self._weights,
         )
         costs = self._costs(passages, pieces, ranking, max_tokens)
-        picks = _fill(_units(pieces, ranking, costs), max_tokens)
+        picks = fill(_units(pieces, ranking, costs), max_tokens)
         return self._rendered(picks, passages, pieces, before, exact, max_tokens)
 
     def _costs(
@@ -161,7 +146,7 @@ class PassageSelector:
 
     def _rendered(
         self,
-        picks: list[_Unit],
+        picks: list[Unit],
         passages: Sequence[Passage],
         pieces: Sequence[_Piece],
         before: int,
@@ -200,19 +185,19 @@ def _pieces(document: int, passage: Passage) -> list[_Piece]:
     return pieces
 
 
-def _units(pieces: Sequence[_Piece], ranking: Ranking, costs: _Costs) -> list[_Unit]:
-    units: list[_Unit] = []
+def _units(pieces: Sequence[_Piece], ranking: Ranking, costs: _Costs) -> list[Unit]:
+    units: list[Unit] = []
     for number, piece in enumerate(pieces):
         own = ranking.sentences[number]
         for at, sentence in enumerate(piece.cut):
             near = (own[at - 1] if at else 0.0) + (own[at + 1] if at + 1 < len(own) else 0.0)
             units.append(
-                _Unit(
+                Unit(
                     document=piece.document,
                     at=piece.at + at,
                     text=sentence,
                     worth=float(ranking.passages[number] * (own[at] + _NEIGHBOUR * near)),
-                    share=float(ranking.passages[number] * own[at]),
+                    probability=float(ranking.passages[number] * own[at]),
                     tokens=costs.sentences[number][at],
                     title=costs.titles[piece.document],
                 )
@@ -220,58 +205,13 @@ def _units(pieces: Sequence[_Piece], ranking: Ranking, costs: _Costs) -> list[_U
     return units
 
 
-def _fill(units: Sequence[_Unit], max_tokens: int) -> list[_Unit]:
-    """Pick units by worth against cost while they fit; a document's title is paid once."""
-    by_place = {(u.document, u.at): u for u in units}
-    by_document: dict[int, list[_Unit]] = {}
-    for unit in units:
-        by_document.setdefault(unit.document, []).append(unit)
-    taken: set[tuple[int, int]] = set()
-    opened: set[int] = set()
-
-    def price(unit: _Unit) -> int:
-        if unit.document not in opened:
-            return unit.tokens + unit.title
-        beside = {(unit.document, unit.at - 1), (unit.document, unit.at + 1)} & taken
-        return unit.tokens + (0 if beside else 1)
-
-    def entry(unit: _Unit) -> tuple[float, int, int, int]:
-        cost = price(unit)
-        return (-unit.worth / max(1, cost) ** _THRIFT, unit.document, unit.at, cost)
-
-    heap = [entry(unit) for unit in units]
-    heapq.heapify(heap)
-    picks: list[_Unit] = []
-    left = max_tokens
-    while heap:
-        _, document, at, cost = heapq.heappop(heap)
-        unit = by_place[document, at]
-        if (document, at) in taken or cost != price(unit) or cost > left:
-            continue
-        picks.append(unit)
-        taken.add((document, at))
-        left -= cost
-        first = document not in opened
-        opened.add(document)
-        again = by_document[document] if first else _beside(by_place, unit)
-        for other in again:
-            if (document, other.at) not in taken:
-                heapq.heappush(heap, entry(other))
-    return picks
-
-
-def _beside(by_place: Mapping[tuple[int, int], _Unit], unit: _Unit) -> list[_Unit]:
-    places = ((unit.document, unit.at - 1), (unit.document, unit.at + 1))
-    return [by_place[place] for place in places if place in by_place]
-
-
 def _written(
-    picks: Sequence[_Unit], passages: Sequence[Passage], pieces: Sequence[_Piece]
+    picks: Sequence[Unit], passages: Sequence[Passage], pieces: Sequence[_Piece]
 ) -> tuple[Kept, ...]:
     sizes: dict[int, int] = {}
     for piece in pieces:
         sizes[piece.document] = sizes.get(piece.document, 0) + len(piece.cut)
-    chosen: dict[int, list[_Unit]] = {}
+    chosen: dict[int, list[Unit]] = {}
     for unit in sorted(picks, key=lambda u: (u.document, u.at)):
         chosen.setdefault(unit.document, []).append(unit)
     kept = []
@@ -283,13 +223,13 @@ def _written(
                 title=passages[index].title,
                 text=passages[index].text if whole else _joined(parts),
                 whole=whole,
-                probability=sum(part.share for part in parts),
+                probability=sum(part.probability for part in parts),
             )
         )
     return tuple(kept)
 
 
-def _joined(parts: Sequence[_Unit]) -> str:
+def _joined(parts: Sequence[Unit]) -> str:
     text = parts[0].text
     for before, part in pairwise(parts):
         text = text + part.text if part.at == before.at + 1 else text.rstrip() + GAP + part.text

@@ -106,6 +106,12 @@ def test_a_gap_between_kept_sentences_is_marked() -> None:
     assert not kept.whole
 
 
+def test_what_two_passages_share_is_kept_once() -> None:
+    copies = [Passage(title=f"Copy {n}", text=FACTS[0].text) for n in range(3)]
+    chosen = selector.select("Who is the mayor of Aldmere?", [*copies, *FACTS[1:]], max_tokens=60)
+    assert " ".join(k.text for k in chosen.kept).count("Jane Hollow") == 1
+
+
 def test_a_long_document_is_read_piece_by_piece() -> None:
     filler = " ".join(
         f"Paragraph {n} speaks of the weather and of nothing else." for n in range(900)
