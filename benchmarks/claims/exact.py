@@ -50,11 +50,11 @@ def memory_hit() -> Measured:
         assert found is not None
 
     their, our, first, key, digest = interleaved(
-        400,
+        2_000,
         repeated(100, lambda: theirs.lookup(prompt, settings)),
-        repeated(100, lambda: ours.lookup(prompt, settings)),
-        repeated(10, forgotten),
-        repeated(10, lambda: key_of(request)),
+        repeated(5, lambda: ours.lookup(prompt, settings)),
+        repeated(1, forgotten),
+        repeated(2, lambda: key_of(request)),
         repeated(100, lambda: hashlib.sha256(f"{prompt}{settings}".encode()).hexdigest()),
     )
     row = Row(
@@ -77,7 +77,7 @@ def memory_hit() -> Measured:
 
 
 def repeated(count: int, operation: Callable[[], object]) -> Callable[[], int]:
-    """So many operations at once, for those too short to be timed alone."""
+    """So many operations at once: enough to be timed, too few to be interrupted."""
 
     def subject() -> int:
         for _ in range(count):
