@@ -76,7 +76,7 @@ class CachePlans(Generic[R]):
             return Answer(value=value, hit=None)
         payload = None
         try:
-            landed = yield from self._landed_meanwhile(key)
+            landed, payload = yield from self._landed_meanwhile(key)
             if landed is not None:
                 return Answer(value=landed.value, hit=landed)
             value, payload = yield from self._called(key, found)
@@ -248,13 +248,19 @@ class CachePlans(Generic[R]):
             age=max(0.0, now - entry.created),
         )
 
-    def _landed_meanwhile(self, key: CacheKey) -> Plan[Hit[R] | None]:
-        """An answer that was stored between our lookup and our boarding of the flight."""
+    def _landed_meanwhile(self, key: CacheKey) -> Plan[tuple[Hit[R] | None, str | None]]:
+        """An answer that was stored between our lookup and our boarding of the flight.
+
+        Its text comes along, for those who have boarded after us.
+        """
         try:
             entry = yield from Fetch(key.exact)
-            return None if entry is None else (yield from self._open(entry, "exact", 1.0))
         except StoreError:
-            return None
+            return None, None
+        if entry is None:
+            return None, None
+        hit = yield from self._open(entry, "exact", 1.0)
+        return hit, None if hit is None else entry.payload
 
     def _semantic_question(self, key: CacheKey) -> str | None:
         """The question if it may be matched by meaning and the embedder sees the whole of it."""

@@ -327,11 +327,15 @@ def test_a_plan_that_is_closed_midway_ends_the_flight_and_keeps_nothing(
     assert plans.flights.join("e").leading
 
 
-def test_an_answer_stored_on_the_way_to_the_flight_is_served(plans: CachePlans[Any]) -> None:
+def test_an_answer_stored_on_the_way_to_the_flight_is_served_to_all_aboard(
+    plans: CachePlans[Any],
+) -> None:
     world = World()
     plan = plans.answer(replace(KEY, question=None))
     assert plan.send(None) == Fetch("e", "n")
     assert plan.send(None) == Fetch("e")
+    waiter = plans.flights.join("e")
     with pytest.raises(StopIteration) as end:
         plan.send(world.perform(plan.send(entry())))
     assert end.value.value.value == "stored e"
+    assert waiter.wait(0) == '"stored e"'
