@@ -77,9 +77,7 @@ def test_one_tenants_answers_can_be_removed(how: str) -> None:
 def test_a_stream_belongs_to_whoever_asked_for_it() -> None:
     cache: ResponseCache[list[str]] = ResponseCache()
     with tenant("ann"):
-        chunks = cache.stream(
-            ask(), lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value)
-        )
+        chunks = cache.stream(ask(), lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
     assert list(chunks) == ["a", "b"]
     assert cache.lookup(ask()) is None
     with tenant("ann"):
