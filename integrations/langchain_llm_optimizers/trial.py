@@ -17,14 +17,19 @@ from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.callbacks import CostCallbackHandler
 from langchain_llm_optimizers.hits import CACHE_HIT
+from langchain_llm_optimizers.optimized import OptimizedChatModel
 from llm_optimizers.caching import tenant
+from llm_optimizers.caching.embedders import StaticEmbedder
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, TrialReply
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.cli.replaying.server import REPLAY_ID
 from llm_optimizers.costs import Ledger
+from llm_optimizers.prompts import ContextBudget, RequestOptimizer
 
 __all__ = ["LangChainTrial", "open_trial"]
 
+CONTEXT_TOKENS = 400
+"""What of retrieved documents is sent."""
 _replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
 
 
@@ -40,6 +45,13 @@ class LangChainTrial:
         self._http = httpx.Client(event_hooks=hooks, timeout=120)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}
+        self._optimizer = RequestOptimizer(
+            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
+            # One question over fresh context each time: there is no cached prefix to break.
+            provider_cache=False,
+            prices=ledger.prices,
+            embed=StaticEmbedder().embed,
+        )
 
     def ask(self, logged: LoggedRequest) -> TrialReply:
         """See `Trial.ask`."""
@@ -83,6 +95,8 @@ class LangChainTrial:
         if self._endpoint.api_key is not None:
             settings["api_key"] = self._endpoint.api_key
         model: BaseChatModel = ChatOpenAI(**settings)
+        if self._strategies.prompts:
+            model = OptimizedChatModel(model=model, optimizer=self._optimizer)
         if self._cache is not None:
             model = CachedChatModel(model=model, cache=self._cache)
         return model

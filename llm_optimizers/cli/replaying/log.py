@@ -8,6 +8,7 @@ Besides the request's own fields a line may have:
     answer_class    two requests of one class have the same right answer (also `answer_id`,
                     `intent`); with it wrong hits can be counted
     background      true where nobody waits for the answer
+    evidence        words of the request that its answer rests on
     cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
 
 A line with a `prompt` or `text` instead of `messages` is a question by itself.
@@ -50,6 +51,7 @@ class LoggedRequest:
     background: bool = False
     cheap_response: str | None = None
     cheap_correct: bool = True
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,7 @@ def _request(number: int, raw: Any) -> LoggedRequest:
         background=raw.get("background") is True,
         cheap_response=_text(raw.get("cheap_response")),
         cheap_correct=raw.get("cheap_correct") is not False,
+        evidence=str(raw.get("evidence") or ""),
     )
 
 

@@ -42,7 +42,8 @@ class Reply:
 class AnswerSheet:
     """The log's answers, by request.
 
-    A model of `cheap_models` gives the log's cheap answer where it has one. Where the log has no
+    A model of `cheap_models` gives the log's cheap answer where it has one; a request that lost
+    the words its answer rests on gets none. Where the log has no
     answer at all a placeholder of `assumed_tokens` tokens stands in, different for every request.
     """
 
@@ -70,6 +71,8 @@ class AnswerSheet:
             return None
         cheap = request.model in self._cheap_models and not logged.cheap_correct
         text = logged.cheap_response if cheap and logged.cheap_response else logged.response
+        if not any(logged.evidence in message.text for message in request.messages):
+            text = "The context does not say."
         prompt = self._counter.count_request(request).tokens
         if text is None:
             text = f"[no answer in the log for {logged.answer_class or logged.id}]"
