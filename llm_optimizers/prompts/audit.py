@@ -15,7 +15,7 @@ from llm_optimizers.prompts.layout import lint_prefix
 from llm_optimizers.prompts.lossless import LOSSLESS, shorten
 from llm_optimizers.prompts.protected import Block, blocks
 from llm_optimizers.prompts.records import to_table
-from llm_optimizers.prompts.repeats import meaning
+from llm_optimizers.prompts.repeats import instruction, is_example, prose
 from llm_optimizers.prompts.sentences import sentences
 from llm_optimizers.types import ChatRequest, Message
 
@@ -30,7 +30,6 @@ _FILLER = re.compile(
 )
 _EXAMPLE = re.compile(r"^\W{0,6}(?:example|sample|case)\s*(?:#|no\.?)?\s*\d+\b", re.IGNORECASE)
 _ENOUGH_EXAMPLES = 2
-_MIN_WORDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +102,18 @@ def _repeats(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
     line = 1
     for block in blocks(text):
         at = line
-        for sentence in sentences(block.text) if block.kind == "text" else ():
-            said = meaning(sentence)
-            if said.count(" ") + 1 >= _MIN_WORDS:
-                if said in first:
+        for paragraph in prose(block.text) if block.kind == "text" else ():
+            for sentence in () if is_example(paragraph) else sentences(paragraph):
+                said = instruction(sentence)
+                if said is not None and said in first:
                     saved = counter.count(sentence, model).tokens
                     advice = f"line {first[said]} says it already: take it out"
                     yield _finding(at, "repeat", saved, sentence, advice, lossless=True)
-                first.setdefault(said, at)
-            at += sentence.count("\n")
+                elif said is not None:
+                    first[said] = at
+                at += sentence.count("\n")
+            if is_example(paragraph):
+                at += paragraph.count("\n")
         line += block.whole.count("\n")
 
 

@@ -29,6 +29,7 @@ _WINDOW = 100_000
 """Characters given to tiktoken at once: a megabyte of blanks overflows its regular expressions."""
 _BLOCKING = 20_000
 """Characters above which counting leaves the event loop; about a millisecond of work."""
+_PAYLOAD = 2_000
 _REMEMBERED = 16_384
 _PER_MESSAGE = 3
 _PER_NAME = 1
@@ -137,10 +138,10 @@ class TokenCounter:
     def _part(self, part: Part, model: str) -> TokenCount:
         if part.kind == "text":
             return self.count(part.text, model)
-        if part.kind == "image_url":
+        if part.kind in ("image_url", "image", "input_image"):
             cost = image_cost(part.data, model)
             return TokenCount(tokens=cost.tokens, exact=cost.exact)
-        written = json.dumps(part.data, default=str, ensure_ascii=False)
+        written = json.dumps(_without_payload(part.data), default=str, ensure_ascii=False)
         return TokenCount(tokens=self.count(written, model).tokens, exact=False)
 
     def _tool(self, function: Mapping[str, Any], model: str) -> TokenCount:
@@ -190,6 +191,13 @@ class TokenCounter:
             while len(self._memo) > self._remembered:
                 self._memo.popitem(last=False)
         return counted
+
+
+def _without_payload(value: Any) -> Any:
+    """A block without its audio or file: nobody bills base64 by the character."""
+    if isinstance(value, Mapping):
+        return {key: _without_payload(inner) for key, inner in value.items()}
+    return "" if isinstance(value, str) and len(value) > _PAYLOAD else value
 
 
 def _count(text: str, name: str) -> TokenCount:

@@ -51,11 +51,11 @@ _TILES: tuple[tuple[str, int, int], ...] = (  # base and per-tile tokens
 
 
 def image_cost(block: Mapping[str, Any], model: str) -> ImageCost:
-    """Tokens of one `image_url` block of OpenAI's chat format for `model`."""
+    """Tokens of one image block for `model`, in OpenAI's, Anthropic's or LangChain's form."""
     image = block.get("image_url")
-    url = image.get("url") if isinstance(image, Mapping) else image
-    detail = image.get("detail") if isinstance(image, Mapping) else None
-    size = _size_of(url) if isinstance(url, str) else None
+    detail = image.get("detail") if isinstance(image, Mapping) else block.get("detail")
+    url = _url(block)
+    size = _size_of(url) if url is not None else None
     name = model.lower().rsplit("/", 1)[-1].removeprefix("ft:")
     width, height = size or _ASSUMED_SIZE
     for prefix, factor in _PATCHES:
@@ -67,6 +67,17 @@ def image_cost(block: Mapping[str, Any], model: str) -> ImageCost:
                 return ImageCost(base, exact=True)
             return ImageCost(base + tile * _tiles(width, height), size is not None)
     return ImageCost(85 + 170 * _tiles(width, height), exact=False)
+
+
+def _url(block: Mapping[str, Any]) -> str | None:
+    """Where the image is; data that stands in the block by itself as a data URL."""
+    image, source = block.get("image_url"), block.get("source")
+    inside = source if isinstance(source, Mapping) else block
+    url = image.get("url") if isinstance(image, Mapping) else image or inside.get("url")
+    data = inside.get("base64") or inside.get("data")
+    if isinstance(url, str):
+        return url
+    return f"data:image/png;base64,{data}" if isinstance(data, str) else None
 
 
 def _tiles(width: int, height: int) -> int:

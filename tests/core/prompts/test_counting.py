@@ -316,3 +316,27 @@ def test_a_spoilt_shipped_copy_is_not_used(
     monkeypatch.setattr(vocabularies, "_shipped_copies", lambda key: [spoilt])
     assert load_encoding("cl100k_base") is None
     assert spoilt.read_bytes() == b"not a vocabulary"
+
+
+def test_images_in_other_forms_cost_the_same() -> None:
+    data = png(512, 512).partition(",")[2]
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    for block in (
+        {"type": "image", "base64": data, "mime_type": "image/png"},
+        {"type": "image", "source": source},
+        {"type": "input_image", "image_url": png(512, 512)},
+    ):
+        request = ChatRequest.from_openai(
+            {"model": "gpt-4o", "messages": [{"role": "user", "content": [block]}]}
+        )
+        assert counter.count_request(request) == TokenCount(tokens=255 + 7, exact=True)
+
+
+def test_a_files_bytes_are_not_counted_as_text() -> None:
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "QUJD" * 100_000}}
+    request = ChatRequest.from_openai(
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": [file]}]}
+    )
+    found = counter.count_request(request)
+    assert found.tokens < 50
+    assert not found.exact

@@ -130,6 +130,16 @@ def test_a_table_with_a_short_row_says_which() -> None:
             "Translate French to English. Translate English to French.",
         ),
         ("Do answer. Do not answer.", "Do answer. Do not answer."),
+        (
+            "You must be as helpful and accurate as possible.\n"
+            "Be accurate and helpful at all times\n"
+            "Your answers should be helpful and accurate\n\nEnd.",
+            "You must be as helpful and accurate as possible.\n\nEnd.",
+        ),
+        ("Input: hi\nOutput: hello\n\nInput: bye\nOutput: hello",) * 2,
+        ("Output:\nIt was sent.\n\nOutput:\nIt was sent.",) * 2,
+        ("<output>It was sent.</output>\n<output>It was sent.</output>",) * 2,
+        ("paid 10\npaid 10\n| a | b |\n| a | b |\n- tea\n- tea",) * 2,
         ("Use 3 steps. Use 4 steps.", "Use 3 steps. Use 4 steps."),
     ],
 )
