@@ -31,7 +31,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "wrong_hit_ids": list(replay.wrong),
         "right_answers": replay.right,
         "judged_answers": replay.judged,
-        "quality_kept_pct": _percent(replay.right, replay.judged),
+        "quality_kept_pct": _percent(replay.right, replay.judged) if replay.judged else None,
         "routed": dict(replay.models),
         "escalated": replay.escalated,
         "batched": replay.later,
