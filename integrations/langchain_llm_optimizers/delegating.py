@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.callbacks import (
@@ -21,54 +20,17 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
+from langchain_llm_optimizers.calls import ModelCall, nested_call
 from langchain_llm_optimizers.grafting import graft
 from llm_optimizers.effects import closing_async
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCall:
-    """One request on its way to a model: what was asked, and how to hand it on."""
-
-    messages: list[BaseMessage]
-    config: RunnableConfig
-    stop: list[str] | None
-    kwargs: dict[str, Any]
-
-    def generate(self, child: BaseChatModel) -> ChatResult:
-        """Let the child answer, with all its generations."""
-        return _result(child.generate([self.messages], self.stop, **self._run(), **self.kwargs))
-
-    async def agenerate(self, child: BaseChatModel) -> ChatResult:
-        """The asynchronous twin of `generate`."""
-        return _result(
-            await child.agenerate([self.messages], self.stop, **self._run(), **self.kwargs)
-        )
-
-    def stream(self, child: BaseChatModel) -> Iterator[AIMessageChunk]:
-        """Let the child stream."""
-        return child.stream(self.messages, self.config, stop=self.stop, **self.kwargs)
-
-    def astream(self, child: BaseChatModel) -> AsyncIterator[AIMessageChunk]:
-        """The asynchronous twin of `stream`."""
-        return child.astream(self.messages, self.config, stop=self.stop, **self.kwargs)
-
-    def _run(self) -> dict[str, Any]:
-        """The configuration as `generate` takes it."""
-        return {
-            "callbacks": self.config.get("callbacks"),
-            "tags": self.config.get("tags"),
-            "metadata": self.config.get("metadata"),
-            "run_name": self.config.get("run_name"),
-            "run_id": self.config.get("run_id"),
-        }
 
 
 class DelegatingChatModel(BaseChatModel):
@@ -179,7 +141,7 @@ class DelegatingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return self._answer(_nested(messages, stop, kwargs))
+        return self._answer(nested_call(messages, stop, kwargs))
 
     async def _agenerate(
         self,
@@ -188,7 +150,7 @@ class DelegatingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return await self._aanswer(_nested(messages, stop, kwargs))
+        return await self._aanswer(nested_call(messages, stop, kwargs))
 
     def _stream(
         self,
@@ -197,7 +159,7 @@ class DelegatingChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._answer_stream(_nested(messages, stop, kwargs)):
+        for chunk in self._answer_stream(nested_call(messages, stop, kwargs)):
             yield ChatGenerationChunk(message=chunk)
 
     async def _astream(
@@ -207,7 +169,9 @@ class DelegatingChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with closing_async(self._aanswer_stream(_nested(messages, stop, kwargs))) as chunks:
+        async with closing_async(
+            self._aanswer_stream(nested_call(messages, stop, kwargs))
+        ) as chunks:
             async for chunk in chunks:
                 yield ChatGenerationChunk(message=chunk)
 
@@ -302,16 +266,6 @@ class DelegatingChatModel(BaseChatModel):
         run_id = config.get("run_id")
         merged = merge_configs(attached, config)
         return {**merged, "run_id": run_id} if run_id else merged
-
-
-def _nested(messages: list[BaseMessage], stop: list[str] | None, kwargs: Any) -> ModelCall:
-    """A call inside a run of our own: the callbacks already hear of that one."""
-    return ModelCall(messages=messages, config={"callbacks": []}, stop=stop, kwargs=kwargs)
-
-
-def _result(result: LLMResult) -> ChatResult:
-    generations = [g for g in result.generations[0] if isinstance(g, ChatGeneration)]
-    return ChatResult(generations=generations, llm_output=result.llm_output)
 
 
 def _llm_result(results: Sequence[ChatResult]) -> LLMResult:
