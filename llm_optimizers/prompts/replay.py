@@ -184,8 +184,7 @@ class _Replay:
     def _worth_folding(self, rules: CacheRules, folded: _Sent, plain: _Sent) -> bool:
         """Whether a fold pays for its summary and its broken prefix at once, in this very call."""
         cost = _cost(rules, folded) + folded.folds[-1].price
-        cacheable = plain.size < rules.minimum or folded.size >= rules.minimum
-        if cacheable and cost <= _cost(rules, plain) and self._holds(rules, folded, plain):
+        if cost <= _cost(rules, plain) and self._holds(rules, folded, plain):
             return True
         self._note("history: a summary would break a cached prefix that is worth more")
         return False
@@ -197,9 +196,7 @@ class _Replay:
 
     def _safe(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> bool:
         """Whether what was saved so far outlasts the later calls that a shorter prefix loses on."""
-        if plain.size >= rules.minimum > sent.size:
-            return False
-        reserve = _RESERVE * _unlucky(rules, plain.size - sent.size)
+        reserve = _RESERVE * _unlucky(rules, sent.size, plain.size)
         return self._ahead(rules, sent, plain) >= reserve
 
     def _ahead(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> float:
@@ -248,9 +245,14 @@ def _choices(new: Sequence[int]) -> Sequence[int]:
     return range(every + 1) if len(new) <= _FEW else (0, every)
 
 
-def _unlucky(rules: CacheRules, saved: int) -> float:
-    """What one later call can lose, at worst, by the shorter prefix ending just before a step."""
-    return max(0.0, float(1 - rules.read) * (rules.step - 1) - float(rules.read) * saved)
+def _unlucky(rules: CacheRules, size: int, plain: int) -> float:
+    """What one later call can lose at worst: its prefix ends just before a step, or, while it is
+    still below the provider's minimum, just before that."""
+    read, saved = float(rules.read), plain - size
+    step = (1 - read) * (rules.step - 1) - read * saved
+    before = rules.minimum - 1
+    short = before - read * (before + saved) if size < rules.minimum <= plain else 0.0
+    return max(0.0, step, short)
 
 
 def _cost(rules: CacheRules, sent: _Sent) -> float:

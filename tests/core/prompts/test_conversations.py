@@ -180,6 +180,15 @@ def test_the_break_even_rule_leaves_a_cached_prefix_alone() -> None:
     assert plan_changes(messages, [1, 2], rules=None).short == {0}
 
 
+def test_a_saving_that_outweighs_the_cache_is_made() -> None:
+    """20,000 tokens read at 0.1 cost 2,000; what is left of them costs 300 without any cache."""
+    rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
+    messages = [Weighed(raw=20_000, short=300), Weighed(raw=20, short=20)]
+    plan = plan_changes(messages, [1, 2], rules=rules)
+    assert plan.short == {0}
+    assert plan.left_alone == ()
+
+
 def test_with_a_cold_cache_everything_is_shortened() -> None:
     request = ChatRequest(model=MODEL, messages=tuple(agent_conversation(12, 3)[:-1]))
     cold = RequestOptimizer(provider_cache=False, history=History(), counter=counter)
