@@ -5,6 +5,7 @@ CachedChatModel      the same cache for streams, agents and identical calls at o
 CostCallbackHandler  every model run into a `Ledger`, hits as savings
 PromptOptimizer      shorter prompts: `prompt | PromptOptimizer("gpt-4o") | model`
 PassageCompressor    retrieved documents within a token budget
+ChatModelRouter      one model that stands for several: `ChatModelRouter(models={…}, policy=…)`
 
 Each is imported when it is first named, so that an app pays for what it uses.
 """
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from langchain_llm_optimizers.cached import CachedChatModel
     from langchain_llm_optimizers.callbacks import CostCallbackHandler
     from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
+    from langchain_llm_optimizers.router import ChatModelRouter
 
 __all__ = [
     "CachedChatModel",
+    "ChatModelRouter",
     "CostCallbackHandler",
     "HybridCache",
     "PassageCompressor",
@@ -29,6 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ChatModelRouter": "router",
     "CachedChatModel": "cached",
     "CostCallbackHandler": "callbacks",
     "HybridCache": "cache",

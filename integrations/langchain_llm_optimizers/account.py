@@ -17,11 +17,13 @@ from langchain_llm_optimizers.usage import model_of, tier_of, usage_of
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.savings import beside
 from llm_optimizers.errors import UnpricedError
 
 __all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "seller", "tags_of"]
 
 _INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
+_BESIDE = ("sample", "judge")
 _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
 
 
@@ -81,7 +83,7 @@ def record_of_run(
     usage = told or estimate or Usage()
     provider = run.provider
     conveyed: Mapping[str, Any] = run.metadata.get(MARK) or {}
-    return price_call(
+    record = price_call(
         prices,
         id=run.id,
         time=run.started,
@@ -98,6 +100,7 @@ def record_of_run(
         error=error,
         estimated=told is None and estimate is not None,
     )
+    return beside(record, "routing") if conveyed.get("role") in _BESIDE else record
 
 
 def record_hit(

@@ -18,9 +18,10 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from langchain_llm_optimizers.account import RunFacts, hit_mark, record_of_run
-from langchain_llm_optimizers.messages import core_message
-from llm_optimizers.costs import Ledger, Summary, Usage
+from langchain_llm_optimizers.messages import MARK, core_message
+from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.savings import beside
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest
@@ -64,6 +65,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._counter = counter if counter is not None else TokenCounter()
         self._runs: dict[UUID, _Run] = {}
         self._recorded: OrderedDict[str, None] = OrderedDict()
+        self._drafts: dict[str, CallRecord] = {}
         self._lock = threading.Lock()
 
     def summary(self) -> Summary:
@@ -161,7 +163,18 @@ class CostCallbackHandler(BaseCallbackHandler):
             told=told,
             estimate=None if told else self._estimate(run.facts, generations, status),
         )
-        self.ledger.record(record)
+        if status == "ok" and (run.facts.metadata.get(MARK) or {}).get("role") == "draft":
+            with self._lock:
+                self._drafts[record.id] = record
+        else:
+            self.ledger.record(record)
+
+    def settle(self, run_id: str, *, kept: bool) -> None:
+        """Record a router's draft once it is known whether it was served or thrown away."""
+        with self._lock:
+            draft = self._drafts.pop(run_id, None)
+        if draft is not None:
+            self.ledger.record(draft if kept else beside(draft, "routing"))
 
     def _counted_inside(self, run_id: UUID, generations: Sequence[Generation]) -> bool:
         """Whether the answer is that of another run, which a model asked inside its own.

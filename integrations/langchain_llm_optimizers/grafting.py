@@ -19,14 +19,16 @@ __all__ = ["graft"]
 
 
 def graft(
-    runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel
+    runnable: Runnable[Any, Any], old: BaseChatModel, new: Runnable[Any, Any]
 ) -> Runnable[Any, Any]:
     """The runnable with `new` wherever `old`, or a bound copy of it, stands."""
     if runnable is old:
         return new
     if isinstance(runnable, BaseChatModel):
         # Some providers bind by copying themselves: the copy becomes the wrapper's child.
-        return new.model_copy(update={"model": runnable}) if type(runnable) is type(old) else new
+        if isinstance(new, BaseChatModel) and type(runnable) is type(old):
+            return new.model_copy(update={"model": runnable})
+        return new
     if isinstance(runnable, RunnableBindingBase):
         return runnable.model_copy(update={"bound": graft(runnable.bound, old, new)})
     if isinstance(runnable, RunnableSequence):

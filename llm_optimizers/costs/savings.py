@@ -21,7 +21,7 @@ from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
-__all__ = ["price_call"]
+__all__ = ["beside", "price_call"]
 
 _NOTHING: Mapping[str, Decimal] = {}
 
@@ -109,6 +109,24 @@ def price_call(
         status=status,
         estimated=estimated,
         error=error,
+    )
+
+
+def beside(record: CallRecord, strategy: str) -> CallRecord:
+    """A call that a strategy made beside the one that answers: all its cost is the strategy's.
+
+    A second opinion, a judge, a draft that was thrown away: without the strategy nobody would
+    have made it, so its baseline is nothing. A record without a price is left as it is.
+    """
+    if record.cost is None:
+        return record
+    basis: Basis = "estimated" if record.estimated else "measured"
+    return replace(
+        record,
+        baseline_model=record.model,
+        baseline_cost=Decimal(0),
+        baseline_usage=Usage(),
+        savings=(Saving(strategy=strategy, amount=-record.cost, basis=basis),),
     )
 
 

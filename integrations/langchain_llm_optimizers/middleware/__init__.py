@@ -1,6 +1,7 @@
 """Middleware for LangChain's agents, one a strategy: `create_agent(model, middleware=[…])`.
 
 PromptMiddleware     shorter prompts, the provider's cache intact
+RouterMiddleware     each step to the model that suffices
 
 Each is imported when it is first named, so that an app pays for what it uses.
 """
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_llm_optimizers.middleware.prompts import PromptMiddleware
+    from langchain_llm_optimizers.middleware.router import RouterMiddleware
 
-__all__ = ["PromptMiddleware"]
+__all__ = ["PromptMiddleware", "RouterMiddleware"]
 
 _HOMES = {
+    "RouterMiddleware": "router",
     "PromptMiddleware": "prompts",
 }
 

@@ -1,0 +1,257 @@
+"""`ChatModelRouter`: one chat model that stands for several and asks the one that suffices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.tools import BaseTool
+from pydantic import Field, PrivateAttr, field_validator
+
+from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
+from langchain_llm_optimizers.messages import MARK, request_of_messages
+from langchain_llm_optimizers.ports import PORT, Port, StructurePort, ToolsPort
+from langchain_llm_optimizers.profiles import context_of, model_of_name, name_of, spec_of
+from langchain_llm_optimizers.routed import Opened, Reply, Routed, read_reply
+from llm_optimizers.costs import Ledger, PriceBook
+from llm_optimizers.effects import closing_async
+from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
+from llm_optimizers.routing.shells import arun, run
+from llm_optimizers.routing.traffic import TrafficSample
+
+__all__ = ["ChatModelRouter"]
+
+
+class ChatModelRouter(DelegatingChatModel):
+    """Sends each call to one of several models, as a policy decides.
+
+    Example:
+        ```python
+        model = ChatModelRouter(
+            models={"small": "openai:gpt-4o-mini", "large": ChatOpenAI(model="gpt-4o")},
+            policy=LearnedPolicy("router.json"),
+            ledger=Ledger("costs.sqlite"),
+        )
+        ```
+
+    List the models weakest first. Tools and schemas are bound on whichever child is chosen, in
+    its own format; its cache, rate limiter and callbacks work as they do without a router. A
+    model that fails is replaced before the first chunk (give the children `max_retries=0`, or
+    they wait before the router hears of it). The run's metadata may say `user`, `session`, `tier`
+    and `task`. A conversation keeps its model through tool calls.
+    """
+
+    models: dict[str, BaseChatModel]
+    """Children by the name that policies and records use; text is given to `init_chat_model`."""
+    policy: Any = Field(default=None, exclude=True)
+    """A `Policy`; without one everything goes to the safe model."""
+    safe: str | None = None
+    """Who serves when nothing better is known; the last of the models by default."""
+    specs: dict[str, ModelSpec] = Field(default_factory=dict, exclude=True)
+    """What is known of a child beyond its profile: tier, window, capabilities, latency."""
+    tiers: dict[str, UserTier] = Field(default_factory=dict, exclude=True)
+    """Bounds by the `tier` in a run's metadata."""
+    ledger: Ledger | None = Field(default=None, exclude=True)
+    """Where decision records go."""
+    prices: PriceBook | None = Field(default=None, exclude=True)
+    deadline_s: float | None = None
+    """Seconds for all attempts together, until the answer or a stream's first chunk."""
+    traffic: TrafficSample | None = Field(default=None, exclude=True)
+    """Keeps a sample of the questions in a file of yours, to label and calibrate on."""
+    _router: Router = PrivateAttr()
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _named(cls, models: Any) -> Any:
+        """Names may be left out, and models given by name."""
+        if isinstance(models, Sequence) and not isinstance(models, str):
+            models = {name_of(model): model for model in models}
+        if isinstance(models, Mapping):
+            return {name: model_of_name(model) for name, model in models.items()}
+        return models
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Put the core's router together."""
+        super().model_post_init(context)
+        specs = [
+            self.specs.get(name) or spec_of(name, child) for name, child in self.models.items()
+        ]
+        self._router = Router(
+            specs,
+            policy=cast("Policy | None", self.policy),
+            safe=self.safe,
+            tiers=self.tiers,
+            prices=self.prices,
+            ledger=self.ledger,
+        )
+
+    @property
+    def router(self) -> Router:
+        """The core's router: `feedback`, `health`, and decisions without a call."""
+        return self._router
+
+    @property
+    def _child(self) -> BaseChatModel:
+        return self.models[self._router.safe]
+
+    @property
+    def _llm_type(self) -> str:
+        return "chat-model-router"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {name: child._identifying_params for name, child in self.models.items()}
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Keep the tools for whichever child is chosen."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return self.bind(**{PORT: ToolsPort(tools=tuple(tools), kwargs=kwargs)})
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Structured output in the way of whichever child answers."""
+        port = StructurePort(schema=schema, kwargs=kwargs)
+
+        def read(message: AIMessage) -> Any:
+            served = message.response_metadata[MARK]["routed"]
+            return port.read(self.models[served], message)
+
+        return self.bind(**{PORT: port}) | RunnableLambda(read)
+
+    def _answer(self, call: ModelCall) -> ChatResult:
+        routed = self._route(call, streaming=False)
+        return routed.stamped(self._run(routed))
+
+    async def _aanswer(self, call: ModelCall) -> ChatResult:
+        routed = self._route(call, streaming=False)
+        return routed.stamped(await self._arun(routed))
+
+    def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
+        routed = self._route(call, streaming=True)
+        if routed.decision.escalation is not None:
+            yield _chunk(routed.stamped(self._run(routed)))
+            return
+        opened: Opened = run(
+            self._router,
+            routed.decision,
+            routed.request,
+            routed.open,
+            deadline_s=self.deadline_s,
+            first_call_id=routed.first_call_id,
+        )
+        partial: list[str] = []
+        try:
+            if opened.first is not None:
+                partial.append(str(opened.first.text))
+                yield routed.stamped_chunk(opened.first, opened.model)
+            for chunk in opened.rest:
+                partial.append(str(chunk.text))
+                yield chunk
+        except Exception as error:
+            raise self._interrupted(opened.model, partial, error) from error
+        finally:
+            opened.close()
+
+    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+        routed = self._route(call, streaming=True)
+        if routed.decision.escalation is not None:
+            yield _chunk(routed.stamped(await self._arun(routed)))
+            return
+        opened = await arun(
+            self._router,
+            routed.decision,
+            routed.request,
+            routed.aopen,
+            deadline_s=self.deadline_s,
+            first_call_id=routed.first_call_id,
+        )
+        partial: list[str] = []
+        try:
+            async with closing_async(opened.rest) as rest:
+                if opened.first is not None:
+                    partial.append(str(opened.first.text))
+                    yield routed.stamped_chunk(opened.first, opened.model)
+                async for chunk in rest:
+                    partial.append(str(chunk.text))
+                    yield chunk
+        except Exception as error:
+            raise self._interrupted(opened.model, partial, error) from error
+
+    def _run(self, routed: Routed) -> Reply:
+        served: Reply | None = None
+        try:
+            served = run(
+                self._router,
+                routed.decision,
+                routed.request,
+                routed.generate,
+                read=read_reply,
+                deadline_s=self.deadline_s,
+                first_call_id=routed.first_call_id,
+            )
+            return served
+        finally:
+            routed.settle(served)
+
+    async def _arun(self, routed: Routed) -> Reply:
+        served: Reply | None = None
+        try:
+            served = await arun(
+                self._router,
+                routed.decision,
+                routed.request,
+                routed.agenerate,
+                read=read_reply,
+                deadline_s=self.deadline_s,
+                first_call_id=routed.first_call_id,
+            )
+            return served
+        finally:
+            routed.settle(served)
+
+    def _route(self, call: ModelCall, *, streaming: bool) -> Routed:
+        """Decide; what the call needs is read from its messages, settings and metadata."""
+        port: Port | None = call.kwargs.get(PORT)
+        settings = {name: value for name, value in call.kwargs.items() if name != PORT}
+        params = {**settings, **(port.needs() if port is not None else {})}
+        request = request_of_messages(call.messages, params)
+        context = context_of(call, streaming=streaming)
+        if self.traffic is not None and request.question:
+            self.traffic.offer(request.question, task=context.task)
+        return Routed(
+            call=call,
+            decision=self._router.decide(request, context),
+            request=request,
+            models=self.models,
+            specs={spec.name: spec for spec in self._router.ladder.specs},
+        )
+
+    def _interrupted(
+        self, model: str, partial: Sequence[str], error: Exception
+    ) -> InterruptedStreamError:
+        self._router.health.failed(model, now=self._router.clock())
+        return InterruptedStreamError(
+            f"{model}'s stream broke after {len(partial)} chunks ({type(error).__name__}); what "
+            "had come is in `partial`, ask again for the rest",
+            partial="".join(partial),
+        )
+
+
+def _chunk(result: ChatResult) -> AIMessageChunk:
+    """A whole answer as one chunk, for a cascade that had to hold the stream back."""
+    message = cast("AIMessage", result.generations[0].message)
+    fields = message.model_dump(exclude={"type"})
+    return AIMessageChunk(**fields, chunk_position="last")
