@@ -34,6 +34,7 @@ def served() -> Iterator[str]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs,), daemon=True)
     process.start()
+    theirs.close()  # so that a server that cannot start is noticed instead of waited for
     try:
         yield f"http://127.0.0.1:{ours.recv()}/v1"
     finally:
