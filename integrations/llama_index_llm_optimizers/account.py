@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -13,7 +14,10 @@ from llama_index_llm_optimizers.calls import Reply
 from llama_index_llm_optimizers.conveying import conveyed_by, user_tags
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
-from llm_optimizers.costs import CallRecord, PriceBook, ServiceTier, Usage, price_call
+from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
+from llm_optimizers.batching.account import combined_record
+from llm_optimizers.batching.combined import Answered, Settled
+from llm_optimizers.costs import CallRecord, PriceBook, Saving, ServiceTier, Usage, price_call
 from llm_optimizers.costs.naming import priced_name
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
@@ -25,10 +29,12 @@ __all__ = [
     "CallFacts",
     "Outcome",
     "abandoned_usage",
+    "charged_to",
     "estimate",
     "record_of_call",
     "record_of_embedding",
     "record_of_hit",
+    "record_of_share",
     "seller",
     "text_of",
 ]
@@ -72,7 +78,7 @@ def record_of_call(
     provider = seller(facts.kind)
     conveyed = conveyed_by(facts.tags)
     removed = Usage(input_tokens=conveyed.removed_tokens)
-    return price_call(
+    record = price_call(
         prices,
         id=facts.id,
         time=facts.started,
@@ -88,6 +94,44 @@ def record_of_call(
         status=outcome.status,
         error=outcome.error,
         estimated=outcome.usage is None and estimated is not None,
+    )
+    return record if conveyed.aside is None else charged_to(record, conveyed.aside)
+
+
+def record_of_share(prices: PriceBook, share: LLMSharedAnswerEvent) -> CallRecord:
+    """The record of a question whose call others may have shared."""
+    answered: Answered | None = None
+    if share.alone is not None:
+        answered = Answered(
+            text="",
+            usage=share.usage,
+            alone=share.alone,
+            asked_with=share.asked_with,
+            estimated=share.asked_with > 1,
+        )
+    request = ChatRequest(messages=(), model=share.model)
+    record = combined_record(
+        prices,
+        Settled(request=request, usage=share.usage, answered=answered),
+        id=share.answer_id,
+        time=datetime.now(UTC),
+        provider=seller(share.asked_class),
+        tags=user_tags(share.tags),
+    )
+    return replace(record, error=share.error)
+
+
+def charged_to(record: CallRecord, strategy: str) -> CallRecord:
+    """A call that a strategy made beside the one that answers: all its cost is the strategy's."""
+    if record.cost is None:
+        return record
+    cost = Saving(strategy=strategy, amount=-record.cost)
+    return replace(
+        record,
+        baseline_model=record.model,
+        baseline_cost=Decimal(0),
+        baseline_usage=Usage(),
+        savings=(cost,),
     )
 
 

@@ -132,23 +132,38 @@ class DelegatingLLM(FunctionCallingLLM):
             return told.model_copy(update={"is_function_calling_model": False})
         return told
 
+    @property
+    def _structuring(self) -> LLM:
+        """Who turns prompts into structured output: the child, or this LLM in the default way."""
+        return view_of(self._children[0], self)
+
     def structured_predict(self, *args: Any, **kwargs: Any) -> Any:
         """Structured output in the child's own way, through this LLM."""
-        return view_of(self._children[0], self).structured_predict(*args, **kwargs)
+        chosen = self._structuring
+        way = super().structured_predict if chosen is self else chosen.structured_predict
+        return way(*args, **kwargs)
 
     async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
         """The asynchronous twin of `structured_predict`."""
-        return await view_of(self._children[0], self).astructured_predict(*args, **kwargs)
+        chosen = self._structuring
+        way = super().astructured_predict if chosen is self else chosen.astructured_predict
+        return await way(*args, **kwargs)
 
     def stream_structured_predict(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         """Structured output in parts, in the child's own way, through this LLM."""
-        return view_of(self._children[0], self).stream_structured_predict(*args, **kwargs)
+        chosen = self._structuring
+        own = chosen is self
+        way = super().stream_structured_predict if own else chosen.stream_structured_predict
+        return way(*args, **kwargs)
 
     async def astream_structured_predict(
         self, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[Any, None]:
         """The asynchronous twin of `stream_structured_predict`."""
-        return await view_of(self._children[0], self).astream_structured_predict(*args, **kwargs)
+        chosen = self._structuring
+        own = chosen is self
+        way = super().astream_structured_predict if own else chosen.astream_structured_predict
+        return await way(*args, **kwargs)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any

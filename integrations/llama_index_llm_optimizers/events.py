@@ -21,18 +21,23 @@ from pydantic import PrivateAttr
 from llama_index_llm_optimizers.account import (
     CallFacts,
     abandoned_usage,
+    charged_to,
     estimate,
     record_of_call,
     record_of_embedding,
     record_of_hit,
+    record_of_share,
     text_of,
 )
+from llama_index_llm_optimizers.conveying import conveyed_by
 from llama_index_llm_optimizers.embedding_tally import EmbeddingTally
 from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
 from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
+from llama_index_llm_optimizers.routes import LLMDraftSettledEvent
+from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
-from llm_optimizers.costs import Ledger, Summary, Usage
+from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
 from llm_optimizers.costs.records import Status
 from llm_optimizers.prompts import TokenCounter
 
@@ -68,6 +73,7 @@ class CostEventHandler(BaseEventHandler):
     _spans: SpanTree = PrivateAttr(default_factory=SpanTree)
     _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
     _embeddings: EmbeddingTally = PrivateAttr(default_factory=EmbeddingTally)
+    _drafts: dict[str, CallRecord] = PrivateAttr(default_factory=dict)
     _failed: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -108,6 +114,8 @@ class CostEventHandler(BaseEventHandler):
         root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
         for call in self._calls.rest():
             self._record(call, "abandoned", None)
+        while self._drafts:
+            self._ledger.record(self._drafts.popitem()[1])
 
     def __enter__(self) -> CostEventHandler:
         return self.attach()
@@ -139,7 +147,7 @@ class CostEventHandler(BaseEventHandler):
     def _begin(self, event: Any) -> None:
         asked: Mapping[str, Any] = event.model_dict
         facts = CallFacts(
-            id=event.id_,
+            id=self._calls.name_of(conveyed_by(event.tags).call_id) or event.id_,
             started=datetime.now(UTC),
             model=str(asked.get("model_name") or asked.get("model") or ""),
             kind=str(asked.get("class_name") or ""),
@@ -178,8 +186,18 @@ class CostEventHandler(BaseEventHandler):
         self._calls.enclose(self._spans.ancestors(event.span_id))
         self._ledger.record(record_of_hit(self._ledger.prices, event))
 
+    def _shared(self, event: Any) -> None:
+        self._calls.enclose(self._spans.ancestors(event.span_id))
+        self._ledger.record(record_of_share(self._ledger.prices, event))
+
+    def _draft(self, event: Any) -> None:
+        record = self._drafts.pop(event.call_id, None)
+        if record is not None:
+            self._ledger.record(record if event.kept else charged_to(record, "routing"))
+
     def _record(self, call: OpenCall, status: Status, error: str | None) -> None:
-        if call.nested or call.facts.kind == _STRUCTURED:
+        facts = call.facts
+        if call.nested or facts.kind == _STRUCTURED or conveyed_by(facts.tags).shared:
             return
         outcome = call.outcome(status, error)
         estimated: Usage | None = None
@@ -188,8 +206,11 @@ class CostEventHandler(BaseEventHandler):
             outcome, estimated = abandoned_usage(outcome, counted)
         elif status == "ok" and outcome.usage is None:
             estimated = estimate(self._counter, call.facts, text_of(call.last))
-        record = record_of_call(self._ledger.prices, call.facts, outcome, estimated)
-        self._ledger.record(record)
+        record = record_of_call(self._ledger.prices, facts, outcome, estimated)
+        if conveyed_by(facts.tags).draft and status == "ok":
+            self._drafts[record.id] = record
+        else:
+            self._ledger.record(record)
 
     # --- embeddings ------------------------------------------------------------------------------
 
@@ -232,6 +253,8 @@ class CostEventHandler(BaseEventHandler):
         ExceptionEvent: _fail,
         SpanDropEvent: _fail,
         LLMCacheHitEvent: _hit,
+        LLMSharedAnswerEvent: _shared,
+        LLMDraftSettledEvent: _draft,
         embedding_events.EmbeddingStartEvent: _embedding_begins,
         embedding_events.EmbeddingEndEvent: _embedding_ends,
         EmbeddingCacheHitEvent: _embedding_served,

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.llms.types import (
+    CacheControl,
+    CachePoint,
     ChatMessage,
     ContentBlock,
     ImageBlock,
@@ -20,12 +22,15 @@ from llama_index.core.base.llms.types import (
 from llama_index_llm_optimizers.calls import ChatCall, ModelCall
 from llm_optimizers.caching.visible import visible
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["core_message", "request_of"]
+__all__ = ["ROUTED", "core_message", "request_of", "with_text"]
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
-_OWN = ("tool_calls", "tool_call_id", "name", "images")
+ROUTED = "llm_optimizers_routed"
+"""Our key in an assistant's message: which of several LLMs said it. It never enters a key."""
+_OWN = (ROUTED, "tool_calls", "tool_call_id", "name", "images", "session_id")
+"""Said elsewhere in a request, or (the session) said to nobody."""
 _BOOKKEEPING = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
 """What LLMs leave in the messages of their own turns; it repeats the content or counts it."""
 
@@ -68,6 +73,31 @@ def core_message(message: ChatMessage) -> Message:
             "name": message.additional_kwargs.get("name"),
         }
     )
+
+
+def with_text(original: ChatMessage, new: Message) -> ChatMessage:
+    """The original with the new text; the original itself if that is what it says."""
+    if new == core_message(original):
+        return original
+    parts = (Part(kind="text", text=new.text),) if isinstance(new.content, str) else new.content
+    texts = iter([part for part in parts if part.kind == "text"])
+    rest = [block for block in original.blocks if not isinstance(block, TextBlock)]
+    if all(isinstance(block, ToolCallBlock) for block in rest):
+        # Text blocks side by side are one text to the core.
+        written = [block for part in texts for block in _text_blocks(part)]
+        return original.model_copy(update={"blocks": [*written, *rest]})
+    blocks: list[ContentBlock] = []
+    for block in original.blocks:
+        is_text = isinstance(block, TextBlock) and block.text
+        blocks += _text_blocks(next(texts)) if is_text else [block]
+    return original.model_copy(update={"blocks": blocks})
+
+
+def _text_blocks(part: Part) -> list[ContentBlock]:
+    """A text, and behind it the provider's cache mark in LlamaIndex's form."""
+    mark = part.data.get("cache_control")
+    marks = [CachePoint(cache_control=CacheControl(**mark))] if isinstance(mark, Mapping) else []
+    return [TextBlock(text=part.text), *marks]
 
 
 def _part(block: ContentBlock) -> dict[str, Any] | None:

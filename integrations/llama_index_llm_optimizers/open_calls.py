@@ -58,7 +58,16 @@ class OpenCalls:
         self._by_span: dict[str | None, list[OpenCall]] = {}
         # The provider's objects of the last calls: a wrapper's end event repeats its child's.
         self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
+        self._names: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = threading.Lock()
+
+    def name_of(self, wanted: str | None) -> str | None:
+        """A name given from outside, for the first call that bears it; None for all others."""
+        with self._lock:
+            if wanted is None or wanted in self._names:
+                return None
+            self._names.append(wanted)
+        return wanted
 
     def begin(self, span: str | None, facts: CallFacts, around: Iterable[str]) -> None:
         """A call begins; calls open in the spans around it only passed it on."""

@@ -1,0 +1,105 @@
+"""`PromptCompressor`: retrieved nodes cut to a token budget, keeping what answers the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from pydantic import Field, PrivateAttr
+
+from llama_index_llm_optimizers.prompts import failing_open
+from llm_optimizers.caching.embedders import as_embedder
+from llm_optimizers.prompts import Passage, PassageSelector, Selection, TokenCounter
+
+__all__ = ["PromptCompressor"]
+
+
+class PromptCompressor(BaseNodePostprocessor):
+    """Cuts retrieved nodes to a token budget, whole nodes first, then sentences.
+
+    Example:
+        ```python
+        index.as_query_engine(node_postprocessors=[PromptCompressor(max_tokens=1_000)])
+        ```
+
+    The budget counts what the LLM sees of a node, its metadata among it; what
+    `excluded_llm_metadata_keys` hides costs nothing. Nodes stay in order. One that is kept whole is
+    the same object; one that is cut is a copy with its id, metadata and relationships. Nodes
+    without text, and queries without words, are left alone.
+    """
+
+    max_tokens: int = Field(ge=1, description="Tokens of all nodes together, as the LLM sees them.")
+    model: str = Field(default="gpt-4o", description="The model whose tokens are counted.")
+    embed_model: BaseEmbedding | None = Field(
+        default=None, description="Adds likeness in meaning; the bundled static model by default."
+    )
+    _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
+    _selector: PassageSelector = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Build the selector once; it is safe to share between threads."""
+        super().model_post_init(context)
+        embed = as_embedder(self.embed_model).embed
+        self._selector = PassageSelector(model=self.model, counter=self._counter, embed=embed)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseComponent.class_name`."""
+        return "PromptCompressor"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if query_bundle is None or not query_bundle.query_str.strip():
+            return nodes
+        kept = failing_open(lambda: self._fitting(query_bundle.query_str, nodes))
+        return nodes if kept is None else kept
+
+    def _fitting(self, question: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
+        """What fits, or the least there is: metadata and templates cost what texts then lack."""
+        passages = [Passage(title=_shown(node.node), text=_text(node.node)) for node in nodes]
+        budget, found = self.max_tokens, nodes
+        while budget >= 1:
+            chosen = self._selector.select(question, passages, max_tokens=budget)
+            if not chosen.kept:
+                break
+            found = _cut(nodes, chosen)
+            seen = sum(self._seen(each.node) for each in found)
+            if seen <= self.max_tokens:
+                break
+            budget = min(budget - 1, budget * self.max_tokens // seen)
+        return found
+
+    def _seen(self, node: BaseNode) -> int:
+        """Tokens of a node as the LLM sees it."""
+        text = node.get_content(metadata_mode=MetadataMode.LLM)
+        return self._counter.count(text, self.model).tokens
+
+
+def _shown(node: BaseNode) -> str:
+    """The metadata that the LLM sees."""
+    return node.get_metadata_str(mode=MetadataMode.LLM).strip()
+
+
+def _text(node: BaseNode) -> str:
+    return node.get_content(metadata_mode=MetadataMode.NONE)
+
+
+def _cut(nodes: Sequence[NodeWithScore], chosen: Selection) -> list[NodeWithScore]:
+    """The kept nodes in their first order, and those that have no text to choose by."""
+    kept = {each.index: each for each in chosen.kept}
+    found: list[NodeWithScore] = []
+    for index, node in enumerate(nodes):
+        part = kept.get(index)
+        if part is None:
+            found += [] if _text(node.node).strip() else [node]
+        elif part.whole:
+            found.append(node)
+        else:
+            copy = node.node.model_copy()
+            copy.set_content(part.text)
+            found.append(NodeWithScore(node=copy, score=node.score))
+    return found

@@ -1,0 +1,157 @@
+"""`PromptOptimizingLLM`: what goes to the model is made cheaper on its way there.
+
+LlamaIndex has no hook for histories and system prompts. This wrapper is one; everything is decided
+in `llm_optimizers.prompts`, here messages are translated and put back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.llms.llm import LLM
+from pydantic import Field, SerializeAsAny
+
+from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.conveying import conveyed_context, conveying
+from llama_index_llm_optimizers.delegating import DelegatingLLM
+from llama_index_llm_optimizers.messages import core_message, with_text
+from llm_optimizers.prompts import Optimized, RequestOptimizer
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["PromptOptimizingLLM", "failing_open"]
+
+T = TypeVar("T")
+logger = logging.getLogger("llm_optimizers.prompts")
+
+
+class PromptOptimizingLLM(DelegatingLLM):
+    """An LLM whose prompts are shortened before it sees them.
+
+    Example:
+        ```python
+        history = History(keep=5)
+        llm = PromptOptimizingLLM(llm=OpenAI("gpt-4o"), optimizer=RequestOptimizer(history=history))
+        ```
+
+    By default only what loses nothing is done: blanks, markup noise, JSON's layout, repeats. A
+    prompt that cannot be shortened is sent as it is. The account shows what was saved.
+    """
+
+    llm: SerializeAsAny[LLM]
+    """The LLM that is sent the shorter prompts."""
+    optimizer: RequestOptimizer = Field(default_factory=RequestOptimizer, exclude=True)
+    """What is done to them; losing information is opt-in there."""
+
+    def __init__(self, llm: LLM, optimizer: RequestOptimizer | None = None, **data: Any) -> None:
+        if optimizer is not None:
+            data["optimizer"] = optimizer
+        super().__init__(llm=llm, **data)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseComponent.class_name`."""
+        return "PromptOptimizingLLM"
+
+    @property
+    def _children(self) -> Sequence[LLM]:
+        return (self.llm,)
+
+    def _answer(self, call: ModelCall) -> Reply:
+        shorter, removed = self._shorter(call)
+        with conveying(removed_tokens=removed):
+            return shorter.ask(self.llm)
+
+    async def _aanswer(self, call: ModelCall) -> Reply:
+        shorter, removed = await self._ashorter(call)
+        with conveying(removed_tokens=removed):
+            return await shorter.aask(self.llm)
+
+    def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
+        shorter, removed = self._shorter(call)
+        return _in_context(shorter, removed).stream(self.llm)
+
+    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
+        shorter, removed = await self._ashorter(call)
+        async for chunk in _in_context(shorter, removed).astream(self.llm):
+            yield chunk
+
+    def _shorter(self, call: ModelCall) -> tuple[ModelCall, int]:
+        """The call to make, and how many tokens it was relieved of."""
+        request = self._request(call)
+        found = None if request is None else failing_open(lambda: self.optimizer.optimize(request))
+        return (call, 0) if found is None else _rewritten(call, found)
+
+    async def _ashorter(self, call: ModelCall) -> tuple[ModelCall, int]:
+        request = self._request(call)
+        if request is None:
+            return call, 0
+        try:
+            found = await self.optimizer.aoptimize(request)
+        except Exception as error:  # noqa: BLE001 - a prompt is never lost to its shortening
+            _warn(error)
+            return call, 0
+        return _rewritten(call, found)
+
+    def _request(self, call: ModelCall) -> ChatRequest | None:
+        def read() -> ChatRequest:
+            tools = call.kwargs.get("tools")
+            return ChatRequest(
+                messages=tuple(core_message(message) for message in _messages(call)),
+                model=self.llm.metadata.model_name,
+                params={"tools": tools} if tools else {},
+            )
+
+        return failing_open(read)
+
+
+def failing_open(work: Callable[[], T]) -> T | None:
+    """What the work gives, or None and a warning: a prompt is never lost to its shortening."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - see above
+        _warn(error)
+        return None
+
+
+def _in_context(call: ModelCall, removed: int) -> ModelCall:
+    """The call for a stream, which is read outside the block that conveys."""
+    return replace(call, context=conveyed_context(call.context, removed_tokens=removed))
+
+
+def _messages(call: ModelCall) -> Sequence[ChatMessage]:
+    if isinstance(call, ChatCall):
+        return call.messages
+    assert isinstance(call, CompletionCall)
+    return (ChatMessage(role=MessageRole.USER, content=call.prompt),)
+
+
+def _rewritten(call: ModelCall, found: Optimized) -> tuple[ModelCall, int]:
+    """The call with what the optimiser made of its messages."""
+    removed = max(0, found.tokens_before - found.tokens)
+    added = {k: v for k, v in found.request.params.items() if k != "tools"}
+    kwargs = {**added, **call.kwargs}
+    if isinstance(call, ChatCall):
+        pairs = zip(found.request.messages, found.origins, strict=True)
+        messages = [_written(new, origin, call.messages) for new, origin in pairs]
+        return replace(call, messages=messages, kwargs=kwargs), removed
+    assert isinstance(call, CompletionCall)
+    if len(found.request.messages) != 1:
+        return call, 0
+    return replace(call, prompt=found.request.messages[0].text, kwargs=kwargs), removed
+
+
+def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:
+    """A message as it is sent: a summary, or one of before with its new text."""
+    if origin is None:
+        return ChatMessage(role=MessageRole.SYSTEM, content=new.text)
+    return with_text(before[origin], new)
+
+
+def _warn(error: Exception) -> None:
+    logger.warning(
+        "The prompt could not be shortened (%s); it is sent as it is.", type(error).__name__
+    )

@@ -1,0 +1,196 @@
+"""A decision's calls, made of LlamaIndex's LLMs, and what is known of those to decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import LLM
+from llama_index_instrumentation import get_dispatcher
+
+from llama_index_llm_optimizers.account import seller, text_of
+from llama_index_llm_optimizers.calls import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.conveying import conveyed_context, conveying
+from llama_index_llm_optimizers.messages import ROUTED, core_message
+from llama_index_llm_optimizers.toolbox import unpacked
+from llm_optimizers.routing import Decision, ModelSpec
+from llm_optimizers.routing.checks import Answer
+from llm_optimizers.routing.serving import CallModel
+from llm_optimizers.routing.specs import ALL_CAPABILITIES
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["ROUTING", "LLMDraftSettledEvent", "Route", "asked_by", "read_reply", "spec_of"]
+
+ROUTING = "routing"
+"""The key in a response's `additional_kwargs` under which it says who answered and why."""
+_BESIDE = ("sample", "judge")
+"""Calls that nobody would have made without a cascade."""
+_dispatcher = get_dispatcher(__name__)
+
+
+class LLMDraftSettledEvent(BaseEvent):
+    """A cascade's cheap answer was kept, or thrown away; `call_id` is what its call was named."""
+
+    call_id: str
+    kept: bool
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseEvent.class_name`."""
+        return "LLMDraftSettledEvent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One call, where it was decided to go, and how each attempt is made."""
+
+    llms: Mapping[str, LLM]
+    call: ModelCall
+    request: ChatRequest
+    decision: Decision
+    drafts: list[str] = field(default_factory=list)
+
+    def ask(self, effect: CallModel) -> Reply:
+        """Make one attempt."""
+        with conveying(**self._facts(effect)):
+            return self._marked(self._attempt(effect).ask(self.llms[effect.model]), effect)
+
+    async def aask(self, effect: CallModel) -> Reply:
+        """The asynchronous twin of `ask`."""
+        with conveying(**self._facts(effect)):
+            reply = await self._attempt(effect).aask(self.llms[effect.model])
+        return self._marked(reply, effect)
+
+    def open(self, effect: CallModel) -> Generator[Reply, None, None]:
+        """Make one attempt at a stream; it has succeeded once the first chunk is there."""
+        chunks = self._attempt(effect, streamed=True).stream(self.llms[effect.model])
+        first = list(_first(chunks))
+
+        def all_chunks() -> Generator[Reply, None, None]:
+            for part in (first, chunks):
+                for chunk in part:
+                    yield self._marked(chunk, effect)
+
+        return all_chunks()
+
+    async def aopen(self, effect: CallModel) -> AsyncGenerator[Reply, None]:
+        """The asynchronous twin of `open`."""
+        chunks = self._attempt(effect, streamed=True).astream(self.llms[effect.model])
+        first = [chunk async for chunk in _afirst(chunks)]
+
+        async def all_chunks() -> AsyncGenerator[Reply, None]:
+            for chunk in first:
+                yield self._marked(chunk, effect)
+            async for chunk in chunks:
+                yield self._marked(chunk, effect)
+
+        return all_chunks()
+
+    def settle(self, served: Reply | None) -> None:
+        """Tell the account which drafts were kept; the others were paid for in vain."""
+        mark = served.additional_kwargs[ROUTING] if served is not None else {}
+        for call_id in self.drafts:
+            kept = mark.get("call_id") == call_id
+            _dispatcher.event(LLMDraftSettledEvent(call_id=call_id, kept=kept))
+
+    def _attempt(self, effect: CallModel, *, streamed: bool = False) -> ModelCall:
+        call = self.call
+        if effect.request is not None:
+            messages = [
+                ChatMessage(role=MessageRole(message.role), content=message.text)
+                for message in effect.request.messages
+            ]
+            call = ChatCall(messages=messages, context=call.context)
+        if streamed:
+            call = replace(call, context=conveyed_context(call.context, **self._facts(effect)))
+        return unpacked(call, self.llms[effect.model])
+
+    def _facts(self, effect: CallModel) -> dict[str, Any]:
+        """What the account needs to know of an attempt."""
+        baseline = self.llms[self.decision.baseline]
+        if effect.role == "draft":
+            self.drafts.append(effect.call_id)
+        return {
+            "call_id": effect.call_id,
+            "draft": effect.role == "draft",
+            "aside": ROUTING if effect.role in _BESIDE else None,
+            "baseline_model": baseline.metadata.model_name,
+            "baseline_provider": seller(baseline.class_name()),
+        }
+
+    def _marked(self, reply: Reply, effect: CallModel) -> Reply:
+        """The reply with who gave it; the message too, for the turns that follow it."""
+        mark = {
+            "model": effect.model,
+            "call_id": effect.call_id,
+            "decision_id": self.decision.id,
+            "reason": self.decision.reason,
+        }
+        beside = {"additional_kwargs": {**reply.additional_kwargs, ROUTING: mark}}
+        if not isinstance(reply, ChatResponse):
+            return reply.model_copy(update=beside)
+        kept = {**reply.message.additional_kwargs, ROUTED: effect.model}
+        message = reply.message.model_copy(update={"additional_kwargs": kept})
+        return reply.model_copy(update={**beside, "message": message})
+
+
+def spec_of(name: str, llm: LLM) -> ModelSpec:
+    """What a router needs to know of an LLM.
+
+    The context window is left to the price book where the integration only gives the framework's
+    default.
+    """
+    told = llm.metadata
+    tools = told.is_function_calling_model and isinstance(llm, FunctionCallingLLM)
+    known = told.context_window != DEFAULT_CONTEXT_WINDOW
+    return ModelSpec(
+        name,
+        model=told.model_name,
+        provider=seller(llm.class_name()),
+        context_window=told.context_window if known else None,
+        capabilities=ALL_CAPABILITIES if tools else ALL_CAPABILITIES - {"tools"},
+    )
+
+
+def asked_by(call: ModelCall) -> str | None:
+    """The LLM that waits for a tool's result, None if no result is pending."""
+    if not isinstance(call, ChatCall) or not call.messages:
+        return None
+    if call.messages[-1].role not in (MessageRole.TOOL, MessageRole.FUNCTION):
+        return None
+    marks = (
+        message.additional_kwargs.get(ROUTED)
+        for message in reversed(call.messages)
+        if message.role == MessageRole.ASSISTANT
+    )
+    return next(marks, None)
+
+
+def read_reply(reply: Reply) -> Answer:
+    """A reply as checks see it."""
+    model = (reply.additional_kwargs.get(ROUTING) or {}).get("model", "")
+    calls = ""
+    if isinstance(reply, ChatResponse):
+        found = core_message(reply.message).tool_calls
+        named = [{"name": call.name, "arguments": call.arguments} for call in found]
+        calls = json.dumps(named, sort_keys=True) if named else ""
+    return Answer(model=model, text=text_of(reply), tool_calls=calls)
+
+
+def _first(chunks: Iterator[Reply]) -> Iterator[Reply]:
+    for chunk in chunks:
+        yield chunk
+        return
+
+
+async def _afirst(chunks: AsyncIterator[Reply]) -> AsyncIterator[Reply]:
+    try:
+        yield await anext(chunks)
+    except StopAsyncIteration:
+        return

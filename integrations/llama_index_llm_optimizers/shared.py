@@ -1,0 +1,61 @@
+"""How an answer out of a shared call is announced, so that each caller is billed its share."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from uuid import uuid4
+
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index_instrumentation import get_dispatcher
+from pydantic import ConfigDict
+
+from llm_optimizers.batching.combined import Settled
+from llm_optimizers.costs import Usage
+
+__all__ = ["LLMSharedAnswerEvent", "announce_share"]
+
+_dispatcher = get_dispatcher(__name__)
+
+
+class LLMSharedAnswerEvent(BaseEvent):
+    """A question was settled by a call that others may have shared; holds no text.
+
+    `usage` is the question's share of what was billed; shares add up to the bill. `alone` is what a
+    call of its own would have used, None when there was no answer; it is an estimate where
+    `asked_with` is more than one. `error` is a class's name.
+    """
+
+    model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
+
+    answer_id: str
+    model: str
+    asked_class: str
+    usage: Usage
+    alone: Usage | None
+    asked_with: int
+    error: str | None = None
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See `BaseEvent.class_name`."""
+        return "LLMSharedAnswerEvent"
+
+
+def announce_share(settled: Settled, context: Context, *, model: str, asked_class: str) -> None:
+    """Tell the dispatcher, with the tags and the span of the caller."""
+    found = settled.answered
+
+    def tell() -> None:
+        _dispatcher.event(
+            LLMSharedAnswerEvent(
+                answer_id=uuid4().hex,
+                model=model,
+                asked_class=asked_class,
+                usage=settled.usage,
+                alone=found.alone if found else None,
+                asked_with=found.asked_with if found else 1,
+                error=type(settled.error).__name__ if settled.error else None,
+            )
+        )
+
+    context.copy().run(tell)

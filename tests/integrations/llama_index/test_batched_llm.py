@@ -1,0 +1,186 @@
+"""`BatchedLLM`: one prompt for many, each with its own answer, error and share of the bill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.tools import FunctionTool
+from llama_index_instrumentation.dispatcher import instrument_tags
+
+from llama_index_llm_optimizers import BatchedLLM, CachedLLM, CostEventHandler, abatch_chat
+from llm_optimizers.batching import GroupLimits
+from llm_optimizers.costs import PriceBook, Usage
+from llm_optimizers.errors import ConfigurationError, RefusedError
+from support.llama_fakes import FakeLLM
+
+TEXTS = [f"What is {n} plus {n}?" for n in range(12)]
+SYSTEM = ChatMessage(role="system", content="You add numbers. " * 30)
+
+
+def adding(text: str) -> str:
+    """Answers one question, or every question of a combined prompt."""
+    start = text.find("\n\n[{")
+    if start < 0:
+        return _sum(text)
+    questions = json.loads(text[start:])
+    answers = [{"id": q["id"], "answer": _sum(q["request"])} for q in questions]
+    return json.dumps({"answers": answers})
+
+
+def _sum(text: str) -> str:
+    return f"It is {sum(map(int, re.findall(r'[0-9]+', text)))}."
+
+
+@pytest.fixture
+def inner() -> FakeLLM:
+    return FakeLLM(reply=adding)
+
+
+@pytest.fixture
+def batched(inner: FakeLLM) -> Iterator[BatchedLLM]:
+    llm = BatchedLLM(inner)
+    yield llm
+    llm.close()
+
+
+async def test_many_callers_share_calls_and_get_their_own_answers(
+    inner: FakeLLM, batched: BatchedLLM
+) -> None:
+    answers = await abatch_chat(batched, [[SYSTEM, ChatMessage(text)] for text in TEXTS])
+    assert [answer.message.content for answer in answers] == [adding(text) for text in TEXTS]
+    assert len(inner.calls) == 2
+
+
+def test_threads_share_too(inner: FakeLLM, batched: BatchedLLM) -> None:
+    answers: dict[str, str] = {}
+
+    def ask(text: str) -> None:
+        answers[text] = batched.complete(text).text
+
+    threads = [threading.Thread(target=ask, args=(text,)) for text in TEXTS[:6]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {text: adding(text) for text in TEXTS[:6]}
+    assert len(inner.calls) < 6
+
+
+async def test_shares_add_up_to_the_bill_and_savings_are_told_by_caller(
+    inner: FakeLLM, batched: BatchedLLM
+) -> None:
+    billed: list[Usage] = []
+    respond = FakeLLM._respond
+
+    class Watching(FakeLLM):
+        def _respond(self, messages: Any, kwargs: Any) -> Any:
+            response = respond(self, messages, kwargs)
+            billed.append(Usage.from_openai(response.raw["usage"]))
+            return response
+
+    llm = BatchedLLM(Watching(reply=adding))
+
+    async def ask(user: str, text: str) -> None:
+        with instrument_tags({"user": user}):
+            await llm.achat([SYSTEM, ChatMessage(text)])
+
+    with CostEventHandler() as costs:
+        await asyncio.gather(*(ask(f"u{n}", text) for n, text in enumerate(TEXTS[:6])))
+    records = list(costs.ledger.records())
+    assert len(records) == 6
+    assert len(billed) == 1
+    assert sum((record.usage for record in records), Usage()) == billed[0]
+    assert {record.tags["user"] for record in records} == {f"u{n}" for n in range(6)}
+    assert all(record.savings[0].strategy == "batching" for record in records)
+    assert all(record.savings[0].amount > 0 for record in records)
+    spent = sum(record.cost for record in records if record.cost is not None)
+    assert spent == PriceBook().cost(billed[0], "gpt-4o-mini", provider="openai")
+    llm.close()
+
+
+async def test_what_cannot_be_shared_goes_alone_and_unchanged(
+    inner: FakeLLM, batched: BatchedLLM
+) -> None:
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    turns = [ChatMessage("One"), ChatMessage(role="assistant", content="Two"), ChatMessage("3?")]
+    answer = await batched.achat(turns)
+    assert answer.raw["choices"]
+    call = batched.chat_with_tools([FunctionTool.from_defaults(add)], "Do magic with 3 and 4")
+    assert batched.get_tool_calls_from_response(call)[0].tool_name == "add"
+    chunks = [chunk async for chunk in await batched.astream_chat([ChatMessage(TEXTS[1])])]
+    assert len(chunks) > 1
+    assert len(list(batched.stream_chat([ChatMessage(TEXTS[1])]))) > 1
+    assert inner.calls == ["3?", "Do magic with 3 and 4", TEXTS[1], TEXTS[1]]
+
+
+async def test_an_answer_that_is_missing_is_asked_for_alone(inner: FakeLLM) -> None:
+    def forgetful(text: str) -> str:
+        whole = adding(text)
+        if "[{" not in text:
+            return whole
+        answers = json.loads(whole)["answers"]
+        return json.dumps({"answers": answers[:-1]})
+
+    llm = BatchedLLM(FakeLLM(reply=forgetful), limits=GroupLimits(max_size=3))
+    answers = await abatch_chat(llm, [[ChatMessage(text)] for text in TEXTS[:3]])
+    assert [answer.message.content for answer in answers] == [adding(text) for text in TEXTS[:3]]
+    llm.close()
+
+
+async def test_each_caller_gets_its_own_error() -> None:
+    def fail(text: str) -> Exception | None:
+        return ValueError("bad item") if "13" in text else None
+
+    llm = BatchedLLM(FakeLLM(reply=adding, fail=fail))
+    with CostEventHandler() as costs:
+        texts = ["What is 13 plus 1?", *TEXTS[:3]]
+        found = await abatch_chat(llm, [[ChatMessage(t)] for t in texts], return_exceptions=True)
+    assert isinstance(found[0], ValueError)
+    assert [a.message.content for a in found[1:]] == [adding(text) for text in TEXTS[:3]]
+    statuses = sorted(record.status for record in costs.ledger.records())
+    assert statuses == ["error", "ok", "ok", "ok"]
+    with pytest.raises(ValueError, match="bad item"):
+        await abatch_chat(llm, [[ChatMessage(text)] for text in texts])
+    llm.close()
+    with pytest.raises(RefusedError):
+        llm.chat([ChatMessage(TEXTS[0])])
+
+
+def test_a_gate_that_did_not_pass_lets_everybody_ask_alone(inner: FakeLLM) -> None:
+    wrong = FakeLLM(reply=lambda t: adding(t).replace("It", "That") if "[{" in t else adding(t))
+    sloppy = BatchedLLM(wrong)
+    gate = sloppy.compare(TEXTS, tolerance=0.2)
+    assert not gate.passed
+    sloppy.close()
+    alone = BatchedLLM(inner, gate=gate)
+    asyncio.run(abatch_chat(alone, [[ChatMessage(text)] for text in TEXTS]))
+    assert inner.calls == TEXTS
+    good = BatchedLLM(inner)
+    assert good.compare([[ChatMessage(text)] for text in TEXTS], tolerance=0.2).passed
+    with pytest.raises(ConfigurationError, match="never combined"):
+        good.compare([[ChatMessage("a"), ChatMessage(role="assistant", content="b")]])
+    good.close()
+
+
+async def test_a_cache_in_front_stores_each_answer_for_its_own_question(inner: FakeLLM) -> None:
+    batched = BatchedLLM(inner)
+    llm = CachedLLM(llm=batched)
+    conversations = [[ChatMessage(text)] for text in TEXTS[:6]]
+    first = await abatch_chat(llm, conversations)
+    again = await abatch_chat(llm, conversations, max_concurrency=2)
+    assert [a.message for a in again] == [a.message for a in first]
+    assert len(inner.calls) == 1
+    mark = again[0].additional_kwargs["cache_hit"]
+    assert mark["model"] == "gpt-4o-mini"
+    assert mark["usage"]["input_tokens"] > 0
+    batched.close()
