@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import MARK, request_of_messages
@@ -65,24 +65,18 @@ class ChatModelRouter(DelegatingChatModel):
     """Keeps a sample of the questions in a file of yours, to label and calibrate on."""
     _router: Router = PrivateAttr()
 
-    @field_validator("models", mode="before")
-    @classmethod
-    def _named(cls, models: Any) -> Any:
-        """Names may be left out, and models given by name."""
-        if isinstance(models, Sequence) and not isinstance(models, str):
+    def __init__(
+        self,
+        models: Mapping[str, BaseChatModel | str] | Sequence[BaseChatModel | str],
+        **settings: Any,
+    ) -> None:
+        if not isinstance(models, Mapping):
             models = {name_of(model): model for model in models}
-        if isinstance(models, Mapping):
-            return {name: model_of_name(model) for name, model in models.items()}
-        return models
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Put the core's router together."""
-        super().model_post_init(context)
-        specs = [
-            self.specs.get(name) or spec_of(name, child) for name, child in self.models.items()
-        ]
+        children = {name: model_of_name(model) for name, model in models.items()}
+        super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
+        # Not in a validator, which would wrap the core's errors in its own.
         self._router = Router(
-            specs,
+            [self.specs.get(name) or spec_of(name, each) for name, each in self.models.items()],
             policy=cast("Policy | None", self.policy),
             safe=self.safe,
             tiers=self.tiers,

@@ -15,9 +15,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SHAPE_NAMES", "Bag", "Features", "Featurizer"]
+__all__ = ["SHAPE_NAMES", "Buckets", "Features", "Featurizer"]
 
 Floats: TypeAlias = NDArray[np.float64]
+Buckets: TypeAlias = NDArray[np.int64]
 _Words: TypeAlias = NDArray[np.uint64]
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -57,19 +58,15 @@ def _hash_words(words: tuple[str, ...]) -> _Words:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bag:
-    """Hashed n-grams of one text: bucket indices, ascending and unique, and their counts."""
-
-    indices: NDArray[np.int64]
-    counts: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """One text as numbers: two bags and the measures of `SHAPE_NAMES`, unscaled."""
+    """One text as numbers: the buckets of its n-grams, and the measures of `SHAPE_NAMES`.
 
-    words: Bag
-    chars: Bag
+    Buckets are ascending and each named once: that a word occurs says more about what is asked
+    than how often it does. Shapes are unscaled.
+    """
+
+    words: Buckets
+    chars: Buckets
     shape: Floats
 
 
@@ -87,16 +84,15 @@ class Featurizer:
         with np.errstate(over="ignore"):
             pairs = _mix(words[:-1] * _PAIR + words[1:])
         return Features(
-            words=self._bag([words, pairs]),
-            chars=self._bag(_char_hashes(lower)),
+            words=self._buckets([words, pairs]),
+            chars=self._buckets(_char_hashes(lower)),
             shape=_shape(raw, words, lengths),
         )
 
-    def _bag(self, hashes: list[_Words]) -> Bag:
-        buckets = (np.concatenate(hashes) >> np.uint64(64 - self.bits)).astype(np.int64)
-        table = np.bincount(buckets, minlength=0)
-        indices = np.flatnonzero(table)
-        return Bag(indices=indices, counts=table[indices].astype(np.float64))
+    def _buckets(self, hashes: list[_Words]) -> Buckets:
+        table = np.zeros(2**self.bits, dtype=bool)
+        table[np.concatenate(hashes) >> np.uint64(64 - self.bits)] = True
+        return np.flatnonzero(table)
 
 
 def _clip(data: bytes) -> bytes:

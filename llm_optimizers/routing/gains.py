@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_optimizers.routing.features import Bag, Features, Featurizer
+from llm_optimizers.routing.features import Buckets, Features, Featurizer
 from llm_optimizers.routing.linear import SparseRows, ridge
 from llm_optimizers.routing.topics import Topics
 from llm_optimizers.routing.trees import Forest, fit_forest
@@ -46,10 +46,9 @@ _TRIES = 25
 class Projection:
     """How a text's features become the columns that weights apply to.
 
-    `rarity` holds the inverse document frequencies of the word and the character buckets, shapes
-    (2**bits,) each. `mean` and `scale` standardise the shape; `waves` (shape, CURVES) and `phases`
-    make its curves, `topics` a coarse map of its words. `tasks` are the task tags seen, one column
-    each.
+    `rarity` holds weights of the word and the character buckets, shapes (2**bits,) each. `mean`
+    and `scale` standardise the shape; `waves` (shape, CURVES) and `phases` make its curves,
+    `topics` a coarse map of its words. `tasks` are the task tags seen, one column each.
     """
 
     bits: int
@@ -62,10 +61,10 @@ class Projection:
     tasks: tuple[str, ...] = ()
 
     def sparse(self, features: Features) -> tuple[NDArray[np.int64], Floats]:
-        """Columns and values of the n-grams: sublinear tf-idf, each family of unit length."""
+        """Columns and values of the n-grams: by rarity, each family of unit length."""
         words = self._weigh(features.words, self.rarity[0])
         chars = self._weigh(features.chars, self.rarity[1])
-        columns = (features.words.indices, features.chars.indices + 2**self.bits)
+        columns = (features.words, features.chars + 2**self.bits)
         return np.concatenate(columns), np.concatenate((words, chars))
 
     def dense(self, features: Features, task: str = "") -> Floats:
@@ -85,14 +84,14 @@ class Projection:
         """What trees are grown on: topics, shape and task."""
         words = self._weigh(features.words, self.rarity[0])
         tags = np.array([float(task == known) for known in self.tasks])
-        place = self.topics.place(features.words.indices, words)
+        place = self.topics.place(features.words, words)
         return np.concatenate((place, self._shape(features), tags))
 
     def _shape(self, features: Features) -> Floats:
         return np.clip((features.shape - self.mean) / self.scale, -4.0, 4.0)
 
-    def _weigh(self, bag: Bag, rarity: Floats) -> Floats:
-        values = (1.0 + np.log(bag.counts)) * rarity[bag.indices]
+    def _weigh(self, buckets: Buckets, rarity: Floats) -> Floats:
+        values = rarity[buckets]
         length = float(np.sqrt(values @ values)) or 1.0
         return np.asarray(values * (np.sqrt(_TEXT_WEIGHT) / length))
 
@@ -115,7 +114,7 @@ class Projection:
             topics=Topics(vocabulary=np.zeros(0, dtype=np.int64), axes=np.zeros((0, 0))),
             tasks=tuple(sorted({task for task in tasks if task})),
         )
-        words = [(f.words.indices, bare._weigh(f.words, bare.rarity[0])) for f in features]
+        words = [(f.words, bare._weigh(f.words, bare.rarity[0])) for f in features]
         return replace(bare, topics=Topics.of(words, buckets=2**bits, count=_TOPICS))
 
 
@@ -218,7 +217,7 @@ def _focus(rows: SparseRows, target: Floats) -> Floats:
     return np.asarray(size / np.sqrt(mean_square))
 
 
-def _rarity(bags: Sequence[Bag], bits: int) -> Floats:
-    """Smooth inverse document frequencies: log((1 + n) / (1 + df)) + 1."""
-    seen = np.bincount(np.concatenate([bag.indices for bag in bags]), minlength=2**bits)
-    return np.asarray(np.log((1.0 + len(bags)) / (1.0 + seen)) + 1.0)
+def _rarity(texts: Sequence[Buckets], bits: int) -> Floats:
+    """Smooth inverse document frequencies, log((1 + n) / (1 + df)) + 1, to the power of 1.5."""
+    seen = np.bincount(np.concatenate(texts), minlength=2**bits)
+    return np.asarray((np.log((1.0 + len(texts)) / (1.0 + seen)) + 1.0) ** 1.5)

@@ -1,0 +1,359 @@
+"""The router as a chat model: tools, structure, streams, caches, failures, and the account."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from langchain_llm_optimizers import ChatModelRouter, CostCallbackHandler, HybridCache
+from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
+from llm_optimizers.errors import ConfigurationError, InterruptedStreamError, NoModelFitsError
+from llm_optimizers.routing import Always, FirstOf, KeywordPolicy, ModelSpec, UserTier, Weighted
+from llm_optimizers.routing.policies.cascade import CascadePolicy
+from llm_optimizers.routing.traffic import TrafficSample, read_traffic
+from support.fakes import StreamingFake
+
+SMALL, LARGE = "tiny-model", "huge-model"
+KEYWORDS = KeywordPolicy(weak="small", strong="large", threshold=1)
+
+
+def a_price(amount: int) -> ModelPrice:
+    return ModelPrice(input=Decimal(amount), output=Decimal(amount))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger(prices=PriceBook({SMALL: a_price(1), LARGE: a_price(10)}))
+
+
+def children(**settings: Any) -> dict[str, StreamingFake]:
+    return {
+        "small": StreamingFake(model=SMALL, **settings.get("small", {})),
+        "large": StreamingFake(model=LARGE, **settings.get("large", {})),
+    }
+
+
+def routed(policy: Any = KEYWORDS, models: Any = None, **settings: Any) -> ChatModelRouter:
+    return ChatModelRouter(models=models or children(), policy=policy, **settings)
+
+
+class OverloadedError(Exception):
+    status_code = 429
+
+
+def overloaded(_: str) -> BaseException:
+    return OverloadedError("slow down")
+
+
+EASY, HARD = "What is the capital?", "Prove it step by step."
+
+
+def test_each_question_goes_where_the_policy_says():
+    model = routed()
+    assert model.invoke(EASY).text.startswith(SMALL)
+    assert model.invoke(HARD).text.startswith(LARGE)
+
+
+async def test_every_way_of_calling_is_routed():
+    model = routed()
+    assert (await model.ainvoke(HARD)).text.startswith(LARGE)
+    assert "".join(c.text for c in model.stream(HARD)).startswith(LARGE)
+    assert "".join([c.text async for c in model.astream(EASY)]).startswith(SMALL)
+    both = model.batch([EASY, HARD])
+    assert [m.text.split()[0] for m in both] == [SMALL, LARGE]
+    both = await model.abatch([EASY, HARD])
+    assert [m.text.split()[0] for m in both] == [SMALL, LARGE]
+    result = model.generate([[HumanMessage(EASY)], [HumanMessage(HARD)]])
+    assert [g[0].text.split()[0] for g in result.generations] == [SMALL, LARGE]
+
+
+def test_in_a_chain():
+    chain = ChatPromptTemplate.from_template("Prove {thing}.") | routed() | StrOutputParser()
+    assert chain.invoke({"thing": "it"}).startswith(LARGE)
+    assert "".join(chain.stream({"thing": "it"})).startswith(LARGE)
+
+
+def test_one_run_with_the_childs_own_name(ledger):
+    costs = CostCallbackHandler(ledger)
+    routed().invoke(EASY, config={"callbacks": [costs]})
+    (record,) = ledger.records()
+    assert record.model == SMALL
+    assert record.baseline_model == LARGE
+    assert record.savings[0].strategy == "routing"
+    assert record.saved == 9 * record.cost
+
+
+def test_a_decision_names_the_calls_made_for_it(ledger):
+    costs = CostCallbackHandler(ledger)
+    model = routed(ledger=ledger)
+    message = model.invoke(EASY, config={"callbacks": [costs], "metadata": {"user": "u1"}})
+    (note,) = ledger.notes("routing.decision")
+    (record,) = ledger.records()
+    assert note.payload["attempts"][0]["call_id"] == record.id
+    assert note.payload["user"] == "u1"
+    assert message.response_metadata["llm_optimizers"]["decision_id"] == note.payload["decision_id"]
+    assert "capital" not in str(note.payload)
+
+
+def test_a_run_id_of_ones_own_is_kept(ledger):
+    from uuid import uuid4
+
+    costs, mine = CostCallbackHandler(ledger), uuid4()
+    routed().invoke(EASY, config={"callbacks": [costs], "run_id": mine})
+    assert [r.id for r in ledger.records()] == [str(mine)]
+
+
+def test_models_by_name_and_without_names(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    model = ChatModelRouter(models=["openai:gpt-4o-mini", "openai:gpt-4o"])
+    assert list(model.models) == ["openai:gpt-4o-mini", "openai:gpt-4o"]
+    assert model.router.safe == "openai:gpt-4o"
+    specs = model.router.ladder.specs
+    assert [s.priced_as for s in specs] == ["gpt-4o-mini", "gpt-4o"]
+    assert all(s.rates(PriceBook()) is not None for s in specs)
+    fakes = ChatModelRouter(models=[StreamingFake(model=SMALL), StreamingFake(model=LARGE)])
+    assert list(fakes.models) == [SMALL, LARGE]
+
+
+def test_settings_that_do_not_go_together_are_refused():
+    with pytest.raises(ConfigurationError, match="no model 'medium'"):
+        routed(Always("medium"))
+    with pytest.raises(ConfigurationError, match="not int"):
+        ChatModelRouter(models=[3])
+
+
+@tool
+def magic(number: int) -> int:
+    """Do magic with a number."""
+    return number + 2
+
+
+class Pancake(StreamingFake):
+    """A provider with a wire format of its own."""
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
+        return self.bind(griddle=[t.name for t in tools], **kwargs)
+
+    def _message(self, text: str, messages: list[Any], kwargs: dict[str, Any]) -> AIMessage:
+        assert "tools" not in kwargs
+        return AIMessage(content=f"griddle {kwargs.get('griddle')}")
+
+
+def test_tools_are_bound_in_the_form_of_whoever_answers():
+    models = {"small": Pancake(model=SMALL), "large": StreamingFake(model=LARGE)}
+    model = routed(models=models).bind_tools([magic])
+    assert model.invoke("Is it Tuesday?").text == "griddle ['magic']"
+    (call,) = model.invoke("Prove that magic of 3").tool_calls
+    assert call["name"] == "magic"
+    assert call["args"] == {"number": 3}
+
+
+class Point(BaseModel):
+    """A point."""
+
+    x: int
+    y: int
+
+
+def test_structured_output_through_whoever_answers():
+    model = routed().with_structured_output(Point)
+    assert model.invoke("Prove 3 and 4") == Point(x=3, y=4)
+    assert model.invoke("plain 5 and 6") == Point(x=5, y=6)
+    assert list(model.stream("plain 5 and 6"))[-1] == Point(x=5, y=6)
+    raw = routed().with_structured_output(Point, include_raw=True).invoke("plain 7 8")
+    assert raw["parsed"] == Point(x=7, y=8)
+    assert raw["raw"].tool_calls
+
+
+async def test_structured_output_asynchronously():
+    model = routed().with_structured_output(Point)
+    assert await model.ainvoke("plain 5 and 6") == Point(x=5, y=6)
+
+
+def test_a_childs_own_cache_works():
+    models = children(small={"cache": HybridCache()})
+    model = routed(models=models)
+    first, second = model.invoke(EASY), model.invoke(EASY)
+    assert first.text == second.text
+    assert len(models["small"].calls) == 1
+    assert second.response_metadata["llm_optimizers"]["routed"] == "small"
+
+
+def test_a_failing_child_is_replaced(ledger):
+    models = children(small={"fail": overloaded})
+    model = routed(Always("small"), models, ledger=ledger)
+    assert model.invoke(EASY).text.startswith(LARGE)
+    assert "".join(c.text for c in model.stream(EASY)).startswith(LARGE)
+    # The second call knew that the small one rests.
+    assert len(models["small"].calls) == 1
+
+
+def test_a_stream_that_fails_before_its_first_chunk_is_replaced():
+    model = routed(Always("small"), children(small={"fail": overloaded}))
+    assert "".join(c.text for c in model.stream(EASY)).startswith(LARGE)
+
+
+async def test_an_asynchronous_stream_that_fails_early_is_replaced():
+    model = routed(Always("small"), children(small={"fail": overloaded}))
+    assert "".join([c.text async for c in model.astream(EASY)]).startswith(LARGE)
+
+
+class Breaking(StreamingFake):
+    """Breaks after two chunks."""
+
+    def _chunks(self, messages: Any, kwargs: Any) -> Any:
+        return itertools.chain(super()._chunks(messages, kwargs)[:2], iter(self._break, None))
+
+    def _break(self) -> Any:
+        raise ConnectionError("line went dead")
+
+
+async def test_a_stream_that_breaks_late_is_told_with_what_had_come():
+    models = {"small": Breaking(model=SMALL), "large": StreamingFake(model=LARGE)}
+    model = routed(Always("small"), models)
+    with pytest.raises(InterruptedStreamError) as caught:
+        list(model.stream(EASY))
+    assert caught.value.partial == f"{SMALL} says:"
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    fresh = routed(Always("small"), models)
+    with pytest.raises(InterruptedStreamError):
+        [chunk async for chunk in fresh.astream(EASY)]
+    assert models["large"].calls == []
+
+
+def test_a_stream_left_midway_closes_the_childs_run(ledger):
+    costs = CostCallbackHandler(ledger)
+    for chunk in routed().stream(EASY, config={"callbacks": [costs]}):
+        assert chunk
+        break
+    (record,) = ledger.records()
+    assert record.status == "abandoned"
+
+
+def test_what_no_child_mends_is_raised():
+    def refused(_: str) -> BaseException:
+        return ValueError("bad request")
+
+    models = children(small={"fail": refused})
+    with pytest.raises(ValueError, match="bad request"):
+        routed(Always("small"), models).invoke(EASY)
+    assert models["large"].calls == []
+
+
+def test_when_no_child_fits_each_is_told_with_its_reason():
+    specs = {
+        "small": ModelSpec("small", context_window=10),
+        "large": ModelSpec("large", capabilities=frozenset({"tools"})),
+    }
+    with pytest.raises(NoModelFitsError, match=r"(?s)small: context.*large: cannot do streaming"):
+        list(routed(specs=specs).stream(EASY))
+
+
+def test_a_tier_in_the_metadata_bounds_the_models():
+    model = routed(tiers={"free": UserTier(ceiling="small")})
+    assert model.invoke(HARD, config={"metadata": {"tier": "free"}}).text.startswith(SMALL)
+
+
+def test_a_tools_result_goes_back_to_who_asked():
+    model = routed(Weighted({"small": 1, "large": 1})).bind_tools([magic])
+    asked = [HumanMessage("magic of 3")]
+    for _ in range(12):
+        call = model.invoke(asked)
+        (wanted,) = call.tool_calls
+        answer = model.invoke([*asked, call, ToolMessage("5", tool_call_id=wanted["id"])])
+        stamps = [m.response_metadata["llm_optimizers"]["routed"] for m in (call, answer)]
+        assert stamps[0] == stamps[1]
+
+
+async def test_streamed_messages_carry_the_stamp_once():
+    model = routed()
+    whole = None
+    for chunk in model.stream(EASY):
+        whole = chunk if whole is None else whole + chunk
+    assert whole is not None
+    assert whole.response_metadata["llm_optimizers"]["routed"] == "small"
+
+
+def cascade(**settings: Any) -> CascadePolicy:
+    return CascadePolicy(cheap="small", strong="large", **settings)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_an_escalation_pays_for_both_calls(ledger, way):
+    costs = CostCallbackHandler(ledger)
+    models = children(small={"reply": lambda _: "I'm sorry, but I can't help with that."})
+    model = routed(cascade(), models, ledger=ledger)
+    config: Any = {"callbacks": [costs]}
+    answer = (
+        model.invoke(EASY, config) if way == "invoke" else asyncio.run(model.ainvoke(EASY, config))
+    )
+    assert answer.text.startswith(LARGE)
+    small, large = sorted(ledger.records(), key=lambda r: r.model != SMALL)
+    assert small.saved == -small.cost
+    assert [s.strategy for s in small.savings] == ["routing"]
+    assert large.saved == 0
+    assert ledger.summary().saved == -small.cost
+
+
+def test_a_draft_that_stands_saves_the_difference(ledger):
+    costs = CostCallbackHandler(ledger)
+    routed(cascade()).invoke(EASY, config={"callbacks": [costs]})
+    (record,) = ledger.records()
+    assert record.saved == 9 * record.cost
+
+
+def test_a_second_opinion_is_charged_to_the_router(ledger):
+    costs = CostCallbackHandler(ledger)
+    models = {
+        "small": StreamingFake(model=SMALL, reply=lambda _: "4"),
+        "other": StreamingFake(model=SMALL, reply=lambda _: "It is 4."),
+        "large": StreamingFake(model=LARGE),
+    }
+    model = routed(cascade(samples=["other"]), models)
+    assert model.invoke("Two and two?", config={"callbacks": [costs]}).text == "4"
+    first, second = ledger.records()
+    assert (
+        sorted([first.saved, second.saved])[0] == -min((first, second), key=lambda r: r.saved).cost
+    )
+
+
+def test_a_cascade_leaves_streams_alone_unless_told_to_hold_them_back():
+    policy = FirstOf([cascade(), Always("large")])
+    assert "".join(c.text for c in routed(policy).stream(EASY)).startswith(LARGE)
+    held = routed(cascade(buffer_streams=True))
+    (chunk,) = held.stream(EASY)
+    assert chunk.text.startswith(SMALL)
+
+
+def test_a_deadline_holds_over_all_children():
+    models = children(small={"delay": 0.5}, large={"delay": 0.5})
+    model = routed(Always("small"), models, deadline_s=0.05)
+    with pytest.raises(TimeoutError):
+        model.invoke(EASY)
+    assert models["large"].calls == []
+    assert routed(Always("small"), deadline_s=30).invoke(EASY).text.startswith(SMALL)
+
+
+def test_traffic_is_kept_only_in_a_file_that_was_named(tmp_path: Path):
+    path = tmp_path / "traffic.jsonl"
+    model = routed(traffic=TrafficSample(path, rate=1.0))
+    model.invoke(EASY, config={"metadata": {"task": "quiz"}})
+    assert list(read_traffic(path)) == [(EASY, "quiz")]
+
+
+def test_feedback_reaches_the_ledger(ledger):
+    model = routed(ledger=ledger)
+    decision = model.invoke(EASY).response_metadata["llm_optimizers"]["decision_id"]
+    model.router.feedback(decision, 1.0)
+    (note,) = ledger.notes("routing.feedback")
+    assert note.payload == {"decision_id": decision, "score": 1.0}
