@@ -6,6 +6,8 @@ CostCallbackHandler  every model run into a `Ledger`, hits as savings
 PromptOptimizer      shorter prompts: `prompt | PromptOptimizer("gpt-4o") | model`
 PassageCompressor    retrieved documents within a token budget
 ChatModelRouter      one model that stands for several: `ChatModelRouter(models={…}, policy=…)`
+BatchingChatModel    concurrent calls share calls, or even prompts
+batch_later          a chain's inputs at a provider's batch price; `collect_later` takes the answers
 
 Each is imported when it is first named, so that an app pays for what it uses.
 """
@@ -16,22 +18,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_llm_optimizers.batching import BatchingChatModel
     from langchain_llm_optimizers.cache import HybridCache
     from langchain_llm_optimizers.cached import CachedChatModel
     from langchain_llm_optimizers.callbacks import CostCallbackHandler
+    from langchain_llm_optimizers.later import batch_later, collect_later
     from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
     from langchain_llm_optimizers.router import ChatModelRouter
 
 __all__ = [
+    "BatchingChatModel",
     "CachedChatModel",
     "ChatModelRouter",
     "CostCallbackHandler",
     "HybridCache",
     "PassageCompressor",
     "PromptOptimizer",
+    "batch_later",
+    "collect_later",
 ]
 
 _HOMES = {
+    "BatchingChatModel": "batching",
+    "batch_later": "later",
+    "collect_later": "later",
     "ChatModelRouter": "router",
     "CachedChatModel": "cached",
     "CostCallbackHandler": "callbacks",

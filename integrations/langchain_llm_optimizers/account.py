@@ -11,9 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 
+from langchain_llm_optimizers.combining import COMBINED
 from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, tier_of, usage_of
+from llm_optimizers.batching.account import as_batching
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
@@ -83,6 +85,7 @@ def record_of_run(
     usage = told or estimate or Usage()
     provider = run.provider
     conveyed: Mapping[str, Any] = run.metadata.get(MARK) or {}
+    shared = _shared_mark(message)
     record = price_call(
         prices,
         id=run.id,
@@ -93,13 +96,15 @@ def record_of_run(
         tier=tier_of(message) if message else "standard",
         baseline_model=conveyed.get("baseline_model"),
         baseline_provider=conveyed.get("baseline_provider"),
-        baseline_usage=_before_shortening(run.messages, usage),
+        baseline_usage=_usage_alone(shared) if shared else _before_shortening(run.messages, usage),
         tags=tags_of(run.metadata, run.tags),
         latency_s=latency_s,
         status=status,
         error=error,
         estimated=told is None and estimate is not None,
     )
+    if shared:
+        record = as_batching(record, estimated=bool(shared.get("estimated")))
     return beside(record, "routing") if conveyed.get("role") in _BESIDE else record
 
 
@@ -195,6 +200,17 @@ def _priced_name(prices: PriceBook, names: Sequence[str], provider: str | None) 
             continue
         return name
     return known[0] if known else "unknown"
+
+
+def _shared_mark(message: AIMessage | None) -> Mapping[str, Any] | None:
+    """How an answer shared a prompt with others, None for one that did not."""
+    mark = message.response_metadata.get(COMBINED) if message is not None else None
+    return mark if isinstance(mark, Mapping) and "alone" in mark else None
+
+
+def _usage_alone(shared: Mapping[str, Any]) -> Usage:
+    """What an answer out of a combined prompt would have used in a call of its own."""
+    return Usage(**shared["alone"])
 
 
 def _before_shortening(messages: Sequence[BaseMessage], usage: Usage) -> Usage | None:

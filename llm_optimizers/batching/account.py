@@ -11,7 +11,7 @@ from llm_optimizers.batching.combined import Settled
 from llm_optimizers.costs import CallRecord, PriceBook, Saving, price_call
 from llm_optimizers.costs.records import Basis
 
-__all__ = ["combined_record"]
+__all__ = ["as_batching", "combined_record"]
 
 
 def combined_record(
@@ -42,8 +42,14 @@ def combined_record(
         status="ok" if answered else "error",
         error=type(settled.error).__name__ if settled.error else None,
     )
-    saved = sum((saving.amount for saving in record.savings), Decimal(0))
-    if not saved or answered is None:
+    if answered is None:
         return replace(record, savings=())
-    basis: Basis = "estimated" if answered.estimated else "measured"
-    return replace(record, savings=(Saving(strategy="batching", amount=saved, basis=basis),))
+    return as_batching(record, estimated=answered.estimated)
+
+
+def as_batching(record: CallRecord, *, estimated: bool) -> CallRecord:
+    """The record with everything it saved put down to batching."""
+    saved = sum((saving.amount for saving in record.savings), Decimal(0))
+    basis: Basis = "estimated" if estimated else "measured"
+    savings = (Saving(strategy="batching", amount=saved, basis=basis),) if saved else ()
+    return replace(record, savings=savings)

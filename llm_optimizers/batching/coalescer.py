@@ -87,9 +87,13 @@ class Coalescer(Generic[Item, Answer]):
         """
         deadline = None if timeout is None else self._clock() + timeout
         future = self.submit(item, key=key, tokens=tokens, timeout=timeout)
-        remaining = None if deadline is None else max(0.0, deadline - self._clock())
+        return self.wait(future, None if deadline is None else deadline - self._clock())
+
+    @staticmethod
+    def wait(future: Future[Answer], timeout: float | None = None) -> Answer:
+        """Wait in this thread for a future of `submit`; raises what `call` raises."""
         try:
-            return future.result(remaining)
+            return future.result(None if timeout is None else max(0.0, timeout))
         except TimeoutError as error:
             if future.done() and not future.cancelled():
                 return future.result()  # answered at the last moment, or its own TimeoutError
@@ -188,6 +192,7 @@ class Coalescer(Generic[Item, Answer]):
 
 
 def _late(timeout: float | None, *, paid: bool) -> TimeoutError:
+    timeout = timeout or 0.0
     if paid:
-        return TimeoutError(f"no answer within {timeout} s; the call was under way and is paid")
-    return DeadlineError(f"not sent within {timeout} s, so nothing was paid; allow more time")
+        return TimeoutError(f"no answer within {timeout:.3g} s; the call was under way and is paid")
+    return DeadlineError(f"not sent within {timeout:.3g} s, so nothing was paid; allow more time")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llm_optimizers.batching.apportion import share_usage
 from llm_optimizers.batching.combining import combine, split_answers
@@ -21,10 +21,11 @@ __all__ = ["Answered", "Ask", "CombinedAsk", "Question", "Reply", "Settled", "co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model answered to one call, and what it was billed."""
+    """What a model answered to one call, and what it was billed; `raw` is its own object."""
 
     text: str
     usage: Usage = field(default_factory=Usage)
+    raw: Any = None
 
 
 Ask: TypeAlias = Callable[[ChatRequest], Reply]
@@ -44,7 +45,7 @@ class Answered:
 
     `usage` is everything billed for it; `alone` is what a call of its own would have used:
     estimated from the combined call when `estimated`, else measured. `asked_with` is how many
-    questions shared the call that answered it.
+    questions shared the call that answered it, whose own object is `raw`.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Answered:
     alone: Usage
     asked_with: int
     estimated: bool
+    raw: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,12 @@ class CombinedAsk:
                 continue
             alone = cost_alone(question.request, answer, request, reply, self._measure)
             answered = Answered(
-                text=answer, usage=usage, alone=alone, asked_with=len(questions), estimated=True
+                text=answer,
+                usage=usage,
+                alone=alone,
+                asked_with=len(questions),
+                estimated=True,
+                raw=reply.raw,
             )
             self._settle(Settled(request=question.request, usage=usage, answered=answered))
             outcomes.append(answered)
@@ -117,7 +124,12 @@ class CombinedAsk:
             return error
         usage = question.spent + reply.usage
         answered = Answered(
-            text=reply.text, usage=usage, alone=reply.usage, asked_with=1, estimated=False
+            text=reply.text,
+            usage=usage,
+            alone=reply.usage,
+            asked_with=1,
+            estimated=False,
+            raw=reply.raw,
         )
         self._settle(Settled(request=question.request, usage=usage, answered=answered))
         return answered
