@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from llm_optimizers.prompts.protected import Block, blocks, protected_spans
@@ -54,33 +54,31 @@ def shorten(
     applied: set[PassName] = set()
     while len(text) <= _LONGEST:
         before = text
-        text = _blockwise(text, passes, applied)
+        parts = [_shortened(block, passes, applied) for block in blocks(text)]
         if "repeats" in passes:
-            shorter = without_repeats(text, instructions=instructions)
-            if shorter != text:
+            once = without_repeats(parts, instructions=instructions)
+            if sum(map(len, once)) < sum(len(part.whole) for part in parts):
                 applied.add("repeats")
-            text = shorter
+            text = "".join(once)
+        else:
+            text = "".join(part.whole for part in parts)
         if text == before:
             break
     return Shortened(text=text, applied=frozenset(applied))
 
 
-def _blockwise(text: str, passes: frozenset[PassName], applied: set[PassName]) -> str:
-    written: list[str] = []
-    for block in blocks(text):
-        if block.kind == "json":
-            written.append(_data(block, passes, applied))
-        elif block.kind == "code":
-            written.append(block.whole)
-        else:
-            part = block.text
-            for name, change in _TEXT_PASSES:
-                shorter = change(part) if name in passes else part
-                if len(shorter) < len(part):
-                    applied.add(name)
-                    part = shorter
-            written.append(part)
-    return "".join(written)
+def _shortened(block: Block, passes: frozenset[PassName], applied: set[PassName]) -> Block:
+    if block.kind == "code":
+        return block
+    if block.kind == "json":
+        return replace(block, text=_data(block, passes, applied), opening="", closing="")
+    part = block.text
+    for name, change in _TEXT_PASSES:
+        shorter = change(part) if name in passes else part
+        if len(shorter) < len(part):
+            applied.add(name)
+            part = shorter
+    return replace(block, text=part)
 
 
 def _data(block: Block, passes: frozenset[PassName], applied: set[PassName]) -> str:

@@ -1,4 +1,4 @@
-"""What no pass may cut or rewrite: code as whole blocks; numbers, URLs, ids, placeholders, quotes.
+"""What no pass may cut or rewrite: code and data as whole blocks; quotations and placeholders.
 
 A number cut in half is a wrong number, and a template without its placeholder is a broken one.
 Passes ask here first and work between what they are given.
@@ -16,14 +16,10 @@ __all__ = ["Block", "blocks", "protected_spans"]
 
 _FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[\w+#.-]*)", re.MULTILINE)
 _SPAN = re.compile(
-    r"`[^`\n]+`"  # inline code
-    r"|\{\{.{0,200}?\}\}|\{%.{0,200}?%\}|\$?\{[\w.\[\]'\":!-]{0,80}\}|%\(\w{1,60}\)[a-z]"
-    r"|(?:https?|ftp|file|s3|gs)://[^\s<>\"')\]}]+|www\.[^\s<>\"')\]}]+"
-    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}"
-    r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b[A-Z][A-Z0-9]+-\d+\b"
-    r"|[$\u20ac\u00a3]?\d(?:[\d,.:/\u00d7x-]{0,30}\d)?(?:\s?(?:%|percent|[kKMGT]?B|ms|km|kg|cm|mm)\b)?"
+    r"`[^`\n]+`|\{\{.{0,200}?\}\}|\{%.{0,200}?%\}|\$?\{[^{}\n]{0,80}\}"
     r"|\"[^\"\n]{1,300}\"|\u201c[^\u201d\n]{1,300}\u201d|\u00ab[^\u00bb\n]{1,300}\u00bb"
 )
+_MARKS = '`"{\u201c\u00ab'
 _CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w|return\b|async |await |function\b|const |let |var |public "
     r"|private |protected |static |func |fn |#include|using |package |SELECT |INSERT |UPDATE "
@@ -78,7 +74,12 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def protected_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of every protected span of a text without code blocks, in order."""
+    """Start and end of every quotation, placeholder and inline code of a text, in order.
+
+    Numbers, URLs and ids need none: they hold no blank, and no pass ever cuts a word.
+    """
+    if not any(mark in text for mark in _MARKS):
+        return []
     return [match.span() for match in _SPAN.finditer(text)]
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from llm_optimizers.prompts.protected import blocks
+from llm_optimizers.prompts.protected import Block
 from llm_optimizers.prompts.sentences import sentences
 from llm_optimizers.prompts.terms import stem
 
@@ -42,20 +42,23 @@ _EXAMPLE = re.compile(
     r"|</?(?:example|sample|input|output|question|answer|user|assistant|document)s?\b",
     re.MULTILINE | re.IGNORECASE,
 )
+_STOP = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]\u201d\u2019]*\s*|\n+\s*")
 _PLAIN = re.compile(r"[^\d:|\t<>{}=]+")
 
 
-def without_repeats(text: str, *, instructions: bool) -> str:
-    """The text without what it has said before."""
+def without_repeats(parts: Sequence[Block], *, instructions: bool) -> list[str]:
+    """The blocks' texts without what they have said before; code and JSON are not compared."""
+    if not instructions and not _anything_twice(parts):
+        return [part.whole for part in parts]
     seen: set[bytes] = set()
     written: list[str] = []
-    for block in blocks(text):
-        if block.kind != "text":
-            written.append(block.whole)
+    for part in parts:
+        if part.kind != "text":
+            written.append(part.whole)
             continue
-        for paragraph in prose(block.text):
+        for paragraph in prose(part.text):
             written += _paragraph(paragraph, seen, instructions=instructions)
-    return "".join(written)
+    return written
 
 
 def prose(text: str) -> Iterator[str]:
@@ -88,6 +91,18 @@ def instruction(sentence: str) -> str | None:
 def is_example(paragraph: str) -> bool:
     """Whether a paragraph holds labelled or tagged data."""
     return _EXAMPLE.search(paragraph) is not None
+
+
+def _anything_twice(parts: Sequence[Block]) -> bool:
+    """A quick look: whether any stretch between full stops and line breaks stands twice."""
+    pieces = [
+        piece
+        for part in parts
+        if part.kind == "text"
+        for piece in _STOP.split(part.text)
+        if " " in piece
+    ]
+    return len(set(pieces)) < len(pieces)
 
 
 def _paragraph(paragraph: str, seen: set[bytes], *, instructions: bool) -> list[str]:

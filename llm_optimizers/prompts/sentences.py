@@ -1,13 +1,16 @@
 """Cut a text into sentences that join back to the very same text.
 
 Ends of sentences are found by punctuation followed by a capital, a digit or an opening quote;
-abbreviations and initials do not end one; a line break always does. Ideographic full stops need
+abbreviations and initials do not end one, nor does what stands in a quotation; a line break
+always does. Ideographic full stops need
 no space after them.
 """
 
 from __future__ import annotations
 
 import re
+
+from llm_optimizers.prompts.protected import protected_spans
 
 __all__ = ["sentences"]
 
@@ -25,7 +28,10 @@ def sentences(text: str) -> list[str]:
     """The text's sentences with the blanks that follow each; joined they equal `text`."""
     cut: list[str] = []
     start = 0
+    spans = protected_spans(text)
     for end in _END.finditer(text):
+        if spans and any(a < end.end() and end.start() < b for a, b in spans):
+            continue
         if _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()):
             continue
         if end.end() > start and text[start : end.end()].strip():

@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import threading
 import uuid
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ _failed: set[str] = set()
 _lock = threading.Lock()
 
 
+@lru_cache(maxsize=1024)
 def encoding_name(model: str) -> str | None:
     """The name of the public encoding that `model` uses, or None when it has none.
 

@@ -395,7 +395,9 @@ def test_marks_stand_at_the_ends_of_prefix_and_history() -> None:
 def test_breakpoints_are_for_models_that_take_them() -> None:
     for model, taken in (("gpt-5.6", True), ("gpt-5.2", False), ("gpt-4o", False)):
         request = ChatRequest(model=model, messages=(LONG, Message(role="user", content="Hi")))
-        optimizer = RequestOptimizer(marks=True, cache_key="shop", counter=counter)
+        optimizer = RequestOptimizer(
+            marks=True, cache_key="shop", counter=counter, passes=frozenset()
+        )
         sent = optimizer.optimize(request).request
         assert ("prompt_cache_breakpoint" in json.dumps(sent.to_openai())) is taken
         assert sent.params["prompt_cache_key"] == "shop"
