@@ -8,6 +8,7 @@ from llm_optimizers.cli.audit_prompts import audit_prompts
 from llm_optimizers.cli.demo import demo, replay_log
 from llm_optimizers.cli.prices import prices
 from llm_optimizers.cli.report import report
+from llm_optimizers.cli.router import router
 
 __all__ = ["app"]
 
@@ -30,3 +31,4 @@ app.command("replay")(replay_log)
 app.command()(prices)
 app.command()(report)
 app.command("audit-prompts")(audit_prompts)
+app.add_typer(router, name="router")
