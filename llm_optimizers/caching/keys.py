@@ -24,9 +24,13 @@ SCHEMA = 1
 """Part of every key: raise it when the meaning of a key changes, and old entries fall out."""
 
 _QUESTION_LINE = re.compile(
-    r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*"
-    r"(?P<q>[^\n]+)\s*\Z",
+    r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*+"
+    r"(?P<q>[^\n]++)(?P<tail>(?:\n\s*(?:answer|response|reply)[ \t]*:)?\s*)\Z",
     re.IGNORECASE,
+)
+# A prompt of sections holds more than a question, and what differs may stand in any of them.
+_SECTIONS = re.compile(
+    r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
 )
 # Text whose letter case, spacing or punctuation may carry meaning is only matched byte for byte:
 # code, quotations, a text after a colon that something is to be done to, a factorial.
@@ -57,7 +61,8 @@ class CacheKey:
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None where case or spacing
     may matter; `question` is None where only an exact match may be served: a tool result is
-    pending, the turn is not plain text, tools are bound, or the answer depends on the time.
+    pending, the turn is not plain text or a prompt of several sections, tools are bound, or the
+    answer depends on the time.
     """
 
     exact: str
@@ -92,6 +97,7 @@ def key_of(request: ChatRequest) -> CacheKey:
         and question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
+        and _SECTIONS.search(question) is None
     )
     return CacheKey(
         exact=_hash(f"{scope} exact {question}"),
@@ -105,13 +111,14 @@ def key_of(request: ChatRequest) -> CacheKey:
 def split_question(text: str) -> tuple[str, str]:
     """Split a prompt that ends in a line `Question: …` into (context, question).
 
-    Retrieval prompts put documents before such a line. The documents belong to the scope: the
-    same question over other documents has another answer. Without such a line the context is "".
+    Retrieval prompts put documents before such a line, and some an empty `Answer:` behind it. The
+    documents belong to the scope: the same question over other documents has another answer.
+    Without such a line the context is "".
     """
     match = _QUESTION_LINE.search(text)
     if match is None:
         return "", text
-    return text[: match.start("q")], match["q"].rstrip()
+    return text[: match.start("q")] + match["tail"].strip(), match["q"].rstrip()
 
 
 def normalise(text: str) -> str | None:

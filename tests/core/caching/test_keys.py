@@ -152,6 +152,27 @@ def test_a_question_line_splits_documents_from_the_question() -> None:
     )
 
 
+def test_an_empty_answer_line_behind_the_question_belongs_to_the_context() -> None:
+    text = "Context is below.\n-----\nParis is in France.\n-----\nQuery: Where is Paris?\nAnswer: "
+    context, question = split_question(text)
+    assert question == "Where is Paris?"
+    assert context.endswith("Query: Answer:")
+    assert context != split_question(text.removesuffix("Answer: "))[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rewrite.\n\n<Chat History>\nuser: Lyon and Paris\n\n<Question>\nAnd Lyon?",
+        "Notes on Lyon and Paris\n---------\nWhen does Lyon close?",
+        "Rewrite as one question.\nChat history:\nLyon and Paris\nStandalone question:\n",
+    ],
+)
+def test_prompts_of_sections_are_matched_exactly_only(text: str) -> None:
+    assert key(text).question is None
+    assert key("When does Lyon close?\nOr Paris?").question is not None
+
+
 def test_the_same_question_over_the_same_documents_shares_a_scope() -> None:
     one = key("Paris is in France.\nQuestion: Where is Paris?")
     assert one.scope == key("Paris is in France.\nQuestion: In what land is Paris?").scope
