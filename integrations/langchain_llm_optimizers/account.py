@@ -214,9 +214,16 @@ def _usage_alone(shared: Mapping[str, Any]) -> Usage:
 
 
 def _before_shortening(messages: Sequence[BaseMessage], usage: Usage) -> Usage | None:
-    """The usage without the prompt optimiser, whose mark says what it took away."""
+    """The usage without the prompt optimiser, whose mark says what it took away.
+
+    What an earlier call of the conversation had sent would have come from the provider's cache,
+    if this call read any of it from there.
+    """
     mark = messages[-1].additional_kwargs.get(MARK) if messages else None
     if not isinstance(mark, Mapping):
         return None
     removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
-    return usage + Usage(input_tokens=removed) if removed > 0 else None
+    if removed <= 0:
+        return None
+    repeated = int(mark.get("prompt_tokens_sent_before", 0)) if usage.cache_read_tokens else 0
+    return usage + Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
