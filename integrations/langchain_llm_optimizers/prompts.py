@@ -243,6 +243,7 @@ def _marked(message: BaseMessage, found: Optimized) -> BaseMessage:
     mark = {
         "prompt_tokens_before": earlier.get("prompt_tokens_before", found.tokens_before),
         "prompt_tokens_after": found.tokens,
+        "prompt_tokens_sent_before": found.saved_before,
     }
     kwargs = {**message.additional_kwargs, MARK: {**earlier, **mark}}
     return message.model_copy(update={"additional_kwargs": kwargs})

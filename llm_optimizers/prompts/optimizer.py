@@ -39,11 +39,14 @@ class Optimized:
 
     `origins` gives for each message the index it had before, None for a summary; a message that
     was not changed is the very same object. `tokens` are estimates unless `exact`.
+    `saved_before` is how much of the difference stands in messages that an earlier call of the
+    conversation has sent: there a provider's cache would have read most of it, for less.
     """
 
     request: ChatRequest
     tokens_before: int
     tokens: int
+    saved_before: int
     exact: bool
     origins: tuple[int | None, ...]
     done: tuple[str, ...]
@@ -115,7 +118,10 @@ class RequestOptimizer:
             changed = marked(changed, sizes, with_marks, key=self._cache_key)
         done = [f"message {at}: shortened" for at in sorted(plan.short)]
         done += [f"messages {f.start} to {f.end - 1}: summarised" for f in plan.folds]
-        return self._record(request, changed, before, origins, [*done, *trimmed], plan.left_alone)
+        newly = self._saved_in(request, changed.messages, origins)
+        return self._record(
+            request, changed, before, newly, origins, [*done, *trimmed], plan.left_alone
+        )
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:
         """As `optimize`, outside the event loop when that would hold it up."""
@@ -184,11 +190,28 @@ class RequestOptimizer:
             return request, [f"bound of {self._max_tokens} tokens not kept: {over} too many"]
         return replace(request, messages=tuple(messages)), notes
 
+    def _saved_in(
+        self,
+        request: ChatRequest,
+        sent: Sequence[Message],
+        origins: Sequence[int | None],
+    ) -> int:
+        """Tokens saved in the messages after the last answer, which no call has sent before."""
+        answers = [at for at, m in enumerate(request.messages) if m.role == "assistant"]
+        since = answers[-1] if answers else -1
+        return sum(
+            self._tokens(request.messages[origin], request.model)
+            - self._tokens(message, request.model)
+            for message, origin in zip(sent, origins, strict=True)
+            if origin is not None and origin > since and message is not request.messages[origin]
+        )
+
     def _record(
         self,
         request: ChatRequest,
         changed: ChatRequest,
         before: TokenCount,
+        newly: int,
         origins: tuple[int | None, ...],
         done: Sequence[str],
         left_alone: Sequence[str],
@@ -199,6 +222,7 @@ class RequestOptimizer:
             request=request if same else changed,
             tokens_before=before.tokens,
             tokens=after.tokens,
+            saved_before=max(0, before.tokens - after.tokens - newly),
             exact=before.exact and after.exact,
             origins=origins,
             done=tuple(done),

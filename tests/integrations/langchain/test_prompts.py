@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,9 +28,10 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, ValidationError
 
-from langchain_llm_optimizers import PassageCompressor, PromptOptimizer
+from langchain_llm_optimizers import CostCallbackHandler, PassageCompressor, PromptOptimizer
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.middleware import PromptMiddleware
+from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, History, RequestOptimizer
 
@@ -326,3 +328,49 @@ def test_an_agent_survives_a_core_that_fails(caplog: pytest.LogCaptureFixture) -
     state = agent.invoke({"messages": [HumanMessage("Hi   you")]})
     assert state["messages"][-1].content == "Fine."
     assert "secret" not in caplog.text
+
+
+def test_the_account_shows_what_was_saved() -> None:
+    usage = {"input_tokens": 60, "output_tokens": 5, "total_tokens": 65}
+    model = Listening(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
+    costs = CostCallbackHandler(Ledger())
+    chain = PromptOptimizer("gpt-4o") | model
+    chain.invoke([SystemMessage(RULES), HumanMessage("Hi   you")], config={"callbacks": [costs]})
+    sent = model._sent[0][-1].additional_kwargs[MARK]
+    saved = sent["prompt_tokens_before"] - sent["prompt_tokens_after"]
+    (record,) = costs.ledger.records()
+    assert record.cost is not None
+    assert record.baseline_cost is not None
+    assert record.baseline_cost - record.cost == saved * Decimal("2.5") / 1_000_000
+    assert [saving.strategy for saving in record.savings] == ["prompts"]
+
+
+def test_what_the_provider_had_cached_is_not_counted_in_full() -> None:
+    """A tool's result of an earlier turn: its blanks would have been read from the cache."""
+    details = {"cache_read": 2_000}
+    usage = {
+        "input_tokens": 2_200,
+        "output_tokens": 5,
+        "total_tokens": 2_205,
+        "input_token_details": details,
+    }
+    model = Listening(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
+    costs = CostCallbackHandler(Ledger())
+    rows = [{"n": n, "state": "on its way", "stops": [n, n]} for n in range(60)]
+    call = {"name": "look_up", "args": {"n": 1}, "id": "c1"}
+    said = [
+        HumanMessage("Where is it?"),
+        AIMessage("", tool_calls=[call]),
+        ToolMessage(json.dumps(rows, indent=4), tool_call_id="c1"),
+        AIMessage("On its way."),
+        HumanMessage("And now?"),
+    ]
+    chain = PromptOptimizer("gpt-4o") | model
+    chain.invoke(said, config={"callbacks": [costs]})
+    mark = model._sent[0][-1].additional_kwargs[MARK]
+    saved = mark["prompt_tokens_before"] - mark["prompt_tokens_after"]
+    assert mark["prompt_tokens_sent_before"] == saved > 500
+    (record,) = costs.ledger.records()
+    assert record.cost is not None
+    assert record.baseline_cost is not None
+    assert record.baseline_cost - record.cost == saved * Decimal("1.25") / 1_000_000
