@@ -92,10 +92,16 @@ class Message:
             raise ConfigurationError(
                 f"message content is a {type(content).__name__}; give a string or a list of parts"
             )
+        calls = raw.get("tool_calls") or []
+        if not isinstance(calls, list):
+            raise ConfigurationError(f"`tool_calls` is a {type(calls).__name__}; give a list")
+        for name in ("name", "tool_call_id"):
+            if not isinstance(raw.get(name), str | None):
+                raise ConfigurationError(f"a message's `{name}` must be a string")
         return cls(
             role=role,
             content=_parts(content) if isinstance(content, list) else content or "",
-            tool_calls=tuple(_tool_call(call) for call in raw.get("tool_calls") or ()),
+            tool_calls=tuple(_tool_call(call) for call in calls),
             tool_call_id=raw.get("tool_call_id"),
             name=raw.get("name"),
         )
@@ -190,8 +196,10 @@ def _parts(content: Sequence[Any]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _tool_call(raw: Mapping[str, Any]) -> ToolCall:
-    function = raw.get("function") or {}
+def _tool_call(raw: Any) -> ToolCall:
+    function = raw.get("function") or {} if isinstance(raw, Mapping) else None
+    if not isinstance(function, Mapping):
+        raise ConfigurationError("a tool call must be an object with a `function` object")
     arguments = function.get("arguments")
     return ToolCall(
         id=str(raw.get("id") or ""),

@@ -16,13 +16,16 @@ A line with a `prompt` or `text` instead of `messages` is a question by itself.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
@@ -34,6 +37,8 @@ _OURS = frozenset(
     {"id", "response", "tenant", "time", "feature", "background", "evidence", "split"}
     | {"cheap_response", "cheap_correct", "prompt", "text", *_CLASSES}
 )
+_GZIP = b"\x1f\x8b"
+_NAME = re.compile(r"[!-~]{1,40}")
 MODEL = "gpt-4o"
 """The model of requests that name none."""
 
@@ -73,7 +78,7 @@ class Log:
 def day_log() -> Log:
     """The day that ships with the package: a support product's requests of one Monday."""
     resource = files("llm_optimizers.cli.replaying") / "data" / "day.jsonl"
-    with resource.open(encoding="utf-8") as lines:
+    with resource.open("rb") as lines:
         return _read(lines, None)
 
 
@@ -86,43 +91,69 @@ def read_log(path: Path, limit: int | None = None) -> Log:
     try:
         with _open(path) as lines:
             log = _read(lines, limit)
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not log.requests:
-        first = f" (line {log.bad_lines[0].number}: {log.bad_lines[0].reason})"
+        first = [f" (line {bad.number}: {bad.reason})" for bad in log.bad_lines[:1]]
         raise ConfigurationError(
-            f"{path} has no request{first if log.bad_lines else ''}; a line looks like"
+            f"{path} has no request{''.join(first)}; a line looks like"
             ' {"model": "gpt-4o", "messages": [{"role": "user", "content": "…"}]}'
         )
     return log
 
 
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
+def _open(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked if they are gzipped, whatever the file is called."""
+    file = path.open("rb")
+    packed = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    return cast("IO[bytes]", gzip.open(file)) if packed else file
 
 
-def _read(lines: IO[str], limit: int | None) -> Log:
+def _read(lines: Iterable[bytes], limit: int | None) -> Log:
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
+    names: set[str] = set()
     for number, line in _numbered(lines):
         if limit is not None and len(requests) >= limit:
             break
         try:
-            requests.append(_request(number, json.loads(line)))
+            raw = json.loads(line.decode("utf-8"), parse_constant=_no_number)
+            requests.append(_request(_name(raw, number, names), raw))
         except json.JSONDecodeError as error:
             bad.append(BadLine(number=number, reason=f"no JSON: {error.msg}"))
-        except (ConfigurationError, RecursionError) as error:
+        except RecursionError:
+            bad.append(BadLine(number=number, reason="nested too deep"))
+        except UnicodeError:
+            bad.append(BadLine(number=number, reason="not UTF-8 text"))
+        except (ConfigurationError, ValueError) as error:
             bad.append(BadLine(number=number, reason=str(error)))
     return Log(requests=tuple(requests), bad_lines=tuple(bad))
 
 
-def _numbered(lines: IO[str]) -> Iterator[tuple[int, str]]:
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, from 1; a byte order mark is no part of the first."""
+    for number, line in enumerate(lines, 1):
+        text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if text.strip():
+            yield number, text
 
 
-def _request(number: int, raw: Any) -> LoggedRequest:
+def _no_number(name: str) -> float:
+    raise ConfigurationError(f"no JSON: {name} is no number of JSON")
+
+
+def _name(raw: Any, number: int, names: set[str]) -> str:
+    """The line's own id if it can name one request alone, in a header too; else its number."""
+    given = raw.get("id") if isinstance(raw, Mapping) else None
+    name = given if isinstance(given, str) and _NAME.fullmatch(given) else f"line-{number}"
+    while name in names:
+        name = f"{name}-line-{number}"
+    names.add(name)
+    return name
+
+
+def _request(name: str, raw: Any) -> LoggedRequest:
     if not isinstance(raw, Mapping):
         raise ConfigurationError("not an object")
     body = {key: value for key, value in raw.items() if key not in _OURS}
@@ -130,10 +161,12 @@ def _request(number: int, raw: Any) -> LoggedRequest:
     if "messages" not in body and isinstance(question, str):
         body["messages"] = [{"role": "user", "content": question}]
     body["model"] = str(body.get("model") or MODEL)
+    # Half of a surrogate pair is JSON, but no text that could be sent.
+    json.dumps(body, ensure_ascii=False).encode()
     tenant = str(raw.get("tenant") or "")
     classes = [str(raw[name]) for name in _CLASSES if raw.get(name) is not None]
     return LoggedRequest(
-        id=str(raw.get("id") or f"line-{number}"),
+        id=name,
         request=ChatRequest.from_openai(body),
         response=_text(raw.get("response")),
         tenant=tenant,
