@@ -103,7 +103,10 @@ class BatchingChatModel(DelegatingChatModel):
             messages = self._convert_input(given).to_messages()
             request = combinable_request(self.model, messages, "")
             if request is None:
-                raise ConfigurationError(f"input {number} of the sample is never combined")
+                raise ConfigurationError(
+                    f"input {number} of the sample is never combined: the model's own settings "
+                    "(n, stop, …) or its content do not allow it"
+                )
             requests.append(request)
         report = compare_combined(
             requests,

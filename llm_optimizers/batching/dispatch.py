@@ -90,13 +90,13 @@ class Dispatch(Generic[Item, Answer]):
     ) -> None:
         """Group an item; `deadline` is when its caller wants the answer, on `clock`."""
         with self._changed:
-            before = self._grouping.next_due()
+            before, now = self._grouping.next_due(), self._clock()
             self._grouping.add(
                 pending,
                 key=pending.key,
-                now=self._clock(),
+                now=now,
                 tokens=tokens,
-                send_by=None if deadline is None else deadline - 1.5 * self._typical_seconds,
+                send_by=None if deadline is None else self._send_by(deadline, now),
             )
             if self._draining:
                 self._grouping.seal_all()
@@ -131,6 +131,10 @@ class Dispatch(Generic[Item, Answer]):
         with self._changed:
             self._changed.notify_all()
         self._pool.shutdown(wait=wait)
+
+    def _send_by(self, deadline: float, now: float) -> float:
+        """When to send for a deadline: calls take their time, and half of it is theirs anyway."""
+        return deadline - max(1.5 * self._typical_seconds, (deadline - now) / 2)
 
     def _wake_timer(self) -> None:
         if self._timer is None or not self._timer.is_alive():

@@ -1,0 +1,422 @@
+"""Concurrent calls through LangChain: shared prompts, own runs, own answers, own errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests
+from pydantic import Field
+
+from langchain_llm_optimizers import BatchingChatModel, CostCallbackHandler
+from llm_optimizers.caching import tenant
+from llm_optimizers.costs import Ledger, Usage
+from llm_optimizers.errors import ConfigurationError
+from support.fakes import StreamingFake
+
+WAIT = 30.0
+
+
+class CombiningFake(StreamingFake):
+    """A streaming fake that answers combined prompts by a call of the `answers` tool.
+
+    Its `moods` may hold "garbled" (no JSON), "confused" (wrong answers) and questions that it
+    leaves out; copies of it share them.
+    """
+
+    moods: set[str] = Field(default_factory=set)
+
+    def _message(self, text: str, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
+        tools = kwargs.get("tools") or []
+        if not tools or tools[0]["function"]["name"] != "answers":
+            return super()._message(text, messages, kwargs)
+        asked = json.loads(text.split("\n\n")[1])
+        says = "thinks" if "confused" in self.moods else "says"
+        answers = [
+            {"id": q["id"], "answer": f"{self.model} {says}: {q['request']}"}
+            for q in asked
+            if q["request"] not in self.moods
+        ]
+        whole = super()._message(text, messages, {})
+        if "garbled" in self.moods:
+            return whole.model_copy(update={"content": "I would rather not."})
+        call = {"name": "answers", "args": {"answers": answers}, "id": "call_1"}
+        return AIMessage(
+            content="",
+            tool_calls=[call],
+            response_metadata=whole.response_metadata,
+            usage_metadata=whole.usage_metadata,
+        )
+
+    def asked(self) -> int:
+        return len(self.calls)
+
+
+class Bill(BaseCallbackHandler):
+    """What the child itself was billed, seen from outside of every caller's run."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.ended = 0
+        self.errors = 0
+        self.lock = threading.Lock()
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        with self.lock:
+            self.started += 1
+
+    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+        with self.lock:
+            self.ended += 1
+
+    def on_llm_error(self, *args: Any, **kwargs: Any) -> None:
+        with self.lock:
+            self.errors += 1
+
+
+class CountingFake(CombiningFake):
+    """Also keeps the tokens of every call it answered."""
+
+    def _message(self, text: str, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
+        message = super()._message(text, messages, kwargs)
+        with self._lock:
+            billed.append(message.usage_metadata["input_tokens"])  # type: ignore[index]
+            billed_output.append(message.usage_metadata["output_tokens"])  # type: ignore[index]
+        return message
+
+
+billed: list[int] = []
+billed_output: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    billed.clear()
+    billed_output.clear()
+
+
+def batching(child: BaseChatModel, **settings: Any) -> BatchingChatModel:
+    settings.setdefault("combine", True)
+    settings.setdefault("max_delay", 0.05)
+    return BatchingChatModel(model=child, **settings)
+
+
+def text(n: object) -> str:
+    return f"gpt-4o-mini says: {n}"
+
+
+def test_a_batch_of_forty_makes_seven_calls_whatever_its_threads() -> None:
+    child = CountingFake()
+    model = batching(child)
+    usage = UsageMetadataCallbackHandler()
+    answers = model.batch([f"q{n}" for n in range(40)], {"callbacks": [usage]})
+    assert [answer.text for answer in answers] == [text(f"q{n}") for n in range(40)]
+    assert child.asked() == 7
+    told = usage.usage_metadata["gpt-4o-mini"]
+    assert (told["input_tokens"], told["output_tokens"]) == (sum(billed), sum(billed_output))
+    model.close()
+
+
+async def test_abatch_does_not_wait_out_the_timer_for_its_concurrency() -> None:
+    child = CombiningFake()
+    model = batching(child, max_delay=WAIT, max_size=5)
+    answers = await asyncio.wait_for(
+        model.abatch([f"q{n}" for n in range(20)], {"max_concurrency": 2}), WAIT / 2
+    )
+    assert [answer.text for answer in answers] == [text(f"q{n}") for n in range(20)]
+    assert child.asked() == 4
+    await asyncio.to_thread(model.close)
+
+
+async def test_concurrent_callers_of_a_chain_share_a_prompt() -> None:
+    child = CombiningFake()
+    prompt = ChatPromptTemplate([("system", "Be brief."), ("human", "{question}")])
+    chain = prompt | batching(child, max_delay=WAIT, max_size=6) | StrOutputParser()
+    answers = await asyncio.gather(*(chain.ainvoke({"question": f"q{n}"}) for n in range(6)))
+    assert answers == [text(f"q{n}") for n in range(6)]
+    assert chain.batch([{"question": f"q{n}"} for n in range(6)]) == answers
+    assert child.asked() == 2
+
+
+def test_every_caller_hears_of_its_own_run_with_its_own_tokens() -> None:
+    model = batching(CountingFake(), max_delay=WAIT, max_size=4)
+    bills = [Bill() for _ in range(4)]
+    usages = [UsageMetadataCallbackHandler() for _ in range(4)]
+
+    def ask(n: int) -> None:
+        model.invoke("word " * (n + 1), {"callbacks": [bills[n], usages[n]]})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    assert [(bill.started, bill.ended) for bill in bills] == [(1, 1)] * 4
+    told = [usage.usage_metadata["gpt-4o-mini"]["input_tokens"] for usage in usages]
+    assert sum(told) == sum(billed)
+    assert told == sorted(told)
+    assert len(billed) == 1
+    model.close()
+
+
+def test_the_childs_own_callbacks_hear_of_callers_and_never_of_the_shared_call() -> None:
+    bill = Bill()
+    child = CountingFake(callbacks=[bill])
+    model = batching(child)
+    model.batch([f"q{n}" for n in range(6)])
+    assert (len(billed), bill.started, bill.ended) == (1, 6, 6)
+    model.close()
+
+
+def test_what_is_missing_or_broken_is_asked_singly() -> None:
+    child = CountingFake(moods={"q1"})
+    model = batching(child)
+    usage = UsageMetadataCallbackHandler()
+    answers = model.batch([f"q{n}" for n in range(6)], {"callbacks": [usage]})
+    assert [answer.text for answer in answers] == [text(f"q{n}") for n in range(6)]
+    assert child.asked() == 2
+    assert usage.usage_metadata["gpt-4o-mini"]["input_tokens"] == sum(billed)
+    child.moods.add("garbled")
+    assert [a.text for a in model.batch(["x", "y"])] == [text("x"), text("y")]
+    assert child.asked() == 5
+    model.close()
+
+
+def test_one_bad_question_fails_alone() -> None:
+    def fail(question: str) -> BaseException | None:
+        return ValueError("bad question") if "q2" in question else None
+
+    model = batching(CombiningFake(fail=fail))
+    bill = Bill()
+    answers: list[Any] = model.batch(
+        [f"q{n}" for n in range(4)], {"callbacks": [bill]}, return_exceptions=True
+    )
+    assert isinstance(answers[2], ValueError)
+    assert [a.text for n, a in enumerate(answers) if n != 2] == [text(f"q{n}") for n in (0, 1, 3)]
+    assert (bill.ended, bill.errors) == (3, 1)
+    with pytest.raises(ValueError, match="bad question"):
+        model.batch(["q1", "q2"])
+    model.close()
+
+
+async def test_an_async_batch_tells_errors_in_their_place() -> None:
+    def fail(question: str) -> BaseException | None:
+        return ValueError("bad question") if "q1" in question else None
+
+    model = batching(CombiningFake(fail=fail))
+    answers: list[Any] = await model.abatch(["q0", "q1"], return_exceptions=True)
+    assert answers[0].text == text("q0")
+    assert isinstance(answers[1], ValueError)
+    await asyncio.to_thread(model.close)
+
+
+ALONE: list[tuple[Any, dict[str, Any]]] = [
+    ([HumanMessage("a"), AIMessage("b"), HumanMessage("c")], {}),
+    ([HumanMessage([{"type": "image_url", "image_url": {"url": "data:,"}}])], {}),
+    ([HumanMessage("a")], {"stop": ["x"]}),
+    ([HumanMessage("a")], {"temperature": 1}),
+    ([HumanMessage("a", name="ann")], {}),
+]
+
+
+@pytest.mark.parametrize(("messages", "kwargs"), ALONE)
+async def test_other_calls_go_to_the_model_as_they_are(
+    messages: list[BaseMessage], kwargs: dict[str, Any]
+) -> None:
+    child = CombiningFake()
+    model = batching(child, max_delay=WAIT)
+    expected = child.invoke(messages, **kwargs).text
+    assert model.invoke(messages, **kwargs).text == expected
+    assert (await model.ainvoke(messages, **kwargs)).text == expected
+    assert (await model.abatch([messages], **kwargs))[0].text == expected
+    assert model.batch([messages], **kwargs)[0].text == expected
+
+
+async def test_streams_pass_through() -> None:
+    child = CombiningFake()
+    model = batching(child, max_delay=WAIT)
+    assert len(list(model.stream("one two three"))) > 2
+    assert len([chunk async for chunk in model.astream("one two three")]) > 2
+
+
+def test_tenants_and_system_prompts_never_share_a_prompt() -> None:
+    child = CombiningFake()
+    model = batching(child)
+
+    def ask(name: str, system: str, question: str) -> str:
+        with tenant(name):
+            return model.invoke([SystemMessage(system), HumanMessage(question)]).text
+
+    asked = [(name, system, f"{name} {system}") for name in "ab" for system in "xy"]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda one: ask(*one), asked))
+    assert answers == [text(question) for _, _, question in asked]
+    assert child.asked() == 4
+    model.close()
+
+
+def test_a_namespace_that_fails_shares_nothing() -> None:
+    def nobody() -> str:
+        raise LookupError("no tenant")
+
+    child = CombiningFake()
+    model = batching(child, namespace=nobody, max_delay=WAIT)
+    assert [a.text for a in model.batch(["a", "b"])] == [text("a"), text("b")]
+    assert child.asked() == 2
+
+
+def test_the_childs_cache_is_asked_first_and_keeps_no_combined_prompt() -> None:
+    cache = InMemoryCache()
+    child = CombiningFake(cache=cache)
+    model = batching(child)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(model.invoke, ["a", "b", "c"]))
+    assert child.asked() == 1
+    assert model.batch(["a", "b", "c"])[1].text == text("b")
+    assert child.asked() == 1
+    assert len(cache._cache) == 3
+    assert child.invoke("a").text == text("a")
+    assert child.asked() == 1
+    model.close()
+
+
+def test_the_account_shows_the_bill_and_the_saving() -> None:
+    ledger = Ledger()
+    model = batching(CountingFake(moods={"q5 " * 40}))
+    long = [SystemMessage("You are a help desk. " * 40)]
+    inputs = [[*long, HumanMessage(f"q{n} " * 40)] for n in range(6)]
+    model.batch(inputs, {"callbacks": [CostCallbackHandler(ledger)]})
+    records = list(ledger.records())
+    assert len(records) == 6
+    spent = ledger.prices.cost(
+        Usage(input_tokens=sum(billed), output_tokens=sum(billed_output)), "gpt-4o-mini"
+    )
+    assert sum(record.cost or 0 for record in records) == spent
+    savings = [saving for record in records for saving in record.savings]
+    assert {saving.strategy for saving in savings} == {"batching"}
+    assert Counter(saving.basis for saving in savings) == {"estimated": 5, "measured": 1}
+    assert sum(saving.amount for saving in savings) > 0
+    assert min(saving.amount for saving in savings) < 0
+    model.close()
+    ledger.close()
+
+
+def test_the_gate_switches_combining_on_and_off() -> None:
+    child = CombiningFake()
+    model = batching(child, combine=False)
+    sample = [f"q{n}" for n in range(60)]
+    assert model.check_combining(sample).passed
+    assert model.combine
+    child.moods.add("confused")
+    report = model.check_combining(sample)
+    assert not report.passed
+    assert not model.combine
+    image = [HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])]
+    with pytest.raises(ConfigurationError, match="0 of the sample"):
+        model.check_combining([image])
+    with pytest.raises(ConfigurationError, match="0 of the sample"):
+        batching(CombiningFake(n=2)).check_combining(sample)
+
+
+async def test_plain_calls_go_to_the_childs_batch_together() -> None:
+    child = CombiningFake()
+    model = batching(child, combine=False, max_delay=WAIT, max_size=3)
+    bill = Bill()
+    answers = await asyncio.gather(
+        *(model.ainvoke(f"q{n}", {"callbacks": [bill]}) for n in range(3))
+    )
+    assert [answer.text for answer in answers] == [text(f"q{n}") for n in range(3)]
+    assert model.batch(["a", "b", "c"])[2].text == text("c")
+    assert (child.asked(), bill.started, bill.ended) == (6, 3, 3)
+    await asyncio.to_thread(model.close)
+
+
+def test_a_caller_has_its_deadline() -> None:
+    model = batching(CombiningFake(), max_delay=WAIT, answer_timeout=0.05)
+    assert model.invoke("sent before its deadline").text
+    slow = batching(CombiningFake(delay=0.2), max_size=1, answer_timeout=0.05)
+    with pytest.raises(TimeoutError):
+        slow.invoke("late")
+    with pytest.raises(TimeoutError):
+        asyncio.run(slow.ainvoke("late"))
+    model.close()
+    slow.close()
+
+
+def test_agents_and_structured_output_work_through_it() -> None:
+    def magic(number: int) -> int:
+        """Do magic."""
+        return number * 2
+
+    model = batching(StreamingFake())
+    agent = create_agent(model, tools=[magic])
+    answer = agent.invoke({"messages": [HumanMessage("do magic with 21")]})["messages"]
+    assert answer[2].content == "42"
+    schema = {"title": "n", "type": "object", "properties": {"number": {"type": "integer"}}}
+    assert model.with_structured_output(schema).invoke("magic 7") == {"number": 7}
+
+
+def test_a_copy_with_another_child_shares_no_calls() -> None:
+    first, second = CombiningFake(), CombiningFake(model="other")
+    model = batching(first)
+    model.invoke("a")
+    copy = model.model_copy(update={"model": second})
+    assert copy.invoke("a").text == "other says: a"
+    assert model.invoke("b").text == text("b")
+    model.close()
+    copy.close()
+
+
+class BatchingFake(BatchingChatModel):
+    """`BatchingChatModel` over a streaming fake, made of the fake's own settings."""
+
+    def __init__(self, **settings: Any) -> None:
+        model = settings.pop("model", None)
+        combine = settings.pop("combine", True)
+        if isinstance(model, BaseChatModel):
+            super().__init__(model=model, combine=combine, **settings)
+        else:
+            own = {"model": model} if model is not None else {}
+            super().__init__(
+                model=CombiningFake(**own, **settings), combine=combine, max_delay=0.001
+            )
+
+
+class TestBatchingChatModelUnit(ChatModelUnitTests):
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return BatchingFake
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return True
+
+
+class TestCombiningChatModel(ChatModelIntegrationTests):
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return BatchingFake
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return True
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
+
+
+class TestPlainBatchingChatModel(TestCombiningChatModel):
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"combine": False}

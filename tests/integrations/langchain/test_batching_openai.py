@@ -1,0 +1,142 @@
+"""The real ChatOpenAI: combined prompts over HTTP, and a chain through the batch API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+from openai import OpenAI
+
+from langchain_llm_optimizers import BatchingChatModel, batch_later, collect_later
+from llm_optimizers.batching import ProviderBatch
+from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import ConfigurationError, ItemError
+from support.batch_server import BatchServer, Script, batch_server
+from support.openai_server import last_text, openai_server
+
+pytestmark = pytest.mark.loopback
+
+PROMPT = ChatPromptTemplate([("system", "Be brief."), ("human", "{question}")])
+
+
+def reply(body: dict[str, Any]) -> str:
+    if "response_format" not in body:
+        return f"answer to {last_text(body)}"
+    asked = json.loads(last_text(body).split("\n\n")[1])
+    answers = [{"id": q["id"], "answer": f"answer to {q['request']}"} for q in asked]
+    return json.dumps({"answers": answers[::-1]})
+
+
+def chat(url: str, **settings: Any) -> ChatOpenAI:
+    return ChatOpenAI(base_url=url, api_key="test", max_retries=0, **settings)
+
+
+def test_questions_share_a_prompt_under_a_strict_schema() -> None:
+    with openai_server(reply=reply) as server:
+        model = BatchingChatModel(
+            model=chat(server.url, model="gpt-4o-mini", max_tokens=50), combine=True
+        )
+        chain = PROMPT | model | StrOutputParser()
+        answers = chain.batch([{"question": f"q{n}"} for n in range(12)])
+        assert answers == [f"answer to q{n}" for n in range(12)]
+        assert len(server.requests) == 2
+        body = server.requests[0]
+        assert body["messages"][0] == {"content": "Be brief.", "role": "system"}
+        schema = body["response_format"]["json_schema"]
+        assert schema["schema"]["properties"]["answers"]["items"]["additionalProperties"] is False
+        assert body.get("max_tokens", body.get("max_completion_tokens")) == 350
+        model.close()
+
+
+def test_a_single_question_keeps_everything_its_model_says() -> None:
+    with openai_server(reply=reply) as server:
+        child = chat(server.url, model="gpt-4o-mini")
+        model = BatchingChatModel(model=child, combine=True)
+        answer = model.invoke("q")
+        plain = child.invoke("q")
+        assert answer.response_metadata.keys() == plain.response_metadata.keys()
+        assert answer.usage_metadata == plain.usage_metadata
+        model.close()
+
+
+@pytest.fixture
+def server() -> Iterator[BatchServer]:
+    with batch_server() as server:
+        yield server
+
+
+@pytest.fixture
+def batch(server: BatchServer, tmp_path: Path) -> Iterator[ProviderBatch]:
+    with OpenAI(base_url=server.url, api_key="test") as sdk:
+        batch = ProviderBatch(sdk, path=tmp_path / "b.db", ledger=Ledger(), poll_s=0.001)
+        yield batch
+        batch.close()
+
+
+def lines(server: BatchServer) -> list[dict[str, Any]]:
+    (sent,) = server.batches.values()
+    return [line["body"] for line in server.lines(sent)]
+
+
+def test_a_chain_goes_through_the_batch_api(batch: ProviderBatch, server: BatchServer) -> None:
+    model = chat(server.url, model="gpt-4o-mini", temperature=0.5)
+    chain = PROMPT | model | StrOutputParser() | RunnableLambda(str.upper)
+    job = batch_later(chain, [{"question": f"q{n}"} for n in range(5)], batch)
+    assert collect_later(chain, job, batch) == [f"ANSWER TO Q{n}" for n in range(5)]
+    body = lines(server)[0]
+    assert body["messages"][0]["role"] == "system"
+    assert (body["model"], body["temperature"], "stream" in body) == ("gpt-4o-mini", 0.5, False)
+
+
+def test_a_bare_wrapped_model_with_tools_goes_too(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    def magic(number: int) -> int:
+        """Do magic."""
+        return number
+
+    model = BatchingChatModel(model=chat(server.url, model="gpt-4o-mini"))
+    bound = model.bind_tools([magic])
+    job = batch_later(bound, ["q0", "q1"], batch, id="mine")
+    answers = collect_later(bound, job, batch)
+    assert [type(answer) for answer in answers] == [AIMessage, AIMessage]
+    assert answers[1].text == "answer to q1"
+    assert answers[0].usage_metadata["input_tokens"] == 1_000
+    assert lines(server)[0]["tools"][0]["function"]["name"] == "magic"
+
+
+def test_an_input_that_fails_has_its_exception_in_its_place(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    server.scripts.append(Script(errors={1: (400, "bad_request")}))
+    chain = chat(server.url, model="gpt-4o-mini") | JsonOutputParser()
+    job = batch_later(chain, ["q0", "q1"], batch)
+    first, second = collect_later(chain, job, batch)
+    assert "Invalid json" in str(first)
+    assert isinstance(second, ItemError)
+    assert second.kind == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("chain", "reason"),
+    [
+        (RunnableLambda(str), "0 chat models"),
+        (FakeListChatModel(responses=["a"]) | FakeListChatModel(responses=["b"]), "2 chat models"),
+        (FakeListChatModel(responses=["a"]), "FakeListChatModel is no ChatOpenAI"),
+        (ChatOpenAI(model="gpt-5", api_key="x", use_responses_api=True), "use_responses_api=False"),
+    ],
+)
+def test_chains_that_cannot_be_sent_are_refused(
+    chain: BaseChatModel, reason: str, batch: ProviderBatch
+) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        batch_later(chain, ["q"], batch)
