@@ -15,12 +15,10 @@ from llama_index_llm_optimizers.conveying import conveyed_by, user_tags
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
-from llm_optimizers.batching.account import combined_record
-from llm_optimizers.batching.combined import Answered, Settled
 from llm_optimizers.costs import CallRecord, PriceBook, Saving, ServiceTier, Usage, price_call
 from llm_optimizers.costs.naming import priced_name
 from llm_optimizers.costs.providers import knows_provider
-from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.records import Basis, Status
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
@@ -99,26 +97,46 @@ def record_of_call(
 
 
 def record_of_share(prices: PriceBook, share: LLMSharedAnswerEvent) -> CallRecord:
-    """The record of a question whose call others may have shared."""
-    answered: Answered | None = None
-    if share.alone is not None:
-        answered = Answered(
-            text="",
-            usage=share.usage,
-            alone=share.alone,
-            asked_with=share.asked_with,
-            estimated=share.asked_with > 1,
-        )
-    request = ChatRequest(messages=(), model=share.model)
-    record = combined_record(
+    """The record of a question whose call others may have shared.
+
+    It is that of a call alone, with what sharing saved on top.
+    """
+    conveyed, alone = conveyed_by(share.tags), share.alone or share.usage
+    provider = seller(share.asked_class)
+    model = priced_name(prices, (share.model, share.asked), provider)
+    record = price_call(
         prices,
-        Settled(request=request, usage=share.usage, answered=answered),
         id=share.answer_id,
         time=datetime.now(UTC),
-        provider=seller(share.asked_class),
+        model=model,
+        provider=provider,
+        usage=alone,
+        baseline_model=conveyed.baseline_model,
+        baseline_provider=conveyed.baseline_provider,
+        baseline_usage=alone + Usage(input_tokens=conveyed.removed_tokens),
         tags=user_tags(share.tags),
+        status="ok" if share.error is None else "error",
+        error=share.error,
     )
-    return replace(record, error=share.error)
+    record = _with_share(prices, record, share)
+    return record if conveyed.aside is None else charged_to(record, conveyed.aside)
+
+
+def _with_share(prices: PriceBook, record: CallRecord, share: LLMSharedAnswerEvent) -> CallRecord:
+    """The record of a call alone as that of a question's share of a call."""
+    if record.cost is None or share.alone is None or share.usage == share.alone:
+        return record
+    at, provider = record.time, record.provider
+    cost = prices.cost(share.usage, record.model, provider=provider, at=at)
+    basis: Basis = "estimated" if share.asked_with > 1 else "measured"
+    saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
+    return replace(
+        record,
+        usage=share.usage,
+        cost=cost,
+        baseline_usage=record.baseline_usage or record.usage,
+        savings=(*record.savings, saved),
+    )
 
 
 def charged_to(record: CallRecord, strategy: str) -> CallRecord:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr, SerializeAsAny
 
-from llama_index_llm_optimizers.account import seller, text_of
+from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.answers import answered
 from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
 from llama_index_llm_optimizers.conveying import conveying
-from llama_index_llm_optimizers.delegating import DelegatingLLM
+from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.shared import announce_share
 from llm_optimizers.batching import (
@@ -64,7 +65,8 @@ class BatchedLLM(DelegatingLLM):
     Questions that share everything but the last message go in one prompt. Answers get worse with
     their number and place, so let `compare` show that yours do not: with a gate that did not
     pass, every question is asked alone. Conversations, tools, images, streams and tenants are
-    never mixed. Each caller gets its own answer or error, and its share of the bill.
+    never mixed. Each caller gets its own answer or error, and its share of the bill. Put it around
+    the LLM itself, inside routers and prompt optimisers.
 
     Args:
         llm: The LLM that answers, called from threads of this wrapper's own.
@@ -79,6 +81,7 @@ class BatchedLLM(DelegatingLLM):
     timeout: float | None = None
     _combining: bool = PrivateAttr(default=True)
     _coalescer: Coalescer[Question, Answered] = PrivateAttr()
+    _last: Any = PrivateAttr(default_factory=threading.local)
     _contexts: dict[int, Context] = PrivateAttr(default_factory=dict)
 
     def __init__(
@@ -172,20 +175,23 @@ class BatchedLLM(DelegatingLLM):
 
     def _told(self, request: ChatRequest) -> Told:
         settings = dict(request.params)
-        if seller(self.llm.class_name()) != "openai":
+        if _ours(settings) and "openai" not in kind_of(self.llm).lower():
             # The prompt asks for JSON in words too; not every LLM takes OpenAI's setting.
-            settings.pop("response_format", None)
+            del settings["response_format"]
         messages = [
             ChatMessage(role=MessageRole(message.role), content=message.text)
             for message in request.messages
         ]
         answer = answered(self.llm.chat(messages, **settings))
+        self._last.model = answer.model
         return Told(text=text_of(answer.reply), usage=answer.usage or Usage())
 
     def _settled(self, settled: Settled) -> None:
         context = self._contexts.get(id(settled.request), Context())
-        model, kind = self.llm.metadata.model_name, self.llm.class_name()
-        announce_share(settled, context, model=model, asked_class=kind)
+        # The thread that asked is the one that tells.
+        model = getattr(self._last, "model", "") if settled.answered else ""
+        asked, kind = self.llm.metadata.model_name, kind_of(self.llm)
+        announce_share(settled, context, model=model, asked=asked, asked_class=kind)
 
     def _reply(self, call: ModelCall, answer: Answered) -> Reply:
         """The caller's own answer; `raw` tells what a call for it alone would have."""
@@ -201,6 +207,12 @@ class BatchedLLM(DelegatingLLM):
             return CompletionResponse(text=answer.text, raw=told, additional_kwargs=beside)
         message = ChatMessage(role=MessageRole.ASSISTANT, content=answer.text)
         return ChatResponse(message=message, raw=told, additional_kwargs=beside)
+
+
+def _ours(settings: Mapping[str, Any]) -> bool:
+    """Whether the answer's format is the one that combined questions ask for."""
+    schema = (settings.get("response_format") or {}).get("json_schema") or {}
+    return bool(schema.get("name") == "answers")
 
 
 def _request(call: ModelCall, llm: LLM) -> ChatRequest:

@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny
 from llama_index_llm_optimizers.answers import Answered, answered, answered_by_stream
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.calls import ModelCall, Reply
-from llama_index_llm_optimizers.delegating import DelegatingLLM
+from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.hits import announce, marked
 from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
@@ -109,6 +109,6 @@ class CachedLLM(DelegatingLLM):
             hit,
             call.context,
             asked=self.llm.metadata.model_name,
-            asked_class=self.llm.class_name(),
+            asked_class=kind_of(self.llm),
         )
         return marked(hit.value, event)

@@ -31,7 +31,7 @@ from llama_index_llm_optimizers.streams import agenerated, generated
 from llama_index_llm_optimizers.structured import PROMPT_FIELDS, view_of
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM"]
+__all__ = ["DelegatingLLM", "kind_of"]
 
 
 class DelegatingLLM(FunctionCallingLLM):
@@ -220,3 +220,10 @@ class DelegatingLLM(FunctionCallingLLM):
         if name == "callback_manager":
             for child in self._children:
                 child.callback_manager = value
+
+
+def kind_of(llm: LLM) -> str:
+    """The class name of the LLM that speaks for this one: its own if it is no wrapper."""
+    while isinstance(llm, DelegatingLLM):
+        llm = llm._children[0]
+    return llm.class_name()

@@ -27,6 +27,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from llama_index_llm_optimizers.answers import Answered
 from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.delegating import kind_of
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce, mark_of
 from llama_index_llm_optimizers.metering import Meter
 from llama_index_llm_optimizers.questions import answer_of, request_of_query
@@ -207,9 +208,7 @@ class CachedQueryEngine(BaseQueryEngine):
         told = metadata if metadata is not None else {}
 
         def served(hit: Hit[Answered]) -> Response:
-            event = announce(
-                hit, context, asked=llm.metadata.model_name, asked_class=llm.class_name()
-            )
+            event = announce(hit, context, asked=llm.metadata.model_name, asked_class=kind_of(llm))
             told[CACHE_HIT] = mark_of(event)
             return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=told)
 

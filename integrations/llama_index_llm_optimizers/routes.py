@@ -17,6 +17,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_llm_optimizers.account import seller, text_of
 from llama_index_llm_optimizers.calls import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.conveying import conveyed_context, conveying
+from llama_index_llm_optimizers.delegating import kind_of
 from llama_index_llm_optimizers.messages import ROUTED, core_message
 from llama_index_llm_optimizers.toolbox import unpacked
 from llm_optimizers.routing import Decision, ModelSpec
@@ -121,7 +122,7 @@ class Route:
             "draft": effect.role == "draft",
             "aside": ROUTING if effect.role in _BESIDE else None,
             "baseline_model": baseline.metadata.model_name,
-            "baseline_provider": seller(baseline.class_name()),
+            "baseline_provider": seller(kind_of(baseline)),
         }
 
     def _marked(self, reply: Reply, effect: CallModel) -> Reply:
@@ -152,7 +153,7 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
     return ModelSpec(
         name,
         model=told.model_name,
-        provider=seller(llm.class_name()),
+        provider=seller(kind_of(llm)),
         context_window=told.context_window if known else None,
         capabilities=ALL_CAPABILITIES if tools else ALL_CAPABILITIES - {"tools"},
     )

@@ -20,6 +20,7 @@ _dispatcher = get_dispatcher(__name__)
 class LLMSharedAnswerEvent(BaseEvent):
     """A question was settled by a call that others may have shared; holds no text.
 
+    `model` is the one that the provider says answered, `asked` the one that was asked.
     `usage` is the question's share of what was billed; shares add up to the bill. `alone` is what a
     call of its own would have used, None when there was no answer; it is an estimate where
     `asked_with` is more than one. `error` is a class's name.
@@ -29,6 +30,7 @@ class LLMSharedAnswerEvent(BaseEvent):
 
     answer_id: str
     model: str
+    asked: str
     asked_class: str
     usage: Usage
     alone: Usage | None
@@ -41,7 +43,9 @@ class LLMSharedAnswerEvent(BaseEvent):
         return "LLMSharedAnswerEvent"
 
 
-def announce_share(settled: Settled, context: Context, *, model: str, asked_class: str) -> None:
+def announce_share(
+    settled: Settled, context: Context, *, model: str, asked: str, asked_class: str
+) -> None:
     """Tell the dispatcher, with the tags and the span of the caller."""
     found = settled.answered
 
@@ -50,6 +54,7 @@ def announce_share(settled: Settled, context: Context, *, model: str, asked_clas
             LLMSharedAnswerEvent(
                 answer_id=uuid4().hex,
                 model=model,
+                asked=asked,
                 asked_class=asked_class,
                 usage=settled.usage,
                 alone=found.alone if found else None,

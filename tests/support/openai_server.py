@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Reply = Callable[[dict[str, Any]], dict[str, Any] | str]
+Count = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 
 
 @dataclass
@@ -31,6 +32,8 @@ class FakeOpenAI:
     usage: dict[str, Any] | None = field(
         default_factory=lambda: {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     )
+    count: Count | None = None
+    billed: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str | None = None
     service_tier: str | None = None
     delay: float = 0.0
@@ -55,13 +58,16 @@ class FakeOpenAI:
             {"index": index, "message": message, "finish_reason": finish}
             for index in range(body.get("n") or 1)
         ]
+        usage = self.count(body, message) if self.count else self.usage
+        with self.lock:
+            self.billed.append(usage or {})
         whole = {
             "id": f"chatcmpl-{number}",
             "object": "chat.completion",
             "created": 1_700_000_000,
             "model": body.get("model", ""),
             "choices": choices,
-            "usage": self.usage,
+            "usage": usage,
         }
         return {**whole, "service_tier": self.service_tier} if self.service_tier else whole
 
