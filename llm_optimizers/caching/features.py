@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from llm_optimizers.caching.profiles import Profile
 from llm_optimizers.caching.vectors import Vectors
 
-__all__ = ["FEATURES", "features", "overlap"]
+__all__ = ["FEATURES", "features", "overlap", "partnered"]
 
 FEATURES = (
     "cosine",
@@ -80,6 +80,12 @@ def features(
         worst,
         cosine * weighted,
     ]
+
+
+def partnered(a: Profile, b: Profile) -> bool:
+    """Whether every content word of either text has its partner in the other."""
+    left, right = set(a.concepts), set(b.concepts)
+    return left == right or not any(_unmatched(left - right, right - left))
 
 
 def _alignment(

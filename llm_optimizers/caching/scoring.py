@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from llm_optimizers.caching.embedders import Embedder
-from llm_optimizers.caching.features import FEATURES, features, overlap
+from llm_optimizers.caching.features import FEATURES, features, overlap, partnered
 from llm_optimizers.caching.guards import compare
 from llm_optimizers.caching.profiles import Profile, profile_of
 from llm_optimizers.caching.static_embedder import STATIC_MODEL, StaticEmbedder
@@ -42,7 +44,6 @@ _BOUNDS = (
 )
 _BOUND = 0.95
 _OVERLAP = 0.25
-_SAME_CONCEPTS = FEATURES.index("same_concepts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ class FittedAcceptance:
     def __init__(self, weights: Weights, embedder: StaticEmbedder) -> None:
         self._weights = weights
         self._embedder = embedder
-        self._read = functools.lru_cache(_REMEMBERED)(self._taken_apart)
+        self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
 
     @property
     def floor(self) -> float:
@@ -165,20 +166,20 @@ class FittedAcceptance:
             return _refused("cosine", cosine)
         if not (self._embedder.covers(question) and self._embedder.covers(candidate)):
             return _refused("longer than the embedder sees")
-        a, vectors_a = self._read(question)
-        b, vectors_b = self._read(candidate)
+        a, b = self._profile(question), self._profile(candidate)
         fired = compare(a, b)
         if fired:
             return _refused(", ".join(fired))
-        values = features(a, b, cosine, vectors_a, vectors_b)
-        if not values[_SAME_CONCEPTS]:
+        if not partnered(a, b):
             return _refused("a word without a partner")
+        # A word that stands in both texts needs no vector to find its partner.
+        words = _unread if set(a.concepts) == set(b.concepts) else self._word_vectors
+        values = features(a, b, cosine, words(a), words(b))
         score = self._weights.probability(values)
         return Verdict(accept=score >= self._weights.bound, score=score, reason="score")
 
-    def _taken_apart(self, text: str) -> tuple[Profile, Vectors]:
-        profile = profile_of(text)
-        return profile, self._embedder.word_vectors(profile.content)
+    def _word_vectors(self, profile: Profile) -> Vectors:
+        return self._embedder.word_vectors(profile.content)
 
 
 def acceptance_for(embedder: Embedder, threshold: float | None = None) -> Acceptance:
@@ -198,6 +199,11 @@ def acceptance_for(embedder: Embedder, threshold: float | None = None) -> Accept
     name = embedder.id.lower()
     bound = next((bound for family, bound in _BOUNDS if family in name), _BOUND)
     return CosineAcceptance(bound, embedder.covers)
+
+
+def _unread(profile: Profile) -> Vectors:
+    """Rows for words that nobody will look at."""
+    return np.zeros((len(profile.content), 1), np.float32)
 
 
 def _refused(reason: str, score: float = 0.0) -> Verdict:
