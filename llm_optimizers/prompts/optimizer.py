@@ -60,7 +60,9 @@ class RequestOptimizer:
     Args:
         passes: The lossless passes; add `"tables"` to write uniform JSON records as tables.
         context: A budget for retrieved context in each message; None leaves it alone.
-        history: How long conversations are folded; None leaves them alone.
+        history: How long conversations are folded; None leaves them alone. With a warm cache
+            that happens where it pays at once, or where the whole outgrows `max_tokens` or the
+            model's context window.
         max_tokens: A hard bound on the whole, kept by leaving out the middle of the longest
             messages, with a warning.
         provider_cache: Whether to reckon with the provider's prompt cache. Switch it off when
@@ -109,19 +111,31 @@ class RequestOptimizer:
         planner = Planner(counter=self._counter, prices=self._prices, history=self._history)
         plan, messages, origins = planner.plan(request, shorter, rules)
         changed = replace(request, messages=messages)
+        if rules is not None and self._history is not None and self._too_long(changed):
+            # What does not fit must be folded, whatever the provider has cached.
+            plan, messages, origins = planner.plan(request, shorter, None)
+            changed = replace(request, messages=messages)
         changed, trimmed = self._trimmed(changed)
-        if self._marks or self._cache_key is not None:
-            sizes = [self._tokens(m, request.model) for m in changed.messages]
-            with_marks = rules or cache_rules(request.model, self._prices)
-            if with_marks is not None and not self._marks:
-                with_marks = replace(with_marks, marks=0)
-            changed = marked(changed, sizes, with_marks, key=self._cache_key)
+        changed = self._with_marks(changed)
         done = [f"message {at}: shortened" for at in sorted(plan.short)]
         done += [f"messages {f.start} to {f.end - 1}: summarised" for f in plan.folds]
         newly = self._saved_in(request, changed.messages, origins)
         return self._record(
             request, changed, before, newly, origins, [*done, *trimmed], plan.left_alone
         )
+
+    def _too_long(self, request: ChatRequest) -> bool:
+        bound = self._max_tokens or self._prices.context_window(request.model)
+        return bound is not None and self._counter.count_request(request).tokens > bound
+
+    def _with_marks(self, request: ChatRequest) -> ChatRequest:
+        if not self._marks and self._cache_key is None:
+            return request
+        sizes = [self._tokens(m, request.model) for m in request.messages]
+        rules = cache_rules(request.model, self._prices)
+        if rules is not None and not self._marks:
+            rules = replace(rules, marks=0)
+        return marked(request, sizes, rules, key=self._cache_key)
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:
         """As `optimize`, outside the event loop when that would hold it up."""

@@ -189,6 +189,22 @@ def test_a_saving_that_outweighs_the_cache_is_made() -> None:
     assert plan.left_alone == ()
 
 
+def test_what_does_not_fit_is_folded_whatever_is_cached() -> None:
+    messages = agent_conversation(20, 3)
+    request = ChatRequest(model=MODEL, messages=tuple(messages))
+    book = prices(0.1)
+    free = RequestOptimizer(history=History(every=40), counter=counter, prices=book)
+    bound = free.optimize(request).tokens - 1
+    bounded = RequestOptimizer(
+        history=History(every=40), counter=counter, prices=book, max_tokens=bound
+    )
+    assert None not in free.optimize(request).origins
+    found = bounded.optimize(request)
+    assert None in found.origins
+    assert found.tokens <= bound
+    assert not any("middle left out" in note for note in found.done)
+
+
 def test_with_a_cold_cache_everything_is_shortened() -> None:
     request = ChatRequest(model=MODEL, messages=tuple(agent_conversation(12, 3)[:-1]))
     cold = RequestOptimizer(provider_cache=False, history=History(), counter=counter)
