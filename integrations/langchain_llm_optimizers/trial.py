@@ -17,7 +17,9 @@ from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.callbacks import CostCallbackHandler
 from langchain_llm_optimizers.hits import CACHE_HIT
+from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.optimized import OptimizedChatModel
+from langchain_llm_optimizers.router import ChatModelRouter
 from llm_optimizers.caching import tenant
 from llm_optimizers.caching.embedders import StaticEmbedder
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, TrialReply
@@ -25,6 +27,7 @@ from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.cli.replaying.server import REPLAY_ID
 from llm_optimizers.costs import Ledger
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
+from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 __all__ = ["LangChainTrial", "open_trial"]
 
@@ -39,6 +42,7 @@ class LangChainTrial:
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
         self._strategies = strategies
         self._endpoint = endpoint
+        self._ledger = ledger
         self._costs = CostCallbackHandler(ledger)
         self._cache = HybridCache() if strategies.cache else None
         hooks = {"request": [_name_request]} if endpoint.recorded else {}
@@ -65,7 +69,11 @@ class LangChainTrial:
         given = {"messages": logged.request.to_openai()["messages"]}
         config: RunnableConfig = {
             "callbacks": [self._costs],
-            "metadata": {"tenant": logged.tenant, "feature": logged.feature},
+            "metadata": {
+                "tenant": logged.tenant,
+                "feature": logged.feature,
+                "task": logged.feature,
+            },
         }
         token = _replayed.set(logged.id)
         try:
@@ -78,7 +86,10 @@ class LangChainTrial:
         finally:
             _replayed.reset(token)
         mark = message.response_metadata.get(CACHE_HIT)
-        return TrialReply(text=message.text, tier=mark["tier"] if mark else None)
+        if mark:
+            return TrialReply(text=message.text, tier=mark["tier"])
+        routed = message.response_metadata.get(MARK) or {}
+        return TrialReply(text=message.text, model=str(routed.get("routed") or name))
 
     def close(self) -> None:
         """See `Trial.close`."""
@@ -95,6 +106,12 @@ class LangChainTrial:
         if self._endpoint.api_key is not None:
             settings["api_key"] = self._endpoint.api_key
         model: BaseChatModel = ChatOpenAI(**settings)
+        router = self._strategies.router
+        if router is not None and name == router.strong:
+            cheap = {weak: ChatOpenAI(**{**settings, "model": weak}) for weak in router.means}
+            model = ChatModelRouter(
+                models={**cheap, name: model}, policy=LearnedPolicy(router), ledger=self._ledger
+            )
         if self._strategies.prompts:
             model = OptimizedChatModel(model=model, optimizer=self._optimizer)
         if self._cache is not None:

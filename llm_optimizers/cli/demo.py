@@ -70,7 +70,7 @@ def demo(
 ) -> None:
     """Replay a day of requests and see what each strategy saves.
 
-    A support product's Monday of 546 requests ships with the package. They go through a real
+    A support product's Monday of 436 requests ships with the package. They go through a real
     chain and the real SDK, over HTTP, to a server on this machine that answers from the log:
     once bare, once with the strategies on. No key and no network are needed.
     """
