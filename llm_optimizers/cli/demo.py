@@ -21,7 +21,7 @@ from llm_optimizers.cli.replaying.run import Replay, replay
 from llm_optimizers.cli.replaying.server import AnswerSheet, serving
 from llm_optimizers.cli.replaying.show import as_dict, print_replay
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["demo", "replay_log"]
@@ -146,6 +146,7 @@ def _run(
         console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
     if len(log.bad_lines) > _SHOWN_BAD_LINES:
         console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
+    sheet = None
     with _explained():
         if endpoint is not None:
             result = _passes(log, framework, endpoint, strategies, ledger, console, bare=False)
@@ -160,12 +161,16 @@ def _run(
                 recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
                 few = len(log.requests) <= _FEW
                 result = _passes(log, framework, recorded, strategies, ledger, console, bare=few)
+    estimated = sheet is not None and sheet.estimated
     if as_json:
-        typer.echo(json.dumps({**as_dict(result), "skipped_lines": len(log.bad_lines)}, indent=2))
+        more = {"tokens_estimated": estimated, "skipped_lines": len(log.bad_lines)}
+        typer.echo(json.dumps({**as_dict(result), **more}, indent=2))
     else:
-        print_replay(console, result, recorded=endpoint is None)
+        print_replay(console, result, recorded=endpoint is None, estimated=estimated)
     if result.interrupted:
         raise typer.Exit(130)
+    if result.gave_up:
+        raise typer.Exit(1)
 
 
 def _passes(
@@ -218,6 +223,6 @@ def _explained() -> Iterator[None]:
     """Turn an error of ours into a line and an exit code."""
     try:
         yield
-    except ConfigurationError as error:
+    except (ConfigurationError, StoreError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(1) from None

@@ -55,12 +55,15 @@ class BatchDesk:
         """Answer every line of the input file.
 
         Raises:
-            ConfigurationError: there is no such file.
+            ConfigurationError: there is no such file, or it holds something else.
         """
         source = self._files.get(str(request.get("input_file_id")))
         if source is None:
             raise ConfigurationError(f"no file {request.get('input_file_id')!r}")
         lines = [json.loads(line) for line in source.splitlines() if line.strip()]
+        bodies = [line.get("body") if isinstance(line, Mapping) else None for line in lines]
+        if not all(isinstance(body, Mapping) for body in bodies):
+            raise ConfigurationError("every line of the file must be an object with a `body`")
         answers = [self._line(line) for line in lines]
         output = self._file("\n".join(json.dumps(answer) for answer in answers).encode())
         failed = sum(1 for answer in answers if answer["response"]["status_code"] != 200)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from openai import OpenAI
 
 from llm_optimizers.batching import ProviderBatch
@@ -37,7 +38,12 @@ def send_later(
         }
         for each in requests
     ]
-    client = OpenAI(base_url=endpoint.base_url, api_key=endpoint.api_key)
+    client = OpenAI(
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key,
+        # A proxy that the environment names cannot reach the recorded provider on this machine.
+        http_client=httpx.Client(trust_env=not endpoint.recorded),
+    )
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         batch = ProviderBatch(client, path=Path(folder) / "batches.sqlite", poll_s=0.05)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import median
 
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, Trial, TrialReply, open_trial
 from llm_optimizers.cli.replaying.calibrated import routed
+from llm_optimizers.cli.replaying.judging import judged
 from llm_optimizers.cli.replaying.later import send_later
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.costs import Ledger, Summary
 
 __all__ = ["Pass", "Replay", "replay"]
+
+_HOPELESS = 5
+"""Failures from the very first request on, after which a provider is not asked again."""
 
 Progress = Callable[[str, int], None]
 """Called with the pass's name and the requests done so far in it."""
@@ -30,23 +35,30 @@ class Pass:
     replies: dict[str, TrialReply] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
     first_error: str = ""
+    interrupted: bool = False
+    gave_up: bool = False
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether requests were left over."""
+        return self.interrupted or self.gave_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
     """What a replay found out.
 
-    `right` of `judged` answers are those that the log holds for right. `bare` is the account of
-    the pass without strategies, None if it was left out; `account` that of the pass with them.
-    `wrong_hits` is None where the log does not say what is right. `overhead_ms` is the median a
-    call took longer than the same call in the bare pass, over the calls that reached the model in
-    both; None without a bare pass.
+    `right` of `judged` answers are those that the log holds for right; `wrong` names the wrong
+    hits, None where the log does not say what is right. `account` is that of the last pass that
+    was begun, `pass_name`; `bare` that of the pass without strategies, None unless both passes
+    went to the end. `overhead_ms` is the median a call took longer than the same call in the bare
+    pass, over the calls that reached the model in both; None without a bare pass. `gave_up` means
+    that the provider failed every one of the first requests, so that the others were not sent.
     """
 
     requests: int
     hits: Mapping[str, int]
-    wrong_hits: int | None
-    wrong: Sequence[str]
+    wrong: Sequence[str] | None
     judged: int
     right: int
     models: Mapping[str, int]
@@ -58,7 +70,14 @@ class Replay:
     account: Summary
     overhead_ms: float | None
     unanswered: int
+    pass_name: str
     interrupted: bool
+    gave_up: bool
+
+    @property
+    def wrong_hits(self) -> int | None:
+        """How many hits were wrong, None if that is not known."""
+        return None if self.wrong is None else len(self.wrong)
 
 
 def replay(
@@ -76,22 +95,31 @@ def replay(
     Raises:
         ConfigurationError: the app cannot be built.
     """
-    passes = [Pass(name="with strategies", ledger=ledger)]
-    switched = [strategies]
-    if bare_pass:
-        passes.insert(0, Pass(name="without", ledger=Ledger(prices=ledger.prices)))
-        switched.insert(0, Strategies())
-    interrupted = False
-    for run, wanted in zip(passes, switched, strict=True):
-        trial = open_trial(framework, wanted, endpoint, run.ledger)
-        try:
-            _go(trial, requests, run, progress, wanted, endpoint)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            trial.close()
-    bare = passes[0] if bare_pass else None
-    return _figures(requests, passes[-1], bare, interrupted=interrupted)
+    with Ledger(prices=ledger.prices) as bare_ledger:
+        run = bare = Pass(name="without", ledger=bare_ledger)
+        if bare_pass:
+            _pass(run, requests, framework, Strategies(), endpoint, progress)
+        if not run.ended_early:
+            run = Pass(name="with strategies", ledger=ledger)
+            _pass(run, requests, framework, strategies, endpoint, progress)
+        whole = bare_pass and not run.ended_early
+        return _figures(requests, run, bare if bare_pass else None, endpoint, compared=whole)
+
+
+def _pass(
+    run: Pass,
+    requests: Sequence[LoggedRequest],
+    framework: str,
+    strategies: Strategies,
+    endpoint: Endpoint,
+    progress: Progress,
+) -> None:
+    """Go through the log once, until its end, Ctrl-C, or a provider that answers nothing."""
+    try:
+        with closing(open_trial(framework, strategies, endpoint, run.ledger)) as trial:
+            _go(trial, requests, run, progress, strategies, endpoint)
+    except KeyboardInterrupt:
+        run.interrupted = True
 
 
 def _go(
@@ -116,6 +144,9 @@ def _go(
         else:
             run.seconds[logged.id] = time.perf_counter() - begun
         progress(run.name, done)
+        if run.errors.total() >= _HOPELESS and not run.replies:
+            run.gave_up = True
+            return
 
 
 def _later(
@@ -134,53 +165,36 @@ def _later(
 
 
 def _figures(
-    requests: Sequence[LoggedRequest], run: Pass, bare: Pass | None, *, interrupted: bool
+    requests: Sequence[LoggedRequest],
+    run: Pass,
+    bare: Pass | None,
+    endpoint: Endpoint,
+    *,
+    compared: bool,
 ) -> Replay:
-    hits = Counter(reply.tier for reply in run.replies.values() if reply.tier is not None)
-    classes = _classes(requests)
-    judged = [r for r in requests if r.answer_class and r.id in run.replies]
-    wrong = [r.id for r in judged if _wrong(r, run.replies[r.id], classes)]
+    """The figures of the last pass; the bare one stands beside it where both went to the end."""
+    replies = run.replies
+    verdict = judged(requests, replies, recorded=endpoint.recorded)
     premium = requests[0].request.model
-    answered = [r for r in requests if r.response is not None and r.id in run.replies]
     return Replay(
-        requests=len(run.replies) + run.errors.total(),
-        hits=dict(hits),
-        wrong_hits=len(wrong) if judged else None,
-        wrong=wrong,
-        judged=len(answered),
-        right=sum(1 for r in answered if run.replies[r.id].text == r.response),
-        models=Counter(reply.model for reply in run.replies.values() if reply.model),
-        escalated=sum(1 for reply in run.replies.values() if reply.escalated),
-        later=sum(1 for reply in run.replies.values() if reply.later),
+        requests=len(replies) + run.errors.total(),
+        hits=Counter(reply.tier for reply in replies.values() if reply.tier is not None),
+        wrong=verdict.wrong,
+        judged=verdict.judged,
+        right=verdict.right,
+        models=Counter(reply.model for reply in replies.values() if reply.model),
+        escalated=sum(1 for reply in replies.values() if reply.escalated),
+        later=sum(1 for reply in replies.values() if reply.later),
         errors=dict(run.errors),
         first_error=run.first_error,
-        bare=None if bare is None else bare.ledger.summary(premium_model=premium),
+        bare=bare.ledger.summary(premium_model=premium) if bare and compared else None,
         account=run.ledger.summary(premium_model=premium),
-        overhead_ms=None if bare is None else _overhead_ms(run, bare),
-        unanswered=sum(1 for r in requests if r.response is None),
-        interrupted=interrupted,
+        overhead_ms=None if bare is None or bare is run else _overhead_ms(run, bare),
+        unanswered=sum(1 for r in requests if endpoint.recorded and r.response is None),
+        pass_name=run.name,
+        interrupted=run.interrupted,
+        gave_up=run.gave_up,
     )
-
-
-def _classes(requests: Sequence[LoggedRequest]) -> Mapping[str, set[str]]:
-    """The classes that each answer text is right for."""
-    classes: dict[str, set[str]] = {}
-    for logged in requests:
-        for text in (logged.response, logged.cheap_response):
-            if text is not None:
-                classes.setdefault(text, set()).add(logged.answer_class)
-    return classes
-
-
-def _wrong(logged: LoggedRequest, reply: TrialReply, classes: Mapping[str, set[str]]) -> bool:
-    """Whether a hit served an answer that belongs to another class."""
-    if reply.tier is None:
-        return False
-    known = classes.get(reply.text)
-    if known is None:
-        # The log has no answers: the server's placeholder names the class it stands for.
-        return not reply.text.endswith(f" {logged.answer_class}]")
-    return logged.answer_class not in known
 
 
 def _overhead_ms(run: Pass, bare: Pass) -> float | None:

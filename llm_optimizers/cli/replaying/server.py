@@ -21,7 +21,7 @@ from typing import Any
 from llm_optimizers.cli.replaying.batches import BatchDesk
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.prompts import TokenCount, TokenCounter
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["REPLAY_ID", "AnswerSheet", "serving"]
@@ -44,7 +44,8 @@ class AnswerSheet:
 
     A model of `cheap_models` gives the log's cheap answer where it has one; a request that lost
     the words its answer rests on gets none. Where the log has no
-    answer at all a placeholder of `assumed_tokens` tokens stands in, different for every request.
+    answer at all a placeholder of `assumed_tokens` tokens stands in, which names the answer's
+    class. `estimated` tells whether any count was not the model's own tokeniser's.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class AnswerSheet:
         self._counter = counter
         self._cheap_models = cheap_models
         self._assumed_tokens = assumed_tokens
+        self.estimated = False
         self._by_id: dict[str, LoggedRequest] = {}
         self._by_messages: dict[str, LoggedRequest] = {}
         for logged in requests:
@@ -73,12 +75,16 @@ class AnswerSheet:
         text = logged.cheap_response if cheap and logged.cheap_response else logged.response
         if not any(logged.evidence in message.text for message in request.messages):
             text = "The context does not say."
-        prompt = self._counter.count_request(request).tokens
+        prompt = self._count(self._counter.count_request(request))
         if text is None:
             text = f"[no answer in the log for {logged.answer_class or logged.id}]"
             return Reply(text=text, prompt_tokens=prompt, completion_tokens=self._assumed_tokens)
-        tokens = self._counter.count(text, request.model).tokens
+        tokens = self._count(self._counter.count(text, request.model))
         return Reply(text=text, prompt_tokens=prompt, completion_tokens=tokens)
+
+    def _count(self, count: TokenCount) -> int:
+        self.estimated = self.estimated or not count.exact
+        return count.tokens
 
 
 class Desk:
@@ -150,15 +156,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a chat request, take in a file, or make a batch."""
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
             if self.path == "/v1/chat/completions":
-                self._chat(ChatRequest.from_openai(json.loads(body)))
+                self._chat(ChatRequest.from_openai(_object(body)))
             elif self.path == "/v1/files":
                 kind = self.headers.get("content-type", "")
                 self._send(200, self.desk.batches.upload(kind, body))
             elif self.path == "/v1/batches":
-                self._send(200, self.desk.batches.create(json.loads(body)))
+                self._send(200, self.desk.batches.create(_object(body)))
             else:
                 self._send(404, _error(f"this server has no {self.path}"))
         except (ValueError, LookupError, ConfigurationError) as error:
@@ -200,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         for delta, finish in _deltas(reply.text):
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             self._event({**head, "choices": [choice]})
-        if (request.params.get("stream_options") or {}).get("include_usage"):
+        if request.params.get("stream_options") == {"include_usage": True}:
             self._event({**head, "choices": [], "usage": _usage(reply)})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
@@ -230,6 +236,13 @@ def _deltas(text: str) -> Iterator[tuple[dict[str, str], str | None]]:
         piece = " ".join(words[start : start + _WORDS_A_CHUNK])
         yield {"content": piece if start == 0 else f" {piece}"}, None
     yield {}, "stop"
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    found = json.loads(body)
+    if not isinstance(found, Mapping):
+        raise ConfigurationError("the body must be an object")
+    return found
 
 
 def _usage(reply: Reply) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "hits": {tier: replay.hits.get(tier, 0) for tier in TIERS},
         "hit_rate_pct": _percent(sum(replay.hits.values()), replay.requests),
         "wrong_hits": replay.wrong_hits,
-        "wrong_hit_ids": list(replay.wrong),
+        "wrong_hit_ids": list(replay.wrong or ()),
         "right_answers": replay.right,
         "judged_answers": replay.judged,
         "quality_kept_pct": _percent(replay.right, replay.judged) if replay.judged else None,
@@ -48,10 +48,11 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "errors": dict(replay.errors),
         "without_recorded_answer": replay.unanswered,
         "interrupted": replay.interrupted,
+        "gave_up": replay.gave_up,
     }
 
 
-def print_replay(console: Console, replay: Replay, *, recorded: bool) -> None:
+def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated: bool) -> None:
     """Print the table, and plainly what in it is recorded, real or unknown."""
     figures = as_dict(replay)
     table = Table(title="The same requests, without and with", show_edge=False)
@@ -88,15 +89,18 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool) -> None:
     if replay.overhead_ms is not None:
         table.add_row("overhead a call (median)", "", f"{replay.overhead_ms:.2f} ms")
     console.print(table)
-    for line in _remarks(replay, figures, recorded=recorded):
+    for line in _remarks(replay, figures, recorded=recorded, estimated=estimated):
         console.print(line, style="dim", highlight=False)
 
 
-def _remarks(replay: Replay, figures: Mapping[str, Any], *, recorded: bool) -> list[str]:
+def _remarks(
+    replay: Replay, figures: Mapping[str, Any], *, recorded: bool, estimated: bool
+) -> list[str]:
     remarks = []
     if recorded:
+        counted = "partly estimated" if estimated else "counted by tiktoken"
         remarks.append(
-            "Answers were recorded in the log, not generated; tokens are counted by tiktoken and "
+            f"Answers were recorded in the log, not generated; tokens are {counted} and "
             "prices are today's real list prices. No provider-side prompt caching is assumed."
         )
     if replay.unanswered:
@@ -113,16 +117,18 @@ def _remarks(replay: Replay, figures: Mapping[str, Any], *, recorded: bool) -> l
     if replay.errors:
         kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
         remarks.append(f"Failed: {kinds}. The first: {replay.first_error[:300]}")
+    if replay.gave_up:
+        remarks.append("No request was answered, so that the others were not sent.")
     if replay.interrupted:
-        remarks.append("Interrupted: these are the figures up to then.")
+        remarks.append(
+            f"Interrupted in the pass {replay.pass_name}: these are its figures up to then."
+        )
     return remarks
 
 
 def _baseline(replay: Replay) -> Decimal:
     """What the requests cost bare: measured in the bare pass, else the account's counterfactual."""
-    if replay.bare is not None and not replay.interrupted:
-        return replay.bare.cost
-    return replay.account.baseline_cost
+    return replay.account.baseline_cost if replay.bare is None else replay.bare.cost
 
 
 def _pair(bare: Summary | None, shown: Any, account: str) -> tuple[str, str]:
