@@ -35,7 +35,8 @@ _CURVE_WIDTH = 0.6
 _PENALTY = 8.0
 _FOCUSED_PENALTY = 16.0
 _PRIOR = 10.0
-_FEW = 1_000
+_FOREST_SHARE = 0.7
+_FEW = 1_500
 _TOPICS = 20
 _TREES = 100
 _LEAF = 20
@@ -191,7 +192,7 @@ def fit_gains(
                 seed=0,
             ),
             # Trees learn topics' difficulties slowly: with few labels they count for little.
-            forest_share=0.5 * len(amounts) / (len(amounts) + _FEW),
+            forest_share=_FOREST_SHARE * len(amounts) / (len(amounts) + _FEW),
         )
     return GainModel(projection=projection, heads=heads)
 

@@ -88,6 +88,8 @@ def calibrate_cascade(
     `tolerance` the mean quality that may be lost. Half of the labels fit the weights, the other
     half set the threshold and are reported on.
 
+    Scores in the labels that belong to none of the checks are left out.
+
     Raises:
         ConfigurationError: fewer than 300 labels, or all cheap answers right or all wrong.
     """
@@ -101,7 +103,9 @@ def calibrate_cascade(
         raise ConfigurationError("all cheap answers are of one class: there is nothing to verify")
     order = np.random.default_rng(seed).permutation(len(labels))
     fitted, held = order[: len(order) // 2], [labels[n] for n in order[len(order) // 2 :]]
-    weights, bias = fit_logistic([labels[n].checks for n in fitted], [right[n] for n in fitted])
+    known = {check.name for check in checks} | ({"judge"} if judge is not None else set())
+    told = [{k: v for k, v in labels[n].checks.items() if k in known} for n in fitted]
+    weights, bias = fit_logistic(told, [bool(right[n]) for n in fitted])
     trial = Verifier(checks=tuple(checks), weights=weights, bias=bias, judge=judge)
     scores = np.array([trial.probability(label.checks) for label in held])
     threshold, report = _judge_held_out(

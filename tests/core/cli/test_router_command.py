@@ -1,0 +1,90 @@
+"""`llm-optimizers router`: fit, evaluate, explain and experiment from the shell."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llm_optimizers.cli.app import app
+from llm_optimizers.costs import Ledger
+from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
+from llm_optimizers.routing.experiments import Experiment
+from llm_optimizers.routing.labels import Label, write_labels
+from llm_optimizers.types import ChatRequest, Message
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["router", *map(str, arguments)])
+
+
+def write(path: Path, count: int, *, seed: int, signal: float = 0.95) -> Path:
+    rng = random.Random(seed)
+    labels = []
+    for number in range(count):
+        hard = rng.random() < 0.5
+        told = hard if rng.random() < signal else not hard
+        words = ["lemma", "tensor"] if told else ["lunch", "music"]
+        prompt = f"{number} {' '.join(words)} {'blah ' * rng.randint(1, 9)}"
+        labels.append(Label(prompt=prompt, scores={"small": 1.0 - hard, "large": 1.0}))
+    write_labels(path, labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("router")
+    labels = write(folder / "labels.jsonl", 400, seed=1)
+    result = run(
+        "fit", labels, "--strong", "large", "--out", folder / "router.json", "--tolerance", 0.1
+    )
+    assert result.exit_code == 0, result.output
+    assert "May act" in result.output
+    return folder
+
+
+def test_a_router_is_judged_on_fresh_labels(fitted):
+    fresh = write(fitted / "fresh.jsonl", 400, seed=2)
+    result = run("evaluate", fitted / "router.json", fresh, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.output)["models"]["small"]["passed"] is True
+    noise = write(fitted / "noise.jsonl", 400, seed=3, signal=0.5)
+    declined = run("evaluate", fitted / "router.json", noise)
+    assert declined.exit_code == 1
+    assert "the safe model serves everything" in declined.output
+
+
+def test_a_decision_is_explained(fitted):
+    result = run("explain", fitted / "router.json", "a tensor for lunch", "--json")
+    parts = {part["part"]: part["gain"] for part in json.loads(result.output)["parts"]}
+    assert parts["word 'tensor'"] > 0 > parts["word 'lunch'"]
+    assert "word 'tensor'" in run("explain", fitted / "router.json", "a tensor").output
+
+
+def test_labels_that_teach_nothing_are_told_without_a_trace(tmp_path: Path):
+    labels = write(tmp_path / "few.jsonl", 30, seed=1)
+    result = run("fit", labels, "--strong", "large", "--out", tmp_path / "router.json")
+    assert result.exit_code == 2
+    assert "label 270 more requests" in result.output
+    assert not (tmp_path / "router.json").exists()
+
+
+def test_an_experiment_is_shown(tmp_path: Path):
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        policy = Experiment("e1", {"control": Always("large"), "cheap": Always("small")})
+        router = Router(["small", "large"], policy=policy, ledger=ledger)
+        request = ChatRequest(messages=(Message(role="user", content="hello"),))
+        for number in range(30):
+            decision = router.decide(request, RoutingContext(user=f"u{number}"))
+            router.record(DecisionRecord(decision=decision))
+            router.feedback(decision.id, 1.0)
+    result = run("experiment", path, "e1", "--control", "control", "--json")
+    (row,) = json.loads(result.output)
+    assert row["arm"] == "cheap"
+    assert sum(row["units"]) == 30
+    assert "running" in run("experiment", path, "e1", "--control", "control").output
+    assert "no decisions" in run("experiment", path, "other", "--control", "control").output
