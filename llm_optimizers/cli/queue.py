@@ -1,0 +1,186 @@
+"""`llm-optimizers queue`: batches of a file, workers of a job queue, and its dead letters."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llm_optimizers.batching import Job, JobQueue
+from llm_optimizers.cli.batches import JsonOption, cancel, collect, or_exit, status, submit
+
+__all__ = ["queue"]
+
+queue = typer.Typer(
+    help="Send a file of requests at half price, or run the workers of a job queue.",
+    no_args_is_help=True,
+)
+dead = typer.Typer(help="Jobs that failed for good.", no_args_is_help=True)
+queue.add_typer(dead, name="dead")
+for _command in (submit, status, collect, cancel):
+    queue.command()(_command)
+
+_Path = Annotated[Path | None, typer.Option(help="The queue's SQLite file.")]
+_URL = Annotated[str | None, typer.Option(help="The queue's Redis, such as redis://host:6379.")]
+_Name = Annotated[str, typer.Option(help="The queue's name.")]
+_Ids = Annotated[list[str] | None, typer.Argument(help="Jobs; all if none is named.")]
+
+
+@queue.command()
+def work(
+    handler: Annotated[
+        str, typer.Argument(help="What does a job: package.module:function.", metavar="HANDLER")
+    ],
+    path: _Path = None,
+    url: _URL = None,
+    name: _Name = "default",
+    concurrency: Annotated[int, typer.Option(min=1, help="Jobs at the same time.")] = 5,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Of all workers together.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Of all workers together.")
+    ] = None,
+    lease: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which a silent worker counts as dead.")
+    ] = 30.0,
+) -> None:
+    """Do a queue's jobs until interrupted; the jobs under way are finished first."""
+    _place(path, url)
+    function = _handler(handler)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    worker = JobQueue(
+        function,
+        name=name,
+        path=path,
+        url=url,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        lease=lease,
+    )
+    or_exit(worker.start)
+    typer.echo(f"working on {name!r}; interrupt to stop")
+    stop.wait()
+    or_exit(worker.close)
+
+
+@queue.command()
+def stats(
+    path: _Path = None, url: _URL = None, name: _Name = "default", as_json: JsonOption = False
+) -> None:
+    """Count a queue: depth by priority, what runs and is settled, waits."""
+    with _open(path, url, name) as jobs:
+        figures = {**asdict(or_exit(jobs.stats))}
+    figures["depth"] = sum(figures["waiting"].values())
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    for key, value in figures.items():
+        typer.echo(f"{key:<17} {'–' if value is None else value}")
+
+
+@dead.command("list")
+def list_dead(
+    path: _Path = None,
+    url: _URL = None,
+    name: _Name = "default",
+    limit: Annotated[int, typer.Option(min=1)] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, the latest first, without their payloads."""
+    with _open(path, url, name) as jobs:
+        letters = or_exit(lambda: jobs.dead.list(limit))
+    if as_json:
+        typer.echo(json.dumps([_brief(letter) for letter in letters]))
+        return
+    for letter in letters:
+        typer.echo(f"{letter.id}  {letter.attempts} attempts  {letter.error_kind}: {letter.error}")
+
+
+@dead.command()
+def show(
+    id: Annotated[str, typer.Argument(help="A dead job.")],  # noqa: A002 - the job's own word
+    path: _Path = None,
+    url: _URL = None,
+    name: _Name = "default",
+) -> None:
+    """Show one dead letter as JSON, its payload and error included."""
+    with _open(path, url, name) as jobs:
+        letter = or_exit(lambda: jobs.dead.show(id))
+    if letter is None:
+        typer.echo(f"no dead job {id} is in queue {name!r}", err=True)
+        raise typer.Exit(1)
+    typer.echo(json.dumps({**_brief(letter), "payload": letter.payload}, ensure_ascii=False))
+
+
+@dead.command()
+def replay(ids: _Ids = None, path: _Path = None, url: _URL = None, name: _Name = "default") -> None:
+    """Let dead jobs wait again, with all their attempts."""
+    with _open(path, url, name) as jobs:
+        typer.echo(f"{or_exit(lambda: jobs.dead.replay(*(ids or ())))} jobs wait again")
+
+
+@dead.command()
+def purge(
+    ids: _Ids = None,
+    path: _Path = None,
+    url: _URL = None,
+    name: _Name = "default",
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> None:
+    """Delete dead jobs for good."""
+    if not ids and not every:
+        raise typer.BadParameter("name the jobs, or say --all")
+    with _open(path, url, name) as jobs:
+        typer.echo(f"{or_exit(lambda: jobs.dead.purge(*(ids or ())))} jobs deleted")
+
+
+def _place(path: Path | None, url: str | None) -> None:
+    if (path is None) == (url is None):
+        raise typer.BadParameter("give either --path (a SQLite file) or --url (a Redis)")
+
+
+@contextmanager
+def _open(path: Path | None, url: str | None, name: str) -> Iterator[JobQueue]:
+    _place(path, url)
+    if path is not None and not path.exists():
+        raise typer.BadParameter(f"there is no queue at {path}")
+    jobs = or_exit(lambda: JobQueue(name=name, path=path, url=url))
+    or_exit(jobs.start)
+    try:
+        yield jobs
+    finally:
+        jobs.close()
+
+
+def _handler(where: str) -> Any:
+    """The function named on the command line; the working directory is searched too."""
+    module, _, name = where.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise typer.BadParameter(f"{where} cannot be imported: {error}") from None
+
+
+def _brief(letter: Job) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "priority": letter.priority,
+        "attempts": letter.attempts,
+        "error": letter.error,
+        "error_kind": letter.error_kind,
+        "finished_at": letter.finished_at,
+    }
