@@ -57,13 +57,12 @@ class TrialReply:
     """What the app answered.
 
     `tier` names the cache's tier if a cache answered, `model` who answered else, as far as the
-    app knows; `escalated` means that a cheaper model was tried first, `later` a batch.
+    app knows; `later` means in a batch.
     """
 
     text: str
     tier: str | None = None
     model: str = ""
-    escalated: bool = False
     later: bool = False
 
 

@@ -15,6 +15,8 @@ from llm_optimizers.cli.replaying.judging import judged
 from llm_optimizers.cli.replaying.later import send_later
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.costs import Ledger, Summary
+from llm_optimizers.routing.artefact import RouterArtefact
+from llm_optimizers.routing.router import DECISION_NOTE
 
 __all__ = ["Pass", "Replay", "replay"]
 
@@ -63,6 +65,7 @@ class Replay:
     right: int
     models: Mapping[str, int]
     escalated: int
+    router: RouterArtefact | None
     later: int
     errors: Mapping[str, int]
     first_error: str
@@ -103,7 +106,8 @@ def replay(
             run = Pass(name="with strategies", ledger=ledger)
             _pass(run, requests, framework, strategies, endpoint, progress)
         whole = bare_pass and not run.ended_early
-        return _figures(requests, run, bare if bare_pass else None, endpoint, compared=whole)
+        before = bare if bare_pass else None
+        return _figures(requests, run, before, endpoint, strategies.router, compared=whole)
 
 
 def _pass(
@@ -169,6 +173,7 @@ def _figures(
     run: Pass,
     bare: Pass | None,
     endpoint: Endpoint,
+    router: RouterArtefact | None,
     *,
     compared: bool,
 ) -> Replay:
@@ -183,7 +188,8 @@ def _figures(
         judged=verdict.judged,
         right=verdict.right,
         models=Counter(reply.model for reply in replies.values() if reply.model),
-        escalated=sum(1 for reply in replies.values() if reply.escalated),
+        escalated=_escalated(run.ledger),
+        router=router,
         later=sum(1 for reply in replies.values() if reply.later),
         errors=dict(run.errors),
         first_error=run.first_error,
@@ -194,6 +200,15 @@ def _figures(
         pass_name=run.name,
         interrupted=run.interrupted,
         gave_up=run.gave_up,
+    )
+
+
+def _escalated(ledger: Ledger) -> int:
+    """Decisions whose answer came from another model than was chosen first."""
+    return sum(
+        1
+        for note in ledger.notes(DECISION_NOTE)
+        if note.payload.get("served_by") not in (None, note.payload.get("model"))
     )
 
 

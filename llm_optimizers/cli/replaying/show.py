@@ -12,6 +12,7 @@ from rich.table import Table
 from llm_optimizers.cli.replaying.run import Replay
 from llm_optimizers.costs import Summary
 from llm_optimizers.costs.summary import dollars
+from llm_optimizers.routing.artefact import RouterArtefact
 
 __all__ = ["as_dict", "print_replay"]
 
@@ -34,6 +35,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "quality_kept_pct": _percent(replay.right, replay.judged) if replay.judged else None,
         "routed": dict(replay.models),
         "escalated": replay.escalated,
+        "router": None if replay.router is None else _router(replay.router),
         "batched": replay.later,
         "tokens": account.usage.total_tokens,
         "baseline_tokens": None if replay.bare is None else replay.bare.usage.total_tokens,
@@ -70,7 +72,7 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated:
     table.add_row("  wrong hits", "", wrong)
     for name, count in replay.models.items():
         table.add_row(f"  answered by {name}", "", f"{count:,}")
-    if replay.escalated:
+    if replay.router is not None:
         table.add_row("  escalated to a stronger model", "", f"{replay.escalated:,}")
     if replay.later:
         table.add_row("  in a provider batch", "", f"{replay.later:,}")
@@ -103,6 +105,8 @@ def _remarks(
             f"Answers were recorded in the log, not generated; tokens are {counted} and "
             "prices are today's real list prices. No provider-side prompt caching is assumed."
         )
+    if replay.router is not None:
+        remarks.append(_calibration(replay, replay.router))
     if replay.unanswered:
         remarks.append(
             f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
@@ -124,6 +128,28 @@ def _remarks(
             f"Interrupted in the pass {replay.pass_name}: these are its figures up to then."
         )
     return remarks
+
+
+def _router(router: RouterArtefact) -> dict[str, Any]:
+    return {
+        "labels": router.labels,
+        "tolerance_pct": 100 * router.tolerance,
+        "active": list(router.active),
+        "why_not": {w: list(r.reasons) for w, r in router.reports.items() if not r.passed},
+    }
+
+
+def _calibration(replay: Replay, router: RouterArtefact) -> str:
+    """What the router was allowed, and what came of it."""
+    told = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
+    if not router.active:
+        reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
+        return f"{told} and did not act: {reasons}."
+    allowed = f"{told}, to lose at most {100 * router.tolerance:g} % of the right answers"
+    if not replay.judged:
+        return f"{allowed}."
+    lost = 100 - _percent(replay.right, replay.judged)
+    return f"{allowed}; {lost:.1f} % were lost on this log."
 
 
 def _baseline(replay: Replay) -> Decimal:
