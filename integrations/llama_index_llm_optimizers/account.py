@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
 from llama_index_llm_optimizers.calls import Reply
-from llama_index_llm_optimizers.conveying import conveyed_by, user_tags
+from llama_index_llm_optimizers.conveying import Conveyed, conveyed_by, user_tags
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
@@ -19,6 +18,7 @@ from llm_optimizers.costs import CallRecord, PriceBook, Saving, ServiceTier, Usa
 from llm_optimizers.costs.naming import priced_name
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Basis, Status
+from llm_optimizers.costs.savings import beside
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
@@ -27,7 +27,6 @@ __all__ = [
     "CallFacts",
     "Outcome",
     "abandoned_usage",
-    "charged_to",
     "estimate",
     "record_of_call",
     "record_of_embedding",
@@ -75,7 +74,7 @@ def record_of_call(
     usage = outcome.usage or estimated or Usage()
     provider = seller(facts.kind)
     conveyed = conveyed_by(facts.tags)
-    removed = Usage(input_tokens=conveyed.removed_tokens)
+    removed = _removed(conveyed, usage)
     record = price_call(
         prices,
         id=facts.id,
@@ -93,7 +92,7 @@ def record_of_call(
         error=outcome.error,
         estimated=outcome.usage is None and estimated is not None,
     )
-    return record if conveyed.aside is None else charged_to(record, conveyed.aside)
+    return record if conveyed.aside is None else beside(record, conveyed.aside)
 
 
 def record_of_share(prices: PriceBook, share: LLMSharedAnswerEvent) -> CallRecord:
@@ -113,13 +112,13 @@ def record_of_share(prices: PriceBook, share: LLMSharedAnswerEvent) -> CallRecor
         usage=alone,
         baseline_model=conveyed.baseline_model,
         baseline_provider=conveyed.baseline_provider,
-        baseline_usage=alone + Usage(input_tokens=conveyed.removed_tokens),
+        baseline_usage=alone + _removed(conveyed, alone),
         tags=user_tags(share.tags),
         status="ok" if share.error is None else "error",
         error=share.error,
     )
     record = _with_share(prices, record, share)
-    return record if conveyed.aside is None else charged_to(record, conveyed.aside)
+    return record if conveyed.aside is None else beside(record, conveyed.aside)
 
 
 def _with_share(prices: PriceBook, record: CallRecord, share: LLMSharedAnswerEvent) -> CallRecord:
@@ -139,18 +138,15 @@ def _with_share(prices: PriceBook, record: CallRecord, share: LLMSharedAnswerEve
     )
 
 
-def charged_to(record: CallRecord, strategy: str) -> CallRecord:
-    """A call that a strategy made beside the one that answers: all its cost is the strategy's."""
-    if record.cost is None:
-        return record
-    cost = Saving(strategy=strategy, amount=-record.cost)
-    return replace(
-        record,
-        baseline_model=record.model,
-        baseline_cost=Decimal(0),
-        baseline_usage=Usage(),
-        savings=(cost,),
-    )
+def _removed(conveyed: Conveyed, usage: Usage) -> Usage:
+    """What the prompt optimiser took away.
+
+    What an earlier call of the conversation had sent would have come from the provider's cache,
+    if this call read any of it from there.
+    """
+    removed = conveyed.removed_tokens
+    repeated = conveyed.repeated_tokens if usage.cache_read_tokens else 0
+    return Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
 
 
 def record_of_hit(prices: PriceBook, hit: LLMCacheHitEvent) -> CallRecord:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr, SerializeAsAny
 
 from llama_index_llm_optimizers.account import text_of
+from llama_index_llm_optimizers.answers import Answered as FromModel
 from llama_index_llm_optimizers.answers import answered
 from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
 from llama_index_llm_optimizers.conveying import conveying
@@ -34,6 +34,7 @@ from llm_optimizers.batching import (
 from llm_optimizers.batching.combined import Answered, Question, Settled
 from llm_optimizers.batching.combined import Reply as Told
 from llm_optimizers.batching.combining import combination_key
+from llm_optimizers.batching.gate import same_text
 from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
@@ -57,20 +58,20 @@ class BatchedLLM(DelegatingLLM):
 
     Example:
         ```python
-        gate = BatchedLLM(llm).compare(sample_of_questions)
-        batched = BatchedLLM(llm, gate=gate)
-        answers = await abatch_chat(batched, [[ChatMessage(text)] for text in texts])
+        llm = BatchedLLM(OpenAI(model="gpt-4o-mini"))
+        report = llm.check_combining(sample_of_questions)  # opens the gate if the answers agree
+        answers = await abatch_chat(llm, [[ChatMessage(text)] for text in texts])
         ```
 
     Questions that share everything but the last message go in one prompt. Answers get worse with
-    their number and place, so let `compare` show that yours do not: with a gate that did not
-    pass, every question is asked alone. Conversations, tools, images, streams and tenants are
-    never mixed. Each caller gets its own answer or error, and its share of the bill. Put it around
-    the LLM itself, inside routers and prompt optimisers.
+    their number and place, so nothing is combined until `check_combining` has shown that yours do
+    not, or `combine` says so. Conversations, tools, images, streams and tenants are never mixed.
+    Each caller gets its own answer or error, and its share of the bill. Put it around the LLM
+    itself, inside routers and prompt optimisers.
 
     Args:
         llm: The LLM that answers, called from threads of this wrapper's own.
-        gate: What `compare` found; None combines without proof.
+        combine: Whether questions share prompts; `check_combining` sets it.
         limits: When a group is sent; 6 questions or 30 ms unless given.
         max_pending: Callers beyond this many wait for a place.
         max_calls: Calls at the same time.
@@ -78,25 +79,23 @@ class BatchedLLM(DelegatingLLM):
     """
 
     llm: SerializeAsAny[LLM]
+    combine: bool = False
     timeout: float | None = None
-    _combining: bool = PrivateAttr(default=True)
     _coalescer: Coalescer[Question, Answered] = PrivateAttr()
-    _last: Any = PrivateAttr(default_factory=threading.local)
     _contexts: dict[int, Context] = PrivateAttr(default_factory=dict)
 
     def __init__(
         self,
         llm: LLM,
         *,
-        gate: GateReport | None = None,
+        combine: bool = False,
         limits: GroupLimits | None = None,
         max_pending: int = 1_000,
         max_calls: int = 8,
         timeout: float | None = None,
         **data: Any,
     ) -> None:
-        super().__init__(llm=llm, timeout=timeout, **data)
-        self._combining = gate is None or gate.passed
+        super().__init__(llm=llm, combine=combine, timeout=timeout, **data)
         self._coalescer = Coalescer(
             CombinedAsk(self._ask, observe=self._settled),
             limits=limits or GroupLimits(max_size=_TOGETHER),
@@ -109,15 +108,29 @@ class BatchedLLM(DelegatingLLM):
         """See `BaseComponent.class_name`."""
         return "BatchedLLM"
 
-    def compare(self, sample: Sequence[str | Sequence[ChatMessage]], **how: Any) -> GateReport:
-        """Answer a sample singly and combined; `how` goes to `compare_combined`.
+    def check_combining(
+        self,
+        sample: Sequence[str | Sequence[ChatMessage]],
+        *,
+        tolerance: float = 0.05,
+        confidence: float = 0.9,
+        agree: Callable[[str, str], bool] = same_text,
+    ) -> GateReport:
+        """Answer a sample singly and combined, and combine from now on only if the two agree.
 
         Raises:
             ConfigurationError: the sample is empty, or holds questions that are never combined.
         """
         asked = [[ChatMessage(each)] if isinstance(each, str) else each for each in sample]
-        requests = [_request(ChatCall(messages=messages), self.llm) for messages in asked]
-        return compare_combined(requests, lambda request: self._told(request), **how)
+        report = compare_combined(
+            [_request(ChatCall(messages=messages), self.llm) for messages in asked],
+            self._told,
+            tolerance=tolerance,
+            confidence=confidence,
+            agree=agree,
+        )
+        self.combine = report.passed
+        return report
 
     def close(self) -> None:
         """Answer everybody who waits, then refuse."""
@@ -156,7 +169,7 @@ class BatchedLLM(DelegatingLLM):
         return call.astream(self.llm)
 
     def _shareable(self, call: ModelCall) -> _Shareable | None:
-        if not self._combining:
+        if not self.combine:
             return None
         try:
             request = _request(call, self.llm)
@@ -183,20 +196,21 @@ class BatchedLLM(DelegatingLLM):
             for message in request.messages
         ]
         answer = answered(self.llm.chat(messages, **settings))
-        self._last.model = answer.model
-        return Told(text=text_of(answer.reply), usage=answer.usage or Usage())
+        return Told(text=text_of(answer.reply), usage=answer.usage or Usage(), raw=answer)
 
     def _settled(self, settled: Settled) -> None:
         context = self._contexts.get(id(settled.request), Context())
-        # The thread that asked is the one that tells.
-        model = getattr(self._last, "model", "") if settled.answered else ""
+        model = settled.answered.raw.model if settled.answered else ""
         asked, kind = self.llm.metadata.model_name, kind_of(self.llm)
         announce_share(settled, context, model=model, asked=asked, asked_class=kind)
 
     def _reply(self, call: ModelCall, answer: Answered) -> Reply:
-        """The caller's own answer; `raw` tells what a call for it alone would have."""
+        """The caller's own answer; `raw` of a shared one tells what a call alone would have."""
+        made: FromModel = answer.raw
+        if answer.asked_with == 1 and isinstance(call, ChatCall):
+            return made.reply
         told = {
-            "model": self.llm.metadata.model_name,
+            "model": made.model or self.llm.metadata.model_name,
             "usage": {
                 "prompt_tokens": answer.alone.input_tokens,
                 "completion_tokens": answer.alone.output_tokens,

@@ -20,6 +20,7 @@ OWN = "llm_optimizers."
 _BASELINE_MODEL = f"{OWN}baseline_model"
 _BASELINE_PROVIDER = f"{OWN}baseline_provider"
 _REMOVED_TOKENS = f"{OWN}removed_tokens"
+_REPEATED_TOKENS = f"{OWN}repeated_tokens"
 _SHARED = f"{OWN}shared"
 _ASIDE = f"{OWN}aside"
 _CALL_ID = f"{OWN}call_id"
@@ -43,6 +44,11 @@ class Conveyed(dict[str, Any]):
     def removed_tokens(self) -> int:
         """Tokens that were taken out of the prompt."""
         return int(self.get(_REMOVED_TOKENS) or 0)
+
+    @property
+    def repeated_tokens(self) -> int:
+        """How many of those an earlier call of the conversation had sent."""
+        return int(self.get(_REPEATED_TOKENS) or 0)
 
     @property
     def shared(self) -> bool:
@@ -71,6 +77,7 @@ def conveying(
     baseline_model: str | None = None,
     baseline_provider: str | None = None,
     removed_tokens: int = 0,
+    repeated_tokens: int = 0,
     shared: bool = False,
     aside: str | None = None,
     call_id: str | None = None,
@@ -83,6 +90,7 @@ def conveying(
         facts.update({_BASELINE_MODEL: baseline_model, _BASELINE_PROVIDER: baseline_provider})
     if removed_tokens:
         facts[_REMOVED_TOKENS] = removed_tokens + Conveyed(around).removed_tokens
+        facts[_REPEATED_TOKENS] = repeated_tokens + Conveyed(around).repeated_tokens
     for flag, raised in ((_SHARED, shared), (_DRAFT, draft)):
         if raised:
             facts[flag] = True

@@ -21,7 +21,6 @@ from pydantic import PrivateAttr
 from llama_index_llm_optimizers.account import (
     CallFacts,
     abandoned_usage,
-    charged_to,
     estimate,
     record_of_call,
     record_of_embedding,
@@ -39,6 +38,7 @@ from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.savings import beside
 from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostEventHandler"]
@@ -193,7 +193,7 @@ class CostEventHandler(BaseEventHandler):
     def _draft(self, event: Any) -> None:
         record = self._drafts.pop(event.call_id, None)
         if record is not None:
-            self._ledger.record(record if event.kept else charged_to(record, "routing"))
+            self._ledger.record(record if event.kept else beside(record, "routing"))
 
     def _record(self, call: OpenCall, status: Status, error: str | None) -> None:
         facts = call.facts

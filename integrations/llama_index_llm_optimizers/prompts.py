@@ -7,8 +7,8 @@ in `llm_optimizers.prompts`, here messages are translated and put back.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -19,6 +19,7 @@ from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall
 from llama_index_llm_optimizers.conveying import conveyed_context, conveying
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import core_message, with_text
+from llama_index_llm_optimizers.streams import agenerated
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest, Message
 
@@ -26,6 +27,18 @@ __all__ = ["PromptOptimizingLLM", "failing_open"]
 
 T = TypeVar("T")
 logger = logging.getLogger("llm_optimizers.prompts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shorter:
+    """The call to make, and what the account needs to know of the one it stands for."""
+
+    call: ModelCall
+    saved: Mapping[str, Any] = field(default_factory=dict)
+
+    def streamed(self) -> ModelCall:
+        """The call for a stream, which is read outside the block that conveys."""
+        return replace(self.call, context=conveyed_context(self.call.context, **self.saved))
 
 
 class PromptOptimizingLLM(DelegatingLLM):
@@ -61,39 +74,37 @@ class PromptOptimizingLLM(DelegatingLLM):
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        shorter, removed = self._shorter(call)
-        with conveying(removed_tokens=removed):
-            return shorter.ask(self.llm)
+        shorter = self._shorter(call)
+        with conveying(**shorter.saved):
+            return shorter.call.ask(self.llm)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        shorter, removed = await self._ashorter(call)
-        with conveying(removed_tokens=removed):
-            return await shorter.aask(self.llm)
+        shorter = await self._ashorter(call)
+        with conveying(**shorter.saved):
+            return await shorter.call.aask(self.llm)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
-        shorter, removed = self._shorter(call)
-        return _in_context(shorter, removed).stream(self.llm)
+        return self._shorter(call).streamed().stream(self.llm)
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
-        shorter, removed = await self._ashorter(call)
-        async for chunk in _in_context(shorter, removed).astream(self.llm):
+        shorter = await self._ashorter(call)
+        async for chunk in agenerated(shorter.streamed().astream(self.llm)):
             yield chunk
 
-    def _shorter(self, call: ModelCall) -> tuple[ModelCall, int]:
-        """The call to make, and how many tokens it was relieved of."""
+    def _shorter(self, call: ModelCall) -> _Shorter:
         request = self._request(call)
         found = None if request is None else failing_open(lambda: self.optimizer.optimize(request))
-        return (call, 0) if found is None else _rewritten(call, found)
+        return _Shorter(call=call) if found is None else _rewritten(call, found)
 
-    async def _ashorter(self, call: ModelCall) -> tuple[ModelCall, int]:
+    async def _ashorter(self, call: ModelCall) -> _Shorter:
         request = self._request(call)
         if request is None:
-            return call, 0
+            return _Shorter(call=call)
         try:
             found = await self.optimizer.aoptimize(request)
         except Exception as error:  # noqa: BLE001 - a prompt is never lost to its shortening
             _warn(error)
-            return call, 0
+            return _Shorter(call=call)
         return _rewritten(call, found)
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
@@ -117,11 +128,6 @@ def failing_open(work: Callable[[], T]) -> T | None:
         return None
 
 
-def _in_context(call: ModelCall, removed: int) -> ModelCall:
-    """The call for a stream, which is read outside the block that conveys."""
-    return replace(call, context=conveyed_context(call.context, removed_tokens=removed))
-
-
 def _messages(call: ModelCall) -> Sequence[ChatMessage]:
     if isinstance(call, ChatCall):
         return call.messages
@@ -129,19 +135,21 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
     return (ChatMessage(role=MessageRole.USER, content=call.prompt),)
 
 
-def _rewritten(call: ModelCall, found: Optimized) -> tuple[ModelCall, int]:
+def _rewritten(call: ModelCall, found: Optimized) -> _Shorter:
     """The call with what the optimiser made of its messages."""
     removed = max(0, found.tokens_before - found.tokens)
+    saved = {"removed_tokens": removed, "repeated_tokens": max(0, found.saved_before)}
     added = {k: v for k, v in found.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
         pairs = zip(found.request.messages, found.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
-        return replace(call, messages=messages, kwargs=kwargs), removed
+        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), saved=saved)
     assert isinstance(call, CompletionCall)
     if len(found.request.messages) != 1:
-        return call, 0
-    return replace(call, prompt=found.request.messages[0].text, kwargs=kwargs), removed
+        return _Shorter(call=call)
+    prompt = found.request.messages[0].text
+    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), saved=saved)
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:

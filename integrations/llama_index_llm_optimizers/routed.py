@@ -17,13 +17,14 @@ from llama_index_llm_optimizers.calls import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.replay import chunks_of
-from llama_index_llm_optimizers.routes import Route, asked_by, read_reply, spec_of
-from llama_index_llm_optimizers.streams import agenerated, generated
+from llama_index_llm_optimizers.routes import Route, interrupted, led_by, read_reply, spec_of
+from llama_index_llm_optimizers.streams import agenerated
 from llama_index_llm_optimizers.toolbox import ToolBox, selections
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import Policy, Router, RoutingContext, UserTier
 from llm_optimizers.routing.shells import arun, run
+from llm_optimizers.routing.traffic import TrafficSample
 
 __all__ = ["RoutedLLM"]
 
@@ -55,6 +56,7 @@ class RoutedLLM(DelegatingLLM):
         deadline_s: Seconds for all attempts together.
         context: What is known of a call besides it; by default the instrumentation tags `user`,
             `session`, `tier` and `task`.
+        traffic: Keeps a sample of the questions in a file of yours, to label and calibrate on.
 
     Raises:
         ConfigurationError: models, policy and safe LLM do not go together; says which.
@@ -64,6 +66,7 @@ class RoutedLLM(DelegatingLLM):
     router: SkipValidation[Router] = Field(exclude=True)
     deadline_s: float | None = None
     context: Callable[[], RoutingContext] | None = Field(default=None, exclude=True)
+    traffic: SkipValidation[TrafficSample] | None = Field(default=None, exclude=True)
 
     def __init__(
         self,
@@ -147,10 +150,18 @@ class RoutedLLM(DelegatingLLM):
         if route.decision.escalation is not None:
             yield from chunks_of(self._answer(call))
             return
-        chunks = run(
+        opened = run(
             self.router, route.decision, route.request, route.open, deadline_s=self.deadline_s
         )
-        yield from generated(chunks)
+        read: list[str] = []
+        try:
+            for chunk in opened.chunks:
+                read.append(chunk.delta or "")
+                yield chunk
+        except Exception as error:
+            raise interrupted(self.router, opened.model, error, "".join(read)) from error
+        finally:
+            opened.close()
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         route = self._route(call, streaming=True)
@@ -158,11 +169,16 @@ class RoutedLLM(DelegatingLLM):
             for chunk in chunks_of(await self._aanswer(call)):
                 yield chunk
             return
-        chunks = await arun(
+        opened = await arun(
             self.router, route.decision, route.request, route.aopen, deadline_s=self.deadline_s
         )
-        async for chunk in agenerated(chunks):
-            yield chunk
+        read: list[str] = []
+        try:
+            async for chunk in agenerated(opened.chunks):
+                read.append(chunk.delta or "")
+                yield chunk
+        except Exception as error:
+            raise interrupted(self.router, opened.model, error, "".join(read)) from error
 
     def _route(self, call: ModelCall, *, streaming: bool = False) -> Route:
         """Where the call goes.
@@ -172,11 +188,11 @@ class RoutedLLM(DelegatingLLM):
             ConfigurationError: a message holds something that cannot be seen.
         """
         request = request_of(call, call.kwargs)
-        context = call.context.run(self.context or _context_of_tags)
-        decision = self.router.decide(request, replace(context, streaming=streaming))
-        asked = asked_by(call)
-        if asked in self.models and asked != decision.model:
-            decision = replace(decision, model=asked, reason="a tool result is pending")
+        told = call.context.copy().run(self.context or _context_of_tags)
+        context = replace(told, streaming=streaming, previous=told.previous or led_by(call))
+        if self.traffic is not None and request.question:
+            self.traffic.offer(request.question, task=context.task)
+        decision = self.router.decide(request, context)
         return Route(llms=self.models, call=call, request=request, decision=decision)
 
     # --- tools and structured output -------------------------------------------------------------

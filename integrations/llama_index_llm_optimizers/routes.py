@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -20,13 +21,23 @@ from llama_index_llm_optimizers.conveying import conveyed_context, conveying
 from llama_index_llm_optimizers.delegating import kind_of
 from llama_index_llm_optimizers.messages import ROUTED, core_message
 from llama_index_llm_optimizers.toolbox import unpacked
-from llm_optimizers.routing import Decision, ModelSpec
+from llm_optimizers.effects import closing_async
+from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.routing import Decision, ModelSpec, Previous, Router
 from llm_optimizers.routing.checks import Answer
 from llm_optimizers.routing.serving import CallModel
 from llm_optimizers.routing.specs import ALL_CAPABILITIES
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["ROUTING", "LLMDraftSettledEvent", "Route", "asked_by", "read_reply", "spec_of"]
+__all__ = [
+    "ROUTING",
+    "LLMDraftSettledEvent",
+    "Route",
+    "interrupted",
+    "led_by",
+    "read_reply",
+    "spec_of",
+]
 
 ROUTING = "routing"
 """The key in a response's `additional_kwargs` under which it says who answered and why."""
@@ -45,6 +56,29 @@ class LLMDraftSettledEvent(BaseEvent):
     def class_name(cls) -> str:
         """See `BaseEvent.class_name`."""
         return "LLMDraftSettledEvent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A stream whose first chunk has come, so that nothing can be taken back."""
+
+    model: str
+    chunks: Iterator[Reply]
+    source: Iterator[Reply]
+
+    def close(self) -> None:
+        """Leave the stream."""
+        close = getattr(self.source, "close", None)
+        if close is not None:
+            close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncOpened:
+    """The same of an asynchronous stream."""
+
+    model: str
+    chunks: AsyncGenerator[Reply, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,30 +102,27 @@ class Route:
             reply = await self._attempt(effect).aask(self.llms[effect.model])
         return self._marked(reply, effect)
 
-    def open(self, effect: CallModel) -> Generator[Reply, None, None]:
+    def open(self, effect: CallModel) -> Opened:
         """Make one attempt at a stream; it has succeeded once the first chunk is there."""
         chunks = self._attempt(effect, streamed=True).stream(self.llms[effect.model])
-        first = list(_first(chunks))
+        first = next(chunks, None)
+        rest = chunks if first is None else chain((first,), chunks)
+        marked = (self._marked(chunk, effect) for chunk in rest)
+        return Opened(model=effect.model, chunks=marked, source=chunks)
 
-        def all_chunks() -> Generator[Reply, None, None]:
-            for part in (first, chunks):
-                for chunk in part:
-                    yield self._marked(chunk, effect)
-
-        return all_chunks()
-
-    async def aopen(self, effect: CallModel) -> AsyncGenerator[Reply, None]:
+    async def aopen(self, effect: CallModel) -> AsyncOpened:
         """The asynchronous twin of `open`."""
         chunks = self._attempt(effect, streamed=True).astream(self.llms[effect.model])
-        first = [chunk async for chunk in _afirst(chunks)]
+        first = await anext(chunks, None)
 
-        async def all_chunks() -> AsyncGenerator[Reply, None]:
-            for chunk in first:
-                yield self._marked(chunk, effect)
-            async for chunk in chunks:
-                yield self._marked(chunk, effect)
+        async def marked() -> AsyncGenerator[Reply, None]:
+            async with closing_async(chunks):
+                if first is not None:
+                    yield self._marked(first, effect)
+                async for chunk in chunks:
+                    yield self._marked(chunk, effect)
 
-        return all_chunks()
+        return AsyncOpened(model=effect.model, chunks=marked())
 
     def settle(self, served: Reply | None) -> None:
         """Tell the account which drafts were kept; the others were paid for in vain."""
@@ -136,9 +167,20 @@ class Route:
         beside = {"additional_kwargs": {**reply.additional_kwargs, ROUTING: mark}}
         if not isinstance(reply, ChatResponse):
             return reply.model_copy(update=beside)
-        kept = {**reply.message.additional_kwargs, ROUTED: effect.model}
+        led = {"model": effect.model, "at": self.decision.time}
+        kept = {**reply.message.additional_kwargs, ROUTED: led}
         message = reply.message.model_copy(update={"additional_kwargs": kept})
         return reply.model_copy(update={**beside, "message": message})
+
+
+def interrupted(router: Router, model: str, error: Exception, text: str) -> InterruptedStreamError:
+    """The error of a stream that broke when nothing could be taken back; the model rests."""
+    router.health.failed(model, now=router.clock())
+    return InterruptedStreamError(
+        f"{model}'s stream broke midway ({type(error).__name__}); what had come is in `partial`, "
+        "ask again for the rest",
+        partial=text,
+    )
 
 
 def spec_of(name: str, llm: LLM) -> ModelSpec:
@@ -159,18 +201,17 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
     )
 
 
-def asked_by(call: ModelCall) -> str | None:
-    """The LLM that waits for a tool's result, None if no result is pending."""
-    if not isinstance(call, ChatCall) or not call.messages:
+def led_by(call: ModelCall) -> Previous | None:
+    """Who gave the conversation's last answer, if one of several LLMs did."""
+    if not isinstance(call, ChatCall):
         return None
-    if call.messages[-1].role not in (MessageRole.TOOL, MessageRole.FUNCTION):
+    said = (m for m in reversed(call.messages) if m.role == MessageRole.ASSISTANT)
+    last = next(said, None)
+    mark = last.additional_kwargs.get(ROUTED) if last is not None else None
+    if not isinstance(mark, Mapping) or not isinstance(mark.get("model"), str):
         return None
-    marks = (
-        message.additional_kwargs.get(ROUTED)
-        for message in reversed(call.messages)
-        if message.role == MessageRole.ASSISTANT
-    )
-    return next(marks, None)
+    at = mark.get("at")
+    return Previous(model=mark["model"], at=at if isinstance(at, int | float) else None)
 
 
 def read_reply(reply: Reply) -> Answer:
@@ -182,16 +223,3 @@ def read_reply(reply: Reply) -> Answer:
         named = [{"name": call.name, "arguments": call.arguments} for call in found]
         calls = json.dumps(named, sort_keys=True) if named else ""
     return Answer(model=model, text=text_of(reply), tool_calls=calls)
-
-
-def _first(chunks: Iterator[Reply]) -> Iterator[Reply]:
-    for chunk in chunks:
-        yield chunk
-        return
-
-
-async def _afirst(chunks: AsyncIterator[Reply]) -> AsyncIterator[Reply]:
-    try:
-        yield await anext(chunks)
-    except StopAsyncIteration:
-        return

@@ -16,14 +16,22 @@ from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.events import CostEventHandler
 from llama_index_llm_optimizers.hits import CACHE_HIT
+from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
+from llama_index_llm_optimizers.routed import RoutedLLM
+from llama_index_llm_optimizers.routes import ROUTING
 from llm_optimizers.caching import tenant
+from llm_optimizers.caching.embedders import StaticEmbedder
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, TrialReply
 from llm_optimizers.cli.replaying.log import LoggedRequest
 from llm_optimizers.cli.replaying.server import REPLAY_ID
 from llm_optimizers.costs import Ledger
+from llm_optimizers.prompts import ContextBudget, RequestOptimizer
+from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 __all__ = ["LlamaIndexTrial", "open_trial"]
 
+CONTEXT_TOKENS = 400
+"""What of retrieved documents is sent."""
 _replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
 _WINDOW = 128_000
 
@@ -46,11 +54,22 @@ class LlamaIndexTrial:
     """An OpenAI LLM for each model name that the log speaks of."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
+        self._strategies = strategies
         self._endpoint = endpoint
+        self._ledger = ledger
         self._cache = HybridCache() if strategies.cache else None
         hooks = {"request": [_name_request]} if endpoint.recorded else {}
-        self._http = httpx.Client(event_hooks=hooks, timeout=120)
+        # A proxy that the environment names cannot reach the recorded provider on this machine.
+        trusting = not endpoint.recorded
+        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
         self._llms: dict[str, LLM] = {}
+        self._optimizer = RequestOptimizer(
+            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
+            # One question over fresh context each time: there is no cached prefix to break.
+            provider_cache=False,
+            prices=ledger.prices,
+            embed=StaticEmbedder().embed,
+        )
         self._costs = CostEventHandler(ledger).attach()
 
     def ask(self, logged: LoggedRequest) -> TrialReply:
@@ -63,7 +82,7 @@ class LlamaIndexTrial:
         streamed = settings.pop("stream", False)
         messages = from_openai_message_dicts(_detailed(logged.request.to_openai()["messages"]))
         token = _replayed.set(logged.id)
-        tags = {"tenant": logged.tenant, "feature": logged.feature}
+        tags = {"tenant": logged.tenant, "feature": logged.feature, "task": logged.feature}
         try:
             with tenant(logged.tenant), instrument_tags(tags):
                 if streamed:
@@ -72,9 +91,12 @@ class LlamaIndexTrial:
                     response = self._llms[name].chat(messages, **settings)
         finally:
             _replayed.reset(token)
-        mark = response.additional_kwargs.get(CACHE_HIT)
         text = response.message.content or ""
-        return TrialReply(text=text, tier=mark["tier"] if mark else None)
+        mark = response.additional_kwargs.get(CACHE_HIT)
+        if mark:
+            return TrialReply(text=text, tier=mark["tier"])
+        routed = response.additional_kwargs.get(ROUTING) or {}
+        return TrialReply(text=text, model=str(routed.get("model") or name))
 
     def close(self) -> None:
         """See `Trial.close`."""
@@ -93,7 +115,14 @@ class LlamaIndexTrial:
         if self._endpoint.api_key is not None:
             settings["api_key"] = self._endpoint.api_key
         llm: LLM = _AnyModel(**settings)
-        return llm if self._cache is None else CachedLLM(llm=llm, cache=self._cache)
+        router = self._strategies.router
+        if router is not None and name == router.strong:
+            cheap = {weak: _AnyModel(**{**settings, "model": weak}) for weak in router.means}
+            policy = LearnedPolicy(router)
+            llm = RoutedLLM({**cheap, name: llm}, policy=policy, ledger=self._ledger)
+        if self._strategies.prompts:
+            llm = PromptOptimizingLLM(llm, self._optimizer)
+        return llm if self._cache is None else CachedLLM(llm, self._cache)
 
 
 def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LlamaIndexTrial:

@@ -189,7 +189,7 @@ class App:
 
 
 def stacked(server: FakeOpenAI) -> tuple[CachedLLM, list[BatchedLLM]]:
-    batched = [BatchedLLM(openai(server, model)) for model in (CHEAP, STRONG)]
+    batched = [BatchedLLM(openai(server, model), combine=True) for model in (CHEAP, STRONG)]
     routed = RoutedLLM(batched, policy=Always(CHEAP), safe=STRONG)
     return CachedLLM(llm=PromptOptimizingLLM(llm=routed)), batched
 

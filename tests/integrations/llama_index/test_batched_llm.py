@@ -45,7 +45,7 @@ def inner() -> FakeLLM:
 
 @pytest.fixture
 def batched(inner: FakeLLM) -> Iterator[BatchedLLM]:
-    llm = BatchedLLM(inner)
+    llm = BatchedLLM(inner, combine=True)
     yield llm
     llm.close()
 
@@ -85,7 +85,7 @@ async def test_shares_add_up_to_the_bill_and_savings_are_told_by_caller(
             billed.append(Usage.from_openai(response.raw["usage"]))
             return response
 
-    llm = BatchedLLM(Watching(reply=adding))
+    llm = BatchedLLM(Watching(reply=adding), combine=True)
 
     async def ask(user: str, text: str) -> None:
         with instrument_tags({"user": user}):
@@ -131,7 +131,7 @@ async def test_an_answer_that_is_missing_is_asked_for_alone(inner: FakeLLM) -> N
         answers = json.loads(whole)["answers"]
         return json.dumps({"answers": answers[:-1]})
 
-    llm = BatchedLLM(FakeLLM(reply=forgetful), limits=GroupLimits(max_size=3))
+    llm = BatchedLLM(FakeLLM(reply=forgetful), combine=True, limits=GroupLimits(max_size=3))
     answers = await abatch_chat(llm, [[ChatMessage(text)] for text in TEXTS[:3]])
     assert [answer.message.content for answer in answers] == [adding(text) for text in TEXTS[:3]]
     llm.close()
@@ -141,7 +141,7 @@ async def test_each_caller_gets_its_own_error() -> None:
     def fail(text: str) -> Exception | None:
         return ValueError("bad item") if "13" in text else None
 
-    llm = BatchedLLM(FakeLLM(reply=adding, fail=fail))
+    llm = BatchedLLM(FakeLLM(reply=adding, fail=fail), combine=True)
     with CostEventHandler() as costs:
         texts = ["What is 13 plus 1?", *TEXTS[:3]]
         found = await abatch_chat(llm, [[ChatMessage(t)] for t in texts], return_exceptions=True)
@@ -156,24 +156,30 @@ async def test_each_caller_gets_its_own_error() -> None:
         llm.chat([ChatMessage(TEXTS[0])])
 
 
-def test_a_gate_that_did_not_pass_lets_everybody_ask_alone(inner: FakeLLM) -> None:
-    wrong = FakeLLM(reply=lambda t: adding(t).replace("It", "That") if "[{" in t else adding(t))
-    sloppy = BatchedLLM(wrong)
-    gate = sloppy.compare(TEXTS, tolerance=0.2)
-    assert not gate.passed
-    sloppy.close()
-    alone = BatchedLLM(inner, gate=gate)
-    asyncio.run(abatch_chat(alone, [[ChatMessage(text)] for text in TEXTS]))
-    assert inner.calls == TEXTS
+def test_nothing_is_combined_until_a_sample_has_shown_that_answers_agree(inner: FakeLLM) -> None:
+    def sloppy(text: str) -> str:
+        return adding(text).replace("It", "That") if "[{" in text else adding(text)
+
+    conversations = [[ChatMessage(text)] for text in TEXTS]
+    wrong = BatchedLLM(FakeLLM(reply=sloppy), combine=True)
+    assert not wrong.check_combining(TEXTS, tolerance=0.2).passed
+    asyncio.run(abatch_chat(wrong, conversations))
+    assert wrong.llm.calls[-12:] == TEXTS  # type: ignore[attr-defined]
     good = BatchedLLM(inner)
-    assert good.compare([[ChatMessage(text)] for text in TEXTS], tolerance=0.2).passed
+    asyncio.run(abatch_chat(good, conversations))
+    assert inner.calls == TEXTS
+    assert good.check_combining(conversations, tolerance=0.2).passed
+    before = len(inner.calls)
+    asyncio.run(abatch_chat(good, conversations))
+    assert len(inner.calls) - before == 2
     with pytest.raises(ConfigurationError, match="never combined"):
-        good.compare([[ChatMessage("a"), ChatMessage(role="assistant", content="b")]])
+        good.check_combining([[ChatMessage("a"), ChatMessage(role="assistant", content="b")]])
     good.close()
+    wrong.close()
 
 
 async def test_a_cache_in_front_stores_each_answer_for_its_own_question(inner: FakeLLM) -> None:
-    batched = BatchedLLM(inner)
+    batched = BatchedLLM(inner, combine=True)
     llm = CachedLLM(llm=batched)
     conversations = [[ChatMessage(text)] for text in TEXTS[:6]]
     first = await abatch_chat(llm, conversations)

@@ -16,7 +16,11 @@ from pydantic import BaseModel
 
 from llama_index_llm_optimizers import CachedLLM, CostEventHandler, RoutedLLM
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError, NoModelFitsError
+from llm_optimizers.errors import (
+    ConfigurationError,
+    InterruptedStreamError,
+    NoModelFitsError,
+)
 from llm_optimizers.routing import Always, ByTask, KeywordPolicy, Router
 from llm_optimizers.routing.policies.cascade import CascadePolicy
 from llm_optimizers.routing.router import DECISION_NOTE
@@ -112,14 +116,16 @@ def test_a_stream_falls_back_before_its_first_chunk_only() -> None:
             raise RateLimitedError
 
     broken = RoutedLLM([Breaking(model=CHEAP), strong], policy=Always(CHEAP))
-    with pytest.raises(RateLimitedError):
+    with pytest.raises(InterruptedStreamError) as broke:
         list(broken.stream_chat(QUESTION))
+    assert broke.value.partial == "gpt-4o-mini"
+    assert isinstance(broke.value.__cause__, RateLimitedError)
 
     async def others() -> None:
         fresh = RoutedLLM([cheap, strong], policy=Always(CHEAP))
         assert by([c async for c in await fresh.astream_chat(QUESTION)][-1]) == STRONG
         again = RoutedLLM([Breaking(model=CHEAP), strong], policy=Always(CHEAP))
-        with pytest.raises(RateLimitedError):
+        with pytest.raises(InterruptedStreamError):
             [c async for c in await again.astream_chat(QUESTION)]
 
     asyncio.run(others())
