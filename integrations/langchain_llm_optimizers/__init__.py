@@ -4,6 +4,7 @@ HybridCache          exact + semantic cache for `set_llm_cache(...)` or a model'
 CachedChatModel      the same cache for streams, agents and identical calls at once
 CostCallbackHandler  every model run into a `Ledger`, hits as savings
 PromptOptimizer      shorter prompts: `prompt | PromptOptimizer("gpt-4o") | model`
+OptimizedChatModel   the same as a model, to stand behind a cache
 PassageCompressor    retrieved documents within a token budget
 ChatModelRouter      one model that stands for several: `ChatModelRouter(models={…}, policy=…)`
 BatchingChatModel    concurrent calls share calls, or even prompts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_llm_optimizers.cached import CachedChatModel
     from langchain_llm_optimizers.callbacks import CostCallbackHandler
     from langchain_llm_optimizers.later import batch_later, collect_later
+    from langchain_llm_optimizers.optimized import OptimizedChatModel
     from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
     from langchain_llm_optimizers.router import ChatModelRouter
 
@@ -32,6 +34,7 @@ __all__ = [
     "ChatModelRouter",
     "CostCallbackHandler",
     "HybridCache",
+    "OptimizedChatModel",
     "PassageCompressor",
     "PromptOptimizer",
     "batch_later",
@@ -46,6 +49,7 @@ _HOMES = {
     "CachedChatModel": "cached",
     "CostCallbackHandler": "callbacks",
     "HybridCache": "cache",
+    "OptimizedChatModel": "optimized",
     "PassageCompressor": "prompts",
     "PromptOptimizer": "prompts",
 }

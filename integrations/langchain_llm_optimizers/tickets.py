@@ -12,6 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 
+from langchain_llm_optimizers.account import seller
 from langchain_llm_optimizers.calls import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, result_of
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
@@ -82,7 +83,10 @@ class SharedRun(BaseChatModel):
         return dict(self.child._identifying_params)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return self.child._get_ls_params(stop=stop, **kwargs)
+        params = dict(self.child._get_ls_params(stop=stop, **kwargs))
+        # LangChain makes a provider of the class's name where none is stated: the child's class.
+        params["ls_provider"] = seller(params, type(self.child).__name__) or ""
+        return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         return self.child._get_llm_string(stop=stop, **kwargs)

@@ -46,7 +46,9 @@ class LangChainTrial:
         self._costs = CostCallbackHandler(ledger)
         self._cache = HybridCache() if strategies.cache else None
         hooks = {"request": [_name_request]} if endpoint.recorded else {}
-        self._http = httpx.Client(event_hooks=hooks, timeout=120)
+        # A proxy that the environment names cannot reach the recorded provider on this machine.
+        trusting = not endpoint.recorded
+        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}
         self._optimizer = RequestOptimizer(

@@ -1,5 +1,6 @@
 """Middleware for LangChain's agents, one a strategy: `create_agent(model, middleware=[…])`.
 
+CacheMiddleware      repeated model calls are served
 PromptMiddleware     shorter prompts, the provider's cache intact
 RouterMiddleware     each step to the model that suffices
 
@@ -12,12 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_llm_optimizers.middleware.cache import CacheMiddleware
     from langchain_llm_optimizers.middleware.prompts import PromptMiddleware
     from langchain_llm_optimizers.middleware.router import RouterMiddleware
 
-__all__ = ["PromptMiddleware", "RouterMiddleware"]
+__all__ = ["CacheMiddleware", "PromptMiddleware", "RouterMiddleware"]
 
 _HOMES = {
+    "CacheMiddleware": "cache",
     "RouterMiddleware": "router",
     "PromptMiddleware": "prompts",
 }
