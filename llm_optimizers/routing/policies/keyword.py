@@ -1,10 +1,11 @@
 """The keyword policy: word lists for complexity, creativity and context.
 
 It is here because everyone asks for it, and documented with its worth because hardly anyone
-measures it: on 14,037 recorded MMLU outcomes lists like these rank questions no better than a
-coin (APGR 0.494, 95 % interval 0.484 to 0.505, where 0.5 is chance), and between 0.45 and 0.51 on
-the other sets tried. Use it to state a rule you hold for other reasons ("contracts go to the
-strong model"), with word lists of your own, not to find out which questions are hard.
+measures it. As a ranking of recorded questions by what a strong model would gain, the lists below
+reach an APGR of .55 on 14,037 questions of MMLU and .52 on GSM8K, where chance is .50 and the
+plain length of the question .59 and .60; other such lists came out between .45 and .51. Use it to
+state a rule you hold for other reasons ("contracts go to the strong model"), with word lists of
+your own, not to find out which questions are hard.
 """
 
 from __future__ import annotations
