@@ -57,13 +57,8 @@ def test_a_file_is_submitted_watched_and_collected(server: BatchServer, tmp_path
     collected = run("collect", file, *where, "--ledger", ledger, "--poll", "0.01")
     assert collected.exit_code == 1, "one request was refused"
     assert "answered   3" in collected.output
-    lines = [json.loads(line) for line in (tmp_path / "day.results.jsonl").open()]
-    assert [line["text"] for line in lines] == [
-        "answer to q0",
-        "answer to q1",
-        "answer to q2",
-        None,
-    ]
+    lines = written(tmp_path / "day.results.jsonl")
+    assert [line["text"] for line in lines] == [*(f"answer to q{n}" for n in range(3)), None]
     assert lines[0]["cost"] is not None
     assert lines[3]["error"] == "told to fail"
     account = Ledger(ledger)
