@@ -66,6 +66,8 @@ class LangChainTrial:
             self._models[name] = self._model(name)
         settings = dict(logged.request.params)
         settings.pop("stream_options", None)
+        # LangChain takes the word for the run's own notes, and no answer depends on it.
+        settings.pop("metadata", None)
         streamed = settings.pop("stream", False)
         chain = self._prompt | self._models[name].bind(**settings)
         given = {"messages": logged.request.to_openai()["messages"]}

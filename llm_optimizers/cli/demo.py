@@ -146,6 +146,9 @@ def _run(
         console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
     if len(log.bad_lines) > _SHOWN_BAD_LINES:
         console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
+    if log.left_out:
+        names = ", ".join(sorted(log.left_out))
+        console.print(f"no settings of the API, not sent: {names}", style="yellow", markup=False)
     sheet = None
     with _explained():
         if endpoint is not None:
@@ -169,7 +172,7 @@ def _run(
         print_replay(console, result, recorded=endpoint is None, estimated=estimated)
     if result.interrupted:
         raise typer.Exit(130)
-    if result.gave_up:
+    if result.requests == sum(result.errors.values()):
         raise typer.Exit(1)
 
 

@@ -11,7 +11,8 @@ Besides the request's own fields a line may have:
     evidence        words of the request that its answer rests on
     cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
 
-A line with a `prompt` or `text` instead of `messages` is a question by itself.
+Other fields that are no settings of the API are not sent, and told. A line with a `prompt` or
+`text` instead of `messages` is a question by itself.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, cast
+
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
@@ -39,6 +42,8 @@ _OURS = frozenset(
 )
 _GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"[!-~]{1,40}")
+_SETTINGS = frozenset({"stream", *CompletionCreateParamsBase.__annotations__})
+"""A chat request's fields, as the SDK knows them; it refuses to send others."""
 MODEL = "gpt-4o"
 """The model of requests that name none."""
 
@@ -69,10 +74,14 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """The requests of a log in its order, and the lines that were none."""
+    """The requests of a log in its order, the lines that were none, and the fields not understood.
+
+    `left_out` are names beside a request's that are neither ours nor settings of the API.
+    """
 
     requests: tuple[LoggedRequest, ...]
-    bad_lines: tuple[BadLine, ...] = field(default=())
+    bad_lines: tuple[BadLine, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 def day_log() -> Log:
@@ -114,12 +123,14 @@ def _read(lines: Iterable[bytes], limit: int | None) -> Log:
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
     names: set[str] = set()
+    left_out: set[str] = set()
     for number, line in _numbered(lines):
         if limit is not None and len(requests) >= limit:
             break
         try:
             raw = json.loads(line.decode("utf-8"), parse_constant=_no_number)
             requests.append(_request(_name(raw, number, names), raw))
+            left_out.update(raw.keys() - _SETTINGS - _OURS)
         except json.JSONDecodeError as error:
             bad.append(BadLine(number=number, reason=f"no JSON: {error.msg}"))
         except RecursionError:
@@ -128,7 +139,7 @@ def _read(lines: Iterable[bytes], limit: int | None) -> Log:
             bad.append(BadLine(number=number, reason="not UTF-8 text"))
         except (ConfigurationError, ValueError) as error:
             bad.append(BadLine(number=number, reason=str(error)))
-    return Log(requests=tuple(requests), bad_lines=tuple(bad))
+    return Log(requests=tuple(requests), bad_lines=tuple(bad), left_out=frozenset(left_out))
 
 
 def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -156,7 +167,7 @@ def _name(raw: Any, number: int, names: set[str]) -> str:
 def _request(name: str, raw: Any) -> LoggedRequest:
     if not isinstance(raw, Mapping):
         raise ConfigurationError("not an object")
-    body = {key: value for key, value in raw.items() if key not in _OURS}
+    body = {key: value for key, value in raw.items() if key in _SETTINGS}
     question = raw.get("prompt", raw.get("text"))
     if "messages" not in body and isinstance(question, str):
         body["messages"] = [{"role": "user", "content": question}]

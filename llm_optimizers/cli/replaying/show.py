@@ -115,8 +115,10 @@ def _remarks(
     if replay.bare is None:
         remarks.append("The cost without is each call's counterfactual in the account.")
     if figures["unpriced"]:
+        names = ", ".join(name for name, part in replay.account.by_model.items() if part.unpriced)
         remarks.append(
-            f"{figures['unpriced']:,} calls have no known price and are in no figure of cost."
+            f"{figures['unpriced']:,} calls have no known price ({names}) and are in no figure "
+            "of cost."
         )
     if replay.errors:
         kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
