@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import threading
 from collections import Counter
@@ -12,8 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llm_optimizers.batching.coalescer import Coalescer
+from llm_optimizers.batching.combined import Answered, CombinedAsk, Question, Reply, Settled
 from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.costs import Usage
 from llm_optimizers.errors import RefusedError
+from llm_optimizers.types import ChatRequest, Message
 
 DEADLINE = 30.0
 POISON = 97
@@ -131,3 +135,79 @@ def test_a_thousand_callers_make_no_more_calls_than_groups() -> None:
             assert job.result(DEADLINE) == [(n * POISON + 1) ** 2 for n in quarter]
     coalescer.close(DEADLINE)
     assert model.calls <= 1_000 / 6 + 8
+
+
+class FrailModel:
+    """Answers combined prompts; forgets some, refuses some, breaks its JSON at times, and bills."""
+
+    def __init__(self) -> None:
+        self.billed: list[Usage] = []
+        self._lock = threading.Lock()
+        self._rng = random.Random(3)
+
+    def __call__(self, request: ChatRequest) -> Reply:
+        text = request.messages[-1].text
+        with self._lock:
+            broken = self._rng.random() < 0.05
+        if "response_format" in request.params:
+            answers = [
+                {"id": q["id"], "answer": f"echo {q['request']}"}
+                for q in json.loads(text.split("\n\n")[1])
+                if int(q["request"]) % 41
+            ]
+            answer = json.dumps({"answers": answers})[: 20 if broken else None]
+        elif int(text) % POISON == 0:
+            raise ValueError(f"no answer to {text}")
+        else:
+            answer = f"echo {text}"
+        usage = Usage(input_tokens=len(text), output_tokens=len(answer))
+        with self._lock:
+            self.billed.append(usage)
+        return Reply(text=answer, usage=usage)
+
+
+def test_the_shares_of_combined_prompts_are_the_bill_whoever_leaves() -> None:
+    model = FrailModel()
+    settled: list[Settled] = []
+    coalescer: Coalescer[Question, Answered] = Coalescer(
+        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=0.005)
+    )
+
+    async def ask_all_of(numbers: Sequence[int], rng: random.Random) -> None:
+        questions = [
+            Question(request=ChatRequest(messages=(Message(role="user", content=str(n)),)))
+            for n in numbers
+        ]
+        tasks = [asyncio.create_task(coalescer.acall(q, timeout=DEADLINE)) for q in questions]
+        for task in tasks:
+            if rng.random() < 0.1:
+                await asyncio.sleep(rng.random() / 500)
+                task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for number, answer in zip(numbers, answers, strict=True):
+            if isinstance(answer, Answered):
+                assert answer.text == f"echo {number}"
+            elif isinstance(answer, ValueError):
+                assert str(answer) == f"no answer to {number}"
+            else:
+                assert isinstance(answer, asyncio.CancelledError)
+
+    def ask_threaded(numbers: Sequence[int]) -> None:
+        for number in numbers:
+            question = ChatRequest(messages=(Message(role="user", content=str(number)),))
+            try:
+                told = coalescer.call(Question(request=question), timeout=DEADLINE).text
+            except ValueError as error:
+                told = str(error)
+            assert told in (f"echo {number}", f"no answer to {number}")
+
+    with ThreadPoolExecutor(20) as pool:
+        jobs = [
+            pool.submit(asyncio.run, ask_all_of(range(n, 1_000, 4), random.Random(n)))
+            for n in range(4)
+        ]
+        jobs += [pool.submit(ask_threaded, range(1_000 + n, 1_320, 16)) for n in range(16)]
+        for job in jobs:
+            job.result(DEADLINE)
+    coalescer.close(DEADLINE)
+    assert sum(one.usage for one in settled) == sum(model.billed)
