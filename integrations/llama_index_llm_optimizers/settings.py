@@ -16,7 +16,9 @@ from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.embeddings import with_embeddings_cache
 from llama_index_llm_optimizers.events import CostEventHandler
+from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llm_optimizers.costs import Ledger
+from llm_optimizers.prompts import RequestOptimizer
 
 __all__ = ["optimized_settings"]
 
@@ -33,6 +35,7 @@ def optimized_settings(
     embed_model: BaseEmbedding | None = None,
     ledger: Ledger | None = None,
     cache: HybridCache | None = None,
+    optimizer: RequestOptimizer | None = None,
     embeddings_store: BaseKVStore | None = None,
 ) -> Iterator[CostEventHandler]:
     """Run a block with LlamaIndex's `Settings` made cheaper, as the service context once was.
@@ -44,7 +47,8 @@ def optimized_settings(
             print(costs.summary())
         ```
 
-    The LLM gets a cache, the embedding model a store for its vectors, and every call is counted.
+    The LLM gets a cache and prompts without what says nothing, the embedding model a store for its
+    vectors, and every call is counted. For more models than one give a `RoutedLLM`.
     What was made inside the block keeps its LLM after it. `Settings` belongs to the whole process:
     use the block at a program's start or in a script, and the components themselves where
     requests of several users run at once.
@@ -54,6 +58,7 @@ def optimized_settings(
         embed_model: The embedding model; the one in `Settings`, if any was set, by default.
         ledger: Where calls are recorded; in memory by default.
         cache: The LLM's cache; in memory by default.
+        optimizer: What is done to prompts; by default nothing that loses information.
         embeddings_store: Where vectors are kept; in memory by default.
 
     Yields:
@@ -62,7 +67,8 @@ def optimized_settings(
     chosen = llm if llm is not None else Settings.llm
     model = embed_model if embed_model is not None else Settings._embed_model
     stored = None if model is None else with_embeddings_cache(model, embeddings_store)
-    frame = _enter(CachedLLM(llm=chosen, cache=cache), stored, fresh=llm is not None)
+    cheaper = CachedLLM(PromptOptimizingLLM(chosen, optimizer), cache)
+    frame = _enter(cheaper, stored, fresh=llm is not None)
     try:
         with CostEventHandler(ledger) as costs:
             yield costs

@@ -9,7 +9,13 @@ import pytest
 from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_llm_optimizers import CachedLLM, CostEventHandler, HybridCache, optimized_settings
+from llama_index_llm_optimizers import (
+    CachedLLM,
+    CostEventHandler,
+    HybridCache,
+    PromptOptimizingLLM,
+    optimized_settings,
+)
 from llm_optimizers.costs import Ledger
 from support.llama_fakes import FakeLLM, HashEmbedding
 
@@ -43,7 +49,8 @@ def test_the_llm_in_settings_is_used_if_none_is_given() -> None:
     Settings.llm = inner = FakeLLM()
     with optimized_settings():
         assert isinstance(Settings.llm, CachedLLM)
-        assert Settings.llm.llm is inner
+        assert isinstance(Settings.llm.llm, PromptOptimizingLLM)
+        assert Settings.llm.llm.llm is inner
         assert Settings._embed_model is None
     assert Settings.llm is inner
 
