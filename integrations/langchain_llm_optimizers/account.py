@@ -11,11 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 
-from langchain_llm_optimizers.combining import COMBINED
 from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
-from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import model_of, tier_of, usage_of
-from llm_optimizers.batching.account import as_batching
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
@@ -104,6 +102,9 @@ def record_of_run(
         estimated=told is None and estimate is not None,
     )
     if shared:
+        # An app without batching need not load it for its account.
+        from llm_optimizers.batching.account import as_batching
+
         record = as_batching(record, estimated=bool(shared.get("estimated")))
     return beside(record, "routing") if conveyed.get("role") in _BESIDE else record
 

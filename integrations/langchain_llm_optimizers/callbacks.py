@@ -10,7 +10,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -23,8 +24,10 @@ from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.savings import beside
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest
+
+if TYPE_CHECKING:
+    from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostCallbackHandler"]
 
@@ -62,7 +65,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
     ) -> None:
         self.ledger = ledger if ledger is not None else Ledger()
-        self._counter = counter if counter is not None else TokenCounter()
+        self._given_counter = counter
         self._runs: dict[UUID, _Run] = {}
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._drafts: dict[str, CallRecord] = {}
@@ -113,6 +116,13 @@ class CostCallbackHandler(BaseCallbackHandler):
         # An Exception is a failure; GeneratorExit and CancelledError mean that nobody listens.
         status: Status = "error" if isinstance(error, Exception) else "abandoned"
         self._end(run_id, generations, status, type(error).__name__)
+
+    @cached_property
+    def _counter(self) -> TokenCounter:
+        """Loaded when a provider first reports no usage; most always do."""
+        from llm_optimizers.prompts import TokenCounter
+
+        return self._given_counter if self._given_counter is not None else TokenCounter()
 
     def _begin(
         self,

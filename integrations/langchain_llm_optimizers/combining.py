@@ -13,17 +13,14 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
-from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.messages import COMBINED, request_of_messages
 from langchain_llm_optimizers.usage import usage_of
 from llm_optimizers.batching.combined import Answered, Reply
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["COMBINED", "ModelAsk", "combinable_request", "result_of"]
-
-COMBINED = "combined"
-"""Our key in an answer's response metadata: how it shared a call, for the account."""
+__all__ = ["ModelAsk", "combinable_request", "result_of"]
 
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # Settings of a model under which an answer is more than a text.

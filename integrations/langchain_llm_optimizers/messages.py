@@ -11,10 +11,12 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["MARK", "core_message", "request_of_messages", "request_of_prompt"]
+__all__ = ["COMBINED", "MARK", "core_message", "request_of_messages", "request_of_prompt"]
 
 MARK = "llm_optimizers"
 """Our key in `additional_kwargs` and run metadata; it never enters a cache key."""
+COMBINED = "combined"
+"""Our key in an answer's response metadata: how it shared a call, for the account."""
 
 _ROLES = {
     "human": "user",

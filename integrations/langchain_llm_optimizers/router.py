@@ -60,7 +60,7 @@ class ChatModelRouter(DelegatingChatModel):
     """Where decision records go."""
     prices: PriceBook | None = Field(default=None, exclude=True)
     deadline_s: float | None = None
-    """Seconds for all attempts together, until the answer or a stream's first chunk."""
+    """Seconds for all attempts, until the answer or a stream's first chunk."""
     traffic: TrafficSample | None = Field(default=None, exclude=True)
     """Keeps a sample of the questions in a file of yours, to label and calibrate on."""
     _router: Router = PrivateAttr()
