@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
 from llm_optimizers.errors import StoreError
+from llm_optimizers.routing.comparison import experiments, summarised
 
 __all__ = ["report"]
 
@@ -40,15 +42,19 @@ def report(
     try:
         with Ledger(ledger) as account:
             summary = account.summary(premium_model=premium, since=since, until=until)
+            trials = {name: summarised(rows) for name, rows in experiments(account).items()}
     except StoreError as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps(summary.as_dict(), indent=2))
+        told = {"experiments": trials} if trials else {}
+        typer.echo(json.dumps({**summary.as_dict(), **told}, indent=2))
         return
     console = Console()
     for table in _tables(summary):
         console.print(table)
+    for name, rows in trials.items():
+        console.print(experiment_table(name, rows))
 
 
 def _tables(summary: Summary) -> list[Table]:

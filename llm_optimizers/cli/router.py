@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,12 +19,14 @@ from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.routing.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.calibration import calibrate
 from llm_optimizers.routing.calibration import evaluate as judge
-from llm_optimizers.routing.comparison import compare, observations, summarised
+from llm_optimizers.routing.comparison import experiments, summarised
 from llm_optimizers.routing.explaining import explain as account_for
 from llm_optimizers.routing.gate import GateReport
 from llm_optimizers.routing.labels import read_labels
 
-__all__ = ["router"]
+__all__ = ["experiment_table", "router"]
+
+T = TypeVar("T")
 
 router = typer.Typer(
     help="Fit a router on your own labels, judge it, and see why it decides as it does.",
@@ -125,36 +127,40 @@ def explain(
     console.print(table)
 
 
-@router.command()
-def experiment(
+@router.command("experiments")
+def show_experiments(
     ledger: Annotated[Path, typer.Argument(help="A ledger's file.", exists=True, dir_okay=False)],
-    name: Annotated[str, typer.Argument(help="The experiment's name.")],
-    control: Annotated[str, typer.Option(help="The arm to compare with.")],
     margin: Annotated[float, typer.Option(min=0.0, help="The loss of quality to bear.")] = 0.02,
     as_json: _Json = False,
 ) -> None:
-    """Compare an experiment's arms: cost, quality, and whether it may be stopped."""
+    """Compare the arms of every experiment: cost, quality, and whether it may be stopped."""
 
-    def work() -> list[Mapping[str, object]]:
+    def work() -> dict[str, list[Mapping[str, object]]]:
         with Ledger(ledger) as account:
-            return summarised(compare(observations(account, name), control=control, margin=margin))
+            found = experiments(account, margin=margin)
+        return {name: summarised(rows) for name, rows in found.items()}
 
-    rows = _or_exit(work)
+    found = _or_exit(work)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps(found, indent=2))
         return
-    if not rows:
-        typer.echo(f"The ledger holds no decisions of experiment {name!r} beside its control.")
-        return
+    if not found:
+        typer.echo("The ledger holds no decisions of an experiment.")
+    for name, rows in found.items():
+        Console().print(experiment_table(name, rows))
+
+
+def experiment_table(name: str, rows: list[Mapping[str, object]]) -> Table:
+    """An experiment's arms, a row each."""
     table = Table(title=Text(f"Experiment {name}"))
-    for column in rows[0]:
+    for column in rows[0] if rows else ("arm",):
         table.add_column(column.replace("_", " "))
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
-    Console().print(table)
+    return table
 
 
-def _or_exit(work: Callable[[], Any]) -> Any:
+def _or_exit(work: Callable[[], T]) -> T:
     """The work's result; an error that says what to do is shown without a trace."""
     try:
         return work()

@@ -1,10 +1,25 @@
 """Routing: send each request to the cheapest model that answers it well enough, and prove it.
 
+    specs.py, tiers.py   what is known of models, and of kinds of users
+    needs.py, candidates.py  hard filters: who can take a request, and what it would cost
+    router.py            Router: decides (deciding.py) and records (decision.py)
+    policies/            who should: simple rules, keywords, learned, cascade
+    serving.py, shells.py  carrying a decision out: fallbacks, deadline, escalation
+    checks.py, verifying.py, worth.py  a cascade's checks, their verdict, whether it pays
+    traffic.py, labels.py  from traffic to labels
+    calibration.py, gate.py  from labels to a router that may act, or to the reason it may not
+    features.py, gains.py, topics.py, trees.py, linear.py  the learned scorer
+    artefact.py, explaining.py  its file, and why it predicts what it does
+    experiments.py, comparison.py, drift.py  policies side by side, and changed traffic
+
 Start with `Router`, which decides over `ModelSpec`s with a policy; without one everything goes to
-the safe model. `policies` holds the choices, `UserTier` the bounds for kinds of users.
+the safe model. What needs numpy is imported when it is first named.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.routing.decision import Attempt, Decision, DecisionRecord
 from llm_optimizers.routing.health import Health
@@ -29,19 +44,29 @@ from llm_optimizers.routing.situation import (
 from llm_optimizers.routing.specs import ModelSpec
 from llm_optimizers.routing.tiers import UserTier
 
+if TYPE_CHECKING:
+    from llm_optimizers.routing.calibration import Calibration, calibrate
+    from llm_optimizers.routing.experiments import Experiment
+    from llm_optimizers.routing.policies.cascade import CascadePolicy
+    from llm_optimizers.routing.policies.learned import LearnedPolicy
+
 __all__ = [
     "Always",
     "Attempt",
     "ByTask",
+    "Calibration",
     "Candidate",
+    "CascadePolicy",
     "Choice",
     "Decision",
     "DecisionRecord",
+    "Experiment",
     "FastEnough",
     "FirstOf",
     "ForTier",
     "Health",
     "KeywordPolicy",
+    "LearnedPolicy",
     "ModelSpec",
     "Policy",
     "Previous",
@@ -50,4 +75,24 @@ __all__ = [
     "Situation",
     "UserTier",
     "Weighted",
+    "calibrate",
 ]
+
+_HOMES = {
+    "Calibration": "calibration",
+    "CascadePolicy": "policies.cascade",
+    "Experiment": "experiments",
+    "LearnedPolicy": "policies.learned",
+    "calibrate": "calibration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name's object (https://peps.python.org/pep-0562/)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

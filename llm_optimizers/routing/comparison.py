@@ -15,12 +15,10 @@ from statistics import NormalDist, fmean, variance
 from typing import Literal, TypeAlias
 
 from llm_optimizers.costs import Ledger
+from llm_optimizers.routing.decision import DECISION_NOTE, FEEDBACK_NOTE
 from llm_optimizers.routing.measures import Interval
 
-__all__ = ["FEEDBACK_NOTE", "Comparison", "Observation", "compare", "observations", "summarised"]
-
-FEEDBACK_NOTE = "routing.feedback"
-"""The kind under which the worth of served answers lies in the ledger."""
+__all__ = ["Comparison", "Observation", "compare", "experiments", "observations", "summarised"]
 
 Verdict: TypeAlias = Literal["running", "not worse", "worse"]
 
@@ -61,7 +59,7 @@ def observations(ledger: Ledger, experiment: str) -> list[Observation]:
         if isinstance(score, int | float):
             worth[str(note.payload.get("decision_id"))] = float(score)
     found: list[Observation] = []
-    for note in ledger.notes("routing.decision"):
+    for note in ledger.notes(DECISION_NOTE):
         if note.payload.get("experiment") != experiment:
             continue
         decision = str(note.payload.get("decision_id"))
@@ -165,6 +163,19 @@ def _verdict(quality: Interval | None, margin: float) -> Verdict:
     if quality.low > -margin:
         return "not worse"
     return "worse" if quality.high < -margin else "running"
+
+
+def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[Comparison]]:
+    """Every experiment that a ledger knows of, its arms against its control."""
+    controls = {
+        str(note.payload["experiment"]): str(note.payload.get("control") or "")
+        for note in ledger.notes(DECISION_NOTE)
+        if note.payload.get("experiment")
+    }
+    return {
+        name: compare(observations(ledger, name), control=control, margin=margin)
+        for name, control in controls.items()
+    }
 
 
 def summarised(comparisons: Iterable[Comparison]) -> list[Mapping[str, object]]:

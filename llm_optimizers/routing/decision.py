@@ -14,7 +14,22 @@ from typing import Any, Literal, TypeAlias
 from llm_optimizers.routing.needs import Needs
 from llm_optimizers.routing.situation import Candidate, Choice, Escalation
 
-__all__ = ["Attempt", "Decision", "DecisionRecord", "Outcome"]
+__all__ = [
+    "DECISION_NOTE",
+    "DRIFT_NOTE",
+    "FEEDBACK_NOTE",
+    "Attempt",
+    "Decision",
+    "DecisionRecord",
+    "Outcome",
+]
+
+DECISION_NOTE = "routing.decision"
+"""The kind under which decision records lie in the ledger."""
+FEEDBACK_NOTE = "routing.feedback"
+"""The kind under which the worth of served answers lies there."""
+DRIFT_NOTE = "routing.drift"
+"""The kind of an alarm that requests have changed."""
 
 Outcome: TypeAlias = Literal["served", "failed", "escalated", "sampled", "abandoned"]
 
@@ -96,6 +111,7 @@ class DecisionRecord:
             "propensity": choice.propensity,
             "experiment": choice.experiment,
             "arm": choice.arm,
+            "control": choice.control,
             "user": decision.user,
             "session": decision.session,
             "tier": decision.tier,

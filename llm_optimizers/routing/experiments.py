@@ -76,5 +76,6 @@ class Experiment:
             choice,
             experiment=self.name,
             arm=arm,
+            control=self.control,
             propensity=choice.propensity * self._shares[arm],
         )

@@ -7,14 +7,18 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.routing.candidates import Market
-from llm_optimizers.routing.comparison import FEEDBACK_NOTE
 from llm_optimizers.routing.deciding import Rules, decide
-from llm_optimizers.routing.decision import Decision, DecisionRecord
-from llm_optimizers.routing.drift import DriftAlarm
+from llm_optimizers.routing.decision import (
+    DECISION_NOTE,
+    DRIFT_NOTE,
+    FEEDBACK_NOTE,
+    Decision,
+    DecisionRecord,
+)
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.needs import TokenEstimate, estimate_tokens, needs_of
 from llm_optimizers.routing.policies.simple import Always
@@ -23,13 +27,13 @@ from llm_optimizers.routing.specs import Ladder, ModelSpec
 from llm_optimizers.routing.tiers import UserTier
 from llm_optimizers.types import ChatRequest, Clock
 
-__all__ = ["DECISION_NOTE", "DRIFT_NOTE", "Router"]
+if TYPE_CHECKING:
+    from llm_optimizers.routing.drift import DriftAlarm
+
+__all__ = ["DECISION_NOTE", "Router"]
 
 _log = logging.getLogger(__name__)
 
-DECISION_NOTE = "routing.decision"
-"""The kind under which decision records lie in the ledger."""
-DRIFT_NOTE = "routing.drift"
 PRICES_STAY_S = 3600.0
 
 

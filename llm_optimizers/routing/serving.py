@@ -10,19 +10,20 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from llm_optimizers.effects import Effect, Plan
 from llm_optimizers.routing.checks import Answer
-from llm_optimizers.routing.decision import Attempt, Decision, DecisionRecord, Outcome
+from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.failures import Failure, read_failure
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.situation import Escalation
+from llm_optimizers.routing.trail import Trail
 from llm_optimizers.routing.verifying import Judge, Verdict
 from llm_optimizers.types import ChatRequest, Clock
 
-__all__ = ["CallModel", "Course", "Pause", "Role", "Trail", "serve"]
+__all__ = ["CallModel", "Course", "Pause", "Role", "serve"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,31 +52,6 @@ class Pause(Effect[None]):
     """Wait for so many seconds."""
 
     seconds: float
-
-
-@dataclass(slots=True)
-class Trail:
-    """What happened on the way; kept outside the plan so that it survives a failure."""
-
-    attempts: list[Attempt] = field(default_factory=list)
-    checks: dict[str, float] = field(default_factory=dict)
-
-    def add(self, attempt: Attempt) -> None:
-        """Note one call."""
-        self.attempts.append(attempt)
-
-    def correct(self, model: str, outcome: Outcome) -> None:
-        """Change the outcome of a model's last call, once it is known what came of it."""
-        for number in reversed(range(len(self.attempts))):
-            if self.attempts[number].model == model:
-                self.attempts[number] = replace(self.attempts[number], outcome=outcome)
-                return
-
-    def record(self, decision: Decision) -> DecisionRecord:
-        """The decision with what came of it."""
-        return DecisionRecord(
-            decision=decision, attempts=tuple(self.attempts), checks=dict(self.checks)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,11 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A policy's answer. `propensity` is the probability with which this model was drawn."""
+    """A policy's answer.
+
+    `propensity` is the probability with which this model was drawn. Of an experiment it says the
+    arm, and which arm is the control.
+    """
 
     model: str
     policy: str
@@ -97,6 +101,7 @@ class Choice:
     propensity: float = 1.0
     experiment: str = ""
     arm: str = ""
+    control: str = ""
     escalation: Escalation | None = None
 
 

@@ -1,4 +1,4 @@
-"""`llm-optimizers router`: fit, evaluate, explain and experiment from the shell."""
+"""`llm-optimizers router`: fit, evaluate, explain and experiments from the shell."""
 
 from __future__ import annotations
 
@@ -82,9 +82,13 @@ def test_an_experiment_is_shown(tmp_path: Path):
             decision = router.decide(request, RoutingContext(user=f"u{number}"))
             router.record(DecisionRecord(decision=decision))
             router.feedback(decision.id, 1.0)
-    result = run("experiment", path, "e1", "--control", "control", "--json")
-    (row,) = json.loads(result.output)
-    assert row["arm"] == "cheap"
+    result = run("experiments", path, "--json")
+    (row,) = json.loads(result.output)["e1"]
+    assert (row["arm"], row["control"]) == ("cheap", "control")
     assert sum(row["units"]) == 30
-    assert "running" in run("experiment", path, "e1", "--control", "control").output
-    assert "no decisions" in run("experiment", path, "other", "--control", "control").output
+    assert "running" in run("experiments", path).output
+    reported = CliRunner().invoke(app, ["report", str(path)])
+    assert "Experiment e1" in reported.output
+    with Ledger(tmp_path / "empty.db"):
+        pass
+    assert "no decisions" in run("experiments", tmp_path / "empty.db").output
