@@ -1,0 +1,253 @@
+"""What the components promise in either framework: one suite, run on both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_optimizers.caching import tenant
+from llm_optimizers.costs import PriceBook, Usage
+from llm_optimizers.routing import Always
+from llm_optimizers.routing.policies.cascade import CascadePolicy
+from support.frameworks import DOORS, FRAMEWORKS, Framework, LangChain, LlamaIndex, through
+
+CHEAP, STRONG = "gpt-4o-mini", "gpt-4o"
+QUESTION, PARAPHRASE = "How do I reset my password?", "How can I reset my password?"
+
+
+class RateLimitedError(Exception):
+    status_code = 429
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> Iterator[Framework]:
+    found: Framework = FRAMEWORKS[request.param]()
+    with found.counting():
+        yield found
+
+
+@pytest.mark.parametrize("door", DOORS)
+class TestCached:
+    def test_a_repeated_question_is_answered_once_and_the_hit_is_a_saving(
+        self, framework: Framework, door: str
+    ) -> None:
+        inner = framework.fake(STRONG)
+        cached = framework.cached(inner)
+        bare = through(framework, door, framework.fake(STRONG), QUESTION)
+        assert [through(framework, door, cached, QUESTION) for _ in range(2)] == [bare, bare]
+        assert len(inner.calls) == 1
+        _, call, hit = framework.records()
+        assert (hit.hit_strategy, hit.usage, hit.cost) == ("cache.exact", Usage(), Decimal(0))
+        assert hit.saved == call.cost
+        assert hit.baseline_cost == call.cost
+
+    def test_meaning_is_matched_and_lookalikes_are_not(
+        self, framework: Framework, door: str
+    ) -> None:
+        inner = framework.fake(STRONG)
+        cached = framework.cached(inner)
+        first = through(framework, door, cached, QUESTION)
+        assert through(framework, door, cached, PARAPHRASE) == first
+        for trap in ("How do I reset my username?", "Why do I never reset my password?"):
+            assert through(framework, door, cached, trap).endswith(trap)
+        assert framework.stats(cached).hits == {"semantic": 1}
+
+    def test_what_stands_before_the_question_is_its_scope(
+        self, framework: Framework, door: str
+    ) -> None:
+        inner = framework.fake(STRONG)
+        cached = framework.cached(inner)
+        for system in ("Be brief.", "Be brief.", "Be long."):
+            through(framework, door, cached, QUESTION, system=system)
+        assert len(inner.calls) == 2
+
+    def test_tenants_never_share(self, framework: Framework, door: str) -> None:
+        inner = framework.fake(STRONG)
+        cached = framework.cached(inner)
+        for name in ("a", "b", "a"):
+            with tenant(name):
+                through(framework, door, cached, QUESTION)
+        assert len(inner.calls) == 2
+
+    def test_failures_and_cut_off_answers_are_told_and_not_kept(
+        self, framework: Framework, door: str
+    ) -> None:
+        failing = framework.fake(STRONG, fail=lambda _: TimeoutError("slow"))
+        cached = framework.cached(failing)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                through(framework, door, cached, QUESTION)
+        cut = framework.fake(STRONG, finish_reason="length")
+        short = framework.cached(cut)
+        for _ in range(2):
+            through(framework, door, short, QUESTION)
+        assert (len(failing.calls), len(cut.calls)) == (2, 2)
+        told = [(record.status, record.error) for record in framework.records()]
+        assert told == [("error", "TimeoutError")] * 2 + [("ok", None)] * 2
+
+    def test_a_broken_file_costs_nobody_an_answer(
+        self, framework: Framework, door: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "answers.sqlite"
+        path.write_bytes(b"this is no database" * 100)
+        cached = framework.cached(framework.fake(STRONG), path=path)
+        for _ in range(2):
+            assert through(framework, door, cached, QUESTION).endswith(QUESTION)
+
+
+def test_an_abandoned_stream_is_not_kept_and_told_as_such(framework: Framework) -> None:
+    inner = framework.fake(STRONG)
+    cached = framework.cached(inner)
+    pieces = framework.pieces(cached, QUESTION)
+    next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+
+    async def leave() -> None:
+        later = framework.apieces(cached, QUESTION)
+        await anext(later)
+        await later.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(leave())
+    framework.ask(cached, QUESTION)
+    assert len(inner.calls) == 3
+    told = [(record.status, record.estimated) for record in framework.records()]
+    assert told == [("abandoned", True), ("abandoned", True), ("ok", False)]
+
+
+def test_identical_calls_at_once_are_one(framework: Framework) -> None:
+    inner = framework.fake(STRONG, delay=0.1)
+    cached = framework.cached(inner)
+    answers: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(framework.ask(cached, QUESTION)))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(inner.calls), len(set(answers)), len(answers)) == (1, 1, 6)
+
+
+@pytest.mark.parametrize("door", DOORS)
+class TestRouted:
+    def test_a_cheaper_model_is_a_saving_against_the_safe_one(
+        self, framework: Framework, door: str
+    ) -> None:
+        models = [framework.fake(name) for name in (CHEAP, STRONG)]
+        answer = through(framework, door, framework.routed(models, Always(CHEAP)), QUESTION)
+        assert answer.startswith(CHEAP)
+        (record,) = framework.records()
+        assert (record.model, record.baseline_model) == (CHEAP, STRONG)
+        (saving,) = record.savings
+        dear = PriceBook().cost(record.usage, STRONG, provider="openai")
+        assert (saving.strategy, saving.amount) == ("routing", dear - (record.cost or 0))
+
+    def test_a_model_that_fails_is_replaced(self, framework: Framework, door: str) -> None:
+        cheap = framework.fake(CHEAP, fail=lambda _: RateLimitedError())
+        routed = framework.routed([cheap, framework.fake(STRONG)], Always(CHEAP))
+        assert through(framework, door, routed, QUESTION).startswith(STRONG)
+        assert [record.status for record in framework.records()] == ["error", "ok"]
+
+
+@pytest.mark.parametrize("door", ["ask", "aask"])
+def test_a_cascade_is_charged_with_what_it_threw_away(framework: Framework, door: str) -> None:
+    cheap = framework.fake(CHEAP, reply=lambda text: "" if "hard" in text else "fine")
+    policy = CascadePolicy(cheap=CHEAP, strong=STRONG)
+    routed = framework.routed([cheap, framework.fake(STRONG)], policy)
+    assert through(framework, door, routed, "An easy one") == "fine"
+    assert through(framework, door, routed, "A hard one").startswith(STRONG)
+    kept, thrown, asked = sorted(framework.records(), key=lambda record: record.time)
+    assert kept.savings[0].amount > 0
+    assert (thrown.baseline_cost, thrown.savings[0].amount) == (0, -(thrown.cost or 0))
+    assert asked.baseline_cost == asked.cost
+
+
+def combined(text: str) -> str:
+    """Answers one question, or every question of a combined prompt."""
+    start = text.find("\n\n[{")
+    if start < 0:
+        return f"to {text}"
+    answers = [{"id": q["id"], "answer": f"to {q['request']}"} for q in json.loads(text[start:])]
+    return json.dumps({"answers": answers})
+
+
+async def test_callers_at_once_share_a_call_and_its_bill(framework: Framework) -> None:
+    inner = framework.fake(STRONG, reply=combined)
+    batched = framework.batched(inner)
+    system = "You are asked short things. " * 40
+    texts = [f"Thing number {n}?" for n in range(6)]
+    answers = await asyncio.gather(
+        *(framework.aask(batched, t, system=system, user=t) for t in texts)
+    )
+    batched.close()
+    assert list(answers) == [f"to {text}" for text in texts]
+    assert len(inner.calls) == 1
+    found = framework.records()
+    assert {record.tags["user"] for record in found} == set(texts)
+    billed = Usage(input_tokens=_words(system, inner.calls[0]), output_tokens=_said(inner.calls[0]))
+    assert sum((record.usage for record in found), Usage()) == billed
+    assert {record.savings[0].strategy for record in found} == {"batching"}
+    assert all(record.savings[0].amount > 0 for record in found)
+
+
+def _words(*texts: str) -> int:
+    return sum(len(text.split()) + 4 for text in texts)
+
+
+def _said(text: str) -> int:
+    return len(combined(text).split()) + 1
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_shorter_prompts_are_told_by_what_they_saved(framework: Framework, door: str) -> None:
+    inner = framework.fake(STRONG)
+    system = "Be brief.    \n\n\n\n\nBe brief.\n" * 4
+    answer = through(framework, door, framework.shortened(inner), QUESTION, system=system)
+    assert answer.endswith(QUESTION)
+    (record,) = framework.records()
+    assert [saving.strategy for saving in record.savings] == ["prompts"]
+    assert record.savings[0].amount > 0
+
+
+def test_the_same_day_has_the_same_account_in_both() -> None:
+    accounts = []
+    for framework in (LangChain(), LlamaIndex()):
+        with framework.counting():
+            _day(framework)
+        found = framework.records()
+        accounts.append([_told(record) for record in found])
+    assert accounts[0] == accounts[1]
+
+
+def _day(framework: Any) -> None:
+    models = [framework.fake(name) for name in (CHEAP, STRONG)]
+    stack = framework.cached(framework.shortened(framework.routed(models, Always(CHEAP))))
+    for door in DOORS:
+        for text in (QUESTION, PARAPHRASE, f"Something else, by {door}?"):
+            through(framework, door, stack, text, system="Be   brief.\n\n\n\n\nBe brief.")
+    for text in ("One?", "Two?"):
+        framework.ask(framework.fake("house-blend-7"), text, user="u1")
+
+
+def _told(record: Any) -> Any:
+    savings = [(saving.strategy, saving.amount, saving.basis) for saving in record.savings]
+    return (
+        record.model,
+        record.usage,
+        record.cost,
+        record.baseline_model,
+        record.baseline_cost,
+        record.hit_strategy,
+        record.status,
+        record.estimated,
+        dict(record.tags),
+        savings,
+    )

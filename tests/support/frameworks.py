@@ -1,0 +1,181 @@
+"""Both frameworks' components behind one face, so that one suite can be run on either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index_instrumentation.dispatcher import instrument_tags
+
+import langchain_llm_optimizers as lc
+import llama_index_llm_optimizers as li
+from langchain_llm_optimizers.optimized import OptimizedChatModel
+from llm_optimizers.costs import CallRecord, Ledger
+from support.fakes import StreamingFake
+from support.llama_fakes import FakeLLM
+
+DOORS = ("ask", "aask", "stream", "astream")
+
+
+class Framework(Protocol):
+    """What the suite needs of a framework: fakes, wrappers around them, four doors, an account."""
+
+    def fake(self, model: str, **behaviour: Any) -> Any:
+        """A model that answers `f"{model} says: {text}"` and keeps its `calls`."""
+
+    def cached(self, inner: Any, **settings: Any) -> Any: ...
+    def routed(self, models: Sequence[Any], policy: Any) -> Any: ...
+    def batched(self, inner: Any) -> Any: ...
+    def shortened(self, inner: Any) -> Any: ...
+    def stats(self, cached: Any) -> Any: ...
+    def records(self) -> list[CallRecord]: ...
+    def counting(self) -> Any: ...
+    def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]: ...
+    def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]: ...
+    def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str: ...
+    async def aask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str: ...
+
+
+def through(framework: Framework, door: str, model: Any, text: str, *, system: str = "") -> str:
+    """The answer, by one of the four doors."""
+    if door == "ask":
+        return framework.ask(model, text, system=system)
+    if door == "aask":
+        return asyncio.run(framework.aask(model, text, system=system))
+    if door == "stream":
+        return "".join(framework.pieces(model, text, system=system))
+
+    async def joined() -> str:
+        return "".join([piece async for piece in framework.apieces(model, text, system=system)])
+
+    return asyncio.run(joined())
+
+
+class WordedFake(StreamingFake):
+    """A fake that can be asked for JSON in words only."""
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+class LangChain:
+    """LangChain's chat models."""
+
+    def __init__(self) -> None:
+        self._costs = lc.CostCallbackHandler(Ledger())
+
+    def fake(self, model: str, **behaviour: Any) -> WordedFake:
+        return WordedFake(model=model, **behaviour)
+
+    def cached(self, inner: Any, **settings: Any) -> Any:
+        return lc.CachedChatModel(model=inner, cache=lc.HybridCache(**settings))
+
+    def routed(self, models: Sequence[Any], policy: Any) -> Any:
+        return lc.ChatModelRouter(models={each.model: each for each in models}, policy=policy)
+
+    def batched(self, inner: Any) -> Any:
+        return lc.BatchingChatModel(model=inner, combine=True)
+
+    def shortened(self, inner: Any) -> Any:
+        return OptimizedChatModel(model=inner)
+
+    def stats(self, cached: Any) -> Any:
+        return cached.cache.stats
+
+    def records(self) -> list[CallRecord]:
+        return list(self._costs.ledger.records())
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        yield
+
+    def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
+        return str(model.invoke(self._said(text, system), self._config(user)).text)
+
+    async def aask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
+        return str((await model.ainvoke(self._said(text, system), self._config(user))).text)
+
+    def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]:
+        return (str(c.text) for c in model.stream(self._said(text, system), self._config("")))
+
+    async def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]:
+        async for chunk in model.astream(self._said(text, system), self._config("")):
+            yield str(chunk.text)
+
+    def _said(self, text: str, system: str) -> list[BaseMessage]:
+        return [*([SystemMessage(system)] if system else []), HumanMessage(text)]
+
+    def _config(self, user: str) -> Any:
+        return {"callbacks": [self._costs], "metadata": {"user": user} if user else {}}
+
+
+class LlamaIndex:
+    """LlamaIndex's LLMs."""
+
+    def __init__(self) -> None:
+        self._costs = li.CostEventHandler(Ledger())
+
+    def fake(self, model: str, **behaviour: Any) -> FakeLLM:
+        return FakeLLM(model=model, **behaviour)
+
+    def cached(self, inner: Any, **settings: Any) -> Any:
+        return li.CachedLLM(inner, li.HybridCache(**settings))
+
+    def routed(self, models: Sequence[Any], policy: Any) -> Any:
+        return li.RoutedLLM(models, policy=policy)
+
+    def batched(self, inner: Any) -> Any:
+        return li.BatchedLLM(inner, combine=True)
+
+    def shortened(self, inner: Any) -> Any:
+        return li.PromptOptimizingLLM(inner)
+
+    def stats(self, cached: Any) -> Any:
+        return cached.cache.stats
+
+    def records(self) -> list[CallRecord]:
+        return list(self._costs.ledger.records())
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        asyncio.set_event_loop(None)
+        with self._costs:
+            yield
+
+    def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
+        with instrument_tags({"user": user} if user else {}):
+            return model.chat(self._said(text, system)).message.content or ""
+
+    async def aask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
+        with instrument_tags({"user": user} if user else {}):
+            return (await model.achat(self._said(text, system))).message.content or ""
+
+    def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]:
+        chunks = model.stream_chat(self._said(text, system))
+        try:
+            for chunk in chunks:
+                yield chunk.delta or ""
+        finally:
+            chunks.close()
+
+    async def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]:
+        chunks = await model.astream_chat(self._said(text, system))
+        try:
+            async for chunk in chunks:
+                yield chunk.delta or ""
+        finally:
+            await chunks.aclose()
+
+    def _said(self, text: str, system: str) -> list[ChatMessage]:
+        before = [ChatMessage(role="system", content=system)] if system else []
+        return [*before, ChatMessage(text)]
+
+
+FRAMEWORKS: Mapping[str, type[LangChain] | type[LlamaIndex]] = {
+    "langchain": LangChain,
+    "llama-index": LlamaIndex,
+}
