@@ -23,10 +23,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
@@ -111,12 +112,17 @@ def read_log(path: Path, limit: int | None = None) -> Log:
     return log
 
 
-def _open(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked if they are gzipped, whatever the file is called."""
-    file = path.open("rb")
-    packed = file.read(len(_GZIP)) == _GZIP
-    file.seek(0)
-    return cast("IO[bytes]", gzip.open(file)) if packed else file
+@contextmanager
+def _open(path: Path) -> Iterator[Iterable[bytes]]:
+    """The file's lines, unpacked if they are gzipped, whatever the file is called."""
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+        file.seek(0)
+        if packed:
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        else:
+            yield file
 
 
 def _read(lines: Iterable[bytes], limit: int | None) -> Log:

@@ -29,6 +29,8 @@ __all__ = ["REPLAY_ID", "AnswerSheet", "serving"]
 
 REPLAY_ID = "x-replay-id"
 _WORDS_A_CHUNK = 8
+_POLL_S = 0.05
+"""How soon the server notices that it is to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,9 @@ def serving(sheet: AnswerSheet) -> Iterator[str]:
 
     Handler.desk = Desk(sheet)
     server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, name="replay-server", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(_POLL_S,), name="replay-server", daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1"
@@ -173,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, self.desk.batches.create(_object(body)))
             else:
                 self._send(404, _error(f"this server has no {self.path}"))
-        except (ValueError, LookupError, ConfigurationError) as error:
+        except (ValueError, LookupError, ConfigurationError, RecursionError) as error:
             self._send(400, _error(f"bad request: {error}"))
 
     def do_GET(self) -> None:
