@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llm_optimizers.batching.provider.client import LineOutcome
-from llm_optimizers.batching.provider.journal_file import JournalFile
+from llm_optimizers.batching.provider.journal_views import JournalViews
 from llm_optimizers.batching.provider.requests import BatchRequest
-from llm_optimizers.batching.provider.values import BatchStatus, ShardStatus
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["Journal"]
 
 
-class Journal(JournalFile):
+class Journal(JournalViews):
     """Jobs, requests and shards; every method raises StoreError when the file fails."""
 
     def add(self, job: str, provider: str, requests: Sequence[BatchRequest], now: float) -> None:
@@ -57,7 +56,7 @@ class Journal(JournalFile):
     ) -> bool:
         """Take the job for one process; False while another that is alive drives it."""
         with self.transaction() as db:
-            row = self._job(db, job)
+            row = self.find_job(db, job)
             other = row["driver"]
             if other not in (None, driver) and row["driven_until"] > now and alive(other):
                 return False
@@ -146,7 +145,7 @@ class Journal(JournalFile):
         it is cancelled.
         """
         with self.transaction() as db:
-            stopped = bool(self._job(db, job)["cancelled"])
+            stopped = bool(self.find_job(db, job)["cancelled"])
             for position, outcome in outcomes.items():
                 (attempts,) = db.execute(
                     "SELECT attempts FROM requests WHERE job = ? AND position = ?", (job, position)
@@ -179,70 +178,13 @@ class Journal(JournalFile):
     def cancel(self, job: str, now: float) -> None:
         """Stop a job: what was not sent is cancelled, and nothing more will be."""
         with self.transaction() as db:
-            self._job(db, job)
+            self.find_job(db, job)
             db.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job,))
             db.execute(
                 "UPDATE requests SET state = 'cancelled', ended_at = ? "
                 "WHERE job = ? AND state = 'waiting'",
                 (now, job),
             )
-
-    def status(self, job: str) -> BatchStatus:
-        """Count a job's requests and list its shards."""
-        with self.reading() as db:
-            self._job(db, job)
-            states = dict(
-                db.execute(
-                    "SELECT state, count(*) FROM requests WHERE job = ? GROUP BY state", (job,)
-                )
-            )
-            shards = db.execute(
-                "SELECT number, remote_id, state, (SELECT count(*) FROM requests "
-                "WHERE requests.job = shards.job AND shard = number) AS members "
-                "FROM shards WHERE job = ? ORDER BY number",
-                (job,),
-            ).fetchall()
-        return BatchStatus(
-            id=job,
-            total=sum(states.values()),
-            answered=states.get("answered", 0),
-            failed=states.get("failed", 0),
-            cancelled=states.get("cancelled", 0),
-            shards=tuple(
-                ShardStatus(
-                    number=row["number"],
-                    remote_id=row["remote_id"],
-                    state=row["state"],
-                    requests=row["members"],
-                )
-                for row in shards
-            ),
-        )
-
-    def results(self, job: str) -> Iterator[sqlite3.Row]:
-        """Every request with what became of it, in the order of submission, page by page."""
-        last = -1
-        while True:
-            with self.reading() as db:
-                self._job(db, job)
-                page = db.execute(
-                    "SELECT * FROM requests WHERE job = ? AND position > ? "
-                    "ORDER BY position LIMIT 1000",
-                    (job, last),
-                ).fetchall()
-            yield from page
-            if len(page) < 1_000:
-                return
-            last = page[-1]["position"]
-
-    def unrecorded(self, job: str) -> list[sqlite3.Row]:
-        """Answers that the ledger may not have yet."""
-        with self.reading() as db:
-            return db.execute(
-                "SELECT * FROM requests WHERE job = ? AND state = 'answered' AND recorded = 0 "
-                "ORDER BY position",
-                (job,),
-            ).fetchall()
 
     def recorded(self, job: str, positions: Sequence[int]) -> None:
         """The ledger has them."""
@@ -252,23 +194,12 @@ class Journal(JournalFile):
                 [(job, position) for position in positions],
             )
 
-    def jobs(self) -> list[str]:
-        """Every job's id, the latest first."""
-        with self.reading() as db:
-            return [row["id"] for row in db.execute("SELECT id FROM jobs ORDER BY created_at DESC")]
-
     def forget(self, job: str) -> None:
         """Delete a job with its requests and answers."""
         with self.transaction() as db:
-            self._job(db, job)
+            self.find_job(db, job)
             for table, column in (("requests", "job"), ("shards", "job"), ("jobs", "id")):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job,))  # noqa: S608 - ours
-
-    def _job(self, db: sqlite3.Connection, job: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
-        if row is None:
-            raise ConfigurationError(f"no batch {job!r} is in {self.path}; was it another file?")
-        return row
 
     def _requests(self, query: str, values: tuple[Any, ...]) -> list[tuple[int, BatchRequest]]:
         with self.reading() as db:

@@ -24,8 +24,8 @@ from llm_optimizers.batching.queue.job import Job, Priority, QueueStats, check_p
 from llm_optimizers.batching.queue.rates import Rates
 from llm_optimizers.batching.queue.retries import RetryPolicy
 from llm_optimizers.batching.queue.session import QueueSession
-from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore, QueueRules
+from llm_optimizers.batching.queue.stores import choose_store
 from llm_optimizers.batching.queue.threads import LoopThread
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
 from llm_optimizers.errors import ConfigurationError, RefusedError
@@ -93,7 +93,7 @@ class JobQueue:
         self.dead = DeadLetters(self)
         self._durable = path is not None or url is not None
         self._max_wait = max_wait
-        self._store = _store(name, path, url, lease)
+        self._store = choose_store(name, path=path, url=url, lease=lease)
         self._session = QueueSession(
             self._store,
             rules=self.rules,
@@ -275,13 +275,3 @@ class JobQueue:
             work.close()
             raise RefusedError("the queue is closed; open a new one to go on")
         return thread
-
-
-def _store(name: str, path: str | Path | None, url: str | None, lease: float) -> JobStore:
-    if path is not None and url is not None:
-        raise ConfigurationError("give a path or a url, not both: one queue has one store")
-    if url is None:
-        return SQLiteJobStore(name, path)
-    from llm_optimizers.batching.queue.redis import RedisJobStore
-
-    return RedisJobStore(name, url, lease=lease)

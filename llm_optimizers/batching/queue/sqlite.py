@@ -18,10 +18,12 @@ from llm_optimizers.batching.queue.codec import digest, dump_json
 from llm_optimizers.batching.queue.job import Claim, Job, QueueStats, Settlement, turn
 from llm_optimizers.batching.queue.polling import poll
 from llm_optimizers.batching.queue.sqlite_line import (
+    Ended,
     expire,
     find,
     is_late,
     prepare,
+    settle,
     start_next,
     take_over,
 )
@@ -57,6 +59,7 @@ class SQLiteJobStore:
         self._poll_s = poll_s
         self._connection: sqlite3.Connection | None = None
         self._changed = asyncio.Event()
+        self._settling: list[tuple[Ended, asyncio.Future[bool]]] = []
 
     async def open(self) -> None:
         """Open the file, making it a queue if it is new."""
@@ -123,36 +126,36 @@ class SQLiteJobStore:
         """Give a sign of life for the jobs of these tickets."""
         with self._transaction() as db:
             db.executemany(
-                "UPDATE jobs SET lease_until = ? WHERE queue = ? AND ticket = ?",
+                "UPDATE jobs INDEXED BY leases SET lease_until = ? "
+                "WHERE queue = ? AND state = 'running' AND ticket = ?",
                 [(now + rules.lease, self._queue, ticket) for ticket in tickets],
             )
 
     async def settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""
-        done = settlement.state == "done"
-        finished = None if settlement.state == "waiting" else now
-        with self._transaction() as db:
-            cursor = db.execute(
-                "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, "
-                "not_before = ?, finished_at = ?, ticket = NULL, lease_until = NULL, "
-                "payload = CASE WHEN ? THEN 'null' ELSE payload END "
-                "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ?",
-                (
-                    settlement.state,
-                    dump_json(settlement.result, "result") if done else None,
-                    settlement.error,
-                    settlement.error_kind,
-                    settlement.not_before,
-                    finished,
-                    done,
-                    self._queue,
-                    job.id,
-                    ticket,
-                    job.attempts,
-                ),
-            )
+        ended = Ended.of(job, ticket, settlement, now)
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[bool] = loop.create_future()
+        if not self._settling:
+            loop.call_soon(self._settle_all)
+        self._settling.append((ended, told))
+        return await told
+
+    def _settle_all(self) -> None:
+        """Write down in one transaction all that ended in one turn of the event loop."""
+        settling, self._settling = self._settling, []
+        try:
+            with self._transaction() as db:
+                kept = [settle(db, self._queue, ended) for ended, _ in settling]
+        except StoreError as error:
+            for _, told in settling:
+                if not told.done():
+                    told.set_exception(error)
+            return
         self._changed.set()
-        return cursor.rowcount == 1
+        for (_, told), was_kept in zip(settling, kept, strict=True):
+            if not told.done():
+                told.set_result(was_kept)
 
     async def serve(self, serve: Serve, rules: QueueRules) -> None:
         """Poll for jobs until cancelled or drained."""

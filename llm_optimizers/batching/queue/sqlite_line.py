@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from llm_optimizers.batching.queue.job import Claim, Job
+from llm_optimizers.batching.queue.codec import dump_json
+from llm_optimizers.batching.queue.job import Claim, Job, Settlement
 from llm_optimizers.batching.queue.rates import Bucket, admit
 from llm_optimizers.batching.queue.sqlite_rows import SCHEMA, VERSION, job_of
 from llm_optimizers.batching.queue.store import QueueRules
 from llm_optimizers.errors import StoreError
 
-__all__ = ["expire", "find", "is_late", "prepare", "start_next", "take_over"]
+__all__ = [
+    "Ended",
+    "expire",
+    "find",
+    "is_late",
+    "prepare",
+    "settle",
+    "start_next",
+    "take_over",
+]
 
 
 def prepare(connection: sqlite3.Connection, target: str) -> None:
@@ -107,6 +117,54 @@ def start_next(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An attempt that ended, as the values of its row; `result` is JSON text."""
+
+    job: Job
+    ticket: str
+    settlement: Settlement
+    result: str | None
+    finished_at: float | None
+
+    @classmethod
+    def of(cls, job: Job, ticket: str, settlement: Settlement, now: float) -> Ended:
+        """Raises ConfigurationError when the result is no JSON."""
+        done = settlement.state == "done"
+        return cls(
+            job=job,
+            ticket=ticket,
+            settlement=settlement,
+            result=dump_json(settlement.result, "result") if done else None,
+            finished_at=None if settlement.state == "waiting" else now,
+        )
+
+
+def settle(db: sqlite3.Connection, queue: str, ended: Ended) -> bool:
+    """Write down how an attempt ended; False when the job has been taken from its ticket."""
+    settlement = ended.settlement
+    cursor = db.execute(
+        "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, not_before = ?, "
+        "finished_at = ?, ticket = NULL, lease_until = NULL, "
+        "payload = CASE WHEN ? THEN 'null' ELSE payload END "
+        "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ?",
+        (
+            settlement.state,
+            ended.result,
+            settlement.error,
+            settlement.error_kind,
+            settlement.not_before,
+            ended.finished_at,
+            settlement.state == "done",
+            queue,
+            ended.job.id,
+            ended.ticket,
+            ended.job.attempts,
+        ),
+    )
+    return cursor.rowcount == 1
+
+
 def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
     """The next job in line; one whose stored text is damaged dies instead of its worker."""
     while True:
@@ -140,7 +198,7 @@ def _next_event(db: sqlite3.Connection, queue: str, now: float) -> float | None:
     (soonest,) = db.execute(
         "SELECT min(at) FROM ("
         "SELECT min(not_before) AS at FROM jobs "
-        "WHERE queue = ? AND state = 'waiting' AND not_before > ? UNION ALL "
+        "WHERE queue = ? AND state = 'waiting' AND not_before > 0 AND not_before > ? UNION ALL "
         "SELECT min(lease_until) FROM jobs WHERE queue = ? AND state = 'running')",
         (queue, now, queue),
     ).fetchone()

@@ -48,10 +48,10 @@ SCHEMA = (
         PRIMARY KEY (queue, id)
     ) WITHOUT ROWID""",
     "CREATE INDEX line ON jobs (queue, turn) WHERE state = 'waiting'",
-    "CREATE INDEX expiring ON jobs (queue, expires_at) WHERE state = 'waiting'",
-    "CREATE INDEX later ON jobs (queue, not_before) WHERE state = 'waiting'",
+    "CREATE INDEX expiring ON jobs (queue, expires_at) "
+    "WHERE state = 'waiting' AND expires_at IS NOT NULL",
+    "CREATE INDEX later ON jobs (queue, not_before) WHERE state = 'waiting' AND not_before > 0",
     "CREATE INDEX leases ON jobs (queue, lease_until) WHERE state = 'running'",
-    "CREATE INDEX tickets ON jobs (queue, ticket) WHERE ticket IS NOT NULL",
     "CREATE INDEX settled ON jobs (queue, state, finished_at)",
     """CREATE TABLE buckets (
         queue TEXT PRIMARY KEY,
