@@ -96,7 +96,7 @@ def list_dead(
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
-    limit: Annotated[int, typer.Option(min=1)] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, the latest first, without their payloads."""
