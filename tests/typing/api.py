@@ -1,1 +1,49 @@
 """Uses of the public API that mypy must accept; checked by `make check`, never run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import assert_type
+
+from langchain_core.caches import BaseCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+
+from langchain_llm_optimizers import (
+    CachedChatModel,
+    ChatModelRouter,
+    CostCallbackHandler,
+    HybridCache,
+)
+from llm_optimizers.caching import tenant
+from llm_optimizers.costs import Ledger, PriceBook, Summary, Usage
+
+
+def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
+    cache: BaseCache = HybridCache(embeddings, path="answers.sqlite", ttl=60, namespace="acme")
+    wrapped = CachedChatModel(model=model, cache=HybridCache(semantic=False))
+    assert_type(wrapped.invoke("Hi"), AIMessage)
+    chain = ChatPromptTemplate.from_template("{question}") | wrapped | StrOutputParser()
+    with tenant("acme"):
+        cache.clear()
+        return chain.invoke({"question": "Hi"})
+
+
+def routed(small: BaseChatModel, large: BaseChatModel) -> BaseChatModel:
+    return ChatModelRouter(models={"small": small, "large": large})
+
+
+def handler(prices: PriceBook) -> BaseCallbackHandler:
+    return CostCallbackHandler(Ledger("costs.sqlite", prices=prices))
+
+
+def account() -> Decimal:
+    with Ledger() as ledger:
+        summary = assert_type(ledger.summary(premium_model="gpt-4o"), Summary)
+    usage = Usage(input_tokens=1) + Usage(output_tokens=2)
+    assert_type(usage.total_tokens, int)
+    return assert_type(summary.cost, Decimal)
