@@ -15,10 +15,10 @@ from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import model_of, tier_of, usage_of
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
+from llm_optimizers.costs.naming import priced_name
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.savings import beside
-from llm_optimizers.errors import UnpricedError
 
 __all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "seller", "tags_of"]
 
@@ -88,7 +88,7 @@ def record_of_run(
         prices,
         id=run.id,
         time=run.started,
-        model=_priced_name(prices, (model_of(message) if message else "", run.model), provider),
+        model=priced_name(prices, (model_of(message) if message else "", run.model), provider),
         provider=provider,
         usage=usage,
         tier=tier_of(message) if message else "standard",
@@ -173,7 +173,7 @@ def _record_of_hit(
         prices,
         id=mark["id"] or run.id,
         time=run.started,
-        model=_priced_name(prices, (str(mark.get("model") or ""), run.model), provider),
+        model=priced_name(prices, (str(mark.get("model") or ""), run.model), provider),
         provider=provider,
         usage=Usage(),
         baseline_usage=usage_of_mark(mark) or Usage(),
@@ -189,18 +189,6 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
         if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
             return generation.message
     return None
-
-
-def _priced_name(prices: PriceBook, names: Sequence[str], provider: str | None) -> str:
-    """The first name that has a price: the provider's own for the model, else the one asked for."""
-    known = [name for name in names if name]
-    for name in known:
-        try:
-            prices.rates(name, provider=provider)
-        except UnpricedError:
-            continue
-        return name
-    return known[0] if known else "unknown"
 
 
 def _shared_mark(message: AIMessage | None) -> Mapping[str, Any] | None:

@@ -12,23 +12,29 @@ HistoryBlock         what falls out of a chat's memory, in few words
 CostEventHandler     every model call into a `Ledger`, hits as savings
 LLMCacheHitEvent     what the dispatcher hears when an answer was served
 EmbeddingsStore      a place of its own for each embedding model's vectors
+
+Each is imported when it is first named, so that an app pays for what it uses.
 """
 
 from __future__ import annotations
 
-from llama_index_llm_optimizers.batch import abatch_chat
-from llama_index_llm_optimizers.batched import BatchedLLM
-from llama_index_llm_optimizers.cache import HybridCache
-from llama_index_llm_optimizers.cached import CachedLLM
-from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
-from llama_index_llm_optimizers.events import CostEventHandler
-from llama_index_llm_optimizers.hits import LLMCacheHitEvent
-from llama_index_llm_optimizers.memory import HistoryBlock
-from llama_index_llm_optimizers.postprocessor import PromptCompressor
-from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
-from llama_index_llm_optimizers.query_engine import CachedQueryEngine
-from llama_index_llm_optimizers.routed import RoutedLLM
-from llama_index_llm_optimizers.settings import optimized_settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_index_llm_optimizers.batch import abatch_chat
+    from llama_index_llm_optimizers.batched import BatchedLLM
+    from llama_index_llm_optimizers.cache import HybridCache
+    from llama_index_llm_optimizers.cached import CachedLLM
+    from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
+    from llama_index_llm_optimizers.events import CostEventHandler
+    from llama_index_llm_optimizers.hits import LLMCacheHitEvent
+    from llama_index_llm_optimizers.memory import HistoryBlock
+    from llama_index_llm_optimizers.postprocessor import PromptCompressor
+    from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
+    from llama_index_llm_optimizers.query_engine import CachedQueryEngine
+    from llama_index_llm_optimizers.routed import RoutedLLM
+    from llama_index_llm_optimizers.settings import optimized_settings
 
 __all__ = [
     "BatchedLLM",
@@ -46,3 +52,31 @@ __all__ = [
     "optimized_settings",
     "with_embeddings_cache",
 ]
+
+_HOMES = {
+    "BatchedLLM": "batched",
+    "CachedLLM": "cached",
+    "CachedQueryEngine": "query_engine",
+    "CostEventHandler": "events",
+    "EmbeddingsStore": "embeddings",
+    "HistoryBlock": "memory",
+    "HybridCache": "cache",
+    "LLMCacheHitEvent": "hits",
+    "PromptCompressor": "postprocessor",
+    "PromptOptimizingLLM": "prompts",
+    "RoutedLLM": "routed",
+    "abatch_chat": "batch",
+    "optimized_settings": "settings",
+    "with_embeddings_cache": "embeddings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name's object (https://peps.python.org/pep-0562/)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

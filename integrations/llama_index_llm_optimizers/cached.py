@@ -17,7 +17,6 @@ from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.replay import achunks_of, chunks_of
 from llm_optimizers.caching import Hit
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -100,7 +99,7 @@ class CachedLLM(DelegatingLLM):
         """The call as the cache knows it, or None when it hides something that shapes answers."""
         try:
             return request_of(call, identity_of_call(self.llm, call.kwargs))
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
             self.cache.bypassed(error)
             return None
 

@@ -33,6 +33,8 @@ from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["DelegatingLLM", "kind_of"]
 
+_HANDED_ON = ("callback_manager", "rate_limiter")
+
 
 class DelegatingLLM(FunctionCallingLLM):
     """The eight doors of an LLM, leading to four ways to answer.
@@ -50,6 +52,9 @@ class DelegatingLLM(FunctionCallingLLM):
                 setattr(self, name, getattr(spokesman, name))
         if "callback_manager" not in data:
             super().__setattr__("callback_manager", spokesman.callback_manager)
+        for name in _HANDED_ON:
+            if data.get(name) is not None:
+                setattr(self, name, data[name])
 
     @property
     @abstractmethod
@@ -215,11 +220,15 @@ class DelegatingLLM(FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """`Settings` hands its callback manager to the outermost LLM: pass it on."""
+        """Hand on what is given to the outermost LLM and heeded by the innermost.
+
+        `Settings` does so with its callback manager at every reading; a rate limiter here would
+        slow down hits.
+        """
         super().__setattr__(name, value)
-        if name == "callback_manager":
+        if name in _HANDED_ON:
             for child in self._children:
-                child.callback_manager = value
+                setattr(child, name, value)
 
 
 def kind_of(llm: LLM) -> str:

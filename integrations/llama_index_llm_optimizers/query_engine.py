@@ -196,7 +196,7 @@ class CachedQueryEngine(BaseQueryEngine):
         """The question as the cache knows it, or None where an answer could not be kept."""
         try:
             return request_of_query(self._engine, self._synthesizer, query, nodes)
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
             self.cache.bypassed(error)
             return None
 

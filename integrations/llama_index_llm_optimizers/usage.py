@@ -89,6 +89,9 @@ def finish_reason_of(reply: Reply) -> str:
         options = raw.get(name)
         if isinstance(options, list | tuple) and options:
             reason = reason or _mapping(options[0]).get("finish_reason")
+    for answer in (raw, _mapping(raw.get("response"))):
+        if answer.get("status") == "incomplete":  # OpenAI's responses, cut off or filtered
+            reason = reason or "incomplete"
     reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
     return str(getattr(reason, "name", reason) or "").lower()

@@ -16,7 +16,7 @@ __all__ = ["fresh_id", "json_copy"]
 
 _ALPHABET = string.ascii_letters + string.digits
 _SHORTEST = 9
-_ARGUMENTS = frozenset({"args", "arguments", "input"})
+_ARGUMENTS = frozenset({"args", "arguments", "input", "tool_kwargs"})
 _FIELDS = frozenset({"id", "call_id", "tool_use_id", "tool_call_id"})
 
 

@@ -5,6 +5,7 @@
     providers.py  which seller a model's name speaks of
     catalog.py    dated list prices from genai-prices, its traps closed
     matching.py   whether a name is a listed model, or merely like one
+    naming.py     which of a model's names has a price
     prices.py     PriceBook: what a call costs at its own date
     records.py    CallRecord, Saving, Note: what the ledger holds
     savings.py    price_call: a record with its baseline and a waterfall that adds up

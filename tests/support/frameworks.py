@@ -14,6 +14,7 @@ from llama_index_instrumentation.dispatcher import instrument_tags
 import langchain_llm_optimizers as lc
 import llama_index_llm_optimizers as li
 from langchain_llm_optimizers.optimized import OptimizedChatModel
+from llm_optimizers.batching import GroupLimits
 from llm_optimizers.costs import CallRecord, Ledger
 from support.fakes import StreamingFake
 from support.llama_fakes import FakeLLM
@@ -78,7 +79,7 @@ class LangChain:
         return lc.ChatModelRouter(models={each.model: each for each in models}, policy=policy)
 
     def batched(self, inner: Any) -> Any:
-        return lc.BatchingChatModel(model=inner, combine=True)
+        return lc.BatchingChatModel(model=inner, combine=True, max_delay=2.0)
 
     def shortened(self, inner: Any) -> Any:
         return OptimizedChatModel(model=inner)
@@ -129,7 +130,7 @@ class LlamaIndex:
         return li.RoutedLLM(models, policy=policy)
 
     def batched(self, inner: Any) -> Any:
-        return li.BatchedLLM(inner, combine=True)
+        return li.BatchedLLM(inner, combine=True, limits=GroupLimits(max_size=6, max_delay=2.0))
 
     def shortened(self, inner: Any) -> Any:
         return li.PromptOptimizingLLM(inner)

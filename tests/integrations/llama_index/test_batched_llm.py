@@ -21,6 +21,8 @@ from llm_optimizers.errors import ConfigurationError, RefusedError
 from support.llama_fakes import FakeLLM
 
 TEXTS = [f"What is {n} plus {n}?" for n in range(12)]
+PATIENT = GroupLimits(max_size=6, max_delay=2.0)
+"""Groups that are sent when they are full, however slow the machine is."""
 SYSTEM = ChatMessage(role="system", content="You add numbers. " * 30)
 
 
@@ -45,7 +47,7 @@ def inner() -> FakeLLM:
 
 @pytest.fixture
 def batched(inner: FakeLLM) -> Iterator[BatchedLLM]:
-    llm = BatchedLLM(inner, combine=True)
+    llm = BatchedLLM(inner, combine=True, limits=PATIENT)
     yield llm
     llm.close()
 
@@ -85,7 +87,7 @@ async def test_shares_add_up_to_the_bill_and_savings_are_told_by_caller(
             billed.append(Usage.from_openai(response.raw["usage"]))
             return response
 
-    llm = BatchedLLM(Watching(reply=adding), combine=True)
+    llm = BatchedLLM(Watching(reply=adding), combine=True, limits=PATIENT)
 
     async def ask(user: str, text: str) -> None:
         with instrument_tags({"user": user}):
@@ -131,7 +133,9 @@ async def test_an_answer_that_is_missing_is_asked_for_alone(inner: FakeLLM) -> N
         answers = json.loads(whole)["answers"]
         return json.dumps({"answers": answers[:-1]})
 
-    llm = BatchedLLM(FakeLLM(reply=forgetful), combine=True, limits=GroupLimits(max_size=3))
+    llm = BatchedLLM(
+        FakeLLM(reply=forgetful), combine=True, limits=GroupLimits(max_size=3, max_delay=2.0)
+    )
     answers = await abatch_chat(llm, [[ChatMessage(text)] for text in TEXTS[:3]])
     assert [answer.message.content for answer in answers] == [adding(text) for text in TEXTS[:3]]
     llm.close()
@@ -165,7 +169,7 @@ def test_nothing_is_combined_until_a_sample_has_shown_that_answers_agree(inner: 
     assert not wrong.check_combining(TEXTS, tolerance=0.2).passed
     asyncio.run(abatch_chat(wrong, conversations))
     assert wrong.llm.calls[-12:] == TEXTS  # type: ignore[attr-defined]
-    good = BatchedLLM(inner)
+    good = BatchedLLM(inner, limits=PATIENT)
     asyncio.run(abatch_chat(good, conversations))
     assert inner.calls == TEXTS
     assert good.check_combining(conversations, tolerance=0.2).passed
@@ -179,7 +183,7 @@ def test_nothing_is_combined_until_a_sample_has_shown_that_answers_agree(inner: 
 
 
 async def test_a_cache_in_front_stores_each_answer_for_its_own_question(inner: FakeLLM) -> None:
-    batched = BatchedLLM(inner, combine=True)
+    batched = BatchedLLM(inner, combine=True, limits=PATIENT)
     llm = CachedLLM(llm=batched)
     conversations = [[ChatMessage(text)] for text in TEXTS[:6]]
     first = await abatch_chat(llm, conversations)

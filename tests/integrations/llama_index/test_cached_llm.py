@@ -329,3 +329,19 @@ def test_a_stream_is_called_for_with_the_tags_of_its_caller() -> None:
         stream = cached.stream_chat(QUESTION)
     list(stream)
     assert seen == [{"user": "u1"}]
+
+
+def test_a_rate_limiter_slows_calls_and_not_hits() -> None:
+    class Limiter:
+        acquired = 0
+
+        def acquire(self) -> None:
+            self.acquired += 1
+
+    limiter = Limiter()
+    inner = FakeLLM()
+    cached = CachedLLM(inner, rate_limiter=limiter)
+    for _ in range(3):
+        cached.chat(QUESTION)
+    assert limiter.acquired == 1
+    assert inner.rate_limiter is limiter
