@@ -6,7 +6,9 @@
     guards.py      lookalikes that ask something else
     scoring.py     when two questions count as the same
     admission.py   which answers are worth keeping
+    visible.py     settings by content, so that they can be part of a key
     answers.py     what is served, and how an adapter writes it down
+    fresh.py       served copies with ids of their own
     plans.py       the one way through: look up, answer, keep
     shell.py       performs the plans' effects on a store, an index and an embedder
     patience.py    what fails is left alone for a while
