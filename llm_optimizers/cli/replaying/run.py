@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from statistics import median
 
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, Trial, TrialReply, open_trial
@@ -37,6 +38,8 @@ class Pass:
     replies: dict[str, TrialReply] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
     first_error: str = ""
+    # The ledger may be a file that holds earlier calls.
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
     interrupted: bool = False
     gave_up: bool = False
 
@@ -194,7 +197,7 @@ def _figures(
         errors=dict(run.errors),
         first_error=run.first_error,
         bare=bare.ledger.summary(premium_model=premium) if bare and compared else None,
-        account=run.ledger.summary(premium_model=premium),
+        account=run.ledger.summary(premium_model=premium, since=run.begun),
         overhead_ms=None if bare is None or bare is run else _overhead_ms(run, bare),
         unanswered=sum(1 for r in requests if endpoint.recorded and r.response is None),
         pass_name=run.name,

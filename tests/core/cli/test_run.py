@@ -47,7 +47,7 @@ class FakeTrial:
             price_call(
                 self.ledger.prices,
                 id=request.id,
-                time=datetime(2026, 11, 1, tzinfo=UTC),
+                time=datetime.now(UTC),
                 model="gpt-4o",
                 usage=Usage(input_tokens=1_000, output_tokens=100),
                 hit_strategy=f"cache.{given.tier}" if given.tier else None,
