@@ -18,6 +18,7 @@ app = typer.Typer(
     help="See what your LLM calls cost, and what caching, routing, shorter prompts and "
     "batching save on them.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 
