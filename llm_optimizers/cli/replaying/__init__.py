@@ -1,7 +1,8 @@
 """Replaying a log of requests through a real chain, and counting what would have been saved.
 
 log.py      reads a log, one OpenAI chat request a line
-server.py   answers from the log over HTTP, as an OpenAI-compatible provider
+sheet.py    the log's answers, with what a provider would count for them
+server.py   gives them over HTTP, as an OpenAI-compatible provider
 batches.py  that provider's files and batches
 app.py      the framework's side: what a chain has to offer to be replayed through
 run.py      sends the requests and gathers the figures
