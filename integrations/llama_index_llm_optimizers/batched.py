@@ -19,6 +19,7 @@ from pydantic import PrivateAttr, SerializeAsAny
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.answers import Answered as FromModel
 from llama_index_llm_optimizers.answers import answered
+from llama_index_llm_optimizers.batch import abatch_chat
 from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
 from llama_index_llm_optimizers.conveying import conveying
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
@@ -131,6 +132,12 @@ class BatchedLLM(DelegatingLLM):
         )
         self.combine = report.passed
         return report
+
+    async def abatch_chat(
+        self, conversations: Sequence[Sequence[ChatMessage]], **how: Any
+    ) -> list[ChatResponse | BaseException]:
+        """Chat about many things at once; see the function of this name."""
+        return await abatch_chat(self, conversations, **how)
 
     def close(self) -> None:
         """Answer everybody who waits, then refuse."""

@@ -17,6 +17,7 @@ from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.replay import achunks_of, chunks_of
 from llm_optimizers.caching import Hit
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -99,9 +100,12 @@ class CachedLLM(DelegatingLLM):
         """The call as the cache knows it, or None when it hides something that shapes answers."""
         try:
             return request_of(call, identity_of_call(self.llm, call.kwargs))
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
+        except ConfigurationError as error:
             self.cache.bypassed(error)
-            return None
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
+            # Its message may hold a prompt.
+            self.cache.bypassed(type(error).__name__)
+        return None
 
     def _served(self, hit: Hit[Answered], call: ModelCall) -> Reply:
         event = announce(

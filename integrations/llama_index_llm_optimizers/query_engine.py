@@ -196,9 +196,12 @@ class CachedQueryEngine(BaseQueryEngine):
         """The question as the cache knows it, or None where an answer could not be kept."""
         try:
             return request_of_query(self._engine, self._synthesizer, query, nodes)
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
+        except ConfigurationError as error:
             self.cache.bypassed(error)
-            return None
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
+            # Its message may hold a prompt.
+            self.cache.bypassed(type(error).__name__)
+        return None
 
     def _marking(
         self, nodes: Sequence[NodeWithScore], metadata: dict[str, Any] | None = None

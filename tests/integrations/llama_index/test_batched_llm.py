@@ -174,7 +174,7 @@ def test_nothing_is_combined_until_a_sample_has_shown_that_answers_agree(inner: 
     assert inner.calls == TEXTS
     assert good.check_combining(conversations, tolerance=0.2).passed
     before = len(inner.calls)
-    asyncio.run(abatch_chat(good, conversations))
+    asyncio.run(good.abatch_chat(conversations))
     assert len(inner.calls) - before == 2
     with pytest.raises(ConfigurationError, match="never combined"):
         good.check_combining([[ChatMessage("a"), ChatMessage(role="assistant", content="b")]])
