@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
@@ -63,10 +63,6 @@ class ChatCall(ModelCall):
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
         return astreamed_in(self.context, lambda: child.astream_chat(self.messages, **self.kwargs))
-
-    def with_messages(self, messages: Sequence[ChatMessage]) -> ChatCall:
-        """The same call with other messages."""
-        return replace(self, messages=messages)
 
 
 @dataclass(frozen=True, kw_only=True)

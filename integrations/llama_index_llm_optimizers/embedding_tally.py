@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from llama_index_llm_optimizers.account import CallFacts
 
@@ -29,10 +31,18 @@ class EmbeddingTally:
         self._served: dict[str | None, Counter[str]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, span: str | None, facts: CallFacts) -> None:
-        """A call begins."""
+    def begin(self, event: Any) -> None:
+        """A call begins, as its start event tells."""
+        told: Mapping[str, Any] = event.model_dict
+        facts = CallFacts(
+            id=event.id_,
+            started=datetime.now(UTC),
+            model=str(told.get("model_name") or ""),
+            kind=str(told.get("class_name") or ""),
+            tags=dict(event.tags),
+        )
         with self._lock:
-            self._facts[span] = facts
+            self._facts[event.span_id] = facts
 
     def serve(self, span: str | None, text: str) -> None:
         """A text's vector came from a store."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -145,16 +144,7 @@ class CostEventHandler(BaseEventHandler):
     # --- model calls -----------------------------------------------------------------------------
 
     def _begin(self, event: Any) -> None:
-        asked: Mapping[str, Any] = event.model_dict
-        facts = CallFacts(
-            id=self._calls.name_of(conveyed_by(event.tags).call_id) or event.id_,
-            started=datetime.now(UTC),
-            model=str(asked.get("model_name") or asked.get("model") or ""),
-            kind=str(asked.get("class_name") or ""),
-            messages=event.prompt if hasattr(event, "prompt") else event.messages,
-            params=event.additional_kwargs,
-            tags=dict(event.tags),
-        )
+        facts = self._calls.facts_of(event)
         self._calls.begin(event.span_id, facts, self._spans.ancestors(event.span_id))
 
     def _progress(self, event: Any) -> None:
@@ -215,15 +205,7 @@ class CostEventHandler(BaseEventHandler):
     # --- embeddings ------------------------------------------------------------------------------
 
     def _embedding_begins(self, event: Any) -> None:
-        told: Mapping[str, Any] = event.model_dict
-        facts = CallFacts(
-            id=event.id_,
-            started=datetime.now(UTC),
-            model=str(told.get("model_name") or ""),
-            kind=str(told.get("class_name") or ""),
-            tags=dict(event.tags),
-        )
-        self._embeddings.begin(event.span_id, facts)
+        self._embeddings.begin(event)
 
     def _embedding_served(self, event: Any) -> None:
         self._embeddings.serve(event.span_id, event.chunk)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from llama_index_llm_optimizers.account import CallFacts, Outcome
 from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.conveying import conveyed_by
 from llama_index_llm_optimizers.usage import later, model_of, service_tier_of, usage_of
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.records import Status
@@ -61,13 +63,18 @@ class OpenCalls:
         self._names: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = threading.Lock()
 
-    def name_of(self, wanted: str | None) -> str | None:
-        """A name given from outside, for the first call that bears it; None for all others."""
-        with self._lock:
-            if wanted is None or wanted in self._names:
-                return None
-            self._names.append(wanted)
-        return wanted
+    def facts_of(self, event: Any) -> CallFacts:
+        """What a start event tells; a name given from outside goes to the first call under it."""
+        asked: Mapping[str, Any] = event.model_dict
+        return CallFacts(
+            id=self._given_name(conveyed_by(event.tags).call_id) or event.id_,
+            started=datetime.now(UTC),
+            model=str(asked.get("model_name") or asked.get("model") or ""),
+            kind=str(asked.get("class_name") or ""),
+            messages=event.prompt if hasattr(event, "prompt") else event.messages,
+            params=event.additional_kwargs,
+            tags=dict(event.tags),
+        )
 
     def begin(self, span: str | None, facts: CallFacts, around: Iterable[str]) -> None:
         """A call begins; calls open in the spans around it only passed it on."""
@@ -119,3 +126,10 @@ class OpenCalls:
             self._by_span.clear()
             self._counted.clear()
         return calls
+
+    def _given_name(self, wanted: str | None) -> str | None:
+        with self._lock:
+            if wanted is None or wanted in self._names:
+                return None
+            self._names.append(wanted)
+        return wanted

@@ -10,14 +10,14 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetad
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
-from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import Field, SerializeAsAny, SkipValidation
 
 from llama_index_llm_optimizers.calls import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
+from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
 from llama_index_llm_optimizers.replay import chunks_of
-from llama_index_llm_optimizers.routes import Route, interrupted, led_by, read_reply, spec_of
+from llama_index_llm_optimizers.routes import Route, interrupted, read_reply
 from llama_index_llm_optimizers.streams import agenerated
 from llama_index_llm_optimizers.toolbox import ToolBox, selections
 from llm_optimizers.costs import Ledger
@@ -79,14 +79,14 @@ class RoutedLLM(DelegatingLLM):
         router: Router | None = None,
         **data: Any,
     ) -> None:
-        named = _named(models)
+        llms = named(models)
         if router is None:
-            specs = [spec_of(name, llm) for name, llm in named.items()]
+            specs = [spec_of(name, llm) for name, llm in llms.items()]
             router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)
-        missing = [spec.name for spec in router.ladder.specs if spec.name not in named]
+        missing = [spec.name for spec in router.ladder.specs if spec.name not in llms]
         if missing:
             raise ConfigurationError(f"the router has models without an LLM: {', '.join(missing)}")
-        super().__init__(models=named, router=router, **data)
+        super().__init__(models=llms, router=router, **data)
 
     @classmethod
     def class_name(cls) -> str:
@@ -188,7 +188,7 @@ class RoutedLLM(DelegatingLLM):
             ConfigurationError: a message holds something that cannot be seen.
         """
         request = request_of(call, call.kwargs)
-        told = call.context.copy().run(self.context or _context_of_tags)
+        told = call.context.copy().run(self.context or context_of_tags)
         context = replace(told, streaming=streaming, previous=told.previous or led_by(call))
         if self.traffic is not None and request.question:
             self.traffic.offer(request.question, task=context.task)
@@ -251,23 +251,3 @@ class RoutedLLM(DelegatingLLM):
         return super()._validate_chat_with_tools_response(
             response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
         )
-
-
-def _named(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
-    if isinstance(models, Mapping):
-        return dict(models)
-    named = {llm.metadata.model_name: llm for llm in models}
-    if len(named) != len(models):
-        raise ConfigurationError("two LLMs have one model name: give them names in a mapping")
-    return named
-
-
-def _context_of_tags() -> RoutingContext:
-    """What the user's instrumentation tags say of a call."""
-    tags = active_instrument_tags.get()
-    return RoutingContext(
-        user=str(tags.get("user", "")),
-        session=str(tags.get("session", "")),
-        tier=str(tags.get("tier", "")),
-        task=str(tags.get("task", "")),
-    )

@@ -9,9 +9,7 @@ from itertools import chain
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
-from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.instrumentation.events import BaseEvent
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
 
@@ -23,10 +21,9 @@ from llama_index_llm_optimizers.messages import ROUTED, core_message
 from llama_index_llm_optimizers.toolbox import unpacked
 from llm_optimizers.effects import closing_async
 from llm_optimizers.errors import InterruptedStreamError
-from llm_optimizers.routing import Decision, ModelSpec, Previous, Router
+from llm_optimizers.routing import Decision, Router
 from llm_optimizers.routing.checks import Answer
 from llm_optimizers.routing.serving import CallModel
-from llm_optimizers.routing.specs import ALL_CAPABILITIES
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
@@ -34,9 +31,7 @@ __all__ = [
     "LLMDraftSettledEvent",
     "Route",
     "interrupted",
-    "led_by",
     "read_reply",
-    "spec_of",
 ]
 
 ROUTING = "routing"
@@ -181,37 +176,6 @@ def interrupted(router: Router, model: str, error: Exception, text: str) -> Inte
         "ask again for the rest",
         partial=text,
     )
-
-
-def spec_of(name: str, llm: LLM) -> ModelSpec:
-    """What a router needs to know of an LLM.
-
-    The context window is left to the price book where the integration only gives the framework's
-    default.
-    """
-    told = llm.metadata
-    tools = told.is_function_calling_model and isinstance(llm, FunctionCallingLLM)
-    known = told.context_window != DEFAULT_CONTEXT_WINDOW
-    return ModelSpec(
-        name,
-        model=told.model_name,
-        provider=seller(kind_of(llm)),
-        context_window=told.context_window if known else None,
-        capabilities=ALL_CAPABILITIES if tools else ALL_CAPABILITIES - {"tools"},
-    )
-
-
-def led_by(call: ModelCall) -> Previous | None:
-    """Who gave the conversation's last answer, if one of several LLMs did."""
-    if not isinstance(call, ChatCall):
-        return None
-    said = (m for m in reversed(call.messages) if m.role == MessageRole.ASSISTANT)
-    last = next(said, None)
-    mark = last.additional_kwargs.get(ROUTED) if last is not None else None
-    if not isinstance(mark, Mapping) or not isinstance(mark.get("model"), str):
-        return None
-    at = mark.get("at")
-    return Previous(model=mark["model"], at=at if isinstance(at, int | float) else None)
 
 
 def read_reply(reply: Reply) -> Answer:
