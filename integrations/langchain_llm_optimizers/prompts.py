@@ -63,7 +63,9 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
     Args:
         model: The model the prompt goes to: its tokenizer counts, its provider's cache decides
             what may be touched. Without one, counts are estimates and no cache is assumed.
-        context_tokens: A budget for retrieved context in each message; None leaves it alone.
+        context_tokens: A budget for retrieved context in each message; None leaves it alone. The
+            context is what stands in `<context>` tags or after a line that ends in `context:`;
+            text that nothing marks as retrieved is never cut.
         optimizer: A configured core in place of the defaults; `context_tokens` and `embeddings`
             are then its own.
         embeddings: Adds likeness in meaning to the choice of context; the bundled static model

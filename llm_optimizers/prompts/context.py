@@ -1,8 +1,9 @@
 """Retrieved context inside a message: found by its tags or headings, and cut to a budget.
 
-Only what stands between `<context>`, `<documents>` or `<sources>` tags, or between a `Context:`
-and a `Question:` heading, is taken for retrieved text; anything else is the user's own words and
-is never cut. The question is what the message says besides.
+Only what stands between `<context>`, `<documents>` or `<sources>` tags, between two rules below a
+line on the context, or after a heading that ends in `context:` (up to a `Question:`, an `Answer:`
+or the end) is taken for retrieved text; anything else is the user's own words and is never cut.
+The question is what the message says besides, or what the caller says it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from llm_optimizers.prompts.selection import PassageSelector, render
 
 __all__ = ["ContextBudget", "cut_context"]
 
+_HEADING = (
+    r"(?P<open>^(?:(?:context|documents|sources|passages)[ \t]*:[ \t]*\n?"
+    r"|[^\n]{0,200}\b(?:context|documents|sources|passages)[ \t]*:[ \t]*\n))"
+)
 _SECTIONS = (
     re.compile(
         r"(?P<open><(?P<tag>context|documents|sources|passages)>)(?P<body>.*?)"
@@ -23,10 +28,21 @@ _SECTIONS = (
         re.DOTALL | re.IGNORECASE,
     ),
     re.compile(
-        r"(?P<open>^(?:context|documents|sources|passages)[ \t]*:[ \t]*\n?)(?P<body>.*?)"
-        r"(?P<close>^(?:question|query|user question)[ \t]*:)",
+        r"(?P<open>^[^\n]{0,200}\bcontext\b[^\n]{0,100}\n-{3,}[ \t]*\n)(?P<body>.*?)"
+        r"(?P<close>^-{3,}[ \t]*$)",
         re.DOTALL | re.IGNORECASE | re.MULTILINE,
     ),
+    re.compile(
+        _HEADING + r"(?P<body>.*?)(?P<close>^(?:question|query|user question|user input)[ \t]*:)",
+        re.DOTALL | re.IGNORECASE | re.MULTILINE,
+    ),
+    re.compile(
+        _HEADING + r"(?P<body>.*?)(?P<close>^(?:helpful )?answer[ \t]*:|\Z)",
+        re.DOTALL | re.IGNORECASE | re.MULTILINE,
+    ),
+)
+_ASKS = re.compile(
+    r"\?\s*$|^(?:question|query|user question|user input)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
 _BREAK = re.compile(
     r"(\n\s*\n|(?<=</document>)\s*|(?<=</doc>)\s*|(?<=</source>)\s*)", re.IGNORECASE
@@ -56,16 +72,23 @@ class ContextBudget:
             )
 
 
-def cut_context(text: str, budget: ContextBudget, selector: PassageSelector) -> str:
+def cut_context(
+    text: str, budget: ContextBudget, selector: PassageSelector, *, asked: str | None = None
+) -> str:
     """The text with its first context section cut to the budget; unchanged if it has none.
 
-    A message that asks nothing besides its context is left alone: nothing says what matters.
+    `asked` is the question where another message asks it. A message that asks nothing besides
+    its context is left alone: nothing says what matters.
     """
     for pattern in _SECTIONS:
         section = pattern.search(text)
         if section is None:
             continue
-        question = (text[: section.start()] + " " + text[section.end() :]).strip()
+        question = asked
+        if question is None:
+            question = (text[: section.start()] + " " + text[section.end() :]).strip()
+            if pattern is _SECTIONS[-1] and not _ASKS.search(question):
+                continue
         if not any(map(str.isalnum, question)):
             return text
         body = _cut(section["body"], question, budget, selector)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import ConfigurationError
@@ -59,7 +60,8 @@ class RequestOptimizer:
 
     Args:
         passes: The lossless passes; add `"tables"` to write uniform JSON records as tables.
-        context: A budget for retrieved context in each message; None leaves it alone.
+        context: A budget for retrieved context in each message; None leaves it alone. In a system
+            message it is cut to only for a conversation's first question.
         history: How long conversations are folded; None leaves them alone. With a warm cache
             that happens where it pays at once, or where the whole outgrows `max_tokens` or the
             model's context window.
@@ -107,9 +109,11 @@ class RequestOptimizer:
         """The cheaper request; `request` itself where nothing can be gained."""
         before = self._counter.count_request(request)
         rules = cache_rules(request.model, self._prices) if self._provider_cache else None
-        shorter = [self._shorter(message, request) for message in request.messages]
+        within = [self._within(message, request) for message in request.messages]
+        shorter = [self._shorter(message) for message in within]
         planner = Planner(counter=self._counter, prices=self._prices, history=self._history)
-        plan, messages, origins = planner.plan(request, shorter, rules)
+        single = not request.params.get("tools") and _cut_at_first(request.messages, within)
+        plan, messages, origins = planner.plan(request, shorter, rules, single=single)
         changed = replace(request, messages=messages)
         if rules is not None and self._history is not None and self._too_long(changed):
             # What does not fit must be folded, whatever the provider has cached.
@@ -144,29 +148,26 @@ class RequestOptimizer:
             return await asyncio.to_thread(self.optimize, request)
         return self.optimize(request)
 
-    def _shorter(self, message: Message, request: ChatRequest) -> Message:
-        """One message by itself, its text parts shortened; an assistant's words stay."""
+    def _within(self, message: Message, request: ChatRequest) -> Message:
+        """One message with its retrieved context cut to the budget."""
+        if self._context is None or message.role in ("assistant", "tool"):
+            return message
+        asked = _asked(request) if message.role == "system" else None
+        if message.role == "system" and asked is None:
+            return message
+        budget = self._context
+        selector = PassageSelector(model=request.model, counter=self._counter, embed=self._embed)
+        return _with_text(message, lambda text: cut_context(text, budget, selector, asked=asked))
+
+    def _shorter(self, message: Message) -> Message:
+        """One message by itself after the lossless passes; an assistant's words stay."""
         if message.role == "assistant":
             return message
-        if isinstance(message.content, str):
-            text = self._text(message.content, message, request.model)
-            return message if text == message.content else replace(message, content=text)
-        parts = tuple(self._part(part, message, request.model) for part in message.content)
-        same = all(a is b for a, b in zip(parts, message.content, strict=True))
-        return message if same else replace(message, content=parts)
-
-    def _part(self, part: Part, message: Message, model: str) -> Part:
-        if part.kind != "text":
-            return part
-        text = self._text(part.text, message, model)
-        return part if text == part.text else replace(part, text=text)
-
-    def _text(self, text: str, message: Message, model: str) -> str:
-        if self._context is not None and message.role != "tool":
-            selector = PassageSelector(model=model, counter=self._counter, embed=self._embed)
-            text = cut_context(text, self._context, selector)
         passes = self._passes - {"repeats"} if message.role == "tool" else self._passes
-        return shorten(text, passes=passes, instructions=message.role == "system").text
+        system = message.role == "system"
+        return _with_text(
+            message, lambda text: shorten(text, passes=passes, instructions=system).text
+        )
 
     def _trimmed(self, request: ChatRequest) -> tuple[ChatRequest, list[str]]:
         """The middle of the longest messages left out until the hard bound is kept."""
@@ -246,3 +247,38 @@ class RequestOptimizer:
 
     def _tokens(self, message: Message, model: str) -> int:
         return self._counter.count_message(message, model).tokens
+
+
+def _asked(request: ChatRequest) -> str | None:
+    """The question that retrieved context in a system message is for.
+
+    A conversation asks many, and whatever is chosen for the latest breaks the prefix: None.
+    """
+    roles = [m.role for m in request.messages]
+    if roles.count("user") != 1 or "assistant" in roles:
+        return None
+    return request.messages[roles.index("user")].text
+
+
+def _cut_at_first(messages: Sequence[Message], within: Sequence[Message]) -> bool:
+    """Whether context was cut in what the conversation's first call sends."""
+    pairs = zip(messages, within, strict=True)
+    first = takewhile(lambda pair: pair[0].role != "assistant", pairs)
+    return any(message is not cut for message, cut in first)
+
+
+def _with_text(message: Message, change: Callable[[str], str]) -> Message:
+    """The message with its text parts shortened; itself where none is another."""
+    if isinstance(message.content, str):
+        text = change(message.content)
+        return message if text == message.content else replace(message, content=text)
+    parts = tuple(_part_with_text(part, change) for part in message.content)
+    same = all(a is b for a, b in zip(parts, message.content, strict=True))
+    return message if same else replace(message, content=parts)
+
+
+def _part_with_text(part: Part, change: Callable[[str], str]) -> Part:
+    if part.kind != "text":
+        return part
+    text = change(part.text)
+    return part if text == part.text else replace(part, text=text)

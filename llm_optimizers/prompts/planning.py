@@ -37,9 +37,17 @@ class Planner:
     history: History | None
 
     def plan(
-        self, request: ChatRequest, shorter: Sequence[Message], rules: CacheRules | None
+        self,
+        request: ChatRequest,
+        shorter: Sequence[Message],
+        rules: CacheRules | None,
+        *,
+        single: bool = False,
     ) -> Planned:
-        """Plan a request; a summary that cannot be made is planned around."""
+        """Plan a request; a summary that cannot be made is planned around.
+
+        `single` says that the first call is likely the only one, as `plan_changes` has it.
+        """
         model, count = request.model, len(request.messages)
         weighed = [
             Weighed(raw=self._tokens(m, model), short=self._tokens(s, model))
@@ -53,7 +61,14 @@ class Planner:
             return self._fold(request, weighed, last, sent, until)
 
         while True:
-            plan = plan_changes(weighed, [*calls, count], rules=rules, fixed=fixed, fold_at=fold_at)
+            plan = plan_changes(
+                weighed,
+                [*calls, count],
+                rules=rules,
+                fixed=fixed,
+                fold_at=fold_at,
+                single=single,
+            )
             summaries: list[Message] = []
             for fold in plan.folds:
                 made = self._summary(shorter[fold.start : fold.end], model)

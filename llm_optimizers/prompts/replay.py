@@ -88,6 +88,7 @@ def plan_changes(
     rules: CacheRules | None,
     fixed: int = 0,
     fold_at: FoldAt | None = None,
+    single: bool = False,
 ) -> Plan:
     """Decide for every message of a conversation, from its first call to its last.
 
@@ -97,8 +98,10 @@ def plan_changes(
         rules: The provider's caching, None if it has none.
         fixed: Tokens that stand before all messages in every call, the tools'.
         fold_at: Proposes stretches of history to fold; None folds nothing.
+        single: The first call is likely the only one, as a question with its retrieved context
+            is: then it need not save in advance what later calls might lose.
     """
-    replay = _Replay(messages, rules, fixed, fold_at)
+    replay = _Replay(messages, rules, fixed, fold_at, single=single)
     for count in calls:
         replay.call(count)
     return replay.plan()
@@ -113,7 +116,10 @@ class _Replay:
         rules: CacheRules | None,
         fixed: int,
         fold_at: FoldAt | None,
+        *,
+        single: bool,
     ) -> None:
+        self._single = single
         self._messages = messages
         self._rules = rules
         self._fixed = fixed
@@ -137,6 +143,9 @@ class _Replay:
         options = self._options(raw, count)
         if self._rules is None:
             self._sent = self._folded(options[-1], count) or options[-1]
+        elif self._single and not self._count and options[-1].size < raw.size:
+            self._sent = options[-1]
+            self._bank += _cost(self._rules, raw) - _cost(self._rules, self._sent)
         else:
             self._sent = self._cheapest(self._rules, options, count)
         self._count = count

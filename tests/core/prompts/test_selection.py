@@ -201,6 +201,10 @@ def context_prompt(opening: str, closing: str) -> str:
         ("<context>\n", "\n</context>"),
         ("Context:\n", "\n\nQuestion:"),
         ("<Documents>", "</Documents>"),
+        ("Use the following pieces of retrieved context:\n", "\n\nQuestion:"),
+        ("Context information is below.\n-----\n", "\n-----\nQuery:"),
+        ("Question: who is the mayor of Brackford?\nContext: ", "\n\nAnswer:"),
+        ("Context:\n", "\n\nHelpful Answer:"),
     ],
 )
 def test_context_in_a_message_is_found_and_cut(opening: str, closing: str) -> None:
@@ -210,6 +214,49 @@ def test_context_in_a_message_is_found_and_cut(opening: str, closing: str) -> No
     assert "Ida Quill" not in cut
     assert cut.startswith(f"Answer shortly.\n{opening.strip()}")
     assert cut.endswith(f"{closing} Who is the mayor of Brackford?")
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5.1", "claude-sonnet-4-5", "gemini-2.5-flash"])
+@pytest.mark.parametrize("copies", [3, 8])
+@pytest.mark.parametrize("place", ["user", "system"])
+def test_a_single_question_over_its_budget_is_cut_for_every_provider(
+    model: str, copies: int, place: str
+) -> None:
+    docs = "\n\n".join(
+        render(p.title, p.text.replace("river", f"river{n}")) for n in range(copies) for p in FACTS
+    )
+    question = "Who is the mayor of Carrow?"
+    messages = (
+        (
+            Message(
+                role="user", content=f"Answer from this context:\n{docs}\n\nQuestion: {question}"
+            ),
+        )
+        if place == "user"
+        else (
+            Message(role="system", content=f"Use this context:\n{docs}"),
+            Message(role="user", content=question),
+        )
+    )
+    optimizer = RequestOptimizer(context=ContextBudget(max_tokens=200), counter=counter)
+    found = optimizer.optimize(ChatRequest(model=model, messages=messages))
+    assert found.tokens_before > 1024
+    assert found.tokens < 300
+    said = "".join(m.text for m in found.request.messages)
+    assert "Mina Vale" in said
+    assert question in said
+
+    later = (
+        *messages,
+        Message(role="assistant", content="Mina Vale."),
+        Message(role="user", content="And of Elmstead?"),
+    )
+    second = optimizer.optimize(ChatRequest(model=model, messages=later)).request.messages
+    # A follow-up keeps the prefix that was sent, or has the whole context to be answered from.
+    if place == "user":
+        assert second[0] == found.request.messages[0]
+    else:
+        assert "Ida Quill" in second[0].text
 
 
 def test_documents_keep_their_tags() -> None:
