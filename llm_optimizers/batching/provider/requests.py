@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_optimizers.batching.queue.codec import dump_json
+from llm_optimizers.batching.queue.codec import dump_json, load_json
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -116,17 +116,17 @@ def _body(request: object) -> object:
 
 def _lines(path: Path) -> Iterator[tuple[int, object]]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, _parsed(line)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
 
 
-def _parsed(line: str) -> object:
+def _parsed(line: bytes) -> object:
     try:
-        return json.loads(line)
+        return load_json(line.decode())
     except ValueError as error:
         return error
 
@@ -176,9 +176,10 @@ def _request(
         raise ConfigurationError("it names no `model`")
     if body.get("stream"):
         raise ConfigurationError("a batch cannot stream; leave `stream` out")
+    text = dump_json(body, "body")
     return BatchRequest(
         id=str(raw["custom_id"]) if "custom_id" in raw and "body" in raw else str(number),
-        body=dump_json(body, "body"),
+        body=text,
         endpoint=endpoint,
         model=body["model"],
         tokens=count_tokens(body),

@@ -13,25 +13,30 @@ __all__ = ["digest", "dump_json", "load_json"]
 
 
 def dump_json(value: Any, what: str) -> str:
-    """The value as compact JSON with sorted keys.
+    """The value as compact JSON with sorted keys, which UTF-8 can hold.
 
     Raises:
         ConfigurationError: it is not JSON; says what `what` may hold instead.
     """
     try:
-        return json.dumps(
+        text = json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
         )
+        text.encode()  # Half a surrogate pair, such as a cut emoji, has no bytes.
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"the {what} cannot be stored: {error}; use only dicts with string keys, lists, "
-            "strings, finite numbers, booleans and None"
+            "whole strings, finite numbers, booleans and None"
         ) from error
+    return text
 
 
 def load_json(text: str) -> JSON:
-    """Read stored JSON; raises ValueError for anything else."""
-    return cast("JSON", json.loads(text))
+    """Read stored JSON; raises ValueError for anything else, however deep."""
+    try:
+        return cast("JSON", json.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def digest(text: str) -> str:

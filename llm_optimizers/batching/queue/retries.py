@@ -37,7 +37,9 @@ def after_failure(
     job: Job, error: Exception, policy: RetryPolicy, *, now: float, rng: random.Random
 ) -> Settlement:
     """Decide on a failed attempt; the text of the error is kept with the job, never logged."""
-    text, kind = str(error)[:2_000], type(error).__name__
+    # Half a surrogate pair cannot be stored.
+    text = str(error)[:2_000].encode(errors="replace").decode()
+    kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
         return Settlement(state="dead", error=text, error_kind=kind)
     wait = min(policy.cap, policy.base * 2 ** (job.attempts - 1)) * (1 - rng.random() / 4)

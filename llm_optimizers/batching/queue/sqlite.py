@@ -34,6 +34,7 @@ from llm_optimizers.batching.queue.sqlite_rows import (
     refuse_other_payload,
     row_of,
     stats_of,
+    text_of,
 )
 from llm_optimizers.batching.queue.store import QueueRules, Serve
 from llm_optimizers.errors import StoreError
@@ -72,6 +73,7 @@ class SQLiteJobStore:
             raise StoreError(f"the job queue {target} cannot be opened: {error}") from error
         try:
             connection.row_factory = sqlite3.Row
+            connection.text_factory = text_of
             prepare(connection, target)
         except sqlite3.Error as error:
             connection.close()
@@ -147,7 +149,7 @@ class SQLiteJobStore:
         try:
             with self._transaction() as db:
                 kept = [settle(db, self._queue, ended) for ended, _ in settling]
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of any
             for _, told in settling:
                 if not told.done():
                     told.set_exception(error)

@@ -18,6 +18,7 @@ __all__ = [
     "refuse_other_payload",
     "row_of",
     "stats_of",
+    "text_of",
 ]
 
 # "JQ" and a number, so that another program's file is not taken for a queue.
@@ -65,6 +66,14 @@ INSERT = (
     "INSERT INTO jobs (queue, id, payload, digest, priority, tokens, submitted_at, expires_at, "
     "turn, state, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)"
 )
+
+
+def text_of(raw: bytes) -> str | bytes:
+    """A text column's value; bytes that are no text stay bytes, for `job_of` to refuse."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def row_of(job: Job, payload: str, place: float) -> tuple[Any, ...]:

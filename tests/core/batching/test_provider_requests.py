@@ -63,6 +63,19 @@ def test_every_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
         assert word in fault
 
 
+def test_lines_that_cannot_be_read_at_all_are_named_by_number_too(tmp_path: Path) -> None:
+    path = tmp_path / "b.jsonl"
+    sound = json.dumps(BODY).encode()
+    half = json.dumps({**BODY, "user": "\ud83d"}).encode()
+    path.write_bytes(b"\n".join([sound, b"\xff\xfe", sound, b"[" * 100_000, half]))
+    with pytest.raises(ConfigurationError) as caught:
+        read_jsonl(path)
+    faults = str(caught.value).splitlines()
+    assert [fault.split(":")[0] for fault in faults] == ["line 2", "line 4", "line 5"]
+    for word, fault in zip(["utf-8", "nested too deeply", "surrogates"], faults, strict=True):
+        assert word in fault
+
+
 def test_many_faults_are_counted_and_missing_files_and_nothing_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="and 10 more"):
         read_batch([{}] * 30)

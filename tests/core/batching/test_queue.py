@@ -388,6 +388,40 @@ def test_a_poisoned_payload_dies_and_the_rest_is_done(tmp_path: Path) -> None:
         assert [letter.error_kind for letter in queue.dead.list()] == ["PoisonedPayload"]
 
 
+@pytest.mark.parametrize("poison", [b"[" * 100_000, b'"\xff\xfe"'], ids=["deep", "not UTF-8"])
+def test_a_payload_that_cannot_be_read_does_not_hold_up_the_line(
+    tmp_path: Path, poison: bytes
+) -> None:
+    path = tmp_path / "jobs.db"
+    with JobQueue(path=path) as queue:
+        first, second = queue.submit_many([1, 2])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE jobs SET payload = CAST(? AS TEXT) WHERE id = ?", (poison, first.id))
+    with JobQueue(double, path=path) as queue:
+        assert queue.handle(second.id).result(WAIT) == 4
+        assert [letter.error_kind for letter in queue.dead.list()] == ["PoisonedPayload"]
+
+
+HALF = "a cut emoji: \ud83d"
+
+
+def test_text_that_has_no_bytes_is_refused_and_as_a_result_dies_alone(path: Path | None) -> None:
+    def answer(payload: Any) -> Any:
+        if payload == "raise":
+            raise ValueError(HALF)
+        return HALF if payload == "half" else payload
+
+    with JobQueue(answer, path=path, retries=RetryPolicy(max_attempts=1)) as queue:
+        with pytest.raises(ConfigurationError, match="whole strings"):
+            queue.submit({"prompt": HALF})
+        half, failed, sound = queue.submit_many(["half", "raise", "sound"])
+        assert sound.result(WAIT) == "sound"
+        with pytest.raises(ItemError, match="done and paid, but"):
+            half.result(WAIT)
+        with pytest.raises(ItemError, match="a cut emoji"):
+            failed.result(WAIT)
+
+
 def test_a_worker_outlives_a_store_that_fails_for_a_while(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
