@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import Field
 
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
+from langchain_llm_optimizers.limiting import limited, observed, stopped
+from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.prompts import afailing_open, failing_open, request_of, rewritten
 from llm_optimizers.effects import closing_async
-from llm_optimizers.prompts import Optimized, RequestOptimizer
+from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
+from llm_optimizers.prompts.outputs import Form
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["OptimizedChatModel"]
+
+M = TypeVar("M", bound=BaseMessage)
 
 
 class OptimizedChatModel(DelegatingChatModel):
@@ -26,12 +31,21 @@ class OptimizedChatModel(DelegatingChatModel):
     Behind a cache the question stays what the user asked, so that it is found again:
 
         CachedChatModel(model=OptimizedChatModel(model=ChatOpenAI(model="gpt-4o")))
+
+    Answers get shorter where that is asked for: `limits=OutputLimits()` learns from each task's
+    answers (`task` in the run's metadata) how long they get, caps the next ones, and asks again
+    without the cap when it cut one; `form="line"` sets stop sequences. `limits.cap(task)` tells
+    the cap and the share of answers cut.
     """
 
     model: BaseChatModel
     """The model that is sent the shorter prompts."""
     optimizer: RequestOptimizer = Field(default_factory=RequestOptimizer, exclude=True)
     """What shortens them; lossless only by default."""
+    limits: OutputLimits | None = Field(default=None, exclude=True)
+    """Learns caps on output tokens; streams are not capped, since they cannot be asked again."""
+    form: Form | None = None
+    """The form every answer is expected in, for stop sequences; none are set by default."""
 
     @property
     def _child(self) -> BaseChatModel:
@@ -46,34 +60,74 @@ class OptimizedChatModel(DelegatingChatModel):
         return {"model": self.model._identifying_params}
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        return self._shorter(call).generate(self.model)
+        first = limited(self._shorter(call), self.model, self.limits)
+        result = first.call.generate(self.model)
+        observed(self.limits, call, result)
+        again = first.again(result)
+        return _stamped(result if again is None else again.generate(self.model), first.call)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        return await (await self._ashorter(call)).agenerate(self.model)
+        first = limited(await self._ashorter(call), self.model, self.limits)
+        result = await first.call.agenerate(self.model)
+        observed(self.limits, call, result)
+        again = first.again(result)
+        if again is not None:
+            result = await again.agenerate(self.model)
+        return _stamped(result, first.call)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
-        return self._shorter(call).stream(self.model)
+        shorter = self._shorter(call)
+        stamp = _stamp(shorter)
+        for chunk in shorter.stream(self.model):
+            yield _with_stamp(chunk, stamp)
+            stamp = {}  # Chunks add up: one of them tells it.
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
-        async with closing_async((await self._ashorter(call)).astream(self.model)) as chunks:
+        shorter = await self._ashorter(call)
+        stamp = _stamp(shorter)
+        async with closing_async(shorter.astream(self.model)) as chunks:
             async for chunk in chunks:
-                yield chunk
+                yield _with_stamp(chunk, stamp)
+                stamp = {}
 
     def _shorter(self, call: ModelCall) -> ModelCall:
         found = failing_open(lambda: self.optimizer.optimize(self._request(call)))
-        return _with(call, found)
+        return self._with(call, found)
 
     async def _ashorter(self, call: ModelCall) -> ModelCall:
         async def work() -> Optimized:
             return await self.optimizer.aoptimize(self._request(call))
 
-        return _with(call, await afailing_open(work))
+        return self._with(call, await afailing_open(work))
 
     def _request(self, call: ModelCall) -> ChatRequest:
+        return request_of(call.messages, self._name(call), tools=call.kwargs.get("tools") or ())
+
+    def _name(self, call: ModelCall) -> str:
         params = self.model._get_ls_params(stop=call.stop, **call.kwargs)
-        name = str(params.get("ls_model_name") or "")
-        return request_of(call.messages, name, tools=call.kwargs.get("tools") or ())
+        return str(params.get("ls_model_name") or "")
+
+    def _with(self, call: ModelCall, found: Optimized | None) -> ModelCall:
+        call = stopped(call, self._name(call), self.form)
+        return call if found is None else replace(call, messages=rewritten(call.messages, found))
 
 
-def _with(call: ModelCall, found: Optimized | None) -> ModelCall:
-    return call if found is None else replace(call, messages=rewritten(call.messages, found))
+def _stamp(call: ModelCall) -> dict[str, Any]:
+    """What was taken away, told with the answer too: a cache prices what it serves by it."""
+    return dict(call.messages[-1].additional_kwargs.get(MARK) or {}) if call.messages else {}
+
+
+def _stamped(result: ChatResult, call: ModelCall) -> ChatResult:
+    stamp = _stamp(call)
+    generations = [
+        g.model_copy(update={"message": _with_stamp(g.message, stamp)}) for g in result.generations
+    ]
+    return result.model_copy(update={"generations": generations})
+
+
+def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
+    if not stamp:
+        return message
+    told = message.response_metadata.get(MARK) or {}
+    metadata = {**message.response_metadata, MARK: {**told, **stamp}}
+    return message.model_copy(update={"response_metadata": metadata})

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableConfig
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
+from pydantic import Field
 
 from langchain_llm_optimizers import (
     CachedChatModel,
@@ -15,7 +19,7 @@ from langchain_llm_optimizers import (
     HybridCache,
     OptimizedChatModel,
 )
-from llm_optimizers.prompts import ContextBudget, RequestOptimizer
+from llm_optimizers.prompts import ContextBudget, OutputLimits, RequestOptimizer
 from support.fakes import StreamingFake
 
 BLOATED = '{\n    "order": 17,\n    "items": [\n        "tent",\n        "stove"\n    ]\n}'
@@ -82,3 +86,77 @@ def test_behind_a_cache_the_question_stays_what_was_asked() -> None:
     (sent,) = fake.calls
     assert "town 3 opens at 3" in sent
     assert len(sent) < len(context) / 2
+
+
+class Talkative(BaseChatModel):
+    """Says `length` words, fewer where it is capped, and tells the provider's own way."""
+
+    length: int = 10
+    max_tokens: int | None = None
+    asked: list[dict[str, Any]] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "talkative"
+
+    def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+        known = {"ls_provider": "openai", "ls_model_type": "chat", "ls_model_name": "gpt-4o"}
+        return known if self.max_tokens is None else {**known, "ls_max_tokens": self.max_tokens}
+
+    def _generate(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        self.asked.append({"stop": stop, **kwargs})
+        said = min(self.length, kwargs.get("max_tokens") or self.length)
+        message = AIMessage(
+            content="word " * said,
+            usage_metadata={"input_tokens": 5, "output_tokens": said, "total_tokens": 5 + said},
+            response_metadata={"finish_reason": "stop" if said == self.length else "length"},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+TASK: RunnableConfig = {"metadata": {"task": "summary"}}
+
+
+async def test_a_learned_cap_is_set_and_an_answer_it_cuts_is_asked_for_again() -> None:
+    talker = Talkative()
+    costs = CostCallbackHandler()
+    limits = OutputLimits(enough=3)
+    model = OptimizedChatModel(model=talker, limits=limits, callbacks=[costs])
+    for _ in range(3):
+        model.invoke("Sum up.", TASK)
+    model.invoke("Sum up.", TASK)
+    assert [call.get("max_tokens") for call in talker.asked] == [None, None, None, 16]
+
+    talker.length = 40
+    assert len(model.invoke("Sum up.", {**TASK, "run_id": uuid4()}).text.split()) == 40
+    assert [call.get("max_tokens") for call in talker.asked[4:]] == [16, None]
+    cap = limits.cap("summary")
+    assert cap is not None
+    assert (cap.tokens, cap.truncation_rate) == (48, 0.2)
+    assert len(list(costs.ledger.records())) == 6  # what was cut was paid for too
+    assert len((await model.ainvoke("Sum up.", TASK)).text.split()) == 40
+    list(model.stream("Sum up.", TASK))
+    model.invoke("Sum up.")  # another task
+    assert [call.get("max_tokens") for call in talker.asked[6:]] == [48, None, None]
+
+
+def test_the_callers_own_cap_stays() -> None:
+    limits = OutputLimits(enough=1)
+    limits.observe("", 400)
+    talker = Talkative(max_tokens=50)
+    OptimizedChatModel(model=talker, limits=limits).invoke("Hi")
+    other = Talkative()
+    OptimizedChatModel(model=other, limits=limits).invoke("Hi", max_tokens=4)
+    assert [c.get("max_tokens") for c in (*talker.asked, *other.asked)] == [None, 4]
+
+
+def test_stop_sequences_of_a_form_where_nothing_else_shapes_the_answer() -> None:
+    talker = Talkative()
+    model = OptimizedChatModel(model=talker, form="line")
+    model.invoke("Name a town.")
+    model.invoke("Name a town.", stop=["!"])
+    model.invoke("Name a town.", tools=[])
+    OptimizedChatModel(model=talker).invoke("Name a town.")
+    assert [call["stop"] for call in talker.asked] == [["\n"], ["!"], None, None]
