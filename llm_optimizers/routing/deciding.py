@@ -16,6 +16,7 @@ from llm_optimizers.routing.decision import Decision
 from llm_optimizers.routing.needs import Needs
 from llm_optimizers.routing.situation import Candidate, Choice, Policy, RoutingContext, Situation
 from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.telling import Once
 from llm_optimizers.routing.tiers import UserTier
 from llm_optimizers.types import ChatRequest
 
@@ -33,6 +34,7 @@ class Rules:
     policy: Policy
     safe: str
     tiers: Mapping[str, UserTier] = field(default_factory=dict)
+    once: Once = field(default_factory=Once)
 
 
 def decide(
@@ -66,7 +68,7 @@ def decide(
         safe=baseline.model,
         draw=draw,
     )
-    choice = _held(situation) or _ask(rules.policy, situation)
+    choice = _held(situation) or _ask(rules.policy, situation, rules.once)
     settled, reason = _settle(situation, choice, rules.ladder)
     return Decision(
         id=decision_id,
@@ -106,17 +108,15 @@ def _held(situation: Situation) -> Choice | None:
     return Choice(model=previous.model, policy="hold", reason="answers its own tool call")
 
 
-def _ask(policy: Policy, situation: Situation) -> Choice:
+def _ask(policy: Policy, situation: Situation, once: Once) -> Choice:
     """The policy's choice; a policy that fails or abstains costs nobody an answer."""
     try:
         choice = policy.choose(situation)
     except Exception as error:  # noqa: BLE001 - fail open, whatever a policy raises
-        _log.warning(
-            "routing policy %s failed (%s: %s); the safe model serves",
-            type(policy).__name__,
-            type(error).__name__,
-            error,
-        )
+        name = type(policy).__name__
+        said = f"routing policy {name} failed ({type(error).__name__}); the safe model serves"
+        once.warn(_log, said)
+        _log.debug("what the policy raised", exc_info=True)
         why = f"the policy failed ({type(error).__name__})"
         return Choice(model=situation.safe, policy="safe", reason=why)
     if choice is None:

@@ -24,6 +24,7 @@ from llm_optimizers.routing.needs import TokenEstimate, estimate_tokens, needs_o
 from llm_optimizers.routing.policies.simple import Always
 from llm_optimizers.routing.situation import Policy, RoutingContext, check_policies
 from llm_optimizers.routing.specs import Ladder, ModelSpec
+from llm_optimizers.routing.telling import Once
 from llm_optimizers.routing.tiers import UserTier
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -76,6 +77,7 @@ class Router:
             tier.check(self.ladder)
         self.health = health if health is not None else Health()
         self.clock = clock
+        self.once = Once()
         self._drift = dict(drift or {})
         self._ledger = ledger
         self._prices = prices or (ledger.prices if ledger is not None else PriceBook())
@@ -133,8 +135,9 @@ class Router:
             return
         try:
             self._ledger.note(kind, payload, id=id)
-        except Exception:  # noqa: BLE001 - an unwritten record must not cost an answer
-            _log.warning("a %s could not be written to the ledger", kind, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - an unwritten record must not cost an answer
+            name = type(error).__name__
+            self.once.warn(_log, f"a {kind} could not be written to the ledger ({name})")
 
     def _rules_at(self, now: float) -> Rules:
         """The rules with prices at most an hour old: looking one up costs more than deciding."""
@@ -150,6 +153,7 @@ class Router:
                 policy=self.policy,
                 safe=self.safe,
                 tiers=self.tiers,
+                once=self.once,
             )
             self._rules = (now, rules)
         return self._rules[1]

@@ -19,6 +19,7 @@ from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.failures import Failure, read_failure
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.situation import Escalation
+from llm_optimizers.routing.telling import Once
 from llm_optimizers.routing.trail import Trail
 from llm_optimizers.routing.verifying import Judge, Verdict
 from llm_optimizers.types import ChatRequest, Clock
@@ -68,6 +69,7 @@ class Course:
     trail: Trail
     health: Health
     clock: Clock
+    once: Once
     read: Callable[[Any], Answer] | None = None
     until: float | None = None
     patience_s: float = 10.0
@@ -211,10 +213,11 @@ def _judge(course: Course, judge: Judge, answer: Answer) -> Plan[float | None]:
         reply = yield from _call(course, judge.model, "judge", {}, noted="sampled", request=request)
         grade = judge.read(course.read(reply).text)
     except Exception as error:  # noqa: BLE001 - fail closed: the strong model serves
-        _log.warning("the judge failed (%s); the strong model serves", type(error).__name__)
+        name = type(error).__name__
+        course.once.warn(_log, f"the judge failed ({name}); the strong model serves")
         return None
     if grade is None:
-        _log.warning("the judge's reply could not be read; the strong model serves")
+        course.once.warn(_log, "the judge's reply could not be read; the strong model serves")
     return grade
 
 

@@ -104,6 +104,7 @@ def _course(
         request=request,
         trail=Trail(),
         health=router.health,
+        once=router.once,
         clock=router.clock,
         read=read,
         until=None if deadline_s is None else router.clock() + deadline_s,

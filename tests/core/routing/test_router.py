@@ -244,10 +244,12 @@ def test_a_policy_that_fails_costs_nobody_an_answer(prices, ask, caplog):
         def choose(self, situation):
             raise RuntimeError("no scorer")
 
-    decision = router(prices, policy=Broken()).decide(ask())
+    broken = router(prices, policy=Broken())
+    broken.decide(ask())
+    decision = broken.decide(ask())
     assert decision.model == "large"
     assert "RuntimeError" in decision.reason
-    assert "the safe model serves" in caplog.text
+    assert caplog.text.count("the safe model serves") == 1  # however often it fails
 
 
 def test_fallbacks_are_siblings_then_up_then_down(prices, ask):
