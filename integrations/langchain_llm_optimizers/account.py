@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import COMBINED, MARK
-from langchain_llm_optimizers.usage import model_of, tier_of, usage_of
+from langchain_llm_optimizers.usage import model_of, tier_of, usage_before, usage_of
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.naming import priced_name
 from llm_optimizers.costs.providers import knows_provider
@@ -169,6 +169,7 @@ def _record_of_hit(
     prices: PriceBook, run: RunFacts, mark: Mapping[str, Any], latency_s: float | None
 ) -> CallRecord:
     provider = run.provider
+    stored = usage_of_mark(mark) or Usage()
     return price_call(
         prices,
         id=mark["id"] or run.id,
@@ -176,7 +177,7 @@ def _record_of_hit(
         model=priced_name(prices, (str(mark.get("model") or ""), run.model), provider),
         provider=provider,
         usage=Usage(),
-        baseline_usage=usage_of_mark(mark) or Usage(),
+        baseline_usage=_before_shortening(run.messages, stored) or stored,
         hit_strategy=f"cache.{mark['tier']}",
         tags=tags_of(run.metadata, run.tags),
         latency_s=latency_s,
@@ -203,16 +204,5 @@ def _usage_alone(shared: Mapping[str, Any]) -> Usage:
 
 
 def _before_shortening(messages: Sequence[BaseMessage], usage: Usage) -> Usage | None:
-    """The usage without the prompt optimiser, whose mark says what it took away.
-
-    What an earlier call of the conversation had sent would have come from the provider's cache,
-    if this call read any of it from there.
-    """
-    mark = messages[-1].additional_kwargs.get(MARK) if messages else None
-    if not isinstance(mark, Mapping):
-        return None
-    removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
-    if removed <= 0:
-        return None
-    repeated = int(mark.get("prompt_tokens_sent_before", 0)) if usage.cache_read_tokens else 0
-    return usage + Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
+    """The usage without a prompt optimiser that stood before the model."""
+    return usage_before(messages[-1].additional_kwargs.get(MARK), usage) if messages else None

@@ -18,7 +18,8 @@ from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
 from langchain_llm_optimizers.copies import copier_of
-from langchain_llm_optimizers.usage import model_of, usage_of
+from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.usage import model_of, usage_before, usage_of
 from llm_optimizers.caching import Traits, refuses
 
 __all__ = ["Generations", "GenerationsCodec", "finish_of"]
@@ -111,12 +112,16 @@ def _traits(generation: Generation) -> Traits:
     message = generation.message
     metadata = {**info, **message.response_metadata}
     calls = isinstance(message, AIMessage) and bool(message.tool_calls)
+    usage = usage_of(message) if isinstance(message, AIMessage) else None
+    # Without any strategy the call would have gone to another model, with a longer prompt.
+    told = message.response_metadata.get(MARK) or {}
     return Traits(
         empty=not calls and not message.text.strip() and isinstance(message.content, str),
         finish_reason=finish_of(metadata),
         refusal=bool(message.additional_kwargs.get("refusal")),
-        model=model_of(message) if isinstance(message, AIMessage) else "",
-        usage=usage_of(message) if isinstance(message, AIMessage) else None,
+        model=str(told.get("baseline_model") or "")
+        or (model_of(message) if isinstance(message, AIMessage) else ""),
+        usage=usage and (usage_before(told, usage) or usage),
     )
 
 

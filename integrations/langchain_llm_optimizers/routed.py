@@ -113,8 +113,15 @@ class Routed:
                 handler.settle(call_id, kept=served is not None and served.call_id == call_id)
 
     def stamp(self, model: str) -> dict[str, Any]:
-        """What goes into a message, so that the conversation knows who led it."""
-        return {MARK: {"routed": model, "decision_id": self.decision.id, "at": self.decision.time}}
+        """What goes into a message: who led the conversation, and whom it would have asked."""
+        return {
+            MARK: {
+                "routed": model,
+                "decision_id": self.decision.id,
+                "at": self.decision.time,
+                "baseline_model": self.specs[self.decision.baseline].priced_as,
+            }
+        }
 
     def stamped(self, reply: Reply) -> ChatResult:
         """The result with the stamp on every message."""

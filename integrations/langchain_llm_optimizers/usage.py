@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 
 from llm_optimizers.costs import ServiceTier, Usage
 
-__all__ = ["model_of", "tier_of", "usage_of"]
+__all__ = ["model_of", "tier_of", "usage_before", "usage_of"]
 
 _TIERS: tuple[ServiceTier, ...] = ("flex", "priority", "batch")
 
@@ -64,3 +64,18 @@ def _tiered(raw: Mapping[str, Any], name: str) -> int:
 def _count(raw: Mapping[str, Any], name: str) -> int:
     value = raw.get(name)
     return int(value) if isinstance(value, int | float) and value > 0 else 0
+
+
+def usage_before(mark: object, usage: Usage) -> Usage | None:
+    """The usage without the prompt optimiser, whose mark says what it took away; None if nothing.
+
+    What an earlier call of the conversation had sent would have come from the provider's cache,
+    if this call read any of it from there.
+    """
+    if not isinstance(mark, Mapping):
+        return None
+    removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
+    if removed <= 0:
+        return None
+    repeated = int(mark.get("prompt_tokens_sent_before", 0)) if usage.cache_read_tokens else 0
+    return usage + Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
