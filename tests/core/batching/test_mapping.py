@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 from llm_optimizers.batching import AskRows
-from llm_optimizers.costs import ModelPrice
+from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.errors import ConfigurationError
 from support.openai_server import FakeOpenAI, last_text, openai_server
 
@@ -48,7 +48,7 @@ def test_rows_keep_their_order_and_gain_result_usage_and_cost(server: FakeOpenAI
     assert rows[0]["error"] is None
     assert server.requests[0]["temperature"] == 0
     assert ask([]) == []
-    ask._connected().close()
+    ask.close()
 
 
 def test_a_row_that_fails_fails_alone(server: FakeOpenAI) -> None:
@@ -61,27 +61,67 @@ def test_a_row_that_fails_fails_alone(server: FakeOpenAI) -> None:
     assert (first["usage"]["input_tokens"], first["cost"]) == (0, None)
     assert "no text under 'prompt'" in second["error"]
     assert third["result"] == "whole > whole"
-    ask._connected().close()
+    ask.close()
 
 
 def test_an_unknown_model_is_unpriced(server: FakeOpenAI) -> None:
     client = partial(OpenAI, base_url=server.url, api_key="test")
     ask = AskRows("nobody-knows-me", client=client)
     assert ask([{"prompt": "a"}])[0]["cost"] is None
-    ask._connected().close()
+    ask.close()
 
 
 def test_it_travels_to_other_processes(server: FakeOpenAI) -> None:
     ask = asker(server)
     ask([{"prompt": "warm"}])
-    ask._connected().close()
+    ask.close()
     again = pickle.loads(pickle.dumps(ask))
     chunks = [[{"prompt": f"{c}-{n}"} for n in range(5)] for c in range(4)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         answers = pool.map(again, chunks)
+    assert [row["error"] for rows in answers for row in rows] == [None] * 20
     assert [row["result"] for rows in answers for row in rows] == [
         f"{c}-{n} > {c}-{n}" for c in range(4) for n in range(5)
     ]
+
+
+def test_it_connects_once_in_a_process_however_often_it_is_sent(server: FakeOpenAI) -> None:
+    sent = pickle.dumps(asker(server))
+    first = pickle.loads(sent)
+    first([{"prompt": "a"}])
+    again = pickle.loads(sent)
+    again([{"prompt": "b"}])
+    assert again._connected() is first._connected()
+    assert pickle.loads(pickle.dumps(again)) is first
+    other = pickle.loads(pickle.dumps(asker(server)))
+    assert other is not first
+    first.close()
+
+
+def test_the_price_list_is_loaded_before_the_first_call(
+    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_by_then: list[int] = []
+    cost = PriceBook.cost
+
+    def noting(self: PriceBook, *args: Any, **kwargs: Any) -> Decimal:
+        asked_by_then.append(len(server.requests))
+        return cost(self, *args, **kwargs)
+
+    monkeypatch.setattr(PriceBook, "cost", noting)
+    ask = asker(server)
+    ask([{"prompt": "a"}])
+    assert asked_by_then == [0, 1]
+    ask.close()
+
+
+def test_an_answer_without_text_is_an_error_that_was_paid(server: FakeOpenAI) -> None:
+    server.reply = lambda body: {"content": None, "refusal": "I will not."}
+    ask = asker(server)
+    (row,) = ask([{"prompt": "a"}])
+    assert (row["result"], row["error"]) == (None, "ItemError: the answer has no text: I will not.")
+    assert (row["usage"]["input_tokens"], row["cost"]) == (10, "0.000020")
+    ask.close()
 
 
 def test_settings_that_cannot_work_are_refused() -> None:
