@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
+from pydantic import BaseModel
 
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
@@ -19,7 +21,13 @@ from llm_optimizers.errors import ConfigurationError, ItemError
 
 __all__ = ["batch_later", "collect_later"]
 
-_NOT_IN_A_BATCH = ("stream", "stream_options", "timeout", "extra_headers")
+_NOT_IN_A_BATCH = (
+    "extra_headers",
+    "ls_structured_output_format",  # said to LangChain's tracing, not to the provider
+    "stream",
+    "stream_options",
+    "timeout",
+)
 
 
 def batch_later(
@@ -33,7 +41,7 @@ def batch_later(
     """Send a chain's inputs as one batch and return its id, for `collect_later` in any process.
 
     The chain is a chat model, or a sequence with one: `prompt | ChatOpenAI(…) | parser`, tools
-    bound or not.
+    bound or not, or `prompt | ChatOpenAI(…).with_structured_output(Schema)`.
 
     Raises:
         ConfigurationError: the chain has no single chat model that speaks OpenAI's format, or an
@@ -76,12 +84,20 @@ class _Chain:
     kwargs: Mapping[str, Any]
     after: Runnable[Any, Any] | None
 
+    @property
+    def schema(self) -> type[BaseModel] | None:
+        """The class that answers are parsed into, which the SDK does in an ordinary call."""
+        given = self.kwargs.get("response_format")
+        return given if isinstance(given, type) and issubclass(given, BaseModel) else None
+
     def body(self, prompt: Any) -> dict[str, Any]:
         payload: dict[str, Any] = self.model._get_request_payload(prompt, **self.kwargs)
         if "messages" not in payload:
             raise ConfigurationError(
                 "the model speaks the Responses API; give it use_responses_api=False"
             )
+        if self.schema is not None:
+            payload = {**payload, "response_format": _response_format(self.schema)}
         return {key: value for key, value in payload.items() if key not in _NOT_IN_A_BATCH}
 
     def output(self, result: BatchResult, config: RunnableConfig | None) -> Any:
@@ -92,9 +108,30 @@ class _Chain:
             )
         try:
             message = self.model._create_chat_result(dict(result.body)).generations[0].message
+            if self.schema is not None:
+                message = _parsed(message, self.schema, result.body)
             return message if self.after is None else self.after.invoke(message, config)
         except Exception as error:  # noqa: BLE001 - it is this input's outcome
             return error
+
+
+def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
+    """The strict schema that the SDK would send for the class."""
+    from openai import pydantic_function_tool
+
+    function = pydantic_function_tool(schema)["function"]
+    described = {"name": function["name"], "strict": True, "schema": function["parameters"]}
+    return {"type": "json_schema", "json_schema": described}
+
+
+def _parsed(message: AIMessage, schema: type[BaseModel], body: Mapping[str, Any]) -> AIMessage:
+    """The message with the object, or the refusal, that LangChain's parser looks for."""
+    refusal = body["choices"][0]["message"].get("refusal")
+    if refusal:
+        found = {"refusal": refusal}
+    else:
+        found = {"parsed": schema.model_validate_json(message.text)}
+    return message.model_copy(update={"additional_kwargs": {**message.additional_kwargs, **found}})
 
 
 def _taken_apart(runnable: Runnable[Any, Any]) -> _Chain:

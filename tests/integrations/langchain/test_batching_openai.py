@@ -15,13 +15,15 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from openai import OpenAI
+from pydantic import BaseModel
 
 from langchain_llm_optimizers import BatchingChatModel, batch_later, collect_later
-from llm_optimizers.batching import ProviderBatch
+from langchain_llm_optimizers.later import _taken_apart
+from llm_optimizers.batching import BatchResult, ProviderBatch
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError, ItemError
 from support.batch_server import BatchServer, Script, batch_server
-from support.openai_server import last_text, openai_server
+from support.openai_server import FakeOpenAI, last_text, openai_server
 
 pytestmark = pytest.mark.loopback
 
@@ -112,6 +114,51 @@ def test_a_bare_wrapped_model_with_tools_goes_too(
     assert answers[1].text == "answer to q1"
     assert answers[0].usage_metadata["input_tokens"] == 1_000
     assert lines(server)[0]["tools"][0]["function"]["name"] == "magic"
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int | None = None
+
+
+CITY = '{"name": "Rome", "people": 3}'
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("schema", [City, City.model_json_schema()])
+def test_structured_output_comes_back_as_it_would_from_an_ordinary_call(
+    batch: ProviderBatch, server: BatchServer, method: str, schema: Any, wrapped: bool
+) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "City", "arguments": CITY}}
+    spoken = {"content": CITY} if method != "function_calling" else {"tool_calls": [call]}
+    with openai_server(reply=lambda body: spoken) as plain:
+        model: BaseChatModel = chat(plain.url, model="gpt-4o-mini")
+        if wrapped:
+            model = BatchingChatModel(model=model)
+        chain = PROMPT | model.with_structured_output(schema, method=method)
+        expected = chain.invoke({"question": "q"})
+        (usual,) = plain.requests
+        job = batch_later(chain, [{"question": "q"}], batch)
+        (body,) = lines(server)
+        assert {**body, "stream": None} == {**usual, "stream": None}
+        taken = _taken_apart(chain)
+        answer = plain.completion(body, 1)
+        assert taken.output(BatchResult(id="1", state="answered", body=answer), None) == expected
+        assert batch.status(job).total == 1
+
+
+def test_a_structured_answer_that_is_none_or_refused_fails_in_its_place() -> None:
+    chain = _taken_apart(chat("http://x", model="gpt-4o-mini").with_structured_output(City))
+
+    def outcome(**message: Any) -> Any:
+        body = FakeOpenAI(reply=lambda _: message).completion({"model": "gpt-4o-mini"}, 1)
+        return chain.output(BatchResult(id="1", state="answered", body=body), None)
+
+    assert "Invalid JSON" in str(outcome(content="Rome, I think"))
+    assert "I will not" in str(outcome(refusal="I will not"))
 
 
 def test_an_input_that_fails_has_its_exception_in_its_place(
