@@ -20,6 +20,7 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from langchain_llm_optimizers.account import RunFacts, hit_mark, record_of_run
 from langchain_llm_optimizers.messages import MARK, core_message
+from langchain_llm_optimizers.usage import spent_on
 from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.savings import beside
@@ -115,7 +116,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         generations = _first(response) if isinstance(response, LLMResult) else []
         # An Exception is a failure; GeneratorExit and CancelledError mean that nobody listens.
         status: Status = "error" if isinstance(error, Exception) else "abandoned"
-        self._end(run_id, generations, status, type(error).__name__)
+        self._end(run_id, generations, status, type(error).__name__, spent_on(error))
 
     @cached_property
     def _counter(self) -> TokenCounter:

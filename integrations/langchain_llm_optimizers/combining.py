@@ -63,7 +63,12 @@ class ModelAsk:
         entries = schema["json_schema"]["schema"]["properties"]["answers"]["items"]
         count = len(entries["properties"]["id"]["enum"])
         model = self._structured(json.dumps(schema["json_schema"]["schema"]), count)
-        given = model.invoke(messages)
+        try:
+            given = model.invoke(messages)
+        except Exception as error:
+            if (cut := _cut_off(error)) is not None:
+                return cut
+            raise
         answer, parsed = (given["raw"], given["parsed"]) if isinstance(given, dict) else (given, 0)
         text = json.dumps(parsed) if isinstance(parsed, dict) else _unparsed(answer)
         return Reply(text=text, usage=usage_of(answer) or Usage(), raw=answer)
@@ -112,6 +117,22 @@ def _unparsed(answer: AIMessage) -> str:
     """What there is of an answer that broke off: its text, or a tool call's arguments."""
     broken = [call["args"] or "" for call in answer.invalid_tool_calls]
     return "".join(broken) or answer.text
+
+
+def _cut_off(error: Exception) -> Reply | None:
+    """What the SDK of OpenAI holds of an answer it refuses to parse for its length, billed all the
+    same; None for any other error.
+    """
+    completion: Any = getattr(error, "completion", None)
+    try:
+        raw = completion.model_dump(mode="json", exclude_none=True)
+        text = raw["choices"][0]["message"].get("content") or ""
+        usage = Usage.from_openai(raw["usage"])
+        told = {"model_name": raw["model"], "finish_reason": "length"}
+        message = AIMessage(text, response_metadata=told, usage_metadata=_usage_metadata(usage))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+    return Reply(text=text, usage=usage, raw=message)
 
 
 def _usage_metadata(usage: Usage) -> UsageMetadata:

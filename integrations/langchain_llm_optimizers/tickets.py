@@ -15,8 +15,9 @@ from langchain_core.outputs import ChatResult
 from langchain_llm_optimizers.account import seller
 from langchain_llm_optimizers.calls import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, result_of
+from langchain_llm_optimizers.usage import mark_spent
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
-from llm_optimizers.batching.combined import Answered
+from llm_optimizers.batching.combined import Answered, Settled
 
 __all__ = ["Lane", "SharedRun", "Ticket"]
 
@@ -120,7 +121,8 @@ class Lane:
     ) -> None:
         self.model = model
         self.combine = combine
-        call: Any = CombinedAsk(ModelAsk(model)) if combine else self._batch
+        shared = CombinedAsk(ModelAsk(model), observe=_note_spent)
+        call: Any = shared if combine else self._batch
         self.coalescer: Coalescer[Any, Any] = Coalescer(call, limits=limits, max_calls=max_calls)
 
     def _batch(self, calls: Sequence[ModelCall]) -> list[AIMessage | Exception]:
@@ -133,3 +135,9 @@ class Lane:
                 return_exceptions=True,
             ),
         )
+
+
+def _note_spent(settled: Settled) -> None:
+    """Let the failed caller's run tell the account of its share of the combined call."""
+    if settled.error is not None and settled.usage.total_tokens:
+        mark_spent(settled.error, settled.usage)

@@ -9,8 +9,9 @@ from langchain_core.messages import AIMessage
 
 from llm_optimizers.costs import ServiceTier, Usage
 
-__all__ = ["model_of", "tier_of", "usage_before", "usage_of"]
+__all__ = ["mark_spent", "model_of", "spent_on", "tier_of", "usage_before", "usage_of"]
 
+_SPENT = "_llm_optimizers_spent"
 _TIERS: tuple[ServiceTier, ...] = ("flex", "priority", "batch")
 
 
@@ -38,6 +39,17 @@ def usage_of(message: AIMessage) -> Usage | None:
         input_audio_tokens=_count(read, "audio"),
         output_audio_tokens=_count(written, "audio"),
     )
+
+
+def mark_spent(error: Exception, usage: Usage) -> None:
+    """Note on an error what was billed before it came: a share of a call made with others."""
+    error.__dict__[_SPENT] = usage
+
+
+def spent_on(error: BaseException) -> Usage | None:
+    """What was billed before the error came, None if nothing is known of it."""
+    usage = getattr(error, _SPENT, None)
+    return usage if isinstance(usage, Usage) else None
 
 
 def model_of(message: AIMessage) -> str:

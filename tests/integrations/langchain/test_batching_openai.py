@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
 from pydantic import BaseModel
 
-from langchain_llm_optimizers import BatchingChatModel, batch_later, collect_later
+from langchain_llm_optimizers import (
+    BatchingChatModel,
+    CostCallbackHandler,
+    batch_later,
+    collect_later,
+)
 from langchain_llm_optimizers.later import _taken_apart
 from llm_optimizers.batching import BatchResult, ProviderBatch
-from llm_optimizers.costs import Ledger
+from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.errors import ConfigurationError, ItemError
 from support.batch_server import BatchServer, Script, batch_server
 from support.openai_server import FakeOpenAI, last_text, openai_server
@@ -68,6 +74,52 @@ def test_a_single_question_keeps_everything_its_model_says() -> None:
         assert answer.response_metadata.keys() == plain.response_metadata.keys()
         assert answer.usage_metadata == plain.usage_metadata
         model.close()
+
+
+def account(server: FakeOpenAI, **settings: Any) -> tuple[list[Any], Ledger]:
+    ledger = Ledger()
+    child = chat(server.url, model="gpt-4o-mini")
+    model = BatchingChatModel(model=child, combine=True, max_delay=0.05, **settings)
+    config: Any = {"callbacks": [CostCallbackHandler(ledger)]}
+    answers = model.batch([f"q{n}" for n in range(3)], config, return_exceptions=True)
+    model.close()
+    return answers, ledger
+
+
+def billed(server: FakeOpenAI, ledger: Ledger) -> bool:
+    spent = sum(record.usage for record in ledger.records())
+    return spent == sum(Usage.from_openai(usage) for usage in server.billed)
+
+
+def test_the_share_of_a_question_whose_retry_fails_is_in_the_account() -> None:
+    def forgetful(body: dict[str, Any]) -> str:
+        answers = json.loads(reply(body))["answers"]
+        server.failures.append(400)
+        return json.dumps({"answers": [each for each in answers if each["id"] != "q2"]})
+
+    with openai_server(reply=forgetful) as server:
+        answers, ledger = account(server)
+        assert [isinstance(answer, BadRequestError) for answer in answers] == [False, True, False]
+        assert len(server.requests) == 2
+        assert Counter(record.status for record in ledger.records()) == {"ok": 2, "error": 1}
+        assert billed(server, ledger)
+        failed = next(record for record in ledger.records() if record.status == "error")
+        assert failed.cost is not None
+        assert failed.cost > 0
+        assert failed.savings == ()
+
+
+def test_a_combined_answer_cut_off_by_its_length_is_read_as_far_as_it_goes_and_billed() -> None:
+    def cut(body: dict[str, Any]) -> str:
+        whole = reply(body)
+        server.finish_reason = "length" if "response_format" in body else "stop"
+        return whole[: whole.rindex("{") + 9] if "response_format" in body else whole
+
+    with openai_server(reply=cut) as server:
+        answers, ledger = account(server)
+        assert [answer.text for answer in answers] == [f"answer to q{n}" for n in range(3)]
+        assert len(server.requests) == 2
+        assert billed(server, ledger)
 
 
 @pytest.fixture
