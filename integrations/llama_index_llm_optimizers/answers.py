@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.messages import ROUTING, SHORTENED
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,
     model_of,
@@ -26,7 +27,11 @@ __all__ = ["Answered", "answered", "answered_by_stream"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A whole response; `usage` None and the texts "" where the provider told nothing."""
+    """A whole response; `usage` None and the texts "" where the provider told nothing.
+
+    `model` and `usage` are those of the call that would have been made without any strategy: a
+    hit saves that one.
+    """
 
     reply: Reply
     model: str = ""
@@ -38,8 +43,8 @@ def answered(reply: Reply) -> Answered:
     """What a call gave."""
     return Answered(
         reply=reply,
-        model=model_of(reply),
-        usage=usage_of(reply),
+        model=_asked_bare(reply) or model_of(reply),
+        usage=_used_bare(reply, usage_of(reply)),
         finish_reason=finish_reason_of(reply),
     )
 
@@ -52,10 +57,25 @@ def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
     models = [name for name in map(model_of, chunks) if name]
     return Answered(
         reply=_whole(chunks),
-        model=models[-1] if models else "",
-        usage=usage_of_stream(chunks),
+        model=_asked_bare(chunks[-1]) or (models[-1] if models else ""),
+        usage=_used_bare(chunks[-1], usage_of_stream(chunks)),
         finish_reason=reasons[-1] if reasons else "",
     )
+
+
+def _asked_bare(reply: Reply) -> str:
+    """The model that a router would have asked if it were not one, "" without a router."""
+    return str((reply.additional_kwargs.get(ROUTING) or {}).get("baseline_model") or "")
+
+
+def _used_bare(reply: Reply, usage: Usage | None) -> Usage | None:
+    """The usage with what a prompt optimiser took away."""
+    taken = reply.additional_kwargs.get(SHORTENED) or {}
+    removed = int(taken.get("removed_tokens", 0))
+    if usage is None or not removed:
+        return usage
+    repeated = int(taken.get("repeated_tokens", 0)) if usage.cache_read_tokens else 0
+    return usage + Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:

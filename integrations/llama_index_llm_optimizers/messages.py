@@ -24,11 +24,15 @@ from llm_optimizers.caching.visible import visible
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["ROUTED", "core_message", "request_of", "with_text"]
+__all__ = ["ROUTED", "ROUTING", "SHORTENED", "core_message", "request_of", "with_text"]
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
 ROUTED = "llm_optimizers_routed"
 """Our key in an assistant's message: which of several LLMs said it. It never enters a key."""
+ROUTING = "routing"
+"""The key in a response's `additional_kwargs` under which it says who answered and why."""
+SHORTENED = "llm_optimizers_shortened"
+"""The same for what a prompt optimiser took away."""
 _OWN = (ROUTED, "tool_calls", "tool_call_id", "name", "images", "session_id")
 """Said elsewhere in a request, or (the session) said to nobody."""
 _BOOKKEEPING = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")

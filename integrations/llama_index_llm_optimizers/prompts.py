@@ -18,7 +18,7 @@ from pydantic import Field, SerializeAsAny
 from llama_index_llm_optimizers.calls import ChatCall, CompletionCall, ModelCall, Reply
 from llama_index_llm_optimizers.conveying import conveyed_context, conveying
 from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.messages import core_message, with_text
+from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
 from llama_index_llm_optimizers.streams import agenerated
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest, Message
@@ -39,6 +39,13 @@ class _Shorter:
     def streamed(self) -> ModelCall:
         """The call for a stream, which is read outside the block that conveys."""
         return replace(self.call, context=conveyed_context(self.call.context, **self.saved))
+
+    def marked(self, reply: Reply) -> Reply:
+        """The reply with what was taken away: a cache prices by it what it serves."""
+        if not self.saved:
+            return reply
+        told = {**reply.additional_kwargs, SHORTENED: dict(self.saved)}
+        return reply.model_copy(update={"additional_kwargs": told})
 
 
 class PromptOptimizingLLM(DelegatingLLM):
@@ -76,20 +83,21 @@ class PromptOptimizingLLM(DelegatingLLM):
     def _answer(self, call: ModelCall) -> Reply:
         shorter = self._shorter(call)
         with conveying(**shorter.saved):
-            return shorter.call.ask(self.llm)
+            return shorter.marked(shorter.call.ask(self.llm))
 
     async def _aanswer(self, call: ModelCall) -> Reply:
         shorter = await self._ashorter(call)
         with conveying(**shorter.saved):
-            return await shorter.call.aask(self.llm)
+            return shorter.marked(await shorter.call.aask(self.llm))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
-        return self._shorter(call).streamed().stream(self.llm)
+        shorter = self._shorter(call)
+        return (shorter.marked(chunk) for chunk in shorter.streamed().stream(self.llm))
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         shorter = await self._ashorter(call)
         async for chunk in agenerated(shorter.streamed().astream(self.llm)):
-            yield chunk
+            yield shorter.marked(chunk)
 
     def _shorter(self, call: ModelCall) -> _Shorter:
         request = self._request(call)

@@ -17,7 +17,7 @@ from llama_index_llm_optimizers.account import seller, text_of
 from llama_index_llm_optimizers.calls import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.conveying import conveyed_context, conveying
 from llama_index_llm_optimizers.delegating import kind_of
-from llama_index_llm_optimizers.messages import ROUTED, core_message
+from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
 from llama_index_llm_optimizers.toolbox import unpacked
 from llm_optimizers.effects import closing_async
 from llm_optimizers.errors import InterruptedStreamError
@@ -27,15 +27,12 @@ from llm_optimizers.routing.serving import CallModel
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
-    "ROUTING",
     "LLMDraftSettledEvent",
     "Route",
     "interrupted",
     "read_reply",
 ]
 
-ROUTING = "routing"
-"""The key in a response's `additional_kwargs` under which it says who answered and why."""
 _BESIDE = ("sample", "judge")
 """Calls that nobody would have made without a cascade."""
 _dispatcher = get_dispatcher(__name__)
@@ -158,6 +155,7 @@ class Route:
             "call_id": effect.call_id,
             "decision_id": self.decision.id,
             "reason": self.decision.reason,
+            "baseline_model": self.llms[self.decision.baseline].metadata.model_name,
         }
         beside = {"additional_kwargs": {**reply.additional_kwargs, ROUTING: mark}}
         if not isinstance(reply, ChatResponse):

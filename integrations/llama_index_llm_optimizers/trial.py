@@ -16,9 +16,9 @@ from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.events import CostEventHandler
 from llama_index_llm_optimizers.hits import CACHE_HIT
+from llama_index_llm_optimizers.messages import ROUTING
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llama_index_llm_optimizers.routed import RoutedLLM
-from llama_index_llm_optimizers.routes import ROUTING
 from llm_optimizers.caching import tenant
 from llm_optimizers.caching.embedders import StaticEmbedder
 from llm_optimizers.cli.replaying.app import Endpoint, Strategies, TrialReply

@@ -7,10 +7,14 @@ import asyncio
 import pytest
 
 from llm_optimizers.cli.replaying.app import FRAMEWORKS, Endpoint, Strategies, open_trial
+from llm_optimizers.cli.replaying.calibrated import CHEAP, STRONG
 from llm_optimizers.cli.replaying.log import day_log
 from llm_optimizers.cli.replaying.server import AnswerSheet, serving
 from llm_optimizers.costs import Ledger
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.routing.artefact import RouterArtefact
+from llm_optimizers.routing.calibration import calibrate
+from llm_optimizers.routing.labels import Label
 
 pytestmark = pytest.mark.loopback
 
@@ -39,3 +43,29 @@ def test_both_frameworks_tell_the_same_story(strategies: Strategies) -> None:
     assert len(stories) == 2
     assert stories[0][0] == stories[1][0]
     assert stories[0][1] == pytest.approx(stories[1][1], rel=0.01)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_stacked_strategies_save_against_what_the_bare_app_costs(framework: str) -> None:
+    asyncio.set_event_loop(None)
+    _, bare = account(framework, Strategies())
+    _, stacked = account(framework, Strategies(cache=True, prompts=True, router=cheap_for_all()))
+    assert stacked["routing"] > 0
+    assert stacked["cache.exact"] > 0
+    # Answers of the cheap model may be longer or shorter than the other's.
+    assert stacked["baseline"] == pytest.approx(bare["cost"], rel=0.02)
+
+
+def cheap_for_all() -> RouterArtefact:
+    """A router that was proven on labels in which the cheap model fails where a word says so."""
+    labels = [
+        Label(
+            prompt=f"{'reconcile' if number % 3 == 0 else 'look up'} case {number} {number * 7}",
+            scores={CHEAP: float(number % 3 != 0), STRONG: 1.0},
+            task="analyst" if number % 3 == 0 else "support-assistant",
+        )
+        for number in range(360)
+    ]
+    calibration = calibrate(labels, strong=STRONG, weak=[CHEAP], tolerance=0.05)
+    assert calibration.active
+    return RouterArtefact.of(calibration, created="today")
