@@ -9,6 +9,7 @@ The question is what the message says besides, or what the caller says it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
@@ -17,33 +18,22 @@ from llm_optimizers.prompts.selection import PassageSelector, render
 
 __all__ = ["ContextBudget", "cut_context"]
 
-_HEADING = (
-    r"(?P<open>^(?:(?:context|documents|sources|passages)[ \t]*:[ \t]*\n?"
-    r"|[^\n]{0,200}\b(?:context|documents|sources|passages)[ \t]*:[ \t]*\n))"
+_FLAGS = re.IGNORECASE | re.MULTILINE
+_TAG = re.compile(r"<(?P<tag>context|documents|sources|passages)>", _FLAGS)
+_RULED = re.compile(r"^[^\n]{0,200}\bcontext\b[^\n]{0,100}\n-{3,}[ \t]*\n", _FLAGS)
+_HEADING = re.compile(
+    r"^(?:(?:context|documents|sources|passages)[ \t]*:[ \t]*\n?"
+    r"|[^\n]{0,200}\b(?:context|documents|sources|passages)[ \t]*:[ \t]*\n)",
+    _FLAGS,
 )
-_SECTIONS = (
-    re.compile(
-        r"(?P<open><(?P<tag>context|documents|sources|passages)>)(?P<body>.*?)"
-        r"(?P<close></(?P=tag)>)",
-        re.DOTALL | re.IGNORECASE,
-    ),
-    re.compile(
-        r"(?P<open>^[^\n]{0,200}\bcontext\b[^\n]{0,100}\n-{3,}[ \t]*\n)(?P<body>.*?)"
-        r"(?P<close>^-{3,}[ \t]*$)",
-        re.DOTALL | re.IGNORECASE | re.MULTILINE,
-    ),
-    re.compile(
-        _HEADING + r"(?P<body>.*?)(?P<close>^(?:question|query|user question|user input)[ \t]*:)",
-        re.DOTALL | re.IGNORECASE | re.MULTILINE,
-    ),
-    re.compile(
-        _HEADING + r"(?P<body>.*?)(?P<close>^(?:helpful )?answer[ \t]*:|\Z)",
-        re.DOTALL | re.IGNORECASE | re.MULTILINE,
-    ),
+_QUESTION = re.compile(r"^(?:question|query|user question|user input)[ \t]*:", _FLAGS)
+_ENDS = re.compile(r"^(?:helpful )?answer[ \t]*:|\Z", _FLAGS)
+_FORMS = (
+    (_RULED, re.compile(r"^-{3,}[ \t]*$", _FLAGS)),
+    (_HEADING, _QUESTION),
+    (_HEADING, _ENDS),
 )
-_ASKS = re.compile(
-    r"\?\s*$|^(?:question|query|user question|user input)[ \t]*:", re.IGNORECASE | re.MULTILINE
-)
+_ASKS = re.compile(rf"\?\s*$|{_QUESTION.pattern}", _FLAGS)
 _BREAK = re.compile(
     r"(\n\s*\n|(?<=</document>)\s*|(?<=</doc>)\s*|(?<=</source>)\s*)", re.IGNORECASE
 )
@@ -80,20 +70,58 @@ def cut_context(
     `asked` is the question where another message asks it. A message that asks nothing besides
     its context is left alone: nothing says what matters.
     """
-    for pattern in _SECTIONS:
-        section = pattern.search(text)
-        if section is None:
-            continue
+    for section in _sections(text):
         question = asked
         if question is None:
-            question = (text[: section.start()] + " " + text[section.end() :]).strip()
-            if pattern is _SECTIONS[-1] and not _ASKS.search(question):
+            question = (text[: section.opened] + " " + text[section.closed :]).strip()
+            if not section.certain and not _ASKS.search(question):
                 continue
         if not any(map(str.isalnum, question)):
             return text
-        body = _cut(section["body"], question, budget, selector)
-        return text[: section.end("open")] + body + text[section.start("close") :]
+        body = _cut(text[section.start : section.end], question, budget, selector)
+        return text[: section.start] + body + text[section.end :]
     return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Section:
+    """Where a section's body starts and ends, and what marks it; `certain` if both ends are."""
+
+    opened: int
+    start: int
+    end: int
+    closed: int
+    certain: bool = True
+
+
+def _sections(text: str) -> Iterator[_Section]:
+    """The first section of each form. An opening without its close has none further on either,
+    so that no text is read more than a few times."""
+    unclosed: set[str] = set()
+    for opened in _TAG.finditer(text):
+        tag = opened["tag"].lower()
+        if tag in unclosed:
+            continue
+        close = re.compile(f"</{tag}>", re.IGNORECASE).search(text, opened.end())
+        if close is not None:
+            yield _section(opened, close)
+            break
+        unclosed.add(tag)
+    for opening, closing in _FORMS:
+        found = opening.search(text)
+        ended = closing.search(text, found.end()) if found is not None else None
+        if found is not None and ended is not None:
+            yield _section(found, ended, certain=closing is not _ENDS)
+
+
+def _section(opened: re.Match[str], closed: re.Match[str], *, certain: bool = True) -> _Section:
+    return _Section(
+        opened=opened.start(),
+        start=opened.end(),
+        end=closed.start(),
+        closed=closed.end(),
+        certain=certain,
+    )
 
 
 def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelector) -> str:
@@ -107,6 +135,8 @@ def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelec
     )
     if all(kept.whole for kept in chosen.kept) and len(chosen.kept) == len(filled):
         return body
+    if not chosen.kept:
+        return body  # a prompt without any context would be another prompt
     written: list[str] = []
     for kept in chosen.kept:
         document = documents[filled[kept.index]]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.checks import Answer, Check
+from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Judge", "Verdict", "Verifier"]
@@ -71,6 +72,7 @@ class Verifier:
     bias: float = 0.0
     threshold: float = 0.5
     judge: Judge | None = None
+    once: Once = field(default_factory=Once, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [check.name for check in self.checks]
@@ -117,7 +119,8 @@ class Verifier:
             try:
                 score = check.score(request, answers)
             except Exception as error:  # noqa: BLE001 - fail closed, whatever a check raises
-                _log.warning("check %s failed (%s); not trusted", check.name, type(error).__name__)
+                name = type(error).__name__
+                self.once.warn(_log, f"check {check.name} failed ({name}); not trusted")
                 score = 0.0
             if score is not None:
                 found[check.name] = score

@@ -277,6 +277,18 @@ def test_what_is_no_context_is_left_alone(text: str) -> None:
     assert cut_context(text, ContextBudget(max_tokens=5), selector) == text
 
 
+def test_a_budget_that_holds_nothing_leaves_the_prompt_whole() -> None:
+    text = context_prompt("<context>\n", "\n</context>")
+    assert cut_context(text, ContextBudget(max_tokens=1), selector) == text
+
+
+@pytest.mark.parametrize("opening", ["Context:\n", "<context>", "on context\n---\n"])
+def test_openings_without_end_are_read_once(opening: str) -> None:
+    """200,000 openings would be read for hours if each were followed to the end."""
+    text = opening * 200_000
+    assert cut_context(text, ContextBudget(max_tokens=5), selector) == text
+
+
 def test_head_and_tail_keep_whole_pieces_and_say_what_is_missing() -> None:
     text = "".join(f"Sentence {n} stands here. " for n in range(200))
     cut = head_and_tail(text, max_tokens=100, counter=counter, model="gpt-4o")

@@ -271,7 +271,7 @@ def test_a_judge_that_fails_leaves_it_to_the_strong_model(make, ask, perform, ca
     assert caplog.text.count("the strong model serves") == 1
 
 
-def test_a_check_that_raises_is_not_trusted(make, ask, perform):
+def test_a_check_that_raises_is_not_trusted_and_told_once(make, ask, perform, caplog):
     class Broken:
         name, gate = "broken", True
 
@@ -279,8 +279,10 @@ def test_a_check_that_raises_is_not_trusted(make, ask, perform):
             raise RuntimeError
 
     router = make(cascade(verifier=Verifier(checks=(Broken(),))))
-    models = Models(small=["draft"], large=["better"])
-    assert perform(router, router.decide(ask()), ask(), models) == "better"
+    for _ in range(2):
+        models = Models(small=["draft"], large=["better"])
+        assert perform(router, router.decide(ask()), ask(), models) == "better"
+    assert caplog.text.count("not trusted") == 1
 
 
 def test_when_the_escalation_fails_the_cheap_answer_is_better_than_none(make, ask, perform):
