@@ -187,7 +187,7 @@ class SQLiteJobStore:
                 row = find(db, self._queue, id_)
                 if row is None or row["state"] != "dead":
                     continue
-                place = turn(replace(job_of(row), submitted_at=now), rules.ageing)
+                place = turn(replace(job_or_dead(row), submitted_at=now), rules.ageing)
                 db.execute(
                     "UPDATE jobs SET state = 'waiting', attempts = 0, not_before = 0, "
                     "expires_at = NULL, error = NULL, error_kind = NULL, finished_at = NULL, "

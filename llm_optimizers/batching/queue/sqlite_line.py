@@ -179,7 +179,7 @@ def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
             return job_of(row)
         except ValueError:
             db.execute(
-                "UPDATE jobs SET state = 'dead', finished_at = ?, payload = 'null', "
+                "UPDATE jobs SET state = 'dead', finished_at = ?, "
                 "error_kind = 'PoisonedPayload', error = 'its stored text is not JSON' "
                 "WHERE queue = ? AND id = ?",
                 (now, queue, row["id"]),

@@ -123,6 +123,7 @@ def job_or_dead(row: sqlite3.Row) -> Job:
             queue=row["queue"],
             payload=None,
             submitted_at=row["submitted_at"],
+            priority=row["priority"],
             attempts=row["attempts"],
             finished_at=row["finished_at"],
             state="dead",

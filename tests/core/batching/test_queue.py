@@ -397,9 +397,15 @@ def test_a_payload_that_cannot_be_read_does_not_hold_up_the_line(
         first, second = queue.submit_many([1, 2])
     with sqlite3.connect(path) as db:
         db.execute("UPDATE jobs SET payload = CAST(? AS TEXT) WHERE id = ?", (poison, first.id))
-    with JobQueue(double, path=path) as queue:
-        assert queue.handle(second.id).result(WAIT) == 4
+    given: list[Any] = []
+    with JobQueue(given.append, path=path) as queue:
+        assert queue.handle(second.id).result(WAIT) is None
         assert [letter.error_kind for letter in queue.dead.list()] == ["PoisonedPayload"]
+        # Replayed it dies again, instead of being done with some other payload.
+        assert queue.dead.replay() == 1
+        with pytest.raises(ItemError, match="not JSON"):
+            queue.handle(first.id).result(WAIT)
+    assert given == [2]
 
 
 HALF = "a cut emoji: \ud83d"

@@ -108,15 +108,18 @@ def test_rates_hold_and_a_draining_worker_does_not_wait_for_them(where: dict[str
         assert later.stats().depth == 1
 
 
+@pytest.mark.parametrize(
+    "poison", [b"cos\nsystem", b"[" * 100_000, b'"\xff\xfe"'], ids=["text", "deep", "not UTF-8"]
+)
 def test_a_poisoned_payload_dies_and_the_rest_is_done(
-    where: dict[str, Any], redis_url: str
+    where: dict[str, Any], redis_url: str, poison: bytes
 ) -> None:
     import redis
 
     with JobQueue(**where) as queue:
         first, second = queue.submit_many([1, 2])
     with redis.Redis.from_url(redis_url) as client:
-        client.hset(f"llm-optimizers:{{{where['name']}}}:job:{first.id}", "payload", "cos\nsystem")
+        client.hset(f"llm-optimizers:{{{where['name']}}}:job:{first.id}", "payload", poison)
     with JobQueue(double, **where) as queue:
         assert queue.handle(second.id).result(WAIT) == 4
         with pytest.raises(ItemError, match="not JSON"):
