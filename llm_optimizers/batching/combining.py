@@ -166,7 +166,7 @@ def _entries(text: str) -> list[Mapping[str, Any]]:
             position += 1
         try:
             entry, position = decoder.raw_decode(text, position)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter of a model that repeats a bracket
             return entries
         if isinstance(entry, Mapping):
             entries.append(entry)

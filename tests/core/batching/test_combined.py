@@ -142,6 +142,24 @@ def test_broken_json_costs_nobody_the_answer() -> None:
     assert total == sum(model.billed)
 
 
+def test_a_model_that_repeats_a_bracket_costs_nobody_the_answer_or_the_account() -> None:
+    model = Model()
+
+    def looping(request: ChatRequest) -> Reply:
+        reply = model(request)
+        if "response_format" not in request.params:
+            return reply
+        return Reply(text='{"answers": ' + "[" * 100_000, usage=reply.usage)
+
+    ask = CombinedAsk(looping)
+    again = [o.item for o in ask(questions(3)) if isinstance(o, AskAlone)]
+    answered = [ask([item])[0] for item in again]
+    assert [a.text for a in answered if isinstance(a, Answered)] == [
+        f"echo question {n}" for n in range(3)
+    ]
+    assert sum(a.usage for a in answered if isinstance(a, Answered)) == sum(model.billed)
+
+
 PRICES = PriceBook({"fake": ModelPrice(input=Decimal(1), output=Decimal(4))})
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
