@@ -6,6 +6,7 @@ import typer
 
 from llm_optimizers.cli.audit_prompts import audit_prompts
 from llm_optimizers.cli.demo import demo, replay_log
+from llm_optimizers.cli.examples import examples
 from llm_optimizers.cli.prices import prices
 from llm_optimizers.cli.queue import queue
 from llm_optimizers.cli.report import report
@@ -33,5 +34,6 @@ app.command("replay")(replay_log)
 app.command()(prices)
 app.command()(report)
 app.command("audit-prompts")(audit_prompts)
+app.command()(examples)
 app.add_typer(router, name="router")
 app.add_typer(queue, name="queue")

@@ -1,0 +1,117 @@
+"""`llm-optimizers examples`: how many few-shot examples are enough on one's own labels."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from openai import OpenAI, OpenAIError
+from rich.console import Console
+from rich.table import Table
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts.examples import Example, ExampleSelector, Trial, enough_examples
+
+__all__ = ["examples"]
+
+
+def examples(
+    labelled: Annotated[
+        Path,
+        typer.Argument(
+            help='Labelled examples, a line of JSON each: {"input": "…", "output": "…"}.',
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="The model to try them on; calls cost money.")],
+    instructions: Annotated[
+        str, typer.Option(help="The system prompt that stands before the examples.")
+    ] = "Answer as in the examples.",
+    most: Annotated[int, typer.Option(min=1, help="Try up to so many examples.")] = 8,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Quality a further example must gain to be worth it.")
+    ] = 0.01,
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server; OpenAI's own by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Try 0, 1, 2 … examples on your labelled questions, and stop where quality levels off.
+
+    Each question is asked with examples picked from the others; an answer is right if it says the
+    same words as its label. The key is read from OPENAI_API_KEY.
+    """
+    key = os.environ.get("OPENAI_API_KEY")
+    if key is None and base_url is None:
+        raise typer.BadParameter("set OPENAI_API_KEY, or give --base-url")
+    console = Console(stderr=True)
+    try:
+        pool = _read(labelled)
+        with (
+            OpenAI(api_key=key or "none", base_url=base_url) as client,
+            console.status(f"asking {model} …"),
+        ):
+
+            def answer(shown: Sequence[Example], question: str) -> str:
+                return _asked(client, model, instructions, shown, question)
+
+            selector = ExampleSelector(model=model)
+            best, trials = enough_examples(
+                pool, answer, selector=selector, most=most, tolerance=tolerance
+            )
+    except (ConfigurationError, OpenAIError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(1) from None
+    _show(best, trials, as_json=as_json)
+
+
+def _read(path: Path) -> list[Example]:
+    """The labelled examples of a file.
+
+    Raises:
+        ConfigurationError: a line is none; says which.
+    """
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            raw = json.loads(line)
+            found.append(Example(input=str(raw["input"]), output=str(raw["output"])))
+        except (ValueError, LookupError, TypeError) as error:
+            raise ConfigurationError(
+                f'{path}, line {number} is no example; write {{"input": "…", "output": "…"}}'
+            ) from error
+    return found
+
+
+def _asked(
+    client: OpenAI, model: str, instructions: str, shown: Sequence[Example], question: str
+) -> str:
+    turns: list[dict[str, str]] = [{"role": "system", "content": instructions}]
+    for example in shown:
+        turns.append({"role": "user", "content": example.input})
+        turns.append({"role": "assistant", "content": example.output})
+    turns.append({"role": "user", "content": question})
+    reply = client.chat.completions.create(model=model, messages=turns)  # type: ignore[arg-type]  # as dicts
+    return reply.choices[0].message.content or ""
+
+
+def _show(best: int, trials: Sequence[Trial], *, as_json: bool) -> None:
+    if as_json:
+        tried = [{"examples": t.examples, "quality": t.quality} for t in trials]
+        asked = trials[0].questions if trials else 0
+        typer.echo(json.dumps({"enough": best, "questions": asked, "trials": tried}, indent=2))
+        return
+    table = Table("examples", "right answers", show_edge=False)
+    for trial in trials:
+        chosen = "bold" if trial.examples == best else ""
+        table.add_row(str(trial.examples), f"{100 * trial.quality:.0f} %", style=chosen)
+    console = Console()
+    console.print(table)
+    console.print(f"{best} are enough: further ones gained less than the tolerance.")
