@@ -172,7 +172,7 @@ def write(model: StaticModel, work: Path) -> None:
 def main() -> None:
     """Run the three steps."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="replace the bundled model")
     arguments = parser.parse_args()

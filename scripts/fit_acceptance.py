@@ -252,7 +252,7 @@ def cosine_only(_a: str, _b: str, cosine: float) -> float:
 def main() -> None:
     """Fit, report, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="replace the bundled weights")
     arguments = parser.parse_args()
     embedder = StaticEmbedder()
