@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from llm_optimizers.costs import ServiceTier, Usage
+from llm_optimizers.costs.savings import taken_away
 
 __all__ = ["mark_spent", "model_of", "spent_on", "tier_of", "usage_before", "usage_of"]
 
@@ -79,15 +80,11 @@ def _count(raw: Mapping[str, Any], name: str) -> int:
 
 
 def usage_before(mark: object, usage: Usage) -> Usage | None:
-    """The usage without the prompt optimiser, whose mark says what it took away; None if nothing.
-
-    What an earlier call of the conversation had sent would have come from the provider's cache,
-    if this call read any of it from there.
-    """
+    """The usage without the prompt optimiser that left the mark; None if it took nothing away."""
     if not isinstance(mark, Mapping):
         return None
     removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
     if removed <= 0:
         return None
-    repeated = int(mark.get("prompt_tokens_sent_before", 0)) if usage.cache_read_tokens else 0
-    return usage + Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
+    repeated = int(mark.get("prompt_tokens_sent_before", 0))
+    return usage + taken_away(usage, removed=removed, repeated=repeated)

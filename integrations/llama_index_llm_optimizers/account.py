@@ -18,7 +18,7 @@ from llm_optimizers.costs import CallRecord, PriceBook, Saving, ServiceTier, Usa
 from llm_optimizers.costs.naming import priced_name
 from llm_optimizers.costs.providers import knows_provider
 from llm_optimizers.costs.records import Basis, Status
-from llm_optimizers.costs.savings import beside
+from llm_optimizers.costs.savings import beside, taken_away
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
@@ -139,14 +139,9 @@ def _with_share(prices: PriceBook, record: CallRecord, share: LLMSharedAnswerEve
 
 
 def _removed(conveyed: Conveyed, usage: Usage) -> Usage:
-    """What the prompt optimiser took away.
-
-    What an earlier call of the conversation had sent would have come from the provider's cache,
-    if this call read any of it from there.
-    """
-    removed = conveyed.removed_tokens
-    repeated = conveyed.repeated_tokens if usage.cache_read_tokens else 0
-    return Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
+    """What the prompt optimiser took away."""
+    removed, repeated = conveyed.removed_tokens, conveyed.repeated_tokens
+    return taken_away(usage, removed=removed, repeated=repeated)
 
 
 def record_of_hit(prices: PriceBook, hit: LLMCacheHitEvent) -> CallRecord:

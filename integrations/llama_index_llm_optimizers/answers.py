@@ -21,6 +21,7 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.savings import taken_away
 
 __all__ = ["Answered", "answered", "answered_by_stream"]
 
@@ -74,8 +75,8 @@ def _used_bare(reply: Reply, usage: Usage | None) -> Usage | None:
     removed = int(taken.get("removed_tokens", 0))
     if usage is None or not removed:
         return usage
-    repeated = int(taken.get("repeated_tokens", 0)) if usage.cache_read_tokens else 0
-    return usage + Usage(input_tokens=removed, cache_read_tokens=min(repeated, removed))
+    repeated = int(taken.get("repeated_tokens", 0))
+    return usage + taken_away(usage, removed=removed, repeated=repeated)
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:

@@ -21,7 +21,7 @@ from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
-__all__ = ["beside", "price_call"]
+__all__ = ["beside", "price_call", "taken_away"]
 
 _NOTHING: Mapping[str, Decimal] = {}
 
@@ -110,6 +110,16 @@ def price_call(
         estimated=estimated,
         error=error,
     )
+
+
+def taken_away(usage: Usage, *, removed: int, repeated: int) -> Usage:
+    """The input tokens that a prompt optimiser took away from a call with this usage.
+
+    `repeated` of the `removed` tokens had been sent by an earlier call of the conversation: those
+    would have come from the provider's cache, if this call read any of it from there.
+    """
+    read = min(repeated, removed) if usage.cache_read_tokens else 0
+    return Usage(input_tokens=removed, cache_read_tokens=read)
 
 
 def beside(record: CallRecord, strategy: str) -> CallRecord:
