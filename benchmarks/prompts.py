@@ -24,12 +24,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from rows import Row, arguments, show, write
 
-from llm_optimizers.caching.embedders import StaticEmbedder
+from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.ranking import Weights
-from llm_optimizers.prompts.selection import render
-from llm_optimizers.prompts.sentences import sentences
-from llm_optimizers.prompts.terms import STOPWORDS, terms
+from llm_optimizers.prompts.context.ranking import Weights
+from llm_optimizers.prompts.context.selection import render
+from llm_optimizers.text.sentences import sentences
+from llm_optimizers.text.terms import STOPWORDS, terms
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import fit_ranking

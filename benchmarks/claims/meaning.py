@@ -14,7 +14,7 @@ import faiss
 from rows import Ingredient, Measured, Row
 
 from llm_optimizers.caching import ResponseCache
-from llm_optimizers.caching.embedders import StaticEmbedder
+from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.types import ChatRequest, Message
 
 QUESTIONS = 10_000

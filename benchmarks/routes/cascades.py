@@ -13,14 +13,14 @@ from routes.ranking import measured
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.routing import Router
-from llm_optimizers.routing.checks import Agreement, Answer, Matches, NotEmpty
-from llm_optimizers.routing.gains import fit_gains
-from llm_optimizers.routing.measures import auc
+from llm_optimizers.routing.cascade.checks import Agreement, Answer, Matches, NotEmpty
+from llm_optimizers.routing.cascade.verifier import Verifier
+from llm_optimizers.routing.cascade.worth import fit_logistic
+from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.measures import auc
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.serving import CallModel
+from llm_optimizers.routing.session import CallModel
 from llm_optimizers.routing.shells import run
-from llm_optimizers.routing.verifying import Verifier
-from llm_optimizers.routing.worth import fit_logistic
 from llm_optimizers.types import ChatRequest, Message
 
 CHEAP, SECOND, STRONG = "gpt-4o-mini-2024-07-18", "gemini-1.5-flash", "gpt-4o-2024-05-13"

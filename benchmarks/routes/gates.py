@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from routes.outcomes import BITS, WEAK, Outcomes, outcomes
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.calibration import calibrate
-from llm_optimizers.routing.gains import fit_gains
-from llm_optimizers.routing.gate import examine
-from llm_optimizers.routing.labels import MIN_LABELS
-from llm_optimizers.routing.measures import apgr
+from llm_optimizers.evidence.labels import MIN_LABELS
+from llm_optimizers.routing.learning.calibration import calibrate
+from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.gate import examine
+from llm_optimizers.routing.learning.measures import apgr
 
 FITTED, JUDGED = 1_500, 600
 SHUFFLES = 60

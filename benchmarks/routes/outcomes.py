@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_optimizers.routing.features import Features, Featurizer
-from llm_optimizers.routing.labels import Label
+from llm_optimizers.evidence.labels import Label
+from llm_optimizers.routing.learning.features import Features, Featurizer
 
 BITS = 17
 WEAK, STRONG = "weak", "strong"

@@ -9,12 +9,12 @@ from decimal import Decimal
 from routes.outcomes import Outcomes
 
 from llm_optimizers.costs import ModelPrice, PriceBook
+from llm_optimizers.evidence.drift import quantile_edges
 from llm_optimizers.routing import ModelSpec, Router
-from llm_optimizers.routing.artefact import RouterArtefact
-from llm_optimizers.routing.calibration import Calibration
-from llm_optimizers.routing.drift import quantile_edges
-from llm_optimizers.routing.gains import fit_gains
-from llm_optimizers.routing.gate import examine
+from llm_optimizers.routing.learning.artefact import RouterArtefact
+from llm_optimizers.routing.learning.calibration import Calibration
+from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 from llm_optimizers.types import ChatRequest, Message
 

@@ -16,7 +16,7 @@ from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import model_of, tier_of, usage_before, usage_of
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.naming import priced_name
-from llm_optimizers.costs.providers import knows_provider
+from llm_optimizers.costs.prices.names import knows_provider
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.savings import beside
 

@@ -15,14 +15,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, get_executor_for_config
 from pydantic import Field, PrivateAttr
 
-from langchain_llm_optimizers.calls import ModelCall
+from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, combinable_request
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.tickets import Lane, SharedRun, Ticket
 from llm_optimizers.batching import GateReport, GroupLimits, compare_combined
-from llm_optimizers.batching.combined import Question
-from llm_optimizers.batching.combining import combination_key
-from llm_optimizers.batching.gate import same_text
+from llm_optimizers.batching.combining.ask import Question
+from llm_optimizers.batching.combining.gate import same_text
+from llm_optimizers.batching.combining.prompts import combination_key
 from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.errors import ConfigurationError
 

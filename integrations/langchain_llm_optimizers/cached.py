@@ -15,10 +15,9 @@ from langchain_llm_optimizers.account import record_hit, seller
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations, finish_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import mark_hit
+from langchain_llm_optimizers.hits import ReplayChatModel, mark_hit
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
-from langchain_llm_optimizers.replay import ReplayChatModel
 from llm_optimizers.caching import Hit
 from llm_optimizers.types import ChatRequest
 

@@ -2,27 +2,31 @@
 
 The loader can build any registered class from a stored value, with a stored URL and the
 environment's keys. Here a stored value can become a message and nothing else.
+
+Fresh copies share nothing that can be changed; what can be found out about an answer once is found
+out once, so that a copy takes a few microseconds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.messages.base import message_to_dict
+from langchain_core.messages.base import BaseMessage, message_to_dict
 from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
-from langchain_llm_optimizers.copies import copier_of
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, usage_before, usage_of
 from llm_optimizers.caching import Traits, refuses
+from llm_optimizers.caching.fresh import fresh_id, json_copy
 
-__all__ = ["Generations", "GenerationsCodec", "finish_of"]
+__all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
 
 # The last is OpenAI's Responses'.
 _FINISH = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "status")
@@ -130,3 +134,64 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")
+
+
+M = TypeVar("M", bound=BaseModel)
+_set = object.__setattr__
+
+
+def copier_of(template: Generation) -> Callable[[], Generation]:
+    """What makes copies of a generation: they share nothing that can be changed.
+
+    A checkpointer replaces the message whose id it knows, and a provider refuses a tool result
+    for two calls of one id: every copy has ids of its own, consistently.
+    """
+    info = _value_copier(template.generation_info)
+    if not isinstance(template, ChatGeneration):
+        return lambda: _clone(template, {"generation_info": info()})
+    message = _message_copier(template.message)
+    return lambda: _clone(template, {"message": message(), "generation_info": info()})
+
+
+def _message_copier(template: BaseMessage) -> Callable[[], BaseMessage]:
+    calls: Sequence[Mapping[str, Any]] = getattr(template, "tool_calls", ())
+    ids = [call["id"] for call in calls if call.get("id")]
+    values = {k: v for k, v in template.__dict__.items() if isinstance(v, dict | list)}
+    copied = _value_copier(values)
+
+    def copy() -> BaseMessage:
+        fields = json_copy(values, {id_: fresh_id(id_) for id_ in ids}) if ids else copied()
+        fields["id"] = f"lc_run--{secrets.token_hex(16)}"
+        return _clone(template, fields)
+
+    return copy
+
+
+def _value_copier(template: Any) -> Callable[[], Any]:
+    """What makes deep copies of a JSON value."""
+    if not isinstance(template, dict | list):
+        return lambda: template
+    items = template.items() if isinstance(template, dict) else enumerate(template)
+    nested = [(at, _value_copier(item)) for at, item in items if isinstance(item, dict | list)]
+    if not nested:
+        return template.copy
+
+    def copy() -> Any:
+        fresh: Any = template.copy()
+        for at, copied in nested:
+            fresh[at] = copied()
+        return fresh
+
+    return copy
+
+
+def _clone(template: M, changes: Mapping[str, Any]) -> M:
+    """The template with some fields changed: `model_copy` without its many cases."""
+    kind = type(template)
+    clone = kind.__new__(kind)
+    extra = template.__pydantic_extra__
+    _set(clone, "__dict__", {**template.__dict__, **changes})
+    _set(clone, "__pydantic_fields_set__", template.__pydantic_fields_set__.copy())
+    _set(clone, "__pydantic_extra__", json_copy(extra, {}) if extra else extra and {})
+    _set(clone, "__pydantic_private__", None)
+    return clone

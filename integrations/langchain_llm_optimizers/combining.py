@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 
 from langchain_llm_optimizers.messages import COMBINED, request_of_messages
 from langchain_llm_optimizers.usage import usage_of
-from llm_optimizers.batching.combined import Answered, Reply
+from llm_optimizers.batching.combining.ask import Answered, Reply
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest

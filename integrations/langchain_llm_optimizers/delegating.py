@@ -26,8 +26,8 @@ from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
-from langchain_llm_optimizers.calls import ModelCall, nested_call
-from langchain_llm_optimizers.grafting import graft
+from langchain_llm_optimizers.binding import graft
+from langchain_llm_optimizers.call import ModelCall, nested_call
 from llm_optimizers.effects import closing_async
 
 __all__ = ["DelegatingChatModel", "ModelCall"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from llm_optimizers.caching.visible import has_address, visible
+from llm_optimizers.caching.keys import has_address, visible
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["identity_of_call", "identity_of_string"]

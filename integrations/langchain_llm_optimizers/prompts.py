@@ -275,7 +275,7 @@ def _in_kind(prompt: Prompt, messages: list[BaseMessage]) -> Prompt:
 
 def _embedding(embeddings: Embeddings | None) -> Embedding:
     if embeddings is None:
-        from llm_optimizers.caching.embedders import StaticEmbedder
+        from llm_optimizers.embeddings.embedders import StaticEmbedder
 
         return StaticEmbedder().embed
 

@@ -20,13 +20,13 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
 
+from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.callbacks import CostCallbackHandler
 from langchain_llm_optimizers.delegating import ModelCall
 from langchain_llm_optimizers.messages import MARK
-from langchain_llm_optimizers.ports import settings_for
-from llm_optimizers.routing.checks import Answer
+from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.decision import Decision
-from llm_optimizers.routing.serving import CallModel
+from llm_optimizers.routing.session import CallModel
 from llm_optimizers.routing.specs import ModelSpec
 from llm_optimizers.types import ChatRequest
 

@@ -12,17 +12,17 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
+from langchain_llm_optimizers.binding import PORT, Port, StructurePort, ToolsPort
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import MARK, request_of_messages
-from langchain_llm_optimizers.ports import PORT, Port, StructurePort, ToolsPort
 from langchain_llm_optimizers.profiles import context_of, model_of_name, name_of, spec_of
 from langchain_llm_optimizers.routed import Opened, Reply, Routed, read_reply
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.effects import closing_async
 from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.evidence.samples import TrafficSample
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
 from llm_optimizers.routing.shells import arun, run
-from llm_optimizers.routing.traffic import TrafficSample
 
 __all__ = ["ChatModelRouter"]
 

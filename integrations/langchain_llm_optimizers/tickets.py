@@ -13,11 +13,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 
 from langchain_llm_optimizers.account import seller
-from langchain_llm_optimizers.calls import ModelCall
+from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, result_of
 from langchain_llm_optimizers.usage import mark_spent
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
-from llm_optimizers.batching.combined import Answered, Settled
+from llm_optimizers.batching.combining.ask import Answered, Settled
 
 __all__ = ["Lane", "SharedRun", "Ticket"]
 

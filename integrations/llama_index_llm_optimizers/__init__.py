@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_index_llm_optimizers.batch import abatch_chat
-    from llama_index_llm_optimizers.batched import BatchedLLM
+    from llama_index_llm_optimizers.batching import BatchedLLM
     from llama_index_llm_optimizers.cache import HybridCache
     from llama_index_llm_optimizers.cached import CachedLLM
     from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from llama_index_llm_optimizers.postprocessor import PromptCompressor
     from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
     from llama_index_llm_optimizers.query_engine import CachedQueryEngine
-    from llama_index_llm_optimizers.routed import RoutedLLM
+    from llama_index_llm_optimizers.router import RoutedLLM
     from llama_index_llm_optimizers.settings import optimized_settings
 
 __all__ = [
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BatchedLLM": "batched",
+    "BatchedLLM": "batching",
     "CachedLLM": "cached",
     "CachedQueryEngine": "query_engine",
     "CostEventHandler": "events",
@@ -64,7 +64,7 @@ _HOMES = {
     "LLMCacheHitEvent": "hits",
     "PromptCompressor": "postprocessor",
     "PromptOptimizingLLM": "prompts",
-    "RoutedLLM": "routed",
+    "RoutedLLM": "router",
     "abatch_chat": "batch",
     "optimized_settings": "settings",
     "with_embeddings_cache": "embeddings",

@@ -9,14 +9,14 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.conveying import Conveyed, conveyed_by, user_tags
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import CallRecord, PriceBook, Saving, ServiceTier, Usage, price_call
 from llm_optimizers.costs.naming import priced_name
-from llm_optimizers.costs.providers import knows_provider
+from llm_optimizers.costs.prices.names import knows_provider
 from llm_optimizers.costs.records import Basis, Status
 from llm_optimizers.costs.savings import beside, taken_away
 from llm_optimizers.errors import ConfigurationError

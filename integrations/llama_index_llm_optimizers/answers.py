@@ -12,7 +12,7 @@ from llama_index.core.base.llms.types import (
     TextBlock,
 )
 
-from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import ROUTING, SHORTENED
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,

@@ -10,12 +10,12 @@ from pydantic import Field, SerializeAsAny
 
 from llama_index_llm_optimizers.answers import Answered, answered, answered_by_stream
 from llama_index_llm_optimizers.cache import HybridCache
-from llama_index_llm_optimizers.calls import ModelCall, Reply
+from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.hits import announce, marked
 from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.replay import achunks_of, chunks_of
+from llama_index_llm_optimizers.streams import achunks_of, chunks_of
 from llm_optimizers.caching import Hit
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest

@@ -25,7 +25,7 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel, ValidationError
 
 from llama_index_llm_optimizers.answers import Answered
-from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.call import Reply
 from llm_optimizers.caching import Traits
 from llm_optimizers.caching.fresh import fresh_id, json_copy
 from llm_optimizers.costs import Usage

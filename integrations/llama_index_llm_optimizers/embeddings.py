@@ -9,7 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -18,9 +22,16 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 from llama_index_instrumentation import get_dispatcher
 
+from llama_index_llm_optimizers.account import CallFacts
 from llama_index_llm_optimizers.identity import identity_of_embedding
 
-__all__ = ["EmbeddingCacheHitEvent", "EmbeddingsStore", "with_embeddings_cache"]
+__all__ = [
+    "Embedded",
+    "EmbeddingCacheHitEvent",
+    "EmbeddingTally",
+    "EmbeddingsStore",
+    "with_embeddings_cache",
+]
 
 logger = logging.getLogger("llm_optimizers.caching")
 _dispatcher = get_dispatcher(__name__)
@@ -136,3 +147,59 @@ def _announced(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
     if found is not None:
         _dispatcher.event(EmbeddingCacheHitEvent(chunk=key))
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """A finished call: the texts that were embedded, and those that were served."""
+
+    facts: CallFacts
+    called: Sequence[str]
+    served: Sequence[str]
+
+
+class EmbeddingTally:
+    """Embedding calls by span; threads and event loops share it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str | None, CallFacts] = {}
+        self._served: dict[str | None, Counter[str]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, event: Any) -> None:
+        """A call begins, as its start event tells."""
+        told: Mapping[str, Any] = event.model_dict
+        facts = CallFacts(
+            id=event.id_,
+            started=datetime.now(UTC),
+            model=str(told.get("model_name") or ""),
+            kind=str(told.get("class_name") or ""),
+            tags=dict(event.tags),
+        )
+        with self._lock:
+            self._facts[event.span_id] = facts
+
+    def serve(self, span: str | None, text: str) -> None:
+        """A text's vector came from a store."""
+        with self._lock:
+            self._served.setdefault(span, Counter())[text] += 1
+
+    def end(self, span: str | None, texts: Sequence[str]) -> Embedded | None:
+        """A call ended; None if it was not seen to begin."""
+        with self._lock:
+            facts = self._facts.pop(span, None)
+            stored = self._served.pop(span, Counter())
+        if facts is None:
+            return None
+        called: list[str] = []
+        served: list[str] = []
+        for text in texts:
+            (served if stored[text] > 0 else called).append(text)
+            stored[text] -= 1
+        return Embedded(facts=facts, called=called, served=served)
+
+    def forget(self, span: str | None) -> None:
+        """A call failed."""
+        with self._lock:
+            self._facts.pop(span, None)
+            self._served.pop(span, None)

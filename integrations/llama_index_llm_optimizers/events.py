@@ -28,11 +28,10 @@ from llama_index_llm_optimizers.account import (
     text_of,
 )
 from llama_index_llm_optimizers.conveying import conveyed_by
-from llama_index_llm_optimizers.embedding_tally import EmbeddingTally
-from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
+from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingTally
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
 from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
-from llama_index_llm_optimizers.routes import LLMDraftSettledEvent
+from llama_index_llm_optimizers.routed import LLMDraftSettledEvent
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage

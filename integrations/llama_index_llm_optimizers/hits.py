@@ -15,7 +15,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
 from llama_index_llm_optimizers.answers import Answered
-from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.call import Reply
 from llm_optimizers.caching import Hit
 from llm_optimizers.costs import Usage
 

@@ -10,7 +10,7 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
 
-from llm_optimizers.caching.visible import visible
+from llm_optimizers.caching.keys import visible
 
 __all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
 

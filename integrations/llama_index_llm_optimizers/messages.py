@@ -19,8 +19,8 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from llama_index_llm_optimizers.calls import ChatCall, ModelCall
-from llm_optimizers.caching.visible import visible
+from llama_index_llm_optimizers.call import ChatCall, ModelCall
+from llm_optimizers.caching.keys import visible
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llama_index_llm_optimizers.account import CallFacts, Outcome
-from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.conveying import conveyed_by
 from llama_index_llm_optimizers.usage import later, model_of, service_tier_of, usage_of
 from llm_optimizers.costs import Usage

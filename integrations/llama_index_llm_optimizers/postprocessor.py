@@ -11,7 +11,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from pydantic import Field, PrivateAttr
 
 from llama_index_llm_optimizers.prompts import failing_open
-from llm_optimizers.caching.embedders import as_embedder
+from llm_optimizers.embeddings.embedders import as_embedder
 from llm_optimizers.prompts import Passage, PassageSelector, Selection, TokenCounter
 
 __all__ = ["PromptCompressor"]

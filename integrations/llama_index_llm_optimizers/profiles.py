@@ -11,7 +11,7 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llama_index_llm_optimizers.account import seller
-from llama_index_llm_optimizers.calls import ChatCall, ModelCall
+from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llama_index_llm_optimizers.delegating import kind_of
 from llama_index_llm_optimizers.messages import ROUTED
 from llm_optimizers.errors import ConfigurationError

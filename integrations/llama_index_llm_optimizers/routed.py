@@ -1,253 +1,187 @@
-"""`RoutedLLM`: each call goes to the cheapest LLM that answers it well enough."""
+"""A decision's calls, made of LlamaIndex's LLMs, and what is known of those to decide."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
-from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.llms.llm import LLM, ToolSelection
-from llama_index.core.tools.types import BaseTool
-from pydantic import Field, SerializeAsAny, SkipValidation
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.llms.llm import LLM
+from llama_index_instrumentation import get_dispatcher
 
-from llama_index_llm_optimizers.calls import ModelCall, Reply
-from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
-from llama_index_llm_optimizers.replay import chunks_of
-from llama_index_llm_optimizers.routes import Route, interrupted, read_reply
-from llama_index_llm_optimizers.streams import agenerated
-from llama_index_llm_optimizers.toolbox import ToolBox, selections
-from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing import Policy, Router, RoutingContext, UserTier
-from llm_optimizers.routing.shells import arun, run
-from llm_optimizers.routing.traffic import TrafficSample
+from llama_index_llm_optimizers.account import seller, text_of
+from llama_index_llm_optimizers.binding import unpacked
+from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.conveying import conveyed_context, conveying
+from llama_index_llm_optimizers.delegating import kind_of
+from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
+from llm_optimizers.effects import closing_async
+from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.routing import Decision, Router
+from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.session import CallModel
+from llm_optimizers.types import ChatRequest
 
-__all__ = ["RoutedLLM"]
+__all__ = [
+    "LLMDraftSettledEvent",
+    "Route",
+    "interrupted",
+    "read_reply",
+]
+
+_BESIDE = ("sample", "judge")
+"""Calls that nobody would have made without a cascade."""
+_dispatcher = get_dispatcher(__name__)
 
 
-class RoutedLLM(DelegatingLLM):
-    """Several LLMs as one: a policy picks, failures fall back, cascades are checked.
+class LLMDraftSettledEvent(BaseEvent):
+    """A cascade's cheap answer was kept, or thrown away; `call_id` is what its call was named."""
 
-    Example:
-        ```python
-        policy = KeywordPolicy(weak="gpt-4o-mini", strong="gpt-4o")
-        llm = RoutedLLM([OpenAI(model="gpt-4o-mini"), OpenAI(model="gpt-4o")], policy=policy)
-        ```
-
-    Without a policy every call goes to the safe LLM. The LLMs may be of several providers: tools
-    are written for the one that is chosen, and a conversation with a pending tool result stays
-    with the one that asked for it. A stream may fall back until its first chunk; where a policy
-    asks for a cascade all the same, it is streamed once its answer is accepted. What it reports
-    of itself is what holds for every LLM: the smallest context window, and tools only if all
-    have them. Responses say who answered in `additional_kwargs["routing"]`.
-
-    Args:
-        models: LLMs weakest first, by name or each by its model's name.
-        policy: Who chooses; see `llm_optimizers.routing`.
-        safe: The LLM that serves when nothing better is known, and the counterfactual that
-            savings are reckoned against; the last by default.
-        tiers: Bounds for kinds of users.
-        ledger: Where decisions are noted.
-        router: A configured core in place of `policy`, `safe`, `tiers` and `ledger`.
-        deadline_s: Seconds for all attempts together.
-        context: What is known of a call besides it; by default the instrumentation tags `user`,
-            `session`, `tier` and `task`.
-        traffic: Keeps a sample of the questions in a file of yours, to label and calibrate on.
-
-    Raises:
-        ConfigurationError: models, policy and safe LLM do not go together; says which.
-    """
-
-    models: dict[str, SerializeAsAny[LLM]]
-    router: SkipValidation[Router] = Field(exclude=True)
-    deadline_s: float | None = None
-    context: Callable[[], RoutingContext] | None = Field(default=None, exclude=True)
-    traffic: SkipValidation[TrafficSample] | None = Field(default=None, exclude=True)
-
-    def __init__(
-        self,
-        models: Mapping[str, LLM] | Sequence[LLM],
-        *,
-        policy: Policy | None = None,
-        safe: str | None = None,
-        tiers: Mapping[str, UserTier] | None = None,
-        ledger: Ledger | None = None,
-        router: Router | None = None,
-        **data: Any,
-    ) -> None:
-        llms = named(models)
-        if router is None:
-            specs = [spec_of(name, llm) for name, llm in llms.items()]
-            router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)
-        missing = [spec.name for spec in router.ladder.specs if spec.name not in llms]
-        if missing:
-            raise ConfigurationError(f"the router has models without an LLM: {', '.join(missing)}")
-        super().__init__(models=llms, router=router, **data)
+    call_id: str
+    kept: bool
 
     @classmethod
     def class_name(cls) -> str:
-        """See `BaseComponent.class_name`."""
-        return "RoutedLLM"
+        """See `BaseEvent.class_name`."""
+        return "LLMDraftSettledEvent"
 
-    @property
-    def metadata(self) -> LLMMetadata:
-        """What holds for every LLM, under the safe one's name."""
-        told = [llm.metadata for llm in self._children]
-        tools = [isinstance(llm, FunctionCallingLLM) for llm in self._children]
-        return told[0].model_copy(
-            update={
-                "context_window": min(each.context_window for each in told),
-                "num_output": min(each.num_output for each in told),
-                "is_chat_model": all(each.is_chat_model for each in told),
-                "is_function_calling_model": all(tools)
-                and all(each.is_function_calling_model for each in told),
-            }
-        )
 
-    @property
-    def _children(self) -> Sequence[LLM]:
-        safe = self.models[self.router.safe]
-        return (safe, *(llm for llm in self.models.values() if llm is not safe))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A stream whose first chunk has come, so that nothing can be taken back."""
 
-    def _answer(self, call: ModelCall) -> Reply:
-        route = self._route(call)
-        served: Reply | None = None
-        try:
-            served = run(
-                self.router,
-                route.decision,
-                route.request,
-                route.ask,
-                read=read_reply,
-                deadline_s=self.deadline_s,
-            )
-        finally:
-            route.settle(served)
-        return served
+    model: str
+    chunks: Iterator[Reply]
+    source: Iterator[Reply]
 
-    async def _aanswer(self, call: ModelCall) -> Reply:
-        route = self._route(call)
-        served: Reply | None = None
-        try:
-            served = await arun(
-                self.router,
-                route.decision,
-                route.request,
-                route.aask,
-                read=read_reply,
-                deadline_s=self.deadline_s,
-            )
-        finally:
-            route.settle(served)
-        return served
+    def close(self) -> None:
+        """Leave the stream."""
+        close = getattr(self.source, "close", None)
+        if close is not None:
+            close()
 
-    def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
-        route = self._route(call, streaming=True)
-        if route.decision.escalation is not None:
-            yield from chunks_of(self._answer(call))
-            return
-        opened = run(
-            self.router, route.decision, route.request, route.open, deadline_s=self.deadline_s
-        )
-        read: list[str] = []
-        try:
-            for chunk in opened.chunks:
-                read.append(chunk.delta or "")
-                yield chunk
-        except Exception as error:
-            raise interrupted(self.router, opened.model, error, "".join(read)) from error
-        finally:
-            opened.close()
 
-    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
-        route = self._route(call, streaming=True)
-        if route.decision.escalation is not None:
-            for chunk in chunks_of(await self._aanswer(call)):
-                yield chunk
-            return
-        opened = await arun(
-            self.router, route.decision, route.request, route.aopen, deadline_s=self.deadline_s
-        )
-        read: list[str] = []
-        try:
-            async for chunk in agenerated(opened.chunks):
-                read.append(chunk.delta or "")
-                yield chunk
-        except Exception as error:
-            raise interrupted(self.router, opened.model, error, "".join(read)) from error
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncOpened:
+    """The same of an asynchronous stream."""
 
-    def _route(self, call: ModelCall, *, streaming: bool = False) -> Route:
-        """Where the call goes.
+    model: str
+    chunks: AsyncGenerator[Reply, None]
 
-        Raises:
-            NoModelFitsError: no LLM can take it; lists each with its reason.
-            ConfigurationError: a message holds something that cannot be seen.
-        """
-        request = request_of(call, call.kwargs)
-        told = call.context.copy().run(self.context or context_of_tags)
-        context = replace(told, streaming=streaming, previous=told.previous or led_by(call))
-        if self.traffic is not None and request.question:
-            self.traffic.offer(request.question, task=context.task)
-        decision = self.router.decide(request, context)
-        return Route(llms=self.models, call=call, request=request, decision=decision)
 
-    # --- tools and structured output -------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One call, where it was decided to go, and how each attempt is made."""
 
-    @property
-    def _uniform(self) -> bool:
-        """Whether all LLMs are of one kind, so that one can speak for all."""
-        return len({type(llm) for llm in self.models.values()}) == 1
+    llms: Mapping[str, LLM]
+    call: ModelCall
+    request: ChatRequest
+    decision: Decision
+    drafts: list[str] = field(default_factory=list)
 
-    @property
-    def _structuring(self) -> LLM:
-        return super()._structuring if self._uniform else self
+    def ask(self, effect: CallModel) -> Reply:
+        """Make one attempt."""
+        with conveying(**self._facts(effect)):
+            return self._marked(self._attempt(effect).ask(self.llms[effect.model]), effect)
 
-    def _prepare_chat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        offer = {
-            "allow_parallel_tool_calls": allow_parallel_tool_calls,
-            "tool_required": tool_required,
-            **kwargs,
+    async def aask(self, effect: CallModel) -> Reply:
+        """The asynchronous twin of `ask`."""
+        with conveying(**self._facts(effect)):
+            reply = await self._attempt(effect).aask(self.llms[effect.model])
+        return self._marked(reply, effect)
+
+    def open(self, effect: CallModel) -> Opened:
+        """Make one attempt at a stream; it has succeeded once the first chunk is there."""
+        chunks = self._attempt(effect, streamed=True).stream(self.llms[effect.model])
+        first = next(chunks, None)
+        rest = chunks if first is None else chain((first,), chunks)
+        marked = (self._marked(chunk, effect) for chunk in rest)
+        return Opened(model=effect.model, chunks=marked, source=chunks)
+
+    async def aopen(self, effect: CallModel) -> AsyncOpened:
+        """The asynchronous twin of `open`."""
+        chunks = self._attempt(effect, streamed=True).astream(self.llms[effect.model])
+        first = await anext(chunks, None)
+
+        async def marked() -> AsyncGenerator[Reply, None]:
+            async with closing_async(chunks):
+                if first is not None:
+                    yield self._marked(first, effect)
+                async for chunk in chunks:
+                    yield self._marked(chunk, effect)
+
+        return AsyncOpened(model=effect.model, chunks=marked())
+
+    def settle(self, served: Reply | None) -> None:
+        """Tell the account which drafts were kept; the others were paid for in vain."""
+        mark = served.additional_kwargs[ROUTING] if served is not None else {}
+        for call_id in self.drafts:
+            kept = mark.get("call_id") == call_id
+            _dispatcher.event(LLMDraftSettledEvent(call_id=call_id, kept=kept))
+
+    def _attempt(self, effect: CallModel, *, streamed: bool = False) -> ModelCall:
+        call = self.call
+        if effect.request is not None:
+            messages = [
+                ChatMessage(role=MessageRole(message.role), content=message.text)
+                for message in effect.request.messages
+            ]
+            call = ChatCall(messages=messages, context=call.context)
+        if streamed:
+            call = replace(call, context=conveyed_context(call.context, **self._facts(effect)))
+        return unpacked(call, self.llms[effect.model])
+
+    def _facts(self, effect: CallModel) -> dict[str, Any]:
+        """What the account needs to know of an attempt."""
+        baseline = self.llms[self.decision.baseline]
+        if effect.role == "draft":
+            self.drafts.append(effect.call_id)
+        return {
+            "call_id": effect.call_id,
+            "draft": effect.role == "draft",
+            "aside": ROUTING if effect.role in _BESIDE else None,
+            "baseline_model": baseline.metadata.model_name,
+            "baseline_provider": seller(kind_of(baseline)),
         }
-        if self._uniform:
-            return super()._prepare_chat_with_tools(
-                tools, user_msg=user_msg, chat_history=chat_history, verbose=verbose, **offer
-            )
-        asked = ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg
-        messages = [*(chat_history or []), *([] if asked is None else [asked])]
-        return {"messages": messages, "tools": ToolBox(tools, offer), **offer}
 
-    def get_tool_calls_from_response(
-        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
-    ) -> list[ToolSelection]:
-        """The tool calls of a response, whichever LLM gave it."""
-        if self._uniform:
-            return super().get_tool_calls_from_response(
-                response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
-            )
-        return selections(response, required=error_on_no_tool_call)
+    def _marked(self, reply: Reply, effect: CallModel) -> Reply:
+        """The reply with who gave it; the message too, for the turns that follow it."""
+        mark = {
+            "model": effect.model,
+            "call_id": effect.call_id,
+            "decision_id": self.decision.id,
+            "reason": self.decision.reason,
+            "baseline_model": self.llms[self.decision.baseline].metadata.model_name,
+        }
+        beside = {"additional_kwargs": {**reply.additional_kwargs, ROUTING: mark}}
+        if not isinstance(reply, ChatResponse):
+            return reply.model_copy(update=beside)
+        led = {"model": effect.model, "at": self.decision.time}
+        kept = {**reply.message.additional_kwargs, ROUTED: led}
+        message = reply.message.model_copy(update={"additional_kwargs": kept})
+        return reply.model_copy(update={**beside, "message": message})
 
-    def _validate_chat_with_tools_response(
-        self,
-        response: ChatResponse,
-        tools: Sequence[BaseTool],
-        allow_parallel_tool_calls: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponse:
-        if not self._uniform:
-            return response
-        return super()._validate_chat_with_tools_response(
-            response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
-        )
+
+def interrupted(router: Router, model: str, error: Exception, text: str) -> InterruptedStreamError:
+    """The error of a stream that broke when nothing could be taken back; the model rests."""
+    router.health.failed(model, now=router.clock())
+    return InterruptedStreamError(
+        f"{model}'s stream broke midway ({type(error).__name__}); what had come is in `partial`, "
+        "ask again for the rest",
+        partial=text,
+    )
+
+
+def read_reply(reply: Reply) -> Answer:
+    """A reply as checks see it."""
+    model = (reply.additional_kwargs.get(ROUTING) or {}).get("model", "")
+    calls = ""
+    if isinstance(reply, ChatResponse):
+        found = core_message(reply.message).tool_calls
+        named = [{"name": call.name, "arguments": call.arguments} for call in found]
+        calls = json.dumps(named, sort_keys=True) if named else ""
+    return Answer(model=model, text=text_of(reply), tool_calls=calls)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llama_index_llm_optimizers.calls import Reply
+from llama_index_llm_optimizers.call import Reply
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 

@@ -7,11 +7,10 @@ JobQueue        jobs by priority, within rates, in memory, on SQLite or on Redis
 
 from __future__ import annotations
 
-from llm_optimizers.batching.coalescer import Coalescer
-from llm_optimizers.batching.combined import CombinedAsk
-from llm_optimizers.batching.gate import GateReport, compare_combined
-from llm_optimizers.batching.grouping import GroupLimits
-from llm_optimizers.batching.mapping import AskRows
+from llm_optimizers.batching.coalescing.coalescer import Coalescer
+from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.combining.ask import CombinedAsk
+from llm_optimizers.batching.combining.gate import GateReport, compare_combined
 from llm_optimizers.batching.provider import (
     AnthropicBatches,
     BatchResult,
@@ -29,6 +28,7 @@ from llm_optimizers.batching.queue import (
     QueueStats,
     RetryPolicy,
 )
+from llm_optimizers.batching.rows import AskRows
 
 __all__ = [
     "AnthropicBatches",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from llm_optimizers.batching.combined import Settled
+from llm_optimizers.batching.combining.ask import Settled
 from llm_optimizers.costs import CallRecord, PriceBook, Saving, price_call
 from llm_optimizers.costs.records import Basis
 

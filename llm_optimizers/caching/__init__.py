@@ -23,9 +23,9 @@ Start with `ResponseCache`; the frameworks' components are built on it.
 
 from __future__ import annotations
 
-from llm_optimizers.caching.admission import Traits, refuses
 from llm_optimizers.caching.answers import Answer, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
+from llm_optimizers.caching.cacheability import Traits, refuses
 from llm_optimizers.caching.stats import CacheStats
 from llm_optimizers.caching.tenancy import Namespace, tenant
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from llm_optimizers.caching.admission import Traits
+from llm_optimizers.caching.cacheability import Traits
 from llm_optimizers.costs import Usage
 
-__all__ = ["Answer", "Codec", "Hit", "Tier"]
+__all__ = ["Answer", "Codec", "Hit", "JSONCodec", "Tier"]
 
 R = TypeVar("R")
 Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
@@ -51,3 +52,19 @@ class Answer(Generic[R]):
 
     value: R
     hit: Hit[R] | None
+
+
+class JSONCodec:
+    """Any JSON value as the answer; None, "" and empty containers are not worth keeping."""
+
+    def encode(self, value: Any) -> str:
+        """See `Codec.encode`."""
+        return json.dumps(value)
+
+    def decode(self, payload: str) -> Any:
+        """See `Codec.decode`."""
+        return json.loads(payload)
+
+    def traits(self, value: Any) -> Traits:
+        """See `Codec.traits`."""
+        return Traits(empty=value is None or (not value and isinstance(value, str | list | dict)))

@@ -8,20 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from llm_optimizers.caching.answers import Answer, Codec, Hit
-from llm_optimizers.caching.codecs import JSONCodec
+from llm_optimizers.caching.answers import Answer, Codec, Hit, JSONCodec
 from llm_optimizers.caching.effects import Call
-from llm_optimizers.caching.embedders import as_embedder
-from llm_optimizers.caching.flights import Flights
-from llm_optimizers.caching.index import FaissIndex
 from llm_optimizers.caching.keys import CacheKey, key_of
-from llm_optimizers.caching.plans import CachePlans
-from llm_optimizers.caching.scoring import acceptance_for
+from llm_optimizers.caching.matching.index import FaissIndex
+from llm_optimizers.caching.matching.matcher import acceptance_for
+from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.shell import CacheShell
+from llm_optimizers.caching.single_flight import Flights
 from llm_optimizers.caching.stats import CacheStats, Journal
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
 from llm_optimizers.caching.tenancy import Namespace, current_tenant, labels_of
 from llm_optimizers.effects import Effect, adrive, adrive_stream, drive, drive_stream
+from llm_optimizers.embeddings.embedders import as_embedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Clock
 

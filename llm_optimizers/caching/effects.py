@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from llm_optimizers.caching.entries import Entry, Vector
-from llm_optimizers.caching.flights import Flight
+from llm_optimizers.caching.single_flight import Flight
+from llm_optimizers.caching.stores.entries import Entry, Vector
 from llm_optimizers.effects import Effect
 
 __all__ = ["Call", "Embed", "Fetch", "Forget", "Nearest", "Save", "Touch", "Wait"]

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from llm_optimizers.caching.effects import Embed, Fetch, Forget, Nearest, Save, Touch, Wait
-from llm_optimizers.caching.embedders import Embedder
-from llm_optimizers.caching.entries import Store, Vector, VectorIndex
 from llm_optimizers.caching.patience import Patience
+from llm_optimizers.caching.stores.entries import Store, Vector, VectorIndex
 from llm_optimizers.effects import Effect
+from llm_optimizers.embeddings.embedders import Embedder
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
 

@@ -14,15 +14,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llm_optimizers.cli.replaying.app import FRAMEWORKS, Endpoint, Strategies
-from llm_optimizers.cli.replaying.calibrated import CHEAP, week_before
-from llm_optimizers.cli.replaying.log import Log, day_log, read_log
-from llm_optimizers.cli.replaying.run import Replay, replay
-from llm_optimizers.cli.replaying.server import AnswerSheet, serving
-from llm_optimizers.cli.replaying.show import as_dict, print_replay
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies
+from llm_optimizers.replay.calibrated import CHEAP, week_before
+from llm_optimizers.replay.figures import as_dict, print_replay
+from llm_optimizers.replay.log import Log, day_log, read_log
+from llm_optimizers.replay.run import Replay, replay
+from llm_optimizers.replay.server import AnswerSheet, serving
 
 __all__ = ["demo", "replay_log"]
 

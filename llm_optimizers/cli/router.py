@@ -16,13 +16,13 @@ from rich.text import Text
 
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError, StoreError
-from llm_optimizers.routing.artefact import RouterArtefact, read_artefact
-from llm_optimizers.routing.calibration import calibrate
-from llm_optimizers.routing.calibration import evaluate as judge
-from llm_optimizers.routing.comparison import experiments, summarised
-from llm_optimizers.routing.explaining import explain as account_for
-from llm_optimizers.routing.gate import GateReport
-from llm_optimizers.routing.labels import read_labels
+from llm_optimizers.evidence.labels import read_labels
+from llm_optimizers.routing.experiments.comparison import experiments, summarised
+from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
+from llm_optimizers.routing.learning.calibration import calibrate
+from llm_optimizers.routing.learning.calibration import evaluate as judge
+from llm_optimizers.routing.learning.explaining import explain as account_for
+from llm_optimizers.routing.learning.gate import GateReport
 
 __all__ = ["experiment_table", "router"]
 

@@ -21,8 +21,8 @@ Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 from __future__ import annotations
 
 from llm_optimizers.costs.ledger import Ledger
-from llm_optimizers.costs.prices import PriceBook
-from llm_optimizers.costs.rates import ModelPrice, Quote, Rates, ServiceTier
+from llm_optimizers.costs.prices.book import PriceBook
+from llm_optimizers.costs.prices.rates import ModelPrice, Quote, Rates, ServiceTier
 from llm_optimizers.costs.records import CallRecord, Note, Saving
 from llm_optimizers.costs.savings import price_call
 from llm_optimizers.costs.summary import Summary

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 
 from llm_optimizers.costs import rows
 from llm_optimizers.costs.database import Database
-from llm_optimizers.costs.prices import PriceBook
+from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, Note
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_optimizers.costs.prices import PriceBook
+from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.errors import UnpricedError
 
 __all__ = ["priced_name"]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from llm_optimizers.costs.rates import ServiceTier
+from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 

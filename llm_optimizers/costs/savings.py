@@ -15,8 +15,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llm_optimizers.costs.prices import PriceBook
-from llm_optimizers.costs.rates import ServiceTier
+from llm_optimizers.costs.prices.book import PriceBook
+from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError

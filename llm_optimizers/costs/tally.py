@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal
 
-from llm_optimizers.costs.providers import parse_model
+from llm_optimizers.costs.prices.names import parse_model
 from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
 from llm_optimizers.costs.usage import Usage

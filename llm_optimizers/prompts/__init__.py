@@ -25,14 +25,14 @@ Start with `RequestOptimizer` for whole requests, `PassageSelector` for retrieve
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.context import ContextBudget
-from llm_optimizers.prompts.counting import TokenCount, TokenCounter
+from llm_optimizers.prompts.context.finding import ContextBudget
+from llm_optimizers.prompts.context.reading import Passage
+from llm_optimizers.prompts.context.selection import PassageSelector, Selection
+from llm_optimizers.prompts.counting.tokens import TokenCount, TokenCounter
 from llm_optimizers.prompts.examples import Example, ExampleSelector, enough_examples
 from llm_optimizers.prompts.history import History, Summariser
 from llm_optimizers.prompts.optimizer import Optimized, RequestOptimizer
 from llm_optimizers.prompts.outputs import OutputLimits
-from llm_optimizers.prompts.reading import Passage
-from llm_optimizers.prompts.selection import PassageSelector, Selection
 
 __all__ = [
     "ContextBudget",

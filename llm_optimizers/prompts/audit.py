@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.layout import lint_prefix
-from llm_optimizers.prompts.lossless import LOSSLESS, shorten
-from llm_optimizers.prompts.protected import Block, blocks
-from llm_optimizers.prompts.records import to_table
-from llm_optimizers.prompts.repeats import instruction, is_example, prose
-from llm_optimizers.prompts.sentences import sentences
+from llm_optimizers.prompts.counting.tokens import TokenCounter
+from llm_optimizers.prompts.lossless.passes import LOSSLESS, shorten
+from llm_optimizers.prompts.lossless.records import to_table
+from llm_optimizers.prompts.lossless.repeats import instruction, is_example, prose
+from llm_optimizers.prompts.provider_cache.layout import lint_prefix
+from llm_optimizers.text.protected import Block, blocks
+from llm_optimizers.text.sentences import sentences
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Finding", "audit"]

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.ranking import Embed
-from llm_optimizers.prompts.terms import STOPWORDS, terms
+from llm_optimizers.prompts.context.ranking import Embed
+from llm_optimizers.prompts.counting.tokens import TokenCounter
+from llm_optimizers.text.terms import STOPWORDS, terms
 
 __all__ = ["Example", "ExampleSelector", "Trial", "enough_examples", "level_off"]
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.sentences import sentences
-from llm_optimizers.prompts.terms import STOPWORDS, terms
+from llm_optimizers.prompts.counting.tokens import TokenCounter
+from llm_optimizers.text.sentences import sentences
+from llm_optimizers.text.terms import STOPWORDS, terms
 from llm_optimizers.types import Message
 
 __all__ = ["History", "Summariser", "extract", "first_message", "safe_cuts"]

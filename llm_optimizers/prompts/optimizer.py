@@ -16,15 +16,15 @@ from itertools import takewhile
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.context import ContextBudget, cut_context
-from llm_optimizers.prompts.counting import TokenCount, TokenCounter
+from llm_optimizers.prompts.context.finding import ContextBudget, cut_context
+from llm_optimizers.prompts.context.ranking import Embed
+from llm_optimizers.prompts.context.selection import PassageSelector
+from llm_optimizers.prompts.counting.tokens import TokenCount, TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.layout import Lint, lint_prefix, marked
-from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
+from llm_optimizers.prompts.lossless.passes import LOSSLESS, PassName, shorten
 from llm_optimizers.prompts.models import cache_rules
 from llm_optimizers.prompts.planning import Planner
-from llm_optimizers.prompts.ranking import Embed
-from llm_optimizers.prompts.selection import PassageSelector
+from llm_optimizers.prompts.provider_cache.layout import Lint, lint_prefix, marked
 from llm_optimizers.prompts.trim import head_and_tail
 from llm_optimizers.types import ChatRequest, Message, Part
 

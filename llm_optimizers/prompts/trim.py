@@ -6,9 +6,9 @@ record and a warning tell the user.
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.protected import blocks
-from llm_optimizers.prompts.sentences import sentences
+from llm_optimizers.prompts.counting.tokens import TokenCounter
+from llm_optimizers.text.protected import blocks
+from llm_optimizers.text.sentences import sentences
 
 __all__ = ["head_and_tail"]
 

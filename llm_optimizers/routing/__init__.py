@@ -41,12 +41,11 @@ from llm_optimizers.routing.situation import (
     RoutingContext,
     Situation,
 )
-from llm_optimizers.routing.specs import ModelSpec
-from llm_optimizers.routing.tiers import UserTier
+from llm_optimizers.routing.specs import ModelSpec, UserTier
 
 if TYPE_CHECKING:
-    from llm_optimizers.routing.calibration import Calibration, calibrate
-    from llm_optimizers.routing.experiments import Experiment
+    from llm_optimizers.routing.experiments.experiment import Experiment
+    from llm_optimizers.routing.learning.calibration import Calibration, calibrate
     from llm_optimizers.routing.policies.cascade import CascadePolicy
     from llm_optimizers.routing.policies.learned import LearnedPolicy
 
@@ -79,11 +78,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Calibration": "calibration",
+    "Calibration": "learning.calibration",
     "CascadePolicy": "policies.cascade",
-    "Experiment": "experiments",
+    "Experiment": "experiments.experiment",
     "LearnedPolicy": "policies.learned",
-    "calibrate": "calibration",
+    "calibrate": "learning.calibration",
 }
 
 

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.errors import ConfigurationError, NoModelFitsError
-from llm_optimizers.routing.candidates import Market, weigh
 from llm_optimizers.routing.decision import Decision
+from llm_optimizers.routing.filters import Market, weigh
 from llm_optimizers.routing.needs import Needs
 from llm_optimizers.routing.situation import Candidate, Choice, Policy, RoutingContext, Situation
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.specs import Ladder, UserTier
 from llm_optimizers.routing.telling import Once
-from llm_optimizers.routing.tiers import UserTier
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Rules", "decide"]

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
-from llm_optimizers.routing.candidates import Market
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
     DECISION_NOTE,
@@ -19,17 +18,17 @@ from llm_optimizers.routing.decision import (
     Decision,
     DecisionRecord,
 )
+from llm_optimizers.routing.filters import Market
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.needs import TokenEstimate, estimate_tokens, needs_of
 from llm_optimizers.routing.policies.simple import Always
 from llm_optimizers.routing.situation import Policy, RoutingContext, check_policies
-from llm_optimizers.routing.specs import Ladder, ModelSpec
+from llm_optimizers.routing.specs import Ladder, ModelSpec, UserTier
 from llm_optimizers.routing.telling import Once
-from llm_optimizers.routing.tiers import UserTier
 from llm_optimizers.types import ChatRequest, Clock
 
 if TYPE_CHECKING:
-    from llm_optimizers.routing.drift import DriftAlarm
+    from llm_optimizers.evidence.drift import DriftAlarm
 
 __all__ = ["DECISION_NOTE", "Router"]
 

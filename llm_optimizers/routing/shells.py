@@ -16,11 +16,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from llm_optimizers.effects import Effect, adrive, drive
-from llm_optimizers.routing.checks import Answer
+from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.decision import Decision
 from llm_optimizers.routing.router import Router
-from llm_optimizers.routing.serving import CallModel, Course, Pause, serve
-from llm_optimizers.routing.trail import Trail
+from llm_optimizers.routing.session import CallModel, Course, Pause, Trail, serve
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["arun", "run"]

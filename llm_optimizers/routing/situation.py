@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.needs import Needs
 from llm_optimizers.routing.specs import Ladder
-from llm_optimizers.routing.verifying import Verifier
 from llm_optimizers.types import ChatRequest
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a router knows of a model: its name, its place on the ladder, what it can take.
+"""What a router knows of models and of kinds of users: what each can take, may use and costs.
 
 Prices are not kept here: they come from the price book, where they have dates. A spec says what
 no price list knows: which model the user holds to be better than which, and what it lacks.
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal, TypeAlias, get_args
 
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 
-__all__ = ["ALL_CAPABILITIES", "Capability", "Ladder", "ModelSpec"]
+__all__ = ["ALL_CAPABILITIES", "Capability", "Ladder", "ModelSpec", "UserTier"]
 
 Capability: TypeAlias = Literal[
     "tools", "structured_output", "vision", "audio", "files", "streaming"
@@ -135,3 +136,47 @@ class Ladder:
     def strongest(self) -> str:
         """The name at the top, where requests go when nothing better is known."""
         return self.specs[-1].name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTier:
+    """The bounds for one kind of user: models by name, and dollars a request.
+
+    `floor` and `ceiling` name the weakest and the strongest model allowed (their siblings are
+    allowed too); `allowed` lists models outright. What is left out does not bind.
+    """
+
+    allowed: frozenset[str] | None = None
+    floor: str | None = None
+    ceiling: str | None = None
+    max_cost: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.allowed is not None:
+            object.__setattr__(self, "allowed", frozenset(self.allowed))
+        if self.max_cost is not None and self.max_cost <= 0:
+            raise ConfigurationError("max_cost must be above 0 dollars a request")
+
+    def check(self, ladder: Ladder) -> None:
+        """Make sure that the tier speaks of models the router has.
+
+        Raises:
+            ConfigurationError: a name is unknown, or the floor lies above the ceiling.
+        """
+        for name in (*(self.allowed or ()), self.floor, self.ceiling):
+            if name is not None:
+                ladder.rung(name)
+        if self.floor and self.ceiling and ladder.rung(self.floor) > ladder.rung(self.ceiling):
+            raise ConfigurationError(
+                f"the tier's floor {self.floor} is stronger than its ceiling {self.ceiling}"
+            )
+
+    def objection(self, name: str, ladder: Ladder) -> str | None:
+        """Why this tier may not use a model, or None."""
+        if self.allowed is not None and name not in self.allowed:
+            return "not among the models of the user's tier"
+        if self.floor is not None and ladder.rung(name) < ladder.rung(self.floor):
+            return f"below the user's floor {self.floor}"
+        if self.ceiling is not None and ladder.rung(name) > ladder.rung(self.ceiling):
+            return f"above the user's ceiling {self.ceiling}"
+        return None

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_optimizers.caching.entries import Entry, Store
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
+from llm_optimizers.caching.stores.entries import Entry, Store
 from llm_optimizers.costs import Usage
 
 Make = Callable[[int], Store]

@@ -6,15 +6,15 @@ import asyncio
 
 import pytest
 
-from llm_optimizers.cli.replaying.app import FRAMEWORKS, Endpoint, Strategies, open_trial
-from llm_optimizers.cli.replaying.calibrated import CHEAP, STRONG
-from llm_optimizers.cli.replaying.log import day_log
-from llm_optimizers.cli.replaying.server import AnswerSheet, serving
 from llm_optimizers.costs import Ledger
+from llm_optimizers.evidence.labels import Label
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.routing.artefact import RouterArtefact
-from llm_optimizers.routing.calibration import calibrate
-from llm_optimizers.routing.labels import Label
+from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies, open_trial
+from llm_optimizers.replay.calibrated import CHEAP, STRONG
+from llm_optimizers.replay.log import day_log
+from llm_optimizers.replay.server import AnswerSheet, serving
+from llm_optimizers.routing.learning.artefact import RouterArtefact
+from llm_optimizers.routing.learning.calibration import calibrate
 
 pytestmark = pytest.mark.loopback
 

@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from llm_optimizers.caching.entries import Entry, VectorRow
-from llm_optimizers.caching.locks import ProcessLock
+from llm_optimizers.caching.stores.entries import Entry, VectorRow
+from llm_optimizers.connections.locks import ProcessLock
 
 __all__ = ["MemoryStore"]
 

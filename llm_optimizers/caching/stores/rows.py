@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_optimizers.caching.entries import Entry, Vector
+from llm_optimizers.caching.stores.entries import Entry, Vector
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import PoisonedEntryError
 

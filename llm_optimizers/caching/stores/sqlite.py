@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from llm_optimizers.caching.entries import Entry, VectorRow
-from llm_optimizers.caching.locks import ProcessLock
+from llm_optimizers.caching.stores.entries import Entry, VectorRow
 from llm_optimizers.caching.stores.rows import COLUMNS, entry_of, row_of, text_of, vector_of
+from llm_optimizers.connections.locks import ProcessLock
 from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteStore"]

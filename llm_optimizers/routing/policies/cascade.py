@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.checks import Agreement, NotEmpty, NotRefused, ValidJson
+from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused, ValidJson
+from llm_optimizers.routing.cascade.verifier import Verifier
+from llm_optimizers.routing.cascade.worth import CascadeReport
 from llm_optimizers.routing.situation import Choice, Escalation, Situation
 from llm_optimizers.routing.specs import Ladder
-from llm_optimizers.routing.verifying import Verifier
-from llm_optimizers.routing.worth import CascadeReport
 
 __all__ = ["CascadePolicy"]
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.artefact import RouterArtefact, read_artefact, refit_command
-from llm_optimizers.routing.checks import Answer
-from llm_optimizers.routing.gains import GainModel
+from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
+from llm_optimizers.routing.learning.gains import GainModel
 from llm_optimizers.routing.situation import Choice, Situation, cheapest
 from llm_optimizers.routing.specs import Ladder
 from llm_optimizers.types import ChatRequest

@@ -13,20 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.batching.account import combined_record
-from llm_optimizers.batching.apportion import apportion, share_usage
-from llm_optimizers.batching.coalescer import Coalescer
-from llm_optimizers.batching.combined import (
+from llm_optimizers.batching.coalescing.coalescer import Coalescer
+from llm_optimizers.batching.coalescing.dispatch import AskAlone
+from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.combining.ask import (
     Answered,
     CombinedAsk,
     Question,
     Reply,
     Settled,
+    apportion,
     cost_alone,
+    share_usage,
 )
-from llm_optimizers.batching.combining import combination_key, combine
-from llm_optimizers.batching.dispatch import AskAlone
-from llm_optimizers.batching.gate import compare_combined, disagreement_bound, same_text
-from llm_optimizers.batching.grouping import GroupLimits
+from llm_optimizers.batching.combining.gate import compare_combined, disagreement_bound, same_text
+from llm_optimizers.batching.combining.prompts import combination_key, combine
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.batching.combining import combination_key, combine, split_answers
+from llm_optimizers.batching.combining.prompts import combination_key, combine, split_answers
 from llm_optimizers.types import ChatRequest, Message, Part, ToolCall
 
 IDS = ("q1", "q2", "q3")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.batching.grouping import Grouping, GroupLimits
+from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
 from llm_optimizers.errors import ConfigurationError
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_optimizers.caching.entries import Entry
 from llm_optimizers.caching.stores import SQLiteStore
+from llm_optimizers.caching.stores.entries import Entry
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 
 

@@ -14,8 +14,10 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_optimizers.prompts import TokenCount, TokenCounter, counting, vocabularies
-from llm_optimizers.prompts.vocabularies import encoding_name, load_encoding
+from llm_optimizers.prompts import TokenCount, TokenCounter
+from llm_optimizers.prompts.counting import tokens as counting
+from llm_optimizers.prompts.counting import vocabularies
+from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
 from llm_optimizers.types import ChatRequest
 
 counter = TokenCounter()

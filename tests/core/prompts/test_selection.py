@@ -18,13 +18,13 @@ from llm_optimizers.prompts import (
     RequestOptimizer,
     TokenCounter,
 )
-from llm_optimizers.prompts.context import cut_context
-from llm_optimizers.prompts.cues import answer_kind, has_cue
-from llm_optimizers.prompts.ranking import rank
-from llm_optimizers.prompts.selection import GAP, render
-from llm_optimizers.prompts.spelling import mended
-from llm_optimizers.prompts.terms import terms
+from llm_optimizers.prompts.context.cues import answer_kind, has_cue
+from llm_optimizers.prompts.context.finding import cut_context
+from llm_optimizers.prompts.context.ranking import rank
+from llm_optimizers.prompts.context.selection import GAP, render
+from llm_optimizers.prompts.context.spelling import mended
 from llm_optimizers.prompts.trim import head_and_tail
+from llm_optimizers.text.terms import terms
 from llm_optimizers.types import ChatRequest, Message
 
 counter = TokenCounter()

@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.checks import (
+from llm_optimizers.failures import read_failure
+from llm_optimizers.routing.cascade.checks import (
     Agreement,
     Answer,
     Matches,
@@ -16,8 +17,7 @@ from llm_optimizers.routing.checks import (
     ValidSchema,
     final_answer,
 )
-from llm_optimizers.routing.failures import read_failure
-from llm_optimizers.routing.verifying import Judge, Verifier
+from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 
 
 def a(text: str, **more: str) -> Answer:

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.labels import Label, complaints, merged, read_labels, write_labels
 from llm_optimizers.routing import Router, RoutingContext
-from llm_optimizers.routing.artefact import RouterArtefact, read_artefact
-from llm_optimizers.routing.calibration import calibrate, evaluate
-from llm_optimizers.routing.explaining import explain
-from llm_optimizers.routing.features import SHAPE_NAMES, Featurizer
-from llm_optimizers.routing.labels import Label, complaints, merged, read_labels, write_labels
+from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
+from llm_optimizers.routing.learning.calibration import calibrate, evaluate
+from llm_optimizers.routing.learning.explaining import explain
+from llm_optimizers.routing.learning.features import SHAPE_NAMES, Featurizer
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 HARD = ["integral", "tensor", "proof", "lemma", "eigenvalue"]

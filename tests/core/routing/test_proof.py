@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from llm_optimizers.costs import Ledger, Usage, price_call
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.drift import DriftAlarm, quantile_edges
+from llm_optimizers.evidence.samples import TrafficSample, read_traffic, shadow
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
-from llm_optimizers.routing.checks import Agreement, NotEmpty
-from llm_optimizers.routing.comparison import Observation, compare, observations
-from llm_optimizers.routing.drift import DriftAlarm, quantile_edges
-from llm_optimizers.routing.experiments import Experiment
-from llm_optimizers.routing.gate import examine, safe_threshold
-from llm_optimizers.routing.measures import apgr, apgr_resampled, auc, cpt, recovered
+from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
+from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade, required_auc
+from llm_optimizers.routing.experiments.comparison import Observation, compare, observations
+from llm_optimizers.routing.experiments.experiment import Experiment
+from llm_optimizers.routing.learning.gate import examine, safe_threshold
+from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, auc, cpt, recovered
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.serving import CallModel
+from llm_optimizers.routing.session import CallModel
 from llm_optimizers.routing.shells import run
-from llm_optimizers.routing.traffic import TrafficSample, read_traffic, shadow
-from llm_optimizers.routing.worth import CascadeLabel, calibrate_cascade, required_auc
 
 GAINS = [1.0, 0.0, 1.0, 0.0]
 

@@ -11,11 +11,11 @@ import pytest
 
 from llm_optimizers.costs import Ledger
 from llm_optimizers.routing import Always, Router
-from llm_optimizers.routing.checks import Agreement, Answer, NotEmpty, NotRefused
+from llm_optimizers.routing.cascade.checks import Agreement, Answer, NotEmpty, NotRefused
+from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.serving import CallModel
+from llm_optimizers.routing.session import CallModel
 from llm_optimizers.routing.shells import arun, run
-from llm_optimizers.routing.verifying import Judge, Verifier
 
 MODELS = ["small", "middle", "large"]
 

@@ -139,7 +139,7 @@ async def test_hits_are_streamed_in_chunks(model: CachedChatModel) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\n", " a  b\n\n c ", "a", "ä\u00a0b\u200b", "x" * 500])
 def test_the_chunks_of_a_hit_add_up_to_it(text: str) -> None:
-    from langchain_llm_optimizers.replay import chunks_of
+    from langchain_llm_optimizers.hits import chunks_of
 
     message = AIMessage(
         text,

@@ -18,9 +18,9 @@ from pydantic import BaseModel
 from langchain_llm_optimizers import ChatModelRouter, CostCallbackHandler, HybridCache
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
 from llm_optimizers.errors import ConfigurationError, InterruptedStreamError, NoModelFitsError
+from llm_optimizers.evidence.samples import TrafficSample, read_traffic
 from llm_optimizers.routing import Always, FirstOf, KeywordPolicy, ModelSpec, UserTier, Weighted
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.traffic import TrafficSample, read_traffic
 from support.fakes import StreamingFake
 
 SMALL, LARGE = "tiny-model", "huge-model"

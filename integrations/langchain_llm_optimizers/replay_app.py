@@ -1,0 +1,133 @@
+"""The LangChain app that `llm-optimizers demo` and `replay` send their requests through."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import reduce
+from operator import add
+from typing import Any
+
+import httpx
+from langchain_core.language_models import BaseChatModel
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableConfig
+from langchain_openai import ChatOpenAI
+
+from langchain_llm_optimizers.cache import HybridCache
+from langchain_llm_optimizers.cached import CachedChatModel
+from langchain_llm_optimizers.callbacks import CostCallbackHandler
+from langchain_llm_optimizers.hits import CACHE_HIT
+from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.optimized import OptimizedChatModel
+from langchain_llm_optimizers.router import ChatModelRouter
+from llm_optimizers.caching import tenant
+from llm_optimizers.costs import Ledger
+from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.prompts import ContextBudget, RequestOptimizer
+from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply
+from llm_optimizers.replay.log import LoggedRequest
+from llm_optimizers.replay.server import REPLAY_ID
+from llm_optimizers.routing.policies.learned import LearnedPolicy
+
+__all__ = ["LangChainTrial", "open_trial"]
+
+CONTEXT_TOKENS = 400
+"""What of retrieved documents is sent."""
+_replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
+
+
+class LangChainTrial:
+    """`prompt | model`, with a chat model for each model name that the log speaks of."""
+
+    def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
+        self._strategies = strategies
+        self._endpoint = endpoint
+        self._ledger = ledger
+        self._costs = CostCallbackHandler(ledger)
+        self._cache = HybridCache() if strategies.cache else None
+        hooks = {"request": [_name_request]} if endpoint.recorded else {}
+        # A proxy that the environment names cannot reach the recorded provider on this machine.
+        trusting = not endpoint.recorded
+        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
+        self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
+        self._models: dict[str, BaseChatModel] = {}
+        self._optimizer = RequestOptimizer(
+            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
+            # One question over fresh context each time: there is no cached prefix to break.
+            provider_cache=False,
+            prices=ledger.prices,
+            embed=StaticEmbedder().embed,
+        )
+
+    def ask(self, logged: LoggedRequest) -> TrialReply:
+        """See `Trial.ask`."""
+        name = self._endpoint.model or logged.request.model
+        if name not in self._models:
+            self._models[name] = self._model(name)
+        settings = dict(logged.request.params)
+        settings.pop("stream_options", None)
+        # LangChain takes the word for the run's own notes, and no answer depends on it.
+        settings.pop("metadata", None)
+        streamed = settings.pop("stream", False)
+        chain = self._prompt | self._models[name].bind(**settings)
+        given = {"messages": logged.request.to_openai()["messages"]}
+        config: RunnableConfig = {
+            "callbacks": [self._costs],
+            "metadata": {
+                "tenant": logged.tenant,
+                "feature": logged.feature,
+                "task": logged.feature,
+            },
+        }
+        token = _replayed.set(logged.id)
+        try:
+            with tenant(logged.tenant):
+                message = (
+                    reduce(add, chain.stream(given, config))
+                    if streamed
+                    else chain.invoke(given, config)
+                )
+        finally:
+            _replayed.reset(token)
+        mark = message.response_metadata.get(CACHE_HIT)
+        if mark:
+            return TrialReply(text=message.text, tier=mark["tier"])
+        routed = message.response_metadata.get(MARK) or {}
+        return TrialReply(text=message.text, model=str(routed.get("routed") or name))
+
+    def close(self) -> None:
+        """See `Trial.close`."""
+        self._http.close()
+
+    def _model(self, name: str) -> BaseChatModel:
+        settings: dict[str, Any] = {
+            "model": name,
+            "http_client": self._http,
+            "stream_usage": True,
+        }
+        if self._endpoint.base_url is not None:
+            settings["base_url"] = self._endpoint.base_url
+        if self._endpoint.api_key is not None:
+            settings["api_key"] = self._endpoint.api_key
+        model: BaseChatModel = ChatOpenAI(**settings)
+        router = self._strategies.router
+        if router is not None and name == router.strong:
+            cheap = {weak: ChatOpenAI(**{**settings, "model": weak}) for weak in router.means}
+            model = ChatModelRouter(
+                models={**cheap, name: model}, policy=LearnedPolicy(router), ledger=self._ledger
+            )
+        if self._strategies.prompts:
+            model = OptimizedChatModel(model=model, optimizer=self._optimizer)
+        if self._cache is not None:
+            model = CachedChatModel(model=model, cache=self._cache)
+        return model
+
+
+def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LangChainTrial:
+    """Build the app; see `llm_optimizers.replay.app`."""
+    return LangChainTrial(strategies, endpoint, ledger)
+
+
+def _name_request(request: httpx.Request) -> None:
+    """Tell the replaying server which line of the log this is; it must not enter cache keys."""
+    request.headers[REPLAY_ID] = _replayed.get()

@@ -1,0 +1,145 @@
+"""The LlamaIndex app that `llm-optimizers demo` and `replay` send their requests through."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.llms.llm import LLM
+from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai.utils import from_openai_message_dicts
+from llama_index_instrumentation.dispatcher import instrument_tags
+
+from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.cached import CachedLLM
+from llama_index_llm_optimizers.events import CostEventHandler
+from llama_index_llm_optimizers.hits import CACHE_HIT
+from llama_index_llm_optimizers.messages import ROUTING
+from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
+from llama_index_llm_optimizers.router import RoutedLLM
+from llm_optimizers.caching import tenant
+from llm_optimizers.costs import Ledger
+from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.prompts import ContextBudget, RequestOptimizer
+from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply
+from llm_optimizers.replay.log import LoggedRequest
+from llm_optimizers.replay.server import REPLAY_ID
+from llm_optimizers.routing.policies.learned import LearnedPolicy
+
+__all__ = ["LlamaIndexTrial", "open_trial"]
+
+CONTEXT_TOKENS = 400
+"""What of retrieved documents is sent."""
+_replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
+_WINDOW = 128_000
+
+
+class _AnyModel(OpenAI):
+    """OpenAI's chat format for whatever model a log names; the original knows its own only."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(
+            model_name=self.model,
+            context_window=_WINDOW,
+            num_output=self.max_tokens or -1,
+            is_chat_model=True,
+            is_function_calling_model=True,
+        )
+
+
+class LlamaIndexTrial:
+    """An OpenAI LLM for each model name that the log speaks of."""
+
+    def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
+        self._strategies = strategies
+        self._endpoint = endpoint
+        self._ledger = ledger
+        self._cache = HybridCache() if strategies.cache else None
+        hooks = {"request": [_name_request]} if endpoint.recorded else {}
+        # A proxy that the environment names cannot reach the recorded provider on this machine.
+        trusting = not endpoint.recorded
+        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
+        self._llms: dict[str, LLM] = {}
+        self._optimizer = RequestOptimizer(
+            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
+            # One question over fresh context each time: there is no cached prefix to break.
+            provider_cache=False,
+            prices=ledger.prices,
+            embed=StaticEmbedder().embed,
+        )
+        self._costs = CostEventHandler(ledger).attach()
+
+    def ask(self, logged: LoggedRequest) -> TrialReply:
+        """See `Trial.ask`."""
+        name = self._endpoint.model or logged.request.model
+        if name not in self._llms:
+            self._llms[name] = self._llm(name)
+        settings = dict(logged.request.params)
+        settings.pop("stream_options", None)
+        streamed = settings.pop("stream", False)
+        messages = from_openai_message_dicts(_detailed(logged.request.to_openai()["messages"]))
+        token = _replayed.set(logged.id)
+        tags = {"tenant": logged.tenant, "feature": logged.feature, "task": logged.feature}
+        try:
+            with tenant(logged.tenant), instrument_tags(tags):
+                if streamed:
+                    *_, response = self._llms[name].stream_chat(messages, **settings)
+                else:
+                    response = self._llms[name].chat(messages, **settings)
+        finally:
+            _replayed.reset(token)
+        text = response.message.content or ""
+        mark = response.additional_kwargs.get(CACHE_HIT)
+        if mark:
+            return TrialReply(text=text, tier=mark["tier"])
+        routed = response.additional_kwargs.get(ROUTING) or {}
+        return TrialReply(text=text, model=str(routed.get("model") or name))
+
+    def close(self) -> None:
+        """See `Trial.close`."""
+        self._costs.detach()
+        self._http.close()
+
+    def _llm(self, name: str) -> LLM:
+        settings: dict[str, Any] = {
+            "model": name,
+            "http_client": self._http,
+            # Without it a stream tells nobody what it cost.
+            "additional_kwargs": {"stream_options": {"include_usage": True}},
+        }
+        if self._endpoint.base_url is not None:
+            settings["api_base"] = self._endpoint.base_url
+        if self._endpoint.api_key is not None:
+            settings["api_key"] = self._endpoint.api_key
+        llm: LLM = _AnyModel(**settings)
+        router = self._strategies.router
+        if router is not None and name == router.strong:
+            cheap = {weak: _AnyModel(**{**settings, "model": weak}) for weak in router.means}
+            policy = LearnedPolicy(router)
+            llm = RoutedLLM({**cheap, name: llm}, policy=policy, ledger=self._ledger)
+        if self._strategies.prompts:
+            llm = PromptOptimizingLLM(llm, self._optimizer)
+        return llm if self._cache is None else CachedLLM(llm, self._cache)
+
+
+def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LlamaIndexTrial:
+    """Build the app; see `llm_optimizers.replay.app`."""
+    return LlamaIndexTrial(strategies, endpoint, ledger)
+
+
+def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with a `detail` in every image, which LlamaIndex's reader insists on."""
+    for message in messages:
+        parts = message["content"] if isinstance(message["content"], list) else []
+        for part in parts:
+            if part.get("type") == "image_url":
+                part["image_url"] = {"detail": "auto", **part["image_url"]}
+    return messages
+
+
+def _name_request(request: httpx.Request) -> None:
+    """Tell the replaying server which line of the log this is; it must not enter cache keys."""
+    request.headers[REPLAY_ID] = _replayed.get()

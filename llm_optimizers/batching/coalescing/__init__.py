@@ -1,0 +1,1 @@
+"""Concurrent callers, few calls: any thread, any event loop."""

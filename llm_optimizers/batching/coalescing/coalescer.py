@@ -1,0 +1,198 @@
+"""Concurrent callers, few calls: any thread, any event loop, one upstream call a group.
+
+What goes wrong in the usual sketch, and what is done here instead:
+
+- Futures bound to one event loop leave callers of the others hanging: callers hold a
+  `concurrent.futures.Future`, which `acall` wraps in the loop it runs in.
+- A cancelled caller breaks the group: it is dropped before it is paid
+  (`set_running_or_notify_cancel`), and nobody's cancellation touches the call of the others,
+  which runs in a thread of its own.
+- The first caller's contextvars (and with them callbacks and token counts) leak into the call: it
+  runs in an empty context.
+- An async client used from a second loop dies: the call is the synchronous one.
+- One bad item fails everybody: a failed group is asked again item by item (see `isolate`), and
+  `call` may return an exception in an item's place.
+- Waiting out the timer: a group goes when it is full, and a deadline pulls it forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from llm_optimizers.batching.coalescing.dispatch import Call, Dispatch, Pending, is_item_fault
+from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.coalescing.slots import Slots
+from llm_optimizers.errors import DeadlineError, RefusedError
+from llm_optimizers.types import Clock
+
+__all__ = ["Coalescer"]
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Coalescer(Generic[Item, Answer]):
+    """Gathers items of concurrent callers and answers a group of them with one `call`.
+
+    Args:
+        call: takes the items of one group (all of one key) and returns as many answers in the
+            same order; an exception in place of an answer is raised to that caller alone, and
+            `AskAlone` asks for one item again by itself. It runs in a worker thread, never in a
+            caller's context.
+        limits: when a group is sent.
+        max_pending: callers beyond this many wait for a place (backpressure).
+        max_calls: upstream calls at the same time; groups fill up while all are busy.
+        isolate: whether a failed group is to be asked again item by item.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        call: Call[Item, Answer],
+        *,
+        limits: GroupLimits | None = None,
+        max_pending: int = 1_000,
+        max_calls: int = 8,
+        isolate: Callable[[Exception], bool] = is_item_fault,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._dispatch: Dispatch[Item, Answer] = Dispatch(
+            call,
+            limits=limits or GroupLimits(),
+            max_calls=max_calls,
+            isolate=isolate,
+            clock=clock,
+        )
+        self._slots = Slots(max_pending)
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._pending = 0
+        self._closed = False
+
+    def call(
+        self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
+    ) -> Answer:
+        """Answer one item, waiting in this thread.
+
+        Raises:
+            DeadlineError: `timeout` seconds passed and nothing was paid for the item.
+            TimeoutError: `timeout` passed while its call was under way; the answer is dropped.
+            RefusedError: the coalescer is closed.
+            Exception: whatever the call raised for this item.
+        """
+        deadline = None if timeout is None else self._clock() + timeout
+        future = self.submit(item, key=key, tokens=tokens, timeout=timeout)
+        return self.wait(future, None if deadline is None else deadline - self._clock())
+
+    @staticmethod
+    def wait(future: Future[Answer], timeout: float | None = None) -> Answer:
+        """Wait in this thread for a future of `submit`; raises what `call` raises."""
+        try:
+            return future.result(None if timeout is None else max(0.0, timeout))
+        except TimeoutError as error:
+            if future.done() and not future.cancelled():
+                return future.result()  # answered at the last moment, or its own TimeoutError
+            raise _late(timeout, paid=not future.cancel()) from error
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def acall(
+        self,
+        item: Item,
+        *,
+        key: Hashable = None,
+        tokens: int = 0,
+        timeout: float | None = None,  # noqa: ASYNC109 - it also decides when a group is sent
+    ) -> Answer:
+        """Answer one item without blocking the event loop; raises what `call` raises."""
+        deadline = None if timeout is None else self._clock() + timeout
+        pending: Pending[Item, Answer] = Pending(item=item, key=key)
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                await self._slots.acquire_async()
+                self._enter(pending, tokens, deadline)
+                return await asyncio.wrap_future(pending.future)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise  # the call's own
+            raise _late(timeout, paid=pending.started) from error
+
+    def submit(
+        self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
+    ) -> Future[Answer]:
+        """Hand in one item; blocks only while `max_pending` others wait, at most `timeout` s.
+
+        Cancelling the future before its group is sent costs nothing. With a timeout the group is
+        sent early enough to be answered in time; enforcing it is up to who waits.
+
+        Raises:
+            DeadlineError: no place came free in time.
+            RefusedError: the coalescer is closed.
+        """
+        deadline = None if timeout is None else self._clock() + timeout
+        pending: Pending[Item, Answer] = Pending(item=item, key=key)
+        self._slots.acquire(timeout)
+        self._enter(pending, tokens, deadline)
+        return pending.future
+
+    def flush(self) -> None:
+        """Send what is waiting now instead of at its time."""
+        self._dispatch.flush()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Answer everybody who is waiting, then refuse; never call it from inside `call`.
+
+        Raises:
+            TimeoutError: calls were still under way after `timeout` seconds; they go on, and
+                callers whose item had not been sent get a RefusedError.
+        """
+        with self._changed:
+            self._closed = True
+        self._slots.close()
+        self._dispatch.flush(drain=True)
+        with self._changed:
+            drained = self._changed.wait_for(lambda: self._pending == 0, timeout)
+        for pending in [] if drained else self._dispatch.withdraw():
+            if pending.started or pending.future.set_running_or_notify_cancel():
+                pending.future.set_exception(RefusedError("closed before the item was sent"))
+        self._dispatch.shutdown(wait=drained)
+        if not drained:
+            raise TimeoutError(f"calls were still under way {timeout} s after close()")
+
+    def __enter__(self) -> Coalescer[Item, Answer]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _enter(self, pending: Pending[Item, Answer], tokens: int, deadline: float | None) -> None:
+        with self._changed:
+            closed = self._closed
+            self._pending += not closed
+        if closed:
+            self._slots.release()
+            raise RefusedError("closed: no more requests are taken; make a new one to go on")
+        pending.future.add_done_callback(lambda future: self._settled(pending, future))
+        self._dispatch.add(pending, tokens=tokens, deadline=deadline)
+
+    def _settled(self, pending: Pending[Item, Answer], future: Future[Answer]) -> None:
+        """Free the place of an item that has its answer or its error, or was cancelled."""
+        if future.cancelled():
+            self._dispatch.discard(pending)
+        with self._changed:
+            self._pending -= 1
+            self._changed.notify_all()
+        self._slots.release()
+
+
+def _late(timeout: float | None, *, paid: bool) -> TimeoutError:
+    timeout = timeout or 0.0
+    if paid:
+        return TimeoutError(f"no answer within {timeout:.3g} s; the call was under way and is paid")
+    return DeadlineError(f"not sent within {timeout:.3g} s, so nothing was paid; allow more time")

@@ -1,0 +1,235 @@
+"""Where groups become calls: a timer thread that only groups, and a small pool that calls.
+
+Nothing here runs in a caller's thread, event loop or context, so no caller's fate can touch the
+call of the others.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
+
+from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
+from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
+from llm_optimizers.types import Clock
+
+__all__ = ["AskAlone", "Call", "Dispatch", "Pending", "is_item_fault"]
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+_IDLE_SECONDS = 5.0
+_ITEM_FAULTS = frozenset({400, 404, 413, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAlone(Generic[Item]):
+    """An item's outcome when the group left it open: it is asked again, as `item`, by itself."""
+
+    item: Item
+
+
+Call: TypeAlias = Callable[[Sequence[Item]], "Sequence[Answer | Exception | AskAlone[Item]]"]
+
+
+def is_item_fault(error: Exception) -> bool:
+    """Whether a group's failure may be one item's doing, so that asking singly can help.
+
+    A refusal of the request itself (HTTP 400, 404, 413, 422) or a local error may be; a rate
+    limit, an outage, a wrong key or a timeout would only be multiplied.
+    """
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return status in _ITEM_FAULTS
+    return not isinstance(error, OSError | RefusedError)
+
+
+@dataclass(slots=True, eq=False)
+class Pending(Generic[Item, Answer]):
+    """One caller's item and the future it waits on; `started` once its call may be paid."""
+
+    item: Item
+    key: Hashable
+    future: Future[Answer] = field(default_factory=Future)
+    started: bool = False
+
+
+class Dispatch(Generic[Item, Answer]):
+    """Sends groups when they are full or due, at most `max_calls` at the same time."""
+
+    def __init__(
+        self,
+        call: Call[Item, Answer],
+        *,
+        limits: GroupLimits,
+        max_calls: int,
+        isolate: Callable[[Exception], bool],
+        clock: Clock,
+    ) -> None:
+        if max_calls < 1:
+            raise ConfigurationError(f"max_calls is {max_calls}; give at least 1")
+        self._call = call
+        self._grouping: Grouping[Pending[Item, Answer]] = Grouping(limits)
+        self._max_calls = max_calls
+        self._isolate = isolate
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(max_calls, thread_name_prefix="coalescer")
+        self._timer: threading.Thread | None = None
+        self._calls = 0
+        self._typical_seconds = 0.0
+        self._draining = False
+
+    def add(
+        self, pending: Pending[Item, Answer], *, tokens: int = 0, deadline: float | None = None
+    ) -> None:
+        """Group an item; `deadline` is when its caller wants the answer, on `clock`."""
+        with self._changed:
+            before, now = self._grouping.next_due(), self._clock()
+            self._grouping.add(
+                pending,
+                key=pending.key,
+                now=now,
+                tokens=tokens,
+                send_by=None if deadline is None else self._send_by(deadline, now),
+            )
+            if self._draining:
+                self._grouping.seal_all()
+            due = self._grouping.next_due()
+            if due is not None and (before is None or due < before):
+                self._wake_timer()
+        self._pump()
+
+    def discard(self, pending: Pending[Item, Answer]) -> None:
+        """Give a cancelled item's place in its group to somebody else."""
+        with self._changed:
+            self._grouping.discard(pending, key=pending.key)
+
+    def flush(self, *, drain: bool = False) -> None:
+        """Send what is waiting now; with `drain`, whatever comes later goes at once too."""
+        with self._changed:
+            self._draining = self._draining or drain
+            self._grouping.seal_all()
+        self._pump()
+
+    def withdraw(self) -> list[Pending[Item, Answer]]:
+        """Take back every item that no call has been started for."""
+        withdrawn: list[Pending[Item, Answer]] = []
+        with self._changed:
+            self._grouping.seal_all()
+            while group := self._grouping.take(self._clock()):
+                withdrawn.extend(group)
+        return withdrawn
+
+    def shutdown(self, *, wait: bool) -> None:
+        """End the threads; calls under way are finished."""
+        with self._changed:
+            self._changed.notify_all()
+        self._pool.shutdown(wait=wait)
+
+    def _send_by(self, deadline: float, now: float) -> float:
+        """When to send for a deadline: calls take their time, and half of it is theirs anyway."""
+        return deadline - max(1.5 * self._typical_seconds, (deadline - now) / 2)
+
+    def _wake_timer(self) -> None:
+        if self._timer is None or not self._timer.is_alive():
+            self._timer = threading.Thread(target=self._watch, name="coalescer-timer", daemon=True)
+            self._timer.start()
+        else:
+            self._changed.notify_all()
+
+    def _watch(self) -> None:
+        """Send groups when they are due; ends after some idle seconds, so none outlives its use."""
+        while True:
+            self._pump()
+            with self._changed:
+                due = self._grouping.next_due()
+                if due is None:
+                    if not self._changed.wait_for(self._needs_timer, _IDLE_SECONDS):
+                        self._timer = None
+                        return
+                elif self._calls >= self._max_calls:
+                    self._changed.wait()
+                else:
+                    self._changed.wait(max(0.0, due - self._clock()))
+
+    def _needs_timer(self) -> bool:
+        return self._grouping.next_due() is not None
+
+    def _pump(self) -> None:
+        """Start as many calls as may run now."""
+        while True:
+            with self._changed:
+                if self._calls >= self._max_calls:
+                    return
+                taken = self._grouping.take(self._clock())
+                if not taken:
+                    return
+                group = [p for p in taken if p.started or p.future.set_running_or_notify_cancel()]
+                for pending in group:
+                    pending.started = True
+                self._calls += bool(group)
+            if group:
+                self._start(group)
+
+    def _start(self, group: list[Pending[Item, Answer]]) -> None:
+        try:
+            self._pool.submit(Context().run, self._send, group)
+        except RuntimeError as error:  # the interpreter is shutting down
+            self._finished(0.0)
+            for pending in group:
+                pending.future.set_exception(RefusedError(f"no call could be started: {error}"))
+
+    def _send(self, group: list[Pending[Item, Answer]]) -> None:
+        began = self._clock()
+        try:
+            outcomes = self._outcomes(group)
+        finally:
+            self._finished(self._clock() - began)
+        again: list[Pending[Item, Answer]] = []
+        for pending, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, AskAlone):
+                pending.item = outcome.item
+                again.append(pending)
+            elif isinstance(outcome, Exception):
+                pending.future.set_exception(_own(outcome))
+            else:
+                pending.future.set_result(outcome)
+        with self._changed:
+            for pending in again:
+                self._grouping.add_alone(pending)
+        self._pump()
+
+    def _outcomes(
+        self, group: Sequence[Pending[Item, Answer]]
+    ) -> list[Answer | Exception | AskAlone[Item]]:
+        """Make the call: as many outcomes as items, whatever it does."""
+        try:
+            answers = self._call([pending.item for pending in group])
+        except Exception as error:  # noqa: BLE001 - it is raised again to each caller
+            if len(group) > 1 and self._isolate(error):
+                return [AskAlone(item=pending.item) for pending in group]
+            return [error for _ in group]
+        except BaseException as error:  # noqa: BLE001 - a pool thread has nobody to raise it to
+            return [ItemError(f"the call was stopped: {type(error).__name__}") for _ in group]
+        missing = ItemError(f"the call answered {len(answers)} of {len(group)} items")
+        return [*answers[: len(group)], *(missing for _ in group[len(answers) :])]
+
+    def _finished(self, seconds: float) -> None:
+        with self._changed:
+            self._calls -= 1
+            self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
+            self._changed.notify_all()
+
+
+def _own(error: Exception) -> Exception:
+    """A caller's own copy, so that tracebacks of many threads do not pile up on one object."""
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001 - some exceptions cannot be rebuilt; sharing is harmless
+        return error

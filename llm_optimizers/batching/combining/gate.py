@@ -1,0 +1,183 @@
+"""The gate of combined prompts: a sample is answered singly and combined, and must agree.
+
+The share of differing answers is bounded from above at the asked confidence (Clopper and Pearson
+1934, one-sided), so a handful of lucky agreements does not open it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from llm_optimizers.batching.coalescing.dispatch import AskAlone
+from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question
+from llm_optimizers.batching.combining.prompts import combination_key
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["GateReport", "compare_combined", "disagreement_bound", "same_text"]
+
+DEFAULT_SIZE = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """What the sample showed. `passed` says whether combining may be switched on.
+
+    `differing` holds the sample's indices whose two answers differ (or one of which failed);
+    `bound` is the share of differing answers that is not exceeded at the asked confidence.
+    `retried` of the combined answers were missing and had to be asked singly.
+    """
+
+    asked: int
+    differing: tuple[int, ...]
+    bound: float
+    tolerance: float
+    retried: int
+    usage_single: Usage
+    usage_combined: Usage
+    passed: bool
+    reason: str
+
+    @property
+    def agreement(self) -> float:
+        """The share of the sample answered alike."""
+        return 1 - len(self.differing) / self.asked
+
+
+def same_text(single: str, combined: str) -> bool:
+    """Whether two answers are the same but for case, space and closing punctuation, or as JSON."""
+    if _plain(single) == _plain(combined):
+        return True
+    try:
+        return bool(json.loads(single) == json.loads(combined))
+    except ValueError:
+        return False
+
+
+def compare_combined(
+    sample: Sequence[ChatRequest],
+    ask: Ask,
+    *,
+    size: int = DEFAULT_SIZE,
+    tolerance: float = 0.05,
+    confidence: float = 0.9,
+    agree: Callable[[str, str], bool] = same_text,
+) -> GateReport:
+    """Answer the sample singly and in groups of `size`, and judge by how often the two agree.
+
+    `agree(single, combined)` decides what counts as the same answer; give your own checker or
+    judge model for free text. The sample costs about twice its usual price.
+
+    Raises:
+        ConfigurationError: the sample is empty, or holds requests that are never combined.
+        Exception: whatever `ask` raised for a combined request.
+    """
+    combined = CombinedAsk(ask)
+    differing: list[int] = []
+    retried = 0
+    usage_single, usage_combined = Usage(), Usage()
+    for group in _grouped(sample, size):
+        questions = [Question(request=sample[index]) for index in group]
+        for index, outcome in zip(group, combined(questions), strict=True):
+            retried += isinstance(outcome, AskAlone)
+            together = combined([outcome.item])[0] if isinstance(outcome, AskAlone) else outcome
+            single = combined([Question(request=sample[index])])[0]
+            if isinstance(single, Answered) and isinstance(together, Answered):
+                usage_single += single.usage
+                usage_combined += together.usage
+                if agree(single.text, together.text):
+                    continue
+            differing.append(index)
+    return _judge(
+        len(sample), tuple(differing), retried, usage_single, usage_combined, tolerance, confidence
+    )
+
+
+def disagreement_bound(differing: int, asked: int, confidence: float) -> float:
+    """The one-sided Clopper-Pearson upper bound on a share seen `differing` times in `asked`."""
+    if differing >= asked:
+        return 1.0
+    low, high = differing / asked, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if _at_most(differing, asked, middle) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _judge(
+    asked: int,
+    differing: tuple[int, ...],
+    retried: int,
+    single: Usage,
+    combined: Usage,
+    tolerance: float,
+    confidence: float,
+) -> GateReport:
+    bound = disagreement_bound(len(differing), asked, confidence)
+    needed = math.ceil(math.log(1 - confidence) / math.log(1 - tolerance))
+    if bound <= tolerance:
+        reason = f"at most {bound:.1%} of the answers differ, within the {tolerance:.1%} allowed"
+    elif len(differing) / asked > tolerance:
+        reason = (
+            f"{len(differing)} of {asked} answers differ, more than the {tolerance:.1%} allowed"
+        )
+    else:
+        reason = (
+            f"{asked} samples with {len(differing)} differing only show that at most {bound:.1%} "
+            f"differ; {tolerance:.1%} needs at least {needed} samples that all agree"
+        )
+    return GateReport(
+        asked=asked,
+        differing=differing,
+        bound=bound,
+        tolerance=tolerance,
+        retried=retried,
+        usage_single=single,
+        usage_combined=combined,
+        passed=bound <= tolerance,
+        reason=reason,
+    )
+
+
+def _grouped(sample: Sequence[ChatRequest], size: int) -> list[list[int]]:
+    if not sample:
+        raise ConfigurationError("the sample is empty; give requests like those to be combined")
+    by_key: dict[object, list[int]] = {}
+    for index, request in enumerate(sample):
+        key = combination_key(request)
+        if key is None:
+            raise ConfigurationError(
+                f"request {index} of the sample is never combined (tools, images, several turns, "
+                "a stream or a setting that does not allow it); leave it out"
+            )
+        by_key.setdefault(key, []).append(index)
+    return [
+        members[start : start + size]
+        for members in by_key.values()
+        for start in range(0, len(members), size)
+    ]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".!")
+
+
+def _at_most(successes: int, trials: int, share: float) -> float:
+    """P(X ≤ successes) of a binomial, by logarithms so that large samples do not overflow."""
+    return sum(
+        math.exp(
+            math.lgamma(trials + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(trials - k + 1)
+            + k * math.log(share)
+            + (trials - k) * math.log1p(-share)
+        )
+        for k in range(successes + 1)
+    )

@@ -1,0 +1,1 @@
+"""Whether a stored question asks the same as a new one: found by FAISS, judged by text."""

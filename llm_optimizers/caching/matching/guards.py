@@ -1,0 +1,162 @@
+"""Vetoes: what two questions may not differ in, however near their vectors are.
+
+Embeddings put "increase my limit" next to "decrease my limit" and "order 1234" next to
+"order 1243". A guard looks for one kind of such a difference and forbids the match. Guards never
+allow anything: what they let pass is still scored.
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.caching.matching.profiles import Profile, profile_of
+
+__all__ = ["compare", "vetoes"]
+
+_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "re", "over", "under", "pre")
+# Kinds of questions that may ask the same; a statement or a command fits every kind.
+_FRIENDLY = """
+howto/where howto/what how/what how/howto what/where what/when what/who what/whatif
+what/howmuch what/howmany what/howlong what/howoften when/howlong howmany/howmuch
+howlong/howmany yesno/cani yesno/should yesno/mustdo should/what mustdo/what
+"""
+_FRIENDLY_KINDS = frozenset(frozenset(pair.split("/")) for pair in _FRIENDLY.split())
+_SHUFFLE_LIMIT = 40
+# Words that an abbreviation leaves out.
+_UNSPOKEN = ("of", "the", "and", "for")
+_SYMMETRIC = frozenset(["and", "or", "vs", "versus", "between", "both", "with"])
+
+
+def vetoes(a: str, b: str) -> tuple[str, ...]:
+    """The names of the guards that keep the two texts apart; empty if none does.
+
+    Never raises; linear in the lengths of the texts.
+    """
+    return compare(profile_of(a), profile_of(b))
+
+
+def compare(a: Profile, b: Profile) -> tuple[str, ...]:
+    """`vetoes` for texts that were taken apart before."""
+    fired = []
+    if a.amounts.numbers != b.amounts.numbers or (
+        a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units
+    ):
+        fired.append("number")
+    if a.amounts.currencies != b.amounts.currencies:
+        fired.append("currency")
+    if a.amounts.dates != b.amounts.dates:
+        fired.append("date")
+    if a.amounts.codes != b.amounts.codes:
+        fired.append("code")
+    if not (_contained(a.quotations, b.folded) and _contained(b.quotations, a.folded)):
+        fired.append("quotation")
+    if _negations_differ(a, b):
+        fired.append("negation")
+    if _opposed(a.poles, b.poles):
+        fired.append("opposite")
+    if a.strict != b.strict:
+        fired.append("format")
+    if _foreign(a, b) or _foreign(b, a):
+        fired.append("name")
+    if _reversed(a, b):
+        fired.append("direction")
+    if a.kind and b.kind and a.kind != b.kind and {a.kind, b.kind} not in _FRIENDLY_KINDS:
+        fired.append("question")
+    return tuple(fired)
+
+
+def _contained(quotations: list[str], text: str) -> bool:
+    return all(quotation in text for quotation in quotations)
+
+
+def _negations_differ(a: Profile, b: Profile) -> bool:
+    if a.negated != b.negated and not (a.soft_negated or b.soft_negated):
+        return True
+    if a.vocabulary == b.vocabulary:
+        return False
+    return _negates(a.vocabulary - b.vocabulary, b.vocabulary) or _negates(
+        b.vocabulary - a.vocabulary, a.vocabulary
+    )
+
+
+def _negates(words: set[str], others: set[str]) -> bool:
+    """Whether a word is the other text's word with a prefix that turns its meaning."""
+    for word in words:
+        if word.startswith(_PREFIXES):
+            for prefix in _PREFIXES:
+                rest = word[len(prefix) :]
+                if len(rest) > 2 and rest in others and word.startswith(prefix):
+                    return True
+    return False
+
+
+def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
+    for group, poles in a.items():
+        others = b.get(group)
+        if others is not None and not (poles <= others or others <= poles):
+            return True
+    return False
+
+
+def _foreign(a: Profile, b: Profile) -> bool:
+    """Whether `a` names something that `b` does not mention."""
+    for name in a.names:
+        if name not in b.folded and not _abbreviated(name, b) and not _spelled_out(a, b):
+            return True
+    return False
+
+
+def _abbreviated(name: str, other: Profile) -> bool:
+    """Whether a name is a form of the other's ("Indian", "India"), or made of initials there."""
+    if any(len(word) > 3 and name.startswith(word) for word in other.names):
+        return True
+    return 1 < len(name) < 6 and name in _initials(other)
+
+
+def _spelled_out(a: Profile, b: Profile) -> bool:
+    """Whether `b` names the initials of consecutive words of `a`."""
+    initials = _initials(a)
+    return any(1 < len(name) < 6 and name in initials for name in b.names)
+
+
+def _initials(profile: Profile) -> str:
+    return "".join(word[0] for word in profile.words if word not in _UNSPOKEN)
+
+
+def _reversed(a: Profile, b: Profile) -> bool:
+    """Whether two things changed places: "from A to B", or "does A cause B" and its reverse."""
+    for connector, ends in a.after.items():
+        others = b.after.get(connector)
+        if others is not None and ends != others:
+            moved = (ends - others) & set(b.concepts)
+            if moved and (others - ends) & set(a.concepts):
+                return True
+    if len(a.concepts) != len(b.concepts) or a.concepts == b.concepts:
+        return False
+    if _shuffled(a, b):
+        return True
+    # Neighbours may change places ("the review's sentiment"), what a verb parts may not.
+    swapped = [
+        (place, x, y)
+        for place, (x, y) in enumerate(zip(a.concepts, b.concepts, strict=True))
+        if x != y
+    ]
+    return (
+        len(swapped) == 2
+        and swapped[0][1:] == swapped[1][:0:-1]
+        and swapped[1][0] - swapped[0][0] > 1
+        and _SYMMETRIC.isdisjoint(a.words)
+        and _SYMMETRIC.isdisjoint(b.words)
+    )
+
+
+def _shuffled(a: Profile, b: Profile) -> bool:
+    """Whether most pairs of the same words stand the other way round, in one clause."""
+    if len(a.concepts) < 4 or "," in a.folded or "," in b.folded:
+        return False
+    if len(set(a.concepts)) < len(a.concepts) or set(a.concepts) != set(b.concepts):
+        return False
+    places = {concept: place for place, concept in enumerate(b.concepts)}
+    row = [places[concept] for concept in a.concepts]
+    if len(row) > _SHUFFLE_LIMIT or not _SYMMETRIC.isdisjoint(a.words):
+        return False
+    turned = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
+    return turned * 4 > len(row) * (len(row) - 1)

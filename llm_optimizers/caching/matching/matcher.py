@@ -1,0 +1,210 @@
+"""Whether a stored question asks the same as a new one: guards first, then a score.
+
+A cosine alone serves lookalikes. Any guard vetoes the pair. What the guards let pass is scored:
+for the bundled static model by a logistic regression over cosine and word matching, fitted by
+scripts/fit_acceptance.py; for other embedders by a bound on the cosine and a check of the words.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from llm_optimizers.caching.matching.features import FEATURES, features, overlap, partnered
+from llm_optimizers.caching.matching.guards import compare
+from llm_optimizers.caching.matching.profiles import Profile, profile_of
+from llm_optimizers.embeddings.embedders import Embedder
+from llm_optimizers.embeddings.static import StaticEmbedder
+from llm_optimizers.embeddings.vectors import Vectors
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = [
+    "Acceptance",
+    "CosineAcceptance",
+    "FittedAcceptance",
+    "Verdict",
+    "Weights",
+    "acceptance_for",
+]
+
+STATIC_WEIGHTS = Path(__file__).parent / "acceptance.json"
+_REMEMBERED = 1_024
+_BOUNDS = (
+    # MiniLM: measured on question pairs. The other two crowd all texts into cosines above 0.7.
+    ("minilm", 0.93),
+    ("ada-002", 0.97),
+    ("e5-", 0.97),
+)
+_BOUND = 0.95
+_OVERLAP = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a stored answer may be served, how sure that is (0 to 1), and why."""
+
+    accept: bool
+    score: float
+    reason: str
+
+
+class Acceptance(Protocol):
+    """Judges candidates."""
+
+    @property
+    def floor(self) -> float:
+        """The cosine below which no candidate is accepted, so that a search may stop there."""
+
+    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
+        """Decide on one candidate; never raises on any text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """A logistic regression over `FEATURES`, and the probability from which it accepts."""
+
+    embedder: str
+    floor: float
+    bound: float
+    intercept: float
+    coefficients: tuple[float, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Weights:
+        """Read what scripts/fit_acceptance.py wrote.
+
+        Raises:
+            ConfigurationError: the file is for other features than this version computes.
+        """
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        coefficients: dict[str, float] = raw["coefficients"]
+        if tuple(coefficients) != FEATURES:
+            raise ConfigurationError(
+                f"{path.name} was fitted for other features: run scripts/fit_acceptance.py again"
+            )
+        return cls(
+            embedder=raw["embedder"],
+            floor=raw["floor"],
+            bound=raw["bound"],
+            intercept=raw["intercept"],
+            coefficients=tuple(coefficients.values()),
+        )
+
+    def probability(self, values: Sequence[float]) -> float:
+        """How likely the pair asks the same."""
+        logit = self.intercept + sum(
+            weight * value for weight, value in zip(self.coefficients, values, strict=True)
+        )
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
+
+
+class CosineAcceptance:
+    """Accepts from a cosine on, if no guard objects and the texts share content words.
+
+    Args:
+        bound: The least cosine.
+        covers: Whether the embedder sees the whole of a text; longer texts are refused.
+    """
+
+    def __init__(self, bound: float, covers: Callable[[str], bool]) -> None:
+        self._bound = bound
+        self._covers = covers
+        self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
+
+    @property
+    def floor(self) -> float:
+        """See `Acceptance.floor`."""
+        return self._bound
+
+    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
+        """See `Acceptance.judge`."""
+        if not cosine >= self._bound:
+            return _refused("cosine", cosine)
+        if not (self._covers(question) and self._covers(candidate)):
+            return _refused("longer than the embedder sees")
+        a, b = self._profile(question), self._profile(candidate)
+        fired = compare(a, b)
+        if fired:
+            return _refused(", ".join(fired))
+        if overlap(a, b) < _OVERLAP:
+            return _refused("words", cosine)
+        return Verdict(accept=True, score=min(1.0, cosine), reason="cosine")
+
+
+class FittedAcceptance:
+    """Accepts from a fitted probability on, if no guard objects and every word has its partner.
+
+    A static embedder is a bag of words: "return boots" and "return worn boots" lie as near to
+    each other as any two phrasings of one question. So a word of weight that stands in one text
+    only is never outweighed by a score. A user's own embeddings or `threshold` serve more.
+
+    Args:
+        weights: The fit.
+        embedder: The static embedder that it was made for.
+    """
+
+    def __init__(self, weights: Weights, embedder: StaticEmbedder) -> None:
+        self._weights = weights
+        self._embedder = embedder
+        self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
+
+    @property
+    def floor(self) -> float:
+        """See `Acceptance.floor`."""
+        return self._weights.floor
+
+    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
+        """See `Acceptance.judge`."""
+        if not cosine >= self._weights.floor:
+            return _refused("cosine", cosine)
+        if not (self._embedder.covers(question) and self._embedder.covers(candidate)):
+            return _refused("longer than the embedder sees")
+        a, b = self._profile(question), self._profile(candidate)
+        fired = compare(a, b)
+        if fired:
+            return _refused(", ".join(fired))
+        if not partnered(a, b):
+            return _refused("a word without a partner")
+        # A word that stands in both texts needs no vector to find its partner.
+        words = _unread if set(a.concepts) == set(b.concepts) else self._word_vectors
+        values = features(a, b, cosine, words(a), words(b))
+        score = self._weights.probability(values)
+        return Verdict(accept=score >= self._weights.bound, score=score, reason="score")
+
+    def _word_vectors(self, profile: Profile) -> Vectors:
+        return self._embedder.word_vectors(profile.content)
+
+
+def acceptance_for(embedder: Embedder, threshold: float | None = None) -> Acceptance:
+    """The rule for an embedder; `threshold` is a cosine that replaces it, guards stay on.
+
+    Raises:
+        ConfigurationError: the threshold is no cosine above 0.
+    """
+    if threshold is not None:
+        if not 0.0 < threshold <= 1.0:
+            raise ConfigurationError(f"threshold is a cosine above 0 and up to 1, not {threshold}")
+        return CosineAcceptance(threshold, embedder.covers)
+    if isinstance(embedder, StaticEmbedder):
+        weights = Weights.read(STATIC_WEIGHTS)
+        if weights.embedder == embedder.id:
+            return FittedAcceptance(weights, embedder)
+    name = embedder.id.lower()
+    bound = next((bound for family, bound in _BOUNDS if family in name), _BOUND)
+    return CosineAcceptance(bound, embedder.covers)
+
+
+def _unread(profile: Profile) -> Vectors:
+    """Rows for words that nobody will look at."""
+    return np.zeros((len(profile.content), 1), np.float32)
+
+
+def _refused(reason: str, score: float = 0.0) -> Verdict:
+    return Verdict(accept=False, score=min(1.0, max(0.0, score)), reason=reason)

@@ -1,0 +1,226 @@
+"""List prices from genai-prices (https://github.com/pydantic/genai-prices), its traps closed.
+
+genai-prices is data with dates, kept by Pydantic and read offline. Asked directly it prices what
+it should refuse: a context key it does not know costs the full price, `whisper-1` costs nothing
+for tokens, and `claude-sonnet-4-5-foo` is taken for Claude. Here a name must be listed, be a
+dated snapshot or be a `-latest` alias; a tier must have a published price; and only tokens are
+priced. Importing the data takes a third of a second, so it happens on the first question.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from llm_optimizers.costs.prices.names import ModelName, stands_for
+from llm_optimizers.costs.prices.rates import RateCard, ServiceTier, per_token
+from llm_optimizers.errors import UnpricedError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, Provider
+
+__all__ = [
+    "Listing",
+    "find_listing",
+    "in_force_since",
+    "load_snapshot",
+    "rate_card",
+    "similar_names",
+    "source",
+]
+
+_CONTEXTS: dict[ServiceTier, dict[str, str]] = {
+    "batch": {"processing": "batch"},
+    "flex": {"service_tier": "flex"},
+    "priority": {"service_tier": "priority"},
+}
+# Who prices models of their own. A bare name is never looked up at those who merely host others':
+# an open model of that name more likely runs on the user's own machine.
+_MAKERS = frozenset(
+    (
+        "anthropic",
+        "cohere",
+        "deepseek",
+        "google",
+        "mistral",
+        "moonshotai",
+        "openai",
+        "voyageai",
+        "x-ai",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A model in the price list, and the seller whose price is meant."""
+
+    provider: Provider
+    model: ModelInfo
+    own: bool
+    """False when the seller has no price of its own and the maker's stands in for it."""
+
+    @property
+    def changes_within_a_day(self) -> bool:
+        """Whether the price depends on the time of day (DeepSeek's off-peak hours)."""
+        prices = self.model.prices
+        entries = [
+            *(prices if isinstance(prices, list) else ()),
+            *(self.model.price_variants or ()),
+        ]
+        return any(hasattr(entry.constraint, "start_time") for entry in entries)
+
+
+def load_snapshot() -> DataSnapshot:
+    """The price data in use: what the installed package brings, or the user's own snapshot."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    return get_snapshot()
+
+
+def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
+    """Find the one entry that a name stands for.
+
+    Without a seller the maker's own list price is meant, as long as there is one maker: bare
+    embedding and fine-tune names find OpenAI, Bedrock's dotted ids find AWS, and an open-weights
+    name, which many sell and anyone may host, finds nobody.
+
+    Raises:
+        UnpricedError: nobody, or more than one, lists that name.
+    """
+    if wanted.provider is not None:
+        provider = next((p for p in snapshot.providers if p.id == wanted.provider), None)
+        listing = None if provider is None else _listed(snapshot, provider, wanted.name)
+        if listing is None:
+            raise UnpricedError(f"{wanted.provider} has no list price for it")
+        return listing
+    likely = [
+        p for p in snapshot.providers if p.model_match and p.model_match.is_match(wanted.name)
+    ]
+    makers = [p for p in snapshot.providers if p.id in _MAKERS]
+    bedrock = [p for p in snapshot.providers if p.id == "aws" and "." in wanted.name]
+    for providers in (likely, makers, bedrock):
+        found = [each for p in providers if (each := _listed(snapshot, p, wanted.name, own=True))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            sellers = ", ".join(each.provider.id for each in found)
+            raise UnpricedError(f"{sellers} all sell it; say which with provider=")
+    raise UnpricedError("no maker lists that name")
+
+
+def similar_names(snapshot: DataSnapshot, wanted: ModelName) -> list[str]:
+    """Up to five listed names spelt much like one that the seller, or any maker, does not list."""
+    sellers = _MAKERS if wanted.provider is None else {wanted.provider}
+    names = {model.id for p in snapshot.providers if p.id in sellers for model in p.models}
+    if wanted.name in names:
+        return []
+    return difflib.get_close_matches(wanted.name, sorted(names), n=5)
+
+
+def rate_card(listing: Listing, at: datetime, tier: ServiceTier) -> RateCard:
+    """The rates of a listed model at a moment (aware, or naive in UTC).
+
+    Raises:
+        UnpricedError: the model is not sold by the token, or the tier has no published price on
+            that day. A discount is never assumed.
+    """
+    context = None if tier == "standard" else _CONTEXTS[tier]
+    if context is not None:
+        _check_tier(listing, at, tier, context)
+    price = listing.model.get_prices(at, context)
+    values = {key: value for key, value in vars(price).items() if value is not None}
+    thresholds = sorted({t.start for v in values.values() for t in getattr(v, "tiers", ())})
+    base = _card(values, 0)
+    if base is None:
+        raise UnpricedError("it is not sold by the token, or its list price is zero")
+    longer = [(start, _card(values, start + 1) or base) for start in thresholds]
+    return base if not longer else replace(base, long_context=tuple(longer))
+
+
+def _check_tier(listing: Listing, at: datetime, tier: str, context: dict[str, str]) -> None:
+    if not listing.own:
+        raise UnpricedError(f"{listing.provider.id} publishes no {tier} price for it")
+    variants = [v for v in listing.model.price_variants or () if v.when == context]
+    priced = [v for v in variants if v.prices.input_mtok is not None]
+    if not priced:
+        raise UnpricedError(f"{listing.provider.id} publishes no {tier} price for it")
+    if not any(v.constraint is None or v.constraint.active(at) for v in priced):
+        first = min((s for v in priced if (s := _start(v.constraint))), default=None)
+        raise UnpricedError(f"its {tier} price is known only from {first} on")
+
+
+def _start(constraint: Any) -> date | None:
+    return getattr(constraint, "start_date", None)
+
+
+def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
+    """The card for a call with so much input, or None if tokens do not make up the bill."""
+
+    def rate(key: str) -> Decimal | None:
+        value = values.get(key)
+        for step in getattr(value, "tiers", ()):
+            if input_tokens > step.start:
+                value = step
+        value = getattr(value, "base", getattr(value, "price", value))
+        return None if value is None else per_token(value)
+
+    entry, answer = rate("input_mtok"), rate("output_mtok")
+    if entry is None or (not entry and not answer):
+        return None
+    if answer is None and any(k.startswith("output_") or k.endswith("_hours") for k in values):
+        return None
+    per_request = values.get("requests_kcount")
+    return RateCard(
+        input=entry,
+        output=answer,
+        cache_read=rate("cache_read_mtok"),
+        cache_write=rate("cache_write_mtok"),
+        cache_write_1h=rate("cache_write_1h_mtok"),
+        reasoning=rate("output_reasoning_mtok"),
+        input_audio=rate("input_audio_mtok"),
+        output_audio=rate("output_audio_mtok"),
+        **({} if per_request is None else {"per_request": per_request.scaleb(-3)}),
+    )
+
+
+def _listed(
+    snapshot: DataSnapshot, provider: Provider, name: str, *, own: bool = False
+) -> Listing | None:
+    """The provider's entry, or else the entry of the maker it resells, if the name is exact."""
+    model = provider.find_model(name)
+    if model is not None:
+        if not stands_for(model.id, model.match, name):
+            return None
+        return Listing(provider=provider, model=model, own=True)
+    for maker_id in () if own else provider.fallback_model_providers or ():
+        maker = next((p for p in snapshot.providers if p.id == maker_id), None)
+        model = None if maker is None else maker.find_model(name)
+        if model is not None and stands_for(model.id, model.match, name):
+            return Listing(provider=provider, model=model, own=False)
+    return None
+
+
+def source(snapshot: DataSnapshot) -> str:
+    """The price list's name, version and, for one fetched later, the day it was fetched."""
+    from importlib.metadata import version
+
+    name = f"genai-prices {version('genai-prices')}"
+    return f"{name}, updated {snapshot.timestamp:%Y-%m-%d}" if snapshot.from_auto_update else name
+
+
+def in_force_since(listing: Listing, at: datetime, tier: ServiceTier) -> date | None:
+    """The day from which the price at `at` holds, or None if the list does not say."""
+    if tier == "standard":
+        prices = listing.model.prices
+        entries: list[Any] = list(prices) if isinstance(prices, list) else []
+    else:
+        variants = listing.model.price_variants or ()
+        entries = [v for v in variants if v.when == _CONTEXTS[tier]]
+    starts = [s for e in entries if (s := _start(e.constraint)) and e.constraint.active(at)]
+    return max(starts, default=None)

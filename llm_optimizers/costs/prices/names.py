@@ -1,0 +1,150 @@
+"""What a model's name says: who sells it, and whether a listed name is really that model.
+
+Frameworks call the same seller by different names. Only names listed here are understood; a
+seller that merely resembles a known one (`my-openai-proxy`) stays unknown, since what it charges
+is unknown too.
+
+The list's rules are generous (`starts_with: claude-sonnet-4-5`), so that a name nobody sells can
+be given a price. A name passes here if the list spells it out, if it differs from a listed one
+only by what providers append without changing the model (a date, a revision, `-latest`,
+`-preview`, a fine-tuning job), or if it fits a pattern anchored at both ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ModelName", "canonical_provider", "knows_provider", "parse_model", "stands_for"]
+
+# LangChain (`ls_provider`, `init_chat_model`), LlamaIndex, LiteLLM and Pydantic AI names, and the
+# names of the price list. A server of one's own is known by name and has no list price.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "anthropic": (),
+    "aws": ("bedrock", "bedrock_converse", "amazon_bedrock", "amazon-bedrock", "anthropic_bedrock"),
+    "azure": ("azure_openai", "azure-openai", "azure_ai", "azure_ad"),
+    "cerebras": (),
+    "cohere": ("cohere_chat",),
+    "deepseek": (),
+    "fireworks": ("fireworks_ai", "fireworks-ai"),
+    "google": (
+        "google_genai",
+        "google_vertexai",
+        "google_anthropic_vertex",
+        "google-gla",
+        "google-vertex",
+        "gemini",
+        "vertex_ai",
+        "vertexai",
+    ),
+    "groq": (),
+    "mistral": ("mistralai", "mistral_ai"),
+    "moonshotai": ("moonshot",),
+    "novita": (),
+    "openai": ("openai-chat", "openai-responses", "openai_responses", "text-completion-openai"),
+    "openrouter": (),
+    "perplexity": (),
+    "together": ("together_ai", "together-ai", "togetherai"),
+    "voyageai": ("voyage",),
+    "x-ai": ("xai",),
+    "ollama": ("ollama_chat",),
+    "vllm": ("hosted_vllm",),
+    "llamacpp": ("llama_cpp", "llama-cpp", "llamafile"),
+    "lmstudio": ("lm_studio",),
+    "sglang": (),
+}
+_CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in (name, *aliases)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelName:
+    """A model's name taken apart: who sells it (None if the name does not say) and its name."""
+
+    provider: str | None
+    name: str
+
+
+def canonical_provider(name: str) -> str:
+    """One name for each seller; a name that is not known is returned in lower case."""
+    lowered = name.strip().lower()
+    return _CANONICAL.get(lowered, lowered)
+
+
+def knows_provider(name: str) -> bool:
+    """Whether this is a seller's name, and not just a word."""
+    return name.strip().lower() in _CANONICAL
+
+
+def parse_model(model: str, provider: str | None = None) -> ModelName:
+    """Take a seller's prefix off a model's name.
+
+    A prefix is taken off only if it is a known seller, and, when a provider is given, that very
+    one: `openai/gpt-4o` sold by openrouter keeps its name.
+    """
+    name = model.strip().lower()
+    # LiteLLM names the seller within the model.
+    given = None if provider is None else canonical_provider(provider)
+    if given == "litellm":
+        given = None
+    ends = [end for end in (name.find("/"), name.find(":")) if end > 0]
+    if ends:
+        prefix = _CANONICAL.get(name[: min(ends)])
+        if prefix is not None and given in (None, prefix):
+            return ModelName(provider=prefix, name=name[min(ends) + 1 :])
+    return ModelName(provider=given, name=name)
+
+
+# https://platform.openai.com/docs/models, https://docs.anthropic.com/en/docs/about-claude/models,
+# https://ai.google.dev/gemini-api/docs/models,
+# https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
+_APPENDED = re.compile(
+    r"(?:[-@]20\d{2}(?:\d{4})?|-20\d{2}-\d{2}-\d{2}|-\d{2}-20\d{2}|-\d{2}-\d{2}|-0\d{2}|-\d{4}"
+    r"|[-@]latest|@default|@0\d{2}|-preview|-exp|-v\d+(?::\d+)?|[-@/])$"
+)
+_AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global)\.")
+_FUZZY = ("starts_with", "ends_with", "contains")
+
+
+def stands_for(listed_id: str, rule: Any, name: str) -> bool:
+    """Whether `name` (lower case), which `rule` accepts, is exactly the model `listed_id`.
+
+    `rule` is a match clause of genai-prices; a path before the name (`models/…`, an ARN) and
+    Bedrock's region are no part of it.
+    """
+    last = name.rsplit("/", 1)[-1]
+    names = {name, last, _AWS_REGION.sub("", last)}
+    if listed_id.lower() in names:
+        return True
+    stems = {_stem(each) for each in names}
+    for kind, text in _clauses(rule):
+        if kind == "regex":
+            if _anchored(text) and any(re.search(text, each) for each in names):
+                return True
+        elif text.lower() in names or (kind in _FUZZY and _stem(text.lower()) in stems):
+            return True
+    return False
+
+
+def _clauses(rule: Any) -> Iterator[tuple[str, str]]:
+    """The leaves of a rule: what each tests and the text it tests for."""
+    for clause in (*getattr(rule, "or_", ()), *getattr(rule, "and_", ())):
+        yield from _clauses(clause)
+    for kind, text in vars(rule).items():
+        if isinstance(text, str):
+            yield kind, text
+
+
+def _anchored(pattern: str) -> bool:
+    return pattern.startswith("^") and pattern.endswith("$")
+
+
+def _stem(name: str) -> str:
+    """A name without region, snapshot, alias and fine-tuning job."""
+    if name.startswith("ft:"):
+        name = ":".join(name.split(":")[:2])
+    name = name.split(".ft-")[0] + ".ft" if ".ft-" in name else name
+    while (shorter := _APPENDED.sub("", name)) != name:
+        name = shorter
+    return _AWS_REGION.sub("", name).strip("/")

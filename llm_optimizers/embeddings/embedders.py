@@ -1,0 +1,236 @@
+"""What turns questions into vectors: the bundled static model, or whatever the user already has.
+
+`as_embedder` makes an `Embedder` of what a user passed. Vectors that would poison an index (of
+another shape, not finite, all zero) raise `StoreError`; the cache then matches exactly only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_optimizers.embeddings.static import StaticEmbedder
+from llm_optimizers.embeddings.vectors import Vectors, unit_rows
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = [
+    "CachedEmbedder",
+    "Embedder",
+    "FrameworkEmbedder",
+    "StaticEmbedder",
+    "as_embedder",
+]
+
+# Most embedding models see 512 tokens, some 256: about a thousand characters of English.
+_FRAMEWORK_WINDOW = 1_000
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into unit vectors.
+
+    `id` names the model: vectors of different ids are never compared. `dimension` is None until
+    it is known.
+    """
+
+    @property
+    def id(self) -> str:
+        """A name that changes whenever the vectors would."""
+
+    @property
+    def dimension(self) -> int | None:
+        """The length of a vector, None before the first."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit row a text. Raises StoreError when the model's output cannot be used."""
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        """The asynchronous twin of `embed`."""
+
+    def covers(self, text: str) -> bool:
+        """Whether the model sees the whole of the text."""
+
+
+class FrameworkEmbedder:
+    """A framework's embeddings object, recognised by its methods.
+
+    LangChain's `embed_query`/`embed_documents` (with `aembed_query`/`aembed_documents` where
+    there are) and LlamaIndex's `get_text_embedding` (`aget_text_embedding`) are understood. An
+    object without asynchronous methods is called in a thread by `aembed`.
+
+    Questions are compared with questions, so all texts go through the same method: `embed_query`
+    for one text, which asymmetric models keep apart from `embed_documents`.
+
+    Args:
+        embeddings: The object.
+        name: The `id`, which changes whenever the vectors would; made of the class and its model
+            name if None. Give one if the object carries no name of its model.
+        window: Characters that the model surely sees.
+
+    Raises:
+        ConfigurationError: the object has none of these methods.
+    """
+
+    def __init__(
+        self,
+        embeddings: object,
+        *,
+        name: str | None = None,
+        window: int = _FRAMEWORK_WINDOW,
+    ) -> None:
+        one = _method(embeddings, "embed_query", "get_text_embedding")
+        if one is None:
+            raise ConfigurationError(
+                f"{type(embeddings).__name__} cannot embed: give an object with embed_query and "
+                "embed_documents (LangChain) or get_text_embedding (LlamaIndex), or None for the "
+                "bundled model"
+            )
+        self._one = one
+        self._aone = _method(embeddings, "aembed_query", "aget_text_embedding")
+        self._id = name if name is not None else _name_of(embeddings)
+        self._window = window
+        self._dimension: int | None = None
+
+    @property
+    def id(self) -> str:
+        """See `Embedder.id`."""
+        return self._id
+
+    @property
+    def dimension(self) -> int | None:
+        """See `Embedder.dimension`."""
+        return self._dimension
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.embed`. What the object raises passes through."""
+        return self._checked([self._one(text) for text in texts])
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.aembed`."""
+        if self._aone is None:
+            return await asyncio.to_thread(self.embed, texts)
+        return self._checked([await self._aone(text) for text in texts])
+
+    def covers(self, text: str) -> bool:
+        """See `Embedder.covers`; counted in characters, since the tokeniser is unknown."""
+        return len(text) <= self._window
+
+    def _checked(self, rows: Sequence[object]) -> Vectors:
+        vectors = unit_rows(rows, len(rows), self._dimension, self._id)
+        if self._dimension is None and len(rows):
+            self._dimension = vectors.shape[1]
+        return vectors
+
+
+class CachedEmbedder:
+    """Remembers the vectors of the last texts, so that a repeated one is embedded once.
+
+    Failures are not remembered; every caller gets copies. Safe between threads.
+
+    Args:
+        embedder: What embeds texts that are not remembered.
+        max_entries: How many texts are remembered; the least recently used leaves first.
+
+    Raises:
+        ConfigurationError: `max_entries` is below 1.
+    """
+
+    def __init__(self, embedder: Embedder, max_entries: int = 4_096) -> None:
+        if max_entries < 1:
+            raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
+        self._embedder = embedder
+        self._max_entries = max_entries
+        self._known: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """See `Embedder.id`: the embedder's own."""
+        return self._embedder.id
+
+    @property
+    def dimension(self) -> int | None:
+        """See `Embedder.dimension`."""
+        return self._embedder.dimension
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.embed`."""
+        found = self._recall(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        fresh = self._embedder.embed(missing) if missing else None
+        return self._assembled(texts, found, missing, fresh)
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.aembed`."""
+        found = self._recall(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        fresh = await self._embedder.aembed(missing) if missing else None
+        return self._assembled(texts, found, missing, fresh)
+
+    def covers(self, text: str) -> bool:
+        """See `Embedder.covers`."""
+        return self._embedder.covers(text)
+
+    def _recall(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        with self._lock:
+            found = {text: self._known[text] for text in texts if text in self._known}
+            for text in found:
+                self._known.move_to_end(text)
+        return found
+
+    def _assembled(
+        self,
+        texts: Sequence[str],
+        found: dict[str, npt.NDArray[np.float32]],
+        missing: Sequence[str],
+        fresh: Vectors | None,
+    ) -> Vectors:
+        if fresh is not None:
+            rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
+            found.update(rows)
+            with self._lock:
+                self._known.update(rows)
+                while len(self._known) > self._max_entries:
+                    self._known.popitem(last=False)
+        if not texts:
+            return np.zeros((0, self.dimension or 0), np.float32)
+        return np.stack([found[text] for text in texts])
+
+
+def as_embedder(embeddings: object | None) -> Embedder:
+    """The embedder for what a user passed: None is the bundled model.
+
+    Raises:
+        ConfigurationError: the object is no embedder of a known kind.
+    """
+    if embeddings is None:
+        return StaticEmbedder()
+    if isinstance(embeddings, Embedder):
+        return embeddings
+    return CachedEmbedder(FrameworkEmbedder(embeddings))
+
+
+def _method(owner: object, *names: str) -> Callable[[str], Any] | None:
+    for name in names:
+        method = getattr(owner, name, None)
+        if callable(method):
+            found: Callable[[str], Awaitable[Any] | Any] = method
+            return found
+    return None
+
+
+def _name_of(embeddings: object) -> str:
+    """The class and whatever names the model; never the whole object, which may hold keys."""
+    kind = type(embeddings)
+    settings = [f"{kind.__module__}.{kind.__qualname__}"]
+    for name in ("model", "model_name", "model_id", "deployment", "dimensions", "size"):
+        value = getattr(embeddings, name, None)
+        if isinstance(value, str | int):
+            settings.append(f"{name}={value}")
+    return ",".join(settings)

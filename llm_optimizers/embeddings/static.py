@@ -1,0 +1,144 @@
+"""The bundled embedder: a table of token vectors, a tenth of a millisecond a question.
+
+It is distilled from all-MiniLM-L6-v2 (scripts/distill_embedder.py) and kept in model2vec's
+format: a text's vector is the sum of its tokens' vectors. It needs neither torch nor a network,
+and knows nothing of word order, so `scoring` trusts it less than a transformer.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_optimizers.embeddings.vectors import Vectors, unit_rows
+from llm_optimizers.errors import ConfigurationError
+
+__all__ = ["STATIC_MODEL", "StaticEmbedder"]
+
+STATIC_MODEL = Path(__file__).parent / "static_model"
+_STATIC_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_STATIC_WINDOW = 512
+# A token of BERT's vocabulary is one character at least, four or so in English.
+_TOKENISED_CHARACTERS = 16 * _STATIC_WINDOW
+
+
+class StaticEmbedder:
+    """The bundled 128-dimensional static model, loaded on first use and once a process.
+
+    Its `id` is a hash of the model's files.
+
+    Args:
+        path: A folder with another model in model2vec's format.
+
+    Raises:
+        ConfigurationError: the folder lacks one of the model's files.
+    """
+
+    def __init__(self, path: Path = STATIC_MODEL) -> None:
+        missing = [name for name in _STATIC_FILES if not (path / name).is_file()]
+        if missing:
+            raise ConfigurationError(
+                f"{path} has no {' and no '.join(missing)}: reinstall llm-optimizers, or make the "
+                "model with scripts/distill_embedder.py"
+            )
+        self._path = path
+
+    @functools.cached_property
+    def id(self) -> str:
+        """See `Embedder.id`."""
+        return f"static-{_digest(self._path)}"
+
+    @property
+    def dimension(self) -> int:
+        """See `Embedder.dimension`."""
+        return int(_load(self._path).vectors.shape[1])
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.embed`. A text without a known token raises StoreError."""
+        rows = self._sums(texts)
+        return unit_rows(rows, len(texts), rows.shape[1], "the bundled static model")
+
+    def word_vectors(self, words: Sequence[str]) -> Vectors:
+        """One unit row a word, zeros for words without a known token."""
+        rows = self._sums(words)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.asarray(rows / np.where(norms > 0, norms, 1.0), np.float32)
+
+    def _sums(self, texts: Sequence[str]) -> Vectors:
+        table = _load(self._path)
+        rows = np.zeros((len(texts), table.vectors.shape[1]), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            tokens = table.tokens(text[:_TOKENISED_CHARACTERS])[:_STATIC_WINDOW]
+            row[:] = table.weights[tokens] @ table.vectors[tokens].astype(np.float32)
+        return rows
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        """See `Embedder.aembed`; it is too short a computation to leave the loop for."""
+        return self.embed(texts)
+
+    def covers(self, text: str) -> bool:
+        """See `Embedder.covers`: 512 tokens."""
+        if len(text) <= _STATIC_WINDOW:
+            return True
+        if len(text) > _TOKENISED_CHARACTERS:
+            return False
+        return len(_load(self._path).tokens(text)) <= _STATIC_WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The static model in memory: int8 token vectors (v, d) and how texts become token ids."""
+
+    vectors: npt.NDArray[np.generic]
+    weights: npt.NDArray[np.float32]
+    tokenizer: Any
+    unknown: int | None
+
+    def tokens(self, text: str) -> list[int]:
+        """The ids of the known tokens of the text."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return [token for token in ids if token != self.unknown]
+
+
+_loading = threading.Lock()
+
+
+def _load(path: Path) -> _Table:
+    """The model of this folder, read once a process even if threads race for it."""
+    with _loading:
+        return _loaded(path)
+
+
+@functools.cache
+def _loaded(path: Path) -> _Table:
+    # Imported here because caches that match exactly only never need them.
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    tensors = load_file(path / "model.safetensors")
+    vectors = tensors["embeddings"]
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return _Table(
+        vectors=vectors,
+        weights=np.asarray(tensors.get("weights", np.ones(len(vectors))), np.float32),
+        tokenizer=tokenizer,
+        unknown=tokenizer.token_to_id("[UNK]"),
+    )
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for name in _STATIC_FILES:
+        digest.update((path / name).read_bytes())
+    return digest.hexdigest()[:16]

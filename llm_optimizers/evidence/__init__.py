@@ -1,0 +1,1 @@
+"""What proves a saving harmless: labels, samples of traffic, bounds and drift."""

@@ -1,0 +1,1 @@
+"""Retrieved context within a budget: found, read, ranked and cut."""

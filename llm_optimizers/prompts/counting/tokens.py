@@ -1,0 +1,244 @@
+"""How many tokens a text or a request costs, and whether that number is exact.
+
+Exact means: the model's own public vocabulary and a framing rule its provider documents. All
+else is an estimate and says so, because a guess shown as a measurement ruins every saving
+computed from it. Framing and tools follow OpenAI's cookbook, "How to count tokens with tiktoken"
+(https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_optimizers.prompts.counting.images import image_cost
+from llm_optimizers.prompts.counting.vocabularies import (
+    encoding_name,
+    load_encoding,
+    loaded_encoding,
+)
+from llm_optimizers.types import ChatRequest, Message, Part
+
+__all__ = ["TokenCount", "TokenCounter"]
+
+_FALLBACK = "o200k_base"
+_WINDOW = 100_000
+"""Characters given to tiktoken at once: a megabyte of blanks overflows its regular expressions."""
+_BLOCKING = 20_000
+"""Characters above which counting leaves the event loop; about a millisecond of work."""
+_PAYLOAD = 2_000
+_REMEMBERED = 16_384
+_PER_MESSAGE = 3
+_PER_NAME = 1
+_REPLY_PRIMING = 3
+_PER_TOOL_CALL = 3
+"""Tokens of one tool call's frame in the history: observed, not documented."""
+
+# A letter always ends its piece before one of these, in cl100k and o200k alike, so cutting there
+# leaves the sum of the parts equal to the whole.
+_SEAM = re.compile(r"(?<=[^\W\d_])(?=[\s.,;:!?\"()\[\]{}<>/|=+\u3002\u3001])")
+_PIECES = re.compile(r"([A-Za-z]+)|(\d{1,3})|([^\x00-\x7f]+)|([^\sA-Za-z\d]+)|(\n+)|([ \t]{2,})")
+_WEIGHTS = (  # by group of _PIECES: tokens a piece, tokens a character, characters free of charge
+    (0.0, 0.0, 0),
+    (0.92, 0.12, 4),
+    (1.3, 0.0, 0),
+    (0.0, 0.7, 0),
+    (0.76, 0.175, 1),
+    (0.47, 0.0, 0),
+    (0.72, 0.0, 0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCount:
+    """A number of tokens, and whether it is what the provider will bill or an estimate."""
+
+    tokens: int
+    exact: bool
+
+    def __add__(self, other: TokenCount) -> TokenCount:
+        return TokenCount(tokens=self.tokens + other.tokens, exact=self.exact and other.exact)
+
+
+class TokenCounter:
+    """Counts tokens for any model; remembers (by hash, never the text) what it counted.
+
+    Models without a public tokenizer are estimated with o200k's vocabulary. Safe to share
+    between threads and event loops.
+    """
+
+    def __init__(self, *, remembered: int = _REMEMBERED) -> None:
+        self._memo: OrderedDict[tuple[str, bytes], TokenCount] = OrderedDict()
+        self._remembered = remembered
+        self._lock = threading.Lock()
+
+    def count(self, text: str, model: str) -> TokenCount:
+        """Tokens of a bare text; special-token look-alikes in it count as the text they are."""
+        own = encoding_name(model)
+        counted = self._count(text, own or _FALLBACK)
+        return counted if own else TokenCount(tokens=counted.tokens, exact=False)
+
+    async def acount(self, text: str, model: str) -> TokenCount:
+        """As `count`; a long text or an unread vocabulary is dealt with outside the event loop."""
+        if len(text) <= _BLOCKING and loaded_encoding(encoding_name(model) or _FALLBACK):
+            return self.count(text, model)
+        return await asyncio.to_thread(self.count, text, model)
+
+    def count_request(self, request: ChatRequest) -> TokenCount:
+        """Tokens of a chat request's input: messages with their framing, images, tools.
+
+        Exact for text, names, sized images and flat tools of an OpenAI model; earlier tool
+        calls, nested tool schemas and other content have no documented rule and make it an
+        estimate.
+        """
+        total = TokenCount(tokens=_REPLY_PRIMING, exact=True)
+        for message in request.messages:
+            total += self.count_message(message, request.model)
+        return total + self.count_tools(request)
+
+    async def acount_request(self, request: ChatRequest) -> TokenCount:
+        """As `count_request`, outside the event loop when the request is long."""
+        if sum(len(m.text) for m in request.messages) <= _BLOCKING and loaded_encoding(
+            encoding_name(request.model) or _FALLBACK
+        ):
+            return self.count_request(request)
+        return await asyncio.to_thread(self.count_request, request)
+
+    def count_message(self, message: Message, model: str) -> TokenCount:
+        """Tokens of one message with its frame."""
+        total = TokenCount(tokens=_PER_MESSAGE, exact=True) + self.count(message.role, model)
+        if isinstance(message.content, str):
+            total += self.count(message.content, model)
+        else:
+            for part in message.content:
+                total += self._part(part, model)
+        if message.name:
+            total += self.count(message.name, model)
+            total += TokenCount(tokens=_PER_NAME, exact=True)
+        for call in message.tool_calls:
+            total += self.count(call.name, model) + self.count(call.arguments, model)
+            total += TokenCount(tokens=_PER_TOOL_CALL, exact=False)
+        return total
+
+    def count_tools(self, request: ChatRequest) -> TokenCount:
+        """Tokens of the definitions of a request's tools, which stand before all messages."""
+        tools = request.params.get("tools")
+        total = TokenCount(tokens=0, exact=True)
+        for tool in tools if isinstance(tools, list | tuple) else ():
+            if isinstance(tool, Mapping):
+                function = tool.get("function")
+                named = function if isinstance(function, Mapping) else tool
+                total += self._tool(named, request.model)
+        closing = 12 if total.tokens else 0  # once, whatever the number of tools
+        return total + TokenCount(tokens=closing, exact=True)
+
+    def _part(self, part: Part, model: str) -> TokenCount:
+        if part.kind == "text":
+            return self.count(part.text, model)
+        if part.kind in ("image_url", "image", "input_image"):
+            cost = image_cost(part.data, model)
+            return TokenCount(tokens=cost.tokens, exact=cost.exact)
+        written = json.dumps(_without_payload(part.data), default=str, ensure_ascii=False)
+        return TokenCount(tokens=self.count(written, model).tokens, exact=False)
+
+    def _tool(self, function: Mapping[str, Any], model: str) -> TokenCount:
+        opening = 10 if encoding_name(model) == "cl100k_base" else 7
+        total = TokenCount(tokens=opening, exact="name" in function)
+        described = str(function.get("description") or "").removesuffix(".")
+        total += self.count(f"{function.get('name')}:{described}", model)
+        parameters = function.get("parameters")
+        properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
+        if not isinstance(properties, Mapping) or not properties:
+            return total
+        total += TokenCount(tokens=3, exact=True)
+        for name, schema in properties.items():
+            total += self._property(str(name), schema, model)
+        return total
+
+    def _property(self, name: str, schema: Any, model: str) -> TokenCount:
+        if not isinstance(schema, Mapping) or not isinstance(schema.get("type"), str):
+            return self.count(f"{name}:{json.dumps(schema, default=str)}", model) + TokenCount(
+                tokens=3, exact=False
+            )
+        total = TokenCount(tokens=3, exact=schema["type"] not in ("object", "array"))
+        choices = schema.get("enum")
+        if isinstance(choices, list):
+            total += TokenCount(tokens=3 * len(choices) - 3, exact=True)
+            for choice in choices:
+                total += self.count(str(choice), model)
+        nested = schema.get("properties") or schema.get("items")
+        if nested:
+            total += self.count(json.dumps(nested, default=str), model)
+        described = str(schema.get("description") or "").removesuffix(".")
+        return total + self.count(f"{name}:{schema['type']}:{described}", model)
+
+    def _count(self, text: str, name: str) -> TokenCount:
+        if not text:
+            return TokenCount(tokens=0, exact=True)
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = (name, digest)
+        with self._lock:
+            known = self._memo.get(key)
+            if known is not None:
+                self._memo.move_to_end(key)
+                return known
+        counted = _count(text, name)
+        with self._lock:
+            self._memo[key] = counted
+            while len(self._memo) > self._remembered:
+                self._memo.popitem(last=False)
+        return counted
+
+
+def _without_payload(value: Any) -> Any:
+    """A block without its audio or file: nobody bills base64 by the character."""
+    if isinstance(value, Mapping):
+        return {key: _without_payload(inner) for key, inner in value.items()}
+    return "" if isinstance(value, str) and len(value) > _PAYLOAD else value
+
+
+def _count(text: str, name: str) -> TokenCount:
+    encoding = load_encoding(name)
+    if encoding is None:
+        return TokenCount(tokens=_estimate(text), exact=False)
+    tokens, exact = 0, True
+    for window, whole in _windows(text):
+        tokens += len(encoding.encode_ordinary(window))
+        exact = exact and whole
+    return TokenCount(tokens=tokens, exact=exact)
+
+
+def _windows(text: str) -> Iterator[tuple[str, bool]]:
+    """Cut a long text at seams; the flag is False where a run without a seam had to be cut."""
+    start = 0
+    while len(text) - start > _WINDOW:
+        end = start + _WINDOW
+        seam = 0
+        for reach in (2_000, _WINDOW - 1):
+            for match in _SEAM.finditer(text, end - reach, end):
+                seam = match.start()
+            if seam:
+                break
+        yield text[start : seam or end], bool(seam)
+        start = seam or end
+    yield text[start:], True
+
+
+def _estimate(text: str) -> int:
+    """Tokens without any vocabulary, from the shapes of words.
+
+    The weights were fitted to o200k on source code, prose, README files and JSON: within 2 % on
+    average of each kind, within 10 % for nine texts in ten.
+    """
+    total = 0.0
+    for match in _PIECES.finditer(text):
+        base, each, free = _WEIGHTS[match.lastindex or 0]
+        total += base + each * max(0, match.end() - match.start() - free)
+    return max(1, round(total))

@@ -1,0 +1,1 @@
+"""Passes that leave what a prompt says as it is: blanks, markup noise, JSON, repeats."""

@@ -1,0 +1,99 @@
+"""The framework's side of a replay: what a chain has to offer, and where to find it.
+
+The core imports no framework. Each integration has a module `trial` whose `open_trial` builds a
+real app of that framework with the wanted strategies switched on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, cast
+
+from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.replay.log import LoggedRequest
+from llm_optimizers.routing.learning.artefact import RouterArtefact
+
+__all__ = ["FRAMEWORKS", "Endpoint", "Strategies", "Trial", "TrialReply", "open_trial"]
+
+FRAMEWORKS: Mapping[str, tuple[str, str]] = {
+    "langchain": ("langchain_llm_optimizers.replay_app", "langchain"),
+    "llama-index": ("llama_index_llm_optimizers.replay_app", "llama-index"),
+}
+"""By name: the module that builds the app, and the extra that brings the framework."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the model is; `base_url` None means the provider's own, `model` None the log's.
+
+    `recorded` means that the log's answers are served there, so that requests are named.
+    """
+
+    base_url: str | None = None
+    api_key: str | None = None
+    model: str | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategies:
+    """What is switched on; nothing at all is the bare app.
+
+    `router` is a calibrated router's file, without which nothing is routed. `later` sends
+    background requests as a provider batch; the replay does that itself, for every framework.
+    """
+
+    cache: bool = False
+    prompts: bool = False
+    router: RouterArtefact | None = None
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialReply:
+    """What the app answered.
+
+    `tier` names the cache's tier if a cache answered, `model` who answered else, as far as the
+    app knows; `later` means in a batch.
+    """
+
+    text: str
+    tier: str | None = None
+    model: str = ""
+    later: bool = False
+
+
+class Trial(Protocol):
+    """An app that requests are replayed through."""
+
+    def ask(self, logged: LoggedRequest) -> TrialReply:
+        """Send one request. Raises whatever the framework or the provider raises."""
+
+    def close(self) -> None:
+        """Release connections and files."""
+
+
+class _TrialModule(Protocol):
+    def open_trial(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> Trial:
+        """Build the app."""
+
+
+def open_trial(framework: str, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> Trial:
+    """Build the framework's app.
+
+    Raises:
+        ConfigurationError: the framework is not known, or not installed.
+    """
+    if framework not in FRAMEWORKS:
+        raise ConfigurationError(f"no framework {framework!r}; known: {', '.join(FRAMEWORKS)}")
+    module, extra = FRAMEWORKS[framework]
+    try:
+        found = cast("_TrialModule", import_module(module))
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install 'llm-optimizers[{extra}]'"
+        ) from error
+    return found.open_trial(strategies, endpoint, ledger)

@@ -1,0 +1,1 @@
+"""Cheap answers that are checked before they are served: checks, their verdict, whether it pays."""

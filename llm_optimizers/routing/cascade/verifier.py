@@ -1,0 +1,137 @@
+"""From checks to a verdict: whether a cheap answer stands or the strong model is asked.
+
+Gates come first, since they cost nothing; then what further samples and a judge say. A fitted
+verifier weighs the scores by a logistic; one that was not fitted accepts only what every check
+passes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing.cascade.checks import Answer, Check
+from llm_optimizers.routing.telling import Once
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["Judge", "Verdict", "Verifier"]
+
+_log = logging.getLogger(__name__)
+
+JUDGE_INSTRUCTIONS = (
+    "You check an assistant's answer. Judge whether it answers the request correctly and "
+    "completely. Reply with one number from 0 (wrong or unusable) to 10 (right and complete) and "
+    "nothing else."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A model of the router's that grades answers; `read` turns its reply into 0 to 1, or None."""
+
+    model: str
+    instructions: str = JUDGE_INSTRUCTIONS
+    read: Callable[[str], float | None] = field(default=lambda text: _grade(text))
+
+    def request(self, request: ChatRequest, answer: Answer) -> ChatRequest:
+        """What the judge is asked: the conversation's last question and the answer."""
+        question = next((m.text for m in reversed(request.messages) if m.role == "user"), "")
+        text = f"<request>\n{question}\n</request>\n<answer>\n{answer.text}\n</answer>"
+        return ChatRequest(
+            messages=(
+                Message(role="system", content=self.instructions),
+                Message(role="user", content=text),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether an answer stands, with the probability and the scores behind it."""
+
+    accepted: bool
+    probability: float
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifier:
+    """Checks and how they are weighed.
+
+    Without `weights` the lowest score is the probability. With them it is a logistic of `bias`
+    and the weighted scores; a check that cannot tell counts with the middle, 0.5. An answer
+    stands from `threshold` on.
+    """
+
+    checks: tuple[Check, ...]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    bias: float = 0.0
+    threshold: float = 0.5
+    judge: Judge | None = None
+    once: Once = field(default_factory=Once, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = [check.name for check in self.checks]
+        if len(set(names)) != len(names):
+            raise ConfigurationError(f"two checks have one name: {', '.join(sorted(names))}")
+        known = {*names, "judge"} if self.judge else set(names)
+        if set(self.weights) - known:
+            raise ConfigurationError(
+                f"weights for checks that are not there: {sorted(set(self.weights) - known)}"
+            )
+
+    def gates(self, request: ChatRequest, answer: Answer) -> dict[str, float]:
+        """The scores of the gates on one answer."""
+        return self._scores([c for c in self.checks if c.gate], request, [answer])
+
+    def verdict(
+        self, request: ChatRequest, answers: Sequence[Answer], *, judged: float | None = None
+    ) -> Verdict:
+        """Judge the first answer in the light of the further ones and the judge's grade."""
+        scores = self._scores(self.checks, request, answers)
+        if judged is not None:
+            scores["judge"] = judged
+        elif self.judge is not None:
+            return Verdict(accepted=False, probability=0.0, scores=scores)
+        closed = any(c.gate and scores.get(c.name) == 0.0 for c in self.checks)
+        probability = 0.0 if closed else self.probability(scores)
+        return Verdict(
+            accepted=probability >= self.threshold, probability=probability, scores=scores
+        )
+
+    def probability(self, scores: Mapping[str, float]) -> float:
+        """The probability that an answer with these scores is right, gates aside."""
+        if not self.weights:
+            return min(scores.values(), default=0.0)
+        sums = sum(weight * scores.get(name, 0.5) for name, weight in self.weights.items())
+        return 1.0 / (1.0 + math.exp(-max(min(self.bias + sums, 60.0), -60.0)))
+
+    def _scores(
+        self, checks: Sequence[Check], request: ChatRequest, answers: Sequence[Answer]
+    ) -> dict[str, float]:
+        """Scores by check; a check that fails counts as failed, so that the safe model serves."""
+        found: dict[str, float] = {}
+        for check in checks:
+            try:
+                score = check.score(request, answers)
+            except Exception as error:  # noqa: BLE001 - fail closed, whatever a check raises
+                name = type(error).__name__
+                self.once.warn(_log, f"check {check.name} failed ({name}); not trusted")
+                score = 0.0
+            if score is not None:
+                found[check.name] = score
+        return found
+
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def _grade(text: str) -> float | None:
+    """The first number of a reply as tenths; None when there is none from 0 to 10."""
+    match = _NUMBER.search(text)
+    grade = float(match.group()) / 10 if match else math.inf
+    return grade if grade <= 1 else None

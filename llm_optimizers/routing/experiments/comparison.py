@@ -1,0 +1,193 @@
+"""What an experiment shows: differences in cost and quality, each with an interval.
+
+Users are compared and not requests, since one user's requests resemble each other. Cost has a
+common confidence interval. Quality has one that holds however often it is looked at, so that an
+experiment may be stopped the moment it has shown enough (asymptotic confidence sequence,
+arXiv:2103.06476, theorem 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean, variance
+from typing import Literal, TypeAlias
+
+from llm_optimizers.costs import Ledger
+from llm_optimizers.routing.decision import DECISION_NOTE, FEEDBACK_NOTE
+from llm_optimizers.routing.learning.measures import Interval
+
+__all__ = ["Comparison", "Observation", "compare", "experiments", "observations", "summarised"]
+
+Verdict: TypeAlias = Literal["running", "not worse", "worse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One decision as it turned out: dollars, and the answer's worth where it is known."""
+
+    unit: str
+    arm: str
+    cost: float | None = None
+    quality: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """An arm against the control: means of users, and differences (arm less control).
+
+    `verdict` says whether quality is known to be no more than `margin` worse; once it is not
+    "running" the experiment may stop.
+    """
+
+    arm: str
+    control: str
+    units: tuple[int, int]
+    cost: Interval | None
+    quality: Interval | None
+    margin: float
+    verdict: Verdict
+
+
+def observations(ledger: Ledger, experiment: str) -> list[Observation]:
+    """Read an experiment out of a ledger: its decisions, what their calls cost, the feedback."""
+    costs = {r.id: float(r.cost) for r in ledger.records() if r.cost is not None}
+    worth: dict[str, float] = {}
+    for note in ledger.notes(FEEDBACK_NOTE):
+        score = note.payload.get("score")
+        if isinstance(score, int | float):
+            worth[str(note.payload.get("decision_id"))] = float(score)
+    found: list[Observation] = []
+    for note in ledger.notes(DECISION_NOTE):
+        if note.payload.get("experiment") != experiment:
+            continue
+        decision = str(note.payload.get("decision_id"))
+        found.append(
+            Observation(
+                unit=str(note.payload.get("user") or note.payload.get("session")),
+                arm=str(note.payload.get("arm")),
+                cost=_cost(note.payload.get("attempts"), costs),
+                quality=worth.get(decision),
+            )
+        )
+    return found
+
+
+def _cost(attempts: object, costs: Mapping[str, float]) -> float | None:
+    """Dollars of all calls made for a decision, None when none of them is in the ledger."""
+    calls = attempts if isinstance(attempts, list) else []
+    ids = [str(call.get("call_id")) for call in calls if isinstance(call, dict)]
+    known = [costs[call_id] for call_id in ids if call_id in costs]
+    return sum(known) if known else None
+
+
+def compare(
+    seen: Iterable[Observation],
+    *,
+    control: str,
+    margin: float,
+    confidence: float = 0.95,
+    expected_units: int = 500,
+) -> list[Comparison]:
+    """Every arm against the control; `margin` is the loss of quality that would be borne.
+
+    `expected_units` is where the always-valid interval is tightest; it holds everywhere.
+    """
+    rows = list(seen)
+    arms = sorted({row.arm for row in rows} - {control})
+    costs = {arm: _unit_means(rows, arm, "cost") for arm in (control, *arms)}
+    worth = {arm: _unit_means(rows, arm, "quality") for arm in (control, *arms)}
+    units = {arm: len({row.unit for row in rows if row.arm == arm}) for arm in (control, *arms)}
+    found: list[Comparison] = []
+    for arm in arms:
+        quality = _difference(
+            worth[arm], worth[control], confidence=confidence, always=expected_units
+        )
+        found.append(
+            Comparison(
+                arm=arm,
+                control=control,
+                units=(units[arm], units[control]),
+                cost=_difference(costs[arm], costs[control], confidence=confidence),
+                quality=quality,
+                margin=margin,
+                verdict=_verdict(quality, margin),
+            )
+        )
+    return found
+
+
+def _unit_means(
+    rows: Sequence[Observation], arm: str, measure: Literal["cost", "quality"]
+) -> list[float]:
+    by_unit: dict[str, list[float]] = {}
+    for row in rows:
+        value = row.cost if measure == "cost" else row.quality
+        if row.arm == arm and value is not None:
+            by_unit.setdefault(row.unit, []).append(value)
+    return [fmean(values) for values in by_unit.values()]
+
+
+def _difference(
+    arm: Sequence[float], control: Sequence[float], *, confidence: float, always: int = 0
+) -> Interval | None:
+    """The difference of means; None until both arms have two units."""
+    if len(arm) < 2 or len(control) < 2:
+        return None
+    value = fmean(arm) - fmean(control)
+    if always:
+        alpha = (1 - confidence) / 2
+        spread = _always_valid(arm, alpha, always) + _always_valid(control, alpha, always)
+    else:
+        z = NormalDist().inv_cdf(0.5 + confidence / 2)
+        spread = z * math.sqrt(variance(arm) / len(arm) + variance(control) / len(control))
+    return Interval(value=value, low=value - spread, high=value + spread)
+
+
+def _always_valid(values: Sequence[float], alpha: float, expected: int) -> float:
+    """Half the width of a mean's confidence sequence at level 1 - alpha."""
+    doubled = -2.0 * math.log(alpha)
+    rho2 = (doubled + math.log(doubled + 1.0)) / expected
+    size = len(values)
+    inner = size * rho2 + 1.0
+    scale = 2.0 * inner / (size * size * rho2) * math.log(math.sqrt(inner) / alpha)
+    # A sample without any spread says little about the spread to come.
+    spread = max(math.sqrt(variance(values)), 1.0 / size)
+    return spread * math.sqrt(scale)
+
+
+def _verdict(quality: Interval | None, margin: float) -> Verdict:
+    if quality is None:
+        return "running"
+    if quality.low > -margin:
+        return "not worse"
+    return "worse" if quality.high < -margin else "running"
+
+
+def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[Comparison]]:
+    """Every experiment that a ledger knows of, its arms against its control."""
+    controls = {
+        str(note.payload["experiment"]): str(note.payload.get("control") or "")
+        for note in ledger.notes(DECISION_NOTE)
+        if note.payload.get("experiment")
+    }
+    return {
+        name: compare(observations(ledger, name), control=control, margin=margin)
+        for name, control in controls.items()
+    }
+
+
+def summarised(comparisons: Iterable[Comparison]) -> list[Mapping[str, object]]:
+    """Comparisons as rows for a table or JSON."""
+    return [
+        {
+            "arm": row.arm,
+            "control": row.control,
+            "units": list(row.units),
+            "cost_difference": None if row.cost is None else str(row.cost),
+            "quality_difference": None if row.quality is None else str(row.quality),
+            "verdict": row.verdict,
+        }
+        for row in comparisons
+    ]

@@ -1,0 +1,155 @@
+"""Calibration: from the user's own labels to a router that may act, or to the reason it may not.
+
+Nothing is shipped trained: learned routers do not carry over from one kind of traffic to another
+(APGR .39 to .57 elsewhere, where .5 is chance). Every label is scored by a model that has not
+seen it (cross-fitting), and these scores alone decide about thresholds and activation; the model
+that serves is then fitted on all labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.drift import quantile_edges
+from llm_optimizers.evidence.labels import Label, complaints, merged
+from llm_optimizers.routing.learning.features import Features, Featurizer
+from llm_optimizers.routing.learning.gains import GainModel, fit_gains
+from llm_optimizers.routing.learning.gate import GateReport, examine
+
+__all__ = ["BITS", "Calibration", "calibrate", "cross_scores", "evaluate"]
+
+BITS = 17
+FOLDS = 5
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """A fitted scorer with what held-out labels say about each of its cheap models.
+
+    `edges` are quantiles of the held-out scores by cheap model, to tell drift by.
+    """
+
+    model: GainModel
+    strong: str
+    tolerance: float
+    labels: int
+    reports: Mapping[str, GateReport]
+    edges: Mapping[str, tuple[float, ...]]
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The cheap models that may serve; none leaves everything to the strong model."""
+        return tuple(weak for weak, report in self.reports.items() if report.passed)
+
+
+def calibrate(
+    labels: Sequence[Label],
+    *,
+    strong: str,
+    weak: Sequence[str] = (),
+    tolerance: float = 0.02,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Calibration:
+    """Fit and judge a router from labels; `weak` defaults to every other model they score.
+
+    `tolerance` is the mean quality that may be lost against always asking the strong model, in
+    units of the labels' scores; several cheap models share it.
+
+    Raises:
+        ConfigurationError: the labels cannot be learned from; says why and how many are lacking.
+    """
+    cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
+    if not cheap:
+        raise ConfigurationError(f"the labels score no model besides {strong}")
+    wrong = {w: complaints(labels, strong=strong, weak=w) for w in cheap}
+    told = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
+    if told:
+        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(told))
+    distinct = merged(labels)
+    featurizer = Featurizer(bits=BITS)
+    features = [featurizer.read(label.prompt) for label in distinct]
+    tasks = [label.task for label in distinct]
+    gains = {w: np.array([x.gain(strong=strong, weak=w) for x in distinct]) for w in cheap}
+    held = cross_scores(features, gains, tasks=tasks, seed=seed)
+    lengths = [len(label.prompt) for label in distinct]
+    reports = {
+        w: examine(
+            held[w],
+            gains[w],
+            lengths,
+            weak=w,
+            strong=strong,
+            tolerance=tolerance / len(cheap),
+            confidence=confidence,
+            seed=seed,
+        )
+        for w in cheap
+    }
+    return Calibration(
+        model=fit_gains(features, gains, tasks=tasks, bits=BITS),
+        strong=strong,
+        tolerance=tolerance,
+        labels=len(distinct),
+        reports=reports,
+        edges={w: quantile_edges(held[w]) for w in cheap},
+    )
+
+
+def cross_scores(
+    features: Sequence[Features],
+    gains: Mapping[str, Floats],
+    *,
+    tasks: Sequence[str],
+    seed: int,
+    folds: int = FOLDS,
+) -> dict[str, Floats]:
+    """Predicted gains of each label by a model fitted on the other folds."""
+    size = len(features)
+    held = {weak: np.empty(size) for weak in gains}
+    for fold in np.array_split(np.random.default_rng(seed).permutation(size), folds):
+        rest = np.setdiff1d(np.arange(size), fold)
+        model = fit_gains(
+            [features[i] for i in rest],
+            {weak: amounts[rest] for weak, amounts in gains.items()},
+            tasks=[tasks[i] for i in rest],
+            bits=BITS,
+        )
+        for number in fold:
+            for weak, score in model.score(features[number], task=tasks[number]).items():
+                held[weak][number] = score
+    return held
+
+
+def evaluate(
+    model: GainModel,
+    labels: Sequence[Label],
+    *,
+    strong: str,
+    tolerance: float,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, GateReport]:
+    """Judge a fitted model on labels it has not seen, say from another month or another task."""
+    distinct = merged(labels)
+    predicted = [model.predict(label.prompt, task=label.task) for label in distinct]
+    return {
+        weak: examine(
+            [scores[weak] for scores in predicted],
+            [label.gain(strong=strong, weak=weak) for label in distinct],
+            [len(label.prompt) for label in distinct],
+            weak=weak,
+            strong=strong,
+            tolerance=tolerance / len(model.heads),
+            confidence=confidence,
+            seed=seed,
+        )
+        for weak in model.heads
+    }

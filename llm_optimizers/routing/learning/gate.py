@@ -1,0 +1,201 @@
+"""The gate: a router acts only after it has shown, on answers it has not seen, that it gains.
+
+Two questions, both answered with a confidence interval. Does it rank requests better than chance
+and better than their length, which costs nothing to know? And how far may it be trusted, so that
+the quality lost stays within what the user tolerates? Anything unproven leaves the safe model in
+charge, with the reason and the number of labels that would probably settle it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from llm_optimizers.routing.learning.measures import Interval, apgr, apgr_resampled, cpt
+
+__all__ = ["GateReport", "examine", "safe_threshold"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """What held-out labels say about a router between one cheap model and the strong one.
+
+    `apgr` is the area under the gain curve (0.5 is chance); `over_random` and `over_length` are
+    what it is above chance and above ranking by length. `threshold` is the predicted gain up to
+    which the cheap model serves, `cheap_share` the share of requests that is, `loss` the quality
+    this costs on average with its upper bound. `lacking` estimates how many more labels would
+    settle what is open, None if nothing is or no number would.
+    """
+
+    weak: str
+    strong: str
+    labels: int
+    gap: Interval
+    apgr: Interval
+    over_random: Interval
+    over_length: Interval
+    cpt50: float
+    cpt80: float
+    tolerance: float
+    threshold: float | None
+    cheap_share: float
+    loss: Interval
+    reasons: tuple[str, ...]
+    lacking: int | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the router may act."""
+        return not self.reasons
+
+
+def examine(
+    scores: ArrayLike,
+    gains: ArrayLike,
+    lengths: ArrayLike,
+    *,
+    weak: str,
+    strong: str,
+    tolerance: float,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> GateReport:
+    """Judge predicted gains (`scores`) by true ones, none of which were fitted on.
+
+    `lengths` are the prompts' lengths, the ranking to beat. `tolerance` is the mean quality that
+    may be lost against the strong model, in units of the labels' scores.
+    """
+    predicted, true, size = (np.asarray(a, dtype=np.float64) for a in (scores, gains, lengths))
+    gap = _mean_interval(true, confidence)
+    if gap.value > 0:
+        ranked = apgr_resampled(predicted, true, seed=seed)
+        by_length = apgr_resampled(size, true, seed=seed)
+        value, rival = apgr(predicted, true), apgr(size, true)
+        halves = cpt(predicted, true, share=0.5), cpt(predicted, true, share=0.8)
+    else:
+        ranked = by_length = np.zeros(1)
+        value = rival = 0.0
+        halves = 100.0, 100.0
+    interval = Interval.of(value, ranked, confidence=confidence)
+    over_random = Interval.of(value - 0.5, ranked - 0.5, confidence=confidence)
+    over_length = Interval.of(value - rival, ranked - by_length, confidence=confidence)
+    threshold, share, loss = safe_threshold(
+        predicted, true, tolerance=tolerance, confidence=confidence
+    )
+    reasons = _reasons(gap, over_random, over_length, threshold, weak=weak, strong=strong)
+    return GateReport(
+        weak=weak,
+        strong=strong,
+        labels=len(true),
+        gap=gap,
+        apgr=interval,
+        over_random=over_random,
+        over_length=over_length,
+        cpt50=halves[0],
+        cpt80=halves[1],
+        tolerance=tolerance,
+        threshold=threshold,
+        cheap_share=share,
+        loss=loss,
+        reasons=tuple(reasons),
+        lacking=_lacking(len(true), [gap, over_random, over_length], threshold, reasons),
+    )
+
+
+def safe_threshold(
+    scores: NDArray[np.float64],
+    gains: NDArray[np.float64],
+    *,
+    tolerance: float,
+    confidence: float = 0.95,
+    steps: int = 50,
+) -> tuple[float | None, float, Interval]:
+    """The largest predicted gain up to which the cheap model may serve.
+
+    Thresholds are tried from the most cautious on and the first that fails ends the search, so
+    that all tries together err with the one probability asked for (fixed-sequence testing; Learn
+    then Test, arXiv:2110.01052). The bound on the mean loss is the normal one with Wilson-like
+    variance of at least one adverse outcome, since rare losses have no sample variance.
+
+    Returns the threshold (None if even the first step fails), the share served by the cheap
+    model, and the mean loss with its bounds.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered, size, count = scores[order], len(scores), 0
+    chosen, share, loss = None, 0.0, Interval(value=0.0, low=0.0, high=0.0)
+    for step in range(1, steps + 1):
+        wanted = size * step // steps
+        if wanted <= count:
+            continue
+        # Requests of one score cannot be told apart, so they cross the threshold together.
+        count = int(np.searchsorted(ordered, ordered[wanted - 1], side="right"))
+        lost = np.zeros(size)
+        lost[order[:count]] = gains[order[:count]]
+        bound = _loss_interval(lost, gains, confidence)
+        if bound.high > tolerance:
+            break
+        chosen, share, loss = float(ordered[count - 1]), count / size, bound
+    return chosen, share, loss
+
+
+def _loss_interval(
+    lost: NDArray[np.float64], gains: NDArray[np.float64], confidence: float
+) -> Interval:
+    """Mean loss with one-sided bounds; one more loss of the worst size is reckoned with."""
+    worst = max(float(gains.max()), 0.0)
+    seen = np.append(lost, worst)
+    z = NormalDist().inv_cdf(confidence)
+    spread = z * float(seen.std(ddof=1)) / math.sqrt(len(seen))
+    mean = float(lost.mean())
+    return Interval(value=mean, low=mean - spread, high=float(seen.mean()) + spread)
+
+
+def _mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    mean = float(values.mean())
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    spread = z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Interval(value=mean, low=mean - spread, high=mean + spread)
+
+
+def _reasons(
+    gap: Interval,
+    over_random: Interval,
+    over_length: Interval,
+    threshold: float | None,
+    *,
+    weak: str,
+    strong: str,
+) -> list[str]:
+    if gap.high <= 0:
+        return [f"{strong} is no better than {weak} on these labels: serve with {weak} alone"]
+    reasons: list[str] = []
+    if gap.low <= 0:
+        reasons.append(f"it is not certain that {strong} is better than {weak}: gap {gap}")
+    if over_random.low <= 0:
+        reasons.append(f"its ranking is not proven better than chance: APGR - 0.5 = {over_random}")
+    if over_length.low <= 0:
+        reasons.append(f"its ranking is not proven better than prompt length: {over_length}")
+    if threshold is None:
+        reasons.append("no threshold keeps the quality lost within the tolerance for certain")
+    return reasons
+
+
+def _lacking(
+    labels: int, shown: Sequence[Interval], threshold: float | None, reasons: Sequence[str]
+) -> int | None:
+    """Labels still needed if the estimates stand: an interval shrinks with the root of n."""
+    if not reasons:
+        return None
+    wanted = float(2 * labels if threshold is None else labels)
+    for interval in shown:
+        if interval.low > 0:
+            continue
+        if interval.value <= 0:
+            return None
+        wanted = max(wanted, labels * ((interval.value - interval.low) / interval.value) ** 2)
+    return max(math.ceil(wanted * 1.1) - labels, 1)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_optimizers.caching.matching.guards import vetoes
+
+DATA = Path(__file__).parent / "data"
+GUARDS = {
+    "number", "currency", "date", "code", "quotation", "negation", "opposite", "format", "name",
+    "direction", "question",
+}  # fmt: skip
+
+
+def pairs(name: str) -> list[tuple[str, str, str]]:
+    lines = (DATA / name).read_text(encoding="utf-8").splitlines()
+    rows = [line.split("|") for line in lines if line and not line.startswith("#")]
+    return [(kind.strip(), a.strip(), b.strip()) for kind, a, b in rows]
+
+
+TRAPS = pairs("traps.txt")
+PARAPHRASES = pairs("paraphrases.txt")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(a, b) for kind, a, b in TRAPS if kind != "content"], ids=lambda text: text[:40]
+)
+def test_a_trap_is_vetoed(a: str, b: str) -> None:
+    assert vetoes(a, b)
+    assert vetoes(b, a)
+
+
+@pytest.mark.parametrize(("kind", "a", "b"), PARAPHRASES, ids=lambda text: text[:40])
+def test_a_paraphrase_is_not_vetoed(kind: str, a: str, b: str) -> None:
+    assert vetoes(a, b) == ()
+
+
+@pytest.mark.parametrize(
+    ("guard", "a", "b"),
+    [
+        ("number", "Plan for two people", "Plan for three people"),
+        ("number", "the 2nd attempt", "the 3rd attempt"),
+        ("number", "a 10 kg parcel", "a 10 lb parcel"),
+        ("number", "a 20% discount", "a 25% discount"),
+        ("number", "Wie viele Sitze hat Bus 12?", "Wie viele Sitze hat Bus 21?"),
+        ("currency", "send 5 dollars", "send 5 euros"),
+        ("date", "open at 3pm", "open at 3am"),
+        ("date", "sales of last week", "sales of next week"),
+        ("date", "in may we meet", "in june we meet"),
+        ("code", "fix ab-12x", "fix ab-13x"),
+        ("code", "mail joe@site.org", "mail jim@site.org"),
+        ("code", "open report_final", "open report_draft"),
+        ("quotation", 'what is "alpha"', 'what is "beta"'),
+        ("quotation", "run `make test`", "run `make demo`"),
+        ("negation", "why does it start", "why doesn't it start"),
+        ("negation", "it's usual", "it's unusual"),
+        ("opposite", "enable the alarm", "disable the alarm"),
+        ("opposite", "turn it on", "turn it off"),
+        ("format", "answer in French", "answer in German"),
+        ("format", "as json please", "as a table please"),
+        ("name", "weather in Oslo", "weather in Bergen"),
+        ("name", "who plays for NASA", "who plays for ESA"),
+        ("direction", "fly from Rome to Oslo", "fly from Oslo to Rome"),
+        ("direction", "is copper denser than zinc", "is zinc denser than copper"),
+        ("question", "why is it late", "when is it late"),
+        ("question", "can I pay later", "how do I pay later"),
+    ],
+)
+def test_each_guard_names_its_difference(guard: str, a: str, b: str) -> None:
+    assert guard in vetoes(a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("a fee of 1,000 dollars", "a fee of $1000"),
+        ("ten names", "10 names"),
+        ("twenty five seats", "25 seats"),
+        ("two hundred and five seats", "205 seats"),
+        ("5k users", "5000 users"),
+        ("in 1.5 million homes", "in 1500000 homes"),
+        ("one month", "a month"),
+        ("20 percent off", "20% off"),
+        ("at 3 pm", "at 15:00"),
+        ("on Jan 5", "on January 5th"),
+        ("which one is cheap", "which is cheap"),
+        ("this may work", "this might work"),
+        ("good morning, where is it", "where is it"),
+        ("How to Bake a Good Cake", "how to bake a good cake"),
+        ("travel to the USA", "travel to the United States of America"),
+        ("visit PARIS", "visit Paris"),
+        ("Compare tea and rum", "Compare rum and tea"),
+        ('Set "dark mode"', "Set dark mode"),
+        ("I cannot pay", "I am unable to pay"),
+        ("the review's tone", "the tone of the review"),
+    ],
+)
+def test_another_spelling_is_no_difference(a: str, b: str) -> None:
+    assert vetoes(a, b) == ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(), st.text())
+def test_any_texts_are_compared(a: str, b: str) -> None:
+    fired = vetoes(a, b)
+    assert set(fired) <= GUARDS
+    assert fired == vetoes(b, a)
+    assert vetoes(a, a) == ()
+
+
+_PIECES = st.sampled_from(
+    ["1", "2nd", "$5", "rs.", "May", "one", "hundred", "and", "'", '"', "`", "#", "@", "://", "_",
+     "not", "A.B", "from", "to", "Oslo", "10:30", "1-2", "9" * 400, "\u0663", "\u00b2", "?", "."]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_PIECES), st.sampled_from(["", " "]))
+def test_odd_pieces_are_compared(pieces: list[str], glue: str) -> None:
+    text = glue.join(pieces)
+    assert vetoes(text, text) == ()
+    vetoes(text, "What is it?")
+
+
+@pytest.mark.parametrize("unit", ["a", "1", "“", "'", " '", "```", '"', "a@", "1.", "x_", "not "])
+def test_long_texts_take_linear_time(unit: str) -> None:
+    text = unit * 100_000
+    assert vetoes(text, text) == ()

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_optimizers.caching.matching.features import FEATURES
+from llm_optimizers.caching.matching.guards import vetoes
+from llm_optimizers.caching.matching.matcher import (
+    STATIC_WEIGHTS,
+    CosineAcceptance,
+    FittedAcceptance,
+    Verdict,
+    Weights,
+    acceptance_for,
+)
+from llm_optimizers.embeddings.embedders import FrameworkEmbedder, StaticEmbedder
+from llm_optimizers.embeddings.static import STATIC_MODEL
+from llm_optimizers.errors import ConfigurationError
+
+DATA = Path(__file__).parent / "data"
+EMBEDDER = StaticEmbedder()
+RULE = acceptance_for(EMBEDDER)
+
+
+class Embeddings:
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def embed_query(self, text: str) -> list[float]:
+        return [1.0, float(len(text))]
+
+
+def pairs(name: str) -> list[tuple[str, str, str]]:
+    lines = (DATA / name).read_text(encoding="utf-8").splitlines()
+    rows = [line.split("|") for line in lines if line and not line.startswith("#")]
+    return [(kind.strip(), a.strip(), b.strip()) for kind, a, b in rows]
+
+
+def judged(a: str, b: str) -> Verdict:
+    first, second = EMBEDDER.embed([a, b])
+    return RULE.judge(a, b, float(first @ second))
+
+
+def test_no_trap_is_served_and_most_paraphrases_are() -> None:
+    confusion: Counter[tuple[str, str]] = Counter()
+    served = []
+    for kind, a, b in pairs("traps.txt"):
+        verdict = judged(a, b)
+        for guard in vetoes(a, b) or (("served",) if verdict.accept else ("score",)):
+            confusion[kind, guard] += 1
+        if verdict.accept:
+            served.append((a, b))
+    for (kind, guard), count in sorted(confusion.items()):
+        print(f"{kind:10} refused by {guard:10} {count}")  # noqa: T201 - for a failing run
+    assert served == []
+    paraphrases = pairs("paraphrases.txt")
+    accepted = sum(judged(a, b).accept for _, a, b in paraphrases)
+    assert accepted >= 0.8 * len(paraphrases)
+
+
+def test_the_verdict_says_why() -> None:
+    yes = judged("How do I reset my password?", "How can I reset my password?")
+    assert yes.accept
+    assert yes.reason == "score"
+    assert yes.score > 0.9
+    assert judged("Enable the alarm", "Disable the alarm").reason == "opposite"
+    far = judged("How do I reset my password?", "Why is the sky blue?")
+    assert (far.accept, far.reason) == (False, "cosine")
+
+
+def test_a_pair_below_the_floor_is_not_scored() -> None:
+    assert RULE.judge("the same", "the same", RULE.floor - 0.01).reason == "cosine"
+    assert not RULE.judge("the same", "the same", float("nan")).accept
+
+
+def test_texts_beyond_the_window_are_refused() -> None:
+    long = "How does this contract end? " * 200
+    assert RULE.judge(long, long + "Or not?", 0.999).reason == "longer than the embedder sees"
+    rule = acceptance_for(FrameworkEmbedder(Embeddings("m"), window=10))
+    assert not rule.judge("a longer text", "a longer text!", 0.99).accept
+
+
+def test_other_embedders_get_a_strict_bound_by_family() -> None:
+    assert acceptance_for(FrameworkEmbedder(Embeddings("new-model"))).floor == 0.95
+    assert acceptance_for(FrameworkEmbedder(Embeddings("all-MiniLM-L6-v2"))).floor == 0.93
+    assert acceptance_for(FrameworkEmbedder(Embeddings("text-embedding-ada-002"))).floor == 0.97
+
+
+def test_a_threshold_replaces_the_bound_and_keeps_the_guards() -> None:
+    rule = acceptance_for(EMBEDDER, 0.7)
+    assert isinstance(rule, CosineAcceptance)
+    assert rule.floor == 0.7
+    assert rule.judge("What is a mortgage?", "What's a mortgage", 0.71).accept
+    assert not rule.judge("What is a mortgage?", "What's a mortgage", 0.69).accept
+    assert rule.judge("Raise my limit by 5", "Raise my limit by 6", 0.99).reason == "number"
+    assert rule.judge("mortgage", "photosynthesis", 0.99).reason == "words"
+    for bad in (0.0, -1.0, 1.1, float("nan")):
+        with pytest.raises(ConfigurationError, match="threshold"):
+            acceptance_for(EMBEDDER, bad)
+
+
+def test_the_bundled_weights_fit_the_bundled_model() -> None:
+    assert isinstance(RULE, FittedAcceptance)
+    weights = Weights.read(STATIC_WEIGHTS)
+    assert weights.embedder == EMBEDDER.id
+    assert len(weights.coefficients) == len(FEATURES)
+    assert 0.5 < weights.bound < 1.0
+
+
+def test_weights_for_other_features_are_refused(tmp_path: Path) -> None:
+    raw = json.loads(STATIC_WEIGHTS.read_text())
+    raw["coefficients"]["moonlight"] = 1.0
+    (tmp_path / "acceptance.json").write_text(json.dumps(raw))
+    with pytest.raises(ConfigurationError, match=r"fit_acceptance\.py"):
+        Weights.read(tmp_path / "acceptance.json")
+
+
+def test_another_static_model_is_judged_by_its_cosine(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes((STATIC_MODEL / name).read_bytes())
+    (tmp_path / "config.json").write_text("{}")
+    assert isinstance(acceptance_for(StaticEmbedder(tmp_path)), CosineAcceptance)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(), st.text(), st.floats(-1.0, 1.0))
+def test_any_texts_are_judged_the_same_both_ways(a: str, b: str, cosine: float) -> None:
+    one, two = RULE.judge(a, b, cosine), RULE.judge(b, a, cosine)
+    assert one.accept == two.accept
+    assert one.score == pytest.approx(two.score, abs=1e-9)
+    assert 0.0 <= one.score <= 1.0

@@ -1,0 +1,275 @@
+"""Identical calls under way at once are one call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from llm_optimizers.caching import ResponseCache
+from llm_optimizers.caching.single_flight import Flights
+from llm_optimizers.types import ChatRequest
+
+ASKED = ChatRequest.from_openai({"messages": [{"role": "user", "content": "What is a cache?"}]})
+
+
+class Gate:
+    """A slow call: counts who makes it and lets them go when told to."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.open = threading.Event()
+        self.entered = threading.Event()
+        self._lock = threading.Lock()
+
+    def _enter(self) -> int:
+        with self._lock:
+            self.calls += 1
+            self.entered.set()
+            return self.calls
+
+    def call(self) -> str:
+        number = self._enter()
+        assert self.open.wait(10)
+        return f"answer {number}"
+
+    async def acall(self) -> str:
+        number = self._enter()
+        await aeventually(self.open.is_set)
+        return f"answer {number}"
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+async def aeventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def waiting(cache: ResponseCache[str]) -> int:
+    """How many tasks wait for a call under way, by what they hang on its future."""
+    calls = list(cache._plans.flights._calls.values())
+    return sum(len(call.future._done_callbacks) for call in calls)
+
+
+def test_five_threads_make_one_call() -> None:
+    cache, gate = ResponseCache[str](), Gate()
+    with ThreadPoolExecutor(5) as pool:
+        answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(5)]
+        eventually(gate.entered.is_set)
+        time.sleep(0.05)
+        gate.open.set()
+        values = [answer.result(10) for answer in answers]
+    assert gate.calls == 1
+    assert {answer.value for answer in values} == {"answer 1"}
+    assert sum(answer.hit is None for answer in values) == 1
+    assert cache.stats.misses == 1
+    assert sum(cache.stats.hits.values()) == 4
+
+
+async def test_five_tasks_make_one_call() -> None:
+    cache, gate = ResponseCache[str](), Gate()
+    tasks = [asyncio.create_task(cache.aanswer(ASKED, gate.acall)) for _ in range(5)]
+    await aeventually(lambda: waiting(cache) >= 4)
+    gate.open.set()
+    answers = await asyncio.gather(*tasks)
+    assert gate.calls == 1
+    tiers = sorted("" if a.hit is None else a.hit.tier for a in answers)
+    assert tiers == ["", "shared", "shared", "shared", "shared"]
+    assert cache.stats.hit_rate == 0.8
+
+
+def test_threads_and_event_loops_make_one_call() -> None:
+    cache, gate = ResponseCache[str](), Gate()
+
+    async def four() -> list[str]:
+        answers = await asyncio.gather(*(cache.aanswer(ASKED, gate.acall) for _ in range(4)))
+        return [answer.value for answer in answers]
+
+    with ThreadPoolExecutor(8) as pool:
+        loops = [pool.submit(asyncio.run, four()) for _ in range(4)]
+        threads = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(4)]
+        eventually(gate.entered.is_set)
+        time.sleep(0.1)
+        gate.open.set()
+        values = [v for loop in loops for v in loop.result(10)]
+        values += [thread.result(10).value for thread in threads]
+    assert values == ["answer 1"] * 20
+    assert gate.calls == 1
+
+
+def test_an_error_is_the_leaders_alone() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    started, release = threading.Event(), threading.Event()
+    calls = []
+
+    def fail() -> str:
+        calls.append("leader")
+        started.set()
+        release.wait(10)
+        raise RuntimeError("the leader's")
+
+    def succeed() -> str:
+        calls.append("waiter")
+        return "mine"
+
+    with ThreadPoolExecutor(4) as pool:
+        leader = pool.submit(cache.answer, ASKED, fail)
+        started.wait(10)
+        waiters = [pool.submit(cache.answer, ASKED, succeed) for _ in range(3)]
+        time.sleep(0.05)
+        release.set()
+        with pytest.raises(RuntimeError, match="the leader's"):
+            leader.result(10)
+        assert [waiter.result(10).value for waiter in waiters] == ["mine"] * 3
+    assert calls.count("waiter") == 3
+
+
+async def test_a_cancelled_leader_leaves_the_call_to_the_others() -> None:
+    cache, gate = ResponseCache[str](), Gate()
+    leader = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
+    await aeventually(gate.entered.is_set)
+    waiter = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
+    await aeventually(lambda: waiting(cache) >= 1)
+    leader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    gate.open.set()
+    assert (await waiter).value == "answer 2"
+
+
+async def test_a_cancelled_waiter_disturbs_nobody() -> None:
+    cache, gate = ResponseCache[str](), Gate()
+    tasks = [asyncio.create_task(cache.aanswer(ASKED, gate.acall)) for _ in range(3)]
+    await aeventually(lambda: waiting(cache) >= 2)
+    tasks[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    gate.open.set()
+    assert (await tasks[0]).value == (await tasks[2]).value == "answer 1"
+    assert gate.calls == 1
+
+
+def test_a_waiter_out_of_time_calls_for_itself_and_the_next_does_not_wait() -> None:
+    cache: ResponseCache[str] = ResponseCache(wait_timeout=0.05)
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(cache.answer, ASKED, gate.call)
+        gate.entered.wait(10)
+        assert cache.answer(ASKED, lambda: "mine").value == "mine"
+        flight = cache._plans.flights.join(cache.key(ASKED).exact)  # type: ignore[union-attr]
+        assert flight.leading
+        gate.open.set()
+        assert stuck.result(10).value == "answer 1"
+
+
+async def test_a_task_out_of_time_calls_for_itself() -> None:
+    cache: ResponseCache[str] = ResponseCache(wait_timeout=0.05)
+    gate = Gate()
+    stuck = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
+    await aeventually(gate.entered.is_set)
+
+    async def mine() -> str:
+        return "mine"
+
+    assert (await cache.aanswer(ASKED, mine)).value == "mine"
+    gate.open.set()
+    await stuck
+
+
+def test_waiting_for_ever_is_allowed() -> None:
+    cache: ResponseCache[str] = ResponseCache(wait_timeout=float("inf"))
+    gate = Gate()
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(2)]
+        eventually(gate.entered.is_set)
+        time.sleep(0.05)
+        gate.open.set()
+        assert [answer.result(10).value for answer in answers] == ["answer 1"] * 2
+
+
+def test_a_call_that_asks_the_same_again_does_not_wait_for_itself() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    inner = cache.answer(ASKED, lambda: cache.answer(ASKED, lambda: "inner").value + " outer")
+    assert inner.value == "inner outer"
+
+
+async def test_a_task_that_asks_the_same_again_does_not_wait_for_itself() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+
+    async def inner() -> str:
+        return "inner"
+
+    async def outer() -> str:
+        return (await cache.aanswer(ASKED, inner)).value + " outer"
+
+    answer = await asyncio.wait_for(cache.aanswer(ASKED, outer), 5)
+    assert answer.value == "inner outer"
+
+
+def test_a_stream_that_is_being_read_does_not_block_its_reader() -> None:
+    cache: ResponseCache[list[str]] = ResponseCache()
+
+    def stream() -> list[str]:
+        return list(
+            cache.stream(ASKED, lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
+        )
+
+    chunks = cache.stream(ASKED, lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
+    assert next(iter(chunks)) == "a"
+    assert stream() == ["a", "b"]
+
+
+def test_a_waiters_closed_loop_does_not_hurt_the_leader() -> None:
+    flights: Flights[str] = Flights()
+    leader, waiter = flights.join("k"), flights.join("k")
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(waiter.await_(60))
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    flights.land("k", leader, "answer")
+    assert flights.join("k").leading
+
+
+def test_an_answer_that_must_not_be_kept_is_not_shared() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    gate = Gate()
+
+    def empty() -> str:
+        gate.call()
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.answer, ASKED, empty)
+        gate.entered.wait(10)
+        second = pool.submit(cache.answer, ASKED, lambda: "full")
+        time.sleep(0.05)
+        gate.open.set()
+        assert first.result(10).value == ""
+        assert second.result(10).value == "full"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_waits_for_none_of_its_parents_calls() -> None:
+    flights: Flights[str] = Flights()
+    flights.join("k")
+    with flights._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if flights.join("k").leading else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
