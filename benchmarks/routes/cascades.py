@@ -12,15 +12,15 @@ from routes.outcomes import BITS, WEAK, Outcomes, folds
 from routes.ranking import measured
 
 from llm_optimizers.costs import PriceBook
-from llm_optimizers.routing import Router
+from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.cascade.checks import Agreement, Answer, Matches, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.cascade.worth import fit_logistic
 from llm_optimizers.routing.learning.gains import fit_gains
 from llm_optimizers.routing.learning.measures import auc
+from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import CallModel
-from llm_optimizers.routing.shells import run
+from llm_optimizers.routing.session import Replies, RoutedCall
 from llm_optimizers.types import ChatRequest, Message
 
 CHEAP, SECOND, STRONG = "gpt-4o-mini-2024-07-18", "gemini-1.5-flash", "gpt-4o-2024-05-13"
@@ -96,6 +96,24 @@ class Cascaded:
     strong_share: float
 
 
+class Recorded:
+    """Answers of one recorded question; only asked for whole."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self._row = row
+        self.asked: list[str] = []
+
+    def ask(self, attempt: CallModel) -> Answer:
+        self.asked.append(attempt.model)
+        text = str(self._row["models"][attempt.model]["answer"])
+        return Answer(model=attempt.model, text=text)
+
+
+ANSWERS: Replies[Answer, str] = Replies(
+    read=lambda answer: answer, chunks=lambda answer: iter([answer.text]), text=str
+)
+
+
 def two_cheap_models(multimodel: Read, task: str) -> Cascaded:
     """Run the product's cascade over every recorded question of a task."""
     asked = [row for row in multimodel if row["task"] == task]
@@ -111,15 +129,10 @@ def two_cheap_models(multimodel: Read, task: str) -> Cascaded:
     right, strong_calls = 0.0, 0
     for row in asked:
         request = ChatRequest(messages=(Message(role="user", content=row["prompt"]),))
-        calls: list[str] = []
-
-        def call(effect: CallModel, row: dict[str, Any] = row, calls: list[str] = calls) -> Answer:
-            calls.append(effect.model)
-            return Answer(model=effect.model, text=str(row["models"][effect.model]["answer"]))
-
-        served = run(router, router.decide(request), request, call, read=lambda reply: reply)
+        caller: Any = Recorded(row)
+        served = RoutedCall(router, request, RoutingContext(), ANSWERS).answer(caller)
         right += row["models"][served.model]["correct"]
-        strong_calls += STRONG in calls
+        strong_calls += STRONG in caller.asked
     count = len(asked)
     return Cascaded(
         questions=count,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_llm_optimizers.batching import BatchingChatModel
     from langchain_llm_optimizers.cache import HybridCache
     from langchain_llm_optimizers.cached import CachedChatModel
-    from langchain_llm_optimizers.callbacks import CostCallbackHandler
+    from langchain_llm_optimizers.handler import CostCallbackHandler
     from langchain_llm_optimizers.later import batch_later, collect_later
     from langchain_llm_optimizers.optimized import OptimizedChatModel
     from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
@@ -47,7 +47,7 @@ _HOMES = {
     "collect_later": "later",
     "ChatModelRouter": "router",
     "CachedChatModel": "cached",
-    "CostCallbackHandler": "callbacks",
+    "CostCallbackHandler": "handler",
     "HybridCache": "cache",
     "OptimizedChatModel": "optimized",
     "PassageCompressor": "prompts",

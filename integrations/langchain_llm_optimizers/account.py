@@ -1,4 +1,4 @@
-"""From a finished LangChain run to a record of the account: pure translation, no state."""
+"""From a finished LangChain run to a call of the account: pure translation, no state."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import COMBINED, MARK
-from langchain_llm_optimizers.usage import model_of, tier_of, usage_before, usage_of
-from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
-from llm_optimizers.costs.naming import priced_name
-from llm_optimizers.costs.prices.names import knows_provider
+from langchain_llm_optimizers.usage import model_of, removed_of, tier_of, usage_of
+from llm_optimizers.costs import Ledger, Usage
+from llm_optimizers.costs.call import NOTHING_KNOWN, Call, CallContext, ServedAnswer, Share
+from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
-from llm_optimizers.costs.savings import beside
 
-__all__ = ["RunFacts", "hit_mark", "record_hit", "record_of_run", "seller", "tags_of"]
+__all__ = ["RunFacts", "call_of_run", "hit_mark", "record_hit", "tags_of"]
 
 _INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
-_BESIDE = ("sample", "judge")
 _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
 
 
@@ -31,7 +29,8 @@ _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
 class RunFacts:
     """What was known of a run before it ended.
 
-    `metadata` and `tags` are LangChain's; `model` is the one asked for, `kind` its class's name.
+    `metadata` and `tags` are LangChain's; `model` is the one asked for, `kind` its class's name;
+    `context` what a strategy that made the call knows of it.
     """
 
     id: str
@@ -41,72 +40,50 @@ class RunFacts:
     tags: Sequence[str] = ()
     model: str = ""
     kind: str = ""
+    context: CallContext = NOTHING_KNOWN
 
     @property
     def provider(self) -> str | None:
-        """Who sells the model, as far as anybody said."""
-        return seller(self.metadata, self.kind)
+        """The model's provider, None where neither LangChain nor the class's name says it."""
+        return provider_of(self.kind, str(self.metadata.get("ls_provider") or ""))
 
 
-def seller(params: Mapping[str, Any], kind: str) -> str | None:
-    """The provider of tracing parameters; LangChain makes one of the class's name if none is given.
-
-    A made-up name says nothing about prices, so that the model's name alone must do.
-    """
-    stated = str(params.get("ls_provider") or "")
-    derived = kind.removeprefix("Chat").removesuffix("Chat")
-    guessed = stated.lower() == derived.lower() and not knows_provider(stated)
-    return None if not stated or guessed else stated
-
-
-def record_of_run(
-    prices: PriceBook,
+def call_of_run(
     run: RunFacts,
     generations: Sequence[Generation],
     *,
-    latency_s: float,
+    latency_s: float | None,
     status: Status = "ok",
     error: str | None = None,
-    told: Usage | None = None,
-    estimate: Usage | None = None,
-) -> CallRecord:
-    """The record of one model run, a cache hit among them.
+    reported: Usage | None = None,
+) -> Call:
+    """The call behind one model run, a cache hit among them.
 
-    `told` is the usage that came beside the message, if any did. `estimate` is used where the
-    provider told none, and marks the record as estimated.
+    `reported` is the usage that came beside the message, if any did.
     """
     mark = hit_mark(generations)
-    if mark is not None:
-        return _record_of_hit(prices, run, mark, latency_s)
     message = _message(generations)
-    told = (usage_of(message) if message is not None else None) or told
-    usage = told or estimate or Usage()
-    provider = run.provider
-    conveyed: Mapping[str, Any] = run.metadata.get(MARK) or {}
-    shared = _shared_mark(message)
-    record = price_call(
-        prices,
-        id=run.id,
+    if mark is not None:
+        answered, served = str(mark.get("model") or ""), _served(mark)
+    else:
+        answered, served = (model_of(message) if message else ""), None
+    return Call(
+        id=(mark["id"] or run.id) if mark is not None else run.id,
         time=run.started,
-        model=priced_name(prices, (model_of(message) if message else "", run.model), provider),
-        provider=provider,
-        usage=usage,
-        tier=tier_of(message) if message else "standard",
-        baseline_model=conveyed.get("baseline_model"),
-        baseline_provider=conveyed.get("baseline_provider"),
-        baseline_usage=_usage_alone(shared) if shared else _before_shortening(run.messages, usage),
+        asked=run.model,
+        answered=answered,
+        provider=run.provider,
+        reported=(usage_of(message) if message is not None else None) or reported,
+        tier=tier_of(message) if message is not None and mark is None else "standard",
+        context=run.context,
+        removed=removed_of(run.messages[-1].additional_kwargs.get(MARK) if run.messages else None),
+        share=_share(message),
+        served=served,
         tags=tags_of(run.metadata, run.tags),
         latency_s=latency_s,
         status=status,
         error=error,
-        estimated=told is None and estimate is not None,
     )
-    if shared:
-        # An app without batching need not load it for its account.
-        from llm_optimizers.batching.account import as_batching
-
-        record = as_batching(record, estimated=bool(shared.get("estimated")))
-    return beside(record, "routing") if conveyed.get("role") in _BESIDE else record
 
 
 def record_hit(
@@ -121,7 +98,7 @@ def record_hit(
             metadata=(config or {}).get("metadata") or {},
             tags=(config or {}).get("tags") or (),
         )
-        ledger.record(_record_of_hit(ledger.prices, run, mark, None))
+        call_of_run(run, generations, latency_s=None).account(ledger)
 
 
 def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:
@@ -165,25 +142,6 @@ def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
     return {**kept, "tags": ",".join(own)} if own else kept
 
 
-def _record_of_hit(
-    prices: PriceBook, run: RunFacts, mark: Mapping[str, Any], latency_s: float | None
-) -> CallRecord:
-    provider = run.provider
-    stored = usage_of_mark(mark) or Usage()
-    return price_call(
-        prices,
-        id=mark["id"] or run.id,
-        time=run.started,
-        model=priced_name(prices, (str(mark.get("model") or ""), run.model), provider),
-        provider=provider,
-        usage=Usage(),
-        baseline_usage=_before_shortening(run.messages, stored) or stored,
-        hit_strategy=f"cache.{mark['tier']}",
-        tags=tags_of(run.metadata, run.tags),
-        latency_s=latency_s,
-    )
-
-
 def _message(generations: Sequence[Generation]) -> AIMessage | None:
     """The first generation's message: of several, each repeats the whole call's usage."""
     for generation in generations[:1]:
@@ -192,17 +150,13 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
     return None
 
 
-def _shared_mark(message: AIMessage | None) -> Mapping[str, Any] | None:
-    """How an answer shared a prompt with others, None for one that did not."""
+def _served(mark: Mapping[str, Any]) -> ServedAnswer:
+    return ServedAnswer(tier=str(mark["tier"]), usage=usage_of_mark(mark))
+
+
+def _share(message: AIMessage | None) -> Share | None:
+    """How an answer shared a call with others, None for one that did not."""
     mark = message.response_metadata.get(COMBINED) if message is not None else None
-    return mark if isinstance(mark, Mapping) and "alone" in mark else None
-
-
-def _usage_alone(shared: Mapping[str, Any]) -> Usage:
-    """What an answer out of a combined prompt would have used in a call of its own."""
-    return Usage(**shared["alone"])
-
-
-def _before_shortening(messages: Sequence[BaseMessage], usage: Usage) -> Usage | None:
-    """The usage without a prompt optimiser that stood before the model."""
-    return usage_before(messages[-1].additional_kwargs.get(MARK), usage) if messages else None
+    if not isinstance(mark, Mapping) or "alone" not in mark:
+        return None
+    return Share(alone=Usage(**mark["alone"]), estimated=bool(mark.get("estimated")))

@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
 
-from langchain_llm_optimizers.account import record_hit, seller
+from langchain_llm_optimizers.account import record_hit
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations, finish_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
@@ -19,6 +19,7 @@ from langchain_llm_optimizers.hits import ReplayChatModel, mark_hit
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
 from llm_optimizers.caching import Hit
+from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -120,7 +121,9 @@ class CachedChatModel(DelegatingChatModel):
         if self.cache.ledger is not None:
             record_hit(self.cache.ledger, generations, var_child_runnable_config.get())
         params = dict(self.model._get_ls_params(stop=call.stop, **call.kwargs))
-        params["ls_provider"] = seller(params, type(self.model).__name__) or ""
+        params["ls_provider"] = (
+            provider_of(type(self.model).__name__, str(params.get("ls_provider") or "")) or ""
+        )
         return ReplayChatModel(
             generations=cast("list[ChatGeneration]", generations),
             ls_params=params,

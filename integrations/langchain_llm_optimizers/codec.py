@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
 from langchain_llm_optimizers.messages import MARK
-from langchain_llm_optimizers.usage import model_of, usage_before, usage_of
+from langchain_llm_optimizers.usage import model_of, removed_of, usage_of
 from llm_optimizers.caching import Traits, refuses
 from llm_optimizers.caching.fresh import fresh_id, json_copy
 
@@ -125,7 +125,7 @@ def _traits(generation: Generation) -> Traits:
         refusal=bool(message.additional_kwargs.get("refusal")),
         model=str(told.get("baseline_model") or "")
         or (model_of(message) if isinstance(message, AIMessage) else ""),
-        usage=usage and (usage_before(told, usage) or usage),
+        usage=usage and removed_of(told).restored(usage),
     )
 
 

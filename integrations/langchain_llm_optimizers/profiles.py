@@ -8,9 +8,9 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
-from langchain_llm_optimizers.account import seller
 from langchain_llm_optimizers.delegating import ModelCall
 from langchain_llm_optimizers.messages import MARK
+from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability
@@ -55,7 +55,7 @@ def name_of(model: Any) -> str:
 
 
 def spec_of(name: str, child: BaseChatModel) -> ModelSpec:
-    """What a child says of itself: name and seller for its price, and its profile."""
+    """What a child says of itself: name and provider for its price, and its profile."""
     params: Mapping[str, Any] = dict(child._get_ls_params())
     profile: Mapping[str, Any] = child.profile or {}
     lacking = {capability for key, capability in _PROFILE.items() if profile.get(key) is False}
@@ -63,7 +63,7 @@ def spec_of(name: str, child: BaseChatModel) -> ModelSpec:
     return ModelSpec(
         name,
         model=str(params.get("ls_model_name") or name),
-        provider=seller(params, type(child).__name__),
+        provider=provider_of(type(child).__name__, str(params.get("ls_provider") or "")),
         context_window=window if isinstance(window, int) and window > 0 else None,
         capabilities=ALL_CAPABILITIES - lacking,
     )
@@ -71,19 +71,8 @@ def spec_of(name: str, child: BaseChatModel) -> ModelSpec:
 
 def context_of(call: ModelCall, *, streaming: bool) -> RoutingContext:
     """Who asks, in which conversation, for what: from the run's metadata and configuration."""
-    told: dict[str, Any] = {
-        **(call.config.get("configurable") or {}),
-        **(call.config.get("metadata") or {}),
-    }
-
-    def first(*names: str) -> str:
-        return next((str(told[name]) for name in names if told.get(name) is not None), "")
-
-    return RoutingContext(
-        user=first("user", "user_id"),
-        session=first("session", "session_id", "thread_id"),
-        tier=first("tier"),
-        task=first("task"),
+    return RoutingContext.from_tags(
+        {**(call.config.get("configurable") or {}), **(call.config.get("metadata") or {})},
         previous=_previous(call.messages),
         streaming=streaming,
     )

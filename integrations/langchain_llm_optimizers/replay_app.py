@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI
 
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
-from langchain_llm_optimizers.callbacks import CostCallbackHandler
+from langchain_llm_optimizers.handler import CostCallbackHandler
 from langchain_llm_optimizers.hits import CACHE_HIT
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.optimized import OptimizedChatModel

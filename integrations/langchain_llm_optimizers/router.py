@@ -16,13 +16,12 @@ from langchain_llm_optimizers.binding import PORT, Port, StructurePort, ToolsPor
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import MARK, request_of_messages
 from langchain_llm_optimizers.profiles import context_of, model_of_name, name_of, spec_of
-from langchain_llm_optimizers.routed import Opened, Reply, Routed, read_reply
+from langchain_llm_optimizers.routed import REPLIES, Attempts, Session
 from llm_optimizers.costs import Ledger, PriceBook
+from llm_optimizers.costs.call import context_of as known_of_call
 from llm_optimizers.effects import closing_async
-from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.evidence.samples import TrafficSample
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
-from llm_optimizers.routing.shells import arun, run
 
 __all__ = ["ChatModelRouter"]
 
@@ -126,126 +125,38 @@ class ChatModelRouter(DelegatingChatModel):
         return self.bind(**{PORT: port}) | RunnableLambda(read)
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        routed = self._route(call, streaming=False)
-        return routed.stamped(self._run(routed))
+        attempts = self._attempts(call, streaming=False)
+        return attempts.session.answer(attempts)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        routed = self._route(call, streaming=False)
-        return routed.stamped(await self._arun(routed))
+        attempts = self._attempts(call, streaming=False)
+        return await attempts.session.aanswer(attempts)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
-        routed = self._route(call, streaming=True)
-        if routed.decision.escalation is not None:
-            yield _chunk(routed.stamped(self._run(routed)))
-            return
-        opened: Opened = run(
-            self._router,
-            routed.decision,
-            routed.request,
-            routed.open,
-            deadline_s=self.deadline_s,
-            first_call_id=routed.first_call_id,
-        )
-        partial: list[str] = []
-        try:
-            if opened.first is not None:
-                partial.append(str(opened.first.text))
-                yield routed.stamped_chunk(opened.first, opened.model)
-            for chunk in opened.rest:
-                partial.append(str(chunk.text))
-                yield chunk
-        except Exception as error:
-            raise self._interrupted(opened.model, partial, error) from error
-        finally:
-            opened.close()
+        attempts = self._attempts(call, streaming=True)
+        yield from attempts.session.stream(attempts)
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
-        routed = self._route(call, streaming=True)
-        if routed.decision.escalation is not None:
-            yield _chunk(routed.stamped(await self._arun(routed)))
-            return
-        opened = await arun(
-            self._router,
-            routed.decision,
-            routed.request,
-            routed.aopen,
-            deadline_s=self.deadline_s,
-            first_call_id=routed.first_call_id,
-        )
-        partial: list[str] = []
-        try:
-            async with closing_async(opened.rest) as rest:
-                if opened.first is not None:
-                    partial.append(str(opened.first.text))
-                    yield routed.stamped_chunk(opened.first, opened.model)
-                async for chunk in rest:
-                    partial.append(str(chunk.text))
-                    yield chunk
-        except Exception as error:
-            raise self._interrupted(opened.model, partial, error) from error
+        attempts = self._attempts(call, streaming=True)
+        async with closing_async(attempts.session.astream(attempts)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
-    def _run(self, routed: Routed) -> Reply:
-        served: Reply | None = None
-        try:
-            served = run(
-                self._router,
-                routed.decision,
-                routed.request,
-                routed.generate,
-                read=read_reply,
-                deadline_s=self.deadline_s,
-                first_call_id=routed.first_call_id,
-            )
-            return served
-        finally:
-            routed.settle(served)
-
-    async def _arun(self, routed: Routed) -> Reply:
-        served: Reply | None = None
-        try:
-            served = await arun(
-                self._router,
-                routed.decision,
-                routed.request,
-                routed.agenerate,
-                read=read_reply,
-                deadline_s=self.deadline_s,
-                first_call_id=routed.first_call_id,
-            )
-            return served
-        finally:
-            routed.settle(served)
-
-    def _route(self, call: ModelCall, *, streaming: bool) -> Routed:
-        """Decide; what the call needs is read from its messages, settings and metadata."""
+    def _attempts(self, call: ModelCall, *, streaming: bool) -> Attempts:
+        """Start a session; what the call needs is read from its messages, settings and metadata."""
         port: Port | None = call.kwargs.get(PORT)
         settings = {name: value for name, value in call.kwargs.items() if name != PORT}
         params = {**settings, **(port.needs() if port is not None else {})}
-        request = request_of_messages(call.messages, params)
-        context = context_of(call, streaming=streaming)
-        if self.traffic is not None and request.question:
-            self.traffic.offer(request.question, task=context.task)
-        return Routed(
-            call=call,
-            decision=self._router.decide(request, context),
-            request=request,
-            models=self.models,
-            specs={spec.name: spec for spec in self._router.ladder.specs},
+        run_id = call.config.get("run_id")
+        first_call_id = None if run_id is None else str(run_id)
+        session = Session(
+            self._router,
+            request_of_messages(call.messages, params),
+            context_of(call, streaming=streaming),
+            REPLIES,
+            around=known_of_call(first_call_id),
+            traffic=self.traffic,
+            deadline_s=self.deadline_s,
+            first_call_id=first_call_id,
         )
-
-    def _interrupted(
-        self, model: str, partial: Sequence[str], error: Exception
-    ) -> InterruptedStreamError:
-        self._router.health.failed(model, now=self._router.clock())
-        return InterruptedStreamError(
-            f"{model}'s stream broke after {len(partial)} chunks ({type(error).__name__}); what "
-            "had come is in `partial`, ask again for the rest",
-            partial="".join(partial),
-        )
-
-
-def _chunk(result: ChatResult) -> AIMessageChunk:
-    """A whole answer as one chunk, for a cascade that had to hold the stream back."""
-    message = cast("AIMessage", result.generations[0].message)
-    fields = message.model_dump(exclude={"type"})
-    return AIMessageChunk(**fields, chunk_position="last")
+        return Attempts(call=call, session=session, models=self.models)

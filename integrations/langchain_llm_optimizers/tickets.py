@@ -12,12 +12,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 
-from langchain_llm_optimizers.account import seller
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, result_of
 from langchain_llm_optimizers.usage import mark_spent
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
 from llm_optimizers.batching.combining.ask import Answered, Settled
+from llm_optimizers.costs.prices.names import provider_of
 
 __all__ = ["Lane", "SharedRun", "Ticket"]
 
@@ -86,7 +86,8 @@ class SharedRun(BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         params = dict(self.child._get_ls_params(stop=stop, **kwargs))
         # LangChain makes a provider of the class's name where none is stated: the child's class.
-        params["ls_provider"] = seller(params, type(self.child).__name__) or ""
+        kind = type(self.child).__name__
+        params["ls_provider"] = provider_of(kind, str(params.get("ls_provider") or "")) or ""
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:

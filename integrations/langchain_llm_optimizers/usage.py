@@ -8,24 +8,29 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.savings import taken_away
+from llm_optimizers.costs.call import Removed
+from llm_optimizers.costs.prices.rates import service_tier
 
-__all__ = ["mark_spent", "model_of", "spent_on", "tier_of", "usage_before", "usage_of"]
+__all__ = ["mark_spent", "model_of", "removed_of", "spent_on", "tier_of", "usage_of"]
 
 _SPENT = "_llm_optimizers_spent"
-_TIERS: tuple[ServiceTier, ...] = ("flex", "priority", "batch")
+_TIERED: tuple[ServiceTier, ...] = ("flex", "priority")
+# Where integrations leave the provider's own counts, whether or not they translate them too.
+_RAW = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
 
 
 def usage_of(message: AIMessage) -> Usage | None:
-    """The tokens the provider counted, None when it told nothing.
+    """The tokens the provider counted, None when it reported nothing.
 
     `usage_metadata` counts cached tokens as part of the input and reasoning as part of the
     output, as `Usage` does
-    (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata).
+    (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata). Where an
+    integration leaves it out, the provider's own counts are read.
     """
     raw: Mapping[str, Any] = message.usage_metadata or {}
     if "input_tokens" not in raw:
-        return None
+        found = (Usage.read(message.response_metadata.get(name)) for name in _RAW)
+        return next((usage for usage in found if usage is not None), None)
     read: Mapping[str, Any] = raw.get("input_token_details") or {}
     written: Mapping[str, Any] = raw.get("output_token_details") or {}
     hour = _count(read, "ephemeral_1h_input_tokens")
@@ -62,11 +67,9 @@ def model_of(message: AIMessage) -> str:
 def tier_of(message: AIMessage) -> ServiceTier:
     """The tier that served the answer; a stream tells it in the names of its counts alone."""
     raw: Mapping[str, Any] = message.usage_metadata or {}
-    named = str(message.response_metadata.get("service_tier") or "")
-    for tier in _TIERS:
-        if named == tier or tier in (raw.get("output_token_details") or {}):
-            return tier
-    return "standard"
+    named = service_tier(str(message.response_metadata.get("service_tier") or ""))
+    counted = raw.get("output_token_details") or {}
+    return next((tier for tier in _TIERED if tier in counted), named)
 
 
 def _tiered(raw: Mapping[str, Any], name: str) -> int:
@@ -79,12 +82,11 @@ def _count(raw: Mapping[str, Any], name: str) -> int:
     return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
-def usage_before(mark: object, usage: Usage) -> Usage | None:
-    """The usage without the prompt optimiser that left the mark; None if it took nothing away."""
+def removed_of(mark: object) -> Removed:
+    """What the prompt optimisers that left a mark took out of the prompt."""
     if not isinstance(mark, Mapping):
-        return None
+        return Removed()
     removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
     if removed <= 0:
-        return None
-    repeated = int(mark.get("prompt_tokens_sent_before", 0))
-    return usage + taken_away(usage, removed=removed, repeated=repeated)
+        return Removed()
+    return Removed(tokens=removed, repeated=int(mark.get("prompt_tokens_sent_before", 0)))

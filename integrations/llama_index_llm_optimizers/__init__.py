@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llama_index_llm_optimizers.cache import HybridCache
     from llama_index_llm_optimizers.cached import CachedLLM
     from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
-    from llama_index_llm_optimizers.events import CostEventHandler
+    from llama_index_llm_optimizers.handler import CostEventHandler
     from llama_index_llm_optimizers.hits import LLMCacheHitEvent
     from llama_index_llm_optimizers.memory import HistoryBlock
     from llama_index_llm_optimizers.postprocessor import PromptCompressor
@@ -57,7 +57,7 @@ _HOMES = {
     "BatchedLLM": "batching",
     "CachedLLM": "cached",
     "CachedQueryEngine": "query_engine",
-    "CostEventHandler": "events",
+    "CostEventHandler": "handler",
     "EmbeddingsStore": "embeddings",
     "HistoryBlock": "memory",
     "HybridCache": "cache",

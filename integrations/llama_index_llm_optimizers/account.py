@@ -1,49 +1,56 @@
-"""From LlamaIndex's events to records of the account: pure translation, no state."""
+"""From LlamaIndex's events to calls of the account: pure translation, no state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.conveying import Conveyed, conveyed_by, user_tags
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
-from llm_optimizers.costs import CallRecord, PriceBook, Saving, ServiceTier, Usage, price_call
-from llm_optimizers.costs.naming import priced_name
-from llm_optimizers.costs.prices.names import knows_provider
-from llm_optimizers.costs.records import Basis, Status
-from llm_optimizers.costs.savings import beside, taken_away
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import (
+    NOTHING_KNOWN,
+    Call,
+    CallContext,
+    ServedAnswer,
+    Share,
+    context_of,
+)
+from llm_optimizers.costs.prices.names import provider_of
+from llm_optimizers.costs.prices.rates import service_tier
+from llm_optimizers.costs.records import Status
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
+    "OWN",
     "CallFacts",
     "Outcome",
-    "abandoned_usage",
-    "estimate",
-    "record_of_call",
-    "record_of_embedding",
-    "record_of_hit",
-    "record_of_share",
-    "seller",
+    "call_of",
+    "call_of_embedding",
+    "call_of_hit",
+    "call_of_share",
+    "counted",
     "text_of",
+    "user_tags",
 ]
 
-_TIERS: Mapping[str, ServiceTier] = {"flex": "flex", "priority": "priority", "batch": "batch"}
+OWN = "llm_optimizers."
+"""What the names of our own instrumentation tags begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
-    """What a start event told: who was asked what, by whose code.
+    """What a start event says: who was asked what, by whose code.
 
-    `model` is the one asked for, `kind` its class's name; `params` what was given with the call.
+    `model` is the one asked for, `kind` its class's name; `params` what was given with the call;
+    `context` what a strategy that made the call knows of it.
     """
 
     id: str
@@ -53,11 +60,12 @@ class CallFacts:
     messages: Sequence[ChatMessage] | str = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)
+    context: CallContext = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a call ended: what the provider told, and how long it took in seconds."""
+    """How a call ended: what the provider reported, and how long it took in seconds."""
 
     model: str = ""
     usage: Usage | None = None
@@ -67,118 +75,75 @@ class Outcome:
     error: str | None = None
 
 
-def record_of_call(
-    prices: PriceBook, facts: CallFacts, outcome: Outcome, estimated: Usage | None
-) -> CallRecord:
-    """The record of one call; `estimated` is used where the provider told no usage."""
-    usage = outcome.usage or estimated or Usage()
-    provider = seller(facts.kind)
-    conveyed = conveyed_by(facts.tags)
-    removed = _removed(conveyed, usage)
-    record = price_call(
-        prices,
+def call_of(facts: CallFacts, outcome: Outcome) -> Call:
+    """A call that an LLM's own events announced."""
+    return Call(
         id=facts.id,
         time=facts.started,
-        model=priced_name(prices, (outcome.model, facts.model), provider),
-        provider=provider,
-        usage=usage,
-        tier=_TIERS.get(outcome.service_tier, "standard"),
-        baseline_model=conveyed.baseline_model,
-        baseline_provider=conveyed.baseline_provider,
-        baseline_usage=usage + removed if removed.input_tokens else None,
+        asked=facts.model,
+        answered=outcome.model,
+        provider=provider_of(facts.kind),
+        reported=outcome.usage,
+        tier=service_tier(outcome.service_tier),
+        context=facts.context,
         tags=user_tags(facts.tags),
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=outcome.error,
-        estimated=outcome.usage is None and estimated is not None,
     )
-    return record if conveyed.aside is None else beside(record, conveyed.aside)
 
 
-def record_of_share(prices: PriceBook, share: LLMSharedAnswerEvent) -> CallRecord:
-    """The record of a question whose call others may have shared.
-
-    It is that of a call alone, with what sharing saved on top.
-    """
-    conveyed, alone = conveyed_by(share.tags), share.alone or share.usage
-    provider = seller(share.asked_class)
-    model = priced_name(prices, (share.model, share.asked), provider)
-    record = price_call(
-        prices,
+def call_of_share(share: LLMSharedAnswerEvent) -> Call:
+    """A question whose call others may have shared."""
+    return Call(
         id=share.answer_id,
         time=datetime.now(UTC),
-        model=model,
-        provider=provider,
-        usage=alone,
-        baseline_model=conveyed.baseline_model,
-        baseline_provider=conveyed.baseline_provider,
-        baseline_usage=alone + _removed(conveyed, alone),
+        asked=share.asked,
+        answered=share.model,
+        provider=provider_of(share.asked_class),
+        reported=share.usage,
+        context=context_of(),
+        share=Share(alone=share.alone, estimated=share.asked_with > 1),
         tags=user_tags(share.tags),
         status="ok" if share.error is None else "error",
         error=share.error,
     )
-    record = _with_share(prices, record, share)
-    return record if conveyed.aside is None else beside(record, conveyed.aside)
 
 
-def _with_share(prices: PriceBook, record: CallRecord, share: LLMSharedAnswerEvent) -> CallRecord:
-    """The record of a call alone as that of a question's share of a call."""
-    if record.cost is None or share.alone is None or share.usage == share.alone:
-        return record
-    at, provider = record.time, record.provider
-    cost = prices.cost(share.usage, record.model, provider=provider, at=at)
-    basis: Basis = "estimated" if share.asked_with > 1 else "measured"
-    saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
-    return replace(
-        record,
-        usage=share.usage,
-        cost=cost,
-        baseline_usage=record.baseline_usage or record.usage,
-        savings=(*record.savings, saved),
-    )
-
-
-def _removed(conveyed: Conveyed, usage: Usage) -> Usage:
-    """What the prompt optimiser took away."""
-    removed, repeated = conveyed.removed_tokens, conveyed.repeated_tokens
-    return taken_away(usage, removed=removed, repeated=repeated)
-
-
-def record_of_hit(prices: PriceBook, hit: LLMCacheHitEvent) -> CallRecord:
-    """The record of a served answer: nothing spent, and what its call would have cost."""
-    provider = seller(hit.asked_class)
-    return price_call(
-        prices,
+def call_of_hit(hit: LLMCacheHitEvent) -> Call:
+    """An answer that was served instead of called for."""
+    return Call(
         id=hit.hit_id,
         time=datetime.now(UTC),
-        model=priced_name(prices, (hit.model, hit.asked), provider),
-        provider=provider,
-        usage=Usage(),
-        baseline_usage=hit.usage or Usage(),
-        hit_strategy=f"cache.{hit.tier}",
+        asked=hit.asked,
+        answered=hit.model,
+        provider=provider_of(hit.asked_class),
+        context=context_of(),
+        served=ServedAnswer(tier=hit.tier, usage=hit.usage),
         tags=user_tags(hit.tags),
     )
 
 
-def record_of_embedding(
-    prices: PriceBook, facts: CallFacts, usage: Usage, *, exact: bool, served: bool
-) -> CallRecord:
-    """The record of texts that were embedded, or `served` from an embeddings cache."""
-    return price_call(
-        prices,
+def call_of_embedding(facts: CallFacts, usage: Usage, *, exact: bool, served: bool) -> Call:
+    """Texts that were embedded, or `served` from an embeddings cache.
+
+    No provider's events report what embeddings used: `usage` is counted here, and `exact` where
+    the model's tokenizer is known.
+    """
+    return Call(
         id=f"{facts.id}-served" if served else facts.id,
         time=facts.started,
-        model=facts.model or "unknown",
-        provider=seller(facts.kind),
-        usage=Usage() if served else usage,
-        baseline_usage=usage,
-        hit_strategy="cache.embeddings" if served else None,
+        asked=facts.model,
+        provider=provider_of(facts.kind),
+        reported=usage if exact else None,
+        served=ServedAnswer(tier="embeddings", usage=usage, estimated=not exact)
+        if served
+        else None,
         tags=user_tags(facts.tags),
-        estimated=not exact,
     )
 
 
-def estimate(counter: TokenCounter, facts: CallFacts, text: str) -> Usage | None:
+def counted(counter: TokenCounter, facts: CallFacts, text: str) -> Usage | None:
     """Tokens of a call counted here, None where its messages cannot be read."""
     try:
         messages: tuple[Message, ...]
@@ -187,38 +152,11 @@ def estimate(counter: TokenCounter, facts: CallFacts, text: str) -> Usage | None
         else:
             messages = tuple(core_message(message) for message in facts.messages)
         params = {"tools": facts.params.get("tools")}
-        request = ChatRequest(messages=messages, model=facts.model, params=params)
-        return Usage(
-            input_tokens=counter.count_request(request).tokens,
-            output_tokens=counter.count(text, facts.model).tokens,
+        return counter.count_call(
+            ChatRequest(messages=messages, model=facts.model, params=params), text
         )
-    except ConfigurationError:
+    except Exception:  # noqa: BLE001 - a call that cannot be counted still happened
         return None
-
-
-def abandoned_usage(outcome: Outcome, counted: Usage | None) -> tuple[Outcome, Usage | None]:
-    """The outcome of a call that was left, and its usage as an estimate.
-
-    What the provider told by then may lack most of the output, and what is counted here lacks
-    what the provider adds: of each count the greater holds.
-    """
-    told = outcome.usage
-    if told is None or counted is None:
-        return replace(outcome, usage=None), told or counted
-    known = counted.as_dict()
-    greater = {name: max(known[name], count) for name, count in told.as_dict().items()}
-    return replace(outcome, usage=None), Usage(**greater)
-
-
-def seller(kind: str) -> str | None:
-    """The provider of an integration's class name, None for one that is not known.
-
-    `openai_llm`, `Anthropic_LLM`, `azure_openai_llm`, `OpenAIEmbedding`, …
-    """
-    name = kind.lower()
-    for ending in ("_llm", "llm", "_embedding", "embedding"):
-        name = name.removesuffix(ending)
-    return name if knows_provider(name) else None
 
 
 def text_of(reply: Reply | None) -> str:
@@ -227,3 +165,12 @@ def text_of(reply: Reply | None) -> str:
         return ""
     message = getattr(reply, "message", None)
     return (message.content or "") if message is not None else getattr(reply, "text", "")
+
+
+def user_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+    """The user's among an event's tags, as far as they are plain values."""
+    return {
+        name: str(value)
+        for name, value in tags.items()
+        if not name.startswith(OWN) and isinstance(value, str | int | bool)
+    }

@@ -21,7 +21,7 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.savings import taken_away
+from llm_optimizers.costs.call import Removed
 
 __all__ = ["Answered", "answered", "answered_by_stream"]
 
@@ -71,12 +71,8 @@ def _asked_bare(reply: Reply) -> str:
 
 def _used_bare(reply: Reply, usage: Usage | None) -> Usage | None:
     """The usage with what a prompt optimiser took away."""
-    taken = reply.additional_kwargs.get(SHORTENED) or {}
-    removed = int(taken.get("removed_tokens", 0))
-    if usage is None or not removed:
-        return usage
-    repeated = int(taken.get("repeated_tokens", 0))
-    return usage + taken_away(usage, removed=removed, repeated=repeated)
+    removed = Removed(**(reply.additional_kwargs.get(SHORTENED) or {}))
+    return None if usage is None else removed.restored(usage)
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:

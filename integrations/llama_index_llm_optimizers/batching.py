@@ -21,7 +21,6 @@ from llama_index_llm_optimizers.answers import Answered as FromModel
 from llama_index_llm_optimizers.answers import answered
 from llama_index_llm_optimizers.batch import abatch_chat
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
-from llama_index_llm_optimizers.conveying import conveying
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.shared import announce_share
@@ -38,6 +37,7 @@ from llm_optimizers.batching.combining.gate import same_text
 from llm_optimizers.batching.combining.prompts import combination_key
 from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -190,7 +190,7 @@ class BatchedLLM(DelegatingLLM):
 
     def _ask(self, request: ChatRequest) -> Told:
         """One call for a group, in a thread; its bill is shared out among those who asked."""
-        with conveying(shared=True):
+        with calling(CallContext(shared=True)):
             return self._told(request)
 
     def _told(self, request: ChatRequest) -> Told:

@@ -17,8 +17,7 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 from pydantic import PrivateAttr
 
-from llama_index_llm_optimizers.account import CallFacts
-from llama_index_llm_optimizers.conveying import OWN
+from llama_index_llm_optimizers.account import OWN, CallFacts
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.open_calls import OpenCalls
 from llm_optimizers.costs import Usage

@@ -12,9 +12,9 @@ from typing import Any
 
 from llama_index_llm_optimizers.account import CallFacts, Outcome
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.conveying import conveyed_by
 from llama_index_llm_optimizers.usage import later, model_of, service_tier_of, usage_of
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import context_of
 from llm_optimizers.costs.records import Status
 
 __all__ = ["OpenCall", "OpenCalls"]
@@ -66,14 +66,16 @@ class OpenCalls:
     def facts_of(self, event: Any) -> CallFacts:
         """What a start event tells; a name given from outside goes to the first call under it."""
         asked: Mapping[str, Any] = event.model_dict
+        context = context_of()
         return CallFacts(
-            id=self._given_name(conveyed_by(event.tags).call_id) or event.id_,
+            id=self._given_name(context.id) or event.id_,
             started=datetime.now(UTC),
             model=str(asked.get("model_name") or asked.get("model") or ""),
             kind=str(asked.get("class_name") or ""),
             messages=event.prompt if hasattr(event, "prompt") else event.messages,
             params=event.additional_kwargs,
             tags=dict(event.tags),
+            context=context,
         )
 
     def begin(self, span: str | None, facts: CallFacts, around: Iterable[str]) -> None:
@@ -127,9 +129,9 @@ class OpenCalls:
             self._counted.clear()
         return calls
 
-    def _given_name(self, wanted: str | None) -> str | None:
+    def _given_name(self, wanted: str) -> str | None:
         with self._lock:
-            if wanted is None or wanted in self._names:
+            if not wanted or wanted in self._names:
                 return None
             self._names.append(wanted)
         return wanted

@@ -10,10 +10,10 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from llama_index_llm_optimizers.account import seller
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llama_index_llm_optimizers.delegating import kind_of
 from llama_index_llm_optimizers.messages import ROUTED
+from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES
@@ -33,7 +33,7 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
     return ModelSpec(
         name,
         model=told.model_name,
-        provider=seller(kind_of(llm)),
+        provider=provider_of(kind_of(llm)),
         context_window=told.context_window if known else None,
         capabilities=ALL_CAPABILITIES if tools else ALL_CAPABILITIES - {"tools"},
     )
@@ -68,10 +68,4 @@ def named(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
 
 def context_of_tags() -> RoutingContext:
     """What the user's instrumentation tags say of a call."""
-    tags = active_instrument_tags.get()
-    return RoutingContext(
-        user=str(tags.get("user", "")),
-        session=str(tags.get("session", "")),
-        tier=str(tags.get("tier", "")),
-        task=str(tags.get("task", "")),
-    )
+    return RoutingContext.from_tags(active_instrument_tags.get())

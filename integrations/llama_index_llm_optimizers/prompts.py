@@ -7,8 +7,8 @@ in `llm_optimizers.prompts`, here messages are translated and put back.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -16,10 +16,17 @@ from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
-from llama_index_llm_optimizers.conveying import conveyed_context, conveying
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
 from llama_index_llm_optimizers.streams import agenerated
+from llm_optimizers.costs.call import (
+    NOTHING_REMOVED,
+    CallContext,
+    Removed,
+    calling,
+    calling_in,
+    context_of,
+)
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest, Message
 
@@ -34,18 +41,23 @@ class _Shorter:
     """The call to make, and what the account needs to know of the one it stands for."""
 
     call: ModelCall
-    saved: Mapping[str, Any] = field(default_factory=dict)
+    removed: Removed = NOTHING_REMOVED
+
+    @property
+    def context(self) -> CallContext:
+        """What the account is to know of the call."""
+        return context_of(within=self.call.context).shortened(self.removed)
 
     def streamed(self) -> ModelCall:
-        """The call for a stream, which is read outside the block that conveys."""
-        return replace(self.call, context=conveyed_context(self.call.context, **self.saved))
+        """The call for a stream, which is read in the context it was asked for in."""
+        return replace(self.call, context=calling_in(self.call.context, self.context))
 
     def marked(self, reply: Reply) -> Reply:
         """The reply with what was taken away: a cache prices by it what it serves."""
-        if not self.saved:
+        if not self.removed.tokens:
             return reply
-        told = {**reply.additional_kwargs, SHORTENED: dict(self.saved)}
-        return reply.model_copy(update={"additional_kwargs": told})
+        mark = {SHORTENED: {"tokens": self.removed.tokens, "repeated": self.removed.repeated}}
+        return reply.model_copy(update={"additional_kwargs": {**reply.additional_kwargs, **mark}})
 
 
 class PromptOptimizingLLM(DelegatingLLM):
@@ -82,12 +94,12 @@ class PromptOptimizingLLM(DelegatingLLM):
 
     def _answer(self, call: ModelCall) -> Reply:
         shorter = self._shorter(call)
-        with conveying(**shorter.saved):
+        with calling(shorter.context):
             return shorter.marked(shorter.call.ask(self.llm))
 
     async def _aanswer(self, call: ModelCall) -> Reply:
         shorter = await self._ashorter(call)
-        with conveying(**shorter.saved):
+        with calling(shorter.context):
             return shorter.marked(await shorter.call.aask(self.llm))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
@@ -146,18 +158,18 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
 def _rewritten(call: ModelCall, found: Optimized) -> _Shorter:
     """The call with what the optimiser made of its messages."""
     removed = max(0, found.tokens_before - found.tokens)
-    saved = {"removed_tokens": removed, "repeated_tokens": max(0, found.saved_before)}
+    saved = Removed(tokens=removed, repeated=max(0, found.saved_before))
     added = {k: v for k, v in found.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
         pairs = zip(found.request.messages, found.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
-        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), saved=saved)
+        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), removed=saved)
     assert isinstance(call, CompletionCall)
     if len(found.request.messages) != 1:
         return _Shorter(call=call)
     prompt = found.request.messages[0].text
-    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), saved=saved)
+    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=saved)
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:

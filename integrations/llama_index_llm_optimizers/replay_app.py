@@ -14,7 +14,7 @@ from llama_index_instrumentation.dispatcher import instrument_tags
 
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
-from llama_index_llm_optimizers.events import CostEventHandler
+from llama_index_llm_optimizers.handler import CostEventHandler
 from llama_index_llm_optimizers.hits import CACHE_HIT
 from llama_index_llm_optimizers.messages import ROUTING
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM

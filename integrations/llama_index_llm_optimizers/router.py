@@ -10,20 +10,20 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetad
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
-from pydantic import Field, SerializeAsAny, SkipValidation
+from pydantic import Field, PrivateAttr, SerializeAsAny, SkipValidation
 
 from llama_index_llm_optimizers.binding import ToolBox, selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
-from llama_index_llm_optimizers.routed import Route, interrupted, read_reply
-from llama_index_llm_optimizers.streams import agenerated, chunks_of
+from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session
+from llama_index_llm_optimizers.streams import agenerated
 from llm_optimizers.costs import Ledger
+from llm_optimizers.costs.call import context_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.samples import TrafficSample
-from llm_optimizers.routing import Policy, Router, RoutingContext, UserTier
-from llm_optimizers.routing.shells import arun, run
+from llm_optimizers.routing import ModelSpec, Policy, Router, RoutingContext, UserTier
 
 __all__ = ["RoutedLLM"]
 
@@ -48,7 +48,7 @@ class RoutedLLM(DelegatingLLM):
         models: LLMs weakest first, by name or each by its model's name.
         policy: Who chooses; see `llm_optimizers.routing`.
         safe: The LLM that serves when nothing better is known, and the counterfactual that
-            savings are reckoned against; the last by default.
+            savings are counted against; the last by default.
         tiers: Bounds for kinds of users.
         ledger: Where decisions are noted.
         router: A configured core in place of `policy`, `safe`, `tiers` and `ledger`.
@@ -66,6 +66,7 @@ class RoutedLLM(DelegatingLLM):
     deadline_s: float | None = None
     context: Callable[[], RoutingContext] | None = Field(default=None, exclude=True)
     traffic: SkipValidation[TrafficSample] | None = Field(default=None, exclude=True)
+    _specs: dict[str, ModelSpec] = PrivateAttr(default_factory=dict)
 
     def __init__(
         self,
@@ -86,6 +87,8 @@ class RoutedLLM(DelegatingLLM):
         if missing:
             raise ConfigurationError(f"the router has models without an LLM: {', '.join(missing)}")
         super().__init__(models=llms, router=router, **data)
+        # A router given by hand may call its models as it likes: prices go by the LLM's own name.
+        self._specs = {name: spec_of(name, llm) for name, llm in llms.items()}
 
     @classmethod
     def class_name(cls) -> str:
@@ -113,86 +116,41 @@ class RoutedLLM(DelegatingLLM):
         return (safe, *(llm for llm in self.models.values() if llm is not safe))
 
     def _answer(self, call: ModelCall) -> Reply:
-        route = self._route(call)
-        served: Reply | None = None
-        try:
-            served = run(
-                self.router,
-                route.decision,
-                route.request,
-                route.ask,
-                read=read_reply,
-                deadline_s=self.deadline_s,
-            )
-        finally:
-            route.settle(served)
-        return served
+        attempts = self._attempts(call)
+        return attempts.session.answer(attempts)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        route = self._route(call)
-        served: Reply | None = None
-        try:
-            served = await arun(
-                self.router,
-                route.decision,
-                route.request,
-                route.aask,
-                read=read_reply,
-                deadline_s=self.deadline_s,
-            )
-        finally:
-            route.settle(served)
-        return served
+        attempts = self._attempts(call)
+        return await attempts.session.aanswer(attempts)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
-        route = self._route(call, streaming=True)
-        if route.decision.escalation is not None:
-            yield from chunks_of(self._answer(call))
-            return
-        opened = run(
-            self.router, route.decision, route.request, route.open, deadline_s=self.deadline_s
-        )
-        read: list[str] = []
-        try:
-            for chunk in opened.chunks:
-                read.append(chunk.delta or "")
-                yield chunk
-        except Exception as error:
-            raise interrupted(self.router, opened.model, error, "".join(read)) from error
-        finally:
-            opened.close()
+        attempts = self._attempts(call, streaming=True)
+        yield from attempts.session.stream(attempts)
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
-        route = self._route(call, streaming=True)
-        if route.decision.escalation is not None:
-            for chunk in chunks_of(await self._aanswer(call)):
-                yield chunk
-            return
-        opened = await arun(
-            self.router, route.decision, route.request, route.aopen, deadline_s=self.deadline_s
-        )
-        read: list[str] = []
-        try:
-            async for chunk in agenerated(opened.chunks):
-                read.append(chunk.delta or "")
-                yield chunk
-        except Exception as error:
-            raise interrupted(self.router, opened.model, error, "".join(read)) from error
+        attempts = self._attempts(call, streaming=True)
+        async for chunk in agenerated(attempts.session.astream(attempts)):
+            yield chunk
 
-    def _route(self, call: ModelCall, *, streaming: bool = False) -> Route:
-        """Where the call goes.
+    def _attempts(self, call: ModelCall, *, streaming: bool = False) -> Attempts:
+        """Start a session.
 
         Raises:
             NoModelFitsError: no LLM can take it; lists each with its reason.
             ConfigurationError: a message holds something that cannot be seen.
         """
-        request = request_of(call, call.kwargs)
-        told = call.context.copy().run(self.context or context_of_tags)
-        context = replace(told, streaming=streaming, previous=told.previous or led_by(call))
-        if self.traffic is not None and request.question:
-            self.traffic.offer(request.question, task=context.task)
-        decision = self.router.decide(request, context)
-        return Route(llms=self.models, call=call, request=request, decision=decision)
+        known = call.context.copy().run(self.context or context_of_tags)
+        session = Session(
+            self.router,
+            request_of(call, call.kwargs),
+            replace(known, streaming=streaming, previous=known.previous or led_by(call)),
+            REPLIES,
+            models=self._specs,
+            around=context_of(within=call.context),
+            traffic=self.traffic,
+            deadline_s=self.deadline_s,
+        )
+        return Attempts(call=call, session=session, llms=self.models)
 
     # --- tools and structured output -------------------------------------------------------------
 

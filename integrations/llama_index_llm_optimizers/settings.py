@@ -15,7 +15,7 @@ from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.embeddings import with_embeddings_cache
-from llama_index_llm_optimizers.events import CostEventHandler
+from llama_index_llm_optimizers.handler import CostEventHandler
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llm_optimizers.costs import Ledger
 from llm_optimizers.prompts import RequestOptimizer

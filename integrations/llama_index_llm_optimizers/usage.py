@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from llama_index_llm_optimizers.call import Reply
 from llm_optimizers.costs import Usage
-from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
     "finish_reason_of",
@@ -40,7 +39,9 @@ def usage_of(reply: Reply) -> Usage | None:
         within.get("usage"),
     )
     for candidate in told:
-        usage = _read(candidate.model_dump() if isinstance(candidate, BaseModel) else candidate)
+        usage = Usage.read(
+            candidate.model_dump() if isinstance(candidate, BaseModel) else candidate
+        )
         if usage is not None:
             return usage
     return None
@@ -55,14 +56,8 @@ def usage_of_stream(replies: Iterable[Reply]) -> Usage | None:
 
 
 def later(first: Usage | None, second: Usage | None) -> Usage | None:
-    """What is known after two tellings: counts are cumulative, and the last of each holds.
-
-    Anthropic tells the input in the first event and the output in the last.
-    """
-    if first is None or second is None:
-        return first or second
-    counts = second.as_dict()
-    return Usage(**{name: counts[name] or count for name, count in first.as_dict().items()})
+    """What is known after two reports of one call; see `Usage.later`."""
+    return first.later(second) if first is not None and second is not None else first or second
 
 
 def model_of(reply: Reply) -> str:
@@ -95,57 +90,6 @@ def finish_reason_of(reply: Reply) -> str:
     reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
     return str(getattr(reason, "name", reason) or "").lower()
-
-
-def _read(told: Any) -> Usage | None:
-    """A provider's counts, recognised by their names; None if these are no counts."""
-    if not isinstance(told, Mapping):
-        return None
-    try:
-        if "cache_read_input_tokens" in told or "cache_creation_input_tokens" in told:
-            return _known(Usage.from_anthropic(told))
-        if "prompt_token_count" in told:
-            return _known(_google(told))
-        if "inputTokens" in told:
-            return _known(_bedrock(told))
-        if {"prompt_tokens", "input_tokens", "completion_tokens"} & set(told):
-            return _known(Usage.from_openai(told))
-    except ConfigurationError:
-        return None
-    return None
-
-
-def _google(told: Mapping[str, Any]) -> Usage:
-    """Gemini counts thoughts apart from the answer (https://ai.google.dev/api/generate-content)."""
-    thoughts = _count(told, "thoughts_token_count")
-    return Usage(
-        input_tokens=_count(told, "prompt_token_count")
-        + _count(told, "tool_use_prompt_token_count"),
-        output_tokens=_count(told, "candidates_token_count") + thoughts,
-        cache_read_tokens=_count(told, "cached_content_token_count"),
-        reasoning_tokens=thoughts,
-    )
-
-
-def _bedrock(told: Mapping[str, Any]) -> Usage:
-    """Bedrock's Converse leaves cached tokens out of the input, as Anthropic does."""
-    read, written = _count(told, "cacheReadInputTokens"), _count(told, "cacheWriteInputTokens")
-    return Usage(
-        input_tokens=_count(told, "inputTokens") + read + written,
-        output_tokens=_count(told, "outputTokens"),
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-    )
-
-
-def _known(usage: Usage) -> Usage | None:
-    """None for counts that are all zero: providers fill them in where they have none."""
-    return usage if usage.total_tokens else None
-
-
-def _count(told: Mapping[str, Any], name: str) -> int:
-    value = told.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
-__all__ = ["beside", "price_call", "taken_away"]
+__all__ = ["charged_to", "price_call", "taken_away"]
 
 _NOTHING: Mapping[str, Decimal] = {}
 
@@ -122,21 +122,22 @@ def taken_away(usage: Usage, *, removed: int, repeated: int) -> Usage:
     return Usage(input_tokens=removed, cache_read_tokens=read)
 
 
-def beside(record: CallRecord, strategy: str) -> CallRecord:
-    """A call that a strategy made beside the one that answers: all its cost is the strategy's.
+def charged_to(record: CallRecord, strategy: str) -> CallRecord:
+    """The record of a call that only a strategy made: all its cost is charged to the strategy.
 
-    A second opinion, a judge, a draft that was thrown away: without the strategy nobody would
-    have made it, so its baseline is nothing. A record without a price is left as it is.
+    A second opinion, a judge, a draft that was thrown away: without the strategy the call would
+    not have been made, so its baseline is nothing. A record without a price is left as it is.
     """
     if record.cost is None:
         return record
     basis: Basis = "estimated" if record.estimated else "measured"
+    charge = Saving(strategy=strategy, amount=-record.cost, basis=basis)
     return replace(
         record,
         baseline_model=record.model,
         baseline_cost=Decimal(0),
         baseline_usage=Usage(),
-        savings=(Saving(strategy=strategy, amount=-record.cost, basis=basis),),
+        savings=(charge,) if record.cost else (),
     )
 
 

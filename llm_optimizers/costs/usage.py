@@ -6,7 +6,7 @@ the output. Here both always are, so that totals add up and nothing is counted t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -57,6 +57,31 @@ class Usage:
     def as_dict(self) -> dict[str, int]:
         """All counts by name, ready for JSON and for `Usage(**counts)`."""
         return {name: getattr(self, name) for name in _FIELDS}
+
+    def later(self, other: Usage) -> Usage:
+        """What is known after a second report of the same call, as streams give them.
+
+        Counts are cumulative and the last of each holds: Anthropic reports the input in its
+        first event and the output in its last.
+        """
+        counts = other.as_dict()
+        return Usage(**{name: counts[name] or n for name, n in self.as_dict().items()})
+
+    @classmethod
+    def read(cls, raw: object) -> Usage | None:
+        """Read a provider's counts, whichever provider's, recognised by their names.
+
+        None for what holds no counts, or only zeros: some providers fill those in where they
+        have none.
+        """
+        if not isinstance(raw, Mapping):
+            return None
+        known = next((read for names, read in _SHAPES if not names.isdisjoint(raw)), None)
+        try:
+            usage = known(raw) if known is not None else None
+        except ConfigurationError:
+            return None
+        return usage if usage is not None and usage.total_tokens else None
 
     @classmethod
     def from_openai(cls, raw: Mapping[str, Any]) -> Usage:
@@ -113,7 +138,55 @@ class Usage:
             reasoning_tokens=_first(_part(raw, "output_tokens_details"), "thinking_tokens"),
         )
 
+    @classmethod
+    def from_google(cls, raw: Mapping[str, Any]) -> Usage:
+        """Read the `usage_metadata` of Gemini, in Python's or in JSON's spelling.
 
+        Gemini counts thoughts apart from the answer, and a tool's use of the prompt apart from
+        the prompt (https://ai.google.dev/api/generate-content#UsageMetadata); both are added.
+
+        Raises:
+            ConfigurationError: a count is negative or no int.
+        """
+        thoughts = _first(raw, "thoughts_token_count", "thoughtsTokenCount")
+        return cls(
+            input_tokens=_first(raw, "prompt_token_count", "promptTokenCount")
+            + _first(raw, "tool_use_prompt_token_count", "toolUsePromptTokenCount"),
+            output_tokens=_first(raw, "candidates_token_count", "candidatesTokenCount") + thoughts,
+            cache_read_tokens=_first(raw, "cached_content_token_count", "cachedContentTokenCount"),
+            reasoning_tokens=thoughts,
+        )
+
+    @classmethod
+    def from_bedrock(cls, raw: Mapping[str, Any]) -> Usage:
+        """Read the `usage` of Bedrock's Converse.
+
+        It leaves cached tokens out of the input, as Anthropic does
+        (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html).
+
+        Raises:
+            ConfigurationError: a count is negative or no int.
+        """
+        read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
+        written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+        return cls(
+            input_tokens=_first(raw, "inputTokens") + read + written,
+            output_tokens=_first(raw, "outputTokens"),
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+        )
+
+
+# By the names that only one provider's counts have; the most particular first.
+_SHAPES: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Usage]], ...] = (
+    (
+        frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"}),
+        Usage.from_anthropic,
+    ),
+    (frozenset({"prompt_token_count", "promptTokenCount"}), Usage.from_google),
+    (frozenset({"inputTokens"}), Usage.from_bedrock),
+    (frozenset({"prompt_tokens", "input_tokens", "completion_tokens"}), Usage.from_openai),
+)
 _FIELDS = tuple(field.name for field in fields(Usage))
 
 

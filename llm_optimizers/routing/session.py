@@ -1,261 +1,309 @@
-"""Carrying a decision out: one plan for calls, fallbacks and escalation, whoever performs it.
+"""One routed request, from its decision to its last chunk: started, attempted, finished.
 
-The plan decides; a shell calls models, waits and watches the clock. A failed model rests, its
-siblings are asked and then stronger models; a bad request or key is told at once. When a cascade
-was chosen the cheap answer is checked, and the strong model asked if it does not pass.
+Whoever embeds the router says only how one of its models is called and how its replies are read.
+Time, waiting, failures, escalation, what a stream may still take back, the decision's record and
+what the account is to know of each call are the same everywhere.
 """
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
 
-from llm_optimizers.effects import Effect, Plan
-from llm_optimizers.failures import Failure, read_failure
+from llm_optimizers.costs.call import CallContext, Drafts, calling
+from llm_optimizers.effects import Effect, adrive, drive
+from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.evidence.samples import TrafficSample
 from llm_optimizers.routing.cascade.checks import Answer
-from llm_optimizers.routing.cascade.verifier import Judge, Verdict
-from llm_optimizers.routing.decision import Attempt, Decision, DecisionRecord, Outcome
-from llm_optimizers.routing.health import Health
-from llm_optimizers.routing.situation import Escalation
-from llm_optimizers.routing.telling import Once
-from llm_optimizers.types import ChatRequest, Clock
+from llm_optimizers.routing.plan import CallModel, Pause, RoutedRequest, serve
+from llm_optimizers.routing.router import Router
+from llm_optimizers.routing.situation import RoutingContext
+from llm_optimizers.routing.specs import ModelSpec
+from llm_optimizers.types import ChatRequest
 
-__all__ = ["CallModel", "Course", "Pause", "Role", "Trail", "serve"]
+__all__ = ["Caller", "Replies", "RoutedCall"]
 
-_log = logging.getLogger(__name__)
+R = TypeVar("R")
+C = TypeVar("C")
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+C_co = TypeVar("C_co", covariant=True)
+_END: Any = object()
 
-Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation"]
-"""Why a model is called: `draft` is a cheap answer that may yet be thrown away."""
+
+class Caller(Protocol[R_co, C_co]):
+    """How a framework calls one of the models; `attempt.model` names it."""
+
+    def ask(self, attempt: CallModel) -> R_co:
+        """The whole reply."""
+        ...
+
+    async def aask(self, attempt: CallModel) -> R_co:
+        """The whole reply, asynchronously."""
+        ...
+
+    def stream(self, attempt: CallModel) -> Iterator[C_co]:
+        """The reply in chunks; nothing is asked before the first is read."""
+        ...
+
+    def astream(self, attempt: CallModel) -> AsyncIterator[C_co]:
+        """The reply in chunks, asynchronously."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallModel(Effect[Any]):
-    """Ask a model and give back its reply, whatever the shell's replies are.
-
-    `request` is None where the request is to be passed on as it came. `call_id` is a UUID under
-    which the call is to be recorded, so that the decision's record can name it. A reply that
-    takes longer than `timeout_s` is to be given up with a TimeoutError.
+class Replies(Generic[R, C]):
+    """How a framework's replies are read: `read` for a cascade's checks, `chunks` to stream a
+    reply that had to be checked whole, `text` for what of a broken stream had come.
     """
 
-    model: str
-    role: Role
-    call_id: str
-    request: ChatRequest | None = None
-    timeout_s: float | None = None
+    read: Callable[[R], Answer]
+    chunks: Callable[[R], Iterator[C]]
+    text: Callable[[C], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause(Effect[None]):
-    """Wait for so many seconds."""
+@dataclass(frozen=True, slots=True)
+class _Got(Generic[T]):
+    """What an attempt gave."""
 
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """What holds for one request from its first call to its last.
-
-    `until` is when the caller's patience ends (seconds since the epoch), None for never.
-    `patience_s` bounds a wait for a `Retry-After` once every model has failed. `first_call_id` is
-    the caller's own id for the first call.
-    """
-
-    decision: Decision
-    request: ChatRequest
-    trail: Trail
-    health: Health
-    clock: Clock
-    once: Once
-    read: Callable[[Any], Answer] | None = None
-    until: float | None = None
-    patience_s: float = 10.0
-    first_call_id: str | None = None
-
-    def left(self) -> float | None:
-        """Seconds until the deadline, None without one."""
-        return None if self.until is None else self.until - self.clock()
-
-    def next_call_id(self) -> str:
-        """The same for the same decision and number of calls, so that plans can be replayed."""
-        number = len(self.trail.attempts)
-        if number == 0 and self.first_call_id is not None:
-            return self.first_call_id
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.decision.id}/{number}"))
+    attempt: CallModel
+    value: T
 
 
-def serve(course: Course) -> Plan[Any]:
-    """Answer a request as decided.
+@dataclass(frozen=True, slots=True)
+class _Opened(Generic[C]):
+    """A stream whose first chunk has come, so that nothing can be taken back."""
+
+    first: C
+    rest: Any
+
+    def close(self) -> None:
+        """Close a synchronous stream that was opened too late to be read."""
+        with suppress(Exception):
+            self.rest.close()
+
+
+class RoutedCall(Generic[R, C]):
+    """One routed request: decides when it is made, then answers once, by one of four ways.
+
+    `models` says how models are named in the price list, `around` what the account knows of the
+    call already. With a deadline every synchronous call runs in a thread of its own, and one
+    that does not answer in time is left to itself. `traffic` keeps a sample of the questions.
 
     Raises:
-        TimeoutError: the deadline passed before any model answered.
-        The last model's error when all failed, or the first that nothing else could mend.
+        NoModelFitsError: no model can take the request; lists each with its reason.
     """
-    decision, escalation = course.decision, course.decision.escalation
-    drafted: Role = "answer" if escalation is None else "draft"
-    order = (decision.model, *decision.fallbacks)
-    model, reply = yield from _first_of(course, order, drafted)
-    if escalation is None or course.read is None or model != decision.model:
-        return reply
-    verdict = yield from _verify(course, escalation, reply)
-    course.trail.checks.update({**verdict.scores, "probability": verdict.probability})
-    if verdict.accepted:
-        return reply
-    course.trail.correct(model, "escalated")
-    try:
-        _, better = yield from _first_of(course, _upwards(course, escalation.to), "escalation")
-    except Exception as error:
-        if not course.read(reply).text.strip():
-            raise
-        _log.warning("escalation failed (%s); the unverified answer is given", type(error).__name__)
-        course.trail.correct(model, "served")
-        return reply
-    return better
 
-
-def _upwards(course: Course, to: str) -> tuple[str, ...]:
-    """The strong model, then those that are no weaker."""
-    strong = course.decision.candidate(to)
-    others = (course.decision.candidate(name) for name in course.decision.fallbacks)
-    peers = [c.model for c in others if c and strong and c.rung >= strong.rung and c.model != to]
-    return (to, *peers)
-
-
-def _first_of(course: Course, order: Sequence[str], role: Role) -> Plan[tuple[str, Any]]:
-    """The first model of the order that answers; waits once for a `Retry-After` if none does."""
-    failures: dict[str, Failure] = {}
-    last: Exception | None = None
-    for model in order:
-        _check_time(course, last)
-        try:
-            reply = yield from _call(course, model, role, failures)
-        except Exception as error:
-            if not failures[model].retryable:
-                raise
-            last = error
-        else:
-            return model, reply
-    soonest = _soonest(failures)
-    assert last is not None, "an order names at least one model"
-    if soonest is None or soonest[1] > min(course.patience_s, course.left() or course.patience_s):
-        raise last
-    model, seconds = soonest
-    yield from Pause(seconds=seconds)
-    _check_time(course, last)
-    return model, (yield from _call(course, model, role, failures))
-
-
-def _call(
-    course: Course,
-    model: str,
-    role: Role,
-    failures: dict[str, Failure],
-    *,
-    noted: Outcome = "served",
-    request: ChatRequest | None = None,
-) -> Plan[Any]:
-    """One call, noted in the trail and in the model's health."""
-    started = course.clock()
-    call_id = course.next_call_id()
-
-    def note(outcome: Outcome, error: str = "") -> None:
-        course.trail.add(
-            Attempt(model=model, outcome=outcome, at=started, error=error, call_id=call_id)
+    def __init__(
+        self,
+        router: Router,
+        request: ChatRequest,
+        context: RoutingContext,
+        replies: Replies[R, C],
+        *,
+        models: dict[str, ModelSpec] | None = None,
+        around: CallContext | None = None,
+        traffic: TrafficSample | None = None,
+        deadline_s: float | None = None,
+        first_call_id: str | None = None,
+    ) -> None:
+        if traffic is not None and request.question:
+            traffic.offer(request.question, task=context.task)
+        self.request = request
+        self.decision = router.decide(request, context)
+        baseline = (models or {}).get(self.decision.baseline) or router.ladder.spec(
+            self.decision.baseline
+        )
+        self.baseline_model = baseline.priced_as
+        self._router = router
+        self._replies = replies
+        account = around or CallContext()
+        if account.baseline_model is None:
+            account = replace(
+                account,
+                baseline_model=baseline.priced_as,
+                baseline_provider=baseline.provider,
+            )
+        self._drafts = Drafts()
+        self._routed = RoutedRequest(
+            decision=self.decision,
+            request=request,
+            account=account,
+            drafts=self._drafts,
+            health=router.health,
+            clock=router.clock,
+            once=router.once,
+            until=None if deadline_s is None else router.clock() + deadline_s,
+            first_call_id=first_call_id,
         )
 
-    try:
-        reply = yield from CallModel(
-            model=model, role=role, call_id=call_id, request=request, timeout_s=course.left()
-        )
-    except Exception as error:
-        now = course.clock()
-        failure = failures[model] = read_failure(error, now=now)
-        note("failed", failure.name)
-        if failure.retryable:
-            course.health.failed(model, now=now, retry_after_s=failure.retry_after_s)
-        raise
-    except BaseException as error:
-        note("abandoned", type(error).__name__)
-        raise
-    note(noted)
-    course.health.served(model)
-    return reply
+    def answer(self, caller: Caller[R, C]) -> R:
+        """The answer, whole.
 
-
-def _verify(course: Course, escalation: Escalation, reply: Any) -> Plan[Verdict]:
-    """Check a draft: gates first, then further samples, then a judge, each only if needed."""
-    assert course.read is not None, "cascades are only chosen where answers can be read"
-    verifier = escalation.verifier
-    answers = [course.read(reply)]
-    gates = verifier.gates(course.request, answers[0])
-    if 0.0 in gates.values():
-        return Verdict(accepted=False, probability=0.0, scores=gates)
-    for name in escalation.samples:
+        Raises:
+            TimeoutError: the deadline passed before any model answered.
+            What the last model raised, when all failed.
+        """
+        kept: str | None = None
         try:
-            sample = yield from _call(course, name, "sample", {}, noted="sampled")
-        except Exception:  # noqa: BLE001 - without a second opinion the strong model decides
-            return Verdict(accepted=False, probability=0.0, scores=gates)
-        answers.append(course.read(sample))
-    judged = None
-    if verifier.judge is not None:
-        judged = yield from _judge(course, verifier.judge, answers[0])
-    return verifier.verdict(course.request, answers, judged=judged)
+            got: _Got[R] = drive(serve(self._read_whole()), _performing(caller.ask))
+            kept = got.attempt.call_id
+            return got.value
+        finally:
+            self._finish(kept)
 
+    async def aanswer(self, caller: Caller[R, C]) -> R:
+        """The asynchronous twin of `answer`; a call that takes too long is cancelled."""
+        kept: str | None = None
+        try:
+            got: _Got[R] = await adrive(serve(self._read_whole()), _aperforming(caller.aask))
+            kept = got.attempt.call_id
+            return got.value
+        finally:
+            self._finish(kept)
 
-def _judge(course: Course, judge: Judge, answer: Answer) -> Plan[float | None]:
-    """The judge's grade, or None when the judge fails: then nobody vouches for the draft."""
-    assert course.read is not None, "cascades are only chosen where answers can be read"
-    request = judge.request(course.request, answer)
-    try:
-        reply = yield from _call(course, judge.model, "judge", {}, noted="sampled", request=request)
-        grade = judge.read(course.read(reply).text)
-    except Exception as error:  # noqa: BLE001 - fail closed: the strong model serves
+    def stream(self, caller: Caller[R, C]) -> Iterator[C]:
+        """The answer in chunks. Models may be replaced until the first chunk has come; a cascade
+        is streamed once its answer is accepted.
+
+        Raises:
+            InterruptedStreamError: the stream broke after its first chunk.
+            As `answer`, before it.
+        """
+        if self.decision.escalation is not None:
+            yield from self._replies.chunks(self.answer(caller))
+            return
+
+        def opened(attempt: CallModel) -> _Opened[C]:
+            chunks = caller.stream(attempt)
+            return _Opened(next(chunks, _END), chunks)
+
+        partial: list[str] = []
+        try:
+            got: _Got[_Opened[C]] = drive(serve(self._routed), _performing(opened))
+            with closing(got.value.rest) as rest:
+                chunk = got.value.first
+                while chunk is not _END:
+                    partial.append(self._replies.text(chunk))
+                    yield chunk
+                    try:
+                        chunk = next(rest, _END)
+                    except Exception as error:
+                        raise self._interrupted(got.attempt.model, partial, error) from error
+        finally:
+            self._finish(None)
+
+    async def astream(self, caller: Caller[R, C]) -> AsyncIterator[C]:
+        """The asynchronous twin of `stream`."""
+        if self.decision.escalation is not None:
+            for chunk in self._replies.chunks(await self.aanswer(caller)):
+                yield chunk
+            return
+
+        async def opened(attempt: CallModel) -> _Opened[C]:
+            chunks = caller.astream(attempt)
+            return _Opened(await anext(chunks, _END), chunks)
+
+        partial: list[str] = []
+        try:
+            got: _Got[_Opened[C]] = await adrive(serve(self._routed), _aperforming(opened))
+            async with aclosing(got.value.rest) as rest:
+                chunk = got.value.first
+                while chunk is not _END:
+                    partial.append(self._replies.text(chunk))
+                    yield chunk
+                    try:
+                        chunk = await anext(rest, _END)
+                    except Exception as error:
+                        raise self._interrupted(got.attempt.model, partial, error) from error
+        finally:
+            self._finish(None)
+
+    def _read_whole(self) -> RoutedRequest:
+        """The request with what a cascade needs to look into a reply."""
+
+        def read(got: _Got[R]) -> Answer:
+            return replace(self._replies.read(got.value), model=got.attempt.model)
+
+        return replace(self._routed, read=read)
+
+    def _interrupted(
+        self, model: str, partial: list[str], error: Exception
+    ) -> InterruptedStreamError:
+        """The error of a stream that broke when nothing could be taken back; its model cools."""
         name = type(error).__name__
-        course.once.warn(_log, f"the judge failed ({name}); the strong model serves")
-        return None
-    if grade is None:
-        course.once.warn(_log, "the judge's reply could not be read; the strong model serves")
-    return grade
-
-
-def _check_time(course: Course, last: Exception | None) -> None:
-    left = course.left()
-    if left is not None and left <= 0:
-        tried = ", ".join(f"{a.model} ({a.error})" for a in course.trail.attempts) or "none"
-        raise TimeoutError(
-            f"no model answered within the deadline; tried: {tried}. Give it more time, or the "
-            "models shorter timeouts and fewer retries of their own"
-        ) from last
-
-
-def _soonest(failures: Mapping[str, Failure]) -> tuple[str, float] | None:
-    """The model that asked for the shortest wait, if any did."""
-    waits = [(m, f.retry_after_s) for m, f in failures.items() if f.retry_after_s is not None]
-    return min(waits, key=lambda wait: wait[1], default=None)
-
-
-@dataclass(slots=True)
-class Trail:
-    """What happened on the way; kept outside the plan so that it survives a failure."""
-
-    attempts: list[Attempt] = field(default_factory=list)
-    checks: dict[str, float] = field(default_factory=dict)
-
-    def add(self, attempt: Attempt) -> None:
-        """Note one call."""
-        self.attempts.append(attempt)
-
-    def correct(self, model: str, outcome: Outcome) -> None:
-        """Change the outcome of a model's last call, once it is known what came of it."""
-        for number in reversed(range(len(self.attempts))):
-            if self.attempts[number].model == model:
-                self.attempts[number] = replace(self.attempts[number], outcome=outcome)
-                return
-
-    def record(self, decision: Decision) -> DecisionRecord:
-        """The decision with what came of it."""
-        return DecisionRecord(
-            decision=decision, attempts=tuple(self.attempts), checks=dict(self.checks)
+        self._routed.log.correct(model, "failed", name)
+        self._router.health.failed(model, now=self._router.clock())
+        return InterruptedStreamError(
+            f"{model}'s stream broke after {len(partial)} chunks ({name}); what had come is in "
+            "`partial`, ask again for the rest",
+            partial="".join(partial),
         )
+
+    def _finish(self, kept: str | None) -> None:
+        """Write the record; `kept` names the call whose whole answer was served, if one was."""
+        self._drafts.settle(kept)
+        self._router.record(self._routed.log.record(self.decision))
+
+
+def _performing(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
+    def attempt(effect: CallModel) -> _Got[T]:
+        with calling(effect.context):
+            return _Got(effect, call(effect))
+
+    def perform(effect: Effect[Any]) -> Any:
+        if isinstance(effect, Pause):
+            return time.sleep(effect.seconds)
+        assert isinstance(effect, CallModel)
+        return attempt(effect) if effect.timeout_s is None else _in_time(attempt, effect)
+
+    return perform
+
+
+def _aperforming(call: Callable[[CallModel], Any]) -> Callable[[Effect[Any]], Any]:
+    async def perform(effect: Effect[Any]) -> Any:
+        if isinstance(effect, Pause):
+            return await asyncio.sleep(effect.seconds)
+        assert isinstance(effect, CallModel)
+        async with asyncio.timeout(effect.timeout_s):
+            with calling(effect.context):
+                return _Got(effect, await call(effect))
+
+    return perform
+
+
+def _in_time(attempt: Callable[[CallModel], _Got[T]], effect: CallModel) -> _Got[T]:
+    """What the call gives, or TimeoutError when it is not there in time."""
+    reply: Future[_Got[T]] = Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            result = context.run(attempt, effect)
+        except BaseException as error:  # noqa: BLE001 - raised where the reply is waited for
+            reply.set_exception(error)
+        else:
+            reply.set_result(result)
+
+    threading.Thread(target=work, name=f"routed-{effect.model}", daemon=True).start()
+    try:
+        return reply.result(timeout=effect.timeout_s)
+    except TimeoutError:
+        if reply.done():
+            raise
+        reply.add_done_callback(_close)
+        seconds = f"{effect.timeout_s:.1f}"
+        raise TimeoutError(f"{effect.model} did not answer within {seconds} s") from None
+
+
+def _close(reply: Future[_Got[Any]]) -> None:
+    """Close a stream that was opened too late to be read."""
+    with suppress(Exception):
+        reply.result().value.close()

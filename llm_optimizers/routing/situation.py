@@ -54,6 +54,31 @@ class RoutingContext:
     streaming: bool = False
     max_cost: Decimal | None = None
 
+    @classmethod
+    def from_tags(
+        cls,
+        tags: Mapping[str, object],
+        *,
+        previous: Previous | None = None,
+        streaming: bool = False,
+    ) -> RoutingContext:
+        """Read what an app's own tags or metadata say of a request, under their usual names.
+
+        A conversation is `session`, `session_id` or LangGraph's `thread_id`.
+        """
+
+        def first(*names: str) -> str:
+            return next((str(tags[name]) for name in names if tags.get(name) is not None), "")
+
+        return cls(
+            user=first("user", "user_id"),
+            session=first("session", "session_id", "thread_id"),
+            tier=first("tier"),
+            task=first("task"),
+            previous=previous,
+            streaming=streaming,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

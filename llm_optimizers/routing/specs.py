@@ -119,6 +119,15 @@ class Ladder:
             raise ConfigurationError(f"give a tier to every model or to none; missing: {bare}")
         return cls(specs=tuple(sorted(specs, key=lambda spec: spec.tier or 0)))
 
+    def spec(self, name: str) -> ModelSpec:
+        """What is known of a model.
+
+        Raises:
+            ConfigurationError: no such model; lists those there are.
+        """
+        self.rung(name)
+        return next(spec for spec in self.specs if spec.name == name)
+
     def rung(self, name: str) -> int:
         """A model's place: its tier, or its position when no tiers were given.
 

@@ -17,7 +17,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ModelName", "canonical_provider", "knows_provider", "parse_model", "stands_for"]
+__all__ = [
+    "ModelName",
+    "canonical_provider",
+    "knows_provider",
+    "parse_model",
+    "provider_of",
+    "stands_for",
+]
 
 # LangChain (`ls_provider`, `init_chat_model`), LlamaIndex, LiteLLM and Pydantic AI names, and the
 # names of the price list. A server of one's own is known by name and has no list price.
@@ -75,6 +82,22 @@ def canonical_provider(name: str) -> str:
 def knows_provider(name: str) -> bool:
     """Whether this is a seller's name, and not just a word."""
     return name.strip().lower() in _CANONICAL
+
+
+def provider_of(class_name: str, stated: str = "") -> str | None:
+    """The provider of a framework's model, from what it states and from its class's name.
+
+    `ChatOpenAI`, `openai_llm`, `Anthropic_LLM`, `OpenAIEmbedding`: without the framework's own
+    word the class is named after its provider. None where that name is no provider's. LangChain
+    states the class's name where none is given, which says nothing about prices.
+    """
+    derived = class_name.lower()
+    for word in ("chat", "_llm", "llm", "_embedding", "embedding"):
+        derived = derived.removesuffix(word)
+    derived = derived.removeprefix("chat")
+    if stated and (stated.lower() != derived or knows_provider(stated)):
+        return stated
+    return derived if knows_provider(derived) else None
 
 
 def parse_model(model: str, provider: str | None = None) -> ModelName:

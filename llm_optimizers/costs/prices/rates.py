@@ -14,11 +14,17 @@ from typing import Literal, TypeAlias
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["ModelPrice", "Quote", "RateCard", "Rates", "ServiceTier", "bill"]
+__all__ = ["ModelPrice", "Quote", "RateCard", "Rates", "ServiceTier", "bill", "service_tier"]
 
 ServiceTier: TypeAlias = Literal["standard", "batch", "flex", "priority"]
+_TIERS: tuple[ServiceTier, ...] = ("batch", "flex", "priority")
 
 _ZERO = Decimal(0)
+
+
+def service_tier(name: str) -> ServiceTier:
+    """The tier of a provider's word for it; any other word (`default`, `auto`) is the standard."""
+    return next((tier for tier in _TIERS if tier == name.strip().lower()), "standard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

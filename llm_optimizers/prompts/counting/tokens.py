@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.costs.usage import Usage
 from llm_optimizers.prompts.counting.images import image_cost
 from llm_optimizers.prompts.counting.vocabularies import (
     encoding_name,
@@ -102,6 +103,13 @@ class TokenCounter:
         for message in request.messages:
             total += self.count_message(message, request.model)
         return total + self.count_tools(request)
+
+    def count_call(self, request: ChatRequest, answer: str) -> Usage:
+        """The usage of a whole call, for where its provider reported none."""
+        return Usage(
+            input_tokens=self.count_request(request).tokens,
+            output_tokens=self.count(answer, request.model).tokens,
+        )
 
     async def acount_request(self, request: ChatRequest) -> TokenCount:
         """As `count_request`, outside the event loop when the request is long."""

@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from llm_optimizers.batching.account import combined_record
+
 from llm_optimizers.batching.coalescing.coalescer import Coalescer
 from llm_optimizers.batching.coalescing.dispatch import AskAlone
 from llm_optimizers.batching.coalescing.grouping import GroupLimits

@@ -23,9 +23,10 @@ from llm_optimizers.routing.experiments.comparison import Observation, compare, 
 from llm_optimizers.routing.experiments.experiment import Experiment
 from llm_optimizers.routing.learning.gate import examine, safe_threshold
 from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, auc, cpt, recovered
+from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import CallModel
-from llm_optimizers.routing.shells import run
+from llm_optimizers.routing.session import RoutedCall
+from support.callers import TEXTS, Calling
 
 GAINS = [1.0, 0.0, 1.0, 0.0]
 
@@ -275,9 +276,9 @@ def test_an_experiment_is_read_from_the_ledger(prices, ask):
         return effect.model
 
     for number in range(40):
-        decision = router.decide(ask(), RoutingContext(user=f"u{number}"))
-        run(router, decision, ask(), call)
-        router.feedback(decision.id, 1.0)
+        session = RoutedCall(router, ask(), RoutingContext(user=f"u{number}"), TEXTS)
+        session.answer(Calling(call))
+        router.feedback(session.decision.id, 1.0)
     router.record(DecisionRecord(decision=router.decide(ask(), RoutingContext(user="silent"))))
     rows = observations(ledger, "e1")
     assert len(rows) == 41

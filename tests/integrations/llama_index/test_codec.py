@@ -21,10 +21,10 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import BaseModel
 
-from llama_index_llm_optimizers.account import seller
 from llama_index_llm_optimizers.answers import Answered, answered, answered_by_stream
 from llama_index_llm_optimizers.codec import AnswerCodec
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.prices.names import provider_of
 
 CODEC = AnswerCodec()
 texts = st.text(max_size=40)
@@ -182,5 +182,5 @@ def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
         ("", None),
     ],
 )
-def test_sellers_are_known_by_their_class(kind: str, provider: str | None) -> None:
-    assert seller(kind) == provider
+def test_providers_are_known_by_their_class(kind: str, provider: str | None) -> None:
+    assert provider_of(kind) == provider

@@ -18,13 +18,12 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from langchain_llm_optimizers.account import RunFacts, hit_mark, record_of_run
-from langchain_llm_optimizers.messages import MARK, core_message
+from langchain_llm_optimizers.account import RunFacts, call_of_run, hit_mark
+from langchain_llm_optimizers.messages import core_message
 from langchain_llm_optimizers.usage import spent_on
-from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
+from llm_optimizers.costs import Ledger, Summary, Usage
+from llm_optimizers.costs.call import context_of
 from llm_optimizers.costs.records import Status
-from llm_optimizers.costs.savings import beside
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 if TYPE_CHECKING:
@@ -69,7 +68,6 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._given_counter = counter
         self._runs: dict[UUID, _Run] = {}
         self._recorded: OrderedDict[str, None] = OrderedDict()
-        self._drafts: dict[str, CallRecord] = {}
         self._lock = threading.Lock()
 
     def summary(self) -> Summary:
@@ -108,7 +106,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was already recorded."""
-        self._end(run_id, _first(response), "ok", None, _told(response))
+        self._end(run_id, _first(response), "ok", None, _reported(response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record what failed, or what its consumer left midway with the tokens used by then."""
@@ -145,6 +143,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             tags=tags,
             model=str(asked or ""),
             kind=str(((serialized or {}).get("id") or [""])[-1]),
+            context=context_of(str(run_id)),
         )
         with self._lock:
             outer = self._runs.get(parent) if parent is not None else None
@@ -158,34 +157,21 @@ class CostCallbackHandler(BaseCallbackHandler):
         generations: Sequence[Generation],
         status: Status,
         error: str | None,
-        told: Usage | None = None,
+        reported: Usage | None = None,
     ) -> None:
         with self._lock:
             run = self._runs.pop(run_id, None)
         if run is None or run.nested or self._counted_inside(run_id, generations):
             return
-        record = record_of_run(
-            self.ledger.prices,
-            run.facts,
+        facts = run.facts
+        call_of_run(
+            facts,
             generations,
             latency_s=time.perf_counter() - run.clock,
             status=status,
             error=error,
-            told=told,
-            estimate=None if told else self._estimate(run.facts, generations, status),
-        )
-        if status == "ok" and (run.facts.metadata.get(MARK) or {}).get("role") == "draft":
-            with self._lock:
-                self._drafts[record.id] = record
-        else:
-            self.ledger.record(record)
-
-    def settle(self, run_id: str, *, kept: bool) -> None:
-        """Record a router's draft once it is known whether it was served or thrown away."""
-        with self._lock:
-            draft = self._drafts.pop(run_id, None)
-        if draft is not None:
-            self.ledger.record(draft if kept else beside(draft, "routing"))
+            reported=reported,
+        ).account(self.ledger, lambda: self._count(facts, generations))
 
     def _counted_inside(self, run_id: UUID, generations: Sequence[Generation]) -> bool:
         """Whether the answer is that of another run, which a model asked inside its own.
@@ -201,20 +187,13 @@ class CostCallbackHandler(BaseCallbackHandler):
         # Answers of other caches keep the name of the run that made them.
         return inside and hit_mark(generations) is None
 
-    def _estimate(
-        self, facts: RunFacts, generations: Sequence[Generation], status: Status
-    ) -> Usage | None:
-        """Tokens counted here where the provider told none; nothing for a call that failed."""
-        if status == "error" or hit_mark(generations) is not None or _tells_usage(generations):
-            return None
+    def _count(self, facts: RunFacts, generations: Sequence[Generation]) -> Usage | None:
+        """The run's tokens counted here, None where they cannot be."""
         try:
             messages = tuple(core_message(message) for message in facts.messages)
             request = ChatRequest(messages=messages, model=facts.model)
-            sent = self._counter.count_request(request).tokens
             text = "".join(generation.text for generation in generations)
-            return Usage(
-                input_tokens=sent, output_tokens=self._counter.count(text, facts.model).tokens
-            )
+            return self._counter.count_call(request, text)
         except Exception as error:  # noqa: BLE001 - a call that cannot be counted still happened
             logger.debug("no estimate of a run's tokens: %s", type(error).__name__)
             return None
@@ -225,30 +204,19 @@ def _first(response: LLMResult) -> list[Generation]:
     return list(response.generations[0]) if response.generations else []
 
 
-def _told(response: LLMResult) -> Usage | None:
+def _reported(response: LLMResult) -> Usage | None:
     """The tokens of a completion model's run, which come beside the texts.
 
     Of several prompts sent together LangChain gives the whole to the first and nothing to the
     others, so that they add up.
     """
     raw = (response.llm_output or {}).get("token_usage")
+    if not isinstance(raw, Mapping):
+        return None
     chat = any(isinstance(each, ChatGeneration) for each in _first(response))
-    if not isinstance(raw, Mapping) or (chat and not raw):
-        return None
-    counts = {name: value for name, value in raw.items() if isinstance(value, int | Mapping)}
-    try:
-        return Usage.from_openai(counts)
-    except ConfigurationError:
-        return None
+    return Usage.read(raw) if raw or chat else Usage()
 
 
 def _message_id(generations: Sequence[Generation]) -> str:
     first = generations[0] if generations else None
     return (first.message.id or "") if isinstance(first, ChatGeneration) else ""
-
-
-def _tells_usage(generations: Sequence[Generation]) -> bool:
-    return any(
-        isinstance(each, ChatGeneration) and getattr(each.message, "usage_metadata", None)
-        for each in generations[:1]
-    )

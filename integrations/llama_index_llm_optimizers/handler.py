@@ -19,24 +19,20 @@ from pydantic import PrivateAttr
 
 from llama_index_llm_optimizers.account import (
     CallFacts,
-    abandoned_usage,
-    estimate,
-    record_of_call,
-    record_of_embedding,
-    record_of_hit,
-    record_of_share,
+    call_of,
+    call_of_embedding,
+    call_of_hit,
+    call_of_share,
+    counted,
     text_of,
 )
-from llama_index_llm_optimizers.conveying import conveyed_by
 from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingTally
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
 from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
-from llama_index_llm_optimizers.routed import LLMDraftSettledEvent
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
-from llm_optimizers.costs import CallRecord, Ledger, Summary, Usage
+from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.records import Status
-from llm_optimizers.costs.savings import beside
 from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostEventHandler"]
@@ -71,7 +67,6 @@ class CostEventHandler(BaseEventHandler):
     _spans: SpanTree = PrivateAttr(default_factory=SpanTree)
     _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
     _embeddings: EmbeddingTally = PrivateAttr(default_factory=EmbeddingTally)
-    _drafts: dict[str, CallRecord] = PrivateAttr(default_factory=dict)
     _failed: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -112,8 +107,6 @@ class CostEventHandler(BaseEventHandler):
         root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
         for call in self._calls.rest():
             self._record(call, "abandoned", None)
-        while self._drafts:
-            self._ledger.record(self._drafts.popitem()[1])
 
     def __enter__(self) -> CostEventHandler:
         return self.attach()
@@ -173,33 +166,20 @@ class CostEventHandler(BaseEventHandler):
 
     def _hit(self, event: Any) -> None:
         self._calls.enclose(self._spans.ancestors(event.span_id))
-        self._ledger.record(record_of_hit(self._ledger.prices, event))
+        call_of_hit(event).account(self._ledger)
 
     def _shared(self, event: Any) -> None:
         self._calls.enclose(self._spans.ancestors(event.span_id))
-        self._ledger.record(record_of_share(self._ledger.prices, event))
-
-    def _draft(self, event: Any) -> None:
-        record = self._drafts.pop(event.call_id, None)
-        if record is not None:
-            self._ledger.record(record if event.kept else beside(record, "routing"))
+        call_of_share(event).account(self._ledger)
 
     def _record(self, call: OpenCall, status: Status, error: str | None) -> None:
-        facts = call.facts
-        if call.nested or facts.kind == _STRUCTURED or conveyed_by(facts.tags).shared:
+        if call.nested or call.facts.kind == _STRUCTURED:
             return
-        outcome = call.outcome(status, error)
-        estimated: Usage | None = None
-        if status == "abandoned":
-            counted = estimate(self._counter, call.facts, text_of(call.last))
-            outcome, estimated = abandoned_usage(outcome, counted)
-        elif status == "ok" and outcome.usage is None:
-            estimated = estimate(self._counter, call.facts, text_of(call.last))
-        record = record_of_call(self._ledger.prices, facts, outcome, estimated)
-        if conveyed_by(facts.tags).draft and status == "ok":
-            self._drafts[record.id] = record
-        else:
-            self._ledger.record(record)
+
+        def count() -> Usage | None:
+            return counted(self._counter, call.facts, text_of(call.last))
+
+        call_of(call.facts, call.outcome(status, error)).account(self._ledger, count)
 
     # --- embeddings ------------------------------------------------------------------------------
 
@@ -221,8 +201,8 @@ class CostEventHandler(BaseEventHandler):
         counts = [self._counter.count(text, facts.model) for text in texts]
         usage = Usage(input_tokens=sum(count.tokens for count in counts))
         exact = all(count.exact for count in counts)
-        record = record_of_embedding(self._ledger.prices, facts, usage, exact=exact, served=served)
-        self._ledger.record(record)
+        call = call_of_embedding(facts, usage, exact=exact, served=served)
+        call.account(self._ledger, lambda: usage)
 
     _REACTIONS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
         llm_events.LLMChatStartEvent: _begin,
@@ -235,7 +215,6 @@ class CostEventHandler(BaseEventHandler):
         SpanDropEvent: _fail,
         LLMCacheHitEvent: _hit,
         LLMSharedAnswerEvent: _shared,
-        LLMDraftSettledEvent: _draft,
         embedding_events.EmbeddingStartEvent: _embedding_begins,
         embedding_events.EmbeddingEndEvent: _embedding_ends,
         EmbeddingCacheHitEvent: _embedding_served,

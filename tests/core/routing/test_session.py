@@ -10,12 +10,12 @@ import time
 import pytest
 
 from llm_optimizers.costs import Ledger
-from llm_optimizers.routing import Always, Router
-from llm_optimizers.routing.cascade.checks import Agreement, Answer, NotEmpty, NotRefused
+from llm_optimizers.routing import Always, Router, RoutingContext
+from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
+from llm_optimizers.routing.plan import CallModel, RoutedCall
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import CallModel
-from llm_optimizers.routing.shells import arun, run
+from support.callers import TEXTS, Calling
 
 MODELS = ["small", "middle", "large"]
 
@@ -49,23 +49,19 @@ class Models:
         return [model for model, _ in self.calls]
 
 
-def read(reply: str) -> Answer:
-    return Answer(model="", text=reply)
+def start(router, asked, **settings):
+    return RoutedCall(router, asked, RoutingContext(), TEXTS, **settings)
 
 
 @pytest.fixture(params=["sync", "async"])
 def perform(request):
-    """The same plan by either shell."""
+    """The same plan, with and without an event loop."""
 
-    def go(router, decision, asked, models, **settings):
-        settings.setdefault("read", read)
+    def go(router, asked, models, **settings):
+        session, caller = start(router, asked, **settings), Calling(models)
         if request.param == "sync":
-            return run(router, decision, asked, models, **settings)
-
-        async def call(effect):
-            return models(effect)
-
-        return asyncio.run(arun(router, decision, asked, call, **settings))
+            return session.answer(caller)
+        return asyncio.run(session.aanswer(caller))
 
     return go
 
@@ -86,7 +82,7 @@ def last_record(router):
 
 def test_an_answer_is_passed_on_and_recorded(make, ask, perform):
     router, models = make(), Models(small=["four"])
-    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert perform(router, ask(), models) == "four"
     assert models.calls == [("small", "answer")]
     assert last_record(router)["served_by"] == "small"
 
@@ -96,7 +92,7 @@ def test_an_answer_is_passed_on_and_recorded(make, ask, perform):
 )
 def test_a_failing_model_is_replaced_and_rests(make, ask, perform, error):
     router, models = make(), Models(small=[error], middle=["four"])
-    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert perform(router, ask(), models) == "four"
     assert models.asked == ["small", "middle"]
     record = last_record(router)
     assert record["served_by"] == "middle"
@@ -109,7 +105,7 @@ def test_a_failing_model_is_replaced_and_rests(make, ask, perform, error):
 def test_what_no_other_model_would_mend_is_told_at_once(make, ask, perform, error):
     router, models = make(), Models(small=[error])
     with pytest.raises(type(error)):
-        perform(router, router.decide(ask()), ask(), models)
+        perform(router, ask(), models)
     assert models.asked == ["small"]
     assert router.decide(ask()).model == "small"
     assert last_record(router)["served_by"] is None
@@ -119,7 +115,7 @@ def test_retry_after_sets_the_rest(make, ask, perform):
     now = [1000.0]
     router = make(clock=lambda: now[0])
     models = Models(small=[ProviderError(429, {"Retry-After": "7"})], middle=["four"])
-    perform(router, router.decide(ask()), ask(), models)
+    perform(router, ask(), models)
     now[0] += 6.9
     assert router.decide(ask()).model == "middle"
     now[0] += 0.2
@@ -133,7 +129,7 @@ def test_when_all_fail_the_shortest_retry_after_is_waited_for_once(make, ask, pe
         middle=[ProviderError(429, {"retry-after-ms": "20"}), "four"],
         large=[ProviderError(500)],
     )
-    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert perform(router, ask(), models) == "four"
     assert models.asked == ["small", "middle", "large", "middle"]
 
 
@@ -145,7 +141,7 @@ def test_when_all_fail_the_last_error_is_raised(make, ask, perform):
         large=[ProviderError(502)],
     )
     with pytest.raises(ProviderError, match="502"):
-        perform(router, router.decide(ask()), ask(), models)
+        perform(router, ask(), models)
     assert models.asked == MODELS
 
 
@@ -158,7 +154,7 @@ def test_one_deadline_holds_over_all_models(make, ask, perform):
         raise ProviderError(503)
 
     with pytest.raises(TimeoutError, match=r"small \(ProviderError\), middle \(ProviderError\)"):
-        perform(router, router.decide(ask()), ask(), slow_failure, deadline_s=6)
+        perform(router, ask(), slow_failure, deadline_s=6)
 
 
 def test_a_model_that_hangs_is_given_up_in_time(make, ask):
@@ -171,7 +167,7 @@ def test_a_model_that_hangs_is_given_up_in_time(make, ask):
 
     started = time.monotonic()
     with pytest.raises(TimeoutError):
-        run(router, router.decide(ask()), ask(), call, deadline_s=0.1)
+        start(router, ask(), deadline_s=0.1).answer(Calling(call))
     assert time.monotonic() - started < 15
     released.set()
 
@@ -187,7 +183,7 @@ async def test_a_model_that_hangs_is_cancelled_in_time(make, ask):
             raise
 
     with pytest.raises(TimeoutError):
-        await arun(router, router.decide(ask()), ask(), call, deadline_s=0.05)
+        await start(router, ask(), deadline_s=0.05).aanswer(Calling(call))
     assert cancelled == ["small"]
 
 
@@ -198,7 +194,7 @@ async def test_a_cancelled_request_tries_nobody_else(make, ask):
         asked.append(effect.model)
         await asyncio.sleep(20)
 
-    task = asyncio.create_task(arun(router, router.decide(ask()), ask(), call))
+    task = asyncio.create_task(start(router, ask()).aanswer(Calling(call)))
     await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -213,7 +209,7 @@ def cascade(**settings):
 
 def test_a_good_cheap_answer_stands(make, ask, perform):
     router, models = make(cascade()), Models(small=["four"])
-    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert perform(router, ask(), models) == "four"
     assert models.calls == [("small", "draft")]
     assert last_record(router)["checks"]["not_refused"] == 1.0
 
@@ -221,7 +217,7 @@ def test_a_good_cheap_answer_stands(make, ask, perform):
 @pytest.mark.parametrize("draft", ["", "  ", "I'm sorry, but I can't help with that."])
 def test_a_bad_cheap_answer_goes_up_and_both_calls_are_told(make, ask, perform, draft):
     router, models = make(cascade()), Models(small=[draft], large=["four"])
-    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert perform(router, ask(), models) == "four"
     assert models.calls == [("small", "draft"), ("large", "escalation")]
     outcomes = [(a["model"], a["outcome"]) for a in last_record(router)["attempts"]]
     assert outcomes == [("small", "escalated"), ("large", "served")]
@@ -230,24 +226,24 @@ def test_a_bad_cheap_answer_goes_up_and_both_calls_are_told(make, ask, perform, 
 def test_two_cheap_models_must_agree(make, ask, perform):
     router = make(cascade(samples=["middle"]))
     agreeing = Models(small=["It is 4."], middle=["So: 4.0"])
-    assert perform(router, router.decide(ask()), ask(), agreeing) == "It is 4."
+    assert perform(router, ask(), agreeing) == "It is 4."
     assert agreeing.calls == [("small", "draft"), ("middle", "sample")]
     differing = Models(small=["It is 4."], middle=["It is 5."], large=["4"])
-    assert perform(router, router.decide(ask()), ask(), differing) == "4"
+    assert perform(router, ask(), differing) == "4"
     assert differing.asked == ["small", "middle", "large"]
 
 
 def test_no_second_sample_is_bought_for_an_answer_that_failed_already(make, ask, perform):
     router = make(cascade(samples=["middle"]))
     models = Models(small=[""], large=["4"])
-    perform(router, router.decide(ask()), ask(), models)
+    perform(router, ask(), models)
     assert models.asked == ["small", "large"]
 
 
 def test_without_a_second_opinion_the_strong_model_decides(make, ask, perform):
     router = make(cascade(samples=["middle"]))
     models = Models(small=["4"], middle=[ProviderError(500)], large=["four"])
-    assert perform(router, router.decide(ask()), ask(), models) == "four"
+    assert perform(router, ask(), models) == "four"
 
 
 def judged(threshold=0.7):
@@ -258,7 +254,7 @@ def judged(threshold=0.7):
 def test_a_judge_decides(make, ask, perform, grade, served):
     router = make(cascade(verifier=judged()))
     models = Models(small=["draft"], middle=[grade], large=["better"])
-    assert perform(router, router.decide(ask()), ask(), models) == served
+    assert perform(router, ask(), models) == served
 
 
 @pytest.mark.parametrize("reply", [ProviderError(500), "no idea", "100"])
@@ -266,7 +262,7 @@ def test_a_judge_that_fails_leaves_it_to_the_strong_model(make, ask, perform, ca
     router = make(cascade(verifier=judged()))
     for _ in range(2):
         models = Models(small=["draft"], middle=[reply], large=["better"])
-        assert perform(router, router.decide(ask()), ask(), models) == "better"
+        assert perform(router, ask(), models) == "better"
         router.health.served("middle")
     assert caplog.text.count("the strong model serves") == 1
 
@@ -281,7 +277,7 @@ def test_a_check_that_raises_is_not_trusted_and_told_once(make, ask, perform, ca
     router = make(cascade(verifier=Verifier(checks=(Broken(),))))
     for _ in range(2):
         models = Models(small=["draft"], large=["better"])
-        assert perform(router, router.decide(ask()), ask(), models) == "better"
+        assert perform(router, ask(), models) == "better"
     assert caplog.text.count("not trusted") == 1
 
 
@@ -289,15 +285,15 @@ def test_when_the_escalation_fails_the_cheap_answer_is_better_than_none(make, as
     verifier = Verifier(checks=(NotRefused(), Agreement()), threshold=0.5)
     router = make(cascade(samples=["middle"], verifier=verifier))
     models = Models(small=["4"], middle=["5"], large=[ProviderError(500)])
-    assert perform(router, router.decide(ask()), ask(), models) == "4"
+    assert perform(router, ask(), models) == "4"
     assert last_record(router)["served_by"] == "small"
     empty = Models(small=[""], middle=["5"], large=[ProviderError(400)])
     router = make(cascade())
     with pytest.raises(ProviderError):
-        perform(router, router.decide(ask()), ask(), empty)
+        perform(router, ask(), empty)
 
 
 def test_a_fallback_for_the_cheap_model_is_not_checked_again(make, ask, perform):
     router = make(cascade())
     models = Models(small=[ProviderError(500)], middle=[""])
-    assert perform(router, router.decide(ask()), ask(), models) == ""
+    assert perform(router, ask(), models) == ""

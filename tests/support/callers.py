@@ -1,0 +1,38 @@
+"""Callers of a router without a framework: replies are texts, and models are functions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.plan import CallModel
+from llm_optimizers.routing.session import Replies
+
+TEXTS: Replies[str, str] = Replies(
+    read=lambda reply: Answer(model="", text=reply),
+    chunks=lambda reply: iter(reply.split(" ")),
+    text=lambda chunk: chunk,
+)
+
+
+@dataclass
+class Calling:
+    """Calls a function for each attempt; one that returns a coroutine is awaited."""
+
+    call: Callable[[CallModel], Any]
+
+    def ask(self, attempt: CallModel) -> Any:
+        return self.call(attempt)
+
+    async def aask(self, attempt: CallModel) -> Any:
+        reply = self.call(attempt)
+        return await reply if hasattr(reply, "__await__") else reply
+
+    def stream(self, attempt: CallModel) -> Iterator[Any]:
+        yield from self.call(attempt)
+
+    async def astream(self, attempt: CallModel) -> AsyncIterator[Any]:
+        for chunk in self.call(attempt):
+            yield chunk
