@@ -15,6 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from llm_optimizers.costs.call import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting.tokens import TokenCounter
 from llm_optimizers.text.sentences import sentences
@@ -113,7 +114,8 @@ class History:
         if self.summariser is None:
             return extract(messages, max_tokens=room, counter=counter, model=model) or None
         try:
-            text = self.summariser.call(_request(messages, room)).strip()
+            with calling(CallContext(role="summary")):
+                text = self.summariser.call(_request(messages, room)).strip()
         except Exception as error:  # noqa: BLE001 - whatever the user's model raises, history stays
             _log.warning(
                 "The summariser failed (%s); the history stays whole.", type(error).__name__

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from llm_optimizers.caching import tenant
 from llm_optimizers.costs import PriceBook, Usage
 from llm_optimizers.routing import Always
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from support.frameworks import DOORS, FRAMEWORKS, Framework, LangChain, LlamaIndex, through
+from support.frameworks import DOORS, FRAMEWORKS, Framework, through
 
 CHEAP, STRONG = "gpt-4o-mini", "gpt-4o"
 QUESTION, PARAPHRASE = "How do I reset my password?", "How can I reset my password?"
@@ -215,39 +214,3 @@ def test_shorter_prompts_are_told_by_what_they_saved(framework: Framework, door:
     (record,) = framework.records()
     assert [saving.strategy for saving in record.savings] == ["prompts"]
     assert record.savings[0].amount > 0
-
-
-def test_the_same_day_has_the_same_account_in_both() -> None:
-    accounts = []
-    for framework in (LangChain(), LlamaIndex()):
-        with framework.counting():
-            _day(framework)
-        found = framework.records()
-        accounts.append([_told(record) for record in found])
-    assert accounts[0] == accounts[1]
-
-
-def _day(framework: Any) -> None:
-    models = [framework.fake(name) for name in (CHEAP, STRONG)]
-    stack = framework.cached(framework.shortened(framework.routed(models, Always(CHEAP))))
-    for door in DOORS:
-        for text in (QUESTION, PARAPHRASE, f"Something else, by {door}?"):
-            through(framework, door, stack, text, system="Be   brief.\n\n\n\n\nBe brief.")
-    for text in ("One?", "Two?"):
-        framework.ask(framework.fake("house-blend-7"), text, user="u1")
-
-
-def _told(record: Any) -> Any:
-    savings = [(saving.strategy, saving.amount, saving.basis) for saving in record.savings]
-    return (
-        record.model,
-        record.usage,
-        record.cost,
-        record.baseline_model,
-        record.baseline_cost,
-        record.hit_strategy,
-        record.status,
-        record.estimated,
-        dict(record.tags),
-        savings,
-    )

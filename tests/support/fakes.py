@@ -35,6 +35,8 @@ class StreamingFake(BaseChatModel):
     max_retries: int | None = None
     delay: float = 0.0
     n: int = 1
+    breaks_after: int | None = None
+    """Chunks after which a stream breaks."""
     finish_reason: str = "stop"
     reply: Callable[[str], str] | None = Field(default=None, exclude=True)
     fail: Callable[[str], BaseException | None] | None = Field(default=None, exclude=True)
@@ -145,7 +147,9 @@ class StreamingFake(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._chunks(messages, kwargs):
+        for number, chunk in enumerate(self._chunks(messages, kwargs)):
+            if number == self.breaks_after:
+                raise ConnectionError("broken")
             time.sleep(self.delay)
             yield ChatGenerationChunk(message=chunk)
 

@@ -29,12 +29,13 @@ class Framework(Protocol):
         """A model that answers `f"{model} says: {text}"` and keeps its `calls`."""
 
     def cached(self, inner: Any, **settings: Any) -> Any: ...
-    def routed(self, models: Sequence[Any], policy: Any) -> Any: ...
+    def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any: ...
     def batched(self, inner: Any) -> Any: ...
     def shortened(self, inner: Any) -> Any: ...
     def stats(self, cached: Any) -> Any: ...
     def records(self) -> list[CallRecord]: ...
     def counting(self) -> Any: ...
+    def tagged(self, model: Any, text: str, tags: Mapping[str, str]) -> None: ...
     def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]: ...
     def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]: ...
     def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str: ...
@@ -75,8 +76,9 @@ class LangChain:
     def cached(self, inner: Any, **settings: Any) -> Any:
         return lc.CachedChatModel(model=inner, cache=lc.HybridCache(**settings))
 
-    def routed(self, models: Sequence[Any], policy: Any) -> Any:
-        return lc.ChatModelRouter(models={each.model: each for each in models}, policy=policy)
+    def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any:
+        named = {self.name_of(each): each for each in models}
+        return lc.ChatModelRouter(models=named, policy=policy, **settings)
 
     def batched(self, inner: Any) -> Any:
         return lc.BatchingChatModel(model=inner, combine=True, max_delay=2.0)
@@ -107,6 +109,12 @@ class LangChain:
         async for chunk in model.astream(self._said(text, system), self._config("")):
             yield str(chunk.text)
 
+    def name_of(self, model: Any) -> str:
+        return str(model._get_ls_params()["ls_model_name"])
+
+    def tagged(self, model: Any, text: str, tags: Mapping[str, str]) -> None:
+        model.invoke(text, {"callbacks": [self._costs], "metadata": dict(tags)})
+
     def _said(self, text: str, system: str) -> list[BaseMessage]:
         return [*([SystemMessage(system)] if system else []), HumanMessage(text)]
 
@@ -126,8 +134,8 @@ class LlamaIndex:
     def cached(self, inner: Any, **settings: Any) -> Any:
         return li.CachedLLM(inner, li.HybridCache(**settings))
 
-    def routed(self, models: Sequence[Any], policy: Any) -> Any:
-        return li.RoutedLLM(models, policy=policy)
+    def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any:
+        return li.RoutedLLM(models, policy=policy, **settings)
 
     def batched(self, inner: Any) -> Any:
         return li.BatchedLLM(inner, combine=True, limits=GroupLimits(max_size=6, max_delay=2.0))
@@ -170,6 +178,10 @@ class LlamaIndex:
                 yield chunk.delta or ""
         finally:
             await chunks.aclose()
+
+    def tagged(self, model: Any, text: str, tags: Mapping[str, str]) -> None:
+        with instrument_tags(dict(tags)):
+            model.chat([ChatMessage(text)])
 
     def _said(self, text: str, system: str) -> list[ChatMessage]:
         before = [ChatMessage(role="system", content=system)] if system else []

@@ -41,6 +41,8 @@ class FakeLLM(FunctionCallingLLM):
     tools: bool = True
     usage: bool = True
     delay: float = 0.0
+    breaks_after: int | None = None
+    """Chunks after which a stream breaks."""
     finish_reason: str = "stop"
     reply: Callable[[str], str] | None = Field(default=None, exclude=True)
     fail: Callable[[str], BaseException | None] | None = Field(default=None, exclude=True)
@@ -90,7 +92,9 @@ class FakeLLM(FunctionCallingLLM):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> Generator[ChatResponse, None, None]:
         def chunks() -> Generator[ChatResponse, None, None]:
-            for chunk in self._chunks(messages, kwargs):
+            for number, chunk in enumerate(self._chunks(messages, kwargs)):
+                if number == self.breaks_after:
+                    raise ConnectionError("broken")
                 time.sleep(self.delay)
                 yield chunk
 

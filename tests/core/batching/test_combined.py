@@ -11,7 +11,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_optimizers.batching.account import combined_record
 
 from llm_optimizers.batching.coalescing.coalescer import Coalescer
 from llm_optimizers.batching.coalescing.dispatch import AskAlone
@@ -28,7 +27,8 @@ from llm_optimizers.batching.combining.ask import (
 )
 from llm_optimizers.batching.combining.gate import compare_combined, disagreement_bound, same_text
 from llm_optimizers.batching.combining.prompts import combination_key, combine
-from llm_optimizers.costs import ModelPrice, PriceBook, Usage
+from llm_optimizers.costs import CallRecord, ModelPrice, PriceBook, Usage
+from llm_optimizers.costs.call import Call, Share
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -174,10 +174,26 @@ def records(model: Model, count: int) -> list[Settled]:
     return settled
 
 
+def shared_record(settled: Settled, name: str) -> CallRecord:
+    found = settled.answered
+    share = Share(
+        alone=found.alone if found else None, estimated=found.estimated if found else False
+    )
+    return Call(
+        id=name,
+        time=NOW,
+        asked="fake",
+        reported=settled.usage,
+        share=share,
+        status="ok" if found else "error",
+        error=type(settled.error).__name__ if settled.error else None,
+    ).record(PRICES)
+
+
 def test_the_records_of_a_group_cost_what_was_billed_and_say_what_was_saved() -> None:
     model = Model()
     settled = records(model, 6)
-    kept = [combined_record(PRICES, s, id=str(n), time=NOW) for n, s in enumerate(settled)]
+    kept = [shared_record(s, str(n)) for n, s in enumerate(settled)]
     assert sum(r.cost or 0 for r in kept) == PRICES.cost(model.billed[0], "fake")
     for record, one in zip(kept, settled, strict=True):
         assert one.answered is not None
@@ -205,9 +221,7 @@ def test_a_retry_is_charged_against_the_saving_and_a_failure_is_kept() -> None:
     model.refuses = {"question 1"}
     settled = records(model, 3)
     retried, failed = (
-        combined_record(PRICES, one, id="x", time=NOW)
-        for one in settled
-        if one.request.question in model.forgets
+        shared_record(one, "x") for one in settled if one.request.question in model.forgets
     )
     assert retried.savings[0].amount < 0
     assert retried.savings[0].basis == "measured"

@@ -143,3 +143,61 @@ def test_a_malformed_report_is_refused_by_name():
         Usage.from_openai({"prompt_tokens": "many"})
     with pytest.raises(ConfigurationError, match="cached_tokens"):
         Usage.from_openai({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": -5}})
+
+
+@pytest.mark.parametrize(
+    ("raw", "usage"),
+    [
+        (
+            {
+                "prompt_token_count": 90,
+                "tool_use_prompt_token_count": 10,
+                "candidates_token_count": 6,
+                "thoughts_token_count": 4,
+                "cached_content_token_count": 64,
+            },
+            Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64, reasoning_tokens=4),
+        ),
+        (
+            {"promptTokenCount": 100, "candidatesTokenCount": 10, "cachedContentTokenCount": 64},
+            Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64),
+        ),
+        (
+            {
+                "inputTokens": 30,
+                "outputTokens": 10,
+                "cacheReadInputTokens": 64,
+                "cacheWriteInputTokens": 6,
+            },
+            Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64, cache_write_tokens=6),
+        ),
+        (
+            {
+                "input_tokens": 36,
+                "output_tokens": 10,
+                "cache_read_input_tokens": 64,
+                "cache_creation_input_tokens": None,
+            },
+            Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64),
+        ),
+        (
+            {"prompt_tokens": 100, "completion_tokens": 10},
+            Usage(input_tokens=100, output_tokens=10),
+        ),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 2}, None),
+        ({"total_time": 3.5}, None),
+        ({}, None),
+        ("100 tokens", None),
+        (None, None),
+    ],
+)
+def test_counts_are_recognised_by_their_names(raw: object, usage: Usage | None) -> None:
+    assert Usage.read(raw) == usage
+
+
+def test_of_two_reports_of_a_call_the_last_of_each_count_holds() -> None:
+    first = Usage(input_tokens=100, cache_read_tokens=64, output_tokens=1)
+    assert first.later(Usage(output_tokens=10)) == Usage(
+        input_tokens=100, cache_read_tokens=64, output_tokens=10
+    )

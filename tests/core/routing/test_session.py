@@ -6,10 +6,13 @@ import asyncio
 import random
 import threading
 import time
+from contextlib import aclosing
 
 import pytest
 
 from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.evidence.samples import TrafficSample, read_traffic
 from llm_optimizers.routing import Always, Router, RoutingContext
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
@@ -297,3 +300,137 @@ def test_a_fallback_for_the_cheap_model_is_not_checked_again(make, ask, perform)
     router = make(cascade())
     models = Models(small=[ProviderError(500)], middle=[""])
     assert perform(router, ask(), models) == ""
+
+
+class Chunks:
+    """A stream of texts that knows whether it was closed; an exception among them is raised."""
+
+    def __init__(self, *chunks: str | Exception) -> None:
+        self.chunks, self.closed = list(chunks), False
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.chunks:
+            raise StopIteration
+        if isinstance(self.chunks[0], Exception):
+            raise self.chunks.pop(0)
+        return self.chunks.pop(0)
+
+    def close(self):
+        self.closed = True
+
+
+class Streams(Models):
+    """Scripted streams, one a call."""
+
+    def stream(self, attempt):
+        return self(attempt)
+
+    async def astream(self, attempt):
+        stream = self(attempt)
+        try:
+            for chunk in stream:
+                yield chunk
+        finally:
+            stream.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def stream(request):
+    """The chunks of a session's stream, up to `stop` of them."""
+
+    def go(router, asked, caller, *, stop=100, **settings):
+        session = start(router, asked, **settings)
+        read = []
+        if request.param == "sync":
+            chunks = session.stream(caller)
+            for chunk in chunks:
+                read.append(chunk)
+                if len(read) == stop:
+                    break
+            chunks.close()
+            return read
+
+        async def consume():
+            async with aclosing(session.astream(caller)) as chunks:
+                async for chunk in chunks:
+                    read.append(chunk)
+                    if len(read) == stop:
+                        break
+
+        asyncio.run(consume())
+        return read
+
+    return go
+
+
+def test_a_stream_falls_back_until_its_first_chunk(make, ask, stream):
+    router = make()
+    models = Streams(small=[Chunks(ProviderError(503))], middle=[Chunks("four", " it is")])
+    assert stream(router, ask(), models) == ["four", " it is"]
+    record = last_record(router)
+    assert [a["outcome"] for a in record["attempts"]] == ["failed", "served"]
+
+
+def test_a_stream_that_breaks_is_an_error_with_what_had_come(make, ask, stream):
+    router = make()
+    chunks = Chunks("fo", "ur", ProviderError(500), "never")
+    with pytest.raises(InterruptedStreamError, match="small's stream broke after 2") as broken:
+        stream(router, ask(), Streams(small=[chunks]))
+    assert broken.value.partial == "four"
+    assert chunks.closed
+    record = last_record(router)
+    assert record["served_by"] is None
+    assert record["attempts"][0]["error"] == "ProviderError"
+    assert router.decide(ask()).model == "middle"
+
+
+def test_a_stream_that_is_left_is_closed_and_its_model_does_not_rest(make, ask, stream):
+    router, chunks = make(), Chunks("a", "b", "c")
+    assert stream(router, ask(), Streams(small=[chunks]), stop=1) == ["a"]
+    assert chunks.closed
+    assert last_record(router)["served_by"] == "small"
+    assert router.decide(ask()).model == "small"
+
+
+def test_an_empty_stream_is_an_answer(make, ask, stream):
+    router = make()
+    assert stream(router, ask(), Streams(small=[Chunks()])) == []
+    assert last_record(router)["served_by"] == "small"
+
+
+def test_a_cascade_holds_its_stream_back_until_the_answer_is_accepted(make, ask):
+    router = make(cascade())
+    models = Models(small=[""], large=["it is four"])
+    assert list(start(router, ask()).stream(Calling(models))) == ["it", "is", "four"]
+    assert models.calls == [("small", "draft"), ("large", "escalation")]
+
+
+def test_a_stream_opened_too_late_is_closed(make, ask):
+    router, released, late = make(), threading.Event(), Chunks("late")
+    opened = threading.Event()
+
+    def call(attempt):
+        released.wait(20)
+        opened.set()
+        return late
+
+    caller = Streams(small=[late])
+    caller.stream = call
+    with pytest.raises(TimeoutError):
+        list(start(router, ask(), deadline_s=0.05).stream(caller))
+    released.set()
+    assert opened.wait(20)
+    for _ in range(200):
+        if late.closed:
+            break
+        time.sleep(0.01)
+    assert late.closed
+
+
+def test_a_sample_of_the_questions_is_kept(make, ask, tmp_path):
+    traffic = TrafficSample(tmp_path / "traffic.jsonl", rate=1.0)
+    start(make(), ask("What is it?"), traffic=traffic).answer(Calling(Models(small=["four"])))
+    assert list(read_traffic(tmp_path / "traffic.jsonl")) == [("What is it?", "")]
