@@ -16,8 +16,9 @@ from llm_optimizers.evidence.samples import TrafficSample, read_traffic
 from llm_optimizers.routing import Always, Router, RoutingContext
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
-from llm_optimizers.routing.plan import CallModel, RoutedCall
+from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
+from llm_optimizers.routing.session import RoutedCall
 from support.callers import TEXTS, Calling
 
 MODELS = ["small", "middle", "large"]
