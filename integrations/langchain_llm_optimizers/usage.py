@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -45,6 +46,20 @@ def usage_of(message: AIMessage) -> Usage | None:
         input_audio_tokens=_count(read, "audio"),
         output_audio_tokens=_count(written, "audio"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a provider said of an answer: which model gave it, for which tokens, on which tier."""
+
+    model: str = ""
+    usage: Usage | None = None
+    tier: ServiceTier = "standard"
+
+
+def reported_by(message: AIMessage) -> Reported:
+    """What the provider says of an answer."""
+    return Reported(model=model_of(message), usage=usage_of(message), tier=tier_of(message))
 
 
 def mark_spent(error: Exception, usage: Usage) -> None:

@@ -32,15 +32,9 @@ from llm_optimizers.routing.policies.simple import (
     ForTier,
     Weighted,
 )
+from llm_optimizers.routing.request import Previous, RoutingContext
 from llm_optimizers.routing.router import Router
-from llm_optimizers.routing.situation import (
-    Candidate,
-    Choice,
-    Policy,
-    Previous,
-    RoutingContext,
-    Situation,
-)
+from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situation
 from llm_optimizers.routing.specs import ModelSpec, UserTier
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a request asks of a model: room, output headroom and capabilities.
+"""What is known of a request: who asks, in which conversation, and what it asks of a model.
 
 Tokens are estimated from bytes, on the high side, because deciding must take well under a
 millisecond and a context that is said to fit must fit. Hand the router a `count_tokens` of your
@@ -11,12 +11,20 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from llm_optimizers.routing.specs import Capability
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["Needs", "TokenEstimate", "estimate_tokens", "needs_of"]
+__all__ = [
+    "Needs",
+    "Previous",
+    "RoutingContext",
+    "TokenEstimate",
+    "estimate_tokens",
+    "needs_of",
+]
 
 TokenEstimate: TypeAlias = Callable[[ChatRequest], int]
 
@@ -39,6 +47,57 @@ _BLOCKS: Mapping[str, Capability] = {
     "document": "files",
     "video": "files",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The model that gave the conversation's last answer, and when (seconds since the epoch)."""
+
+    model: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingContext:
+    """What is known about a request besides the request.
+
+    `task` is the tag the application declares ("extract", "chat"), a strong signal where there
+    is one. `max_cost` is in dollars for this request. `previous` keeps a conversation with the
+    model that led it.
+    """
+
+    user: str = ""
+    session: str = ""
+    tier: str = ""
+    task: str = ""
+    previous: Previous | None = None
+    streaming: bool = False
+    max_cost: Decimal | None = None
+
+    @classmethod
+    def from_tags(
+        cls,
+        tags: Mapping[str, object],
+        *,
+        previous: Previous | None = None,
+        streaming: bool = False,
+    ) -> RoutingContext:
+        """Read what an app's own tags or metadata say of a request, under their usual names.
+
+        A conversation is `session`, `session_id` or LangGraph's `thread_id`.
+        """
+
+        def first(*names: str) -> str:
+            return next((str(tags[name]) for name in names if tags.get(name) is not None), "")
+
+        return cls(
+            user=first("user", "user_id"),
+            session=first("session", "session_id", "thread_id"),
+            tier=first("tier"),
+            task=first("task"),
+            previous=previous,
+            streaming=streaming,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
