@@ -10,20 +10,19 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike
+from llm_optimizers.evidence.bounds import quantile
 
 __all__ = ["DriftAlarm", "quantile_edges"]
 
 BINS = 10
 
 
-def quantile_edges(scores: ArrayLike) -> tuple[float, ...]:
+def quantile_edges(scores: Iterable[float]) -> tuple[float, ...]:
     """The inner deciles of scores; bins between them hold a tenth each."""
-    inner = np.linspace(0.0, 1.0, BINS + 1)[1:-1]
-    return tuple(float(edge) for edge in np.quantile(np.asarray(scores, dtype=np.float64), inner))
+    ordered = sorted(float(score) for score in scores)
+    return tuple(quantile(ordered, 1 / BINS * number) for number in range(1, BINS))
 
 
 class DriftAlarm:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from llm_optimizers.costs import Ledger, Usage, price_call
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.bounds import safe_threshold
 from llm_optimizers.evidence.drift import DriftAlarm, quantile_edges
 from llm_optimizers.evidence.samples import TrafficSample, read_traffic, shadow
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
@@ -21,7 +22,7 @@ from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
 from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade, required_auc
 from llm_optimizers.routing.experiments.comparison import Observation, compare, observations
 from llm_optimizers.routing.experiments.experiment import Experiment
-from llm_optimizers.routing.learning.gate import examine, safe_threshold
+from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, auc, cpt, recovered
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
@@ -70,20 +71,20 @@ def test_a_thresholds_loss_is_bounded_on_its_own_labels(seed, tolerance):
     rng = np.random.default_rng(seed)
     gains = rng.choice([-1.0, 0.0, 1.0], size=400, p=[0.05, 0.75, 0.2])
     scores = gains * 0.3 + rng.normal(size=400)
-    threshold, share, loss = safe_threshold(scores, gains, tolerance=tolerance)
-    assert loss.high <= tolerance
-    if threshold is not None:
-        served = scores <= threshold
-        assert served.mean() == pytest.approx(share)
-        assert gains[served].sum() / 400 == pytest.approx(loss.value)
+    safe = safe_threshold(scores, gains, tolerance=tolerance)
+    assert safe.loss.high <= tolerance
+    if safe.score is not None:
+        served = scores <= safe.score
+        assert served.mean() == pytest.approx(safe.share)
+        assert gains[served].sum() / 400 == pytest.approx(safe.loss.value)
 
 
 def test_ties_cross_the_threshold_together():
     scores = np.array([0.0] * 50 + [1.0] * 350)
     gains = np.zeros(400)
     gains[50:] = 1.0
-    threshold, share, _ = safe_threshold(scores, gains, tolerance=0.05)
-    assert (threshold, share) == (0.0, 0.125)
+    safe = safe_threshold(scores, gains, tolerance=0.05)
+    assert (safe.score, safe.share) == (0.0, 0.125)
 
 
 def test_random_scores_are_hardly_ever_let_through():
