@@ -170,7 +170,7 @@ _GROUPED = re.compile(
     r"\d{1,3}(?:([,'\u2019\u00a0\u202f_])\d{2,3})*[,'\u2019\u00a0\u202f_]\d{3}(?:\.\d+)?"
 )
 _COMMA_DECIMAL = re.compile(r"(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
-_PLAIN = re.compile(r"\d{1,400}(?:\.\d{1,400}|/\d{1,400})?(?:e[+-]?\d{1,3})?")
+_PLAIN = re.compile(r"-?\d{1,400}(?:\.\d{1,400}|/\d{1,400})?(?:e[+-]?\d{1,3})?")
 _NO_GROUPS = str.maketrans("", "", ",'\u2019\u00a0\u202f_")
 
 
@@ -181,15 +181,20 @@ def _number(match: re.Match[str]) -> Fraction | str:
         digits = digits.translate(_NO_GROUPS)
     elif _COMMA_DECIMAL.fullmatch(digits):
         digits = digits.replace(".", "").replace(",", ".")
-    if not _PLAIN.fullmatch(digits):
-        return digits
-    try:
-        value = Fraction(digits)
-    except (ValueError, ZeroDivisionError):
+    value = _exact(digits)
+    if value is None:
         return digits
     value += int(match["whole"] or 0)
     scaled: Fraction = value * 10 ** _SCALES.get((match["scale"] or "").lower(), 0)
     return -scaled if match["sign"] in ("-", "\u2212") else scaled
+
+
+def _exact(digits: str) -> Fraction | None:
+    """The exact value; None of what is no number, or has a size that takes long to compute with."""
+    try:
+        return Fraction(digits) if _PLAIN.fullmatch(digits) else None
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _close(a: Fraction | str, b: Fraction | str, tolerance: float) -> bool:
@@ -202,15 +207,20 @@ _SYMBOL = re.compile(r"[+#%<>=^]")
 
 
 @dataclass(frozen=True, slots=True)
-class _Constant:
-    """NaN and the infinities, which JSON does not have: each equal to itself, unlike floats."""
+class _Written:
+    """A number that is compared as it is written: one of thousands of digits, or NaN."""
 
-    name: str
+    text: str
+
+
+def _json_number(text: str) -> Fraction | _Written:
+    value = _exact(text.lower())
+    return _Written(text) if value is None else value
 
 
 def _parse(text: str) -> Any:
     return json.loads(
-        unfenced(text), parse_float=Fraction, parse_int=Fraction, parse_constant=_Constant
+        unfenced(text), parse_float=_json_number, parse_int=_json_number, parse_constant=_Written
     )
 
 
