@@ -147,6 +147,14 @@ def test_the_judge_is_asked_about_question_and_answer(ask):
 
 
 @pytest.mark.parametrize(
+    ("reply", "grade"),
+    [("8", 0.8), ("8/10", 0.8), ("Grade: 7.5.", 0.75), ("0", 0.0), ("11", None), ("-5", None)],
+)
+def test_a_judges_grade_is_read_in_tenths(reply, grade):
+    assert Judge(model="large").read(reply) == grade
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"Retry-After": "7"}, 7.0),
