@@ -5,7 +5,7 @@
     mean_interval         a mean (normal)
     mean_loss_interval    a mean loss of which the worst may not have been seen yet
     mean_difference       two groups' means (normal, unpooled)
-    sequence_half_width   a mean that is looked at again and again
+    confidence_sequence_half_width   a mean that is looked at again and again
     bootstrap_interval    any estimate that was resampled
     safe_threshold        how far down a score may be trusted within a tolerance on the mean loss
 
@@ -31,6 +31,7 @@ __all__ = [
     "Interval",
     "Threshold",
     "bootstrap_interval",
+    "confidence_sequence_half_width",
     "mean_difference",
     "mean_interval",
     "mean_loss_interval",
@@ -38,7 +39,6 @@ __all__ = [
     "rate_upper_bound",
     "safe_threshold",
     "samples_needed",
-    "sequence_half_width",
 ]
 
 
@@ -142,7 +142,9 @@ def mean_difference(a: Sequence[float], b: Sequence[float], *, confidence: float
     return Interval(value=value, low=value - spread, high=value + spread)
 
 
-def sequence_half_width(values: Sequence[float], *, alpha: float, expected: int) -> float:
+def confidence_sequence_half_width(
+    values: Sequence[float], *, alpha: float, expected: int
+) -> float:
     """Half the width of a confidence sequence at level 1 - alpha on a mean.
 
     It holds at every number of values at once, so that one may look as often as one likes

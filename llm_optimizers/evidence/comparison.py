@@ -1,12 +1,12 @@
 """Whether two answers say the same: the comparisons that every strategy uses.
 
-    same_text      the whole text, but for case, white space and closing punctuation
-    same_json      the parsed value; the order of keys does not matter
-    same_numbers   the numbers in the text, within a tolerance
-    same_words     the stemmed words, for free text against a label
-    same_value     what each answer comes to: a choice, a yes or no, a last number, a last line
-    same_answer    the default: picks one of these by the form of the answers
-    by             on what a function of your own takes out of each answer
+    same_answer        the default: picks one of these by the form of the answers
+    same_text          the whole text, but for case, white space and closing punctuation
+    same_json          the parsed value; the order of keys does not matter
+    same_numbers       the numbers in the text, within a tolerance
+    same_words         the stemmed words, for free text against a label
+    same_final_answer  what each comes to: a choice, a yes or no, a last number, a last line
+    same_by            what a function of your own takes out of each answer
 
 Each is a `Comparison`: symmetric, and true of an answer and itself. When in doubt they say that
 answers differ, since a wrong "same" serves a wrong answer and a wrong "different" costs one call.
@@ -26,14 +26,14 @@ from llm_optimizers.text.terms import terms
 
 __all__ = [
     "Comparison",
-    "by",
     "normalised",
     "numbers",
     "same_answer",
+    "same_by",
+    "same_final_answer",
     "same_json",
     "same_numbers",
     "same_text",
-    "same_value",
     "same_words",
     "unfenced",
 ]
@@ -92,7 +92,7 @@ def same_words(a: str, b: str) -> bool:
     return bool(words) and words == terms(b) and _SYMBOL.findall(a) == _SYMBOL.findall(b)
 
 
-def same_value(a: str, b: str) -> bool:
+def same_final_answer(a: str, b: str) -> bool:
     r"""Whether two answers come to the same: right for questions with one short answer.
 
     JSON, lists, tuples and quoted strings are compared whole. Otherwise each answer's letter of a
@@ -116,10 +116,10 @@ def same_answer(a: str, b: str) -> bool:
     """
     if _is_literal(a) and _is_literal(b):
         return _same_literal(a, b)
-    return same_text(a, b) or (_is_bare(a) and _is_bare(b) and same_value(a, b))
+    return same_text(a, b) or (_is_bare(a) and _is_bare(b) and same_final_answer(a, b))
 
 
-def by(extract: Callable[[str], object]) -> Comparison:
+def same_by(extract: Callable[[str], object]) -> Comparison:
     """A comparison of what `extract` takes out of each answer."""
 
     def same(a: str, b: str, /) -> bool:

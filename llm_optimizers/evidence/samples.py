@@ -1,7 +1,7 @@
 """Samples of traffic: a share of the requests, kept in a file that the user gives, to label later.
 
 Samples hold users' text. They are kept only where a store for them was made, for a time to live,
-in a file that is its owner's alone; each belongs to a tenant and a user and can be deleted by
+in a file that is its owner's alone; each belongs to a tenant and a user and is deleted with
 either. Shadow calls are made afterwards and never while a user waits.
 """
 
@@ -158,15 +158,22 @@ class SampleStore:
         self._shorten_log()
         return deleted
 
-    def forget(self, *, user: str, tenant: str | None = None) -> int:
-        """Delete all samples of a user, of one tenant or of all; returns how many.
+    def forget(self, *, user: str | None = None, tenant: str | None = None) -> int:
+        """Delete all samples of a user, of a tenant, or of a user of a tenant; returns how many.
 
         Their text is overwritten in the file, and gone from its log too unless another process
         reads at that moment; it then goes with the next deletion.
+
+        Raises:
+            ConfigurationError: neither was named.
+            StoreError: nothing was deleted.
         """
+        if user is None and tenant is None:
+            raise ConfigurationError("name the user or the tenant whose samples are to be deleted")
         with self._deleting() as connection:
             deleted = connection.execute(
-                "DELETE FROM samples WHERE user = ?1 AND (?2 IS NULL OR tenant = ?2)",
+                "DELETE FROM samples"
+                " WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR tenant = ?2)",
                 (user, tenant),
             ).rowcount
         self._shorten_log()

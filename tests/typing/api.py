@@ -22,7 +22,7 @@ from langchain_llm_optimizers import (
 )
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, PriceBook, Summary, Usage
-from llm_optimizers.evidence import Comparison, SampleStore, by, same_answer, same_numbers
+from llm_optimizers.evidence import Comparison, SampleStore, same_answer, same_by, same_numbers
 
 
 def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
@@ -40,7 +40,7 @@ def routed(small: BaseChatModel, large: BaseChatModel) -> BaseChatModel:
 
 
 def comparisons() -> list[Comparison]:
-    return [same_answer, partial(same_numbers, tolerance=0.01), by(str.casefold), str.__eq__]
+    return [same_answer, partial(same_numbers, tolerance=0.01), same_by(str.casefold), str.__eq__]
 
 
 def sampled(small: BaseChatModel, large: BaseChatModel) -> BaseChatModel:

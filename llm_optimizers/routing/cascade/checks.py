@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from llm_optimizers.evidence.comparison import Comparison, same_json, same_value, unfenced
+from llm_optimizers.evidence.comparison import Comparison, same_final_answer, same_json, unfenced
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
@@ -147,14 +147,14 @@ class Matches:
 class Agreement:
     """The share of further answers that are the same as the first.
 
-    By default compares what answers come to (`same_value`): right for questions with one short
+    By default compares final answers (`same_final_answer`): right for questions with one short
     answer. For others bring a comparison of your own.
     """
 
     name = "agreement"
     gate = False
 
-    def __init__(self, same: Comparison = same_value) -> None:
+    def __init__(self, same: Comparison = same_final_answer) -> None:
         self._same = same
 
     def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:  # noqa: ARG002

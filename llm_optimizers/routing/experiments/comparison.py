@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Literal, TypeAlias
 
 from llm_optimizers.costs import Ledger
-from llm_optimizers.evidence.bounds import Interval, mean_difference, sequence_half_width
+from llm_optimizers.evidence.bounds import Interval, confidence_sequence_half_width, mean_difference
 from llm_optimizers.routing.decision import DECISION_NOTE, FEEDBACK_NOTE
 
 __all__ = ["Comparison", "Observation", "compare", "experiments", "observations", "summarised"]
@@ -138,7 +138,9 @@ def _difference(
         return mean_difference(arm, control, confidence=confidence)
     alpha = (1 - confidence) / 2
     value = fmean(arm) - fmean(control)
-    spread = sum(sequence_half_width(v, alpha=alpha, expected=always) for v in (arm, control))
+    spread = sum(
+        confidence_sequence_half_width(v, alpha=alpha, expected=always) for v in (arm, control)
+    )
     return Interval(value=value, low=value - spread, high=value + spread)
 
 

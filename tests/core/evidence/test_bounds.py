@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence import (
     bootstrap_interval,
+    confidence_sequence_half_width,
     mean_difference,
     mean_interval,
     mean_loss_interval,
     rate_upper_bound,
     safe_threshold,
     samples_needed,
-    sequence_half_width,
 )
 from llm_optimizers.evidence.bounds import quantile
 
@@ -115,14 +115,14 @@ def test_a_confidence_sequence_holds_at_all_looks_at_once():
         values = [float(rng.random() < 0.5) for _ in range(600)]
         broken += any(
             abs(sum(values[:n]) / n - 0.5)
-            > sequence_half_width(values[:n], alpha=0.1, expected=300)
+            > confidence_sequence_half_width(values[:n], alpha=0.1, expected=300)
             for n in range(30, 601, 10)
         )
     assert broken <= 10
 
 
 def test_a_sequence_without_spread_is_not_certain():
-    assert sequence_half_width([1.0] * 5, alpha=0.05, expected=500) > 0.2
+    assert confidence_sequence_half_width([1.0] * 5, alpha=0.05, expected=500) > 0.2
 
 
 @given(

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.evidence import (
-    by,
     same_answer,
+    same_by,
+    same_final_answer,
     same_json,
     same_numbers,
     same_text,
-    same_value,
     same_words,
 )
 from llm_optimizers.evidence.comparison import normalised, numbers, unfenced
@@ -28,9 +28,9 @@ COMPARISONS = {
     "numbers": same_numbers,
     "numbers, 1 %": partial(same_numbers, tolerance=0.01),
     "words": same_words,
-    "value": same_value,
+    "value": same_final_answer,
     "answer": same_answer,
-    "by": by(lambda text: text[:3]),
+    "by": same_by(lambda text: text[:3]),
 }
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -178,7 +178,7 @@ def test_a_number_has_one_value_however_it_is_written(whole: int, part: int):
     plain, grouped = f"{whole}.{part:03d}", f"{whole:,}.{part:03d}0"
     assert same_numbers(plain, grouped)
     assert same_answer(plain, grouped)
-    assert same_value(f"So we get {grouped}.", plain)
+    assert same_final_answer(f"So we get {grouped}.", plain)
     assert not same_answer(plain, f"{whole + 1}.{part:03d}")
 
 
@@ -207,7 +207,7 @@ def test_a_number_has_one_value_however_it_is_written(whole: int, part: int):
     ],
 )
 def test_answers_that_come_to_the_same(a: str, b: str):
-    assert same_value(a, b)
+    assert same_final_answer(a, b)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_answers_that_come_to_the_same(a: str, b: str):
     ],
 )
 def test_answers_that_only_end_alike(a: str, b: str):
-    assert not same_value(a, b)
+    assert not same_final_answer(a, b)
 
 
 @pytest.mark.parametrize(

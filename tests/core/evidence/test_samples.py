@@ -144,6 +144,16 @@ def test_a_user_of_one_tenant_is_not_that_of_another(store: SampleStore):
     assert store.forget(user="u1") == 2
 
 
+def test_a_tenant_is_forgotten_whole(store: SampleStore):
+    for tenant in ("a", "b"):
+        for user in ("u1", "u2", ""):
+            store.offer("question", tenant=tenant, user=user)
+    assert store.forget(tenant="a") == 3
+    assert (store.count(tenant="a"), store.count(tenant="b")) == (0, 3)
+    with pytest.raises(ConfigurationError, match="name the user"):
+        store.forget()
+
+
 def test_tenants_are_apart(path: Path):
     store = SampleStore(path, rate=1.0)
     store.offer("question of a", tenant="a")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.evidence.comparison import by, same_value
+from llm_optimizers.evidence.comparison import same_by, same_final_answer
 from llm_optimizers.failures import read_failure
 from llm_optimizers.routing.cascade.checks import (
     Agreement,
@@ -114,7 +114,7 @@ def test_a_pattern_is_a_check(ask):
     ],
 )
 def test_the_final_answer_is_found(text, answer):
-    assert same_value(text, answer)
+    assert same_final_answer(text, answer)
 
 
 def test_agreement_is_a_share(ask):
@@ -123,7 +123,7 @@ def test_agreement_is_a_share(ask):
     assert check.score(ask(), [a("4"), a("It is 4.0"), a("5")]) == 0.5
     called = Answer(model="m", text="", tool_calls='[{"name": "f"}]')
     assert check.score(ask(), [called, called]) == 1.0
-    custom = Agreement(by(lambda text: text[:1]))
+    custom = Agreement(same_by(lambda text: text[:1]))
     assert custom.score(ask(), [a("yes!"), a("yep")]) == 1.0
 
 
