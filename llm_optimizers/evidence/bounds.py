@@ -1,13 +1,13 @@
 """Bounds that hold at a stated confidence: on a rate, on a mean, on a mean loss.
 
-    rate_upper_bound      a share seen k times in n (exact, binomial)
-    samples_needed        how many agreements in a row prove a rate below a tolerance
-    mean_interval         a mean (normal)
-    mean_loss_interval    a mean loss of which the worst may not have been seen yet
-    mean_difference       two groups' means (normal, unpooled)
-    confidence_sequence_half_width   a mean that is looked at again and again
-    bootstrap_interval    any estimate that was resampled
-    safe_threshold        how far down a score may be trusted within a tolerance on the mean loss
+    rate_upper_bound    a share seen k times in n (exact, binomial)
+    samples_needed      how many agreements in a row prove a rate below a tolerance
+    mean_interval       a mean (normal)
+    mean_loss_interval  a mean loss of which the worst may not have been seen yet
+    mean_difference     two groups' means (normal, unpooled)
+    bootstrap_interval  any estimate that was resampled
+    safe_threshold      how far down a score may be trusted within a tolerance on the mean loss
+    confidence_sequence_half_width  a mean that is looked at again and again
 
 Pure functions of what was seen. `confidence` is the probability that a bound holds, over samples
 drawn as these were: no bound here says anything of traffic of another kind (see `drift`).

@@ -22,7 +22,7 @@ from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import Label
 from llm_optimizers.types import Clock
 
-__all__ = ["Sample", "SampleStore", "TrafficSample", "read_traffic", "shadow"]
+__all__ = ["Sample", "SampleStore", "read_traffic", "shadow"]
 
 _log = logging.getLogger(__name__)
 
@@ -201,10 +201,6 @@ class SampleStore:
             # Only a store's own errors are known to hold none of the text.
             reason = str(error) if isinstance(error, StoreError) else type(error).__name__
             _log.warning("traffic is not sampled: %s", reason)
-
-
-TrafficSample = SampleStore
-"""The store's former name."""
 
 
 def _delete_expired(connection: sqlite3.Connection, now: float) -> int:

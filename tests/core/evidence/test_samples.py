@@ -17,7 +17,6 @@ import pytest
 
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence import Sample, SampleStore, read_traffic, shadow
-from llm_optimizers.evidence.samples import TrafficSample
 
 
 class Clock:
@@ -64,7 +63,7 @@ def test_a_sample_comes_back_as_it_was(store: SampleStore):
 
 
 def test_a_share_is_kept_and_empty_prompts_are_not(path: Path):
-    store = TrafficSample(path, rate=0.5, rng=random.Random(0))
+    store = SampleStore(path, rate=0.5, rng=random.Random(0))
     kept = sum(store.offer(f"question {n}", task="quiz") for n in range(400))
     assert 160 < kept < 240
     assert store.count() == kept
