@@ -21,10 +21,10 @@ from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.tickets import Lane, SharedRun, Ticket
 from llm_optimizers.batching import GateReport, GroupLimits, compare_combined
 from llm_optimizers.batching.combining.ask import Question
-from llm_optimizers.batching.combining.gate import same_text
 from llm_optimizers.batching.combining.prompts import combination_key
 from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.comparison import Comparison, same_answer
 
 __all__ = ["BatchingChatModel"]
 
@@ -91,7 +91,7 @@ class BatchingChatModel(DelegatingChatModel):
         *,
         tolerance: float = 0.05,
         confidence: float = 0.9,
-        agree: Callable[[str, str], bool] = same_text,
+        agree: Comparison = same_answer,
     ) -> GateReport:
         """Answer a sample singly and combined, and combine from now on only if the two agree.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
@@ -33,12 +33,12 @@ from llm_optimizers.batching import (
 )
 from llm_optimizers.batching.combining.ask import Answered, Question, Settled
 from llm_optimizers.batching.combining.ask import Reply as Told
-from llm_optimizers.batching.combining.gate import same_text
 from llm_optimizers.batching.combining.prompts import combination_key
 from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["BatchedLLM"]
@@ -115,7 +115,7 @@ class BatchedLLM(DelegatingLLM):
         *,
         tolerance: float = 0.05,
         confidence: float = 0.9,
-        agree: Callable[[str, str], bool] = same_text,
+        agree: Comparison = same_answer,
     ) -> GateReport:
         """Answer a sample singly and combined, and combine from now on only if the two agree.
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.comparison import same_words
 from llm_optimizers.prompts.context.ranking import Embed
 from llm_optimizers.prompts.counting.tokens import TokenCounter
 from llm_optimizers.text.terms import STOPWORDS, terms
@@ -146,7 +147,7 @@ def enough_examples(
     """
     if len(labelled) < 2:
         raise ConfigurationError("give two or more labelled examples; each is tried with the rest")
-    judge = score or _same_words
+    judge = score or same_words
 
     def quality(count: int) -> float:
         marks = []
@@ -158,10 +159,6 @@ def enough_examples(
 
     best, tried = level_off(quality, most=min(most, len(labelled) - 1), tolerance=tolerance)
     return best, tuple(Trial(examples=n, quality=q, questions=len(labelled)) for n, q in tried)
-
-
-def _same_words(given: str, wanted: str) -> float:
-    return float(terms(given) == terms(wanted))
 
 
 def _likeness(texts: Sequence[str], embed: Embed | None) -> Floats:

@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from llm_optimizers.costs.call import CallContext, Drafts, calling
 from llm_optimizers.effects import Effect, adrive, drive
 from llm_optimizers.errors import InterruptedStreamError
-from llm_optimizers.evidence.samples import TrafficSample
+from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.decision import DecisionRecord
 from llm_optimizers.routing.plan import CallModel, Pause, RoutedRequest, serve
@@ -111,12 +111,12 @@ class RoutedCall(Generic[R, C]):
         *,
         models: dict[str, ModelSpec] | None = None,
         around: CallContext | None = None,
-        traffic: TrafficSample | None = None,
+        traffic: SampleStore | None = None,
         deadline_s: float | None = None,
         first_call_id: str | None = None,
     ) -> None:
         if traffic is not None and request.question:
-            traffic.offer(request.question, task=context.task)
+            traffic.offer(request.question, task=context.task, user=context.user)
         self.request = request
         self.decision = router.decide(request, context)
         baseline = (models or {}).get(self.decision.baseline) or router.ladder.spec(

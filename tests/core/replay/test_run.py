@@ -121,6 +121,12 @@ def test_an_answer_that_is_right_for_both_classes_is_no_wrong_hit(go):
     assert found.wrong_hits == 0
 
 
+def test_an_answer_in_another_case_and_layout_is_the_same_answer(go):
+    pair = [logged("a", response="It is Green."), logged("b", answer_class="b", response="No.")]
+    found, _ = go(pair, serve({"a": "it is\ngreen", "b": "no"}))
+    assert (found.right, found.judged, found.wrong_hits) == (2, 2, 0)
+
+
 def test_an_answer_from_nowhere_is_a_wrong_hit(go):
     found, _ = go(PAIR, serve({"off": "Somebody else's answer."}))
     assert found.wrong_hits == 1
