@@ -4,6 +4,7 @@
     ├── ConfigurationError     a constructor or a command was given something it cannot use
     ├── UnpricedError          no price is known for a model, so no cost can be stated
     ├── StoreError             a store could not be opened, read or written
+    │   ├── SchemaError        a file belongs to something else, or to another version
     │   └── PoisonedEntryError what a store held cannot be what was put there
     ├── NoModelFitsError       no model can take a request; lists each candidate and its reason
     ├── InterruptedStreamError a stream broke after its first chunk; `partial` is what had come
@@ -25,6 +26,7 @@ __all__ = [
     "NoModelFitsError",
     "PoisonedEntryError",
     "RefusedError",
+    "SchemaError",
     "StoreError",
     "UnpricedError",
 ]
@@ -44,6 +46,10 @@ class UnpricedError(LLMOptimizersError, LookupError):
 
 class StoreError(LLMOptimizersError):
     """A store failed; callers that must not lose an answer catch this and go on."""
+
+
+class SchemaError(StoreError):
+    """A file holds other tables than this version's; it is left as it is. Give another path."""
 
 
 class PoisonedEntryError(StoreError):

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from llm_optimizers.caching.stores.entries import Entry, VectorRow
 from llm_optimizers.caching.stores.rows import COLUMNS, entry_of, row_of, text_of, vector_of
-from llm_optimizers.connections.locks import ProcessLock
+from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteStore"]
