@@ -77,7 +77,7 @@ class Database:
         path: the file; `~` is the user's home.
         schema: its tables.
         wait: seconds to wait for another process that is writing.
-        wait_when_locked: seconds to wait while the last use failed because of such a process.
+        wait_when_locked: seconds to wait after that was in vain, until a transaction succeeds.
         synchronous: "NORMAL" is safe against a killed process, "FULL" against a power cut too.
         undecodable_as_bytes: text that is not UTF-8 is read as bytes, for the store to judge row
             by row, instead of failing the statement.
@@ -122,8 +122,6 @@ class Database:
                 yield self._connected()
             except (sqlite3.Error, OSError) as error:
                 raise self._failure(error) from error
-            else:
-                self._set_wait(self._wait)
             finally:
                 self._uses -= 1
                 if self._opened is not None and self._opened.immutable:
@@ -132,8 +130,10 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside or nothing, with no other writer in between."""
-        with self.connection() as connection, transaction(connection):
-            yield connection
+        with self.connection() as connection:
+            with transaction(connection):
+                yield connection
+            self._set_wait(self._wait)
 
     def open(self) -> None:
         """Open the file now and check it."""

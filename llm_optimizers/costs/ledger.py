@@ -17,13 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import rows
-from llm_optimizers.costs.database import Database
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, Note
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
-from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.errors import ConfigurationError, SchemaError, StoreError
 from llm_optimizers.types import Clock
 
 __all__ = ["Ledger"]
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _ALWAYS = 2**62
+_PAGE = 1_000
+_WAIT = 1.0  # seconds, for another process that is writing
+_WAIT_WHEN_LOCKED = 0.02  # a file that stays locked must not slow every call
 
 
 class Ledger:
@@ -42,7 +45,7 @@ class Ledger:
     kilobyte a call and is gone with the process.
 
     Raises:
-        StoreError: the file holds a ledger of another version, or something else's tables.
+        SchemaError: the file holds a ledger of another version, or something else's tables.
     """
 
     def __init__(
@@ -54,19 +57,21 @@ class Ledger:
     ) -> None:
         self.prices = PriceBook() if prices is None else prices
         self.dropped = 0
-        self._name = "in memory" if path is None else str(path)
         self._clock = clock
         self._warned = False
-        self._database = Database(None if path is None else Path(path).expanduser())
+        self._closed = False
+        self._database = Database(path, rows.SCHEMA, wait=_WAIT, wait_when_locked=_WAIT_WHEN_LOCKED)
         try:
             self._database.open()
-        except (sqlite3.Error, OSError) as error:
+        except SchemaError:
+            raise
+        except StoreError as error:
             self._warn(error)
 
     def record(self, record: CallRecord) -> None:
         """Append a call; the same id a second time is ignored. Never raises."""
         try:
-            self._database.append(rows.INSERT_CALL, rows.call_row(record))
+            self._append(rows.INSERT_CALL, rows.call_row(record))
         except Exception as error:  # noqa: BLE001 - the account must never cost the user an answer
             self._drop(error)
 
@@ -89,7 +94,7 @@ class Ledger:
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._database.append(rows.INSERT_NOTE, row)
+            self._append(rows.INSERT_NOTE, row)
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -130,6 +135,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; what is recorded later is dropped and counted."""
+        self._closed = True
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -143,26 +149,33 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def _append(self, insert: str, row: tuple[Any, ...]) -> None:
+        """Write one row, committed by itself: a killed process loses at most this one."""
+        self._check_open()
+        with self._database.transaction() as connection:
+            connection.execute(insert, row)
+
     def _read(
         self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]
     ) -> Iterator[T]:
-        found = self._database.read(select, where)
+        """Rows in the order of their `seq`, page by page, so that no writer waits for a reader."""
+        seen = 0
         while True:
             try:
-                row = next(found, None)
-                value = None if row is None else read(row)
-            except (
-                sqlite3.Error,
-                OSError,
-                LookupError,
-                ArithmeticError,
-                TypeError,
-                ValueError,
-            ) as e:
-                raise StoreError(f"the ledger {self._name} cannot be read: {e}") from e
-            if value is None:
+                self._check_open()
+                with self._database.connection() as connection:
+                    page = connection.execute(select, (seen, *where, _PAGE)).fetchall()
+                values = [read(row) for row in page]
+            except (StoreError, LookupError, ArithmeticError, TypeError, ValueError) as error:
+                raise StoreError(f"{self._database.name} cannot be read: {error}") from error
+            yield from values
+            if len(page) < _PAGE:
                 return
-            yield value
+            seen = page[-1]["seq"]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the ledger is closed")
 
     def _drop(self, error: Exception) -> None:
         self.dropped += 1
@@ -173,9 +186,8 @@ class Ledger:
             return
         self._warned = True
         _log.warning(
-            "the cost ledger %s cannot be written (%s: %s); calls go on unrecorded and are "
-            "counted in Ledger.dropped",
-            self._name,
+            "%s: calls go on unrecorded and are counted in Ledger.dropped (%s: %s)",
+            self._database.name,
             type(error).__name__,
             error,
         )

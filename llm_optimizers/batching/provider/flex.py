@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from llm_optimizers.batching.queue.retries import retry_after
+from llm_optimizers.batching.queue.rules import retry_after
 from llm_optimizers.effects import Effect, Plan, adrive, drive
 
 __all__ = ["with_flex"]

@@ -17,16 +17,18 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llm_optimizers.batching.queue.alerts import BacklogAlert
-from llm_optimizers.batching.queue.codec import dump_json
 from llm_optimizers.batching.queue.handles import DeadLetters, JobHandle
-from llm_optimizers.batching.queue.job import Job, Priority, QueueStats, check_priority
-from llm_optimizers.batching.queue.rates import Rates
-from llm_optimizers.batching.queue.retries import RetryPolicy
-from llm_optimizers.batching.queue.session import QueueSession
-from llm_optimizers.batching.queue.store import JobStore, QueueRules
-from llm_optimizers.batching.queue.stores import choose_store
-from llm_optimizers.batching.queue.threads import LoopThread
+from llm_optimizers.batching.queue.job import (
+    Job,
+    Priority,
+    QueueStats,
+    check_priority,
+    dump_json,
+)
+from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
+from llm_optimizers.batching.queue.session import BacklogAlert, LoopThread, QueueSession
+from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
+from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
 from llm_optimizers.errors import ConfigurationError, RefusedError
 from llm_optimizers.types import Clock
@@ -90,10 +92,10 @@ class JobQueue:
             ageing=ageing,
             lease=lease,
         )
-        self.dead = DeadLetters(self)
+        self.dead = DeadLetters(self.run, rules=self.rules, clock=clock)
         self._durable = path is not None or url is not None
         self._max_wait = max_wait
-        self._store = choose_store(name, path=path, url=url, lease=lease)
+        self._store = _store(name, path=path, url=url, lease=lease)
         self._session = QueueSession(
             self._store,
             rules=self.rules,
@@ -275,3 +277,19 @@ class JobQueue:
             work.close()
             raise RefusedError("the queue is closed; open a new one to go on")
         return thread
+
+
+def _store(name: str, *, path: str | Path | None, url: str | None, lease: float) -> JobStore:
+    """Memory, or the SQLite file at `path`, or the Redis at `url`, whose driver comes only then.
+
+    Raises:
+        ConfigurationError: both are given.
+        ImportError: the `redis` extra is missing.
+    """
+    if path is not None and url is not None:
+        raise ConfigurationError("give a path or a url, not both: one queue has one store")
+    if url is None:
+        return SQLiteJobStore(name, path)
+    from llm_optimizers.batching.queue.redis import RedisJobStore
+
+    return RedisJobStore(name, url, lease=lease)

@@ -83,7 +83,7 @@ local function start(id, ticket, now)
   return read(id)
 end
 
--- See rates.py, which this follows line by line.
+-- See rules.py, which this follows line by line.
 local function short_of(needed, level, rate)
   if level >= needed - 1e-3 then return 0 end
   return (needed - level) / rate
@@ -108,7 +108,8 @@ end
 
 local operations = {}
 
--- then for each job: id, and the fields of its hash as one flat list of ARGV[2] entries
+-- then for each job: id, and the fields of its hash as one flat list of ARGV[2] entries; returns
+-- an id that was used for another payload (then nothing is stored), and the jobs as they are
 function operations.add()
   local width = tonumber(ARGV[2])
   local kept = {}
@@ -117,7 +118,7 @@ function operations.add()
     local digest = redis.call('HGET', key(id), 'digest')
     for field = position + 1, position + width, 2 do
       if ARGV[field] == 'digest' and digest and digest ~= ARGV[field + 1] then
-        return redis.error_reply('OTHERPAYLOAD ' .. id)
+        return { id, {} }
       end
     end
   end
@@ -129,7 +130,7 @@ function operations.add()
     end
     kept[#kept + 1] = read(id)
   end
-  return kept
+  return { '', kept }
 end
 
 -- now, then ids

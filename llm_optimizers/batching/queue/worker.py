@@ -1,25 +1,26 @@
-"""Doing jobs: the handler's call, what its failure means, and the news to whoever waits."""
+"""Doing jobs: the handler's call, what its failure means, and the loop that asks for the next."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import random
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from llm_optimizers.batching.queue.codec import dump_json
-from llm_optimizers.batching.queue.job import Claim, Job, Settlement
-from llm_optimizers.batching.queue.retries import RetryPolicy, after_failure
-from llm_optimizers.batching.queue.store import JobStore, QueueRules, Serve
+from llm_optimizers.batching.queue.job import Claim, Job, Settlement, dump_json
+from llm_optimizers.batching.queue.rules import QueueRules, RetryPolicy, after_failure
+from llm_optimizers.batching.queue.store import JobStore, Serve
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["Handler", "JobWorker"]
+__all__ = ["Handler", "JobWorker", "poll"]
 
 Handler: TypeAlias = Callable[[Any], Any]
 """Takes a job's payload and returns its result, both JSON; may be a coroutine function."""
@@ -137,3 +138,69 @@ def _checked(result: Any) -> Any:
     except ConfigurationError as error:
         raise ConfigurationError(f"the job was done and paid, but {error}") from None
     return result
+
+
+async def poll(
+    serve: Serve,
+    *,
+    renew: Callable[[Sequence[str], float], Awaitable[None]],
+    changed: asyncio.Event,
+    renew_every: float,
+    interval: float | None,
+) -> None:
+    """Work until cancelled, or until `serve.draining` is set and nothing is under way.
+
+    `interval` is how often to look for what other processes did, None if there are none.
+    """
+    running: dict[asyncio.Task[None], str] = {}
+    renewal = asyncio.create_task(_renew(running, renew, renew_every, serve.clock))
+    try:
+        while running or not serve.draining.is_set():
+            changed.clear()
+            patience: float | None = None
+            free = 0 if serve.draining.is_set() else serve.slots - len(running)
+            if free:
+                tickets = [uuid.uuid4().hex for _ in range(free)]
+                claim = await serve.claim(tickets)
+                for job, ticket in zip(claim.jobs, tickets, strict=False):
+                    running[asyncio.create_task(serve.perform(job, ticket))] = ticket
+                if len(claim.jobs) < free:
+                    patience = _patience(claim.retry_at, interval, serve.clock())
+            await _something(running, [changed, serve.draining], patience)
+    finally:
+        renewal.cancel()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(renewal, *running, return_exceptions=True)
+
+
+def _patience(retry_at: float | None, interval: float | None, now: float) -> float | None:
+    waits = [] if retry_at is None else [max(0.0, retry_at - now)]
+    return min([*waits, *([] if interval is None else [interval])], default=None)
+
+
+async def _something(
+    running: dict[asyncio.Task[None], str],
+    events: Sequence[asyncio.Event],
+    patience: float | None,
+) -> None:
+    """Wait until a job is finished, an event is set, or patience ends; raise what failed."""
+    news = [asyncio.create_task(event.wait()) for event in events if not event.is_set()]
+    await asyncio.wait({*news, *running}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    for new in news:
+        new.cancel()
+    for task in [task for task in running if task.done()]:
+        del running[task]
+        task.result()
+
+
+async def _renew(
+    running: dict[asyncio.Task[None], str],
+    renew: Callable[[Sequence[str], float], Awaitable[None]],
+    every: float,
+    clock: Clock,
+) -> None:
+    while True:
+        await asyncio.sleep(every)
+        with contextlib.suppress(StoreError):  # the next sign of life may get through
+            await renew(list(running.values()), clock())

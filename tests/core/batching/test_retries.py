@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.batching.queue.job import Job
-from llm_optimizers.batching.queue.rates import Bucket, Rates, admit
-from llm_optimizers.batching.queue.retries import RetryPolicy, after_failure, retry_after
+from llm_optimizers.batching.queue.rules import (
+    Bucket,
+    Rates,
+    RetryPolicy,
+    admit,
+    after_failure,
+    retry_after,
+)
 from llm_optimizers.errors import ConfigurationError
 
 NOW = 1_800_000_000.0
