@@ -37,6 +37,8 @@ __all__ = ["JobQueue"]
 
 T = TypeVar("T")
 
+_MOST_TOKENS = 2**53  # what Redis and SQLite both count without rounding
+
 
 class JobQueue:
     """Jobs of one kind, usually of one model: one queue a model keeps their limits apart.
@@ -239,6 +241,12 @@ class JobQueue:
         tokens: int,
     ) -> Job:
         dump_json(payload, "payload")
+        if (
+            isinstance(tokens, bool)
+            or not isinstance(tokens, int)
+            or not 0 <= tokens < _MOST_TOKENS
+        ):
+            raise ConfigurationError(f"tokens is {tokens!r}; give a whole number of 0 or more")
         wait = self._max_wait if max_wait is None else max_wait
         now = self.clock()
         return Job(

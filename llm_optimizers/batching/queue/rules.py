@@ -7,13 +7,11 @@ dead.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from llm_optimizers.batching.queue.job import PRIORITIES, Job, Settlement
-from llm_optimizers.errors import ConfigurationError, RefusedError
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.failures import is_permanent, retry_after
 
 __all__ = [
     "Bucket",
@@ -22,14 +20,11 @@ __all__ = [
     "RetryPolicy",
     "admit",
     "after_failure",
-    "is_permanent",
-    "retry_after",
     "shape",
     "turn",
 ]
 
 _BURST = 0.1
-_PERMANENT = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +107,7 @@ def admit(
     token_burst, token_rate = shape(rates.tokens_per_minute)
     if bucket is None:
         bucket = Bucket(requests=request_burst, tokens=token_burst, at=now)
+    # A clock that was set back leaves a bucket of the future: it fills from now on.
     passed = max(0.0, now - bucket.at)
     requests = min(request_burst, bucket.requests + passed * request_rate)
     left = min(token_burst, bucket.tokens + passed * token_rate)
@@ -155,40 +151,3 @@ def after_failure(
         error_kind=kind,
         not_before=now + max(wait, asked or 0.0),
     )
-
-
-def is_permanent(error: Exception) -> bool:
-    """Whether asking again cannot help: a refused request, a wrong key, a wrong setting."""
-    status = getattr(error, "status_code", None)
-    if status is not None:
-        return status in _PERMANENT
-    return isinstance(error, ConfigurationError | RefusedError)
-
-
-def retry_after(error: Exception, *, now: float) -> float | None:
-    """Seconds the server asked to wait, from `retry_after` or the response's headers, else None.
-
-    Reads `retry-after-ms`, and `retry-after` as seconds or as a date (RFC 9110, 10.2.3).
-    """
-    own = getattr(error, "retry_after", None)
-    if isinstance(own, int | float):
-        return max(0.0, float(own))
-    headers = getattr(getattr(error, "response", None), "headers", None)
-    if not isinstance(headers, Mapping):
-        return None
-    try:
-        if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1_000)
-        if (asked := headers.get("retry-after")) is None:
-            return None
-        return max(0.0, float(asked) if _is_number(asked) else _until(asked).timestamp() - now)
-    except (TypeError, ValueError):
-        return None
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().replace(".", "", 1).isdigit()
-
-
-def _until(text: str) -> datetime:
-    return parsedate_to_datetime(text)

@@ -157,7 +157,7 @@ def start_next(
     db: sqlite3.Connection, queue: str, tickets: Sequence[str], rules: QueueRules, now: float
 ) -> Claim:
     """Start the first jobs in line, one a ticket, as far as the rates allow."""
-    bucket = _bucket(db, queue)
+    bucket = known = _bucket(db, queue)
     jobs: list[Job] = []
     held_until: float | None = None
     for ticket in tickets:
@@ -173,7 +173,7 @@ def start_next(
             (ticket, now + rules.lease, now, queue, job.id),
         )
         jobs.append(replace(job, state="running", started_at=now, attempts=job.attempts + 1))
-    if jobs and bucket is not None:
+    if bucket is not None and bucket != known:
         db.execute(
             "INSERT OR REPLACE INTO buckets (queue, requests, tokens, at) VALUES (?, ?, ?, ?)",
             (queue, bucket.requests, bucket.tokens, bucket.at),
