@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from llm_optimizers.batching.queue import BacklogAlert, Job, JobQueue, QueueStat
 from llm_optimizers.batching.queue.job import Claim
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
-from llm_optimizers.batching.queue.worker import JobWorker
+from llm_optimizers.batching.queue.store import Serve
+from llm_optimizers.batching.queue.worker import JobWorker, poll
 from llm_optimizers.errors import (
     ConfigurationError,
     DeadlineError,
@@ -502,6 +503,47 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
     assert "could not be stored, trying again: disk full" in caplog.text
     assert "the job store failed, trying again: disk full" in caplog.text
     await store.close()
+
+
+async def test_leases_that_may_have_run_out_are_renewed_before_anything_is_claimed() -> None:
+    """Else a worker would take its own jobs over, and do them twice."""
+    events: list[str] = []
+    working, broken, changed = asyncio.Event(), True, asyncio.Event()
+    jobs = [a_job("long")]
+
+    async def claim(tickets: Sequence[str]) -> Claim:
+        events.append("claim")
+        return Claim(jobs=(jobs.pop(),) if jobs else ())
+
+    async def perform(job: Job, ticket: str) -> None:
+        await working.wait()
+
+    async def renew(tickets: Sequence[str], now: float) -> None:
+        assert len(tickets) == 1
+        events.append("failed" if broken else "renewed")
+        if broken:
+            raise StoreError("disk full")
+
+    async def until(count: int, event: str) -> None:
+        while events.count(event) < count:
+            changed.set()
+            await asyncio.sleep(0.001)
+
+    serve = Serve(claim=claim, perform=perform, slots=2, draining=asyncio.Event(), clock=time.time)
+    polling = asyncio.create_task(
+        poll(serve, renew=renew, changed=changed, renew_every=0.05, interval=None)
+    )
+    async with asyncio.timeout(WAIT):
+        await until(1, "failed")
+        first_failure = events.index("failed")
+        await until(3, "failed")
+        assert "claim" not in events[first_failure:]
+        broken = False
+        await until(1, "renewed")
+        await until(events.count("claim") + 1, "claim")
+        serve.draining.set()
+        working.set()
+        await polling
 
 
 def a_job(name: str) -> Job:
