@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from llm_optimizers.connections.sqlite import Database, Schema
-from llm_optimizers.errors import SchemaError, StoreError
+from llm_optimizers.errors import BusyError, SchemaError, StoreError
 
 SCHEMA = Schema(
     kind="test file",
@@ -499,24 +499,41 @@ def test_a_busy_writer_is_waited_for_and_readers_are_not(path: Path) -> None:
         assert words(database) == ["before", "half", "after"]
 
 
-def test_a_writer_that_stays_busy_is_an_error_then_waited_for_shortly(path: Path) -> None:
-    def patience(database: Database) -> int:
-        with database.connection() as db:
+def test_a_writer_that_stays_busy_is_an_error_after_a_while(path: Path) -> None:
+    def patience_ms(database: Database, **options: float) -> int:
+        with database.connection(**options) as db:
             return int(db.execute("PRAGMA busy_timeout").fetchone()[0])
 
-    with opened(path, wait=0.2, wait_when_locked=0.01) as database, writer(path, "one") as other:
+    with opened(path, wait=0.05) as database, writer(path, "one") as other:
         put(database, "before")
         inside(other)
-        assert patience(database) == 200
-        for _ in range(2):
-            with pytest.raises(StoreError, match=r"locked.*another process"):
-                put(database, "lost")
-            assert patience(database) == 10
+        with pytest.raises(BusyError, match=r"locked.*another process"):
+            put(database, "lost")
+        assert patience_ms(database) == 50
+        assert patience_ms(database, wait=0.01) == 10
+        assert patience_ms(database) == 50
         go(other)
         assert other.wait(20) == 0
         put(database, "after")
-        assert patience(database) == 200
         assert words(database) == ["before", "half", "after"]
+
+
+def test_a_thread_that_stays_busy_is_waited_for_unless_said_otherwise(database: Database) -> None:
+    holding, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.connection():
+            holding.set()
+            release.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(60)
+    with pytest.raises(BusyError, match="another thread"), database.transaction(wait=0.01):
+        pass
+    release.set()
+    put(database, "after")
+    thread.join()
 
 
 def test_a_process_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it(path: Path) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -354,15 +355,55 @@ def test_a_locked_file_drops_and_goes_on_when_it_is_free(tmp_path, monkeypatch, 
         for number in range(20):
             ledger.record(a_record(str(number)))
         assert ledger.dropped == 20
-        assert ids(ledger) == ["before"]
         # Each call after the first waited but a moment for the lock.
         assert timeout_ms(made) < 100
+        assert ids(ledger) == ["before"]
         other.execute("ROLLBACK")
         ledger.record(a_record("free"))
         assert ids(ledger) == ["before", "free"]
+        ledger.record(a_record("as before"))
         assert timeout_ms(made) >= 1_000
     other.close()
     assert caplog.text.count("database is locked") == 1
+
+
+async def test_an_event_loop_does_not_wait_for_the_lock_and_nothing_is_lost(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        made = opened_with(monkeypatch, "rw")
+        ledger = Ledger(path)
+        ledger.record(a_record("free"))
+        assert timeout_ms(made) < 100
+        other.execute("BEGIN IMMEDIATE")
+        ledger.record(a_record("first"))
+        for number in range(20):
+            ledger.record(a_record(str(number)))
+        thread = threading.Thread(target=ledger.record, args=(a_record("thread"),))
+        thread.start()
+        thread.join()
+        other.execute("ROLLBACK")
+    # Reading waits for what is still to be written.
+    assert ids(ledger) == ["before", "free", "first", *map(str, range(20)), "thread"]
+    assert ledger.dropped == 0
+    ledger.close()
+
+
+async def test_what_no_loop_could_write_is_dropped_and_counted(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    monkeypatch.setattr("llm_optimizers.costs.ledger._LONG_WAIT", 0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        ledger = Ledger(path)
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(5):
+            ledger.record(a_record(str(number)))
+        ledger.close()
+        other.execute("ROLLBACK")
+    assert ledger.dropped == 5
+    assert caplog.text.count("database is locked") == 1
+    with Ledger(path) as ledger:
+        assert ids(ledger) == ["before"]
 
 
 def test_a_folder_that_cannot_be_made_yet_is_tried_again(tmp_path, caplog):
