@@ -11,7 +11,6 @@
     fresh.py       served copies with ids of their own
     plans.py       the one way through: look up, answer, keep
     shell.py       performs the plans' effects on a store, an index and an embedder
-    patience.py    what fails is left alone for a while
     flights.py     identical calls under way at once are one call
     entries.py     what is kept, and the protocols of store and index
     stores/        in memory, or in an SQLite file

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from llm_optimizers.caching.effects import Embed, Fetch, Forget, Nearest, Save, Touch, Wait
-from llm_optimizers.caching.patience import Patience
 from llm_optimizers.caching.stores.entries import Store, Vector, VectorIndex
+from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.effects import Effect
 from llm_optimizers.embeddings.embedders import Embedder
 from llm_optimizers.errors import PoisonedEntryError, StoreError
@@ -41,9 +41,9 @@ class CacheShell:
         self._embedder = embedder
         self._clock = clock
         self._wait_timeout = wait_timeout
-        self._reading = Patience(clock)
-        self._writing = Patience(clock)
-        self._embedding = Patience(clock)
+        self._reading = CircuitBreaker(clock)
+        self._writing = CircuitBreaker(clock)
+        self._embedding = CircuitBreaker(clock)
 
     def perform(self, effect: Effect[Any]) -> Any:
         """Do what the effect asks for."""
@@ -72,7 +72,7 @@ class CacheShell:
                 return self._stored(effect)
 
     def _willing_embedder(self) -> Embedder | None:
-        if self._embedding.over:
+        if not self._embedding.allow():
             raise StoreError("the embedder failed a moment ago and is left alone for now")
         return self._embedder
 
@@ -86,23 +86,23 @@ class CacheShell:
         except Exception:
             self._embedding.failed()
             raise
-        self._embedding.worked()
+        self._embedding.succeeded()
 
     def _stored(self, effect: Effect[Any]) -> Any:
-        patience = self._reading if isinstance(effect, _READS) else self._writing
-        if patience.over:
+        breaker = self._reading if isinstance(effect, _READS) else self._writing
+        if not breaker.allow():
             raise StoreError("the store failed a moment ago and is left alone for now")
         try:
             result = self._perform_stored(effect)
         except PoisonedEntryError:
             raise
         except StoreError:
-            patience.failed()
+            breaker.failed()
             raise
         except Exception as error:
             # A store, or FAISS, that breaks its promise must not cost the caller an answer.
             raise StoreError(f"{type(error).__name__} in the cache's store: {error}") from error
-        patience.worked()
+        breaker.succeeded()
         return result
 
     def _perform_stored(self, effect: Effect[Any]) -> Any:

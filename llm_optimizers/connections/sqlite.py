@@ -26,7 +26,7 @@ from typing import Literal
 
 from llm_optimizers.connections.forks import ProcessLock, at_fork
 from llm_optimizers.connections.schema import Schema, transaction
-from llm_optimizers.errors import StoreError
+from llm_optimizers.errors import BusyError, StoreError
 
 __all__ = ["Database", "Schema"]
 
@@ -77,13 +77,13 @@ class Database:
         path: the file; `~` is the user's home.
         schema: its tables.
         wait: seconds to wait for another process that is writing.
-        wait_when_locked: seconds to wait while the last use failed because of such a process.
         synchronous: "NORMAL" is safe against a killed process, "FULL" against a power cut too.
         undecodable_as_bytes: text that is not UTF-8 is read as bytes, for the store to judge row
             by row, instead of failing the statement.
 
     Raises (from every use):
         SchemaError: the file belongs to something else or to another version; it is untouched.
+        BusyError: another process keeps the file locked for longer than `wait`.
         StoreError: the file cannot be opened, read or written; says what to do.
     """
 
@@ -93,7 +93,6 @@ class Database:
         schema: Schema,
         *,
         wait: float = 1.0,
-        wait_when_locked: float | None = None,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         undecodable_as_bytes: bool = False,
     ) -> None:
@@ -102,7 +101,6 @@ class Database:
         self.name = f"the {schema.kind} {self.path or 'in memory'}"
         self._schema = schema
         self._wait = wait
-        self._wait_when_locked = wait if wait_when_locked is None else wait_when_locked
         self._waiting = wait
         self._synchronous = synchronous
         self._undecodable_as_bytes = undecodable_as_bytes
@@ -113,26 +111,33 @@ class Database:
         at_fork(self)
 
     @contextmanager
-    def connection(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone; every statement is committed by itself."""
-        with self._lock:
+    def connection(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread alone; every statement is committed by itself.
+
+        `wait` is for this use instead of the database's own, and for other threads too.
+        """
+        if not self._lock.acquire(-1 if wait is None else wait):
+            raise BusyError(f"{self.name} is in use by another thread")
+        try:
             self._leave_to_parent()
             self._uses += 1
             try:
-                yield self._connected()
+                connection = self._connected()
+                self._set_wait(connection, self._wait if wait is None else wait)
+                yield connection
             except (sqlite3.Error, OSError) as error:
                 raise self._failure(error) from error
-            else:
-                self._set_wait(self._wait)
             finally:
                 self._uses -= 1
                 if self._opened is not None and self._opened.immutable:
                     self._release()
+        finally:
+            self._lock.release()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
         """Everything inside or nothing, with no other writer in between."""
-        with self.connection() as connection, transaction(connection):
+        with self.connection(wait=wait) as connection, transaction(connection):
             yield connection
 
     def open(self) -> None:
@@ -201,9 +206,10 @@ class Database:
         )
 
     def _checked(self, target: str, **options: bool) -> sqlite3.Connection:
+        self._waiting = self._wait
         connection = sqlite3.connect(
             target,
-            timeout=self._waiting,
+            timeout=self._wait,
             isolation_level=None,
             check_same_thread=False,
             **options,
@@ -239,19 +245,16 @@ class Database:
     def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
         """What to raise; also decides how the file is used next."""
         code = _code(error)
-        if code in _BUSY:
-            self._set_wait(self._wait_when_locked)
-        elif code in _REOPEN and self.path is not None and self._uses == 1:
+        if code in _REOPEN and self.path is not None and self._uses == 1:
             self._release()
         advice = _ADVICE.get(code, "see the reason given")
-        return StoreError(f"{self.name} cannot be used ({error}); {advice}")
+        kind = BusyError if code in _BUSY else StoreError
+        return kind(f"{self.name} cannot be used ({error}); {advice}")
 
-    def _set_wait(self, seconds: float) -> None:
-        if self._waiting == seconds:
-            return
-        self._waiting = seconds
-        if self._opened is not None:
-            self._opened.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+    def _set_wait(self, connection: sqlite3.Connection, seconds: float) -> None:
+        if self._waiting != seconds:
+            connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+            self._waiting = seconds
 
     def _release(self) -> None:
         opened, self._opened = self._opened, None

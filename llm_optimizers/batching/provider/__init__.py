@@ -3,7 +3,7 @@
 requests.py      BatchRequest: read, checked, cut into shards
 client.py        BatchClient: what a provider's batch API looks like from here
 openai.py        OpenAIBatches; anthropic.py: AnthropicBatches; clients.py chooses
-journal.py       Journal: what is known, on disk; journal_views.py, journal_file.py
+journal.py       Journal: what is known, on disk; journal_views.py: its tables and readings
 driver.py        BatchDriver: one step that may be repeated and cut off anywhere
 values.py        BatchStatus, BatchResult
 batch.py         ProviderBatch
