@@ -27,12 +27,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import langchain_llm_optimizers
-import llama_index_llm_optimizers
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.runnables import RunnableConfig
 from rows import Ingredient, Row, arguments, show, write
 
+import langchain_llm_optimizers
+import llama_index_llm_optimizers
 import llm_optimizers
 from langchain_llm_optimizers import (
     CachedChatModel,

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, removed_of, usage_of
 from llm_optimizers.caching import Traits, refuses
-from llm_optimizers.caching.fresh import fresh_id, json_copy
+from llm_optimizers.caching.answers import fresh_id, json_copy
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
 

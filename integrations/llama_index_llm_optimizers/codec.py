@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 from llama_index_llm_optimizers.answers import Answered
 from llama_index_llm_optimizers.call import Reply
 from llm_optimizers.caching import Traits
-from llm_optimizers.caching.fresh import fresh_id, json_copy
+from llm_optimizers.caching.answers import fresh_id, json_copy
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 

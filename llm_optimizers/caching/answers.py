@@ -1,18 +1,31 @@
-"""What a cache serves: answers, where they came from, and how an adapter writes them down."""
+"""What a cache serves: answers, where they came from, and how an adapter writes them down.
+
+A served answer is a copy with ids of its own. A provider refuses a tool result for two calls of
+one id, and a history replaces the message whose id it knows: an answer served twice in one
+conversation needs fresh ids, the same ones wherever the old stood.
+"""
 
 from __future__ import annotations
 
 import json
+import secrets
+import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from llm_optimizers.caching.cacheability import Traits
 from llm_optimizers.costs import Usage
 
-__all__ = ["Answer", "Codec", "Hit", "JSONCodec", "Tier"]
+__all__ = ["Answer", "Codec", "Hit", "JSONCodec", "Tier", "fresh_id", "json_copy"]
 
 R = TypeVar("R")
 Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
+
+_ALPHABET = string.ascii_letters + string.digits
+_SHORTEST = 9
+_ARGUMENTS = frozenset({"args", "arguments", "input", "tool_kwargs"})
+_FIELDS = frozenset({"id", "call_id", "tool_use_id", "tool_call_id"})
 
 
 class Codec(Protocol[R]):
@@ -68,3 +81,31 @@ class JSONCodec:
     def traits(self, value: Any) -> Traits:
         """See `Codec.traits`."""
         return Traits(empty=value is None or (not value and isinstance(value, str | list | dict)))
+
+
+def fresh_id(old: str) -> str:
+    """An id of the same prefix and length, as providers are particular about both.
+
+    Shorter ones than any provider makes are lengthened, so that no two are drawn alike.
+    """
+    prefix, underscore, rest = old.rpartition("_")
+    length = max(len(rest), _SHORTEST)
+    return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def json_copy(value: Any, ids: Mapping[str, str]) -> Any:
+    """A deep copy of a JSON value with ids replaced in the fields that hold such ids.
+
+    What a tool is called with is the model's own and copied as it is.
+    """
+    if isinstance(value, dict):
+        return {key: _field(key, item, ids) for key, item in value.items()}
+    if isinstance(value, list):
+        return [json_copy(item, ids) for item in value]
+    return value
+
+
+def _field(name: str, value: Any, ids: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return ids.get(value, value) if name in _FIELDS else value
+    return json_copy(value, {} if name in _ARGUMENTS else ids)

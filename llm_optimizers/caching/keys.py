@@ -79,18 +79,23 @@ class CacheKey:
     question: str | None
 
 
-def key_of(request: ChatRequest) -> CacheKey:
+def key_of(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
     """The key of a request; message ids and tool-call ids do not enter it.
+
+    `tenant` replaces the one that the request names. `embedder` names what makes the vectors:
+    those of two must not meet, while exact matches outlive a change of embedder.
 
     Raises:
         ConfigurationError: the request holds a value that has no stable written form.
     """
     *history, last = request.messages
-    plain = last.role == "user" and not last.multimodal
-    context, question = split_question(last.text) if plain else ("", "")
+    plain = last.role == "user" and (isinstance(last.content, str) or not last.multimodal)
+    text = last.content if isinstance(last.content, str) else last.text
+    context, question = split_question(text) if plain else ("", "")
+    owner = request.tenant if tenant is None else tenant
     shared = [
         SCHEMA,
-        request.tenant,
+        owner,
         request.model,
         request.params,
         _canonical(history if plain else request.messages),
@@ -109,8 +114,8 @@ def key_of(request: ChatRequest) -> CacheKey:
     return CacheKey(
         exact=_hash(f"{scope} exact {question}"),
         normalised=None if normalised is None else _hash(f"{scope} normalised {normalised}"),
-        scope=scope,
-        tenant=request.tenant,
+        scope=f"{scope}/{embedder}",
+        tenant=owner,
         question=question if semantic else None,
     )
 
