@@ -11,9 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 
-from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import model_of, removed_of, tier_of, usage_of
+from llm_optimizers.caching.answers import CACHE_HIT, usage_of_mark
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import NOTHING_KNOWN, Call, CallContext, ServedAnswer, Share
 from llm_optimizers.costs.prices.names import provider_of

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, removed_of, usage_of
 from llm_optimizers.caching import Traits, refuses
-from llm_optimizers.caching.answers import fresh_id, json_copy
+from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
 
@@ -42,7 +42,7 @@ class GenerationsCodec:
 
     def encode(self, value: Generations) -> str:
         """See `Codec.encode`."""
-        return json.dumps([_written(generation) for generation in value], default=_plain)
+        return as_json([_written(generation) for generation in value])
 
     def decode(self, payload: str) -> Generations:
         """See `Codec.decode`."""
@@ -116,24 +116,18 @@ def _traits(generation: Generation) -> Traits:
     message = generation.message
     metadata = {**info, **message.response_metadata}
     calls = isinstance(message, AIMessage) and bool(message.tool_calls)
+    finish_reason = finish_of(metadata)
     usage = usage_of(message) if isinstance(message, AIMessage) else None
     # Without any strategy the call would have gone to another model, with a longer prompt.
     told = message.response_metadata.get(MARK) or {}
     return Traits(
         empty=not calls and not message.text.strip() and isinstance(message.content, str),
-        finish_reason=finish_of(metadata),
+        finish_reason=finish_reason,
         refusal=bool(message.additional_kwargs.get("refusal")),
         model=str(told.get("baseline_model") or "")
         or (model_of(message) if isinstance(message, AIMessage) else ""),
         usage=usage and removed_of(told).restored(usage),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Structured output leaves the parsed object in the message; its data is what counts."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")
 
 
 M = TypeVar("M", bound=BaseModel)

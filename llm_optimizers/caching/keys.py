@@ -25,7 +25,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["CacheKey", "has_address", "key_of", "normalise", "split_question", "visible"]
+__all__ = ["OBJECT_ADDRESS", "CacheKey", "key_of", "normalise", "split_question", "visible"]
 
 SCHEMA = 1
 """Part of every key: raise it when the meaning of a key changes, and old entries fall out."""
@@ -205,12 +205,8 @@ def _plain(value: object) -> object:
     return text
 
 
-_OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
-
-
-def has_address(text: str) -> bool:
-    """Whether a representation names an object by where it lies in memory."""
-    return _OBJECT_ADDRESS.search(text) is not None
+OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
+"""How a representation ends that names an object by where it lies in memory."""
 
 
 def visible(value: Any) -> Any:
@@ -236,7 +232,7 @@ def visible(value: Any) -> Any:
     if isinstance(value, FunctionType):
         return _function(value)
     text = repr(value)
-    if has_address(text):
+    if OBJECT_ADDRESS.search(text):
         raise ConfigurationError(f"a setting is a {type(value).__name__} without a stable form")
     return text
 

@@ -301,6 +301,19 @@ def test_callbacks_attached_to_the_models_themselves_work() -> None:
     assert len(inner.starts) == 1
 
 
+async def test_a_hit_runs_under_the_name_tags_and_metadata_of_the_model_behind_it() -> None:
+    model = CachedChatModel(model=StreamingFake(tags=["nostream"], metadata={"team": "x"}))
+
+    async def runs() -> list[tuple[Any, ...]]:
+        return [
+            (event["name"], event["tags"], event["metadata"].get("team"))
+            async for event in model.astream_events(QUESTION, version="v2")
+            if event["event"] == "on_chat_model_start"
+        ]
+
+    assert await runs() == await runs() == [("StreamingFake", ["nostream"], "x")]
+
+
 def test_it_composes_as_any_model_does(model: CachedChatModel, fake: StreamingFake) -> None:
     assert model.with_retry().invoke(QUESTION).content == ANSWER
     assert model.with_config(tags=["x"]).invoke(QUESTION).response_metadata["cache_hit"]
