@@ -27,7 +27,7 @@ from llm_optimizers.effects import (
     perform,
 )
 from llm_optimizers.embeddings.embedders import as_embedder
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ResponseCache"]
@@ -246,8 +246,12 @@ class ResponseCache(Generic[R]):
         )
 
     def bypassed(self, reason: object) -> None:
-        """Count a call that the cache must stay out of, and say the first time why."""
-        self._journal.trouble("bypassed", reason)
+        """Count a call that the cache must stay out of, and say the first time why.
+
+        Of an error that is not ours only the name is said: its message may hold a prompt.
+        """
+        foreign = isinstance(reason, Exception) and not isinstance(reason, LLMOptimizersError)
+        self._journal.trouble("bypassed", type(reason).__name__ if foreign else reason)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whichever way it was named.
