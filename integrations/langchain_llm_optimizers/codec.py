@@ -23,8 +23,9 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, removed_of, usage_of
-from llm_optimizers.caching import Traits, refuses
+from llm_optimizers.caching import Traits
 from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
+from llm_optimizers.caching.cacheability import worst
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
 
@@ -49,11 +50,8 @@ class GenerationsCodec:
         return [copy() for copy in _copiers(payload)]
 
     def traits(self, value: Generations) -> Traits:
-        """See `Codec.traits`; of several generations the worst decides."""
-        traits = [_traits(generation) for generation in value]
-        if not traits:
-            return Traits(empty=True)
-        return next((each for each in traits if refuses(each)), traits[0])
+        """See `Codec.traits`."""
+        return worst(map(_traits, value))
 
 
 def finish_of(metadata: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
+from pydantic import Field
 
 from langchain_llm_optimizers.account import record_hit
 from langchain_llm_optimizers.call import ModelCall
@@ -72,8 +73,9 @@ class _MarkedInfo(dict[str, Any]):
 class ReplayChatModel(BaseChatModel):
     """Answers once with `generations`, under the tracing parameters of the model that made them."""
 
-    generations: list[ChatGeneration]
-    ls_params: dict[str, Any]
+    # LangChain writes a model out for every run's callbacks: the answer has no place in that.
+    generations: list[ChatGeneration] = Field(repr=False)
+    ls_params: dict[str, Any] = Field(repr=False)
 
     @property
     def _llm_type(self) -> str:

@@ -15,7 +15,6 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, SkipValidation
 from llama_index_llm_optimizers.binding import ToolBox, selections
 from llama_index_llm_optimizers.call import ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
 from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session

@@ -7,6 +7,7 @@ not, which is called at once.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +23,7 @@ from llm_optimizers.caching.plan import CachePlans, Call
 from llm_optimizers.caching.single_flight import Flight, Flights
 from llm_optimizers.caching.stats import Journal
 from llm_optimizers.caching.stores.entries import Entry
-from llm_optimizers.effects import Effect, drive, perform
+from llm_optimizers.effects import Effect, adrive, aperform, drive, perform
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 
 NOW = 1_000.0
@@ -446,3 +447,43 @@ def test_a_store_or_an_index_that_breaks_its_promise_costs_no_answer(
         assert plans.answer(world).value == "live"
     world = make({"e": entry(expires=NOW)}, deleting=broken)
     assert plans.answer(world).value == "live"
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_only_a_store_that_blocks_is_called_off_the_event_loop(blocking: bool) -> None:
+    threads: set[int] = set()
+
+    class Watched(World):
+        def fetch(self, key: str, normalised: str | None = None) -> Any:
+            threads.add(threading.get_ident())
+            return super().fetch(key, normalised)
+
+        def search(self, scope: str, vector: Any, k: int) -> Any:
+            threads.add(threading.get_ident())
+            return super().search(scope, vector, k)
+
+        def discard(self, key: str) -> None:
+            threads.add(threading.get_ident())
+
+        async def aembed(self, texts: list[str]) -> Any:
+            return self.embed(texts)
+
+    world = Watched(blocking=blocking, near=[("gone", 0.99)])
+
+    async def calling(effect: Effect[Any]) -> Any:
+        return "live" if isinstance(effect, Call) else await aperform(effect)
+
+    answer = await adrive(Served().over(world).answer(KEY), calling)
+    assert answer.value == "live"
+    assert world.those("save")
+    assert (threading.get_ident() in threads) is not blocking
+
+
+def test_a_store_that_fails_is_left_alone_for_a_while() -> None:
+    now = NOW
+    broken = StoreError("broken")
+    world = World(blocking=True, fetched={"e": broken}, saving=broken)
+    plans = Served(clock=lambda: now).over(world)
+    for _ in range(3):
+        assert drive(plans.answer(KEY), world.perform).value == "live"
+    assert len(world.those("fetch")) == len(world.those("save")) == 1
