@@ -51,7 +51,7 @@ class GenerationsCodec:
 
     def traits(self, value: Generations) -> Traits:
         """See `Codec.traits`."""
-        return worst(map(_traits, value))
+        return worst([_traits(generation) for generation in value])
 
 
 def finish_of(metadata: Mapping[str, Any]) -> str:
@@ -112,19 +112,21 @@ def _traits(generation: Generation) -> Traits:
     if not isinstance(generation, ChatGeneration):
         return Traits(empty=not generation.text.strip(), finish_reason=finish_of(info))
     message = generation.message
-    metadata = {**info, **message.response_metadata}
-    calls = isinstance(message, AIMessage) and bool(message.tool_calls)
-    finish_reason = finish_of(metadata)
-    usage = usage_of(message) if isinstance(message, AIMessage) else None
+    finish_reason = finish_of({**info, **message.response_metadata})
+    refusal = bool(message.additional_kwargs.get("refusal"))
+    blank = isinstance(message.content, str) and not message.text.strip()
+    if not isinstance(message, AIMessage):
+        return Traits(empty=blank, finish_reason=finish_reason, refusal=refusal)
     # Without any strategy the call would have gone to another model, with a longer prompt.
-    told = message.response_metadata.get(MARK) or {}
+    mark = message.response_metadata.get(MARK) or {}
+    model = str(mark.get("baseline_model") or "") or model_of(message)
+    usage = usage_of(message)
     return Traits(
-        empty=not calls and not message.text.strip() and isinstance(message.content, str),
+        empty=blank and not message.tool_calls,
         finish_reason=finish_reason,
-        refusal=bool(message.additional_kwargs.get("refusal")),
-        model=str(told.get("baseline_model") or "")
-        or (model_of(message) if isinstance(message, AIMessage) else ""),
-        usage=usage and removed_of(told).restored(usage),
+        refusal=refusal,
+        model=model,
+        usage=usage and removed_of(mark).restored(usage),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.costs import Usage
@@ -50,10 +50,10 @@ def refuses(traits: Traits) -> str | None:
     return None
 
 
-def worst(several: Iterable[Traits]) -> Traits:
+def worst(several: Sequence[Traits]) -> Traits:
     """Of several answers to one call the one that must not be kept, else the first.
 
     A call is kept whole or not at all, and one without any answer counts as empty.
     """
-    traits = list(several)
-    return next((each for each in traits if refuses(each)), (traits or [Traits(empty=True)])[0])
+    refused = (each for each in several if refuses(each))
+    return next(refused, several[0] if several else Traits(empty=True))

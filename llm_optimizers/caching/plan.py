@@ -227,7 +227,7 @@ class CachePlans(Generic[R]):
     def _called(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
         """Make the call; its answer and, if others may share it, its text."""
         self.journal.miss()
-        value: R = yield from Call()
+        value: R = yield Call()
         payload = yield from self.keep(key, value, found)
         return value, payload
 
