@@ -73,7 +73,7 @@ class _MarkedInfo(dict[str, Any]):
 class ReplayChatModel(BaseChatModel):
     """Answers once with `generations`, under the tracing parameters of the model that made them."""
 
-    # LangChain writes a model out for every run's callbacks: the answer has no place in that.
+    # LangChain writes the model out for the callbacks of every run: the answer stays out of that.
     generations: list[ChatGeneration] = Field(repr=False)
     ls_params: dict[str, Any] = Field(repr=False)
 

@@ -1,4 +1,4 @@
-"""One request on its way to a model, whichever of LlamaIndex's eight methods it came in by.
+"""One request on its way to a model, by any of LlamaIndex's eight methods.
 
 A stream is asked for in one place and read in another, often on another thread, and LlamaIndex
 calls the model when the first token is read. Its tags, its parent span and its tenant are those
@@ -69,7 +69,7 @@ class ModelCall(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ChatCall(ModelCall):
-    """A call of `chat` or one of its kin."""
+    """A call of `chat` or of its streaming and async forms."""
 
     messages: Sequence[ChatMessage]
 
@@ -92,7 +92,7 @@ class ChatCall(ModelCall):
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionCall(ModelCall):
-    """A call of `complete` or one of its kin."""
+    """A call of `complete` or of its streaming and async forms."""
 
     prompt: str
     formatted: bool = False
@@ -141,7 +141,7 @@ def streamed_in(context: Context, begin: Callable[[], Iterator[T]]) -> Generator
     chunks = own.run(begin)
     try:
         while (chunk := own.run(next, chunks, _MISSING)) is not _MISSING:
-            yield chunk  # type: ignore[misc]  # the sentinel is told apart by identity
+            yield chunk  # type: ignore[misc]  # the sentinel is no chunk
     finally:
         own.run(_close, chunks)
 

@@ -54,7 +54,7 @@ _BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A whole response; `usage` None and the texts "" where the provider told nothing.
+    """A whole response; `usage` None and the texts "" where the provider gave none.
 
     `model` and `usage` are those of the call that would have been made without any strategy: a
     hit saves that one.

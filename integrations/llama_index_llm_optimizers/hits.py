@@ -1,6 +1,6 @@
 """A served answer: announced and marked as a saving, and replayed in chunks.
 
-A hit is no LLM event: whoever listens for those would count tokens that nobody was billed for. It
+A hit is no LLM event: a listener for those would count tokens that were never billed. It
 is an event of its own on the same dispatcher, and a mark beside the response.
 """
 

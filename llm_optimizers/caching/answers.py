@@ -90,7 +90,7 @@ class Answer(Generic[R]):
 def mark_of(hit: Hit[Any]) -> dict[str, Any]:
     """What tells a served answer from a called one, JSON-ready; holds no text.
 
-    `id` names the hit in the account, so that it is recorded once whoever records it.
+    `id` names the hit in the account, so that it counts once however often it is recorded.
     """
     return {
         "id": secrets.token_hex(16),

@@ -99,9 +99,9 @@ class ResponseCache(Generic[R]):
         )
 
     def key(self, request: ChatRequest) -> CacheKey | None:
-        """Where this request's answer is kept; None when that cannot be told.
+        """Where this request's answer is kept; None for a request without a key.
 
-        That is so when its tenant is unknown or a setting has no stable written form.
+        It has none when its tenant is unknown or a setting has no stable written form.
         """
         tenant = self.tenant(request.tenant)
         if tenant is None:
@@ -113,7 +113,7 @@ class ResponseCache(Generic[R]):
             return None
 
     def tenant(self, request: str = "") -> str | None:
-        """Whose request the running code's is; None when that cannot be told.
+        """Whose request the running code's is; None when that is unknown.
 
         `request` is the tenant that the request itself names.
         """
@@ -254,7 +254,7 @@ class ResponseCache(Generic[R]):
         self._journal.trouble("bypassed", type(reason).__name__ if foreign else reason)
 
     def clear(self, tenant: str | None = None) -> None:
-        """Remove every entry, or those of one tenant, whichever way it was named.
+        """Remove every entry, or those of one tenant, however it was named.
 
         Raises:
             StoreError: the file cannot be written; what was not removed yet stays.

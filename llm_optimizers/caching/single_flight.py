@@ -45,7 +45,7 @@ class Flight(Generic[R]):
         """The leader's answer, or None after `timeout` seconds or when there will be none."""
         future = self._call.future
         if self._call.thread == threading.get_ident() and not future.done():
-            # Whoever leads needs this very thread to go on: waiting would never end.
+            # The leader needs this very thread to go on: waiting would never end.
             return None
         try:
             return future.result(min(timeout, threading.TIMEOUT_MAX))
@@ -85,7 +85,7 @@ class Flights(Generic[R]):
         self._start()
 
     def join(self, key: str) -> Flight[R]:
-        """Board the flight of this key, leading it if there is none."""
+        """Join the call under way for this key, or lead a new one."""
         if self._pid != os.getpid():
             # After a fork the leaders are in the other process, and one may have held the lock.
             self._start()
@@ -105,7 +105,7 @@ class Flights(Generic[R]):
         flight._call.future.set_result(answer)
 
     def leave(self, key: str, flight: Flight[R]) -> None:
-        """Let nobody else board: the next caller leads a new flight."""
+        """Let no other caller join: the next one leads a new flight."""
         with self._lock:
             self._remove(key, flight)
 
