@@ -1,4 +1,4 @@
-"""Plans: one decision path, written once, performed by sync, async and streaming shells.
+"""Plans: one decision path, written once, performed by sync, async and streaming drivers.
 
 A plan is a generator that yields effects (what is to be done) and receives their results. It
 awaits nothing, reads no clock and draws no random number, so the same plan serves `invoke`,
@@ -14,6 +14,7 @@ into the plan, where fallback and escalation live.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -23,9 +24,21 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-__all__ = ["Effect", "Plan", "adrive", "adrive_stream", "closing_async", "drive", "drive_stream"]
+__all__ = [
+    "Do",
+    "Effect",
+    "Plan",
+    "adrive",
+    "adrive_stream",
+    "aperform",
+    "closing_async",
+    "drive",
+    "drive_stream",
+    "perform",
+]
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -41,7 +54,66 @@ class Effect(Generic[T]):
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Do(Effect[T]):
+    """A function to be called. It may block; an event loop awaits `awork`, or else a thread."""
+
+    work: Callable[[], T]
+    awork: Callable[[], Awaitable[T]] | None = None
+
+
 Plan: TypeAlias = Generator[Effect[Any], Any, T]
+
+
+def perform(effect: Effect[Any]) -> Any:
+    """Call the function of a `Do`, here and now."""
+    assert isinstance(effect, Do), "every other effect is its plan's own"
+    return effect.work()
+
+
+async def aperform(effect: Effect[Any]) -> Any:
+    """Call the function of a `Do` without blocking the event loop."""
+    assert isinstance(effect, Do), "every other effect is its plan's own"
+    if effect.awork is not None:
+        return await effect.awork()
+    return await asyncio.to_thread(effect.work)
+
+
+class _Steps(Generic[T]):
+    """A plan on its way: iterating gives its effects, each after what came of the last is set.
+
+    What came of an effect is either `result` or `error`; `value` is the plan's own at its end.
+    The plan is closed in every case.
+    """
+
+    __slots__ = ("_plan", "error", "result", "value")
+
+    value: T
+
+    def __init__(self, plan: Plan[T]) -> None:
+        self._plan = plan
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[Effect[Any]]:
+        try:
+            effect = next(self._plan)
+            while True:
+                yield effect
+                if self.error is None:
+                    effect = self._plan.send(self.result)
+                else:
+                    effect = self._plan.throw(self._taken())
+        except StopIteration as end:
+            self.value = end.value
+        finally:
+            self._plan.close()
+
+    def _taken(self) -> BaseException:
+        """The error, kept no longer: it would keep the frames that it passed through alive."""
+        error, self.error = self.error, None
+        assert error is not None, "only called where there is one"
+        return error
 
 
 def drive(plan: Plan[T], perform: Callable[[Effect[Any]], Any]) -> T:
@@ -50,36 +122,24 @@ def drive(plan: Plan[T], perform: Callable[[Effect[Any]], Any]) -> T:
     Raises:
         Whatever the plan lets through; the plan is closed in every case.
     """
-    try:
-        effect = next(plan)
-        while True:
-            try:
-                result = perform(effect)
-            except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
-                effect = plan.throw(error)
-            else:
-                effect = plan.send(result)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]  # a generator's value is untyped
-    finally:
-        plan.close()
+    steps = _Steps(plan)
+    for effect in steps:
+        try:
+            steps.result = perform(effect)
+        except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
+            steps.error = error
+    return steps.value
 
 
 async def adrive(plan: Plan[T], perform: Callable[[Effect[Any]], Awaitable[Any]]) -> T:
     """The asynchronous twin of `drive`: cancellation too is thrown into the plan."""
-    try:
-        effect = next(plan)
-        while True:
-            try:
-                result = await perform(effect)
-            except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
-                effect = plan.throw(error)
-            else:
-                effect = plan.send(result)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]  # a generator's value is untyped
-    finally:
-        plan.close()
+    steps = _Steps(plan)
+    for effect in steps:
+        try:
+            steps.result = await perform(effect)
+        except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
+            steps.error = error
+    return steps.value
 
 
 def drive_stream(
@@ -94,28 +154,22 @@ def drive_stream(
     `merge` makes of all chunks what the plan receives. A consumer that leaves midway is thrown
     into the plan as GeneratorExit, so that nothing after the call happens.
     """
-    try:
-        effect = next(plan)
-        while True:
-            try:
-                chunks = opened(effect)
-                if chunks is None:
-                    result = perform(effect)
-                else:
-                    passed = []
-                    with _closing(chunks):
-                        for chunk in chunks:
-                            passed.append(chunk)
-                            yield chunk
-                    result = merge(passed)
-            except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
-                effect = plan.throw(error)
+    steps = _Steps(plan)
+    for effect in steps:
+        try:
+            chunks = opened(effect)
+            if chunks is None:
+                steps.result = perform(effect)
             else:
-                effect = plan.send(result)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]  # a generator's value is untyped
-    finally:
-        plan.close()
+                passed = []
+                with _closing(chunks):
+                    for chunk in chunks:
+                        passed.append(chunk)
+                        yield chunk
+                steps.result = merge(passed)
+        except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
+            steps.error = error
+    return steps.value
 
 
 async def adrive_stream(
@@ -130,29 +184,22 @@ async def adrive_stream(
     An async generator returns no value, so `finished` takes the plan's and gives what is still
     to be passed on.
     """
-    try:
-        effect = next(plan)
-        while True:
-            try:
-                chunks = opened(effect)
-                if chunks is None:
-                    result = await perform(effect)
-                else:
-                    passed = []
-                    async with closing_async(chunks):
-                        async for chunk in chunks:
-                            passed.append(chunk)
-                            yield chunk
-                    result = merge(passed)
-            except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
-                effect = plan.throw(error)
+    steps = _Steps(plan)
+    for effect in steps:
+        try:
+            chunks = opened(effect)
+            if chunks is None:
+                steps.result = await perform(effect)
             else:
-                effect = plan.send(result)
-    except StopIteration as end:
-        value: T = end.value
-    finally:
-        plan.close()
-    async with closing_async(finished(value)) as rest:
+                passed = []
+                async with closing_async(chunks):
+                    async for chunk in chunks:
+                        passed.append(chunk)
+                        yield chunk
+                steps.result = merge(passed)
+        except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
+            steps.error = error
+    async with closing_async(finished(steps.value)) as rest:
         async for chunk in rest:
             yield chunk
 

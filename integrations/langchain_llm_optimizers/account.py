@@ -11,7 +11,6 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 
-from langchain_llm_optimizers.hits import CACHE_HIT, usage_of_mark
 from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import (
     Reported,
@@ -20,6 +19,7 @@ from langchain_llm_optimizers.usage import (
     reported_by,
     usage_of,
 )
+from llm_optimizers.caching.answers import CACHE_HIT, usage_of_mark
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import (
     NOTHING_KNOWN,

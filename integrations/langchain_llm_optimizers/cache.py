@@ -12,14 +12,12 @@ from typing import Any
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 from langchain_core.outputs import Generation
-from langchain_core.runnables.config import var_child_runnable_config
 
-from langchain_llm_optimizers.account import record_hit
 from langchain_llm_optimizers.codec import Generations, GenerationsCodec
-from langchain_llm_optimizers.hits import mark_hit
+from langchain_llm_optimizers.hits import served
 from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
-from llm_optimizers.caching import CacheStats, Hit, Namespace, ResponseCache
+from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
 
@@ -89,12 +87,14 @@ class HybridCache(BaseCache):
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""
         key = self._key(prompt, llm_string)
-        return self._served(None if key is None else self.responses.lookup_key(key))
+        hit = None if key is None else self.responses.lookup_key(key)
+        return None if hit is None else served(hit, self.ledger)
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
         key = self._key(prompt, llm_string)
-        return self._served(None if key is None else await self.responses.alookup_key(key))
+        hit = None if key is None else await self.responses.alookup_key(key)
+        return None if hit is None else served(hit, self.ledger)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
@@ -144,14 +144,6 @@ class HybridCache(BaseCache):
         except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.responses.bypassed(error)
             return None
-
-    def _served(self, hit: Hit[Generations] | None) -> Generations | None:
-        if hit is None:
-            return None
-        generations = mark_hit(hit)
-        if self.ledger is not None:
-            record_hit(self.ledger, generations, var_child_runnable_config.get())
-        return generations
 
 
 def _key_of(

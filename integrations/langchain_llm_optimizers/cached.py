@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
 
-from langchain_llm_optimizers.account import record_hit
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations, finish_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import ReplayChatModel, mark_hit
+from langchain_llm_optimizers.hits import replay_of
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
-from llm_optimizers.caching import Hit
-from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -68,7 +64,7 @@ class CachedChatModel(DelegatingChatModel):
         answer = self.cache.responses.answer(request, make)
         if answer.hit is None:
             return called[0]
-        return call.generate(self._replay(answer.hit, call))
+        return call.generate(replay_of(answer.hit, call, self.model, self.cache.ledger))
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
         request = self._request(call)
@@ -83,7 +79,7 @@ class CachedChatModel(DelegatingChatModel):
         answer = await self.cache.responses.aanswer(request, make)
         if answer.hit is None:
             return called[0]
-        return await call.agenerate(self._replay(answer.hit, call))
+        return await call.agenerate(replay_of(answer.hit, call, self.model, self.cache.ledger))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         request = self._request(call)
@@ -93,7 +89,7 @@ class CachedChatModel(DelegatingChatModel):
             request,
             lambda: call.stream(self.model),
             _merged,
-            lambda hit: call.stream(self._replay(hit, call)),
+            lambda hit: call.stream(replay_of(hit, call, self.model, self.cache.ledger)),
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
@@ -104,7 +100,7 @@ class CachedChatModel(DelegatingChatModel):
             request,
             lambda: call.astream(self.model),
             _merged,
-            lambda hit: call.astream(self._replay(hit, call)),
+            lambda hit: call.astream(replay_of(hit, call, self.model, self.cache.ledger)),
         )
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
@@ -115,21 +111,6 @@ class CachedChatModel(DelegatingChatModel):
         except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.cache.responses.bypassed(error)
             return None
-
-    def _replay(self, hit: Hit[Generations], call: ModelCall) -> ReplayChatModel:
-        generations = mark_hit(hit)
-        if self.cache.ledger is not None:
-            record_hit(self.cache.ledger, generations, var_child_runnable_config.get())
-        params = dict(self.model._get_ls_params(stop=call.stop, **call.kwargs))
-        params["ls_provider"] = (
-            provider_of(type(self.model).__name__, str(params.get("ls_provider") or "")) or ""
-        )
-        return ReplayChatModel(
-            generations=cast("list[ChatGeneration]", generations),
-            ls_params=params,
-            name=self.get_name(),
-            cache=False,
-        )
 
 
 def _merged(chunks: list[AIMessageChunk]) -> Generations:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
 
 __all__ = ["ModelCall", "nested_call"]
@@ -25,13 +25,15 @@ class ModelCall:
 
     def generate(self, child: BaseChatModel) -> ChatResult:
         """Let the child answer, with all its generations."""
-        return _result(child.generate([self.messages], self.stop, **self._run(), **self.kwargs))
+        result = child.generate([self.messages], self.stop, **self._run(), **self.kwargs)
+        chats = cast("list[ChatGeneration]", result.generations[0])
+        return ChatResult(generations=chats, llm_output=result.llm_output)
 
     async def agenerate(self, child: BaseChatModel) -> ChatResult:
         """The asynchronous twin of `generate`."""
-        return _result(
-            await child.agenerate([self.messages], self.stop, **self._run(), **self.kwargs)
-        )
+        result = await child.agenerate([self.messages], self.stop, **self._run(), **self.kwargs)
+        chats = cast("list[ChatGeneration]", result.generations[0])
+        return ChatResult(generations=chats, llm_output=result.llm_output)
 
     def stream(self, child: BaseChatModel) -> Iterator[AIMessageChunk]:
         """Let the child stream."""
@@ -55,8 +57,3 @@ class ModelCall:
 def nested_call(messages: list[BaseMessage], stop: list[str] | None, kwargs: Any) -> ModelCall:
     """A call inside a run of our own: the callbacks already hear of that one."""
     return ModelCall(messages=messages, config={"callbacks": []}, stop=stop, kwargs=kwargs)
-
-
-def _result(result: LLMResult) -> ChatResult:
-    generations = [g for g in result.generations[0] if isinstance(g, ChatGeneration)]
-    return ChatResult(generations=generations, llm_output=result.llm_output)

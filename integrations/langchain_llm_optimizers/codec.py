@@ -23,8 +23,9 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.usage import model_of, removed_of, usage_of
-from llm_optimizers.caching import Traits, refuses
-from llm_optimizers.caching.fresh import fresh_id, json_copy
+from llm_optimizers.caching import Traits
+from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
+from llm_optimizers.caching.cacheability import worst
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
 
@@ -42,18 +43,15 @@ class GenerationsCodec:
 
     def encode(self, value: Generations) -> str:
         """See `Codec.encode`."""
-        return json.dumps([_written(generation) for generation in value], default=_plain)
+        return as_json([_written(generation) for generation in value])
 
     def decode(self, payload: str) -> Generations:
         """See `Codec.decode`."""
         return [copy() for copy in _copiers(payload)]
 
     def traits(self, value: Generations) -> Traits:
-        """See `Codec.traits`; of several generations the worst decides."""
-        traits = [_traits(generation) for generation in value]
-        if not traits:
-            return Traits(empty=True)
-        return next((each for each in traits if refuses(each)), traits[0])
+        """See `Codec.traits`."""
+        return worst([_traits(generation) for generation in value])
 
 
 def finish_of(metadata: Mapping[str, Any]) -> str:
@@ -114,26 +112,22 @@ def _traits(generation: Generation) -> Traits:
     if not isinstance(generation, ChatGeneration):
         return Traits(empty=not generation.text.strip(), finish_reason=finish_of(info))
     message = generation.message
-    metadata = {**info, **message.response_metadata}
-    calls = isinstance(message, AIMessage) and bool(message.tool_calls)
-    usage = usage_of(message) if isinstance(message, AIMessage) else None
+    finish_reason = finish_of({**info, **message.response_metadata})
+    refusal = bool(message.additional_kwargs.get("refusal"))
+    blank = isinstance(message.content, str) and not message.text.strip()
+    if not isinstance(message, AIMessage):
+        return Traits(empty=blank, finish_reason=finish_reason, refusal=refusal)
     # Without any strategy the call would have gone to another model, with a longer prompt.
-    told = message.response_metadata.get(MARK) or {}
+    mark = message.response_metadata.get(MARK) or {}
+    model = str(mark.get("baseline_model") or "") or model_of(message)
+    usage = usage_of(message)
     return Traits(
-        empty=not calls and not message.text.strip() and isinstance(message.content, str),
-        finish_reason=finish_of(metadata),
-        refusal=bool(message.additional_kwargs.get("refusal")),
-        model=str(told.get("baseline_model") or "")
-        or (model_of(message) if isinstance(message, AIMessage) else ""),
-        usage=usage and removed_of(told).restored(usage),
+        empty=blank and not message.tool_calls,
+        finish_reason=finish_reason,
+        refusal=refusal,
+        model=model,
+        usage=usage and removed_of(mark).restored(usage),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Structured output leaves the parsed object in the message; its data is what counts."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -1,13 +1,9 @@
-"""A served answer: marked as a saving, and shown to callbacks and traces as a run of its own."""
+"""A served answer: marked and recorded as a saving, and replayed as a run of its own."""
 
 from __future__ import annotations
 
 import json
-import re
-import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any, cast
 
 from langchain_core.callbacks import (
@@ -18,33 +14,34 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables.config import var_child_runnable_config
+from pydantic import Field
 
+from langchain_llm_optimizers.account import record_hit
+from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
 from llm_optimizers.caching import Hit
-from llm_optimizers.costs import Usage
+from llm_optimizers.caching.answers import CACHE_HIT, mark_of, pieces_of
+from llm_optimizers.costs import Ledger
+from llm_optimizers.costs.prices.names import provider_of
 
-__all__ = ["CACHE_HIT", "ReplayChatModel", "chunks_of", "mark_hit", "usage_of_mark"]
+__all__ = ["CACHE_HIT", "ReplayChatModel", "chunks_of", "mark_hit", "replay_of", "served"]
 
-CACHE_HIT = "cache_hit"
-"""The key of the mark in `response_metadata` (chat) or `generation_info` (completion)."""
 
-_COUNTS = tuple(field.name for field in fields(Usage))
-_counts = attrgetter(*_COUNTS)
+def served(hit: Hit[Generations], ledger: Ledger | None) -> Generations:
+    """The hit's generations, marked, and recorded in the ledger if one is given."""
+    generations = mark_hit(hit)
+    if ledger is not None:
+        record_hit(ledger, generations, var_child_runnable_config.get())
+    return generations
 
 
 def mark_hit(hit: Hit[Generations]) -> Generations:
     """The hit's generations, each marked with where it came from and what its call consumed.
 
-    `id` names the hit in the account: whoever records it a second time records nothing.
+    The mark stands in `response_metadata` (chat) or `generation_info` (completion).
     """
-    mark = {
-        "id": secrets.token_hex(16),
-        "tier": hit.tier,
-        "score": round(hit.score, 4),
-        "age": round(hit.age, 3),
-        "model": hit.model,
-        "usage": None if hit.usage is None else dict(zip(_COUNTS, _counts(hit.usage), strict=True)),
-    }
+    mark = mark_of(hit)
     for generation in hit.value:
         if isinstance(generation, ChatGeneration):
             generation.message.response_metadata[CACHE_HIT] = mark
@@ -73,20 +70,12 @@ class _MarkedInfo(dict[str, Any]):
     __hash__ = None  # as of every dict
 
 
-def usage_of_mark(mark: Mapping[str, Any]) -> Usage | None:
-    """What the call behind a marked answer consumed."""
-    usage = mark.get("usage")
-    return Usage(**usage) if isinstance(usage, Mapping) else None
-
-
-_PIECE = re.compile(r"\s*\S+(?:\s+\S+){0,3}\s*")
-
-
 class ReplayChatModel(BaseChatModel):
     """Answers once with `generations`, under the tracing parameters of the model that made them."""
 
-    generations: list[ChatGeneration]
-    ls_params: dict[str, Any]
+    # LangChain writes the model out for the callbacks of every run: the answer stays out of that.
+    generations: list[ChatGeneration] = Field(repr=False)
+    ls_params: dict[str, Any] = Field(repr=False)
 
     @property
     def _llm_type(self) -> str:
@@ -134,10 +123,28 @@ class ReplayChatModel(BaseChatModel):
             yield chunk
 
 
+def replay_of(
+    hit: Hit[Generations], call: ModelCall, model: BaseChatModel, ledger: Ledger | None
+) -> ReplayChatModel:
+    """What answers this call with the hit as `model` would, under its name, tags and metadata."""
+    generations = served(hit, ledger)
+    params = dict(model._get_ls_params(stop=call.stop, **call.kwargs))
+    stated = str(params.get("ls_provider") or "")
+    params["ls_provider"] = provider_of(type(model).__name__, stated) or ""
+    return ReplayChatModel(
+        generations=cast("list[ChatGeneration]", generations),
+        ls_params=params,
+        name=model.get_name(),
+        tags=model.tags,
+        metadata=model.metadata,
+        cache=False,
+    )
+
+
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
     """A message in chunks whose sum is the message: words, then tool calls, then the figures."""
     if isinstance(message.content, str):
-        for piece in _PIECE.findall(message.content):
+        for piece in pieces_of(message.content):
             yield AIMessageChunk(content=piece, id=message.id)
         rest: str | list[Any] = "" if message.content.strip() else message.content
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from llm_optimizers.caching.keys import has_address, visible
+from llm_optimizers.caching.keys import OBJECT_ADDRESS, visible
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["identity_of_call", "identity_of_string"]
@@ -50,7 +50,7 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
 
 
 def _stable(llm_string: str) -> str:
-    if has_address(llm_string):
+    if OBJECT_ADDRESS.search(llm_string):
         raise ConfigurationError("a setting of the model is an object that has no stable form")
     return llm_string
 

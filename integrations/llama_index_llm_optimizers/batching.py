@@ -17,10 +17,10 @@ from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr, SerializeAsAny
 
 from llama_index_llm_optimizers.account import text_of
-from llama_index_llm_optimizers.answers import Answered as FromModel
-from llama_index_llm_optimizers.answers import answered
 from llama_index_llm_optimizers.batch import abatch_chat
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.codec import Answered as FromModel
+from llama_index_llm_optimizers.codec import answered
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.shared import announce_share

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_llm_optimizers.answers import Answered
-from llama_index_llm_optimizers.codec import AnswerCodec
+from llama_index_llm_optimizers.codec import AnswerCodec, Answered
 from llm_optimizers.caching import Namespace, ResponseCache
 
 __all__ = ["HybridCache"]

@@ -8,16 +8,14 @@ from typing import Any
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
-from llama_index_llm_optimizers.answers import Answered, answered, answered_by_stream
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.call import ModelCall, Reply
+from llama_index_llm_optimizers.codec import Answered, answered, answered_by_stream
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
-from llama_index_llm_optimizers.hits import announce, marked
+from llama_index_llm_optimizers.hits import achunks_of, chunks_of, served
 from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.streams import achunks_of, chunks_of
 from llm_optimizers.caching import Hit
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -100,18 +98,10 @@ class CachedLLM(DelegatingLLM):
         """The call as the cache knows it, or None when it hides something that shapes answers."""
         try:
             return request_of(call, identity_of_call(self.llm, call.kwargs))
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.cache.bypassed(error)
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
-            # Its message may hold a prompt.
-            self.cache.bypassed(type(error).__name__)
-        return None
+            return None
 
     def _served(self, hit: Hit[Answered], call: ModelCall) -> Reply:
-        event = announce(
-            hit,
-            call.context,
-            asked=self.llm.metadata.model_name,
-            asked_class=kind_of(self.llm),
-        )
-        return marked(hit.value, event)
+        asked = self.llm.metadata.model_name
+        return served(hit, call.context, asked=asked, asked_class=kind_of(self.llm))

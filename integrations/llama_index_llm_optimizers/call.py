@@ -1,21 +1,46 @@
-"""One request on its way to a model, whichever of LlamaIndex's eight doors it came in by."""
+"""One request on its way to a model, by any of LlamaIndex's eight methods.
+
+A stream is asked for in one place and read in another, often on another thread, and LlamaIndex
+calls the model when the first token is read. Its tags, its parent span and its tenant are those
+of the code that asked, so every step of a stream runs in that code's context.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextvars import Context, copy_context
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Sequence,
+)
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms.llm import LLM
 
-from llama_index_llm_optimizers.streams import astreamed_in, streamed_in
+from llm_optimizers.effects import closing_async
 
-__all__ = ["ChatCall", "CompletionCall", "ModelCall", "Reply"]
+__all__ = [
+    "ChatCall",
+    "CompletionCall",
+    "ModelCall",
+    "Reply",
+    "agenerated",
+    "astreamed_in",
+    "generated",
+    "streamed_in",
+]
 
+T = TypeVar("T")
 Reply: TypeAlias = ChatResponse | CompletionResponse
+_MISSING = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +69,7 @@ class ModelCall(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ChatCall(ModelCall):
-    """A call of `chat` or one of its kin."""
+    """A call of `chat` or of its streaming and async forms."""
 
     messages: Sequence[ChatMessage]
 
@@ -67,7 +92,7 @@ class ChatCall(ModelCall):
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionCall(ModelCall):
-    """A call of `complete` or one of its kin."""
+    """A call of `complete` or of its streaming and async forms."""
 
     prompt: str
     formatted: bool = False
@@ -93,3 +118,66 @@ class CompletionCall(ModelCall):
             self.context,
             lambda: child.astream_complete(self.prompt, self.formatted, **self.kwargs),
         )
+
+
+def generated(chunks: Iterator[T]) -> Generator[T, None, None]:
+    """The chunks as a generator; an iterator that can be closed is closed with it."""
+    try:
+        yield from chunks
+    finally:
+        _close(chunks)
+
+
+async def agenerated(chunks: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """The asynchronous twin of `generated`."""
+    async with closing_async(chunks):
+        async for chunk in chunks:
+            yield chunk
+
+
+def streamed_in(context: Context, begin: Callable[[], Iterator[T]]) -> Generator[T, None, None]:
+    """The chunks of a stream that begins, goes on and ends in a copy of this context."""
+    own = context.copy()
+    chunks = own.run(begin)
+    try:
+        while (chunk := own.run(next, chunks, _MISSING)) is not _MISSING:
+            yield chunk  # type: ignore[misc]  # the sentinel is no chunk
+    finally:
+        own.run(_close, chunks)
+
+
+async def astreamed_in(
+    context: Context, begin: Callable[[], Awaitable[AsyncIterator[T]]]
+) -> AsyncGenerator[T, None]:
+    """The asynchronous twin of `streamed_in`.
+
+    A task cannot change its context, so the variables are set for each step and put back.
+    """
+    with _entered(context):
+        chunks = await begin()
+    async with closing_async(chunks):
+        while True:
+            with _entered(context):
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+            yield chunk
+
+
+@contextmanager
+def _entered(context: Context) -> Iterator[None]:
+    tokens: list[tuple[ContextVar[Any], Any]] = [
+        (var, var.set(value)) for var, value in context.items() if var.get(_MISSING) is not value
+    ]
+    try:
+        yield
+    finally:
+        for var, token in reversed(tokens):
+            var.reset(token)
+
+
+def _close(chunks: object) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()

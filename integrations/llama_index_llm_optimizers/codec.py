@@ -1,4 +1,4 @@
-"""How LlamaIndex's responses are kept: as plain JSON without `raw`.
+"""How LlamaIndex's responses are kept: with what their call consumed, as plain JSON without `raw`.
 
 `raw` is the provider's object: it can be of any class, and holds what only the call itself should
 claim, such as its tokens. A stored value can become a message of text, thoughts and tool calls,
@@ -9,7 +9,8 @@ next call would read them and send them to the provider.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,16 +23,23 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from llama_index_llm_optimizers.answers import Answered
 from llama_index_llm_optimizers.call import Reply
+from llama_index_llm_optimizers.messages import ROUTING, SHORTENED
+from llama_index_llm_optimizers.usage import (
+    finish_reason_of,
+    model_of,
+    usage_of,
+    usage_of_stream,
+)
 from llm_optimizers.caching import Traits
-from llm_optimizers.caching.fresh import fresh_id, json_copy
+from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import Removed
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["AnswerCodec"]
+__all__ = ["AnswerCodec", "Answered", "answered", "answered_by_stream"]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
     "text": TextBlock,
@@ -44,19 +52,89 @@ _BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
 """Beside a message: counts, and older forms of what its blocks say."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A whole response; `usage` None and the texts "" where the provider gave none.
+
+    `model` and `usage` are those of the call that would have been made without any strategy: a
+    hit saves that one.
+    """
+
+    reply: Reply
+    model: str = ""
+    usage: Usage | None = None
+    finish_reason: str = ""
+
+
+def answered(reply: Reply) -> Answered:
+    """What a call gave."""
+    return Answered(
+        reply=reply,
+        model=_asked_bare(reply) or model_of(reply),
+        usage=_used_bare(reply, usage_of(reply)),
+        finish_reason=finish_reason_of(reply),
+    )
+
+
+def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
+    """What the chunks of a finished stream make; each holds all that came before it."""
+    if not chunks:
+        return Answered(reply=CompletionResponse(text=""))
+    reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
+    models = [name for name in map(model_of, chunks) if name]
+    return Answered(
+        reply=_whole(chunks),
+        model=_asked_bare(chunks[-1]) or (models[-1] if models else ""),
+        usage=_used_bare(chunks[-1], usage_of_stream(chunks)),
+        finish_reason=reasons[-1] if reasons else "",
+    )
+
+
+def _asked_bare(reply: Reply) -> str:
+    """The model that a router would have asked if it were not one, "" without a router."""
+    return str((reply.additional_kwargs.get(ROUTING) or {}).get("baseline_model") or "")
+
+
+def _used_bare(reply: Reply, usage: Usage | None) -> Usage | None:
+    """The usage with what a prompt optimiser took away."""
+    removed = Removed(**(reply.additional_kwargs.get(SHORTENED) or {}))
+    return None if usage is None else removed.restored(usage)
+
+
+def _whole(chunks: Sequence[Reply]) -> Reply:
+    """The last chunk as a response of its own; some LLMs' last text lags behind their deltas."""
+    last = chunks[-1]
+    read = "".join(chunk.delta or "" for chunk in chunks)
+    if not isinstance(last, ChatResponse):
+        text = read if len(read) > len(last.text) else last.text
+        return last.model_copy(update={"delta": None, "text": text})
+    message = last.message
+    if len(read) > len(message.content or ""):
+        others = [block for block in message.blocks if not isinstance(block, TextBlock)]
+        message = message.model_copy(update={"blocks": [TextBlock(text=read), *others]})
+    kept = {k: v for k, v in last.additional_kwargs.items() if k != "thinking_delta"}
+    update = {"delta": None, "message": _settled(message), "additional_kwargs": kept}
+    return last.model_copy(update=update)
+
+
+def _settled(message: ChatMessage) -> ChatMessage:
+    """The message without the delta of a thought that some LLMs leave in it."""
+    kept = {k: v for k, v in message.additional_kwargs.items() if k != "thinking_delta"}
+    return message.model_copy(update={"additional_kwargs": kept})
+
+
 class AnswerCodec:
     """Chat and completion responses; those read back are copies with tool-call ids of their own."""
 
     def encode(self, value: Answered) -> str:
         """See `Codec.encode`."""
-        return json.dumps(
+        return as_json(
             {
                 **_written(value.reply),
                 "model": value.model,
                 "usage": None if value.usage is None else value.usage.as_dict(),
                 "finish_reason": value.finish_reason,
-            },
-            default=_plain,
+            }
         )
 
     def decode(self, payload: str) -> Answered:
@@ -162,10 +240,3 @@ def _refused(raw: Any) -> bool:
     choices = getattr(raw, "choices", None)
     message = getattr(choices[0], "message", None) if choices else None
     return bool(getattr(message, "refusal", None))
-
-
-def _plain(value: Any) -> Any:
-    """Annotations and the like are the provider's objects; their data is what counts."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")

@@ -27,8 +27,14 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, view_of
-from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
-from llama_index_llm_optimizers.streams import agenerated, generated
+from llama_index_llm_optimizers.call import (
+    ChatCall,
+    CompletionCall,
+    ModelCall,
+    Reply,
+    agenerated,
+    generated,
+)
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["DelegatingLLM", "kind_of"]

@@ -1,28 +1,27 @@
-"""How a served answer is announced, so that the account counts a saving and never a spend.
+"""A served answer: announced and marked as a saving, and replayed in chunks.
 
-A hit is no LLM event: whoever listens for those would count tokens that nobody was billed for. It
+A hit is no LLM event: a listener for those would count tokens that were never billed. It
 is an event of its own on the same dispatcher, and a mark beside the response.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from contextvars import Context
 from typing import Any
-from uuid import uuid4
 
+from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
-from llama_index_llm_optimizers.answers import Answered
 from llama_index_llm_optimizers.call import Reply
+from llama_index_llm_optimizers.codec import Answered
 from llm_optimizers.caching import Hit
+from llm_optimizers.caching.answers import CACHE_HIT, mark_of, pieces_of
 from llm_optimizers.costs import Usage
 
-__all__ = ["CACHE_HIT", "LLMCacheHitEvent", "announce", "mark_of", "marked"]
-
-CACHE_HIT = "cache_hit"
-"""The key of the mark in a served response's `additional_kwargs`, or a query's `metadata`."""
+__all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce", "chunks_of", "served"]
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -53,40 +52,69 @@ class LLMCacheHitEvent(BaseEvent):
         return "LLMCacheHitEvent"
 
 
-def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -> LLMCacheHitEvent:
-    """Tell the dispatcher of a hit, with the tags and the span of the context asked in."""
+def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -> dict[str, Any]:
+    """Announce a hit on the dispatcher; gives the mark that belongs beside what is served.
 
-    def tell() -> LLMCacheHitEvent:
-        event = LLMCacheHitEvent(
-            hit_id=uuid4().hex,
-            tier=hit.tier,
-            score=hit.score,
-            age=hit.age,
-            model=hit.model,
-            usage=hit.usage,
-            asked=asked,
-            asked_class=asked_class,
+    The event has the tags and the span of the context that the answer was asked for in.
+    """
+    mark = mark_of(hit)
+
+    def dispatch() -> None:
+        _dispatcher.event(
+            LLMCacheHitEvent(
+                hit_id=mark["id"],
+                tier=hit.tier,
+                score=hit.score,
+                age=hit.age,
+                model=hit.model,
+                usage=hit.usage,
+                asked=asked,
+                asked_class=asked_class,
+            )
         )
-        _dispatcher.event(event)
-        return event
 
-    return context.copy().run(tell)
-
-
-def mark_of(event: LLMCacheHitEvent) -> dict[str, Any]:
-    """The mark that tells a served answer from a called one, JSON-ready."""
-    return {
-        "id": event.hit_id,
-        "tier": event.tier,
-        "score": round(event.score, 4),
-        "age": round(event.age, 3),
-        "model": event.model,
-        "usage": None if event.usage is None else event.usage.as_dict(),
-    }
+    context.copy().run(dispatch)
+    return mark
 
 
-def marked(answer: Answered, event: LLMCacheHitEvent) -> Reply:
-    """The answer's response, marked; its message is left as it is, so that histories are too."""
-    reply = answer.reply
-    beside = {**reply.additional_kwargs, CACHE_HIT: mark_of(event)}
+def served(hit: Hit[Answered], context: Context, *, asked: str, asked_class: str) -> Reply:
+    """The hit's response, announced, with its mark in `additional_kwargs`.
+
+    Its message is left as it is, so that histories are too.
+    """
+    reply = hit.value.reply
+    mark = announce(hit, context, asked=asked, asked_class=asked_class)
+    beside = {**reply.additional_kwargs, CACHE_HIT: mark}
     return reply.model_copy(update={"additional_kwargs": beside})
+
+
+def chunks_of(reply: Reply) -> Iterator[Reply]:
+    """The response in chunks of a few words; each holds all so far, the last one everything."""
+    text = (reply.message.content or "") if isinstance(reply, ChatResponse) else reply.text
+    # Blocks joined by newlines would put characters into the deltas that no block has.
+    single = not isinstance(reply, ChatResponse) or _texts(reply) <= 1
+    pieces = pieces_of(text) if single else []
+    so_far = ""
+    for piece in pieces[:-1]:
+        so_far += piece
+        yield _part(reply, so_far, piece)
+    yield reply.model_copy(update={"delta": pieces[-1] if pieces else text})
+
+
+async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
+    """The asynchronous twin of `chunks_of`."""
+    for chunk in chunks_of(reply):
+        yield chunk
+
+
+def _part(reply: Reply, text: str, delta: str) -> Reply:
+    if not isinstance(reply, ChatResponse):
+        return reply.model_copy(update={"text": text, "delta": delta, "additional_kwargs": {}})
+    thoughts = [block for block in reply.message.blocks if isinstance(block, ThinkingBlock)]
+    blocks = [*thoughts, TextBlock(text=text)]
+    message = reply.message.model_copy(update={"blocks": blocks, "additional_kwargs": {}})
+    return ChatResponse(message=message, delta=delta)
+
+
+def _texts(reply: ChatResponse) -> int:
+    return sum(isinstance(block, TextBlock) for block in reply.message.blocks)

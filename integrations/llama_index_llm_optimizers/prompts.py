@@ -15,10 +15,9 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
-from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
-from llama_index_llm_optimizers.streams import agenerated
 from llm_optimizers.costs.call import (
     NOTHING_REMOVED,
     CallContext,

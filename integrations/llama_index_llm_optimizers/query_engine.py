@@ -28,19 +28,13 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from llama_index_llm_optimizers.answers import Answered
 from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.call import agenerated, astreamed_in, generated, streamed_in
+from llama_index_llm_optimizers.codec import Answered
 from llama_index_llm_optimizers.delegating import kind_of
-from llama_index_llm_optimizers.hits import CACHE_HIT, announce, mark_of
+from llama_index_llm_optimizers.hits import CACHE_HIT, announce, chunks_of
 from llama_index_llm_optimizers.identity import identity_of_llm
 from llama_index_llm_optimizers.metering import Meter, Reading
-from llama_index_llm_optimizers.streams import (
-    agenerated,
-    astreamed_in,
-    chunks_of,
-    generated,
-    streamed_in,
-)
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.keys import visible
 from llm_optimizers.errors import ConfigurationError
@@ -255,24 +249,21 @@ class CachedQueryEngine(BaseQueryEngine):
         """The question as the cache knows it, or None where an answer could not be kept."""
         try:
             return request_of_query(self._engine, self._synthesizer, query, nodes)
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
             self.cache.bypassed(error)
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is asked for, not refused
-            # Its message may hold a prompt.
-            self.cache.bypassed(type(error).__name__)
-        return None
+            return None
 
     def _marking(
         self, nodes: Sequence[NodeWithScore], metadata: dict[str, Any] | None = None
     ) -> Callable[[Hit[Answered]], Response]:
         """What makes of a hit a response over these nodes, announced as of now and here."""
         context, llm = copy_context(), self._synthesizer._llm
-        told = metadata if metadata is not None else {}
+        shown = metadata if metadata is not None else {}
 
         def served(hit: Hit[Answered]) -> Response:
-            event = announce(hit, context, asked=llm.metadata.model_name, asked_class=kind_of(llm))
-            told[CACHE_HIT] = mark_of(event)
-            return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=told)
+            asked = llm.metadata.model_name
+            shown[CACHE_HIT] = announce(hit, context, asked=asked, asked_class=kind_of(llm))
+            return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=shown)
 
         return served
 

@@ -12,9 +12,9 @@ from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.binding import unpacked
-from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply, agenerated
+from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
-from llama_index_llm_optimizers.streams import agenerated, chunks_of
 from llm_optimizers.costs.call import calling_in
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.plan import CallModel

@@ -13,12 +13,11 @@ from llama_index.core.tools.types import BaseTool
 from pydantic import Field, PrivateAttr, SerializeAsAny, SkipValidation
 
 from llama_index_llm_optimizers.binding import ToolBox, selections
-from llama_index_llm_optimizers.call import ModelCall, Reply
+from llama_index_llm_optimizers.call import ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
 from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session
-from llama_index_llm_optimizers.streams import agenerated
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.call import context_of
 from llm_optimizers.errors import ConfigurationError

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from llm_optimizers.caching.answers import Answer, Codec, Hit, JSONCodec
-from llm_optimizers.caching.effects import Call
+from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, key_of
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import acceptance_for
-from llm_optimizers.caching.plan import CachePlans
-from llm_optimizers.caching.shell import CacheShell
+from llm_optimizers.caching.plan import CachePlans, Call
 from llm_optimizers.caching.single_flight import Flights
 from llm_optimizers.caching.stats import CacheStats, Journal
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
 from llm_optimizers.caching.tenancy import Namespace, current_tenant, labels_of
-from llm_optimizers.effects import Effect, adrive, adrive_stream, drive, drive_stream
+from llm_optimizers.effects import (
+    Effect,
+    adrive,
+    adrive_stream,
+    aperform,
+    drive,
+    drive_stream,
+    perform,
+)
 from llm_optimizers.embeddings.embedders import as_embedder
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ResponseCache"]
@@ -76,17 +82,16 @@ class ResponseCache(Generic[R]):
         self._index = None if embedder is None else FaissIndex(self._store)
         self._namespace = namespace
         self._journal = Journal()
-        self._shell = CacheShell(
-            store=self._store,
-            index=self._index,
-            embedder=embedder,
-            clock=clock,
-            wait_timeout=wait_timeout,
-        )
         self._plans: CachePlans[R] = CachePlans(
             codec=codec if codec is not None else JSONCodec(),
+            executor=Executor(
+                store=self._store,
+                index=self._index,
+                embedder=embedder,
+                clock=clock,
+                wait_timeout=wait_timeout,
+            ),
             acceptance=None if embedder is None else acceptance_for(embedder, threshold),
-            covers=_never if embedder is None else embedder.covers,
             flights=Flights(),
             journal=self._journal,
             clock=clock,
@@ -94,21 +99,21 @@ class ResponseCache(Generic[R]):
         )
 
     def key(self, request: ChatRequest) -> CacheKey | None:
-        """Where this request's answer is kept; None when that cannot be told.
+        """Where this request's answer is kept; None for a request without a key.
 
-        That is so when its tenant is unknown or a setting has no stable written form.
+        It has none when its tenant is unknown or a setting has no stable written form.
         """
         tenant = self.tenant(request.tenant)
         if tenant is None:
             return None
         try:
-            return self.key_within(tenant, request)
+            return key_of(request, tenant=tenant, embedder=self._embedder_id)
         except ConfigurationError as error:
             self.bypassed(error)
             return None
 
     def tenant(self, request: str = "") -> str | None:
-        """Whose request the running code's is; None when that cannot be told.
+        """Whose request the running code's is; None when that is unknown.
 
         `request` is the tenant that the request itself names.
         """
@@ -124,9 +129,7 @@ class ResponseCache(Generic[R]):
         Raises:
             ConfigurationError: a setting of the request has no stable written form.
         """
-        key = key_of(replace(request, tenant=tenant))
-        # Vectors of two embedders must not meet, while exact matches outlive a change of embedder.
-        return replace(key, scope=f"{key.scope}/{self._embedder_id}")
+        return key_of(request, tenant=tenant, embedder=self._embedder_id)
 
     def lookup(self, request: ChatRequest) -> Hit[R] | None:
         """An answer that may be served, or None."""
@@ -135,7 +138,7 @@ class ResponseCache(Generic[R]):
 
     def lookup_key(self, key: CacheKey) -> Hit[R] | None:
         """`lookup` for callers that keep keys."""
-        return drive(self._plans.lookup(key), self._shell.perform)
+        return drive(self._plans.lookup(key), perform)
 
     async def alookup(self, request: ChatRequest) -> Hit[R] | None:
         """The asynchronous twin of `lookup`."""
@@ -144,7 +147,7 @@ class ResponseCache(Generic[R]):
 
     async def alookup_key(self, key: CacheKey) -> Hit[R] | None:
         """The asynchronous twin of `lookup_key`."""
-        return await adrive(self._plans.lookup(key), self._shell.aperform)
+        return await adrive(self._plans.lookup(key), aperform)
 
     def update(self, request: ChatRequest, value: R) -> None:
         """Keep an answer, unless it is an error, a refusal, cut off or empty."""
@@ -154,7 +157,7 @@ class ResponseCache(Generic[R]):
 
     def update_key(self, key: CacheKey, value: R) -> None:
         """`update` for callers that keep keys."""
-        drive(self._plans.keep(key, value), self._shell.perform)
+        drive(self._plans.keep(key, value), perform)
 
     async def aupdate(self, request: ChatRequest, value: R) -> None:
         """The asynchronous twin of `update`."""
@@ -164,7 +167,7 @@ class ResponseCache(Generic[R]):
 
     async def aupdate_key(self, key: CacheKey, value: R) -> None:
         """The asynchronous twin of `update_key`."""
-        await adrive(self._plans.keep(key, value), self._shell.aperform)
+        await adrive(self._plans.keep(key, value), aperform)
 
     def answer(self, request: ChatRequest, call: Callable[[], R]) -> Answer[R]:
         """Serve the request, calling only if nothing may be served.
@@ -176,10 +179,10 @@ class ResponseCache(Generic[R]):
         if key is None:
             return Answer(value=call(), hit=None)
 
-        def perform(effect: Effect[Any]) -> Any:
-            return call() if isinstance(effect, Call) else self._shell.perform(effect)
+        def calling(effect: Effect[Any]) -> Any:
+            return call() if isinstance(effect, Call) else perform(effect)
 
-        return drive(self._plans.answer(key), perform)
+        return drive(self._plans.answer(key), calling)
 
     async def aanswer(self, request: ChatRequest, call: Callable[[], Awaitable[R]]) -> Answer[R]:
         """The asynchronous twin of `answer`."""
@@ -187,10 +190,10 @@ class ResponseCache(Generic[R]):
         if key is None:
             return Answer(value=await call(), hit=None)
 
-        async def perform(effect: Effect[Any]) -> Any:
-            return await (call() if isinstance(effect, Call) else self._shell.aperform(effect))
+        async def calling(effect: Effect[Any]) -> Any:
+            return await (call() if isinstance(effect, Call) else aperform(effect))
 
-        return await adrive(self._plans.answer(key), perform)
+        return await adrive(self._plans.answer(key), calling)
 
     def stream(
         self,
@@ -216,7 +219,7 @@ class ResponseCache(Generic[R]):
     ) -> Iterator[C]:
         answer = yield from drive_stream(
             self._plans.answer(key),
-            self._shell.perform,
+            perform,
             lambda effect: call() if isinstance(effect, Call) else None,
             merge,
         )
@@ -236,18 +239,22 @@ class ResponseCache(Generic[R]):
             return call()
         return adrive_stream(
             self._plans.answer(key),
-            self._shell.aperform,
+            aperform,
             lambda effect: call() if isinstance(effect, Call) else None,
             merge,
             lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
 
     def bypassed(self, reason: object) -> None:
-        """Count a call that the cache must stay out of, and say the first time why."""
-        self._journal.trouble("bypassed", reason)
+        """Count a call that the cache must stay out of, and say the first time why.
+
+        Of an error that is not ours only the name is said: its message may hold a prompt.
+        """
+        foreign = isinstance(reason, Exception) and not isinstance(reason, LLMOptimizersError)
+        self._journal.trouble("bypassed", type(reason).__name__ if foreign else reason)
 
     def clear(self, tenant: str | None = None) -> None:
-        """Remove every entry, or those of one tenant, whichever way it was named.
+        """Remove every entry, or those of one tenant, however it was named.
 
         Raises:
             StoreError: the file cannot be written; what was not removed yet stays.
@@ -271,10 +278,6 @@ class ResponseCache(Generic[R]):
     def close(self) -> None:
         """Write pending hit counts and close the file; a later call opens it again."""
         self._store.close()
-
-
-def _never(_: str) -> bool:
-    return False
 
 
 async def _nothing() -> AsyncIterator[Any]:

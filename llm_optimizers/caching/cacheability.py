@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.costs import Usage
 
-__all__ = ["Traits", "refuses"]
+__all__ = ["Traits", "refuses", "worst"]
 
 _COMPLETE = frozenset(
     {
@@ -47,3 +48,12 @@ def refuses(traits: Traits) -> str | None:
     if traits.empty:
         return "empty"
     return None
+
+
+def worst(several: Sequence[Traits]) -> Traits:
+    """Of several answers to one call the one that must not be kept, else the first.
+
+    A call is kept whole or not at all, and one without any answer counts as empty.
+    """
+    refused = (each for each in several if refuses(each))
+    return next(refused, several[0] if several else Traits(empty=True))

@@ -25,7 +25,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["CacheKey", "has_address", "key_of", "normalise", "split_question", "visible"]
+__all__ = ["OBJECT_ADDRESS", "CacheKey", "key_of", "normalise", "split_question", "visible"]
 
 SCHEMA = 1
 """Part of every key: raise it when the meaning of a key changes, and old entries fall out."""
@@ -79,18 +79,23 @@ class CacheKey:
     question: str | None
 
 
-def key_of(request: ChatRequest) -> CacheKey:
+def key_of(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
     """The key of a request; message ids and tool-call ids do not enter it.
+
+    `tenant` replaces the one that the request names. `embedder` names what makes the vectors:
+    those of two must not meet, while exact matches outlive a change of embedder.
 
     Raises:
         ConfigurationError: the request holds a value that has no stable written form.
     """
     *history, last = request.messages
-    plain = last.role == "user" and not last.multimodal
-    context, question = split_question(last.text) if plain else ("", "")
+    plain = last.role == "user" and (isinstance(last.content, str) or not last.multimodal)
+    text = last.content if isinstance(last.content, str) else last.text
+    context, question = split_question(text) if plain else ("", "")
+    owner = request.tenant if tenant is None else tenant
     shared = [
         SCHEMA,
-        request.tenant,
+        owner,
         request.model,
         request.params,
         _canonical(history if plain else request.messages),
@@ -109,8 +114,8 @@ def key_of(request: ChatRequest) -> CacheKey:
     return CacheKey(
         exact=_hash(f"{scope} exact {question}"),
         normalised=None if normalised is None else _hash(f"{scope} normalised {normalised}"),
-        scope=scope,
-        tenant=request.tenant,
+        scope=f"{scope}/{embedder}",
+        tenant=owner,
         question=question if semantic else None,
     )
 
@@ -200,12 +205,8 @@ def _plain(value: object) -> object:
     return text
 
 
-_OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
-
-
-def has_address(text: str) -> bool:
-    """Whether a representation names an object by where it lies in memory."""
-    return _OBJECT_ADDRESS.search(text) is not None
+OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
+"""How a representation ends that names an object by where it lies in memory."""
 
 
 def visible(value: Any) -> Any:
@@ -231,7 +232,7 @@ def visible(value: Any) -> Any:
     if isinstance(value, FunctionType):
         return _function(value)
     text = repr(value)
-    if has_address(text):
+    if OBJECT_ADDRESS.search(text):
         raise ConfigurationError(f"a setting is a {type(value).__name__} without a stable form")
     return text
 

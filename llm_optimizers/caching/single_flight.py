@@ -45,7 +45,7 @@ class Flight(Generic[R]):
         """The leader's answer, or None after `timeout` seconds or when there will be none."""
         future = self._call.future
         if self._call.thread == threading.get_ident() and not future.done():
-            # Whoever leads needs this very thread to go on: waiting would never end.
+            # The leader needs this very thread to go on: waiting would never end.
             return None
         try:
             return future.result(min(timeout, threading.TIMEOUT_MAX))
@@ -75,13 +75,17 @@ class Flight(Generic[R]):
 
 
 class Flights(Generic[R]):
-    """The calls under way in this process, by key; threads and event loops share them."""
+    """The calls under way in this process, by key; threads and event loops share them.
+
+    `landed` counts those that have ended: where it has not changed since a lookup, no other
+    caller can have stored the answer since.
+    """
 
     def __init__(self) -> None:
         self._start()
 
     def join(self, key: str) -> Flight[R]:
-        """Board the flight of this key, leading it if there is none."""
+        """Join the call under way for this key, or lead a new one."""
         if self._pid != os.getpid():
             # After a fork the leaders are in the other process, and one may have held the lock.
             self._start()
@@ -95,16 +99,22 @@ class Flights(Generic[R]):
 
     def land(self, key: str, flight: Flight[R], answer: R | None) -> None:
         """End a led flight; None sends the waiters to call for themselves."""
-        self.leave(key, flight)
+        with self._lock:
+            self._remove(key, flight)
+            self.landed += 1
         flight._call.future.set_result(answer)
 
     def leave(self, key: str, flight: Flight[R]) -> None:
-        """Let nobody else board: the next caller leads a new flight."""
+        """Let no other caller join: the next one leads a new flight."""
         with self._lock:
-            if self._calls.get(key) is flight._call:
-                del self._calls[key]
+            self._remove(key, flight)
+
+    def _remove(self, key: str, flight: Flight[R]) -> None:
+        if self._calls.get(key) is flight._call:
+            del self._calls[key]
 
     def _start(self) -> None:
+        self.landed = 0
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._calls: dict[str, _Call[R]] = {}

@@ -29,7 +29,16 @@ _tenant: ContextVar[str] = ContextVar("llm_optimizers_tenant", default="")
 
 @contextmanager
 def tenant(name: str) -> Iterator[None]:
-    """Calls inside the block belong to this tenant; holds across awaits and framework threads."""
+    """Calls inside the block belong to this tenant; holds across awaits and framework threads.
+
+    Raises:
+        ConfigurationError: the name is no text, such as the None of a user without a company,
+            whose answers would be shared with all others of the kind.
+    """
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"tenant() was given a {type(name).__name__}: give the tenant's name as a string"
+        )
     token = _tenant.set(name)
     try:
         yield

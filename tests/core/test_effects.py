@@ -1,14 +1,21 @@
-"""A plan behaves the same in both shells, and is always closed."""
+"""A plan behaves the same under all four drivers, and is always closed."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from llm_optimizers.effects import Effect, Plan, adrive, drive
+from llm_optimizers.effects import Do, Effect, Plan, adrive, adrive_stream, drive, drive_stream
+from llm_optimizers.effects import aperform as adefault
+from llm_optimizers.effects import perform as default
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ async def aperform(effect: Effect[Any]) -> int:
     return perform(effect)
 
 
-async def test_both_shells_reach_the_same_result_and_hand_errors_to_the_plan() -> None:
+async def test_both_drivers_reach_the_same_result_and_hand_errors_to_the_plan() -> None:
     closed: list[str] = []
     assert drive(total(closed), perform) == 22
     assert await adrive(total(closed), aperform) == 22
@@ -67,3 +74,209 @@ def test_an_interrupt_closes_the_plan() -> None:
     with pytest.raises(KeyboardInterrupt):
         drive(total(closed), interrupt)
     assert closed == ["closed"]
+
+
+def doing(effect: Effect[int], seen: list[str]) -> Plan[int]:
+    """Hands one effect on and notes how it ended."""
+    try:
+        value = yield from effect
+    except BaseException as error:
+        seen.append(type(error).__name__)
+        raise
+    finally:
+        seen.append("closed")
+    seen.append("done")
+    return value
+
+
+async def test_a_function_is_called_here_or_in_a_thread() -> None:
+    main = threading.get_ident()
+    assert drive(doing(Do(threading.get_ident), []), default) == main
+    assert await adrive(doing(Do(threading.get_ident), []), adefault) != main
+
+    async def awaited() -> int:
+        return threading.get_ident()
+
+    assert await adrive(doing(Do(threading.get_ident, awaited), []), adefault) == main
+
+
+async def test_what_a_function_raises_is_thrown_into_the_plan() -> None:
+    def broken() -> int:
+        raise LookupError("gone")
+
+    async def abroken() -> int:
+        raise LookupError("gone")
+
+    for effect in (Do(broken), Do(broken, abroken)):
+        seen: list[str] = []
+        with pytest.raises(LookupError, match="gone"):
+            drive(doing(effect, seen), default)
+        with pytest.raises(LookupError, match="gone"):
+            await adrive(doing(effect, seen), adefault)
+        assert seen == ["LookupError", "closed"] * 2
+
+
+async def test_cancellation_is_thrown_into_the_plan() -> None:
+    seen: list[str] = []
+    started = asyncio.Event()
+
+    async def forever() -> int:
+        started.set()
+        await asyncio.Event().wait()
+        return 0
+
+    task = asyncio.create_task(adrive(doing(Do(lambda: 0, forever), seen), adefault))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["CancelledError", "closed"]
+
+
+async def test_a_plan_that_outlives_its_cancelled_effect_goes_on() -> None:
+    def stubborn() -> Plan[int]:
+        try:
+            return (yield from Ask(1))
+        except asyncio.CancelledError:
+            return (yield from Ask(2))
+
+    async def once(effect: Effect[Any]) -> int:
+        assert isinstance(effect, Ask)
+        if effect.number == 1:
+            raise asyncio.CancelledError
+        return effect.number
+
+    assert await adrive(stubborn(), once) == 2
+
+
+class Letters:
+    """A stream that tells when it is closed."""
+
+    def __init__(self, letters: str, fails: bool = False) -> None:
+        self._letters, self._fails = letters, fails
+        self.closed = False
+
+    def sync(self) -> Iterator[str]:
+        try:
+            yield from self._letters
+            if self._fails:
+                raise ConnectionError("broke")
+        finally:
+            self.closed = True
+
+    async def loop(self) -> AsyncIterator[str]:
+        try:
+            for letter in self._letters:
+                yield letter
+            if self._fails:
+                raise ConnectionError("broke")
+        finally:
+            self.closed = True
+
+
+def streamed(letters: Letters, plan: Plan[Any]) -> Generator[str, None, Any]:
+    return drive_stream(plan, perform, lambda effect: letters.sync(), "".join)
+
+
+def astreamed(letters: Letters, plan: Plan[Any]) -> AsyncGenerator[str, None]:
+    async def rest(value: Any) -> AsyncIterator[str]:
+        yield f"={value}"
+
+    return adrive_stream(plan, aperform, lambda effect: letters.loop(), "".join, rest)
+
+
+async def test_a_stream_is_passed_on_and_given_to_the_plan_whole() -> None:
+    seen: list[str] = []
+
+    def whole() -> Generator[str, None, None]:
+        value = yield from streamed(Letters("abc"), doing(Ask(1), seen))
+        yield f"={value}"
+
+    assert list(whole()) == ["a", "b", "c", "=abc"]
+    chunks = [chunk async for chunk in astreamed(Letters("abc"), doing(Ask(1), seen))]
+    assert chunks == ["a", "b", "c", "=abc"]
+    assert seen == ["closed", "done"] * 2
+
+
+async def test_a_consumer_that_leaves_ends_the_plan_and_closes_the_stream() -> None:
+    seen: list[str] = []
+    letters = Letters("abc")
+    chunks = streamed(letters, doing(Ask(1), seen))
+    assert next(chunks) == "a"
+    chunks.close()
+    assert (seen, letters.closed) == (["GeneratorExit", "closed"], True)
+
+    seen, letters = [], Letters("abc")
+    achunks = astreamed(letters, doing(Ask(1), seen))
+    assert await anext(achunks) == "a"
+    await achunks.aclose()
+    assert (seen, letters.closed) == (["GeneratorExit", "closed"], True)
+
+
+def test_an_abandoned_stream_ends_the_plan_and_closes_the_stream() -> None:
+    seen: list[str] = []
+    letters = Letters("abc")
+    chunks = streamed(letters, doing(Ask(1), seen))
+    assert next(chunks) == "a"
+    del chunks
+    gc.collect()
+    assert (seen, letters.closed) == (["GeneratorExit", "closed"], True)
+
+
+def test_a_stream_that_was_never_read_calls_nothing() -> None:
+    seen: list[str] = []
+    streamed(Letters("abc"), doing(Ask(1), seen)).close()
+    assert seen == []
+
+
+async def test_a_stream_that_breaks_is_thrown_into_the_plan() -> None:
+    seen: list[str] = []
+    with pytest.raises(ConnectionError):
+        list(streamed(Letters("ab", fails=True), doing(Ask(1), seen)))
+    with pytest.raises(ConnectionError):
+        [c async for c in astreamed(Letters("ab", fails=True), doing(Ask(1), seen))]
+    assert seen == ["ConnectionError", "closed"] * 2
+
+
+async def test_a_task_cancelled_between_two_chunks_ends_the_plan() -> None:
+    seen: list[str] = []
+    reading = asyncio.Event()
+
+    class Endless(Letters):
+        async def loop(self) -> AsyncIterator[str]:
+            try:
+                yield "a"
+                await asyncio.Event().wait()
+            finally:
+                self.closed = True
+
+    letters = Endless("")
+
+    async def read() -> None:
+        async for _ in astreamed(letters, doing(Ask(1), seen)):
+            reading.set()
+
+    task = asyncio.create_task(read())
+    await reading.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (seen, letters.closed) == (["CancelledError", "closed"], True)
+
+
+def test_an_error_that_a_plan_survives_is_let_go() -> None:
+    errors: list[weakref.ref[LostError]] = []
+
+    class LostError(ValueError):
+        def __init__(self) -> None:
+            errors.append(weakref.ref(self))
+
+    def broken() -> int:
+        raise LostError
+
+    def surviving() -> Plan[bool]:
+        with suppress(LostError):
+            yield from Do(broken)
+        return (yield from Do(lambda: errors[0]() is None))
+
+    assert drive(surviving(), default)

@@ -8,20 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from llm_optimizers.caching.matching.quantities import (
-    CLOCK_WORDS,
-    CURRENCIES,
-    MONTHS,
-    NUMBER_WORDS,
-    ORDINAL_WORDS,
-    SCALES,
-    UNITS,
-    WEEKDAYS,
-)
 from llm_optimizers.text.lexicon import stem
 
-__all__ = ["BLANK", "Amounts"]
+__all__ = ["BLANK", "Amounts", "word_lines"]
 
 BLANK = "#"
 """What stands in a list of tokens where a number or its unit stood."""
@@ -59,6 +50,32 @@ _POSSESSIVES = ("the", "my", "our", "his", "her", "their")
 _DATE_INITIALS = frozenset("jfmasondtw")
 
 
+def word_lines(name: str) -> list[str]:
+    """The lines of a list in words/, without its comments."""
+    text = Path(__file__).with_name("words").joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def _names(name: str) -> dict[str, str]:
+    """Each word of a list of `meaning: words` with its meaning."""
+    pairs = [line.split(": ") for line in word_lines(name)]
+    return {word: meaning for meaning, words in pairs for word in words.split()}
+
+
+def _values(name: str) -> dict[str, float]:
+    """The same where the meanings are numbers."""
+    return {word: float(meaning) for word, meaning in _names(name).items()}
+
+
+_CURRENCIES = _names("currencies")
+_UNITS = _names("units")
+_DATES = _names("dates")
+_MOMENTS = frozenset(" ".join(word_lines("moments")).split())
+_NUMBERS = _values("numbers")
+_SCALES = _values("scales")
+_ORDINALS = _values("ordinals")
+
+
 @dataclass(slots=True)
 class Amounts:
     """What a text counts: `numbers` as "12.0", `units` as "kg", `dates` as "march" or "15:00",
@@ -80,12 +97,12 @@ class Amounts:
         pending: float | None = None
         for place, token in enumerate(tokens):
             if pending is not None:
-                if token in SCALES:
-                    pending *= SCALES[token]
+                if token in _SCALES:
+                    pending *= _SCALES[token]
                     continue
                 if token == "and" and pending >= 100:  # noqa: S105 - a word
                     continue
-                more = NUMBER_WORDS.get(token)
+                more = _NUMBERS.get(token)
                 if more is not None and pending % 10 == 0 and 0 < more < pending:
                     pending += more
                     continue
@@ -94,16 +111,16 @@ class Amounts:
                 else:
                     self._add(pending, token)
                 pending = None
-                if token in UNITS:
+                if token in _UNITS:
                     tokens[place] = BLANK
                     continue
             if not token.isalpha():
                 if any(character.isdigit() for character in token):
                     pending = self._numeral(token)
                     tokens[place] = BLANK
-            elif token in NUMBER_WORDS:
+            elif token in _NUMBERS:
                 # "One" counts nothing in "which one": a unit that follows says the rest.
-                pending = NUMBER_WORDS[token] if token != "one" else None  # noqa: S105 - a word
+                pending = _NUMBERS[token] if token != "one" else None  # noqa: S105 - a word
             else:
                 self._word(tokens, place, names)
         if pending is not None:
@@ -112,21 +129,21 @@ class Amounts:
     def _word(self, tokens: list[str], place: int, names: set[str]) -> None:
         token = tokens[place]
         before = tokens[place - 1] if place else ""
-        if token[0] in _DATE_INITIALS and (token in MONTHS or token in WEEKDAYS):
+        if token[0] in _DATE_INITIALS and token in _DATES:
             self._date(tokens, place, names)
-        elif token in CLOCK_WORDS:
+        elif token in _MOMENTS:
             if before != "good":
                 self.dates.add(token)
-        elif token in CURRENCIES:
-            self.currencies.add(CURRENCIES[token])
-        elif token in ORDINAL_WORDS:
+        elif token in _CURRENCIES:
+            self.currencies.add(_CURRENCIES[token])
+        elif token in _ORDINALS:
             if token != "second" or before in _POSSESSIVES:  # noqa: S105 - a word
-                self.numbers.add(repr(ORDINAL_WORDS[token]))
+                self.numbers.add(repr(_ORDINALS[token]))
         elif token in _SHIFTS and place + 1 < len(tokens) and stem(tokens[place + 1]) in _PERIODS:
             self.dates.add(f"{token} {stem(tokens[place + 1])}")
 
     def _add(self, value: float, follower: str) -> None:
-        unit = UNITS.get(follower)
+        unit = _UNITS.get(follower)
         if unit is not None:
             self.units.add(unit)
         if value != 1.0 or unit is None:
@@ -145,7 +162,7 @@ class Amounts:
             if not (named or counted or before in _DATE_LEADS):
                 return
         names.discard(token)
-        self.dates.add(MONTHS.get(token) or WEEKDAYS[token])
+        self.dates.add(_DATES[token])
 
     def _numeral(self, token: str) -> float | None:
         """The value of a token with digits, or None where it is a code, a time or a range."""
@@ -167,7 +184,7 @@ class Amounts:
             return None
         sign, digits, suffix, trailing = match.groups()
         if sign or trailing:
-            self.currencies.add(CURRENCIES.get(sign or trailing, sign or trailing))
+            self.currencies.add(_CURRENCIES.get(sign or trailing, sign or trailing))
         value = _value(digits)
         if value is None or (suffix and suffix not in _SUFFIXES):
             self.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
@@ -175,19 +192,19 @@ class Amounts:
         if suffix in ("am", "pm"):
             self._hour(value, suffix)
             return None
-        if suffix in CURRENCIES:
-            self.currencies.add(CURRENCIES[suffix])
-        elif suffix in SCALES:
-            return value * SCALES[suffix]
-        elif suffix in UNITS:
-            self.units.add(UNITS[suffix])
+        if suffix in _CURRENCIES:
+            self.currencies.add(_CURRENCIES[suffix])
+        elif suffix in _SCALES:
+            return value * _SCALES[suffix]
+        elif suffix in _UNITS:
+            self.units.add(_UNITS[suffix])
         elif suffix == "s":
             (self.dates if value >= 20 else self.codes).add(token)
             return None
         return value
 
 
-_SUFFIXES = frozenset({"st", "nd", "rd", "th", "am", "pm", "s", *UNITS, *SCALES, *CURRENCIES})
+_SUFFIXES = frozenset({"st", "nd", "rd", "th", "am", "pm", "s", *_UNITS, *_SCALES, *_CURRENCIES})
 
 
 def _value(digits: str) -> float | None:

@@ -114,18 +114,13 @@ class CosineAcceptance:
     """
 
     def __init__(self, bound: float, covers: Callable[[str], bool]) -> None:
-        self._bound = bound
+        self.floor = bound
         self._covers = covers
         self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
 
-    @property
-    def floor(self) -> float:
-        """See `Acceptance.floor`."""
-        return self._bound
-
     def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
         """See `Acceptance.judge`."""
-        if not cosine >= self._bound:
+        if not cosine >= self.floor:
             return _refused("cosine", cosine)
         if not (self._covers(question) and self._covers(candidate)):
             return _refused("longer than the embedder sees")
@@ -151,18 +146,14 @@ class FittedAcceptance:
     """
 
     def __init__(self, weights: Weights, embedder: StaticEmbedder) -> None:
+        self.floor = weights.floor
         self._weights = weights
         self._embedder = embedder
         self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
 
-    @property
-    def floor(self) -> float:
-        """See `Acceptance.floor`."""
-        return self._weights.floor
-
     def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
         """See `Acceptance.judge`."""
-        if not cosine >= self._weights.floor:
+        if not cosine >= self.floor:
             return _refused("cosine", cosine)
         if not (self._embedder.covers(question) and self._embedder.covers(candidate)):
             return _refused("longer than the embedder sees")

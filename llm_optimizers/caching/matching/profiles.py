@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from llm_optimizers.caching.matching.amounts import BLANK, Amounts
-from llm_optimizers.caching.matching.opposites import ALTERNATIVES, STRICT
+from llm_optimizers.caching.matching.amounts import BLANK, Amounts, word_lines
 from llm_optimizers.text.lexicon import (
     CONCEPTS,
     NEGATORS,
@@ -72,6 +71,23 @@ def _phrase_table(phrases: Mapping[str, str]) -> dict[str, list[tuple[tuple[str,
 
 
 _PHRASES_BY_HEAD = _phrase_table(PHRASES)
+
+
+def _sides(name: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """For each stem of a list of opposites the (group, side)s that it stands for."""
+    table: dict[str, tuple[tuple[str, str], ...]] = {}
+    for group in word_lines(name):
+        for side in group.split("/"):
+            for word in side.split("="):
+                entry, key = (group, side), stem(word)
+                if entry not in table.get(key, ()):
+                    table[key] = (*table.get(key, ()), entry)
+    return table
+
+
+_OPPOSITES = _sides("opposites")
+_FORMATS = _sides("formats")
+"""As `_OPPOSITES`; here one text on a side and one on none differ as well."""
 
 
 @dataclass(slots=True)
@@ -214,8 +230,8 @@ def _read(profile: Profile) -> None:
             if word in ("on", "off"):
                 profile.poles.setdefault("on/off", set()).add(word)
         root = stem(word)
-        _pole(profile.poles, ALTERNATIVES.get(root, ()))
-        _pole(profile.strict, STRICT.get(root, ()))
+        _pole(profile.poles, _OPPOSITES.get(root, ()))
+        _pole(profile.strict, _FORMATS.get(root, ()))
         if word in STOPWORDS or word in _KINDS or word in NEGATORS or word in _BLANKS:
             continue
         concept = CONCEPTS.get(root, root)

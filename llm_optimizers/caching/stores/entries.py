@@ -39,10 +39,6 @@ class Entry:
     usage: Usage | None = None
     hits: int = 0
 
-    def fresh(self, now: float) -> bool:
-        """Whether the entry may still be served."""
-        return self.expires is None or now < self.expires
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorRow:

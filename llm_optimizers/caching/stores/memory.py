@@ -54,7 +54,8 @@ class MemoryStore:
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""
         with self._lock:
-            self._remove(entry.key)
+            if entry.key in self._slots:
+                self._remove(entry.key)
             while len(self._slots) >= self._max_entries:
                 self._evict()
             self._sequence += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_optimizers.caching import Traits, refuses
+from llm_optimizers.caching.cacheability import worst
 
 
 @pytest.mark.parametrize("reason", ["", "stop", "STOP", "tool_calls", "end_turn", "completed"])
@@ -25,3 +26,10 @@ def test_complete_answers_are_kept(reason: str) -> None:
 )
 def test_anything_else_is_not(traits: Traits) -> None:
     assert refuses(traits)
+
+
+def test_one_bad_answer_of_several_spoils_the_call() -> None:
+    good, cut = Traits(model="m", finish_reason="stop"), Traits(finish_reason="length")
+    assert worst([good, cut]) is cut
+    assert worst([good, good]) is good
+    assert refuses(worst([])) == "empty"

@@ -1,8 +1,14 @@
-"""The cache's decisions, tested by handing them results: no store, no embedder, no model."""
+"""The cache's decisions, tested by handing them results: no file, no vectors, no model.
+
+Every test runs twice: over a store that blocks, whose calls are effects, and over one that does
+not, which is called at once.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,23 +16,14 @@ import numpy as np
 import pytest
 
 from llm_optimizers.caching.answers import Answer, JSONCodec
-from llm_optimizers.caching.effects import (
-    Call,
-    Embed,
-    Fetch,
-    Forget,
-    Nearest,
-    Save,
-    Touch,
-    Wait,
-)
+from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.matching.matcher import Verdict
-from llm_optimizers.caching.plan import CachePlans
-from llm_optimizers.caching.single_flight import Flights
+from llm_optimizers.caching.plan import CachePlans, Call
+from llm_optimizers.caching.single_flight import Flight, Flights
 from llm_optimizers.caching.stats import Journal
 from llm_optimizers.caching.stores.entries import Entry
-from llm_optimizers.effects import Effect, drive
+from llm_optimizers.effects import Effect, adrive, aperform, drive, perform
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 
 NOW = 1_000.0
@@ -44,53 +41,92 @@ class SameWords:
         return Verdict(accept=same, score=cosine, reason="words")
 
 
+Make = Callable[..., "World"]
+
+
 @dataclass
 class World:
-    """Answers each effect from what the test put here; an exception is raised."""
+    """Store, index and embedder that give what the test put here; an exception is raised.
 
+    `done` holds what was asked of them, in order, as names and arguments.
+    """
+
+    blocking: bool = False
     fetched: dict[str, Any] = field(default_factory=dict)
     near: Any = ()
     vector: Any = field(default_factory=lambda: VECTOR)
     called: Any = "live"
     saving: Any = None
     touching: Any = None
-    shared: str | None = None
-    done: list[Effect[Any]] = field(default_factory=list)
+    deleting: Any = None
+    done: list[tuple[Any, ...]] = field(default_factory=list)
+    id = "the world's"
+    dimension = 2
+
+    def fetch(self, key: str, normalised: str | None = None) -> Any:
+        self.done.append(("fetch", key, normalised))
+        return given(self.fetched.get(key) or self.fetched.get(normalised or ""))
+
+    def save(self, entry: Entry) -> None:
+        self.done.append(("save", entry))
+        given(self.saving)
+
+    def touch(self, key: str, now: float) -> None:
+        self.done.append(("touch", key, now))
+        given(self.touching)
+
+    def delete(self, keys: Collection[str]) -> None:
+        self.done.append(("delete", *keys))
+        given(self.deleting)
+        self.fetched = {k: v for k, v in self.fetched.items() if _key_of(v) not in keys}
+
+    def search(self, scope: str, vector: Any, k: int) -> Any:
+        self.done.append(("search", scope))
+        return given(self.near)
+
+    def discard(self, key: str) -> None:
+        self.done.append(("discard", key))
+
+    def embed(self, texts: list[str]) -> Any:
+        self.done.append(("embed", *texts))
+        return [given(self.vector)]
+
+    def covers(self, text: str) -> bool:
+        return len(text) < 100
 
     def perform(self, effect: Effect[Any]) -> Any:
-        self.done.append(effect)
-        result = self._result(effect)
-        if isinstance(result, BaseException):
-            raise result
-        return result
+        if isinstance(effect, Call):
+            self.done.append(("call",))
+            return given(self.called)
+        return perform(effect)
 
-    def _result(self, effect: Effect[Any]) -> Any:
-        match effect:
-            case Fetch(key, normalised):
-                return self.fetched.get(key) or self.fetched.get(normalised or "")
-            case Embed():
-                return self.vector
-            case Nearest():
-                return self.near
-            case Save():
-                return self.saving
-            case Touch():
-                return self.touching
-            case Forget(key):
-                self.fetched = {k: v for k, v in self.fetched.items() if _key_of(v) != key}
-                return None
-            case Wait():
-                return self.shared
-            case Call():
-                return self.called
-        raise AssertionError(effect)
+    def those(self, name: str) -> list[tuple[Any, ...]]:
+        return [each for each in self.done if each[0] == name]
 
-    def those(self, kind: type) -> list[Any]:
-        return [effect for effect in self.done if isinstance(effect, kind)]
+    def saved(self) -> Entry:
+        ((_, entry),) = self.those("save")
+        assert isinstance(entry, Entry)
+        return entry
 
 
 def _key_of(value: Any) -> str:
-    return str(value.key)
+    return str(getattr(value, "key", ""))
+
+
+def given(result: Any) -> Any:
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "blocking"])
+def make(request: pytest.FixtureRequest) -> Callable[..., World]:
+    """Makes a world."""
+
+    def maker(fetched: dict[str, Any] | None = None, **fields: Any) -> World:
+        return World(blocking=request.param, fetched=fetched or {}, **fields)
+
+    return maker
 
 
 def entry(key: str = "e", **fields: Any) -> Entry:
@@ -107,83 +143,109 @@ def entry(key: str = "e", **fields: Any) -> Entry:
     return Entry(key=key, **{**defaults, **fields})
 
 
+class Served:
+    """Plans over one world after the other: what they count and who is under way stays."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields: dict[str, Any] = {
+            "codec": JSONCodec(),
+            "acceptance": SameWords(),
+            "flights": Flights(),
+            "journal": Journal(),
+            "clock": lambda: NOW,
+            "ttl": 60.0,
+            **fields,
+        }
+
+    @property
+    def flights(self) -> Flights[str]:
+        flights: Flights[str] = self.fields["flights"]
+        return flights
+
+    @property
+    def journal(self) -> Journal:
+        journal: Journal = self.fields["journal"]
+        return journal
+
+    def over(self, world: World) -> CachePlans[Any]:
+        executor = Executor(
+            store=world,  # type: ignore[arg-type]  # only what the plans use
+            index=world,  # type: ignore[arg-type]
+            embedder=world,  # type: ignore[arg-type]
+            clock=lambda: NOW,
+            wait_timeout=0.0,
+        )
+        return CachePlans(executor=executor, **self.fields)
+
+    def answer(self, world: World, key: CacheKey = KEY) -> Answer[Any]:
+        return drive(self.over(world).answer(key), world.perform)
+
+
 @pytest.fixture
-def plans() -> CachePlans[Any]:
-    return CachePlans(
-        codec=JSONCodec(),
-        acceptance=SameWords(),
-        covers=lambda text: len(text) < 100,
-        flights=Flights(),
-        journal=Journal(),
-        clock=lambda: NOW,
-        ttl=60.0,
-    )
+def plans() -> Served:
+    return Served()
 
 
-def answered(plans: CachePlans[Any], world: World, key: CacheKey = KEY) -> Answer[Any]:
-    return drive(plans.answer(key), world.perform)
-
-
-def test_an_exact_entry_is_served_at_once(plans: CachePlans[Any]) -> None:
-    world = World({"e": entry()})
-    answer = answered(plans, world)
+def test_an_exact_entry_is_served_at_once(plans: Served, make: Make) -> None:
+    world = make({"e": entry()})
+    answer = plans.answer(world)
     assert answer.value == "stored e"
     assert answer.hit is not None
     assert (answer.hit.tier, answer.hit.score, answer.hit.age) == ("exact", 1.0, 10.0)
-    assert world.done == [Fetch("e", "n"), Touch("e")]
+    assert world.done == [("fetch", "e", "n"), ("touch", "e", NOW)]
 
 
-def test_a_normalised_entry_is_served_as_such(plans: CachePlans[Any]) -> None:
-    answer = answered(plans, World({"n": entry("other")}))
+def test_a_normalised_entry_is_served_as_such(plans: Served, make: Make) -> None:
+    answer = plans.answer(make({"n": entry("other")}))
     assert answer.hit is not None
     assert answer.hit.tier == "normalised"
 
 
-def test_a_question_of_the_same_meaning_is_served(plans: CachePlans[Any]) -> None:
-    world = World({"other": entry("other")}, near=[("other", 0.9)])
-    answer = answered(plans, world)
+def test_a_question_of_the_same_meaning_is_served(plans: Served, make: Make) -> None:
+    world = make({"other": entry("other")}, near=[("other", 0.9)])
+    answer = plans.answer(world)
     assert answer.hit is not None
     assert (answer.hit.tier, answer.hit.score, answer.hit.key) == ("semantic", 0.9, "other")
 
 
-def test_candidates_are_weighed_until_one_is_accepted(plans: CachePlans[Any]) -> None:
+def test_candidates_are_weighed_until_one_is_accepted(plans: Served, make: Make) -> None:
     lookalike = entry("trap", question="another question")
-    world = World(
+    world = make(
         {"trap": lookalike, "other": entry("other")}, near=[("trap", 0.99), ("other", 0.9)]
     )
-    answer = answered(plans, world)
+    answer = plans.answer(world)
     assert answer.value == "stored other"
 
 
-def test_no_candidate_below_the_floor_is_even_read(plans: CachePlans[Any]) -> None:
-    world = World({"other": entry("other")}, near=[("other", 0.4)])
-    assert answered(plans, world).value == "live"
-    assert Fetch("other") not in world.done
+def test_no_candidate_below_the_floor_is_even_read(plans: Served, make: Make) -> None:
+    world = make({"other": entry("other")}, near=[("other", 0.4)])
+    assert plans.answer(world).value == "live"
+    assert ("fetch", "other", None) not in world.done
 
 
 def test_a_miss_is_called_for_and_kept_with_the_vector_it_was_looked_up_by(
-    plans: CachePlans[Any],
+    plans: Served,
+    make: Make,
 ) -> None:
-    world = World()
-    assert answered(plans, world).hit is None
-    (saved,) = world.those(Save)
-    assert saved.entry.payload == '"live"'
-    assert saved.entry.vector is VECTOR
-    assert (saved.entry.created, saved.entry.expires) == (NOW, NOW + 60)
-    assert len(world.those(Embed)) == 1
+    world = make()
+    assert plans.answer(world).hit is None
+    assert world.saved().payload == '"live"'
+    assert world.saved().vector is VECTOR
+    assert (world.saved().created, world.saved().expires) == (NOW, NOW + 60)
+    assert len(world.those("embed")) == 1
     assert plans.journal.stats().misses == 1
 
 
-def test_an_expired_entry_is_dropped_and_called_for_again(plans: CachePlans[Any]) -> None:
-    world = World({"e": entry(expires=NOW)})
-    assert answered(plans, world).value == "live"
-    assert Forget("e") in world.done
-    assert answered(plans, World({"e": entry(expires=NOW + 0.1)})).hit is not None
+def test_an_expired_entry_is_dropped_and_called_for_again(plans: Served, make: Make) -> None:
+    world = make({"e": entry(expires=NOW)})
+    assert plans.answer(world).value == "live"
+    assert ("delete", "e") in world.done
+    assert plans.answer(make({"e": entry(expires=NOW + 0.1)})).hit is not None
 
 
-def test_an_expired_entry_does_not_hide_a_fresh_one(plans: CachePlans[Any]) -> None:
-    world = World({"e": entry(expires=NOW - 1), "n": entry("fresh")})
-    answer = answered(plans, world, replace(KEY, question=None))
+def test_an_expired_entry_does_not_hide_a_fresh_one(plans: Served, make: Make) -> None:
+    world = make({"e": entry(expires=NOW - 1), "n": entry("fresh")})
+    answer = plans.answer(world, replace(KEY, question=None))
     assert answer.value == "stored fresh"
 
 
@@ -191,150 +253,237 @@ def test_an_expired_entry_does_not_hide_a_fresh_one(plans: CachePlans[Any]) -> N
     "poison",
     [entry(payload="no json"), entry(payload="[" * 100_000), PoisonedEntryError("bad", key="e")],
 )
-def test_a_poisoned_entry_is_dropped_and_counted(plans: CachePlans[Any], poison: Any) -> None:
-    world = World({"e": poison})
-    assert answered(plans, world).value == "live"
-    assert Forget("e") in world.done
+def test_a_poisoned_entry_is_dropped_and_counted(plans: Served, make: Make, poison: Any) -> None:
+    world = make({"e": poison})
+    assert plans.answer(world).value == "live"
+    assert ("delete", "e") in world.done
     assert plans.journal.stats().troubles == {"poisoned entry dropped": 1}
 
 
-def test_a_poisoned_candidate_is_dropped_and_the_next_one_weighed(plans: CachePlans[Any]) -> None:
-    world = World(
+def test_a_poisoned_candidate_is_dropped_and_the_next_one_weighed(
+    plans: Served, make: Make
+) -> None:
+    world = make(
         {"bad": PoisonedEntryError("bad", key="bad"), "other": entry("other")},
         near=[("bad", 0.99), ("other", 0.9)],
     )
-    assert answered(plans, world).value == "stored other"
-    assert Forget("bad") in world.done
+    assert plans.answer(world).value == "stored other"
+    assert ("delete", "bad") in world.done
 
 
 @pytest.mark.parametrize("stray", [None, entry("x", scope="foreign"), entry("x", question=None)])
 def test_a_candidate_that_is_not_what_the_index_said_is_forgotten(
-    plans: CachePlans[Any], stray: Entry | None
+    plans: Served, make: Make, stray: Entry | None
 ) -> None:
-    world = World({"x": stray} if stray else {}, near=[("x", 0.99)])
-    assert answered(plans, world).value == "live"
-    assert Forget("x") in world.done
+    world = make({"x": stray} if stray else {}, near=[("x", 0.99)])
+    assert plans.answer(world).value == "live"
+    assert ("delete", "x") in world.done
 
 
-def test_a_broken_store_is_a_miss(plans: CachePlans[Any]) -> None:
+def test_a_broken_store_is_a_miss(plans: Served, make: Make) -> None:
     broken = StoreError("broken")
-    world = World({"e": broken}, saving=broken, near=broken)
-    assert answered(plans, world).value == "live"
+    world = make({"e": broken}, saving=broken, near=broken)
+    assert plans.answer(world).value == "live"
     assert plans.journal.stats().stored == 0
-    world = World(near=broken)
-    assert answered(plans, world).value == "live"
+    world = make(near=broken)
+    assert plans.answer(world).value == "live"
 
 
-def test_a_hit_that_cannot_be_counted_is_still_a_hit(plans: CachePlans[Any]) -> None:
-    world = World({"e": entry()}, touching=StoreError("read only"))
-    assert answered(plans, world).value == "stored e"
+def test_a_hit_that_cannot_be_counted_is_still_a_hit(plans: Served, make: Make) -> None:
+    world = make({"e": entry()}, touching=StoreError("read only"))
+    assert plans.answer(world).value == "stored e"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("down"), StoreError("another dimension")])
 def test_without_vectors_matching_is_exact_and_said_once(
-    plans: CachePlans[Any], error: Exception, caplog: pytest.LogCaptureFixture
+    plans: Served, make: Make, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        world = World(vector=error)
-        assert answered(plans, world).value == "live"
-        (saved,) = world.those(Save)
-        assert saved.entry.vector is None
-        assert len(world.those(Embed)) == 1
+        world = make(vector=error)
+        assert plans.answer(world).value == "live"
+        assert world.saved().vector is None
+        assert len(world.those("embed")) == 1
     assert len(caplog.records) == 1
     assert "exact matching only" in caplog.text
 
 
-def test_questions_longer_than_the_embedder_sees_are_not_embedded(plans: CachePlans[Any]) -> None:
-    world = World()
-    answered(plans, world, replace(KEY, question="long " * 50))
-    assert not world.those(Embed)
-    (saved,) = world.those(Save)
-    assert saved.entry.question is None
+def test_questions_longer_than_the_embedder_sees_are_not_embedded(
+    plans: Served, make: Make
+) -> None:
+    world = make()
+    plans.answer(world, replace(KEY, question="long " * 50))
+    assert not world.those("embed")
+    assert world.saved().question is None
 
 
-def test_a_judge_or_an_embedder_that_breaks_serves_nothing(plans: CachePlans[Any]) -> None:
+def test_a_judge_or_an_embedder_that_breaks_serves_nothing(make: Make) -> None:
     class Broken(SameWords):
         def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
             raise RuntimeError("broken")
 
-    world = World({"other": entry("other")}, near=[("other", 0.99)])
-    assert answered(replace(plans, acceptance=Broken()), world).value == "live"
+    class Blind(World):
+        def covers(self, text: str) -> bool:
+            raise RuntimeError("broken")
 
-    def broken(text: str) -> bool:
-        raise RuntimeError("broken")
-
-    assert answered(replace(plans, covers=broken), World()).value == "live"
+    stored = {"other": entry("other")}
+    world = make(stored, near=[("other", 0.99)])
+    assert Served(acceptance=Broken()).answer(world).value == "live"
+    blind = Blind(blocking=world.blocking, fetched=stored, near=[("other", 0.99)])
+    assert Served().answer(blind).value == "live"
 
 
 @pytest.mark.parametrize("value", ["", None, [], {}])
 def test_what_is_not_worth_keeping_is_returned_and_not_kept(
-    plans: CachePlans[Any], value: Any
+    plans: Served, make: Make, value: Any
 ) -> None:
-    world = World(called=value)
-    assert answered(plans, world).value == value
-    assert not world.those(Save)
+    world = make(called=value)
+    assert plans.answer(world).value == value
+    assert not world.those("save")
     assert plans.journal.stats().troubles == {"not admitted": 1}
 
 
-def test_an_answer_that_cannot_be_written_is_returned_and_not_kept(plans: CachePlans[Any]) -> None:
+def test_an_answer_that_cannot_be_written_is_returned_and_not_kept(
+    plans: Served, make: Make
+) -> None:
     value = {"a set"}
-    world = World(called=value)
-    assert answered(plans, world).value is value
-    assert not world.those(Save)
+    world = make(called=value)
+    assert plans.answer(world).value is value
+    assert not world.those("save")
     assert plans.journal.stats().troubles == {"answer cannot be stored": 1}
 
 
-def test_a_call_under_way_is_joined(plans: CachePlans[Any]) -> None:
-    plans.flights.join("e")
-    world = World(shared='"theirs"')
-    answer = answered(plans, world)
+class Aboard(Flights[str]):
+    """Every caller joins a call under way, which brings this payload."""
+
+    def __init__(self, payload: str | None) -> None:
+        super().__init__()
+        self._payload = payload
+
+    def join(self, key: str) -> Flight[str]:
+        leader, waiter = super().join(key), super().join(key)
+        self.land(key, leader, self._payload)
+        return waiter
+
+
+def test_a_call_under_way_is_joined(make: Make) -> None:
+    plans, world = Served(flights=Aboard('"theirs"')), make()
+    answer = plans.answer(world)
     assert answer.value == "theirs"
     assert answer.hit is not None
     assert answer.hit.tier == "shared"
-    assert not world.those(Call)
+    assert not world.those("call")
     assert plans.journal.stats().misses == 0
 
 
 @pytest.mark.parametrize("shared", [None, "no json"])
-def test_a_flight_that_brings_nothing_is_replaced_by_a_call(
-    plans: CachePlans[Any], shared: str | None
-) -> None:
-    plans.flights.join("e")
-    world = World(shared=shared)
-    assert answered(plans, world).value == "live"
-    assert len(world.those(Save)) == 1
+def test_a_flight_that_brings_nothing_is_replaced_by_a_call(make: Make, shared: str | None) -> None:
+    world = make()
+    assert Served(flights=Aboard(shared)).answer(world).value == "live"
+    assert len(world.those("save")) == 1
 
 
-def test_an_error_of_the_call_is_the_callers_and_ends_the_flight(plans: CachePlans[Any]) -> None:
+def test_an_error_of_the_call_is_the_callers_and_ends_the_flight(plans: Served, make: Make) -> None:
     error = KeyError("the provider's")
     with pytest.raises(KeyError) as caught:
-        answered(plans, World(called=error))
+        plans.answer(make(called=error))
     assert caught.value is error
     assert plans.flights.join("e").leading
 
 
 def test_a_plan_that_is_closed_midway_ends_the_flight_and_keeps_nothing(
-    plans: CachePlans[Any],
+    plans: Served, make: Make
 ) -> None:
-    world = World()
-    plan = plans.answer(KEY)
+    world = make()
+    plan = plans.over(world).answer(KEY)
     effect = next(plan)
     while not isinstance(effect, Call):
         effect = plan.send(world.perform(effect))
     plan.close()
-    assert not world.those(Save)
+    assert not world.those("save")
     assert plans.flights.join("e").leading
 
 
-def test_an_answer_stored_on_the_way_to_the_flight_is_served_to_all_aboard(
-    plans: CachePlans[Any],
+def test_an_answer_stored_on_the_way_to_the_flight_is_served_to_all_aboard(make: Make) -> None:
+    world = make()
+
+    class Racing(Flights[str]):
+        """Another caller is done between our lookup and our joining, and a third joins us."""
+
+        def join(self, key: str) -> Flight[str]:
+            other = super().join(key)
+            world.fetched["e"] = entry()
+            self.land(key, other, None)
+            ours = super().join(key)
+            self.waiter = super().join(key)
+            return ours
+
+    flights = Racing()
+    answer = Served(flights=flights).answer(world, replace(KEY, question=None))
+    assert answer.value == "stored e"
+    assert flights.waiter.wait(0) == '"stored e"'
+
+
+def test_where_nobody_was_under_way_the_store_is_asked_once(plans: Served, make: Make) -> None:
+    world = make()
+    plans.answer(world, replace(KEY, question=None))
+    assert world.those("fetch") == [("fetch", "e", "n")]
+
+
+@pytest.mark.parametrize("asked", ["e", "n"])
+def test_an_entry_of_another_tenant_is_dropped_and_counted(
+    plans: Served, make: Make, asked: str
 ) -> None:
-    world = World()
-    plan = plans.answer(replace(KEY, question=None))
-    assert plan.send(None) == Fetch("e", "n")
-    assert plan.send(None) == Fetch("e")
-    waiter = plans.flights.join("e")
-    with pytest.raises(StopIteration) as end:
-        plan.send(world.perform(plan.send(entry())))
-    assert end.value.value.value == "stored e"
-    assert waiter.wait(0) == '"stored e"'
+    world = make({asked: entry("x", tenant="theirs")})
+    assert plans.answer(world, replace(KEY, tenant="ours")).value == "live"
+    assert ("delete", "x") in world.done
+    assert plans.journal.stats().troubles == {"poisoned entry dropped": 1}
+
+
+def test_a_store_or_an_index_that_breaks_its_promise_costs_no_answer(
+    plans: Served, make: Make
+) -> None:
+    broken = RuntimeError("broken")
+    for world in (make({"e": broken}), make(near=broken), make(saving=broken)):
+        assert plans.answer(world).value == "live"
+    world = make({"e": entry(expires=NOW)}, deleting=broken)
+    assert plans.answer(world).value == "live"
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_only_a_store_that_blocks_is_called_off_the_event_loop(blocking: bool) -> None:
+    threads: set[int] = set()
+
+    class Watched(World):
+        def fetch(self, key: str, normalised: str | None = None) -> Any:
+            threads.add(threading.get_ident())
+            return super().fetch(key, normalised)
+
+        def search(self, scope: str, vector: Any, k: int) -> Any:
+            threads.add(threading.get_ident())
+            return super().search(scope, vector, k)
+
+        def discard(self, key: str) -> None:
+            threads.add(threading.get_ident())
+
+        async def aembed(self, texts: list[str]) -> Any:
+            return self.embed(texts)
+
+    world = Watched(blocking=blocking, near=[("gone", 0.99)])
+
+    async def calling(effect: Effect[Any]) -> Any:
+        return "live" if isinstance(effect, Call) else await aperform(effect)
+
+    answer = await adrive(Served().over(world).answer(KEY), calling)
+    assert answer.value == "live"
+    assert world.those("save")
+    assert (threading.get_ident() in threads) is not blocking
+
+
+def test_a_store_that_fails_is_left_alone_for_a_while() -> None:
+    now = NOW
+    broken = StoreError("broken")
+    world = World(blocking=True, fetched={"e": broken}, saving=broken)
+    plans = Served(clock=lambda: now).over(world)
+    for _ in range(3):
+        assert drive(plans.answer(KEY), world.perform).value == "live"
+    assert len(world.those("fetch")) == len(world.those("save")) == 1

@@ -58,10 +58,10 @@ async def aeventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def waiting(cache: ResponseCache[str]) -> int:
-    """How many tasks wait for a call under way, by what they hang on its future."""
-    calls = list(cache._plans.flights._calls.values())
-    return sum(len(call.future._done_callbacks) for call in calls)
+async def settled() -> None:
+    """Let every task that can go on do so: over a store in memory the waiters wait then."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def test_five_threads_make_one_call() -> None:
@@ -82,7 +82,7 @@ def test_five_threads_make_one_call() -> None:
 async def test_five_tasks_make_one_call() -> None:
     cache, gate = ResponseCache[str](), Gate()
     tasks = [asyncio.create_task(cache.aanswer(ASKED, gate.acall)) for _ in range(5)]
-    await aeventually(lambda: waiting(cache) >= 4)
+    await settled()
     gate.open.set()
     answers = await asyncio.gather(*tasks)
     assert gate.calls == 1
@@ -142,7 +142,7 @@ async def test_a_cancelled_leader_leaves_the_call_to_the_others() -> None:
     leader = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
     await aeventually(gate.entered.is_set)
     waiter = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
-    await aeventually(lambda: waiting(cache) >= 1)
+    await settled()
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leader
@@ -153,7 +153,7 @@ async def test_a_cancelled_leader_leaves_the_call_to_the_others() -> None:
 async def test_a_cancelled_waiter_disturbs_nobody() -> None:
     cache, gate = ResponseCache[str](), Gate()
     tasks = [asyncio.create_task(cache.aanswer(ASKED, gate.acall)) for _ in range(3)]
-    await aeventually(lambda: waiting(cache) >= 2)
+    await settled()
     tasks[1].cancel()
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
@@ -169,10 +169,14 @@ def test_a_waiter_out_of_time_calls_for_itself_and_the_next_does_not_wait() -> N
         stuck = pool.submit(cache.answer, ASKED, gate.call)
         gate.entered.wait(10)
         assert cache.answer(ASKED, lambda: "mine").value == "mine"
-        flight = cache._plans.flights.join(cache.key(ASKED).exact)  # type: ignore[union-attr]
-        assert flight.leading
         gate.open.set()
         assert stuck.result(10).value == "answer 1"
+    flights: Flights[str] = Flights()
+    flights.join("k")
+    waiter = flights.join("k")
+    assert waiter.wait(0) is None
+    flights.leave("k", waiter)
+    assert flights.join("k").leading
 
 
 async def test_a_task_out_of_time_calls_for_itself() -> None:
@@ -267,9 +271,18 @@ def test_an_answer_that_must_not_be_kept_is_not_shared() -> None:
 def test_a_forked_child_waits_for_none_of_its_parents_calls() -> None:
     flights: Flights[str] = Flights()
     flights.join("k")
-    with flights._lock:
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if flights.join("k").leading else 1)
-    _, status = os.waitpid(child, 0)
+    children: list[int] = []
+
+    class Forking(str):
+        """A key that forks while it is being looked for, with the lock held."""
+
+        def __hash__(self) -> int:
+            if not children:
+                children.append(os.fork())
+                if children == [0]:
+                    os._exit(0 if flights.join("k").leading else 1)
+            return super().__hash__()
+
+    flights.join(Forking("other"))
+    _, status = os.waitpid(children[0], 0)
     assert status == 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
+from typing import Any
 
 import pytest
 
 from llm_optimizers.caching import ResponseCache, tenant
 from llm_optimizers.caching.tenancy import current_tenant
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 
@@ -91,3 +93,9 @@ def test_a_thread_of_ones_own_has_no_tenant() -> None:
         thread.start()
         thread.join()
     assert seen == [""]
+
+
+@pytest.mark.parametrize("name", [None, 7, b"ann"])
+def test_what_is_no_name_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=type(name).__name__), tenant(name):
+        raise AssertionError("inside")

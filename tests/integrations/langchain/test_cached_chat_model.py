@@ -37,7 +37,7 @@ class Starts(BaseCallbackHandler):
         self.tokens: list[str] = []
 
     def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
-        self.starts.append(kwargs)
+        self.starts.append({**kwargs, "serialized": serialized})
 
     def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
         self.tokens.append(token)
@@ -299,6 +299,28 @@ def test_callbacks_attached_to_the_models_themselves_work() -> None:
     assert len(outer.starts) == 2
     assert "outer" in outer.starts[0]["tags"]
     assert len(inner.starts) == 1
+
+
+def test_what_callbacks_see_of_a_hits_model_holds_no_answer() -> None:
+    heard = Starts()
+    model = CachedChatModel(model=StreamingFake())
+    for _ in range(2):
+        answer = model.invoke(QUESTION, {"callbacks": [heard]})
+    assert answer.response_metadata["cache_hit"]
+    assert ANSWER not in str(heard.starts[1]["serialized"])
+
+
+async def test_a_hit_runs_under_the_name_tags_and_metadata_of_the_model_behind_it() -> None:
+    model = CachedChatModel(model=StreamingFake(tags=["nostream"], metadata={"team": "x"}))
+
+    async def runs() -> list[tuple[Any, ...]]:
+        return [
+            (event["name"], event["tags"], event["metadata"].get("team"))
+            async for event in model.astream_events(QUESTION, version="v2")
+            if event["event"] == "on_chat_model_start"
+        ]
+
+    assert await runs() == await runs() == [("StreamingFake", ["nostream"], "x")]
 
 
 def test_it_composes_as_any_model_does(model: CachedChatModel, fake: StreamingFake) -> None:

@@ -21,8 +21,12 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import BaseModel
 
-from llama_index_llm_optimizers.answers import Answered, answered, answered_by_stream
-from llama_index_llm_optimizers.codec import AnswerCodec
+from llama_index_llm_optimizers.codec import (
+    AnswerCodec,
+    Answered,
+    answered,
+    answered_by_stream,
+)
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.prices.names import provider_of
 

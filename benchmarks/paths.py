@@ -1,0 +1,180 @@
+"""How many files a reader has to follow one call through: a miss, a hit, a routed call, a stack.
+
+    python benchmarks/paths.py --json rows.json
+    python benchmarks/paths.py --show miss
+
+The interpreter reports every Python function that is entered while one call runs. Kept are those
+whose code lies in `llm_optimizers`, `langchain_llm_optimizers` or `llama_index_llm_optimizers`;
+lambdas, comprehensions and generator expressions are not, since they stand in the function that
+is being read. A generator that is resumed counts as entered again. A file switch is a function
+entered whose file differs from that of the function entered before it; what the frameworks do in
+between does not count. Each path is taken a few times before it is measured, so that imports and
+what is loaded or looked up once are left out.
+
+The models are `FakeListChatModel`s, which report no usage. A miss and a hit go through
+`CachedChatModel(cache=HybridCache())`; a routed call through a `ChatModelRouter` with a policy
+list, a ledger and a `CostCallbackHandler`; the stacked call through the cache, the prompt
+optimiser and that router.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.runnables import RunnableConfig
+from rows import Ingredient, Row, arguments, show, write
+
+import langchain_llm_optimizers
+import llama_index_llm_optimizers
+import llm_optimizers
+from langchain_llm_optimizers import (
+    CachedChatModel,
+    ChatModelRouter,
+    CostCallbackHandler,
+    HybridCache,
+    OptimizedChatModel,
+)
+from llm_optimizers.costs import Ledger
+from llm_optimizers.routing import FirstOf, KeywordPolicy
+
+PACKAGES = (llm_optimizers, langchain_llm_optimizers, llama_index_llm_optimizers)
+ROOTS = {package.__name__: Path(str(package.__file__)).parent for package in PACKAGES}
+QUESTION = "How do I return worn boots to the store?"
+WARM_UP = 5
+TARGETS = {"miss": 48, "hit": 24, "routed": 43}
+"""Half of what the paths took before the modules were moved into rooms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A function of ours that was entered."""
+
+    file: str
+    function: str
+
+
+def entered(call: Callable[[], object]) -> list[Entered]:
+    """The functions of ours that one call enters, in order."""
+    found: list[Entered] = []
+    names: dict[str, str | None] = {}
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event != "call" or code.co_name.startswith("<"):
+            return
+        if code.co_filename not in names:
+            names[code.co_filename] = name_of(Path(code.co_filename))
+        file = names[code.co_filename]
+        if file is not None:
+            found.append(Entered(file, code.co_name))
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def name_of(file: Path) -> str | None:
+    """The file as `package/module.py`, None where it is not one of ours."""
+    return next(
+        (
+            f"{name}/{file.relative_to(root).as_posix()}"
+            for name, root in ROOTS.items()
+            if file.is_relative_to(root)
+        ),
+        None,
+    )
+
+
+def switches(functions: Sequence[Entered]) -> int:
+    """How often a function's file differs from that of the one before."""
+    return sum(before.file != after.file for before, after in pairwise(functions))
+
+
+def miss_and_hit() -> Iterator[tuple[str, list[Entered]]]:
+    model = CachedChatModel(model=fake(), cache=HybridCache())
+    yield from asked_twice(model, "miss", "hit", None)
+
+
+def routed() -> Iterator[tuple[str, list[Entered]]]:
+    ledger = Ledger()
+    model, config = router(ledger), configured(ledger)
+    for _ in range(WARM_UP):
+        model.invoke(QUESTION, config)
+    yield "routed", entered(lambda: model.invoke(QUESTION, config))
+
+
+def stacked() -> Iterator[tuple[str, list[Entered]]]:
+    ledger = Ledger()
+    behind = OptimizedChatModel(model=router(ledger))
+    model = CachedChatModel(model=behind, cache=HybridCache())
+    yield from asked_twice(model, "stacked", "stacked hit", configured(ledger))
+
+
+def asked_twice(
+    model: BaseChatModel, first: str, second: str, config: RunnableConfig | None
+) -> Iterator[tuple[str, list[Entered]]]:
+    for number in range(WARM_UP):
+        for _ in range(2):
+            model.invoke(f"What is the price of item {number}?", config)
+    yield first, entered(lambda: model.invoke(QUESTION, config))
+    yield second, entered(lambda: model.invoke(QUESTION, config))
+
+
+def router(ledger: Ledger) -> ChatModelRouter:
+    return ChatModelRouter(
+        models={"small": fake(), "large": fake()},
+        policy=FirstOf([KeywordPolicy(weak="small", strong="large")]),
+        ledger=ledger,
+    )
+
+
+def configured(ledger: Ledger) -> RunnableConfig:
+    return {"callbacks": [CostCallbackHandler(ledger)]}
+
+
+def fake() -> BaseChatModel:
+    return FakeListChatModel(responses=["Within thirty days."])
+
+
+def main() -> None:
+    parser = arguments("How many files one call passes through.")
+    parser.add_argument("--show", metavar="PATH", help="print the functions of a path, in order")
+    options = parser.parse_args()
+    paths = [path for each in (miss_and_hit, routed, stacked) for path in each()]
+    if options.show is not None:
+        for each in dict(paths)[options.show]:
+            print(f"{each.file:<60} {each.function}")
+        return
+    print(__doc__)
+    rows = [
+        Row(
+            name=f"file_switches_{name.replace(' ', '_')}",
+            value=switches(functions),
+            target=f"<= {TARGETS[name]}" if name in TARGETS else "",
+        )
+        for name, functions in paths
+    ]
+    numbers = [
+        Ingredient(what=f"{name}: {what}", value=value, unit="")
+        for name, functions in paths
+        for what, value in (
+            ("functions entered", len(functions)),
+            ("files", len({each.file for each in functions})),
+        )
+    ]
+    show(rows, numbers)
+    write(rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
