@@ -124,6 +124,7 @@ class Executor:
         try:
             result = work(self._store)
         except PoisonedEntryError:
+            breaker.worked()
             raise
         except StoreError:
             breaker.failed()
@@ -146,7 +147,8 @@ class Executor:
         try:
             yield
         except StoreError:
-            # This text has no usable vector; the next one may.
+            # This text has no usable vector; the embedder works.
+            self._embedding.worked()
             raise
         except Exception:
             self._embedding.failed()
