@@ -487,3 +487,11 @@ def test_a_store_that_fails_is_left_alone_for_a_while() -> None:
     for _ in range(3):
         assert drive(plans.answer(KEY), world.perform).value == "live"
     assert len(world.those("fetch")) == len(world.those("save")) == 1
+
+
+def test_a_damaged_row_is_no_reason_to_leave_the_store_alone() -> None:
+    world = World(blocking=True, fetched={"e": PoisonedEntryError("bad", key="e")})
+    plans = Served().over(world)
+    assert drive(plans.answer(KEY), world.perform).value == "live"
+    world.fetched["e"] = entry()
+    assert drive(plans.answer(KEY), world.perform).value == "stored e"
