@@ -12,4 +12,10 @@ from llm_optimizers.batching.coalescing.coalescer import Coalescer, SharedCall
 from llm_optimizers.batching.coalescing.dispatch import AskAlone, is_item_fault
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 
-__all__ = ["AskAlone", "Coalescer", "GroupLimits", "SharedCall", "is_item_fault"]
+__all__ = [
+    "AskAlone",
+    "Coalescer",
+    "GroupLimits",
+    "SharedCall",
+    "is_item_fault",
+]

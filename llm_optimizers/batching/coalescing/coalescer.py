@@ -146,6 +146,11 @@ class Coalescer(Generic[Item, Answer]):
         """Send what is waiting now instead of at its time."""
         self._dispatch.flush()
 
+    @property
+    def closed(self) -> bool:
+        """Whether callers are refused."""
+        return self._closed
+
     def close(self, timeout: float | None = None) -> None:
         """Answer everybody who is waiting, then refuse; never call it from inside `call`.
 

@@ -16,27 +16,30 @@ from llm_optimizers.batching.combining.ask import (
     Reply,
     Settled,
 )
-from llm_optimizers.batching.combining.calls import COMBINED_SIZE, CombinedCall, CombinedCalls
-from llm_optimizers.batching.combining.gate import GateReport, compare_combined
+from llm_optimizers.batching.combining.calls import CombinedCall, CombinedCalls, Kept
+from llm_optimizers.batching.combining.gate import GateReport, compare_combined, same_text
 from llm_optimizers.batching.combining.prompts import (
+    choices_of,
     combination_key,
     combined_format,
     raised_limits,
 )
 
 __all__ = [
-    "COMBINED_SIZE",
     "Answered",
     "Ask",
     "CombinedAsk",
     "CombinedCall",
     "CombinedCalls",
     "GateReport",
+    "Kept",
     "Question",
     "Reply",
     "Settled",
+    "choices_of",
     "combination_key",
     "combined_format",
     "compare_combined",
     "raised_limits",
+    "same_text",
 ]

@@ -12,22 +12,25 @@ shared call. Alone go, besides what `combination_key` names:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, SharedCall
 from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question, Settled
 from llm_optimizers.batching.combining.gate import GateReport, compare_combined, same_text
-from llm_optimizers.batching.combining.prompts import combination_key, gives_plain_text
+from llm_optimizers.batching.combining.prompts import (
+    COMBINED_SIZE,
+    combination_key,
+    gives_plain_text,
+)
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["COMBINED_SIZE", "CombinedCall", "CombinedCalls"]
+__all__ = ["CombinedCall", "CombinedCalls", "Kept"]
 
-COMBINED_SIZE = 6
-"""Questions in a prompt; answers get worse with their number and place."""
 _CHARACTERS_A_TOKEN = 4
 
+Calls = TypeVar("Calls")
 CombinedCall: TypeAlias = SharedCall[Question, Answered]
 
 
@@ -63,11 +66,12 @@ class CombinedCalls:
         self._models = tuple(models)
         self._tenant = tenant
         self._takes_settings = takes_settings
-        self._limits = limits or GroupLimits(max_size=COMBINED_SIZE)
+        limits = limits or GroupLimits()
+        self._size = limits.max_size or COMBINED_SIZE
         self._timeout = timeout
         self._coalescer: Coalescer[Question, Answered] = Coalescer(
             CombinedAsk(ask, observe=observe),
-            limits=self._limits,
+            limits=replace(limits, max_size=self._size),
             max_pending=max_pending,
             max_calls=max_calls,
         )
@@ -121,11 +125,16 @@ class CombinedCalls:
         return compare_combined(
             requests,
             ask or self._ask,
-            size=self._limits.max_size,
+            size=self._size,
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
         )
+
+    @property
+    def closed(self) -> bool:
+        """Whether callers are refused."""
+        return self._coalescer.closed
 
     def close(self) -> None:
         """Answer the callers that wait, then refuse."""
@@ -137,3 +146,22 @@ class CombinedCalls:
         if not all(gives_plain_text(model) for model in self._models):
             return None
         return combination_key(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Generic[Calls]):
+    """The shared calls of one model, as a wrapper keeps them for as long as it has that model.
+
+    Their threads and locks belong to one wrapper: copied deeply or pickled with it, this is None.
+    """
+
+    model: object
+    combine: bool
+    calls: Calls
+
+    def serves(self, model: object, *, combine: bool) -> bool:
+        """Whether these are still the calls of that model, asked in that way."""
+        return self.model is model and self.combine == combine
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()

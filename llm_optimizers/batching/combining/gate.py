@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 from llm_optimizers.batching.coalescing.dispatch import AskAlone
 from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question
-from llm_optimizers.batching.combining.prompts import combination_key
+from llm_optimizers.batching.combining.prompts import COMBINED_SIZE, combination_key
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["GateReport", "compare_combined", "disagreement_bound", "same_text"]
-
-DEFAULT_SIZE = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ def compare_combined(
     sample: Sequence[ChatRequest],
     ask: Ask,
     *,
-    size: int = DEFAULT_SIZE,
+    size: int = COMBINED_SIZE,
     tolerance: float = 0.05,
     confidence: float = 0.9,
     agree: Callable[[str, str], bool] = same_text,

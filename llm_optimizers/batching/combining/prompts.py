@@ -16,7 +16,9 @@ from typing import Any
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
+    "COMBINED_SIZE",
     "CombinedFormat",
+    "choices_of",
     "combination_key",
     "combine",
     "combined_format",
@@ -30,6 +32,8 @@ _INSTRUCTION = (
     "were the only one; no request has anything to do with another. Return JSON of the form "
     '{"answers": [{"id": "q1", "answer": …}]} with every id once.\n\n'
 )
+COMBINED_SIZE = 6
+"""Questions in a prompt, at most, unless a user says otherwise."""
 # What leaves an answer's shape alone and may be shared by a group that gives the same values.
 _SHARED_PARAMS = frozenset(
     {
@@ -104,12 +108,15 @@ def gives_plain_text(model: object) -> bool:
     False for several choices, stop words, log probabilities, tools, other modalities, a format of
     its own, and for whatever a model passes on to its provider that is not known to be harmless.
     """
-    further = [getattr(model, name, None) or {} for name in _FURTHER_SETTINGS]
-    settings = {k: v for each in further if isinstance(each, Mapping) for k, v in each.items()}
-    choices = settings.pop("n", None) or getattr(model, "n", None) or 1
-    if choices != 1 or any(getattr(model, name, None) for name in _SHAPING):
+    if choices_of(model) != 1 or any(getattr(model, name, None) for name in _SHAPING):
         return False
-    return {name for name, value in settings.items() if value is not None} <= _HARMLESS
+    further = {name for name, value in _further_settings(model).items() if value is not None}
+    return further - {"n"} <= _HARMLESS
+
+
+def choices_of(model: object) -> int:
+    """How many answers a model gives to one prompt, by its own settings."""
+    return _further_settings(model).get("n") or getattr(model, "n", None) or 1
 
 
 def raised_limits(model: object, count: int) -> dict[str, int]:
@@ -177,6 +184,11 @@ def split_answers(text: str, ids: Sequence[str]) -> dict[str, str]:
         else:
             found[id_] = answer if isinstance(answer, str) else json.dumps(answer)
     return {id_: answer for id_, answer in found.items() if id_ not in broken}
+
+
+def _further_settings(model: object) -> dict[str, Any]:
+    found = [getattr(model, name, None) for name in _FURTHER_SETTINGS]
+    return {k: v for each in found if isinstance(each, Mapping) for k, v in each.items()}
 
 
 def _room_for(count: int, limit: int) -> int:

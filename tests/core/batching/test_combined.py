@@ -109,7 +109,7 @@ def test_through_the_coalescer_every_caller_is_answered_and_every_token_accounte
     model.refuses = {"question 0", "question 500"}
     settled: list[Settled] = []
     coalescer: Coalescer[Question, Answered] = Coalescer(
-        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=0.05)
+        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=1.0)
     )
 
     def caller(start: int) -> list[str]:

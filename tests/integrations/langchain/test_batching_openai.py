@@ -61,7 +61,7 @@ def test_questions_share_a_prompt_under_a_strict_schema() -> None:
         assert body["messages"][0] == {"content": "Be brief.", "role": "system"}
         schema = body["response_format"]["json_schema"]
         assert schema["schema"]["properties"]["answers"]["items"]["additionalProperties"] is False
-        assert body.get("max_tokens", body.get("max_completion_tokens")) == 350
+        assert body.get("max_tokens", body.get("max_completion_tokens")) == 412
         model.close()
 
 
