@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.globals import get_llm_cache
@@ -134,14 +135,14 @@ class BatchingChatModel(DelegatingChatModel):
         configs = get_config_list(config, len(inputs))
         calls = self._batch_calls(inputs, configs, kwargs)
         shared = [self._enter(call) for call in calls]
+        together = [each for each in shared if each is not None]
         if not self._may_be_cached():
-            for each in shared:
-                if each is not None:
-                    each.submit()
+            for each in together:
+                each.submit()
 
-        def finish(call: ModelCall, each: SharedCall[Any, Any] | None) -> Any:
+        def finish(call: ModelCall, own: SharedCall[Any, Any] | None) -> Any:
             try:
-                return self._finish(call, each).generations[0].message
+                return self._finish(call, own).generations[0].message
             except Exception as error:
                 if return_exceptions:
                     return error
@@ -151,9 +152,8 @@ class BatchingChatModel(DelegatingChatModel):
             with get_executor_for_config(configs[0]) as executor:
                 return list(executor.map(finish, calls, shared))
         finally:
-            for each in shared:
-                if each is not None:
-                    each.cancel()
+            for each in together:
+                each.cancel()
 
     async def abatch(
         self,
@@ -211,30 +211,27 @@ class BatchingChatModel(DelegatingChatModel):
         """The caller's end of a shared call; None when it goes to the model as it is."""
         calls = self._calls_of_model()
         if isinstance(calls, CombinedCalls):
-            return calls.enter(request_of(call))
+            return calls.enter(request_of(call), tenant=lambda: current_tenant(self.namespace))
         # The model's own `batch` takes one set of settings and gives one answer a call.
         if call.stop or call.kwargs or any(choices_of(m) != 1 for m in models_behind(self.model)):
             return None
         return calls.shared(call, timeout=self.answer_timeout)
 
     def _calls_of_model(self) -> CombinedCalls | Coalescer[ModelCall, AIMessage]:
+        limits = (self._limits, self.max_pending, self.max_calls, self.answer_timeout)
+        settings = (self.combine, *limits)
         with _MAKING:
             kept = self._kept
-            # A copy of this model with another child shares nothing with it.
-            if (
-                kept is None
-                or kept.calls.closed
-                or not kept.serves(self.model, combine=self.combine)
-            ):
+            # A copy of this model with another child or other settings shares nothing with it.
+            if kept is None or kept.calls.closed or not kept.serves(self.model, settings):
                 calls = self._combined_calls() if self.combine else self._plain_calls()
-                kept = self._kept = Kept(model=self.model, combine=self.combine, calls=calls)
+                kept = self._kept = Kept(model=self.model, settings=settings, calls=calls)
         return cast("CombinedCalls | Coalescer[ModelCall, AIMessage]", kept.calls)
 
     def _combined_calls(self) -> CombinedCalls:
         return CombinedCalls(
             ModelAsk(self.model),
             models=list(models_behind(self.model)),
-            tenant=lambda: current_tenant(self.namespace),
             takes_settings=False,  # Not every model binds a schema and settings together.
             observe=mark_failed,
             limits=self._limits,
@@ -245,7 +242,7 @@ class BatchingChatModel(DelegatingChatModel):
 
     def _plain_calls(self) -> Coalescer[ModelCall, AIMessage]:
         return Coalescer(
-            lambda calls: _batched(self.model, calls),
+            partial(_batched, self.model),
             limits=self._limits,
             max_pending=self.max_pending,
             max_calls=self.max_calls,

@@ -11,11 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 
-from langchain_llm_optimizers.account import seller
 from langchain_llm_optimizers.messages import COMBINED
 from langchain_llm_optimizers.usage import mark_spent
 from llm_optimizers.batching.combining import Answered, CombinedCall, Settled
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.prices.names import provider_of
 
 __all__ = ["SharedRun", "mark_failed", "result_of", "usage_metadata"]
 
@@ -47,7 +47,8 @@ class SharedRun(BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         params = dict(self.child._get_ls_params(stop=stop, **kwargs))
         # LangChain makes a provider of the class's name where none is stated: the child's class.
-        params["ls_provider"] = seller(params, type(self.child).__name__) or ""
+        kind = type(self.child).__name__
+        params["ls_provider"] = provider_of(kind, str(params.get("ls_provider") or "")) or ""
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:

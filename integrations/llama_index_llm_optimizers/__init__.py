@@ -22,8 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llama_index_llm_optimizers.batch import abatch_chat
-    from llama_index_llm_optimizers.batching import BatchedLLM
+    from llama_index_llm_optimizers.batching import BatchedLLM, abatch_chat
     from llama_index_llm_optimizers.cache import HybridCache
     from llama_index_llm_optimizers.cached import CachedLLM
     from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
@@ -65,7 +64,7 @@ _HOMES = {
     "PromptCompressor": "postprocessor",
     "PromptOptimizingLLM": "prompts",
     "RoutedLLM": "router",
-    "abatch_chat": "batch",
+    "abatch_chat": "batching",
     "optimized_settings": "settings",
     "with_embeddings_cache": "embeddings",
 }

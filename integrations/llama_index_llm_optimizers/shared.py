@@ -9,7 +9,7 @@ from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
-from llm_optimizers.batching.combining.ask import Settled
+from llm_optimizers.batching.combining import Settled
 from llm_optimizers.costs import Usage
 
 __all__ = ["LLMSharedAnswerEvent", "announce_share"]

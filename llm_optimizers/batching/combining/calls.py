@@ -40,7 +40,6 @@ class CombinedCalls:
     Args:
         ask: makes one call of the model, synchronously, from any thread.
         models: the model itself, or those behind it, any of which may answer.
-        tenant: names the tenant of the running code; its failure leaves a call alone.
         takes_settings: whether `ask` can send what a call itself sets (a temperature, say).
         observe: told of every question once it is settled, whether or not its caller still waits.
         limits: when a prompt is sent; 6 questions or 30 ms unless given.
@@ -54,7 +53,6 @@ class CombinedCalls:
         ask: Ask,
         *,
         models: Sequence[object] = (),
-        tenant: Callable[[], str] = str,
         takes_settings: bool = True,
         observe: Callable[[Settled], None] | None = None,
         limits: GroupLimits | None = None,
@@ -64,7 +62,6 @@ class CombinedCalls:
     ) -> None:
         self._ask = ask
         self._models = tuple(models)
-        self._tenant = tenant
         self._takes_settings = takes_settings
         limits = limits or GroupLimits()
         self._size = limits.max_size or COMBINED_SIZE
@@ -76,17 +73,20 @@ class CombinedCalls:
             max_calls=max_calls,
         )
 
-    def enter(self, request: ChatRequest | None, *, caller: Any = None) -> CombinedCall | None:
+    def enter(
+        self, request: ChatRequest | None, *, tenant: Callable[[], str] = str, caller: Any = None
+    ) -> CombinedCall | None:
         """A call's place among the others, None when it goes alone.
 
-        `request` is None where the call's content could not be translated; `caller` comes back
-        in `Settled`.
+        `request` is None where the call's content could not be translated. `tenant` names the
+        tenant of the running code; if it fails the call goes alone. `caller` comes back in
+        `Settled`.
         """
         try:
-            tenant = self._tenant()
+            name = tenant()
         except Exception:  # noqa: BLE001 - without a tenant nothing may be shared
             return None
-        own = None if request is None else replace(request, tenant=tenant)
+        own = None if request is None else replace(request, tenant=name)
         key = None if own is None else self._key(own)
         if own is None or key is None:
             return None
@@ -156,12 +156,12 @@ class Kept(Generic[Calls]):
     """
 
     model: object
-    combine: bool
+    settings: Hashable
     calls: Calls
 
-    def serves(self, model: object, *, combine: bool) -> bool:
-        """Whether these are still the calls of that model, asked in that way."""
-        return self.model is model and self.combine == combine
+    def serves(self, model: object, settings: Hashable) -> bool:
+        """Whether these are still the calls of that model, made in that way."""
+        return self.model is model and self.settings == settings
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()

@@ -108,7 +108,7 @@ def gives_plain_text(model: object) -> bool:
     False for several choices, stop words, log probabilities, tools, other modalities, a format of
     its own, and for whatever a model passes on to its provider that is not known to be harmless.
     """
-    if choices_of(model) != 1 or any(getattr(model, name, None) for name in _SHAPING):
+    if choices_of(model) != 1 or any(_shapes(model, name) for name in _SHAPING):
         return False
     further = {name for name, value in _further_settings(model).items() if value is not None}
     return further - {"n"} <= _HARMLESS
@@ -184,6 +184,12 @@ def split_answers(text: str, ids: Sequence[str]) -> dict[str, str]:
         else:
             found[id_] = answer if isinstance(answer, str) else json.dumps(answer)
     return {id_: answer for id_, answer in found.items() if id_ not in broken}
+
+
+def _shapes(model: object, name: str) -> bool:
+    """Whether a setting is given. `tools=True` on a model says that it can call some, if given."""
+    value = getattr(model, name, None)
+    return bool(value) and not callable(value) and not (name == "tools" and value is True)
 
 
 def _further_settings(model: object) -> dict[str, Any]:
