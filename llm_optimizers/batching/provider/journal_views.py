@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from llm_optimizers.batching.provider.client import BatchStatus, ShardStatus
 from llm_optimizers.batching.provider.journal_file import JournalFile
-from llm_optimizers.batching.provider.values import BatchStatus, ShardStatus
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["JournalViews"]

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from llm_optimizers.batching.coalescing.coalescer import Coalescer
-from llm_optimizers.batching.coalescing.dispatch import is_item_fault
-from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, is_item_fault
 from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, RefusedError
 
 WAIT = 20.0

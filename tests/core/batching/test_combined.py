@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.batching.coalescing.coalescer import Coalescer
-from llm_optimizers.batching.coalescing.dispatch import AskAlone
-from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.coalescing import AskAlone, Coalescer, GroupLimits
 from llm_optimizers.batching.combining.ask import (
     Answered,
     CombinedAsk,
