@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -21,14 +20,13 @@ from llama_index_llm_optimizers.combining import (
     reply_of,
     request_of,
 )
-from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
+from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.shared import announce_share
 from llm_optimizers.batching import GateReport, GroupLimits
 from llm_optimizers.batching.combining import (
     CombinedCall,
     CombinedCalls,
     Kept,
-    Settled,
     same_text,
 )
 from llm_optimizers.caching.tenancy import current_tenant
@@ -152,29 +150,18 @@ class BatchedLLM(DelegatingLLM):
         return self._shared_calls().enter(request, tenant=current_tenant, caller=call.context)
 
     def _shared_calls(self) -> CombinedCalls:
-        settings = tuple(self._limits.values())
         with _MAKING:
             kept = self._kept
-            if kept is None or not kept.serves(self.llm, (self.timeout, *settings)):
+            if kept is None or not kept.serves(self.llm, self.timeout):
                 calls = CombinedCalls(
                     partial(ask_shared, self.llm),
                     models=list(models_behind(self.llm)),
-                    observe=partial(_announce, self.llm),
+                    observe=partial(announce_share, self.llm),
                     timeout=self.timeout,
                     **self._limits,
                 )
-                kept = self._kept = Kept(
-                    model=self.llm, settings=(self.timeout, *settings), calls=calls
-                )
+                kept = self._kept = Kept(model=self.llm, settings=self.timeout, calls=calls)
         return kept.calls
-
-
-def _announce(llm: LLM, settled: Settled) -> None:
-    """Tell the account of a caller's share, with the tags of the caller."""
-    context: Context = settled.caller
-    model = settled.answered.raw.model if settled.answered else ""
-    asked, kind = llm.metadata.model_name, kind_of(llm)
-    announce_share(settled, context, model=model, asked=asked, asked_class=kind)
 
 
 async def abatch_chat(

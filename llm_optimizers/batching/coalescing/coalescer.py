@@ -121,26 +121,7 @@ class Coalescer(Generic[Item, Answer]):
             DeadlineError: no place came free in time.
             RefusedError: the coalescer is closed.
         """
-        deadline = None if timeout is None else self._clock() + timeout
-        pending: Pending[Item, Answer] = Pending(item=item, key=key)
-        self._slots.acquire(timeout)
-        self._enter(pending, tokens, deadline)
-        return pending.future
-
-    async def asubmit(
-        self,
-        item: Item,
-        *,
-        key: Hashable = None,
-        tokens: int = 0,
-        timeout: float | None = None,  # noqa: ASYNC109 - it decides when the group is sent
-    ) -> Future[Answer]:
-        """`submit` without blocking the event loop; enforcing the timeout is up to the caller."""
-        deadline = None if timeout is None else self._clock() + timeout
-        pending: Pending[Item, Answer] = Pending(item=item, key=key)
-        await self._slots.acquire_async()
-        self._enter(pending, tokens, deadline)
-        return pending.future
+        return self.shared(item, key=key, tokens=tokens, timeout=timeout).submit()
 
     def flush(self) -> None:
         """Send what is waiting now instead of at its time."""
@@ -186,7 +167,11 @@ class Coalescer(Generic[Item, Answer]):
         self._changed = threading.Condition()
         self._pending = 0
 
-    def _enter(self, pending: Pending[Item, Answer], tokens: int, deadline: float | None) -> None:
+    def _enter(
+        self, item: Item, key: Hashable, tokens: int, deadline: float | None
+    ) -> Future[Answer]:
+        """Group an item that has a place."""
+        pending: Pending[Item, Answer] = Pending(item=item, key=key)
         with self._changed:
             closed = self._closed
             self._pending += not closed
@@ -195,6 +180,7 @@ class Coalescer(Generic[Item, Answer]):
             raise RefusedError("closed: no more requests are taken; make a new one to go on")
         pending.future.add_done_callback(lambda future: self._settled(pending, future))
         self._dispatch.add(pending, tokens=tokens, deadline=deadline)
+        return pending.future
 
     def _settled(self, pending: Pending[Item, Answer], future: Future[Answer]) -> None:
         """Free the place of an item that has its answer or its error, or was cancelled."""
@@ -231,9 +217,9 @@ class SharedCall(Generic[Item, Answer]):
     def submit(self) -> Future[Answer]:
         """Join a group now; see `Coalescer.submit`."""
         if self._future is None:
-            self._future = self._coalescer.submit(
-                self._item, key=self._key, tokens=self._tokens, timeout=self._timeout
-            )
+            deadline = self._deadline()
+            self._coalescer._slots.acquire(self._timeout)
+            self._future = self._join(deadline)
         return self._future
 
     def cancel(self) -> None:
@@ -258,12 +244,12 @@ class SharedCall(Generic[Item, Answer]):
 
     async def aresult(self) -> Answer:
         """The answer, without blocking the event loop; raises what `Coalescer.call` raises."""
+        deadline = self._deadline()
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 if self._future is None:
-                    self._future = await self._coalescer.asubmit(
-                        self._item, key=self._key, tokens=self._tokens, timeout=self._timeout
-                    )
+                    await self._coalescer._slots.acquire_async()
+                    self._future = self._join(deadline)
                 return await asyncio.wrap_future(self._future)
         except TimeoutError as error:
             if not limit.expired():
@@ -282,6 +268,12 @@ class SharedCall(Generic[Item, Answer]):
 
         if self._future is not None:
             self._future.add_done_callback(settled)
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout is None else self._coalescer._clock() + self._timeout
+
+    def _join(self, deadline: float | None) -> Future[Answer]:
+        return self._coalescer._enter(self._item, self._key, self._tokens, deadline)
 
 
 def _late(timeout: float | None, *, paid: bool) -> TimeoutError:

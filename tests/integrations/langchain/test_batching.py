@@ -406,7 +406,7 @@ def test_a_copy_with_another_namespace_keeps_its_own_tenant() -> None:
 def test_copied_deeply_or_pickled_after_use_it_answers_on_its_own() -> None:
     model = batching(FakeListChatModel(responses=["b"]), max_size=1)
     model.invoke("a")
-    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 - our own
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert again.invoke("b").text == "b"
         again.close()
     assert model.invoke("c").text == "b"
