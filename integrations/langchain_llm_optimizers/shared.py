@@ -81,7 +81,7 @@ class SharedRun(BaseChatModel):
 
 
 def mark_failed(settled: Settled) -> None:
-    """Let the failed caller's run tell the account of its share of the combined call."""
+    """Attach a failed caller's share of the combined call to its error, for the account."""
     if settled.error is not None and settled.usage.total_tokens:
         mark_spent(settled.error, settled.usage)
 
@@ -108,7 +108,7 @@ def result_of(answered: Answered) -> ChatResult:
 def _end(
     run: CallbackManagerForLLMRun, left: BaseException, outcome: Answered | BaseException
 ) -> None:
-    """End the run of a caller that has gone, with what its share of the call was."""
+    """End a cancelled caller's run with its share of the call."""
     if isinstance(outcome, BaseException):
         run.on_llm_error(outcome)
     else:

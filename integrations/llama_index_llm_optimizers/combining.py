@@ -87,8 +87,8 @@ def reply_of(call: ModelCall, answer: Answered, llm: LLM) -> FrameworkReply:
             "completion_tokens": answer.alone.output_tokens,
         },
     }
-    beside = {"asked_with": answer.asked_with}
+    additional = {"asked_with": answer.asked_with}
     if isinstance(call, CompletionCall):
-        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=beside)
+        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=additional)
     message = ChatMessage(role=MessageRole.ASSISTANT, content=answer.text)
-    return ChatResponse(message=message, raw=raw, additional_kwargs=beside)
+    return ChatResponse(message=message, raw=raw, additional_kwargs=additional)

@@ -47,7 +47,7 @@ class LLMSharedAnswerEvent(BaseEvent):
 
 
 def announce_share(llm: LLM, settled: Settled) -> None:
-    """Tell the dispatcher of a caller's share, with the tags and the span of the caller."""
+    """Emit the event of a caller's share, with the caller's tags and span."""
     found = settled.answered
     event = partial(
         LLMSharedAnswerEvent,

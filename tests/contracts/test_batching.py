@@ -118,7 +118,7 @@ SCRIPT = [
     Asked(text="cut", system="c"),
     Asked(text="after the cut", system="c"),
     Asked(text="it fails", system="f"),
-    Asked(text="beside", system="f"),
+    Asked(text="the other", system="f"),
 ]
 PROMPTS = sorted(
     [
@@ -128,9 +128,9 @@ PROMPTS = sorted(
         ["with stop"],
         ["cut", "after the cut"],
         ["after the cut"],  # asked again, for its answer was cut off
-        ["it fails", "beside"],
-        ["it fails"],  # both asked again, for one of them spoilt the call
-        ["beside"],
+        ["it fails", "the other"],
+        ["it fails"],  # both asked again: one of them made the call fail
+        ["the other"],
     ]
 )
 
@@ -196,7 +196,7 @@ async def test_a_limit_on_an_answer_leaves_room_for_several(framework: Framework
     await asyncio.to_thread(batched.close)
 
 
-async def test_the_share_of_a_caller_that_has_gone_is_in_the_account(
+async def test_the_share_of_a_cancelled_caller_is_in_the_account(
     framework: Framework,
 ) -> None:
     came, go_on = threading.Event(), threading.Event()

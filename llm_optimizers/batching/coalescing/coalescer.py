@@ -159,8 +159,8 @@ class Coalescer(Generic[Item, Answer]):
         self.close()
 
     def _start(self) -> None:
-        """Begin with nothing waiting; a forked process has neither its parent's threads nor the
-        callers that waited there, and its locks may be held by threads that are gone.
+        """Start with no callers waiting, at first and in a forked process: that has neither its
+        parent's threads nor their callers, and locks may be held by threads it does not have.
         """
         self._dispatch = self._new_dispatch()
         self._slots = Slots(self._max_pending)
@@ -257,14 +257,15 @@ class SharedCall(Generic[Item, Answer]):
             paid = self._future is not None and not self._future.cancel()
             raise _late(self._timeout, paid=paid) from error
 
-    def when_settled(self, tell: Callable[[Answer | BaseException], None]) -> None:
-        """Call `tell` with the answer or the error as soon as there is one, also when its caller
-        has gone; never for a call that was not made. It runs in the thread that settles the call.
+    def when_settled(self, callback: Callable[[Answer | BaseException], None]) -> None:
+        """Pass the answer or the error to `callback` once it is known, even if the caller was
+        cancelled; never for a call that was not made. It runs in the thread that made the call.
         """
 
         def settled(future: Future[Answer]) -> None:
             if not future.cancelled():
-                tell(future.exception() or future.result())
+                error = future.exception()
+                callback(future.result() if error is None else error)
 
         if self._future is not None:
             self._future.add_done_callback(settled)

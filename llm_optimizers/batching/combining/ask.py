@@ -126,7 +126,7 @@ class Answered:
 class Settled:
     """How a question ended: with an answer, or with an error after `usage` had been spent.
 
-    Its caller may have gone by then.
+    Its caller may have been cancelled before.
     """
 
     request: ChatRequest

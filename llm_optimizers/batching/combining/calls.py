@@ -6,7 +6,7 @@ shared call. Alone go, besides what `combination_key` names:
 
 - calls of a model whose own settings ask for more than one plain text (`gives_plain_text`),
 - calls whose content the adapter could not translate,
-- calls whose tenant cannot be told, for without a tenant nothing may be shared.
+- calls whose tenant is not known, for without a tenant nothing may be shared.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CombinedCalls:
         ask: makes one call of the model, synchronously, from any thread.
         models: the model itself, or those behind it, any of which may answer.
         takes_settings: whether `ask` can send what a call itself sets (a temperature, say).
-        observe: told of every question once it is settled, whether or not its caller still waits.
+        observe: called with every question once it is settled, even if its caller was cancelled.
         limits: when a prompt is sent; 6 questions or 30 ms unless given.
         max_pending: callers beyond this many wait for a place.
         max_calls: calls at the same time.
@@ -108,7 +108,7 @@ class CombinedCalls:
     ) -> GateReport:
         """Answer a sample singly and combined, as many to a prompt as there would be.
 
-        `ask` makes these calls where they are to be told from those that callers share.
+        `ask` makes these calls, if not in the way in which those that callers share are made.
 
         Raises:
             ConfigurationError: the sample is empty, or holds calls that are never combined.

@@ -342,9 +342,9 @@ def test_settings_that_cannot_work_are_refused(bad: dict[str, int]) -> None:
         Coalescer(lambda items: list(items), **bad)
 
 
-async def test_what_became_of_a_call_is_told_though_its_caller_has_gone() -> None:
+async def test_an_outcome_is_reported_after_its_caller_was_cancelled() -> None:
     upstream = Upstream()
-    told: list[object] = []
+    outcomes: list[object] = []
     came = threading.Event()
     upstream.free.clear()
     with coalescing(upstream, max_size=2) as coalescer:
@@ -354,28 +354,28 @@ async def test_what_became_of_a_call_is_told_though_its_caller_has_gone() -> Non
         await asyncio.to_thread(upstream.entered.acquire)
         leaver.cancel()
         await asyncio.wait([leaver])
-        shared.when_settled(lambda outcome: (told.append(outcome), came.set()))
-        assert not told
+        shared.when_settled(lambda outcome: (outcomes.append(outcome), came.set()))
+        assert not outcomes
         upstream.free.set()
         assert await other == 4
         assert await asyncio.to_thread(came.wait, WAIT)
-        shared.when_settled(told.append)
+        shared.when_settled(outcomes.append)
     assert leaver.cancelled()
-    assert told == [2, 2]
+    assert outcomes == [2, 2]
 
 
-async def test_nothing_is_told_of_a_call_that_was_never_made() -> None:
+async def test_nothing_is_reported_of_a_call_that_was_never_made() -> None:
     upstream = Upstream()
-    told: list[object] = []
+    outcomes: list[object] = []
     with coalescing(upstream) as coalescer:
-        coalescer.shared(0).when_settled(told.append)
+        coalescer.shared(0).when_settled(outcomes.append)
         shared = coalescer.shared(1)
         leaver = asyncio.create_task(shared.aresult())
         await asyncio.sleep(0)
         leaver.cancel()
         await asyncio.wait([leaver])
-        shared.when_settled(told.append)
-    assert (upstream.calls, told) == ([], [])
+        shared.when_settled(outcomes.append)
+    assert (upstream.calls, outcomes) == ([], [])
 
 
 def test_a_call_joins_no_group_before_it_is_waited_for_or_submitted() -> None:

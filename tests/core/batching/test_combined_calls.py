@@ -71,12 +71,12 @@ def test_long_questions_fill_a_prompt_by_their_tokens() -> None:
 
 
 def test_what_cannot_be_translated_or_has_no_tenant_goes_alone() -> None:
-    def nobody() -> str:
+    def unknown() -> str:
         raise LookupError("no tenant")
 
     calls = CombinedCalls(Asked())
     assert answers(calls, [None, question(stop=["x"])]) == ["alone", "alone"]
-    assert answers(calls, [question()], tenant=nobody) == ["alone"]
+    assert answers(calls, [question()], tenant=unknown) == ["alone"]
     calls.close()
 
 
