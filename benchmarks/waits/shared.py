@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rows import Measured, Row, interleaved
 
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
-from llm_optimizers.batching.combining.ask import Answered, Question, Reply
-from llm_optimizers.batching.combining.prompts import combination_key
+from llm_optimizers.batching.combining import Answered, Question, Reply, combination_key
 from llm_optimizers.types import ChatRequest, Message
 
 REQUESTS = 1_000

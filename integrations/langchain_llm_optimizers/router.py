@@ -93,6 +93,10 @@ class ChatModelRouter(DelegatingChatModel):
         return self.models[self._router.safe]
 
     @property
+    def _children(self) -> Sequence[BaseChatModel]:
+        return tuple(self.models.values())
+
+    @property
     def _llm_type(self) -> str:
         return "chat-model-router"
 

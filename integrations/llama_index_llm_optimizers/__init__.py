@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING
 from llm_optimizers.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from llama_index_llm_optimizers.batch import abatch_chat
-    from llama_index_llm_optimizers.batching import BatchedLLM
+    from llama_index_llm_optimizers.batching import BatchedLLM, abatch_chat
     from llama_index_llm_optimizers.cache import HybridCache
     from llama_index_llm_optimizers.cached import CachedLLM
     from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
@@ -68,7 +67,7 @@ __getattr__, __dir__ = lazy_names(
         "PromptCompressor": "postprocessor",
         "PromptOptimizingLLM": "prompts",
         "RoutedLLM": "router",
-        "abatch_chat": "batch",
+        "abatch_chat": "batching",
         "optimized_settings": "settings",
         "with_embeddings_cache": "embeddings",
     },

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from llm_optimizers.batching.coalescing.dispatch import AskAlone
 from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question
-from llm_optimizers.batching.combining.prompts import combination_key
+from llm_optimizers.batching.combining.prompts import COMBINED_SIZE, combination_key
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.bounds import rate_upper_bound, samples_needed
@@ -19,8 +19,6 @@ from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["GateReport", "compare_combined"]
-
-DEFAULT_SIZE = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ def compare_combined(
     sample: Sequence[ChatRequest],
     ask: Ask,
     *,
-    size: int = DEFAULT_SIZE,
+    size: int = COMBINED_SIZE,
     tolerance: float = 0.05,
     confidence: float = 0.9,
     agree: Comparison = same_answer,

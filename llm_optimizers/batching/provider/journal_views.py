@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from llm_optimizers.batching.provider.values import BatchStatus, ShardStatus
+from llm_optimizers.batching.provider.client import BatchStatus, ShardStatus
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import ConfigurationError
 

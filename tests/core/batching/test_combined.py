@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.batching.coalescing.coalescer import Coalescer
-from llm_optimizers.batching.coalescing.dispatch import AskAlone
-from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.coalescing import AskAlone, Coalescer, GroupLimits
 from llm_optimizers.batching.combining.ask import (
     Answered,
     CombinedAsk,
@@ -109,7 +107,7 @@ def test_through_the_coalescer_every_caller_is_answered_and_every_token_accounte
     model.refuses = {"question 0", "question 500"}
     settled: list[Settled] = []
     coalescer: Coalescer[Question, Answered] = Coalescer(
-        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=0.05)
+        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=1.0)
     )
 
     def caller(start: int) -> list[str]:

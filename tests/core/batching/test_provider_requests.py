@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.batching import AnthropicBatches, OpenAIBatches, ProviderBatch, ShardLimits
-from llm_optimizers.batching.provider.clients import batch_client
+from llm_optimizers.batching.provider.batch import batch_client
 from llm_optimizers.batching.provider.requests import (
     BatchRequest,
     form_shards,
