@@ -1,7 +1,7 @@
-"""What turns questions into vectors: the bundled static model, or whatever the user already has.
+"""A framework's embeddings as an `Embedder`, and a memory for what was embedded lately.
 
-`as_embedder` makes an `Embedder` of what a user passed. Vectors that would poison an index (of
-another shape, not finite, all zero) raise `StoreError`; the cache then matches exactly only.
+`as_embedder` is for questions that are looked up in an index, `passage_embed` for retrieved
+texts that are compared with a question.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings.static import StaticEmbedder
-from llm_optimizers.embeddings.vectors import Vectors, unit_rows
+from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -25,53 +25,31 @@ __all__ = [
     "FrameworkEmbedder",
     "StaticEmbedder",
     "as_embedder",
+    "passage_embed",
 ]
 
 # Most embedding models see 512 tokens, some 256: about a thousand characters of English.
 _FRAMEWORK_WINDOW = 1_000
 
 
-@runtime_checkable
-class Embedder(Protocol):
-    """Turns texts into unit vectors.
-
-    `id` names the model: vectors of different ids are never compared. `dimension` is None until
-    it is known.
-    """
-
-    @property
-    def id(self) -> str:
-        """A name that changes whenever the vectors would."""
-
-    @property
-    def dimension(self) -> int | None:
-        """The length of a vector, None before the first."""
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One unit row a text. Raises StoreError when the model's output cannot be used."""
-
-    async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """The asynchronous twin of `embed`."""
-
-    def covers(self, text: str) -> bool:
-        """Whether the model sees the whole of the text."""
-
-
 class FrameworkEmbedder:
     """A framework's embeddings object, recognised by its methods.
 
     LangChain's `embed_query`/`embed_documents` (with `aembed_query`/`aembed_documents` where
-    there are) and LlamaIndex's `get_text_embedding` (`aget_text_embedding`) are understood. An
-    object without asynchronous methods is called in a thread by `aembed`.
+    there are) and LlamaIndex's `get_text_embedding` (`aget_text_embedding`,
+    `get_text_embedding_batch`) are understood. An object without asynchronous methods is called
+    in a thread by `aembed`.
 
-    Questions are compared with questions, so all texts go through the same method: `embed_query`
-    for one text, which asymmetric models keep apart from `embed_documents`.
+    Questions are compared with questions, so all go through the method for one, which asymmetric
+    models keep apart from the one for documents. Passages go through the one for documents, all
+    in one request; a passage whose vector is zero stays zero instead of an error.
 
     Args:
         embeddings: The object.
         name: The `id`, which changes whenever the vectors would; made of the class and its model
             name if None. Give one if the object carries no name of its model.
         window: Characters that the model surely sees.
+        passages: The texts are passages instead of questions.
 
     Raises:
         ConfigurationError: the object has none of these methods.
@@ -83,6 +61,7 @@ class FrameworkEmbedder:
         *,
         name: str | None = None,
         window: int = _FRAMEWORK_WINDOW,
+        passages: bool = False,
     ) -> None:
         one = _method(embeddings, "embed_query", "get_text_embedding")
         if one is None:
@@ -93,6 +72,8 @@ class FrameworkEmbedder:
             )
         self._one = one
         self._aone = _method(embeddings, "aembed_query", "aget_text_embedding")
+        self._many = _method(embeddings, "embed_documents", "get_text_embedding_batch")
+        self._passages = passages
         self._id = name if name is not None else _name_of(embeddings)
         self._window = window
         self._dimension: int | None = None
@@ -109,21 +90,23 @@ class FrameworkEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. What the object raises passes through."""
-        return self._checked([self._one(text) for text in texts])
+        if self._passages and self._many is not None:
+            return self._checked(self._many(list(texts)), len(texts))
+        return self._checked([self._one(text) for text in texts], len(texts))
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`."""
-        if self._aone is None:
+        if self._aone is None or self._passages:
             return await asyncio.to_thread(self.embed, texts)
-        return self._checked([await self._aone(text) for text in texts])
+        return self._checked([await self._aone(text) for text in texts], len(texts))
 
     def covers(self, text: str) -> bool:
         """See `Embedder.covers`; counted in characters, since the tokeniser is unknown."""
         return len(text) <= self._window
 
-    def _checked(self, rows: Sequence[object]) -> Vectors:
-        vectors = unit_rows(rows, len(rows), self._dimension, self._id)
-        if self._dimension is None and len(rows):
+    def _checked(self, rows: object, count: int) -> Vectors:
+        vectors = unit_rows(rows, count, self._dimension, self._id, zeros=self._passages)
+        if self._dimension is None and count:
             self._dimension = vectors.shape[1]
         return vectors
 
@@ -216,12 +199,26 @@ def as_embedder(embeddings: object | None) -> Embedder:
     return CachedEmbedder(FrameworkEmbedder(embeddings))
 
 
-def _method(owner: object, *names: str) -> Callable[[str], Any] | None:
+def passage_embed(embeddings: object | None) -> Embed:
+    """Passages → unit rows, by what a user passed; None is the bundled model.
+
+    A passage without a word that the model knows gets zeros, which are like nothing.
+
+    Raises:
+        ConfigurationError: the object is no embedder of a known kind.
+    """
+    if embeddings is None:
+        return StaticEmbedder().word_vectors
+    if isinstance(embeddings, Embedder):
+        return embeddings.embed
+    return CachedEmbedder(FrameworkEmbedder(embeddings, passages=True)).embed
+
+
+def _method(owner: object, *names: str) -> Callable[..., Any] | None:
     for name in names:
-        method = getattr(owner, name, None)
+        method: Callable[..., Any] | None = getattr(owner, name, None)
         if callable(method):
-            found: Callable[[str], Awaitable[Any] | Any] = method
-            return found
+            return method
     return None
 
 

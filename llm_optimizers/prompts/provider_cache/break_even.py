@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
-from llm_optimizers.prompts.models import CacheRules
+from llm_optimizers.prompts.provider_cache.rules import CacheRules
 
-__all__ = ["Fold", "FoldAt", "Plan", "Weighed", "call_cost", "plan_changes"]
+__all__ = ["Fold", "Plan", "Weighed", "call_cost", "plan_changes"]
 
 
 _FEW = 4
@@ -59,6 +59,12 @@ class Plan:
     short: frozenset[int]
     folds: tuple[Fold, ...]
     left_alone: tuple[str, ...]
+
+    def changes(self) -> list[str]:
+        """What was done, in words for a record."""
+        shortened = [f"message {at}: shortened" for at in sorted(self.short)]
+        folded = [f"messages {f.start} to {f.end - 1}: summarised" for f in self.folds]
+        return [*shortened, *folded]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

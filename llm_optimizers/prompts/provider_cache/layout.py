@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from llm_optimizers.prompts.history import first_message
-from llm_optimizers.prompts.models import CacheRules
+from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = ["Layout", "Lint", "lay_out", "lint_prefix", "marked"]

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_optimizers.embeddings.embedders import (
+from llm_optimizers.embeddings import (
+    STATIC_MODEL,
     CachedEmbedder,
     Embedder,
     FrameworkEmbedder,
     StaticEmbedder,
+    Vectors,
     as_embedder,
+    unit_rows,
 )
-from llm_optimizers.embeddings.static import STATIC_MODEL
-from llm_optimizers.embeddings.vectors import Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError, StoreError
 
 

@@ -17,9 +17,17 @@ from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
 from llm_optimizers.prompts.history import extract, safe_cuts
-from llm_optimizers.prompts.models import CacheRules, cache_rules
-from llm_optimizers.prompts.provider_cache.break_even import Fold, Weighed, call_cost, plan_changes
-from llm_optimizers.prompts.provider_cache.layout import lay_out, lint_prefix, marked
+from llm_optimizers.prompts.provider_cache import (
+    CacheRules,
+    Fold,
+    Weighed,
+    cache_rules,
+    call_cost,
+    lay_out,
+    lint_prefix,
+    marked,
+    plan_changes,
+)
 from llm_optimizers.types import ChatRequest, Message, Part, ToolCall
 
 counter = TokenCounter()

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.prompts.lossless.passes import LOSSLESS, shorten
-from llm_optimizers.prompts.lossless.records import from_table, minified, to_table
-from llm_optimizers.text.protected import blocks, protected_spans
-from llm_optimizers.text.sentences import sentences
-from llm_optimizers.text.terms import terms
+from llm_optimizers.prompts.lossless import LOSSLESS, from_table, minified, shorten, to_table
+from llm_optimizers.text import blocks, protected_spans, sentences, terms
 
 counter = TokenCounter()
 

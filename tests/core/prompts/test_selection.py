@@ -18,13 +18,9 @@ from llm_optimizers.prompts import (
     RequestOptimizer,
     TokenCounter,
 )
-from llm_optimizers.prompts.context.cues import answer_kind, has_cue
-from llm_optimizers.prompts.context.finding import cut_context
-from llm_optimizers.prompts.context.ranking import rank
-from llm_optimizers.prompts.context.selection import GAP, render
-from llm_optimizers.prompts.context.spelling import mended
-from llm_optimizers.prompts.trim import head_and_tail
-from llm_optimizers.text.terms import terms
+from llm_optimizers.prompts.context import GAP, cut_context, head_and_tail, rank, render
+from llm_optimizers.prompts.context.reading import answer_kind, corrections, has_cue
+from llm_optimizers.text import terms
 from llm_optimizers.types import ChatRequest, Message
 
 counter = TokenCounter()
@@ -187,7 +183,7 @@ def test_a_name_that_the_question_says_is_no_answer() -> None:
 
 
 def test_misspelt_words_are_mended_and_short_ones_are_not() -> None:
-    assert mended(["ghandi", "cat"], [{"gandhi", "car", "ghost"}]) == {"ghandi": "gandhi"}
+    assert corrections(["ghandi", "cat"], [{"gandhi", "car", "ghost"}]) == {"ghandi": "gandhi"}
 
 
 def context_prompt(opening: str, closing: str) -> str:

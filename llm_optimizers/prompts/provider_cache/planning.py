@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import UnpricedError
-from llm_optimizers.prompts.counting.tokens import TokenCounter
+from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.models import CacheRules
 from llm_optimizers.prompts.provider_cache.break_even import Fold, Plan, Weighed, plan_changes
+from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Planned", "Planner"]

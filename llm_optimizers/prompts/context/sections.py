@@ -76,8 +76,6 @@ def cut_context(
             question = (text[: section.opened] + " " + text[section.closed :]).strip()
             if not section.certain and not _ASKS.search(question):
                 continue
-        if not any(map(str.isalnum, question)):
-            return text
         body = _cut(text[section.start : section.end], question, budget, selector)
         return text[: section.start] + body + text[section.end :]
     return text
@@ -130,15 +128,13 @@ def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelec
     documents = [_read(part) for part in parts[::2]]
     breaks = ["", *parts[1::2]]
     filled = [at for at, document in enumerate(documents) if document.passage.text.strip()]
-    chosen = selector.select(
+    chosen = selector.keep(
         question, [documents[at].passage for at in filled], max_tokens=budget.max_tokens
     )
-    if all(kept.whole for kept in chosen.kept) and len(chosen.kept) == len(filled):
+    if chosen is None:
         return body
-    if not chosen.kept:
-        return body  # a prompt without any context would be another prompt
     written: list[str] = []
-    for kept in chosen.kept:
+    for kept in chosen:
         document = documents[filled[kept.index]]
         text = render(kept.title, kept.text)
         written += [breaks[filled[kept.index]] if written else "", document.open, text]
