@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ __all__ = [
 
 # Most embedding models see 512 tokens, some 256: about a thousand characters of English.
 _FRAMEWORK_WINDOW = 1_000
+
+_Row: TypeAlias = npt.NDArray[np.float32]
 
 
 class FrameworkEmbedder:
@@ -74,19 +76,9 @@ class FrameworkEmbedder:
         self._aone = _method(embeddings, "aembed_query", "aget_text_embedding")
         self._many = _method(embeddings, "embed_documents", "get_text_embedding_batch")
         self._passages = passages
-        self._id = name if name is not None else _name_of(embeddings)
         self._window = window
-        self._dimension: int | None = None
-
-    @property
-    def id(self) -> str:
-        """See `Embedder.id`."""
-        return self._id
-
-    @property
-    def dimension(self) -> int | None:
-        """See `Embedder.dimension`."""
-        return self._dimension
+        self.id = name if name is not None else _name_of(embeddings)
+        self.dimension: int | None = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. What the object raises passes through."""
@@ -105,9 +97,9 @@ class FrameworkEmbedder:
         return len(text) <= self._window
 
     def _checked(self, rows: object, count: int) -> Vectors:
-        vectors = unit_rows(rows, count, self._dimension, self._id, zeros=self._passages)
-        if self._dimension is None and count:
-            self._dimension = vectors.shape[1]
+        vectors = unit_rows(rows, count, self.dimension, self.id, zeros=self._passages)
+        if self.dimension is None and count:
+            self.dimension = vectors.shape[1]
         return vectors
 
 
@@ -129,7 +121,7 @@ class CachedEmbedder:
             raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
         self._embedder = embedder
         self._max_entries = max_entries
-        self._known: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+        self._known: OrderedDict[str, _Row] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -144,46 +136,45 @@ class CachedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
-        found = self._recall(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        fresh = self._embedder.embed(missing) if missing else None
-        return self._assembled(texts, found, missing, fresh)
+        known, missing = self._recall(texts)
+        fresh = self._embedder.embed(missing) if missing else ()
+        return self._together(texts, known, missing, fresh)
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`."""
-        found = self._recall(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        fresh = await self._embedder.aembed(missing) if missing else None
-        return self._assembled(texts, found, missing, fresh)
+        known, missing = self._recall(texts)
+        fresh = await self._embedder.aembed(missing) if missing else ()
+        return self._together(texts, known, missing, fresh)
 
     def covers(self, text: str) -> bool:
         """See `Embedder.covers`."""
         return self._embedder.covers(text)
 
-    def _recall(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+    def _recall(self, texts: Sequence[str]) -> tuple[dict[str, _Row], list[str]]:
+        """The rows that are remembered, and the texts, each once, that are not."""
         with self._lock:
-            found = {text: self._known[text] for text in texts if text in self._known}
-            for text in found:
+            known = {text: self._known[text] for text in texts if text in self._known}
+            for text in known:
                 self._known.move_to_end(text)
-        return found
+        return known, [text for text in dict.fromkeys(texts) if text not in known]
 
-    def _assembled(
+    def _together(
         self,
         texts: Sequence[str],
-        found: dict[str, npt.NDArray[np.float32]],
+        known: dict[str, _Row],
         missing: Sequence[str],
-        fresh: Vectors | None,
+        fresh: Iterable[_Row],
     ) -> Vectors:
-        if fresh is not None:
-            rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
-            found.update(rows)
-            with self._lock:
-                self._known.update(rows)
-                while len(self._known) > self._max_entries:
-                    self._known.popitem(last=False)
+        """A row for each text; the fresh ones, those of `missing`, are remembered."""
+        rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
+        with self._lock:
+            self._known.update(rows)
+            while len(self._known) > self._max_entries:
+                self._known.popitem(last=False)
+        rows.update(known)
         if not texts:
             return np.zeros((0, self.dimension or 0), np.float32)
-        return np.stack([found[text] for text in texts])
+        return np.stack([rows[text] for text in texts])
 
 
 def as_embedder(embeddings: object | None) -> Embedder:
