@@ -210,11 +210,12 @@ def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
 
 
 def _marked(message: BaseMessage, found: Optimized) -> BaseMessage:
-    """The message with what was saved, together with what an optimiser before this one saved."""
+    """The message with what was saved, added to what an optimiser before this one saved."""
     earlier = message.additional_kwargs.get(MARK) or {}
     mark = {
         "prompt_tokens_before": earlier.get("prompt_tokens_before", found.tokens_before),
         "prompt_tokens_after": found.tokens,
+        "prompt_tokens_removed": earlier.get("prompt_tokens_removed", 0) + found.removed_tokens,
         "prompt_tokens_sent_before": earlier.get("prompt_tokens_sent_before", 0)
         + found.repeated_tokens,
     }
