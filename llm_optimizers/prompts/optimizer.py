@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from typing import TypeVar
 
@@ -26,10 +27,10 @@ from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
 from llm_optimizers.prompts.provider_cache import (
     Lint,
     Planned,
-    Planner,
     cache_rules,
     lint_prefix,
     marked,
+    plan_request,
 )
 from llm_optimizers.types import ChatRequest, Message, Part
 
@@ -176,16 +177,21 @@ class RequestOptimizer:
         within = [self._within(message, request) for message in request.messages]
         shorter = [self._shorter(message) for message in within]
         rules = cache_rules(request.model, self._prices) if self._provider_cache else None
-        planner = Planner(counter=self._counter, prices=self._prices, history=self._history)
         single = not request.params.get("tools") and _cut_at_first(request.messages, within)
-        planned = planner.plan(request, shorter, rules, single=single)
-        too_long = (
-            rules is not None
-            and self._history is not None
-            and self._too_long(replace(request, messages=planned.messages))
+        plan = partial(
+            plan_request,
+            request,
+            shorter,
+            counter=self._counter,
+            prices=self._prices,
+            history=self._history,
         )
-        # What does not fit must be folded, whatever the provider has cached.
-        return planner.plan(request, shorter, None) if too_long else planned
+        planned = plan(rules, single=single)
+        if rules is None or self._history is None:
+            return planned
+        if not self._too_long(replace(request, messages=planned.messages)):
+            return planned
+        return plan(None)  # What does not fit must be folded, whatever the provider has cached.
 
     def _too_long(self, request: ChatRequest) -> bool:
         bound = self._max_tokens or self._prices.context_window(request.model)

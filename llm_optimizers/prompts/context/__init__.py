@@ -11,20 +11,18 @@ trimming.py     a hard bound kept by leaving out the middle of the longest messa
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.context.ranking import Weights, rank
+from llm_optimizers.prompts.context.ranking import Weights
 from llm_optimizers.prompts.context.reading import Passage
 from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
 from llm_optimizers.prompts.context.selection import (
-    GAP,
     Kept,
     PassageSelector,
     Selection,
     render,
 )
-from llm_optimizers.prompts.context.trimming import head_and_tail, trimmed
+from llm_optimizers.prompts.context.trimming import trimmed
 
 __all__ = [
-    "GAP",
     "ContextBudget",
     "Kept",
     "Passage",
@@ -32,8 +30,6 @@ __all__ = [
     "Selection",
     "Weights",
     "cut_context",
-    "head_and_tail",
-    "rank",
     "render",
     "trimmed",
 ]

@@ -10,29 +10,24 @@ from __future__ import annotations
 
 from llm_optimizers.prompts.provider_cache.break_even import (
     Fold,
-    Plan,
     Weighed,
     call_cost,
     plan_changes,
 )
 from llm_optimizers.prompts.provider_cache.layout import (
-    Layout,
     Lint,
     lay_out,
     lint_prefix,
     marked,
 )
-from llm_optimizers.prompts.provider_cache.planning import Planned, Planner
+from llm_optimizers.prompts.provider_cache.planning import Planned, plan_request
 from llm_optimizers.prompts.provider_cache.rules import CacheRules, cache_rules
 
 __all__ = [
     "CacheRules",
     "Fold",
-    "Layout",
     "Lint",
-    "Plan",
     "Planned",
-    "Planner",
     "Weighed",
     "cache_rules",
     "call_cost",
@@ -40,4 +35,5 @@ __all__ = [
     "lint_prefix",
     "marked",
     "plan_changes",
+    "plan_request",
 ]

@@ -1,9 +1,8 @@
-"""From shortened messages to what is sent: weighed, replayed, summarised, put together."""
+"""From shortened messages to what is sent: weighed, planned call by call, summarised."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from llm_optimizers.costs import PriceBook
@@ -14,7 +13,7 @@ from llm_optimizers.prompts.provider_cache.break_even import Fold, Plan, Weighed
 from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["Planned", "Planner"]
+__all__ = ["Planned", "plan_request"]
 
 _FRAME = 4
 """Tokens around a message's text."""
@@ -28,90 +27,87 @@ class Planned(NamedTuple):
     origins: tuple[int | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planner:
-    """Decides which shortened messages to send and which history to fold."""
+def plan_request(
+    request: ChatRequest,
+    shorter: Sequence[Message],
+    rules: CacheRules | None,
+    *,
+    counter: TokenCounter,
+    prices: PriceBook,
+    history: History | None,
+    single: bool = False,
+) -> Planned:
+    """Which of the `shorter` messages to send, and which history to fold.
 
-    counter: TokenCounter
-    prices: PriceBook
-    history: History | None
+    A summary that cannot be made is planned around. `single` as `plan_changes` has it.
+    """
+    messages = request.messages
+    weighed = _weighed(request, shorter, counter)
+    calls = [at for at, message in enumerate(messages) if message.role == "assistant" and at]
+    until = len(messages)
 
-    def plan(
-        self,
-        request: ChatRequest,
-        shorter: Sequence[Message],
-        rules: CacheRules | None,
-        *,
-        single: bool = False,
-    ) -> Planned:
-        """Plan a request; a summary that cannot be made is planned around.
-
-        `single` says that the first call is likely the only one, as `plan_changes` has it.
-        """
-        model, count = request.model, len(request.messages)
-        weighed = [
-            Weighed(raw=self._tokens(m, model), short=self._tokens(s, model))
-            for m, s in zip(request.messages, shorter, strict=True)
-        ]
-        calls = [at for at, m in enumerate(request.messages) if m.role == "assistant" and at]
-        fixed = self.counter.count_tools(request).tokens
-        until = count
-
-        def fold_at(last: int, sent: int) -> Fold | None:
-            return self._fold(request, weighed, last, sent, until)
-
-        while True:
-            plan = plan_changes(
-                weighed,
-                [*calls, count],
-                rules=rules,
-                fixed=fixed,
-                fold_at=fold_at,
-                single=single,
-            )
-            summaries: list[Message] = []
-            for fold in plan.folds:
-                made = self._summary(shorter[fold.start : fold.end], model)
-                if made is None:
-                    until = fold.start
-                    break
-                summaries.append(made)
-            else:
-                return _assembled(request.messages, shorter, plan, summaries)
-
-    def _summary(self, messages: Sequence[Message], model: str) -> Message | None:
-        if self.history is None:
+    def fold_at(last: int, sent: int) -> Fold | None:
+        stretch = history.stretch(messages, last, sent) if history is not None else None
+        if history is None or stretch is None or stretch.start >= until:
             return None
-        return self.history.summary(messages, self.counter, model)
+        read, written = sum(weighed[at].raw for at in stretch), history.summary_tokens + _FRAME
+        price = _price(history, request.model, prices, read, written)
+        return Fold(start=stretch.start, end=stretch.stop, tokens=written, price=price)
 
-    def _fold(
-        self, request: ChatRequest, weighed: Sequence[Weighed], last: int, sent: int, until: int
-    ) -> Fold | None:
-        """The next stretch to fold, if it begins before `until`."""
-        if self.history is None:
-            return None
-        stretch = self.history.stretch(request.messages, last, sent)
-        if stretch is None or stretch.start >= until:
-            return None
-        tokens = self.history.summary_tokens + _FRAME
-        price = self._price(request.model, sum(weighed[at].raw for at in stretch), tokens)
-        return Fold(start=stretch.start, end=stretch.stop, tokens=tokens, price=price)
+    while True:
+        plan = plan_changes(
+            weighed,
+            [*calls, len(messages)],
+            rules=rules,
+            fixed=counter.count_tools(request).tokens,
+            fold_at=fold_at,
+            single=single,
+        )
+        summaries = _summaries(plan, shorter, history, counter, request.model)
+        if len(summaries) == len(plan.folds):
+            return _assembled(messages, shorter, plan, summaries)
+        until = plan.folds[len(summaries)].start
 
-    def _price(self, model: str, read: int, written: int) -> float:
-        """What a summary costs, in input tokens of the main model; as if its own if unpriced."""
-        if self.history is None or self.history.summariser is None:
-            return 0.0
-        try:
-            main = self.prices.rates(model)
-            cheap = self.prices.rates(self.history.summariser.model)
-        except UnpricedError:
-            return float(read + 4 * written)
-        if not main.input:
-            return 0.0
-        return float((read * cheap.input + written * cheap.output) / main.input)
 
-    def _tokens(self, message: Message, model: str) -> int:
-        return self.counter.count_message(message, model).tokens
+def _weighed(
+    request: ChatRequest, shorter: Sequence[Message], counter: TokenCounter
+) -> list[Weighed]:
+    sizes = [
+        [counter.count_message(message, request.model).tokens for message in messages]
+        for messages in (request.messages, shorter)
+    ]
+    return [Weighed(raw=raw, short=short) for raw, short in zip(*sizes, strict=True)]
+
+
+def _summaries(
+    plan: Plan,
+    shorter: Sequence[Message],
+    history: History | None,
+    counter: TokenCounter,
+    model: str,
+) -> list[Message]:
+    """The summaries of the plan's folds, up to the first that cannot be made."""
+    made: list[Message] = []
+    for fold in plan.folds:
+        stretch = shorter[fold.start : fold.end]
+        summary = history.summary(stretch, counter, model) if history is not None else None
+        if summary is None:
+            break
+        made.append(summary)
+    return made
+
+
+def _price(history: History, model: str, prices: PriceBook, read: int, written: int) -> float:
+    """What a summary costs, in input tokens of the main model; as if its own if unpriced."""
+    if history.summariser is None:
+        return 0.0
+    try:
+        main, cheap = prices.rates(model), prices.rates(history.summariser.model)
+    except UnpricedError:
+        return float(read + 4 * written)
+    if not main.input:
+        return 0.0
+    return float((read * cheap.input + written * cheap.output) / main.input)
 
 
 def _assembled(
@@ -120,16 +116,16 @@ def _assembled(
     plan: Plan,
     summaries: Sequence[Message],
 ) -> Planned:
-    written: list[Message] = []
+    """The messages of a plan, each stretch that is folded as its summary."""
     origins: list[int | None] = []
     at = 0
-    for fold, summary in [*zip(plan.folds, summaries, strict=True), (None, None)]:
-        end = fold.start if fold is not None else len(messages)
-        for index in range(at, end):
-            written.append(shorter[index] if index in plan.short else messages[index])
-            origins.append(index)
-        if fold is not None and summary is not None:
-            written.append(summary)
-            origins.append(None)
-            at = fold.end
-    return Planned(plan, tuple(written), tuple(origins))
+    for fold in plan.folds:
+        origins += [*range(at, fold.start), None]
+        at = fold.end
+    origins += range(at, len(messages))
+    made = iter(summaries)
+    sent = [
+        next(made) if at is None else shorter[at] if at in plan.short else messages[at]
+        for at in origins
+    ]
+    return Planned(plan, tuple(sent), tuple(origins))

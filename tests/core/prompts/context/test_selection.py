@@ -17,7 +17,9 @@ from llm_optimizers.prompts import (
     PassageSelector,
     TokenCounter,
 )
-from llm_optimizers.prompts.context import GAP, Kept, rank, render
+from llm_optimizers.prompts.context import Kept, render
+from llm_optimizers.prompts.context.ranking import rank
+from llm_optimizers.prompts.context.selection import GAP
 from support.prompt_texts import FACTS
 
 counter = TokenCounter()

@@ -10,7 +10,7 @@ from llm_optimizers.prompts import (
     RequestOptimizer,
     TokenCounter,
 )
-from llm_optimizers.prompts.context import head_and_tail
+from llm_optimizers.prompts.context.trimming import head_and_tail
 from llm_optimizers.types import ChatRequest, Message
 
 counter = TokenCounter()
