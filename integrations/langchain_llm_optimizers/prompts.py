@@ -23,6 +23,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_llm_optimizers.messages import MARK, core_message
+from langchain_llm_optimizers.usage import removed_of
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import (
@@ -187,7 +188,7 @@ def rewritten(messages: Sequence[BaseMessage], found: Optimized) -> list[BaseMes
             sent.append(SystemMessage(content=new.text))
         else:
             sent.append(_with_content(messages[origin], new))
-    if sent and found.removed_tokens:
+    if sent and found.removed.tokens:
         sent[-1] = _marked(sent[-1], found)
     return sent
 
@@ -212,12 +213,12 @@ def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
 def _marked(message: BaseMessage, found: Optimized) -> BaseMessage:
     """The message with what was saved, added to what an optimiser before this one saved."""
     earlier = message.additional_kwargs.get(MARK) or {}
+    removed = removed_of(earlier) + found.removed
     mark = {
         "prompt_tokens_before": earlier.get("prompt_tokens_before", found.tokens_before),
         "prompt_tokens_after": found.tokens,
-        "prompt_tokens_removed": earlier.get("prompt_tokens_removed", 0) + found.removed_tokens,
-        "prompt_tokens_sent_before": earlier.get("prompt_tokens_sent_before", 0)
-        + found.repeated_tokens,
+        "prompt_tokens_removed": removed.tokens,
+        "prompt_tokens_sent_before": removed.repeated,
     }
     kwargs = {**message.additional_kwargs, MARK: {**earlier, **mark}}
     return message.model_copy(update={"additional_kwargs": kwargs})

@@ -137,18 +137,17 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
 
 def _rewritten(call: ModelCall, found: Optimized) -> _Shorter:
     """The call with what the optimiser made of its messages."""
-    saved = Removed(tokens=found.removed_tokens, repeated=found.repeated_tokens)
     added = {k: v for k, v in found.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
         pairs = zip(found.request.messages, found.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
-        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), removed=saved)
+        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), removed=found.removed)
     assert isinstance(call, CompletionCall)
     if len(found.request.messages) != 1:
         return _Shorter(call=call)
     prompt = found.request.messages[0].text
-    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=saved)
+    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=found.removed)
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:

@@ -17,6 +17,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from llm_optimizers.costs import PriceBook
+from llm_optimizers.costs.call import Removed
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
@@ -50,24 +51,19 @@ class Optimized:
 
     `origins` gives for each message the index it had before, None for a summary; a message that
     was not changed is the very same object. `tokens` are estimates unless `exact`.
-    `repeated_tokens` of the removed ones stand in messages that an earlier call of the
-    conversation has sent: there a provider's cache would have read most of them, for less.
+    `removed` is what the account needs of it: the input tokens that were taken out of the call,
+    and how many of them stood in messages that an earlier call of the conversation has sent.
     """
 
     request: ChatRequest
     tokens_before: int
     tokens: int
-    repeated_tokens: int
+    removed: Removed
     exact: bool
     origins: tuple[int | None, ...]
     done: tuple[str, ...]
     left_alone: tuple[str, ...]
     lints: tuple[Lint, ...]
-
-    @property
-    def removed_tokens(self) -> int:
-        """The input tokens that were taken out of the call."""
-        return max(0, self.tokens_before - self.tokens)
 
 
 class RequestOptimizer:
@@ -133,12 +129,13 @@ class RequestOptimizer:
             sent, after = request, before
         else:
             after = self._counter.count_request(sent)
+        removed = max(0, before.tokens - after.tokens)
         newly = self._removed_newly(request, sent.messages, planned.origins)
         return Optimized(
             request=sent,
             tokens_before=before.tokens,
             tokens=after.tokens,
-            repeated_tokens=max(0, before.tokens - after.tokens - newly),
+            removed=Removed(tokens=removed, repeated=max(0, removed - newly)),
             exact=before.exact and after.exact,
             origins=planned.origins,
             done=tuple(done),
