@@ -36,7 +36,7 @@ class OptimizedChatModel(DelegatingChatModel):
 
     Answers get shorter where that is asked for: `limits=OutputLimits()` learns from each task's
     answers (`task` in the run's metadata) how long they get, caps the next ones, and asks again
-    without the cap when it cut one; `form="line"` sets stop sequences. `limits.cap(task)` tells
+    without the cap when it cut one; `form="line"` sets stop sequences. `limits.cap(task)` gives
     the cap and the share of answers cut.
     """
 
@@ -82,7 +82,7 @@ class OptimizedChatModel(DelegatingChatModel):
         stamp = _stamp(shorter)
         for chunk in shorter.stream(self.model):
             yield _with_stamp(chunk, stamp)
-            stamp = {}  # Chunks add up: one of them tells it.
+            stamp = {}  # Chunks add up: one of them carries it.
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         shorter = await self._ashorter(call)
@@ -116,7 +116,7 @@ class OptimizedChatModel(DelegatingChatModel):
 
 
 def _stamp(call: ModelCall) -> dict[str, Any]:
-    """What was taken away, told with the answer too: a cache prices what it serves by it."""
+    """What was removed, which the answer carries too: a cache prices what it serves by it."""
     return dict(call.messages[-1].additional_kwargs.get(MARK) or {}) if call.messages else {}
 
 
@@ -131,8 +131,8 @@ def _stamped(result: ChatResult, call: ModelCall) -> ChatResult:
 def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
     if not stamp:
         return message
-    told = message.response_metadata.get(MARK) or {}
-    metadata = {**message.response_metadata, MARK: {**told, **stamp}}
+    earlier = message.response_metadata.get(MARK) or {}
+    metadata = {**message.response_metadata, MARK: {**earlier, **stamp}}
     return message.model_copy(update={"response_metadata": metadata})
 
 
@@ -173,7 +173,7 @@ def stopped(call: ModelCall, model: str, form: Form | None) -> ModelCall:
 
 
 def observed(limits: OutputLimits | None, call: ModelCall, result: ChatResult) -> None:
-    """Learn from an answer whose length the provider told."""
+    """Learn from an answer whose length the provider reported."""
     message = _said(result)
     usage = usage_of(message) if message is not None else None
     if limits is not None and usage is not None and usage.output_tokens:
@@ -182,8 +182,8 @@ def observed(limits: OutputLimits | None, call: ModelCall, result: ChatResult) -
 
 def _task(call: ModelCall) -> str:
     """The `task` in the run's metadata."""
-    told: Mapping[str, Any] = call.config.get("metadata") or {}
-    return str(told.get("task") or "")
+    metadata: Mapping[str, Any] = call.config.get("metadata") or {}
+    return str(metadata.get("task") or "")
 
 
 def _said(result: ChatResult) -> AIMessage | None:

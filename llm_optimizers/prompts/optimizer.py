@@ -78,7 +78,7 @@ class RequestOptimizer:
             model's context window.
         max_tokens: A hard bound on the whole, kept by leaving out the middle of the longest
             messages, with a warning.
-        provider_cache: Whether to reckon with the provider's prompt cache. Switch it off when
+        provider_cache: Whether to allow for the provider's prompt cache. Switch it off when
             yours is always cold, and shortening is always cheaper.
         marks: Whether to set the provider's own cache marks.
         cache_key: Ties requests with one prefix together, where the provider takes a key.

@@ -124,7 +124,7 @@ def sentences(text: str) -> list[str]:
 
 
 def _unfenced(text: str) -> Iterator[Block]:
-    """JSON values first: a parse tells them surely, where code is only guessed at."""
+    """JSON values first: a parse finds them surely, where code is only guessed at."""
     start = at = 0
     while (candidate := _JSON_START.search(text, at)) is not None:
         try:

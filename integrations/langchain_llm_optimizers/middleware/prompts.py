@@ -1,6 +1,6 @@
 """Shorter prompts inside an agent: what the model is sent changes, the agent's state does not.
 
-Each model call is shortened anew from the whole conversation, and since the same conversation
+Each model call is shortened again from the whole conversation, and since the same conversation
 always gives the same bytes, what the provider has cached stays a prefix of what it is sent.
 """
 
@@ -71,13 +71,13 @@ def _translation(
 
 
 def _core(request: ModelRequest[Any]) -> ChatRequest:
-    """The core's request: the system message first, the tools as OpenAI is told them."""
+    """The core's request: the system message first, the tools in OpenAI's form."""
     tools = [convert_to_openai_tool(tool) for tool in request.tools]
     return request_of(_all(request), _model_name(request), tools=tools)
 
 
 def _shown(request: ModelRequest[Any], found: Optimized) -> ModelRequest[Any]:
-    """The request with the messages that are to be sent, and what the provider is told besides."""
+    """The request with the messages that are to be sent, and their settings."""
     before, sent = _all(request), rewritten(_all(request), found)
     same = len(before) == len(sent) and all(a is b for a, b in zip(before, sent, strict=True))
     settings = {k: v for k, v in found.request.params.items() if k != "tools"}

@@ -218,7 +218,7 @@ def _about(tokens: int) -> TokenCount:
 
 
 def _without_payload(value: Any) -> Any:
-    """A block without its audio or file: nobody bills base64 by the character."""
+    """A block without its audio or file: no provider bills base64 by the character."""
     if isinstance(value, Mapping):
         return {key: _without_payload(inner) for key, inner in value.items()}
     return "" if isinstance(value, str) and len(value) > _PAYLOAD else value

@@ -3,8 +3,8 @@
 tiktoken downloads a vocabulary on first use and keeps it in a cache folder. llama-index-core
 ships the two that every current OpenAI model uses under tiktoken's own file names, so when the
 cache lacks one it is copied there first (copied, because tiktoken deletes what does not match
-its hash). No environment variable is touched, and whoever else uses tiktoken in this process
-finds the vocabulary too.
+its hash). No environment variable is touched, and other users of tiktoken in this process
+find the vocabulary too.
 """
 
 from __future__ import annotations

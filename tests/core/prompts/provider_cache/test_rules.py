@@ -7,9 +7,7 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import PriceBook
-from llm_optimizers.prompts.provider_cache import (
-    cache_rules,
-)
+from llm_optimizers.prompts.provider_cache import cache_rules
 
 
 @pytest.mark.parametrize(
@@ -22,6 +20,8 @@ from llm_optimizers.prompts.provider_cache import (
         ("claude-sonnet-4-5", 1024, "cache_control", "0.1"),
         ("claude-haiku-4-5", 4096, "cache_control", "0.1"),
         ("anthropic/claude-opus-4-6", 4096, "cache_control", "0.1"),
+        ("anthropic:claude-opus-4-6", 4096, "cache_control", "0.1"),
+        ("azure:gpt-4o", 1024, "none", "0.5"),
         ("gemini-2.5-flash", 1024, "none", "0.1"),
     ],
 )
