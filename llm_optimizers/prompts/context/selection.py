@@ -183,21 +183,24 @@ class PassageSelector:
         )
         costs = self._costs(pieces, ranking, max_tokens)
         titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
-        return [
-            Unit(
-                document=piece.document,
-                at=piece.at + at,
-                text=sentence,
-                worth=float(share * (own[at] + _NEIGHBOUR * _beside(own, at))),
-                probability=float(share * own[at]),
-                tokens=costs[number][at],
-                title=titles[piece.document],
-            )
-            for number, (piece, share, own) in enumerate(
-                zip(pieces, ranking.passages, ranking.sentences, strict=True)
-            )
-            for at, sentence in enumerate(piece.cut)
-        ]
+        units: list[Unit] = []
+        for piece, cost, share, own in zip(
+            pieces, costs, ranking.passages, ranking.sentences, strict=True
+        ):
+            worth = share * (own + _NEIGHBOUR * _beside(own))
+            units += [
+                Unit(
+                    document=piece.document,
+                    at=piece.at + at,
+                    text=sentence,
+                    worth=float(worth[at]),
+                    probability=float(share * own[at]),
+                    tokens=cost[at],
+                    title=titles[piece.document],
+                )
+                for at, sentence in enumerate(piece.cut)
+            ]
+        return units
 
     def _costs(
         self, pieces: Sequence[_Piece], ranking: Ranking, max_tokens: int
@@ -244,9 +247,12 @@ def _pieces(document: int, passage: Passage) -> list[_Piece]:
     return pieces
 
 
-def _beside(own: npt.NDArray[np.float64], at: int) -> float:
-    """The probabilities of the sentences before and after, added."""
-    return float(own[max(0, at - 1) : at].sum() + own[at + 1 : at + 2].sum())
+def _beside(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """For each sentence the probabilities of the ones before and after it, added."""
+    near = np.zeros_like(own)
+    near[1:] += own[:-1]
+    near[:-1] += own[1:]
+    return near
 
 
 def _written(
