@@ -24,12 +24,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from rows import Row, arguments, show, write
 
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context.ranking import Weights
-from llm_optimizers.prompts.context.selection import render
-from llm_optimizers.text.sentences import sentences
-from llm_optimizers.text.terms import STOPWORDS, terms
+from llm_optimizers.prompts.context import Weights, render
+from llm_optimizers.text import sentences, terms, topical_terms
+from llm_optimizers.text.retrieval import STOPWORDS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import fit_ranking
@@ -167,7 +166,7 @@ def no_stopwords(_: str, passages: Sequence[Passage], __: int) -> dict[int, str]
 def bm25_passages(question: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
     """Whole passages by BM25 over title and text."""
     bags = [Counter(terms(render(p.title, p.text))) for p in passages]
-    asked = {t for t in terms(question) if t not in STOPWORDS}
+    asked = set(topical_terms(question))
     mean = statistics.fmean(sum(bag.values()) for bag in bags)
 
     def score(bag: Counter[str]) -> float:

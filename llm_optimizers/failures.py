@@ -1,4 +1,4 @@
-"""What an error of a model's means: ask again, ask another, or tell the caller at once.
+"""What an error means: ask again, ask another model, or go on without a saving.
 
 Providers' clients are recognised by what their errors carry (`status_code`, a response with
 headers), as openai, anthropic and httpx have them, so that none of them need be installed.
@@ -6,15 +6,17 @@ headers), as openai, anthropic and httpx have them, so that none of them need be
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import TracebackType
 
 from llm_optimizers.errors import ConfigurationError, RefusedError
 
-__all__ = ["Failure", "is_permanent", "read_failure", "retry_after"]
+__all__ = ["FailOpen", "Failure", "is_permanent", "read_failure", "retry_after"]
 
 _PERMANENT_STATUS = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 _RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
@@ -109,3 +111,26 @@ def _status(error: BaseException) -> int | None:
         if isinstance(status, int) and 400 <= status < 600:
             return status
     return None
+
+
+class FailOpen:
+    """Goes on after an error in its block: no optimisation may cost the user an answer.
+
+    The warning says the `consequence` and the error's class, never its message, which may hold
+    the text of a prompt. Cancellation passes through.
+    """
+
+    def __init__(self, log: logging.Logger, consequence: str) -> None:
+        self._log = log
+        self._consequence = consequence
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        if kind is None or not isinstance(error, Exception):
+            return False
+        self._log.warning("%s (%s).", self._consequence, kind.__name__)
+        return True

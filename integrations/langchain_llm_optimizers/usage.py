@@ -101,7 +101,5 @@ def removed_of(mark: object) -> Removed:
     """What the prompt optimisers that left a mark took out of the prompt."""
     if not isinstance(mark, Mapping):
         return Removed()
-    removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
-    if removed <= 0:
-        return Removed()
+    removed = int(mark.get("prompt_tokens_removed", 0))
     return Removed(tokens=removed, repeated=int(mark.get("prompt_tokens_sent_before", 0)))

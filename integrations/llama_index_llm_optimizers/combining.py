@@ -14,10 +14,10 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
-from llama_index_llm_optimizers.answers import Answered as FromModel
-from llama_index_llm_optimizers.answers import answered
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall
 from llama_index_llm_optimizers.call import Reply as FrameworkReply
+from llama_index_llm_optimizers.codec import Answered as FromModel
+from llama_index_llm_optimizers.codec import answered
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import request_of as read
 from llm_optimizers.batching.combining import Answered, Reply, combined_format, raised_limits

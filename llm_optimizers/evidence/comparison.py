@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
-from llm_optimizers.text.terms import terms
+from llm_optimizers.text import terms
 
 __all__ = [
     "Comparison",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.context.reading import Passage
@@ -70,27 +71,22 @@ def cut_context(
     `asked` is the question where another message asks it. A message that asks nothing besides
     its context is left alone: nothing says what matters.
     """
-    for section in _sections(text):
+    for opened, closed, certain in _sections(text):
         question = asked
         if question is None:
-            question = (text[: section.opened] + " " + text[section.closed :]).strip()
-            if not section.certain and not _ASKS.search(question):
+            question = (text[: opened.start()] + " " + text[closed.end() :]).strip()
+            if not certain and not _ASKS.search(question):
                 continue
-        if not any(map(str.isalnum, question)):
-            return text
-        body = _cut(text[section.start : section.end], question, budget, selector)
-        return text[: section.start] + body + text[section.end :]
+        body = _cut(text[opened.end() : closed.start()], question, budget, selector)
+        return text[: opened.end()] + body + text[closed.start() :]
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Section:
-    """Where a section's body starts and ends, and what marks it; `certain` if both ends are."""
+class _Section(NamedTuple):
+    """What opens and what closes a section; `certain` if both ends are marked."""
 
-    opened: int
-    start: int
-    end: int
-    closed: int
+    opened: re.Match[str]
+    closed: re.Match[str]
     certain: bool = True
 
 
@@ -104,45 +100,33 @@ def _sections(text: str) -> Iterator[_Section]:
             continue
         close = re.compile(f"</{tag}>", re.IGNORECASE).search(text, opened.end())
         if close is not None:
-            yield _section(opened, close)
+            yield _Section(opened, close)
             break
         unclosed.add(tag)
     for opening, closing in _FORMS:
         found = opening.search(text)
         ended = closing.search(text, found.end()) if found is not None else None
         if found is not None and ended is not None:
-            yield _section(found, ended, certain=closing is not _ENDS)
-
-
-def _section(opened: re.Match[str], closed: re.Match[str], *, certain: bool = True) -> _Section:
-    return _Section(
-        opened=opened.start(),
-        start=opened.end(),
-        end=closed.start(),
-        closed=closed.end(),
-        certain=certain,
-    )
+            yield _Section(found, ended, certain=closing is not _ENDS)
 
 
 def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelector) -> str:
     """The section's passages that are kept, each with its tags and the break before it."""
     parts = _BREAK.split(body)
-    documents = [_read(part) for part in parts[::2]]
-    breaks = ["", *parts[1::2]]
-    filled = [at for at, document in enumerate(documents) if document.passage.text.strip()]
-    chosen = selector.select(
-        question, [documents[at].passage for at in filled], max_tokens=budget.max_tokens
-    )
-    if all(kept.whole for kept in chosen.kept) and len(chosen.kept) == len(filled):
+    documents = [
+        (before, document)
+        for before, document in zip(["", *parts[1::2]], map(_read, parts[::2]), strict=True)
+        if document.passage.text.strip()
+    ]
+    passages = [document.passage for _, document in documents]
+    chosen = selector.keep(question, passages, max_tokens=budget.max_tokens)
+    if chosen is None:
         return body
-    if not chosen.kept:
-        return body  # a prompt without any context would be another prompt
     written: list[str] = []
-    for kept in chosen.kept:
-        document = documents[filled[kept.index]]
+    for kept in chosen:
+        before, document = documents[kept.index]
         text = render(kept.title, kept.text)
-        written += [breaks[filled[kept.index]] if written else "", document.open, text]
-        written.append(document.close)
+        written += [before if written else "", document.open, text, document.close]
     ending = body[len(body.rstrip()) :]
     return body[: len(body) - len(body.lstrip())] + "".join(written).strip() + ending
 
@@ -161,11 +145,9 @@ def _read(part: str) -> _Document:
     wrapped = _WRAPPED.match(part)
     inside = wrapped["text"] if wrapped else part.strip("\n")
     titled = _TITLED.match(inside)
+    title, text = (titled["title"], inside[titled.end() :]) if titled else ("", inside)
     return _Document(
-        passage=Passage(
-            title=titled["title"] if titled else "",
-            text=inside[titled.end() :] if titled else inside,
-        ),
+        passage=Passage(title=title, text=text),
         open=wrapped["open"] if wrapped else "",
         close=wrapped["close"] if wrapped else "",
     )

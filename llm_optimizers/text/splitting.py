@@ -1,7 +1,8 @@
-"""What no pass may cut or rewrite: code and data as whole blocks; quotations and placeholders.
+"""How a text is cut: into blocks of code, data and prose, paragraphs and sentences.
 
-A number cut in half is a wrong number, and a template without its placeholder is a broken one.
-Passes ask here first and work between what they are given.
+Every cut joins back to the very same text. Code and data are whole blocks, quotations and
+placeholders are protected spans: what shortens a text works between them, since a number cut in
+half is a wrong number and a template without its placeholder a broken one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Block", "blocks", "protected_spans"]
+__all__ = ["Block", "blocks", "paragraphs", "protected_spans", "sentences"]
 
 _FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[\w+#.-]*)", re.MULTILINE)
 _SPAN = re.compile(
@@ -28,6 +29,15 @@ _CODE_LINE = re.compile(
 )
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
 _DECODER = json.JSONDecoder()
+_PARAGRAPH = re.compile(r"(?<=\n\n)(?!\n)")
+_END = re.compile(
+    r"(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]*[^\W_a-z])"
+    r"|\n\s*|(?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\s])"
+)
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Nos|Prof|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov"
+    r"|Sen|Rep|Fig|Vol|pp|e\.g|i\.e|cf|ca|approx|al)|\b[A-Z])\.$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +93,38 @@ def protected_spans(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _SPAN.finditer(text)]
 
 
+def paragraphs(text: str) -> list[str]:
+    """The text's paragraphs, each with the blank lines after it; joined they equal `text`."""
+    return _PARAGRAPH.split(text)
+
+
+def sentences(text: str) -> list[str]:
+    """The text's sentences with the blanks that follow each; joined they equal `text`.
+
+    A sentence ends at punctuation before a capital, a digit or an opening quote, at ideographic
+    punctuation, and at a line break; not at abbreviations, initials or inside a protected span.
+    """
+    cut: list[str] = []
+    start = 0
+    spans = protected_spans(text)
+    for end in _END.finditer(text):
+        if spans and any(a < end.end() and end.start() < b for a, b in spans):
+            continue
+        if _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()):
+            continue
+        if end.end() > start and text[start : end.end()].strip():
+            cut.append(text[start : end.end()])
+            start = end.end()
+    if start < len(text):
+        if text[start:].strip() or not cut:
+            cut.append(text[start:])
+        else:
+            cut[-1] += text[start:]
+    return cut
+
+
 def _unfenced(text: str) -> Iterator[Block]:
-    """JSON values first: a parse tells them surely, where code is only guessed at."""
+    """JSON values first: a parse finds them surely, where code is only guessed at."""
     start = at = 0
     while (candidate := _JSON_START.search(text, at)) is not None:
         try:
@@ -95,18 +135,18 @@ def _unfenced(text: str) -> Iterator[Block]:
         except RecursionError:
             break
         if candidate.start() > start:
-            yield from _paragraphs(text[start : candidate.start()])
+            yield from _prose_and_code(text[start : candidate.start()])
         yield Block(kind="json", text=text[candidate.start() : end])
         start = at = end
     if start < len(text):
-        yield from _paragraphs(text[start:])
+        yield from _prose_and_code(text[start:])
 
 
-def _paragraphs(text: str) -> Iterator[Block]:
+def _prose_and_code(text: str) -> Iterator[Block]:
     """Neighbouring paragraphs of one kind together, so that few blocks are made."""
     pending: list[str] = []
     kind: Literal["text", "code"] = "text"
-    for paragraph in re.split(r"(?<=\n\n)(?!\n)", text):
+    for paragraph in paragraphs(text):
         found: Literal["text", "code"] = "code" if _looks_like_code(paragraph) else "text"
         if pending and found != kind:
             yield Block(kind=kind, text="".join(pending))

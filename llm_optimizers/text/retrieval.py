@@ -1,8 +1,10 @@
-"""Words as retrieval sees them: folded, stemmed, with the words that carry no topic set apart.
+"""Words as the search in a text sees them: folded, stemmed, words without a topic set apart.
 
-English inflections are mended by a short rule list and a table of irregular forms; other
-alphabets are folded only, and scripts written without spaces are cut into pairs of characters,
-the usual unit for searching them.
+Used to rank passages, sentences and examples, where a missed likeness costs more than a wrong
+one: `stem` takes off derivations too, and irregular forms (`data/irregular_forms.txt`) meet.
+Other alphabets are folded only, and scripts written without spaces are cut into pairs of
+characters, the usual unit for searching them. For questions that must mean the same, see
+`lexicon`.
 """
 
 from __future__ import annotations
@@ -12,33 +14,11 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["STOPWORDS", "stem", "terms"]
+from llm_optimizers.text.word_lists import word_groups, words
 
-_STOPWORDS = """
-a about above after again all am an and any are as at be been before being below between both
-but by can could did do does doing during each either few for from further had has have having
-he her here hers him his how i if in into is it its itself just may me might more most must my
-no nor not of off on once only or other our ours out over own s same shall she should so some
-such t than that the their theirs them then there these they this those through to too under
-until up us very was we were what when where which while who whom whose why will with would you
-your
-"""
-STOPWORDS = frozenset(_STOPWORDS.split())
+__all__ = ["STOPWORDS", "stem", "terms", "topical_terms"]
 
-_IRREGULAR = """
-be is are was were been|become became|begin began begun|break broke broken|bring brought
-build built|buy bought|catch caught|child children|choose chose chosen|die died dies death dead
-draw drew drawn|drive drove driven|eat ate eaten|fall fell fallen|feel felt|fight fought
-find found|fly flew flown|forget forgot|get got gotten|give gave given|go went gone goes
-grow grew grown|hide hid hidden|hold held|know knew known|lead led|leave left|lose lost loss
-make made|man men|meet met|pay paid|person people|ride rode ridden|rise rose risen|run ran
-say said|see saw seen|sell sold sale|send sent|shoot shot|show shown|sing sang sung song
-sit sat|speak spoke spoken speech|spend spent|stand stood|steal stole stolen|swim swam swum
-take took taken|teach taught|tell told|think thought|throw threw thrown|wake woke
-wear wore worn|wife wives|win won winner|woman women|write wrote written writer|birth born
-1 one|2 two ii|3 three iii|4 four iv|5 five|6 six vi|7 seven vii|8 eight viii|9 nine ix|10 ten
-1st first|2nd second|3rd third|good better best|large larger largest|life lives lived live
-"""
+STOPWORDS = words("stopwords_retrieval")
 _WORD = re.compile(r"[^\W_]+(?:['\u2019]s\b)?")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _DERIVED = ("ment", "ness", "ity", "ist", "ism", "ion", "er", "or", "al", "ive", "ous", "ly")
@@ -50,6 +30,11 @@ def terms(text: str) -> list[str]:
     if text.isascii():
         return [stem(word) for word in found]
     return [term for word in found for term in _spread(word)]
+
+
+def topical_terms(text: str) -> list[str]:
+    """The text's terms without the stopwords."""
+    return [term for term in terms(text) if term not in STOPWORDS]
 
 
 def _spread(word: str) -> Iterable[str]:
@@ -106,8 +91,4 @@ def _finish(stemmed: str) -> str:
     return stemmed[:-1] + "y" if stemmed[-1] == "i" else stemmed
 
 
-_FORMS = {
-    form: _regular(group.split()[0])
-    for group in _IRREGULAR.replace("\n", "|").split("|")
-    for form in group.split()
-}
+_FORMS = {form: _regular(group[0]) for group in word_groups("irregular_forms") for form in group}

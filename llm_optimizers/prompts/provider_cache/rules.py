@@ -1,4 +1,4 @@
-"""What a model's provider takes and charges: prompt caching, and the settings of its outputs.
+"""What each provider's prompt cache takes and charges.
 
 Families rather than names, because names change weekly. Sources:
 https://developers.openai.com/api/docs/guides/prompt-caching,
@@ -9,27 +9,21 @@ https://ai.google.dev/gemini-api/docs/caching. Prices are the price book's.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import UnpricedError
+from llm_optimizers.prompts.counting import bare_name
 
-__all__ = [
-    "CacheRules",
-    "Marking",
-    "cache_rules",
-    "caps_by_completion",
-    "takes_schema",
-    "takes_stop",
-]
+__all__ = ["CacheRules", "cache_rules"]
 
 Marking: TypeAlias = Literal["none", "cache_control", "breakpoint"]
 
 _OPENAI = re.compile(r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|gpt-1\d|o[1-9])\b")
 _BREAKPOINTS = re.compile(r"gpt-(5\.([6-9]|\d{2})|[6-9]|1\d)\b")
-_REASONING = re.compile(r"(o[1-9]|gpt-[5-9]|gpt-1\d)\b")
 _CLAUDE_MINIMA = (  # the first match counts
     (re.compile(r"claude-(opus-4-[5-9]|haiku-4-5)"), 4096),
     (re.compile(r"claude-sonnet-4-[6-9]"), 2048),
@@ -64,7 +58,7 @@ class CacheRules:
 
 def cache_rules(model: str, prices: PriceBook) -> CacheRules | None:
     """The rules for a model, or None when its provider caches no prompts (as far as is known)."""
-    name = _bare(model)
+    name = bare_name(model)
     if _OPENAI.match(name):
         explicit = _BREAKPOINTS.match(name) is not None
         read, write = _shares(model, prices, "openai", Decimal("1.25") if explicit else Decimal(1))
@@ -90,33 +84,12 @@ def cache_rules(model: str, prices: PriceBook) -> CacheRules | None:
     return None
 
 
-def caps_by_completion(model: str) -> bool:
-    """Whether the model wants `max_completion_tokens`, which counts its hidden reasoning too."""
-    return _REASONING.match(_bare(model)) is not None
-
-
-def takes_stop(model: str) -> bool:
-    """Whether the model takes stop sequences; OpenAI's reasoning models refuse them."""
-    return not caps_by_completion(model)
-
-
-def takes_schema(model: str) -> bool:
-    """Whether the model takes `response_format` with a JSON schema."""
-    return _OPENAI.match(_bare(model)) is not None
-
-
-def _bare(model: str) -> str:
-    name = model.lower().rsplit("/", 1)[-1]
-    return name.removeprefix("openai:").removeprefix("anthropic:").removeprefix("ft:")
-
-
 def _shares(
     model: str, prices: PriceBook, family: str, default_write: Decimal
 ) -> tuple[Decimal, Decimal]:
-    try:
+    """The shares of the input price that a read and a write cost, by default the family's."""
+    with suppress(UnpricedError):
         rates = prices.rates(model)
-    except UnpricedError:
-        return _DEFAULT_READ[family], default_write
-    if not rates.input:
-        return _DEFAULT_READ[family], default_write
-    return rates.cache_read / rates.input, max(Decimal(1), rates.cache_write / rates.input)
+        if rates.input:
+            return rates.cache_read / rates.input, max(Decimal(1), rates.cache_write / rates.input)
+    return _DEFAULT_READ[family], default_write
