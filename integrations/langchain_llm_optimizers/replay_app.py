@@ -24,19 +24,19 @@ from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
 from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply
+from llm_optimizers.replay.app import AppReply, Endpoint, Strategies
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
-__all__ = ["LangChainTrial", "open_trial"]
+__all__ = ["LangChainApp", "open_app"]
 
 CONTEXT_TOKENS = 400
 """What of retrieved documents is sent."""
 _replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
 
 
-class LangChainTrial:
+class LangChainApp:
     """`prompt | model`, with a chat model for each model name that the log speaks of."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
@@ -59,8 +59,8 @@ class LangChainTrial:
             embed=StaticEmbedder().embed,
         )
 
-    def ask(self, logged: LoggedRequest) -> TrialReply:
-        """See `Trial.ask`."""
+    def ask(self, logged: LoggedRequest) -> AppReply:
+        """See `ReplayApp.ask`."""
         name = self._endpoint.model or logged.request.model
         if name not in self._models:
             self._models[name] = self._model(name)
@@ -91,12 +91,12 @@ class LangChainTrial:
             _replayed.reset(token)
         mark = message.response_metadata.get(CACHE_HIT)
         if mark:
-            return TrialReply(text=message.text, tier=mark["tier"])
+            return AppReply(text=message.text, tier=mark["tier"])
         routed = message.response_metadata.get(MARK) or {}
-        return TrialReply(text=message.text, model=str(routed.get("routed") or name))
+        return AppReply(text=message.text, model=str(routed.get("routed") or name))
 
     def close(self) -> None:
-        """See `Trial.close`."""
+        """See `ReplayApp.close`."""
         self._http.close()
 
     def _model(self, name: str) -> BaseChatModel:
@@ -123,9 +123,9 @@ class LangChainTrial:
         return model
 
 
-def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LangChainTrial:
+def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LangChainApp:
     """Build the app; see `llm_optimizers.replay.app`."""
-    return LangChainTrial(strategies, endpoint, ledger)
+    return LangChainApp(strategies, endpoint, ledger)
 
 
 def _name_request(request: httpx.Request) -> None:

@@ -23,12 +23,12 @@ from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
 from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply
+from llm_optimizers.replay.app import AppReply, Endpoint, Strategies
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
-__all__ = ["LlamaIndexTrial", "open_trial"]
+__all__ = ["LlamaIndexApp", "open_app"]
 
 CONTEXT_TOKENS = 400
 """What of retrieved documents is sent."""
@@ -50,7 +50,7 @@ class _AnyModel(OpenAI):
         )
 
 
-class LlamaIndexTrial:
+class LlamaIndexApp:
     """An OpenAI LLM for each model name that the log speaks of."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
@@ -72,8 +72,8 @@ class LlamaIndexTrial:
         )
         self._costs = CostEventHandler(ledger).attach()
 
-    def ask(self, logged: LoggedRequest) -> TrialReply:
-        """See `Trial.ask`."""
+    def ask(self, logged: LoggedRequest) -> AppReply:
+        """See `ReplayApp.ask`."""
         name = self._endpoint.model or logged.request.model
         if name not in self._llms:
             self._llms[name] = self._llm(name)
@@ -94,12 +94,12 @@ class LlamaIndexTrial:
         text = response.message.content or ""
         mark = response.additional_kwargs.get(CACHE_HIT)
         if mark:
-            return TrialReply(text=text, tier=mark["tier"])
+            return AppReply(text=text, tier=mark["tier"])
         routed = response.additional_kwargs.get(ROUTING) or {}
-        return TrialReply(text=text, model=str(routed.get("model") or name))
+        return AppReply(text=text, model=str(routed.get("model") or name))
 
     def close(self) -> None:
-        """See `Trial.close`."""
+        """See `ReplayApp.close`."""
         self._costs.detach()
         self._http.close()
 
@@ -125,9 +125,9 @@ class LlamaIndexTrial:
         return llm if self._cache is None else CachedLLM(llm, self._cache)
 
 
-def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LlamaIndexTrial:
+def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LlamaIndexApp:
     """Build the app; see `llm_optimizers.replay.app`."""
-    return LlamaIndexTrial(strategies, endpoint, ledger)
+    return LlamaIndexApp(strategies, endpoint, ledger)
 
 
 def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

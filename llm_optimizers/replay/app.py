@@ -1,7 +1,7 @@
 """The framework's side of a replay: what a chain has to offer, and where to find it.
 
-The core imports no framework. Each integration has a module `trial` whose `open_trial` builds a
-real app of that framework with the wanted strategies switched on.
+The core imports no framework. Each integration has a module `replay_app` whose `open_app` builds
+a real app of that framework with the wanted strategies switched on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 
-__all__ = ["FRAMEWORKS", "Endpoint", "Strategies", "Trial", "TrialReply", "open_trial"]
+__all__ = ["FRAMEWORKS", "AppReply", "Endpoint", "ReplayApp", "Strategies", "open_app"]
 
 FRAMEWORKS: Mapping[str, tuple[str, str]] = {
     "langchain": ("langchain_llm_optimizers.replay_app", "langchain"),
@@ -53,7 +53,7 @@ class Strategies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialReply:
+class AppReply:
     """What the app answered.
 
     `tier` names the cache's tier if a cache answered, `model` who answered else, as far as the
@@ -66,22 +66,24 @@ class TrialReply:
     later: bool = False
 
 
-class Trial(Protocol):
+class ReplayApp(Protocol):
     """An app that requests are replayed through."""
 
-    def ask(self, logged: LoggedRequest) -> TrialReply:
+    def ask(self, logged: LoggedRequest) -> AppReply:
         """Send one request. Raises whatever the framework or the provider raises."""
 
     def close(self) -> None:
         """Release connections and files."""
 
 
-class _TrialModule(Protocol):
-    def open_trial(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> Trial:
+class _AppModule(Protocol):
+    def open_app(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> ReplayApp:
         """Build the app."""
 
 
-def open_trial(framework: str, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> Trial:
+def open_app(
+    framework: str, strategies: Strategies, endpoint: Endpoint, ledger: Ledger
+) -> ReplayApp:
     """Build the framework's app.
 
     Raises:
@@ -91,9 +93,9 @@ def open_trial(framework: str, strategies: Strategies, endpoint: Endpoint, ledge
         raise ConfigurationError(f"no framework {framework!r}; known: {', '.join(FRAMEWORKS)}")
     module, extra = FRAMEWORKS[framework]
     try:
-        found = cast("_TrialModule", import_module(module))
+        found = cast("_AppModule", import_module(module))
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{error.name} is not installed: pip install 'llm-optimizers[{extra}]'"
         ) from error
-    return found.open_trial(strategies, endpoint, ledger)
+    return found.open_app(strategies, endpoint, ledger)

@@ -25,7 +25,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["BadLine", "Log", "LoggedRequest", "day_log", "read_log"]
+__all__ = ["BadLine", "Log", "LoggedRequest", "parse_log", "read_log"]
 
 _CLASSES = ("answer_class", "answer_id", "intent")
 _OURS = frozenset(
@@ -85,13 +84,6 @@ class Log:
     left_out: frozenset[str] = frozenset()
 
 
-def day_log() -> Log:
-    """The day that ships with the package: a support product's requests of one Monday."""
-    resource = files("llm_optimizers.replay") / "data" / "day.jsonl"
-    with resource.open("rb") as lines:
-        return _read(lines, None)
-
-
 def read_log(path: Path, limit: int | None = None) -> Log:
     """Read a log; malformed lines are skipped and told by number.
 
@@ -100,7 +92,7 @@ def read_log(path: Path, limit: int | None = None) -> Log:
     """
     try:
         with _open(path) as lines:
-            log = _read(lines, limit)
+            log = parse_log(lines, limit)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not log.requests:
@@ -125,7 +117,8 @@ def _open(path: Path) -> Iterator[Iterable[bytes]]:
             yield file
 
 
-def _read(lines: Iterable[bytes], limit: int | None) -> Log:
+def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
+    """Read a log's lines, up to `limit` requests; malformed ones are skipped and listed."""
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
     names: set[str] = set()

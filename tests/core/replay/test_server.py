@@ -9,8 +9,9 @@ import pytest
 from openai import NotFoundError, OpenAI
 
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.replay.answers import LoggedAnswers
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID, AnswerSheet, serving
+from llm_optimizers.replay.server import REPLAY_ID, serving
 from llm_optimizers.types import ChatRequest, Message
 
 pytestmark = pytest.mark.loopback
@@ -40,7 +41,7 @@ def counter():
 
 @pytest.fixture
 def sheet(counter):
-    return AnswerSheet(LOG, counter, cheap_models=frozenset({"gpt-4o-mini"}), assumed_tokens=70)
+    return LoggedAnswers(LOG, counter, cheap_models=frozenset({"gpt-4o-mini"}), assumed_tokens=70)
 
 
 @pytest.fixture
