@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from functools import reduce
 from operator import add
 from typing import Any
 
-import httpx
 from langchain_core.language_models import BaseChatModel
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableConfig
@@ -20,20 +18,19 @@ from langchain_llm_optimizers.hits import CACHE_HIT
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
-from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
-from llm_optimizers.embeddings.embedders import StaticEmbedder
-from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.replay.app import AppReply, Endpoint, Strategies
+from llm_optimizers.replay.app import (
+    AppReply,
+    Endpoint,
+    Strategies,
+    http_client,
+    prompt_optimizer,
+    replaying,
+)
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 __all__ = ["LangChainApp", "open_app"]
-
-CONTEXT_TOKENS = 400
-"""What of retrieved documents is sent."""
-_replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
 
 
 class LangChainApp:
@@ -45,19 +42,10 @@ class LangChainApp:
         self._ledger = ledger
         self._costs = CostCallbackHandler(ledger)
         self._cache = HybridCache() if strategies.cache else None
-        hooks = {"request": [_name_request]} if endpoint.recorded else {}
-        # A proxy that the environment names cannot reach the recorded provider on this machine.
-        trusting = not endpoint.recorded
-        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
+        self._http = http_client(endpoint)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}
-        self._optimizer = RequestOptimizer(
-            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
-            # One question over fresh context each time: there is no cached prefix to break.
-            provider_cache=False,
-            prices=ledger.prices,
-            embed=StaticEmbedder().embed,
-        )
+        self._optimizer = prompt_optimizer(ledger)
 
     def ask(self, logged: LoggedRequest) -> AppReply:
         """See `ReplayApp.ask`."""
@@ -79,16 +67,12 @@ class LangChainApp:
                 "task": logged.feature,
             },
         }
-        token = _replayed.set(logged.id)
-        try:
-            with tenant(logged.tenant):
-                message = (
-                    reduce(add, chain.stream(given, config))
-                    if streamed
-                    else chain.invoke(given, config)
-                )
-        finally:
-            _replayed.reset(token)
+        with replaying(logged):
+            message = (
+                reduce(add, chain.stream(given, config))
+                if streamed
+                else chain.invoke(given, config)
+            )
         mark = message.response_metadata.get(CACHE_HIT)
         if mark:
             return AppReply(text=message.text, tier=mark["tier"])
@@ -126,8 +110,3 @@ class LangChainApp:
 def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LangChainApp:
     """Build the app; see `llm_optimizers.replay.app`."""
     return LangChainApp(strategies, endpoint, ledger)
-
-
-def _name_request(request: httpx.Request) -> None:
-    """Tell the replaying server which line of the log this is; it must not enter cache keys."""
-    request.headers[REPLAY_ID] = _replayed.get()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
-import httpx
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.llms.llm import LLM
 from llama_index.llms.openai import OpenAI
@@ -19,20 +17,20 @@ from llama_index_llm_optimizers.hits import CACHE_HIT
 from llama_index_llm_optimizers.messages import ROUTING
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llama_index_llm_optimizers.router import RoutedLLM
-from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
-from llm_optimizers.embeddings.embedders import StaticEmbedder
-from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.replay.app import AppReply, Endpoint, Strategies
+from llm_optimizers.replay.app import (
+    AppReply,
+    Endpoint,
+    Strategies,
+    http_client,
+    prompt_optimizer,
+    replaying,
+)
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 __all__ = ["LlamaIndexApp", "open_app"]
 
-CONTEXT_TOKENS = 400
-"""What of retrieved documents is sent."""
-_replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
 _WINDOW = 128_000
 
 
@@ -58,18 +56,9 @@ class LlamaIndexApp:
         self._endpoint = endpoint
         self._ledger = ledger
         self._cache = HybridCache() if strategies.cache else None
-        hooks = {"request": [_name_request]} if endpoint.recorded else {}
-        # A proxy that the environment names cannot reach the recorded provider on this machine.
-        trusting = not endpoint.recorded
-        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
+        self._http = http_client(endpoint)
         self._llms: dict[str, LLM] = {}
-        self._optimizer = RequestOptimizer(
-            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
-            # One question over fresh context each time: there is no cached prefix to break.
-            provider_cache=False,
-            prices=ledger.prices,
-            embed=StaticEmbedder().embed,
-        )
+        self._optimizer = prompt_optimizer(ledger)
         self._costs = CostEventHandler(ledger).attach()
 
     def ask(self, logged: LoggedRequest) -> AppReply:
@@ -81,16 +70,12 @@ class LlamaIndexApp:
         settings.pop("stream_options", None)
         streamed = settings.pop("stream", False)
         messages = from_openai_message_dicts(_detailed(logged.request.to_openai()["messages"]))
-        token = _replayed.set(logged.id)
         tags = {"tenant": logged.tenant, "feature": logged.feature, "task": logged.feature}
-        try:
-            with tenant(logged.tenant), instrument_tags(tags):
-                if streamed:
-                    *_, response = self._llms[name].stream_chat(messages, **settings)
-                else:
-                    response = self._llms[name].chat(messages, **settings)
-        finally:
-            _replayed.reset(token)
+        with replaying(logged), instrument_tags(tags):
+            if streamed:
+                *_, response = self._llms[name].stream_chat(messages, **settings)
+            else:
+                response = self._llms[name].chat(messages, **settings)
         text = response.message.content or ""
         mark = response.additional_kwargs.get(CACHE_HIT)
         if mark:
@@ -138,8 +123,3 @@ def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if part.get("type") == "image_url":
                 part["image_url"] = {"detail": "auto", **part["image_url"]}
     return messages
-
-
-def _name_request(request: httpx.Request) -> None:
-    """Tell the replaying server which line of the log this is; it must not enter cache keys."""
-    request.headers[REPLAY_ID] = _replayed.get()

@@ -6,23 +6,44 @@ a real app of that framework with the wanted strategies switched on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
 
+import httpx
+
+from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
+from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts import ContextBudget, RequestOptimizer
 from llm_optimizers.replay.log import LoggedRequest
+from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 
-__all__ = ["FRAMEWORKS", "AppReply", "Endpoint", "ReplayApp", "Strategies", "open_app"]
+__all__ = [
+    "FRAMEWORKS",
+    "AppReply",
+    "Endpoint",
+    "ReplayApp",
+    "Strategies",
+    "http_client",
+    "open_app",
+    "prompt_optimizer",
+    "replaying",
+]
 
 FRAMEWORKS: Mapping[str, tuple[str, str]] = {
     "langchain": ("langchain_llm_optimizers.replay_app", "langchain"),
     "llama-index": ("llama_index_llm_optimizers.replay_app", "llama-index"),
 }
 """By name: the module that builds the app, and the extra that brings the framework."""
+CONTEXT_TOKENS = 400
+"""What of retrieved documents is sent where prompts are shortened."""
+_request_id: ContextVar[str] = ContextVar("llm_optimizers_request_id", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,3 +120,37 @@ def open_app(
             f"{error.name} is not installed: pip install 'llm-optimizers[{extra}]'"
         ) from error
     return found.open_app(strategies, endpoint, ledger)
+
+
+@contextmanager
+def replaying(logged: LoggedRequest) -> Iterator[None]:
+    """Inside the block calls are made for this request, and for its tenant."""
+    token = _request_id.set(logged.id)
+    try:
+        with tenant(logged.tenant):
+            yield
+    finally:
+        _request_id.reset(token)
+
+
+def http_client(endpoint: Endpoint) -> httpx.Client:
+    """The HTTP client for an app's models; names requests to a recorded provider in a header."""
+    hooks = {"request": [_name_request]} if endpoint.recorded else {}
+    # A proxy that the environment names cannot reach the recorded provider on this machine.
+    return httpx.Client(event_hooks=hooks, timeout=120, trust_env=not endpoint.recorded)
+
+
+def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
+    """What shortens an app's prompts: lossless passes, and a budget for retrieved context."""
+    return RequestOptimizer(
+        context=ContextBudget(max_tokens=CONTEXT_TOKENS),
+        # One question over fresh context each time: there is no cached prefix to break.
+        provider_cache=False,
+        prices=ledger.prices,
+        embed=StaticEmbedder().embed,
+    )
+
+
+def _name_request(request: httpx.Request) -> None:
+    # In a header: the name must not enter cache keys.
+    request.headers[REPLAY_ID] = _request_id.get()
