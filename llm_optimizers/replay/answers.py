@@ -35,7 +35,7 @@ class AnsweringRule(Protocol):
     def answer(self, request: ChatRequest, request_id: str | None) -> Reply | None:
         """The answer to a request as it was sent, None if none is known for it.
 
-        `request_id` is the header `x-replay-id`, or the line's `custom_id` in a batch.
+        `request_id` is what the sender named the request by (see `REPLAY_ID`), None without a name.
         """
 
 

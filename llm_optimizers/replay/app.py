@@ -21,7 +21,7 @@ from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID
+from llm_optimizers.replay.provider import REPLAY_ID
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 
 __all__ = [

@@ -20,7 +20,11 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.replay.answers import AnsweringRule, Reply
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["Billed", "OnBilled", "Provider", "usage_of"]
+__all__ = ["REPLAY_ID", "Billed", "OnBilled", "Provider", "usage_of"]
+
+REPLAY_ID = "x-replay-id"
+"""Names a request whose messages may have been changed on the way: a header of a single request,
+an entry of `metadata` in a batch's line (where `custom_id` is the sender's own)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +159,9 @@ class Provider:
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """The output line of an input line."""
         request = ChatRequest.from_openai(line["body"])
-        reply = self.reply(request, str(line["custom_id"]), batch=True)
+        metadata = request.params.get("metadata")
+        name = metadata.get(REPLAY_ID) if isinstance(metadata, Mapping) else None
+        reply = self.reply(request, name, batch=True)
         error = {"error": {"message": "the log has no such request", "code": "unknown_request"}}
         return {
             "id": f"batch_req_{next(self._numbers)}",

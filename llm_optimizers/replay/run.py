@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from openai import OpenAI
@@ -17,6 +18,7 @@ from llm_optimizers.costs import Ledger, price_call
 from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
 from llm_optimizers.replay.figures import Pass, Replay, gathered
 from llm_optimizers.replay.log import LoggedRequest
+from llm_optimizers.replay.provider import REPLAY_ID
 from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.policies.learned import LearnedPolicy
@@ -125,7 +127,7 @@ def send_batch(
             "custom_id": each.id,
             "method": "POST",
             "url": "/v1/chat/completions",
-            "body": {**each.request.to_openai(), "model": models[each.id]},
+            "body": _body(each, models[each.id], endpoint),
         }
         for each in requests
     ]
@@ -178,3 +180,11 @@ def _models(
         each.id: router.decide(each.request, RoutingContext(task=each.feature)).model
         for each in requests
     }
+
+
+def _body(logged: LoggedRequest, model: str, endpoint: Endpoint) -> dict[str, Any]:
+    """The request's body; a recorded provider is told which request of the log it is."""
+    body = {**logged.request.to_openai(), "model": model}
+    if endpoint.recorded:
+        body["metadata"] = {**(body.get("metadata") or {}), REPLAY_ID: logged.id}
+    return body

@@ -16,12 +16,11 @@ from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.replay.answers import AnsweringRule, Reply
-from llm_optimizers.replay.provider import OnBilled, Provider, usage_of
+from llm_optimizers.replay.provider import REPLAY_ID, OnBilled, Provider, usage_of
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["REPLAY_ID", "serving"]
+__all__ = ["serving"]
 
-REPLAY_ID = "x-replay-id"
 _WORDS_A_CHUNK = 8
 _POLL_S = 0.05
 """How soon the server notices that it is to stop."""
