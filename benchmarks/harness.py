@@ -154,7 +154,7 @@ def _over_seeds(found: Sequence[tuple[int, Row]]) -> Row:
 
 
 def _show(row: Row, width: int = 66) -> None:
-    value = "–" if row.value is None else f"{row.value:.3f}"
+    value = "–" if row.value is None else f"{round(row.value, 3) + 0.0:.3f}"  # no -0.000
     target = f"   target {row.target:<8}" if row.target and row.target != "-" else "   "
     print(f"  {row.name:<{width}} {value:>11} {row.unit}{target}{row.note}".rstrip(), flush=True)
 
