@@ -55,8 +55,20 @@ STOCK = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--requests", type=int, default=10_000, help="of each day")
-    parser.add_argument("--phases", help=f"of {', '.join(PHASES)}; all by default")
+    parser.add_argument(
+        "--phases",
+        type=phases,
+        default=tuple(PHASES),
+        help=f"which of {', '.join(PHASES)} to run, with commas between; all by default",
+    )
     parser.add_argument("--work", type=Path, help="folder to keep the made traffic in")
+
+
+def phases(text: str) -> tuple[str, ...]:
+    wanted = tuple(text.split(","))
+    if unknown := [name for name in wanted if name not in PHASES]:
+        raise argparse.ArgumentTypeError(f"no phase {', '.join(unknown)}")
+    return wanted
 
 
 def folder_of(run: Run) -> Path:
@@ -75,7 +87,10 @@ def spent(run: Run, setup: Setup) -> Day:
         if (run.seed, "facts") not in run.shared:
             run.shared[run.seed, "facts"] = counting.facts(folder)
         start = "warm" if setup.warm else "cold"
-        progress = partial(run.progress, what=f"{setup.name} {start}")
+
+        def progress(done: int, total: int, file: str) -> None:
+            run.progress(done, total, f"{setup.name} {start}, {file}")
+
         with provider(folder, history=setup.warm, assumed=setup.assumed) as server:
             found = lived(setup, folder, server.url, progress)
             bill = server.bill()
@@ -96,6 +111,9 @@ def bare(run: Run) -> Iterator[Row]:
 
 def phase(setup: Setup, run: Run) -> Iterator[Row]:
     """A phase, cold and warm; without a cache the history changes nothing."""
+    if setup.name not in run.options.phases:
+        run.say("  left out by --phases")
+        return
     base = spent(run, BARE)
     for warm in (False, True) if setup.cache else (False,):
         day = spent(run, replace(setup, warm=warm))

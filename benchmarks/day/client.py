@@ -29,7 +29,8 @@ from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies,
 from llm_optimizers.replay.run import send_batch
 from llm_optimizers.routing.learning.artefact import read_artefact
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
+"""Requests done, requests in all, and which file they are of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> 
             day.served[request.id] = found
             done = len(day.served) + day.errors.total()
             if done % 50 == 0 or done == total:
-                pipe.send((done, total))
+                pipe.send((done, total, path.stem))
 
     def tenant(name: str) -> None:
         for request in reading.timed(read(path)):
