@@ -120,8 +120,8 @@ def rows(name: str, day: Day, bare: Day) -> Iterator[Row]:
     interval = f"{loss - half:.2f} to {loss + half:.2f}"
     yield Row(name=f"{name}: quality_loss_pct", value=loss, unit="points", note=interval)
     tiers = Counter(s.tier for s in day.lived.served.values() if s.tier)
-    told = ", ".join(f"{count} {tier}" for tier, count in sorted(tiers.items()))
-    yield Row(name=f"{name}: hits", value=day.hits.total(), note=told)
+    by_tier = ", ".join(f"{count} {tier}" for tier, count in sorted(tiers.items()))
+    yield Row(name=f"{name}: hits", value=day.hits.total(), note=by_tier)
     yield Row(name=f"{name}: wrong_hits_pct", value=wrong_hits_pct(day), unit="%")
     yield Row(name=f"{name}: crossed_tenants", value=day.crossed)
     yield from kinds(name, day, bare)
@@ -129,8 +129,8 @@ def rows(name: str, day: Day, bare: Day) -> Iterator[Row]:
     missing = len(day.right) - len(day.lived.served)
     if missing:
         errors = day.lived.errors.most_common(1)
-        told = "; ".join(f"{count} × {error}" for error, count in errors)
-        yield Row(name=f"{name}: requests without an answer", value=missing, note=told)
+        first = "; ".join(f"{count} × {error}" for error, count in errors)
+        yield Row(name=f"{name}: requests without an answer", value=missing, note=first)
 
 
 def kinds(name: str, day: Day, bare: Day) -> Iterator[Row]:

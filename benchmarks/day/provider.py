@@ -25,7 +25,7 @@ BATCH_PRICE = Decimal("0.5")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What the provider billed. `unrecorded` answers are the cheap model's that nobody recorded."""
+    """What the provider billed. `unrecorded` answers are the cheap model's where nothing is recorded."""
 
     lines: list[Billed]
     unrecorded: int

@@ -51,10 +51,10 @@ class LangChainApp:
         """See `ReplayApp.ask`."""
         name = self._endpoint.model or logged.request.model
         if name not in self._models:
-            self._models[name] = self._model(name)
+            self._models.setdefault(name, self._model(name))
         settings = dict(logged.request.params)
         settings.pop("stream_options", None)
-        # LangChain takes the word for the run's own notes, and no answer depends on it.
+        # LangChain takes `metadata` for the run's own, and no answer depends on it.
         settings.pop("metadata", None)
         streamed = settings.pop("stream", False)
         chain = self._prompt | self._models[name].bind(**settings)

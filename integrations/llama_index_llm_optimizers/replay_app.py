@@ -65,7 +65,7 @@ class LlamaIndexApp:
         """See `ReplayApp.ask`."""
         name = self._endpoint.model or logged.request.model
         if name not in self._llms:
-            self._llms[name] = self._llm(name)
+            self._llms.setdefault(name, self._llm(name))
         settings = dict(logged.request.params)
         settings.pop("stream_options", None)
         streamed = settings.pop("stream", False)
@@ -92,7 +92,7 @@ class LlamaIndexApp:
         settings: dict[str, Any] = {
             "model": name,
             "http_client": self._http,
-            # Without it a stream tells nobody what it cost.
+            # Without it a stream has no usage.
             "additional_kwargs": {"stream_options": {"include_usage": True}},
         }
         if self._endpoint.base_url is not None:

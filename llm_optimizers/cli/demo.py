@@ -117,7 +117,7 @@ def replay_log(
 
     A line is the body of a chat completion request: {"model": …, "messages": […]}. Optional
     beside it: "response" (a text or OpenAI's completion), "tenant", "time", and "answer_class",
-    by which wrong hits are counted. Lines that are no requests are skipped and told by number.
+    by which wrong hits are counted. Lines that are no requests are skipped and listed by number.
     """
     with _explained():
         requests = read_log(log, limit)

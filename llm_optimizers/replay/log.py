@@ -7,11 +7,11 @@ Besides the request's own fields a line may have:
     time            when it was made, ISO 8601
     answer_class    two requests of one class have the same right answer (also `answer_id`,
                     `intent`); with it wrong hits can be counted
-    background      true where nobody waits for the answer
+    background      true where the answer may come a day later
     evidence        words of the request that its answer rests on
     cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
 
-Other fields that are no settings of the API are not sent, and told. A line with a `prompt` or
+Other fields that are no settings of the API are not sent; `Log.left_out` names them. A line with a `prompt` or
 `text` instead of `messages` is a question by itself.
 """
 
@@ -66,7 +66,7 @@ class LoggedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
-    """A line that was skipped, by its number from 1, and what is amiss with it."""
+    """A line that was skipped, by its number from 1, and what is wrong with it."""
 
     number: int
     reason: str
@@ -85,7 +85,7 @@ class Log:
 
 
 def read_log(path: Path, limit: int | None = None) -> Log:
-    """Read a log; malformed lines are skipped and told by number.
+    """Read a log; malformed lines are skipped and listed by number.
 
     Raises:
         ConfigurationError: the file cannot be read, or no line of it is a request.

@@ -183,7 +183,7 @@ def _models(
 
 
 def _body(logged: LoggedRequest, model: str, endpoint: Endpoint) -> dict[str, Any]:
-    """The request's body; a recorded provider is told which request of the log it is."""
+    """The request's body; for a recorded provider it names the request of the log."""
     body = {**logged.request.to_openai(), "model": model}
     if endpoint.recorded:
         body["metadata"] = {**(body.get("metadata") or {}), REPLAY_ID: logged.id}

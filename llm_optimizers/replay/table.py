@@ -96,11 +96,11 @@ def _remarks(
 
 def _calibration(replay: Replay, router: RouterArtefact) -> str:
     """What the router was allowed, and what came of it."""
-    told = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
+    fitted = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
     if not router.active:
         reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
-        return f"{told} and did not act: {reasons}."
-    allowed = f"{told}, to lose at most {100 * router.tolerance:g} % of the right answers"
+        return f"{fitted} and did not act: {reasons}."
+    allowed = f"{fitted}, to lose at most {100 * router.tolerance:g} % of the right answers"
     if not replay.judged:
         return f"{allowed}."
     lost = 100 - percent(replay.right, replay.judged)

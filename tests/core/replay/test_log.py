@@ -1,4 +1,4 @@
-"""A user's log: what is read of it, and what is skipped and told by number."""
+"""A user's log: what is read of it, and what is skipped and listed by number."""
 
 from __future__ import annotations
 

@@ -73,10 +73,10 @@ def test_a_request_gets_the_logs_answer_and_true_token_counts(client, counter):
 def test_a_stream_adds_up_to_the_answer_and_ends_with_the_usage(client):
     asked = {"model": "gpt-4o", "messages": user(LOG[0].request.question)}
     whole = client.chat.completions.create(**asked)
-    told = client.chat.completions.create(
+    stream = client.chat.completions.create(
         **asked, stream=True, stream_options={"include_usage": True}
     )
-    chunks = list(told)
+    chunks = list(stream)
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == ANSWER
     assert len(chunks) > 3
