@@ -25,7 +25,7 @@ BATCH_PRICE = Decimal("0.5")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What the provider billed. `unrecorded` answers are the cheap model's where nothing is recorded."""
+    """What the provider billed; `unrecorded` counts the cheap model's answers that are assumed."""
 
     lines: list[Billed]
     unrecorded: int

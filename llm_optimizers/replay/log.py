@@ -11,8 +11,8 @@ Besides the request's own fields a line may have:
     evidence        words of the request that its answer rests on
     cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
 
-Other fields that are no settings of the API are not sent; `Log.left_out` names them. A line with a `prompt` or
-`text` instead of `messages` is a question by itself.
+Other fields that are no settings of the API are not sent; `Log.left_out` names them. A line with
+a `prompt` or `text` instead of `messages` is a question by itself.
 """
 
 from __future__ import annotations
