@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from harness import Row, Run, Section, main
-from prompts.methods import PEERS, Method, selecting, size
-from prompts.speed import speed
 
+from harness import Row, Run, Section, main
 from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.prompts import Passage
 from llm_optimizers.prompts.context.ranking import Weights
+from prompts.methods import PEERS, Method, selecting, size
+from prompts.speed import speed
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import fit_ranking

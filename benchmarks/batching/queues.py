@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import Row
-
 from llm_optimizers.batching import JobQueue
 from support import queue_worker
 from support.redis_server import redis_server

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from harness import Row
 from openai import OpenAI
 
+from harness import Row
 from llm_optimizers.batching import AskRows
 from support.openai_server import FakeOpenAI, openai_server
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from harness import Row, interleaved
-
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
 from llm_optimizers.batching.combining.ask import Answered, Question, Reply
 from llm_optimizers.batching.combining.prompts import combination_key

@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 
-from harness import Row
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
-from loopback import served
 
 from cache.calls import QUESTION, SYSTEM
+from harness import Row
 from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
+from loopback import served
 
 WARM_UP, CALLS = 20, 600
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import Row, interleaved
 from langchain_core.caches import InMemoryCache
 
 from cache.calls import QUESTION, call_of
+from harness import Row, interleaved
 from langchain_llm_optimizers import HybridCache
 from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
-from harness import Row
 
+from harness import Row
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.types import ChatRequest, Message

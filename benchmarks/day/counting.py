@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, pvariance
 
-from harness import Row
-
 from day.client import Lived, Served
 from day.provider import Bill, dollars
 from day.traffic import DAY, HISTORY, KINDS, read
+from harness import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

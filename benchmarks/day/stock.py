@@ -16,13 +16,13 @@ import tiktoken
 from langchain_core.caches import BaseCache, InMemoryCache
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
-from minilm import embedder
 
 from day.traffic import CHEAP, DAY, STRONG, read
 from langchain_llm_optimizers import ChatModelRouter
 from llm_optimizers.replay.app import AppReply, Endpoint, http_client, replaying
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing import KeywordPolicy
+from minilm import embedder
 
 EXACT, LIKENESS, KEYWORDS, HEAD = "InMemoryCache", "cosine .8", "keyword router", "head truncation"
 THRESHOLD = 0.8

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from harness import Row
 
+from harness import Row
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from prompts.methods import MODEL, size
 

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from day.client import Lived, Served
 from day.counting import Facts, counted, lost, saved_pct, wrong_hits_pct
 from day.provider import Bill, dollars
 from day.rule import DayRule, holds
 from day.traffic import CHEAP, STRONG, Request
-
 from llm_optimizers.replay.provider import Billed
 from llm_optimizers.types import ChatRequest, Message
 

@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+
 from harness import Row, Section, main
 
 
