@@ -29,7 +29,7 @@ from day import counting, stock
 from day.client import Setup, lived
 from day.counting import Day
 from day.provider import provider
-from day.traffic import made
+from day.traffic import made, router_of
 from harness import Row, Run, Section, main
 
 BARE = Setup(name="bare")
@@ -115,6 +115,8 @@ def phase(setup: Setup, run: Run) -> Iterator[Row]:
         run.say("  left out by --phases")
         return
     base = spent(run, BARE)
+    if setup.router:
+        run.say(f"  seed {run.seed}: {router_of(folder_of(run))}")
     for warm in (False, True) if setup.cache else (False,):
         day = spent(run, replace(setup, warm=warm))
         start = "warm" if warm else "cold"

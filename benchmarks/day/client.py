@@ -1,7 +1,7 @@
 """An app that lives through the day, in a process of its own, and what it used of the machine.
 
-The two tenants' requests come in order of time, each tenant's from a thread of its own: tenants
-share nothing, so that the outcome does not depend on which thread is faster.
+The two tenants' requests come in order of time, each tenant's from a thread of its own: they share
+nothing but the cache's capacity, so that the outcome hardly depends on which thread is faster.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from llm_optimizers.evidence.labels import read_labels
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.routing.learning.artefact import RouterArtefact
+from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate
 from llm_optimizers.types import ChatRequest, Message
 
@@ -97,6 +97,15 @@ def made(data: Path, work: Path, *, seed: int, requests: int) -> Path:
     if not (folder / ROUTER).is_file():
         fitted(folder / LABELS).save(folder / ROUTER)
     return folder
+
+
+def router_of(folder: Path) -> str:
+    """What the folder's router may do, in words."""
+    artefact = read_artefact(folder / ROUTER)
+    if artefact.active:
+        report = artefact.reports[CHEAP]
+        return f"the router acts: {100 * report.cheap_share:.0f} % of the labels to {CHEAP}"
+    return f"the router does not act: {'; '.join(artefact.reports[CHEAP].reasons)}"
 
 
 def fitted(labels: Path) -> RouterArtefact:
