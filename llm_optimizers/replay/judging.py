@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.evidence.comparison import normalised
-from llm_optimizers.replay.app import TrialReply
+from llm_optimizers.replay.app import AppReply
 from llm_optimizers.replay.log import LoggedRequest
 
 __all__ = ["Verdict", "judged"]
@@ -27,7 +27,7 @@ class Verdict:
 
 
 def judged(
-    requests: Sequence[LoggedRequest], replies: Mapping[str, TrialReply], *, recorded: bool
+    requests: Sequence[LoggedRequest], replies: Mapping[str, AppReply], *, recorded: bool
 ) -> Verdict:
     """Judge the replies; answers of a live provider are not compared with the log's."""
     answered = [request for request in requests if request.id in replies]
@@ -46,7 +46,7 @@ def judged(
 def _classes(
     requests: Sequence[LoggedRequest],
     answered: Sequence[LoggedRequest],
-    replies: Mapping[str, TrialReply],
+    replies: Mapping[str, AppReply],
 ) -> Mapping[str, set[str]]:
     """The classes that each text is right for; none where only unlabelled requests got it."""
     texts = [(r, text) for r in requests for text in (r.response, r.cheap_response)]
@@ -60,7 +60,7 @@ def _classes(
     return classes
 
 
-def _wrong(request: LoggedRequest, reply: TrialReply, classes: Mapping[str, set[str]]) -> bool:
+def _wrong(request: LoggedRequest, reply: AppReply, classes: Mapping[str, set[str]]) -> bool:
     if reply.tier is None:
         return False
     known = classes.get(normalised(reply.text))

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from openai import OpenAI
-from rows import Ingredient, Measured, Row
 
+from harness import Row
 from llm_optimizers.batching import AskRows
 from support.openai_server import FakeOpenAI, openai_server
 
@@ -20,7 +20,7 @@ CHUNK = 50
 PROCESSES = 2
 
 
-def rows_over_processes() -> Measured:
+def rows_over_processes() -> list[Row]:
     """Rows a second over processes, against the same loop in this one; every row checked.
 
     The server, 10 ms an answer, runs in this process all the while: alone they share its core.
@@ -42,9 +42,10 @@ def rows_over_processes() -> Measured:
         target="> 1",
         note=f"{spread:.0f} of {alone:.0f} rows a second in {PROCESSES} processes, all right",
     )
-    return row, [
-        Ingredient(what="rows over processes: answered", value=ASKED_ROWS - BAD_ROWS, unit=""),
-        Ingredient(what="rows over processes: errors kept in their row", value=BAD_ROWS, unit=""),
+    return [
+        row,
+        Row(name="rows over processes: answered", value=ASKED_ROWS - BAD_ROWS, unit=""),
+        Row(name="rows over processes: errors kept in their row", value=BAD_ROWS, unit=""),
     ]
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from routes.outcomes import BITS, WEAK, Outcomes, folds
 
 from llm_optimizers.routing import KeywordPolicy
 from llm_optimizers.routing.learning.gains import fit_gains
 from llm_optimizers.routing.learning.measures import apgr, cpt
+from routing.outcomes import BITS, WEAK, Outcomes, folds
 
 Split = tuple[NDArray[Any], NDArray[Any]]
 

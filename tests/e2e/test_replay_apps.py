@@ -9,10 +9,10 @@ import pytest
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence.labels import Label
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies, open_trial
-from llm_optimizers.replay.calibrated import CHEAP, STRONG
-from llm_optimizers.replay.log import day_log
-from llm_optimizers.replay.server import AnswerSheet, serving
+from llm_optimizers.replay.answers import LoggedAnswers
+from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies, open_app
+from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.shipped import CHEAP, STRONG, day_log
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.learning.calibration import calibrate
 
@@ -22,12 +22,12 @@ REQUESTS = day_log().requests[:80]
 
 
 def account(framework: str, strategies: Strategies) -> tuple[list[str], dict[str, float]]:
-    sheet = AnswerSheet(REQUESTS, TokenCounter())
-    with serving(sheet) as url, Ledger() as ledger:
+    answers = LoggedAnswers(REQUESTS, TokenCounter())
+    with serving(answers) as url, Ledger() as ledger:
         endpoint = Endpoint(base_url=url, api_key="recorded", recorded=True)
-        trial = open_trial(framework, strategies, endpoint, ledger)
-        replies = [trial.ask(request) for request in REQUESTS]
-        trial.close()
+        app = open_app(framework, strategies, endpoint, ledger)
+        replies = [app.ask(request) for request in REQUESTS]
+        app.close()
         summary = ledger.summary()
     told = {name: float(saving.amount) for name, saving in summary.by_strategy.items()}
     money = {"cost": float(summary.cost), "baseline": float(summary.baseline_cost), **told}

@@ -1,6 +1,7 @@
-"""What the recorded provider answers, and what the real one would have counted for it.
+"""What a recorded provider answers, and what the real one would have counted for it.
 
-The answers are the log's, the token counts are tiktoken's.
+An `AnsweringRule` decides; the server asks it and knows nothing of logs. `LoggedAnswers` is the
+rule of `llm-optimizers demo` and `replay`: the answers are the log's, the counts tiktoken's.
 """
 
 from __future__ import annotations
@@ -9,30 +10,42 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from llm_optimizers.prompts import TokenCount, TokenCounter
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["AnswerSheet", "Reply"]
+__all__ = ["AnsweringRule", "LoggedAnswers", "Reply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer and what OpenAI would count for it."""
+    """An answer and what OpenAI would count for it; `cut` if a limit on output ended it."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
+    cut: bool = False
 
 
-class AnswerSheet:
-    """The log's answers, by request.
+class AnsweringRule(Protocol):
+    """Answers requests in place of a model; called from several threads at once."""
+
+    def answer(self, request: ChatRequest, request_id: str | None) -> Reply | None:
+        """The answer to a request as it was sent, None if none is known for it.
+
+        `request_id` is what the sender named the request by (see `REPLAY_ID`), None without a name.
+        """
+
+
+class LoggedAnswers:
+    """The log's answers, by request id or by messages.
 
     A model of `cheap_models` gives the log's cheap answer where it has one; a request that lost
-    the words its answer rests on gets none. Where the log has no
-    answer at all a placeholder of `assumed_tokens` tokens stands in, which names the answer's
-    class. `estimated` tells whether any count was not the model's own tokeniser's.
+    the words its answer rests on gets none. Where the log has no answer at all a placeholder of
+    `assumed_tokens` tokens stands in, which names the answer's class. `estimated` says whether
+    any count was not the model's own tokeniser's.
     """
 
     def __init__(
@@ -53,9 +66,9 @@ class AnswerSheet:
             self._by_id[logged.id] = logged
             self._by_messages.setdefault(_fingerprint(logged.request), logged)
 
-    def answer(self, request: ChatRequest, replay_id: str | None) -> Reply | None:
-        """The log's answer to a request, None if the log has no such request."""
-        logged = self._by_id.get(replay_id or "") or self._by_messages.get(_fingerprint(request))
+    def answer(self, request: ChatRequest, request_id: str | None) -> Reply | None:
+        """See `AnsweringRule.answer`."""
+        logged = self._by_id.get(request_id or "") or self._by_messages.get(_fingerprint(request))
         if logged is None:
             return None
         cheap = request.model in self._cheap_models and not logged.cheap_correct

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from claims.calls import QUESTION, call_of
 from langchain_core.caches import InMemoryCache
-from rows import Ingredient, Measured, Row, interleaved
 
+from cache.calls import QUESTION, call_of
+from harness import Row, interleaved
 from langchain_llm_optimizers import HybridCache
 from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
@@ -28,7 +28,7 @@ GPTCACHE = ("gptcache==0.1.44", "sqlalchemy", "faiss-cpu", "numpy", "setuptools<
 MANY = 2_000
 
 
-def memory_hit() -> Measured:
+def memory_hit() -> list[Row]:
     """Against LangChain's own cache, which copies nothing and hands out the stored object.
 
     Ours keeps no prompts, so it hashes them into a key; the claim allows for that. A prompt just
@@ -63,16 +63,17 @@ def memory_hit() -> Measured:
         target="<= 3",
         note="HybridCache.lookup / (InMemoryCache.lookup + the hashing of our key)",
     )
-    return row, [
-        Ingredient(what="prompt and llm_string", value=len(prompt + settings), unit="characters"),
-        Ingredient(what="InMemoryCache.lookup, a hit", value=their * 1e6, unit="µs"),
-        Ingredient(what="hashing of our key", value=key * 1e6, unit="µs"),
-        Ingredient(what="SHA-256 of prompt and llm_string alone", value=digest * 1e6, unit="µs"),
-        Ingredient(what="HybridCache.lookup, an exact hit", value=our * 1e6, unit="µs"),
-        Ingredient(what="  the same, the prompt not remembered", value=first * 1e6, unit="µs"),
-        Ingredient(what="  the same / (theirs + our key)", value=first / (their + key), unit="×"),
-        Ingredient(what="ours / (theirs + SHA-256)", value=our / (their + digest), unit="×"),
-        Ingredient(what="(ours - SHA-256) / theirs", value=(our - digest) / their, unit="×"),
+    return [
+        row,
+        Row(name="prompt and llm_string", value=len(prompt + settings), unit="characters"),
+        Row(name="InMemoryCache.lookup, a hit", value=their * 1e6, unit="µs"),
+        Row(name="hashing of our key", value=key * 1e6, unit="µs"),
+        Row(name="SHA-256 of prompt and llm_string alone", value=digest * 1e6, unit="µs"),
+        Row(name="HybridCache.lookup, an exact hit", value=our * 1e6, unit="µs"),
+        Row(name="  the same, the prompt not remembered", value=first * 1e6, unit="µs"),
+        Row(name="  the same / (theirs + our key)", value=first / (their + key), unit="×"),
+        Row(name="ours / (theirs + SHA-256)", value=our / (their + digest), unit="×"),
+        Row(name="(ours - SHA-256) / theirs", value=(our - digest) / their, unit="×"),
     ]
 
 
@@ -87,7 +88,7 @@ def repeated(count: int, operation: Callable[[], object]) -> Callable[[], int]:
     return subject
 
 
-def sqlite_hit(python: Path | None) -> Measured:
+def sqlite_hit(python: Path | None) -> list[Row]:
     """Against GPTCache's `get`, both on a RAM disk where there is one, so that no disk is timed."""
     questions = [f"{QUESTION} It is order number {n}." for n in range(200)]
     with tempfile.TemporaryDirectory(dir=ram_disk()) as folder:
@@ -104,26 +105,25 @@ def sqlite_hit(python: Path | None) -> Measured:
                 assert found is not None
         ours.close()
         our = statistics.median(times)
-        ingredients = [
-            Ingredient(what="HybridCache(path=…).lookup, a hit", value=our * 1e6, unit="µs")
-        ]
+        ingredients = [Row(name="HybridCache(path=…).lookup, a hit", value=our * 1e6, unit="µs")]
         try:
             with gptcache(python) as executable:
                 peer = gptcache_times(executable, questions, folder)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             reason = f"GPTCache could not be had: {error}; give --gptcache-python"
             row = Row(name="sqlite_hit_speedup_vs_gptcache", value=None, target=">= 5", note=reason)
-            return row, ingredients
+            return [row, *ingredients]
     row = Row(
         name="sqlite_hit_speedup_vs_gptcache",
         value=peer["get"] / our,
         target=">= 5",
         note="GPTCache.get (SQLite and FAISS) / HybridCache(path=…).lookup",
     )
-    return row, [
+    return [
+        row,
         *ingredients,
-        Ingredient(what="GPTCache get, a hit", value=peer["get"] * 1e6, unit="µs"),
-        Ingredient(what="GPTCache put", value=peer["put"] * 1e6, unit="µs"),
+        Row(name="GPTCache get, a hit", value=peer["get"] * 1e6, unit="µs"),
+        Row(name="GPTCache put", value=peer["put"] * 1e6, unit="µs"),
     ]
 
 
@@ -146,7 +146,7 @@ def gptcache(python: Path | None) -> Iterator[Path]:
 
 
 def gptcache_times(python: Path, questions: list[str], folder: str) -> dict[str, float]:
-    script = Path(__file__).parents[1] / "peers" / "gptcache_get.py"
+    script = Path(__file__).with_name("gptcache_get.py")
     job = {"questions": questions, "answer": "Within 30 days.", "repeats": 3, "folder": folder}
     done = subprocess.run(
         [python, script],

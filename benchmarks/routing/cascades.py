@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from routes.outcomes import BITS, WEAK, Outcomes, folds
-from routes.ranking import measured
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.routing import Router, RoutingContext
@@ -22,15 +20,19 @@ from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
 from llm_optimizers.routing.session import Replies, RoutedCall
 from llm_optimizers.types import ChatRequest, Message
+from routing.outcomes import BITS, WEAK, Outcomes, folds
+from routing.ranking import measured
 
 CHEAP, SECOND, STRONG = "gpt-4o-mini-2024-07-18", "gemini-1.5-flash", "gpt-4o-2024-05-13"
 MIXTRAL = "Mixtral-8x7B-Instruct-v0.1"
-SEEDS = (0, 1, 2)
+REPEATS = 3
 
 Read = list[dict[str, Any]]
 
 
-def agreement(data: Outcomes, gsm: Read, multimodel: Read) -> dict[str, tuple[float, ...]]:
+def agreement(
+    data: Outcomes, gsm: Read, multimodel: Read, seed: int = 0
+) -> dict[str, tuple[float, ...]]:
     """Two answers of the cheap model: what their agreement tells, alone and with other checks.
 
     The logistic that weighs the checks, and the predicted gap among them, are fitted on other
@@ -44,8 +46,11 @@ def agreement(data: Outcomes, gsm: Read, multimodel: Read) -> dict[str, tuple[fl
     checks = [_checks(row["weak_answer"], second.get(row["prompt"])) for row in gsm]
     right = data.weak >= 0.5
     alone = [scores.get("agreement", 0.5) for scores in checks]
-    ties = np.random.default_rng(0).random(len(alone)) * 1e-6
-    combined = np.mean([_weighed(data, checks, seed) for seed in SEEDS], axis=0)
+    ties = np.random.default_rng(seed).random(len(alone)) * 1e-6
+    combined = np.mean(
+        [_weighed(data, checks, seed) for seed in range(REPEATS * seed, REPEATS * (seed + 1))],
+        axis=0,
+    )
     return {
         "agreement alone": (auc(alone, right), *measured(ties - np.array(alone), data.gains)),
         "agreement, form and predicted gap": tuple(float(value) for value in combined),

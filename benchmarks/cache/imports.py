@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 
-from rows import Ingredient, Measured, Row
+from harness import Row
 
 ROUNDS = 11
 CORE = "import langchain_core"
@@ -21,7 +21,7 @@ PACKAGE = "import langchain_llm_optimizers"
 ALL = "from langchain_llm_optimizers import *"
 
 
-def import_time() -> Measured:
+def import_time() -> list[Row]:
     """Of all the public names, over the LangChain classes that they extend."""
     cases = {
         "all its names, over the LangChain classes they extend": (EXTENDED, ALL),
@@ -36,10 +36,11 @@ def import_time() -> Measured:
             times[name].append(import_seconds(before, measured))
     medians = {name: statistics.median(each) for name, each in times.items()}
     name, value = next(iter(medians.items()))
-    return Row(name="import_seconds", value=value, target="< 0.5", note=name), [
-        *(Ingredient(what=name, value=value, unit="s") for name, value in medians.items()),
+    return [
+        Row(name="import_seconds", value=value, target="< 0.5", note=name),
+        *(Row(name=name, value=value, unit="s") for name, value in medians.items()),
         *(
-            Ingredient(what=f"  traced, all its names: modules of {name}", value=value, unit="s")
+            Row(name=f"  traced, all its names: modules of {name}", value=value, unit="s")
             for name, value in largest_imports(ALL, 8)
         ),
     ]
