@@ -19,6 +19,8 @@ optimiser and that router.
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +31,6 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.runnables import RunnableConfig
-from rows import Ingredient, Row, arguments, show, write
 
 import langchain_llm_optimizers
 import llama_index_llm_optimizers
@@ -146,8 +147,20 @@ def fake() -> BaseChatModel:
     return FakeListChatModel(responses=["Within thirty days."])
 
 
+def rows(paths: Sequence[tuple[str, list[Entered]]]) -> Iterator[dict[str, Any]]:
+    for name, functions in paths:
+        yield {
+            "name": f"file_switches_{name.replace(' ', '_')}",
+            "value": switches(functions),
+            "target": TARGETS.get(name),
+            "functions": len(functions),
+            "files": len({each.file for each in functions}),
+        }
+
+
 def main() -> None:
-    parser = arguments("How many files one call passes through.")
+    parser = argparse.ArgumentParser(description="How many files one call passes through.")
+    parser.add_argument("--json", type=Path, help="file to write the rows to")
     parser.add_argument("--show", metavar="PATH", help="print the functions of a path, in order")
     options = parser.parse_args()
     paths = [path for each in (miss_and_hit, routed, stacked) for path in each()]
@@ -155,25 +168,16 @@ def main() -> None:
         for each in dict(paths)[options.show]:
             print(f"{each.file:<60} {each.function}")
         return
-    print(__doc__)
-    rows = [
-        Row(
-            name=f"file_switches_{name.replace(' ', '_')}",
-            value=switches(functions),
-            target=f"<= {TARGETS[name]}" if name in TARGETS else "",
+    found = list(rows(paths))
+    print(f"{__doc__}\n{'path':<28} switches  target  functions  files")
+    for row in found:
+        target = "" if row["target"] is None else f"<= {row['target']}"
+        print(
+            f"{row['name']:<28} {row['value']:>8} {target:>7} {row['functions']:>10}"
+            f" {row['files']:>6}"
         )
-        for name, functions in paths
-    ]
-    numbers = [
-        Ingredient(what=f"{name}: {what}", value=value, unit="")
-        for name, functions in paths
-        for what, value in (
-            ("functions entered", len(functions)),
-            ("files", len({each.file for each in functions})),
-        )
-    ]
-    show(rows, numbers)
-    write(rows, options.json)
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
