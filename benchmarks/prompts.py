@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness import Row, Run, Section, main
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage
-from llm_optimizers.prompts.context.ranking import Weights
+from llm_optimizers.prompts.context import Weights
 from prompts.methods import PEERS, Method, selecting, size
 from prompts.speed import speed
 

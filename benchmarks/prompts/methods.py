@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context.ranking import Weights
-from llm_optimizers.prompts.context.selection import render
-from llm_optimizers.text import sentences, terms
+from llm_optimizers.prompts.context import Weights, render
+from llm_optimizers.text import sentences, terms, topical_terms
 from llm_optimizers.text.retrieval import STOPWORDS
 
 MODEL = "gpt-4o"
