@@ -9,6 +9,7 @@ import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from llm_optimizers.connections.sqlite import Schema
@@ -82,6 +83,7 @@ SELECT_NOTES = (
     "WHERE seq > ? AND kind = ? AND time >= ? ORDER BY seq LIMIT ?"
 )
 
+_counts = attrgetter(*Usage().as_dict())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -102,7 +104,7 @@ def call_row(record: CallRecord) -> tuple[Any, ...]:
         record.model,
         record.provider,
         record.tier,
-        *record.usage.as_dict().values(),
+        *_counts(record.usage),
         _text(record.cost),
         record.baseline_model,
         _text(record.baseline_cost),
