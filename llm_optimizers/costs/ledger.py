@@ -163,12 +163,12 @@ class Ledger:
     def _append(self, insert: str, row: _Row) -> None:
         """Write one row, committed by itself: a killed process loses at most this one."""
         self._check_open()
-        if self._late_rows.add_after_others(insert, row):
+        if self._late_rows.waiting and self._late_rows.add_after_others(insert, row):
             return
         in_loop = _in_event_loop()
         wait = _SHORT_WAIT if in_loop or self._locked else None
         try:
-            with self._database.transaction(wait=wait) as connection:
+            with self._database.connection(wait=wait) as connection:
                 connection.execute(insert, row)
         except BusyError:
             self._locked = True
@@ -231,6 +231,11 @@ class _LateRows:
         self._writer: threading.Thread | None = None
         self._pid = os.getpid()
         self._lock = ProcessLock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are any."""
+        return self._writer is not None
 
     def add(self, insert: str, row: _Row) -> None:
         """Take a row in; raises StoreError when too many wait already."""
