@@ -13,22 +13,38 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rows import arguments, show, write
+from harness import Section, main
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from waits import queues, shared, spread
+from batching import queues, rows, sharing
 
-
-def main() -> None:
-    options = arguments("What batching saves, costs and loses.").parse_args()
-    measured = [shared.combined_calls(), shared.coalescer_overhead(), spread.rows_over_processes()]
-    with queues.stores() as places:
-        measured += queues.killed(places)
-        measured += [queues.speed(name, places.get(name)) for name in ("sqlite", "redis")]
-    rows = [row for row, _ in measured]
-    show(rows, [each for _, ingredients in measured for each in ingredients])
-    write(rows, options.json)
-
+SECTIONS = [
+    Section(
+        name="combining",
+        about="calls left of 1,000 callers that arrive together",
+        measure=lambda _: sharing.combined_calls(),
+    ),
+    Section(
+        name="coalescing",
+        about="milliseconds a caller pays in a burst",
+        measure=lambda _: sharing.coalescer_overhead(),
+    ),
+    Section(
+        name="rows",
+        about="rows a second over processes, against one process",
+        measure=lambda _: rows.rows_over_processes(),
+    ),
+    Section(
+        name="killed",
+        about="jobs lost and paid twice when a worker is killed",
+        measure=lambda _: queues.killed_workers(),
+    ),
+    Section(
+        name="speed",
+        about="jobs a second of the queue, against bare asyncio",
+        measure=lambda _: queues.speeds(),
+    ),
+]
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, SECTIONS)

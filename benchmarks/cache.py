@@ -9,30 +9,47 @@ a temporary virtual environment.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from claims.chain import chain_overhead
-from claims.exact import memory_hit, sqlite_hit
-from claims.imports import import_time
-from claims.meaning import semantic_hit
-from rows import arguments, show, write
+from cache.chain import chain_overhead
+from cache.exact import memory_hit, sqlite_hit
+from cache.imports import import_time
+from cache.meaning import semantic_hit
+from harness import Section, main
 
 
-def main() -> None:
-    parser = arguments("What the cache costs.")
+def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gptcache-python", type=Path, help="a Python that can import gptcache")
-    options = parser.parse_args()
-    measured = [
-        memory_hit(),
-        sqlite_hit(options.gptcache_python),
-        semantic_hit(options.data),
-        chain_overhead(),
-        import_time(),
-    ]
-    rows = [row for row, _ in measured]
-    show(rows, [each for _, ingredients in measured for each in ingredients])
-    write(rows, options.json)
 
+
+SECTIONS = [
+    Section(
+        name="memory",
+        about="an exact hit in memory, against LangChain's InMemoryCache",
+        measure=lambda _: memory_hit(),
+    ),
+    Section(
+        name="file",
+        about="an exact hit in an SQLite file, against GPTCache",
+        measure=lambda run: sqlite_hit(run.options.gptcache_python),
+    ),
+    Section(
+        name="meaning",
+        about="a hit by meaning among 10,000 questions, against bare FAISS",
+        measure=lambda run: semantic_hit(run.data),
+    ),
+    Section(
+        name="chain",
+        about="what cache and account add to a chain on a miss",
+        measure=lambda _: chain_overhead(),
+    ),
+    Section(
+        name="import",
+        about="seconds that an import takes",
+        measure=lambda _: import_time(),
+    ),
+]
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, SECTIONS, options)

@@ -10,14 +10,17 @@ questions (seeds from 100 on), not on those reported here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from routes import cascades, gates, ranking, speed
-from routes.outcomes import Outcomes, recorded
-from routes.outcomes import rows as read
-from rows import Row, arguments, show, write
+from harness import Row, Run, Section, main
+from routing import cascades, gates, ranking, speed
+from routing.outcomes import Outcomes, recorded
+from routing.outcomes import rows as read
 
-FILES = ("routing_mmlu", "routing_gsm8k", "cascade_multimodel")
+MMLU, GSM8K, MULTIMODEL = "routing_mmlu", "routing_gsm8k", "cascade_multimodel"
 NAMES = {
     "mmlu_1500_apgr": ">= 0.64",
     "mmlu_1500_cpt80": "<= 63",
@@ -32,105 +35,120 @@ NAMES = {
 }
 
 
-def main() -> None:
-    options = arguments("What routers are worth.").parse_args()
-    paths = {name: options.data / f"{name}.jsonl.gz" for name in FILES}
-    missing = [str(path) for path in paths.values() if not path.exists()]
-    if missing:
-        print(f"missing: {', '.join(missing)}; name their folder with --data")
-        rows = [Row(name=n, value=None, target=t, note="no data") for n, t in NAMES.items()]
-    else:
-        rows = measure(paths)
-    show(rows, [])
-    write(rows, options.json)
+@lru_cache
+def raw(folder: Path, name: str) -> list[dict[str, Any]]:
+    """A data set's rows.
+
+    Raises:
+        SystemExit: it is not there; says which file, and the option that names its folder.
+    """
+    path = folder / f"{name}.jsonl.gz"
+    if not path.is_file():
+        raise SystemExit(f"missing: {path}; name its folder with --data")
+    return read(path)
 
 
-def measure(paths: dict[str, Path]) -> list[Row]:
-    raw = {name: read(path) for name, path in paths.items()}
-    mmlu = recorded("MMLU", raw["routing_mmlu"])
-    gsm8k = recorded("GSM8K", raw["routing_gsm8k"])
-    subjects = [row["subject"] for row in raw["routing_mmlu"]]
-    found = [*rank(mmlu, gsm8k), *verify(gsm8k, raw["routing_gsm8k"], raw["cascade_multimodel"])]
-    sets = [mmlu, gsm8k, *gates.traffics(mmlu, subjects, raw["cascade_multimodel"])]
-    found.append(guard(sets))
-    found.append(row("decide_ms", speed.decide_ms(mmlu), "learned policy, 500 tokens"))
-    return found
+@lru_cache
+def outcomes(folder: Path, name: str) -> Outcomes:
+    return recorded("MMLU" if name == MMLU else "GSM8K", raw(folder, name))
 
 
-def rank(mmlu: Outcomes, gsm8k: Outcomes) -> list[Row]:
+def rank(run: Run) -> Iterator[Row]:
     """The learned scorer beside its rivals."""
+    mmlu, gsm8k = outcomes(run.data, MMLU), outcomes(run.data, GSM8K)
+    at = run.seed - 1
     plans = {
-        "mmlu_1500": (mmlu, ranking.splits(mmlu, labels=1_500, seeds=range(5))),
-        "mmlu_5fold": (mmlu, ranking.repeated_folds(mmlu, count=5, seeds=[0])),
-        "gsm8k_5fold": (gsm8k, ranking.repeated_folds(gsm8k, count=5, seeds=range(3))),
+        "mmlu_1500": (mmlu, ranking.splits(mmlu, labels=1_500, seeds=range(5 * at, 5 * at + 5))),
+        "mmlu_5fold": (mmlu, ranking.repeated_folds(mmlu, count=5, seeds=[at])),
+        "gsm8k_5fold": (
+            gsm8k,
+            ranking.repeated_folds(gsm8k, count=5, seeds=range(3 * at, 3 * at + 3)),
+        ),
     }
-    found: list[Row] = []
-    print(f"{'router':<52}{'APGR':>8}{'CPT50':>8}{'CPT80':>8}")
-    for name, (data, plan) in plans.items():
+    for number, (name, (data, plan)) in enumerate(plans.items()):
+        run.progress(number, len(plans), name)
         apgrs, cpt50s, cpt80s = zip(*ranking.learned(data, plan), strict=True)
         apgr, note = ranking.mean_and_interval(apgrs)
         cpt80, cpt_note = ranking.mean_and_interval(cpt80s)
-        line(f"learned, {name}", apgr, sum(cpt50s) / len(cpt50s), cpt80)
-        found.append(row(f"{name}_apgr", apgr, note))
+        yield from figures(f"learned, {name}", apgr, sum(cpt50s) / len(cpt50s), cpt80)
+        yield row(f"{name}_apgr", apgr, note)
         if f"{name}_cpt80" in NAMES:
-            found.append(row(f"{name}_cpt80", cpt80, cpt_note))
+            yield row(f"{name}_cpt80", cpt80, cpt_note)
     for data in (mmlu, gsm8k):
-        for rival, figures in ranking.rivals(data):
-            line(f"{rival}, {data.name}", *figures)
+        for rival, found in ranking.rivals(data):
+            yield from figures(f"{rival}, {data.name}", *found)
     for published in ranking.PUBLISHED:
-        line(*published)
-    return found
+        yield from figures(*published)
 
 
-def verify(gsm8k: Outcomes, answers: cascades.Read, multimodel: cascades.Read) -> list[Row]:
+def verify(run: Run) -> Iterator[Row]:
     """Verifiers and cascades."""
-    print(f"\n{'verifier on GSM8K':<44}{'AUC':>8}{'APGR':>8}{'CPT50':>8}{'CPT80':>8}")
-    told = cascades.agreement(gsm8k, answers, multimodel)
-    for name, figures in told.items():
-        line(name, *figures, width=44)
-    print(f"\n{'cascade of two cheap models':<36}{'accuracy':>10}{'strong':>10}{'calls':>10}")
-    runs = {task: cascades.two_cheap_models(multimodel, task) for task in ("gsm", "crux")}
-    for task, found in runs.items():
-        line(task, found.accuracy, found.strong_accuracy, found.strong_share, width=38)
-    gsm = runs["gsm"]
-    return [
-        row("gsm8k_agreement_apgr", told["agreement, form and predicted gap"][1], "cross-fitted"),
-        row("cascade_gsm_strong_share", gsm.strong_share, f"{gsm.questions} questions"),
-        row(
-            "cascade_gsm_accuracy_minus_strong",
-            gsm.accuracy - gsm.strong_accuracy,
-            f"{gsm.accuracy:.3f} against {gsm.strong_accuracy:.3f} all strong",
-        ),
-    ]
-
-
-def guard(sets: list[Outcomes]) -> Row:
-    """The gate, on its own and on other traffic."""
-    trials = [*gates.transfers(sets), *gates.shuffled(sets[0]), *gates.shuffled(sets[1])]
-    hopeless = [trial for trial in trials if trial.truth <= 0.5]
-    useful = [trial for trial in trials if trial.truth > 0.5]
-    false = [trial for trial in hopeless if trial.activated]
-    print(f"\ngate: {len(trials)} trials on traffic that the router was not fitted for")
-    print(f"  no better than chance in truth: {len(hopeless)}, activated {len(false)}")
-    print(
-        f"  better than chance in truth: {len(useful)}, "
-        f"activated {sum(trial.activated for trial in useful)}"
+    multimodel = raw(run.data, MULTIMODEL)
+    found = cascades.agreement(
+        outcomes(run.data, GSM8K), raw(run.data, GSM8K), multimodel, run.seed - 1
     )
-    for trial in false:
-        print(f"  false: {trial.fitted_on} on {trial.applied_to}, APGR {trial.truth:.3f} in truth")
-    for data, labels in ((sets[0], 200), (sets[0], 1_500), (sets[0], 4_000), (sets[1], 1_300)):
-        print(f"  own traffic, {data.name}, {labels} labels: {gates.own_traffic(data, labels)}")
-    return row("gate_false_activations", len(false), f"of {len(hopeless)} hopeless trials")
+    for name, (auc, *rest) in found.items():
+        yield Row(name=f"{name}: AUC", value=auc)
+        yield from figures(name, *rest)
+    yield row("gsm8k_agreement_apgr", found["agreement, form and predicted gap"][1], "cross-fitted")
+    runs = {task: cascades.two_cheap_models(multimodel, task) for task in ("gsm", "crux")}
+    for task, cascaded in runs.items():
+        yield Row(name=f"two cheap models, {task}: accuracy", value=cascaded.accuracy)
+        yield Row(name=f"two cheap models, {task}: all strong", value=cascaded.strong_accuracy)
+        yield Row(name=f"two cheap models, {task}: strong calls", value=cascaded.strong_share)
+    gsm = runs["gsm"]
+    yield row("cascade_gsm_strong_share", gsm.strong_share, f"{gsm.questions} questions")
+    yield row(
+        "cascade_gsm_accuracy_minus_strong",
+        gsm.accuracy - gsm.strong_accuracy,
+        f"{gsm.accuracy:.3f} against {gsm.strong_accuracy:.3f} all strong",
+    )
+
+
+def guard(run: Run) -> Iterator[Row]:
+    """The gate, on its own and on other traffic."""
+    mmlu, gsm8k = outcomes(run.data, MMLU), outcomes(run.data, GSM8K)
+    subjects = [each["subject"] for each in raw(run.data, MMLU)]
+    sets = [mmlu, gsm8k, *gates.traffics(mmlu, subjects, raw(run.data, MULTIMODEL))]
+    at = run.seed - 1
+    tried = [*gates.transfers(sets, at), *gates.shuffled(mmlu, at), *gates.shuffled(gsm8k, at)]
+    hopeless = [each for each in tried if each.truth <= 0.5]
+    useful = [each for each in tried if each.truth > 0.5]
+    false = [each for each in hopeless if each.activated]
+    yield Row(name="routers on traffic they were not fitted for", value=len(tried))
+    yield Row(name="  better than chance in truth", value=len(useful))
+    yield Row(name="  of these activated", value=sum(each.activated for each in useful))
+    yield row("gate_false_activations", len(false), f"of {len(hopeless)} no better than chance")
+    for each in false:
+        run.say(f"  false: {each.fitted_on} on {each.applied_to}, APGR {each.truth:.3f} in truth")
+    for data, labels in ((mmlu, 200), (mmlu, 1_500), (mmlu, 4_000), (gsm8k, 1_300)):
+        own = gates.own_traffic(data, labels)
+        run.say(f"  own traffic, {data.name}, {labels} labels: {own}")
+
+
+def decide(run: Run) -> Iterator[Row]:
+    yield row("decide_ms", speed.decide_ms(outcomes(run.data, MMLU)), "learned policy, 500 tokens")
 
 
 def row(name: str, value: float, note: str) -> Row:
     return Row(name=name, value=round(value, 4), target=NAMES[name], note=note)
 
 
-def line(name: str, *figures: float | None, width: int = 52) -> None:
-    cells = ("–" if f is None else f"{f:.3f}" if f < 2 else f"{f:.1f}" for f in figures)
-    print(f"{name:<{width}}" + "".join(f"{cell:>8}" for cell in cells))
+def figures(
+    name: str, apgr: float, cpt50: float | None = None, cpt80: float | None = None
+) -> Iterable[Row]:
+    """A router's three figures."""
+    yield Row(name=f"{name}: APGR", value=apgr)
+    yield Row(name=f"{name}: CPT50", value=cpt50, unit="%")
+    yield Row(name=f"{name}: CPT80", value=cpt80, unit="%")
 
+
+SECTIONS = [
+    Section(name="ranking", measure=rank, about="the learned scorer beside its rivals"),
+    Section(name="cascades", measure=verify, about="agreement as a verifier, two cheap models"),
+    Section(name="gate", measure=guard, about="routers on traffic they were not fitted for"),
+    Section(name="decide", measure=decide, about="milliseconds a decision takes"),
+]
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, SECTIONS)

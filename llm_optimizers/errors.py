@@ -4,6 +4,8 @@
     ├── ConfigurationError     a constructor or a command was given something it cannot use
     ├── UnpricedError          no price is known for a model, so no cost can be stated
     ├── StoreError             a store could not be opened, read or written
+    │   ├── BusyError          another process keeps a file locked; the same call may work later
+    │   ├── SchemaError        a file belongs to something else, or to another version
     │   └── PoisonedEntryError what a store held cannot be what was put there
     ├── NoModelFitsError       no model can take a request; lists each candidate and its reason
     ├── InterruptedStreamError a stream broke after its first chunk; `partial` is what had come
@@ -17,6 +19,7 @@ Errors that cost the user nothing (a broken cache, a broken ledger) are logged, 
 from __future__ import annotations
 
 __all__ = [
+    "BusyError",
     "ConfigurationError",
     "DeadlineError",
     "InterruptedStreamError",
@@ -25,6 +28,7 @@ __all__ = [
     "NoModelFitsError",
     "PoisonedEntryError",
     "RefusedError",
+    "SchemaError",
     "StoreError",
     "UnpricedError",
 ]
@@ -44,6 +48,14 @@ class UnpricedError(LLMOptimizersError, LookupError):
 
 class StoreError(LLMOptimizersError):
     """A store failed; callers that must not lose an answer catch this and go on."""
+
+
+class BusyError(StoreError):
+    """Another process keeps a store's file locked; the same call may work later."""
+
+
+class SchemaError(StoreError):
+    """A file holds other tables than this version's; it is left as it is. Give another path."""
 
 
 class PoisonedEntryError(StoreError):

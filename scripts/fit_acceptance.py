@@ -32,7 +32,7 @@ from llm_optimizers.caching.matching.features import FEATURES, features
 from llm_optimizers.caching.matching.guards import compare
 from llm_optimizers.caching.matching.matcher import STATIC_WEIGHTS, Weights
 from llm_optimizers.caching.matching.profiles import profile_of
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 
 FLOOR = 0.5
 NEIGHBOURS = 5

@@ -21,8 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.embeddings import Embed
 from llm_optimizers.prompts.context.features import PASSAGE_FEATURES, SENTENCE_FEATURES
-from llm_optimizers.prompts.context.ranking import Embed, measure, with_meaning
+from llm_optimizers.prompts.context.ranking import measure, with_meaning
 from llm_optimizers.prompts.context.reading import Passage
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -137,7 +138,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument(
         "--embed",
-        default="llm_optimizers.embeddings.embedders:StaticEmbedder",
+        default="llm_optimizers.embeddings:StaticEmbedder",
         help="MODULE:CLASS of the embedder to fit `meaning` with",
     )
     parser.add_argument("--out", type=Path, default=OUT)

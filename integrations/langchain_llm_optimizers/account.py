@@ -12,10 +12,23 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.messages import COMBINED, MARK
-from langchain_llm_optimizers.usage import model_of, removed_of, tier_of, usage_of
+from langchain_llm_optimizers.usage import (
+    Reported,
+    model_of,
+    removed_of,
+    reported_by,
+    usage_of,
+)
 from llm_optimizers.caching.answers import CACHE_HIT, usage_of_mark
 from llm_optimizers.costs import Ledger, Usage
-from llm_optimizers.costs.call import NOTHING_KNOWN, Call, CallContext, ServedAnswer, Share
+from llm_optimizers.costs.call import (
+    NOTHING_KNOWN,
+    NOTHING_REMOVED,
+    Call,
+    CallContext,
+    ServedAnswer,
+    Share,
+)
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
 
@@ -61,24 +74,21 @@ def call_of_run(
 
     `reported` is the usage that came beside the message, if any did.
     """
-    mark = hit_mark(generations)
-    message = _message(generations)
-    if mark is not None:
-        answered, served = str(mark.get("model") or ""), _served(mark)
-    else:
-        answered, served = (model_of(message) if message else ""), None
+    mark, message = hit_mark(generations), _message(generations)
+    said = Reported() if message is None or mark is not None else reported_by(message)
+    before = run.messages[-1].additional_kwargs.get(MARK) if run.messages else None
     return Call(
-        id=(mark["id"] or run.id) if mark is not None else run.id,
+        id=run.id if mark is None else mark["id"] or run.id,
         time=run.started,
         asked=run.model,
-        answered=answered,
+        answered=said.model if mark is None else str(mark.get("model") or ""),
         provider=run.provider,
-        reported=(usage_of(message) if message is not None else None) or reported,
-        tier=tier_of(message) if message is not None and mark is None else "standard",
+        reported=said.usage or reported,
+        tier=said.tier,
         context=run.context,
-        removed=removed_of(run.messages[-1].additional_kwargs.get(MARK) if run.messages else None),
+        removed=removed_of(before) if before else NOTHING_REMOVED,
         share=_share(message),
-        served=served,
+        served=None if mark is None else _served(mark),
         tags=tags_of(run.metadata, run.tags),
         latency_s=latency_s,
         status=status,

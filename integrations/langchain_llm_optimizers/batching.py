@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.globals import get_llm_cache
@@ -16,22 +18,23 @@ from langchain_core.runnables.config import get_config_list, get_executor_for_co
 from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.call import ModelCall
-from langchain_llm_optimizers.combining import ModelAsk, combinable_request
-from langchain_llm_optimizers.delegating import DelegatingChatModel
-from langchain_llm_optimizers.tickets import Lane, SharedRun, Ticket
-from llm_optimizers.batching import GateReport, GroupLimits, compare_combined
-from llm_optimizers.batching.combining.ask import Question
-from llm_optimizers.batching.combining.gate import same_text
-from llm_optimizers.batching.combining.prompts import combination_key
+from langchain_llm_optimizers.combining import ModelAsk, request_of
+from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behind
+from langchain_llm_optimizers.shared import SharedRun, mark_failed
+from llm_optimizers.batching import Coalescer, GateReport, GroupLimits
+from llm_optimizers.batching.coalescing import SharedCall
+from llm_optimizers.batching.combining import (
+    CombinedCalls,
+    Kept,
+    choices_of,
+)
 from llm_optimizers.caching.tenancy import current_tenant
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.comparison import Comparison, same_answer
 
 __all__ = ["BatchingChatModel"]
 
-_COMBINED_SIZE = 6
-_PLAIN_SIZE = 20
 _MAKING = threading.Lock()
-"""Held while a model's lane is made or dropped: models are copied and pickled, locks are not."""
+"""Held while a model's shared calls are made or let go: models are copied, locks are not."""
 
 
 class BatchingChatModel(DelegatingChatModel):
@@ -66,12 +69,14 @@ class BatchingChatModel(DelegatingChatModel):
     """Seconds a call waits for others; some seconds suit work nobody waits for."""
     max_calls: int = 8
     """Groups under way at the same time."""
+    max_pending: int = Field(default=1_000, ge=1)
+    """Callers beyond this many wait for a place."""
     answer_timeout: float | None = None
     """Seconds after which a caller gets a TimeoutError."""
     namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
     """A tenant's name, or a function that returns the running code's."""
 
-    _lane: Any = PrivateAttr(default=None)
+    _kept: Kept[Any] | None = PrivateAttr(default=None)
 
     @property
     def _child(self) -> BaseChatModel:
@@ -91,27 +96,16 @@ class BatchingChatModel(DelegatingChatModel):
         *,
         tolerance: float = 0.05,
         confidence: float = 0.9,
-        agree: Callable[[str, str], bool] = same_text,
+        agree: Comparison = same_answer,
     ) -> GateReport:
         """Answer a sample singly and combined, and combine from now on only if the two agree.
 
         Raises:
             ConfigurationError: the sample is empty, or holds inputs that are never combined.
         """
-        requests = []
-        for number, given in enumerate(sample):
-            messages = self._convert_input(given).to_messages()
-            request = combinable_request(self.model, messages, "")
-            if request is None:
-                raise ConfigurationError(
-                    f"input {number} of the sample is never combined: the model's own settings "
-                    "(n, stop, …) or its content do not allow it"
-                )
-            requests.append(request)
-        report = compare_combined(
-            requests,
-            ModelAsk(self.model),
-            size=self.max_size or _COMBINED_SIZE,
+        calls = [self._call(given, None, None, {}) for given in sample]
+        report = self._combined_calls().check(
+            [request_of(call) for call in calls],
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
@@ -121,11 +115,11 @@ class BatchingChatModel(DelegatingChatModel):
         return report
 
     def close(self) -> None:
-        """Answer who waits and end the threads; the next call starts anew."""
+        """Answer the callers that wait and end the threads; later calls start new ones."""
         with _MAKING:
-            lane, self._lane = self._lane, None
-        if lane is not None:
-            lane.coalescer.close()
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.calls.close()
 
     def batch(
         self,
@@ -140,15 +134,15 @@ class BatchingChatModel(DelegatingChatModel):
             return []
         configs = get_config_list(config, len(inputs))
         calls = self._batch_calls(inputs, configs, kwargs)
-        tickets = [self._ticket(call) for call in calls]
+        shared = [self._enter(call) for call in calls]
+        together = [each for each in shared if each is not None]
         if not self._may_be_cached():
-            for ticket in tickets:
-                if ticket is not None:
-                    ticket.take()
+            for each in together:
+                each.submit()
 
-        def finish(call: ModelCall, ticket: Ticket[Any, Any] | None) -> Any:
+        def finish(call: ModelCall, own: SharedCall[Any, Any] | None) -> Any:
             try:
-                return self._finish(call, ticket).generations[0].message
+                return self._finish(call, own).generations[0].message
             except Exception as error:
                 if return_exceptions:
                     return error
@@ -156,11 +150,10 @@ class BatchingChatModel(DelegatingChatModel):
 
         try:
             with get_executor_for_config(configs[0]) as executor:
-                return list(executor.map(finish, calls, tickets))
+                return list(executor.map(finish, calls, shared))
         finally:
-            for ticket in tickets:
-                if ticket is not None:
-                    ticket.leave()
+            for each in together:
+                each.cancel()
 
     async def abatch(
         self,
@@ -178,12 +171,9 @@ class BatchingChatModel(DelegatingChatModel):
         alone = asyncio.Semaphore(configs[0].get("max_concurrency") or len(calls))
 
         async def finish(call: ModelCall) -> AIMessage:
-            ticket = self._ticket(call)
-            if ticket is None:
-                async with alone:
-                    result = await call.agenerate(self.model)
-            else:
-                result = await self._afinish(call, ticket)
+            shared = self._enter(call)
+            async with alone if shared is None else nullcontext():
+                result = await self._afinish(call, shared)
             return cast("AIMessage", result.generations[0].message)
 
         outcomes = await asyncio.gather(
@@ -192,13 +182,10 @@ class BatchingChatModel(DelegatingChatModel):
         return cast("list[AIMessage]", outcomes)
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        return self._finish(call, self._ticket(call))
+        return self._finish(call, self._enter(call))
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        ticket = self._ticket(call)
-        if ticket is None:
-            return await call.agenerate(self.model)
-        return await self._afinish(call, ticket)
+        return await self._afinish(call, self._enter(call))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         return call.stream(self.model)
@@ -206,61 +193,66 @@ class BatchingChatModel(DelegatingChatModel):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         return call.astream(self.model)
 
-    def _finish(self, call: ModelCall, ticket: Ticket[Any, Any] | None) -> ChatResult:
-        if ticket is None:
+    def _finish(self, call: ModelCall, shared: SharedCall[Any, Any] | None) -> ChatResult:
+        if shared is None:
             return call.generate(self.model)
         if self.combine:
-            return call.generate(self._run_of(ticket))
-        return _plain_result(ticket.wait())
+            return call.generate(SharedRun.of(self.model, shared, name=self.get_name()))
+        return _plain_result(shared.result())
 
-    async def _afinish(self, call: ModelCall, ticket: Ticket[Any, Any]) -> ChatResult:
+    async def _afinish(self, call: ModelCall, shared: SharedCall[Any, Any] | None) -> ChatResult:
+        if shared is None:
+            return await call.agenerate(self.model)
         if self.combine:
-            return await call.agenerate(self._run_of(ticket))
-        return _plain_result(await ticket.await_())
+            return await call.agenerate(SharedRun.of(self.model, shared, name=self.get_name()))
+        return _plain_result(await shared.aresult())
 
-    def _run_of(self, ticket: Ticket[Any, Any]) -> SharedRun:
-        return SharedRun(
-            child=self.model,
-            ticket=ticket,
-            name=self.get_name(),
-            cache=self.model.cache,
-            callbacks=self.model.callbacks,
-            tags=self.model.tags,
-            metadata=self.model.metadata,
+    def _enter(self, call: ModelCall) -> SharedCall[Any, Any] | None:
+        """The caller's end of a shared call; None when it goes to the model as it is."""
+        calls = self._calls_of_model()
+        if isinstance(calls, CombinedCalls):
+            return calls.enter(request_of(call), tenant=lambda: current_tenant(self.namespace))
+        # The model's own `batch` takes one set of settings and gives one answer a call.
+        if call.stop or call.kwargs or any(choices_of(m) != 1 for m in models_behind(self.model)):
+            return None
+        return calls.shared(call, timeout=self.answer_timeout)
+
+    def _calls_of_model(self) -> CombinedCalls | Coalescer[ModelCall, AIMessage]:
+        limits = (self._limits, self.max_pending, self.max_calls, self.answer_timeout)
+        settings = (self.combine, *limits)
+        with _MAKING:
+            kept = self._kept
+            # A copy of this model with another child or other settings shares nothing with it.
+            if kept is None or kept.calls.closed or not kept.serves(self.model, settings):
+                calls = self._combined_calls() if self.combine else self._plain_calls()
+                kept = self._kept = Kept(model=self.model, settings=settings, calls=calls)
+        return cast("CombinedCalls | Coalescer[ModelCall, AIMessage]", kept.calls)
+
+    def _combined_calls(self) -> CombinedCalls:
+        return CombinedCalls(
+            ModelAsk(self.model),
+            models=list(models_behind(self.model)),
+            takes_settings=False,  # Not every model binds a schema and settings together.
+            observe=mark_failed,
+            limits=self._limits,
+            max_pending=self.max_pending,
+            max_calls=self.max_calls,
+            timeout=self.answer_timeout,
         )
 
-    def _ticket(self, call: ModelCall) -> Ticket[Any, Any] | None:
-        """The call's place in a group; None when it must go out alone."""
-        if call.stop or call.kwargs or getattr(self.model, "n", None) not in (None, 1):
-            return None
-        if not self.combine:
-            return self._place(call, None, 0)
-        try:
-            tenant = current_tenant(self.namespace)
-        except Exception:  # noqa: BLE001 - without a tenant nothing may be shared
-            return None
-        request = combinable_request(self.model, call.messages, tenant)
-        key = None if request is None else combination_key(request)
-        if request is None or key is None:
-            return None
-        return self._place(Question(request=request), key, len(request.messages[-1].text) // 4)
+    def _plain_calls(self) -> Coalescer[ModelCall, AIMessage]:
+        return Coalescer(
+            partial(_batched, self.model),
+            limits=self._limits,
+            max_pending=self.max_pending,
+            max_calls=self.max_calls,
+        )
 
-    def _place(self, item: Any, key: Any, tokens: int) -> Ticket[Any, Any]:
-        with _MAKING:
-            lane: Lane | None = self._lane
-            # A copy of this model with another child shares nothing with it.
-            if lane is None or lane.model is not self.model or lane.combine != self.combine:
-                lane = self._lane = Lane(
-                    self.model,
-                    combine=self.combine,
-                    limits=GroupLimits(
-                        max_size=self.max_size or (_COMBINED_SIZE if self.combine else _PLAIN_SIZE),
-                        max_tokens=self.max_group_tokens,
-                        max_delay=self.max_delay,
-                    ),
-                    max_calls=self.max_calls,
-                )
-        return Ticket(lane.coalescer, item, key=key, tokens=tokens, timeout=self.answer_timeout)
+    @property
+    def _limits(self) -> GroupLimits:
+        return GroupLimits(
+            max_size=self.max_size, max_tokens=self.max_group_tokens, max_delay=self.max_delay
+        )
 
     def _batch_calls(
         self,
@@ -278,6 +270,13 @@ class BatchingChatModel(DelegatingChatModel):
         """Whether a cache may answer, so that places are taken only for what it has not."""
         cache = self.model.cache
         return bool(cache) or (cache is None and get_llm_cache() is not None)
+
+
+def _batched(model: BaseChatModel, calls: Sequence[ModelCall]) -> list[AIMessage | Exception]:
+    """Calls through the model's own `batch`, which opens every caller's run itself."""
+    messages, configs = [call.messages for call in calls], [call.config for call in calls]
+    answers = model.batch(cast("Any", messages), configs, return_exceptions=True)
+    return cast("list[AIMessage | Exception]", answers)
 
 
 def _plain_result(message: AIMessage) -> ChatResult:

@@ -1,49 +1,38 @@
-"""Combined prompts over a LangChain chat model: the core's words in LangChain's, and back."""
+"""A chat model as the core asks it: a request and a reply in the core's words."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
-from langchain_llm_optimizers.messages import COMBINED, request_of_messages
+from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.shared import usage_metadata
 from langchain_llm_optimizers.usage import usage_of
-from llm_optimizers.batching.combining.ask import Answered, Reply
+from llm_optimizers.batching.combining import Reply, combined_format, raised_limits
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["ModelAsk", "combinable_request", "result_of"]
-
-_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-# Settings of a model under which an answer is more than a text.
-_SHAPING = ("stop", "stop_sequences", "logprobs", "tools", "modalities", "audio", "prediction")
+__all__ = ["ModelAsk", "request_of"]
 
 
-def combinable_request(
-    model: BaseChatModel, messages: Sequence[BaseMessage], tenant: str
-) -> ChatRequest | None:
-    """The messages as a request that may share a prompt, as far as model and messages allow."""
-    if getattr(model, "n", None) not in (None, 1):
-        return None
-    if any(getattr(model, name, None) for name in _SHAPING):
-        return None
+def request_of(call: ModelCall) -> ChatRequest | None:
+    """The call as a request, its own settings among them; None if a message cannot be read."""
+    stop = {"stop": call.stop} if call.stop else {}
     try:
-        request = request_of_messages(messages, {})
+        return request_of_messages(call.messages, {**call.kwargs, **stop})
     except ConfigurationError:
         return None
-    return ChatRequest(messages=request.messages, params=request.params, tenant=tenant)
 
 
 class ModelAsk:
-    """One call of a chat model as `CombinedAsk` makes it; no caller's callbacks hear of it.
+    """One call of a chat model as the core makes it; no caller's callbacks hear of it.
 
     A combined prompt is asked through the model's own structured output, a single one as it is.
     """
@@ -55,14 +44,15 @@ class ModelAsk:
 
     def __call__(self, request: ChatRequest) -> Reply:
         """Ask, and say what was answered and billed."""
-        messages = [_message(message.role, message.text) for message in request.messages]
-        schema = request.params.get("response_format")
-        if schema is None:
+        messages: list[BaseMessage] = [
+            SystemMessage(message.text) if message.role == "system" else HumanMessage(message.text)
+            for message in request.messages
+        ]
+        wanted = combined_format(request)
+        if wanted is None:
             answer = self._model.invoke(messages)
             return Reply(text=answer.text, usage=usage_of(answer) or Usage(), raw=answer)
-        entries = schema["json_schema"]["schema"]["properties"]["answers"]["items"]
-        count = len(entries["properties"]["id"]["enum"])
-        model = self._structured(json.dumps(schema["json_schema"]["schema"]), count)
+        model = self._structured(json.dumps(wanted.schema), wanted.count)
         try:
             given = model.invoke(messages)
         except Exception as error:
@@ -75,42 +65,12 @@ class ModelAsk:
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
         """The model with room for `count` answers, bound to the schema as it binds schemas."""
-        limits = {
-            name: value * (count + 1)
-            for name in _OUTPUT_LIMITS
-            if isinstance(value := getattr(self._model, name, None), int)
-        }
-        model = self._model.model_copy(update=limits)
+        model = self._model.model_copy(update=raised_limits(self._model, count))
         titled = {"title": "answers", "description": "The answers by id.", **json.loads(schema)}
         try:
             return model.with_structured_output(titled, include_raw=True)
         except (NotImplementedError, TypeError):
             return model  # The prompt itself says which JSON is wanted.
-
-
-def result_of(answered: Answered) -> ChatResult:
-    """A caller's own answer as its model's result, with its own share of the tokens."""
-    raw: AIMessage = answered.raw
-    alone = answered.asked_with == 1 and answered.usage == answered.alone
-    if alone:
-        return ChatResult(generations=[ChatGeneration(message=raw)])
-    told = raw.response_metadata
-    metadata = {key: value for key, value in told.items() if key not in ("token_usage", "usage")}
-    metadata[COMBINED] = {
-        "asked_with": answered.asked_with,
-        "alone": answered.alone.as_dict(),
-        "estimated": answered.estimated,
-    }
-    message = AIMessage(
-        content=answered.text,
-        response_metadata=metadata,
-        usage_metadata=_usage_metadata(answered.usage) if raw.usage_metadata else None,
-    )
-    return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-def _message(role: str, text: str) -> BaseMessage:
-    return SystemMessage(text) if role == "system" else HumanMessage(text)
 
 
 def _unparsed(answer: AIMessage) -> str:
@@ -128,22 +88,8 @@ def _cut_off(error: Exception) -> Reply | None:
         raw = completion.model_dump(mode="json", exclude_none=True)
         text = raw["choices"][0]["message"].get("content") or ""
         usage = Usage.from_openai(raw["usage"])
-        told = {"model_name": raw["model"], "finish_reason": "length"}
-        message = AIMessage(text, response_metadata=told, usage_metadata=_usage_metadata(usage))
+        metadata = {"model_name": raw["model"], "finish_reason": "length"}
+        message = AIMessage(text, response_metadata=metadata, usage_metadata=usage_metadata(usage))
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
     return Reply(text=text, usage=usage, raw=message)
-
-
-def _usage_metadata(usage: Usage) -> UsageMetadata:
-    """Whole numbers only: LangChain adds usages up and refuses fractions."""
-    return UsageMetadata(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        total_tokens=usage.total_tokens,
-        input_token_details={
-            "cache_read": usage.cache_read_tokens,
-            "cache_creation": usage.cache_write_tokens,
-        },
-        output_token_details={"reasoning": usage.reasoning_tokens},
-    )

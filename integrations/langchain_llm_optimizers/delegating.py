@@ -30,7 +30,7 @@ from langchain_llm_optimizers.binding import graft
 from langchain_llm_optimizers.call import ModelCall, nested_call
 from llm_optimizers.effects import closing_async
 
-__all__ = ["DelegatingChatModel", "ModelCall"]
+__all__ = ["DelegatingChatModel", "ModelCall", "models_behind"]
 
 
 class DelegatingChatModel(BaseChatModel):
@@ -47,6 +47,11 @@ class DelegatingChatModel(BaseChatModel):
     @abstractmethod
     def _child(self) -> BaseChatModel:
         """The model that speaks for this one where nothing has been decided yet."""
+
+    @property
+    def _children(self) -> Sequence[BaseChatModel]:
+        """The models behind this one, at least one."""
+        return (self._child,)
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> ChatResult:
@@ -266,6 +271,15 @@ class DelegatingChatModel(BaseChatModel):
         run_id = config.get("run_id")
         merged = merge_configs(attached, config)
         return {**merged, "run_id": run_id} if run_id else merged
+
+
+def models_behind(model: BaseChatModel) -> Iterator[BaseChatModel]:
+    """The models that may answer for one: itself, or those it wraps."""
+    if not isinstance(model, DelegatingChatModel):
+        yield model
+        return
+    for child in model._children:
+        yield from models_behind(child)
 
 
 def _llm_result(results: Sequence[ChatResult]) -> LLMResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -15,11 +15,11 @@ from langchain_llm_optimizers.binding import PORT
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import MARK
-from langchain_llm_optimizers.prompts import afailing_open, failing_open, request_of, rewritten
+from langchain_llm_optimizers.prompts import request_of, rewritten
 from langchain_llm_optimizers.usage import usage_of
 from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
-from llm_optimizers.prompts.outputs import Form, shaped
+from llm_optimizers.prompts.outputs import Form, shaped, was_cut
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Limited", "OptimizedChatModel", "limited", "observed", "stopped"]
@@ -36,7 +36,7 @@ class OptimizedChatModel(DelegatingChatModel):
 
     Answers get shorter where that is asked for: `limits=OutputLimits()` learns from each task's
     answers (`task` in the run's metadata) how long they get, caps the next ones, and asks again
-    without the cap when it cut one; `form="line"` sets stop sequences. `limits.cap(task)` tells
+    without the cap when it cut one; `form="line"` sets stop sequences. `limits.cap(task)` gives
     the cap and the share of answers cut.
     """
 
@@ -82,7 +82,7 @@ class OptimizedChatModel(DelegatingChatModel):
         stamp = _stamp(shorter)
         for chunk in shorter.stream(self.model):
             yield _with_stamp(chunk, stamp)
-            stamp = {}  # Chunks add up: one of them tells it.
+            stamp = {}  # Chunks add up: one of them carries it.
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         shorter = await self._ashorter(call)
@@ -93,29 +93,30 @@ class OptimizedChatModel(DelegatingChatModel):
                 stamp = {}
 
     def _shorter(self, call: ModelCall) -> ModelCall:
-        found = failing_open(lambda: self.optimizer.optimize(self._request(call)))
-        return self._with(call, found)
+        call = stopped(call, self._name(call), self.form)
+        return self.optimizer.apply(*self._translation(call), otherwise=call)
 
     async def _ashorter(self, call: ModelCall) -> ModelCall:
-        async def work() -> Optimized:
-            return await self.optimizer.aoptimize(self._request(call))
+        call = stopped(call, self._name(call), self.form)
+        return await self.optimizer.aapply(*self._translation(call), otherwise=call)
 
-        return self._with(call, await afailing_open(work))
-
-    def _request(self, call: ModelCall) -> ChatRequest:
-        return request_of(call.messages, self._name(call), tools=call.kwargs.get("tools") or ())
+    def _translation(
+        self, call: ModelCall
+    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], ModelCall]]:
+        """How the call is read for the core, and how it is written back."""
+        tools = call.kwargs.get("tools") or ()
+        return (
+            lambda: request_of(call.messages, self._name(call), tools=tools),
+            lambda found: replace(call, messages=rewritten(call.messages, found)),
+        )
 
     def _name(self, call: ModelCall) -> str:
         params = self.model._get_ls_params(stop=call.stop, **call.kwargs)
         return str(params.get("ls_model_name") or "")
 
-    def _with(self, call: ModelCall, found: Optimized | None) -> ModelCall:
-        call = stopped(call, self._name(call), self.form)
-        return call if found is None else replace(call, messages=rewritten(call.messages, found))
-
 
 def _stamp(call: ModelCall) -> dict[str, Any]:
-    """What was taken away, told with the answer too: a cache prices what it serves by it."""
+    """What was removed, which the answer carries too: a cache prices what it serves by it."""
     return dict(call.messages[-1].additional_kwargs.get(MARK) or {}) if call.messages else {}
 
 
@@ -130,14 +131,9 @@ def _stamped(result: ChatResult, call: ModelCall) -> ChatResult:
 def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
     if not stamp:
         return message
-    told = message.response_metadata.get(MARK) or {}
-    metadata = {**message.response_metadata, MARK: {**told, **stamp}}
+    earlier = message.response_metadata.get(MARK) or {}
+    metadata = {**message.response_metadata, MARK: {**earlier, **stamp}}
     return message.model_copy(update={"response_metadata": metadata})
-
-
-_OWN = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_FORMED = ("tools", "functions", "response_format", PORT)
-_CUT = ("length", "max_tokens", "MAX_TOKENS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +150,10 @@ class Limited:
 
 def limited(call: ModelCall, child: BaseChatModel, limits: OutputLimits | None) -> Limited:
     """The call with its task's cap, unless the caller set a lower one or too little is known."""
-    cap = limits.cap(_task(call)) if limits is not None else None
     own = child._get_ls_params(stop=call.stop, **call.kwargs).get("ls_max_tokens")
-    if cap is None or any(name in call.kwargs for name in _OWN):
-        return Limited(call=call)
-    if isinstance(own, int) and own <= cap.tokens:
+    configured = own if isinstance(own, int) else None
+    cap = limits.cap_for(_task(call), call.kwargs, configured=configured) if limits else None
+    if cap is None:
         return Limited(call=call)
     capped = replace(call, kwargs={**call.kwargs, "max_tokens": cap.tokens})
     config = {name: value for name, value in call.config.items() if name != "run_id"}
@@ -166,19 +161,19 @@ def limited(call: ModelCall, child: BaseChatModel, limits: OutputLimits | None) 
 
 
 def stopped(call: ModelCall, model: str, form: Form | None) -> ModelCall:
-    """The call with the stop sequences of a form, where the model takes them.
-
-    Tools and schemas have a form of their own, and the caller's own sequences stay.
-    """
-    if form is None or call.stop is not None or any(name in call.kwargs for name in _FORMED):
-        return call
-    given = {"stop": call.kwargs["stop"]} if "stop" in call.kwargs else {}
-    stop = shaped(ChatRequest(messages=(), model=model, params=given), form=form).params.get("stop")
-    return call if stop is None or given else replace(call, stop=list(stop))
+    """The call with the stop sequences of a form, where the core sets any."""
+    set_already = dict(call.kwargs)
+    if call.stop is not None:
+        set_already["stop"] = call.stop
+    if PORT in call.kwargs:
+        set_already["response_format"] = call.kwargs[PORT]
+    request = ChatRequest(messages=(), model=model, params=set_already)
+    stop = shaped(request, form=form).params.get("stop")
+    return call if stop is None or "stop" in set_already else replace(call, stop=stop)
 
 
 def observed(limits: OutputLimits | None, call: ModelCall, result: ChatResult) -> None:
-    """Learn from an answer whose length the provider told."""
+    """Learn from an answer whose length the provider reported."""
     message = _said(result)
     usage = usage_of(message) if message is not None else None
     if limits is not None and usage is not None and usage.output_tokens:
@@ -187,8 +182,8 @@ def observed(limits: OutputLimits | None, call: ModelCall, result: ChatResult) -
 
 def _task(call: ModelCall) -> str:
     """The `task` in the run's metadata."""
-    told: Mapping[str, Any] = call.config.get("metadata") or {}
-    return str(told.get("task") or "")
+    metadata: Mapping[str, Any] = call.config.get("metadata") or {}
+    return str(metadata.get("task") or "")
 
 
 def _said(result: ChatResult) -> AIMessage | None:
@@ -197,7 +192,5 @@ def _said(result: ChatResult) -> AIMessage | None:
 
 
 def _was_cut(message: AIMessage | None) -> bool:
-    if message is None:
-        return False
-    told = message.response_metadata
-    return any(told.get(name) in _CUT for name in ("finish_reason", "stop_reason"))
+    said = message.response_metadata if message is not None else {}
+    return any(was_cut(said.get(name)) for name in ("finish_reason", "stop_reason"))

@@ -11,12 +11,9 @@ A message whose text did not change is the very same object.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import Embeddings
@@ -26,6 +23,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_llm_optimizers.messages import MARK, core_message
+from langchain_llm_optimizers.usage import removed_of
+from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import (
     ContextBudget,
@@ -39,18 +38,12 @@ from llm_optimizers.types import ChatRequest, Message
 __all__ = [
     "PassageCompressor",
     "PromptOptimizer",
-    "afailing_open",
-    "failing_open",
     "optimizing",
     "request_of",
     "rewritten",
 ]
 
-_log = logging.getLogger(__name__)
-
 Prompt: TypeAlias = PromptValue | str | Sequence[BaseMessage]
-Embedding: TypeAlias = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-T = TypeVar("T")
 
 
 class PromptOptimizer(Runnable[Prompt, Prompt]):
@@ -100,18 +93,19 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
         return await self._acall_with_config(self._acheaper, input, config, **kwargs)
 
     def _cheaper(self, prompt: Prompt) -> Prompt:
-        messages = _messages(prompt)
-        found = failing_open(lambda: self._optimizer.optimize(request_of(messages, self._model)))
-        return prompt if found is None else _in_kind(prompt, rewritten(messages, found))
+        return self._optimizer.apply(*self._translation(prompt), otherwise=prompt)
 
     async def _acheaper(self, prompt: Prompt) -> Prompt:
-        messages = _messages(prompt)
+        return await self._optimizer.aapply(*self._translation(prompt), otherwise=prompt)
 
-        async def work() -> Optimized:
-            return await self._optimizer.aoptimize(request_of(messages, self._model))
-
-        found = await afailing_open(work)
-        return prompt if found is None else _in_kind(prompt, rewritten(messages, found))
+    def _translation(
+        self, prompt: Prompt
+    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], Prompt]]:
+        """How the prompt is read for the core, and how it is written back."""
+        return (
+            lambda: request_of(_messages(prompt), self._model),
+            lambda found: _in_kind(prompt, rewritten(_messages(prompt), found)),
+        )
 
 
 class PassageCompressor(BaseDocumentCompressor):
@@ -131,30 +125,24 @@ class PassageCompressor(BaseDocumentCompressor):
 
     def model_post_init(self, _: Any) -> None:
         """Build the selector once; it is safe to share between threads."""
-        self._selector = PassageSelector(model=self.model, embed=_embedding(self.embeddings))
+        self._selector = PassageSelector(model=self.model, embed=passage_embed(self.embeddings))
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """The documents that are kept; all of them if choosing fails."""
-        _ = callbacks
-        chosen = failing_open(
-            lambda: self._selector.select(
-                query,
-                [
-                    Passage(text=d.page_content, title=str(d.metadata.get(self.title_key) or ""))
-                    for d in documents
-                ],
-                max_tokens=self.max_tokens,
-            )
-        )
+        """The documents that are kept; all of them where nothing can be chosen."""
+        passages = [
+            Passage(text=d.page_content, title=str(d.metadata.get(self.title_key) or ""))
+            for d in documents
+        ]
+        chosen = self._selector.keep(query, passages, max_tokens=self.max_tokens)
         if chosen is None:
             return documents
         return [
             documents[kept.index]
             if kept.whole
             else documents[kept.index].model_copy(update={"page_content": kept.text})
-            for kept in chosen.kept
+            for kept in chosen
         ]
 
 
@@ -178,25 +166,7 @@ def optimizing(
     if context_tokens is None:
         return RequestOptimizer()
     budget = ContextBudget(max_tokens=context_tokens)
-    return RequestOptimizer(context=budget, embed=_embedding(embeddings))
-
-
-def failing_open(work: Callable[[], T]) -> T | None:
-    """What the work gives, or None and a warning: a prompt is never lost to its shortening."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - see above
-        _warn(error)
-        return None
-
-
-async def afailing_open(work: Callable[[], Awaitable[T]]) -> T | None:
-    """The asynchronous twin of `failing_open`."""
-    try:
-        return await work()
-    except Exception as error:  # noqa: BLE001 - see above
-        _warn(error)
-        return None
+    return RequestOptimizer(context=budget, embed=passage_embed(embeddings))
 
 
 def request_of(
@@ -218,7 +188,7 @@ def rewritten(messages: Sequence[BaseMessage], found: Optimized) -> list[BaseMes
             sent.append(SystemMessage(content=new.text))
         else:
             sent.append(_with_content(messages[origin], new))
-    if sent and found.tokens < found.tokens_before:
+    if sent and found.removed.tokens:
         sent[-1] = _marked(sent[-1], found)
     return sent
 
@@ -241,11 +211,14 @@ def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
 
 
 def _marked(message: BaseMessage, found: Optimized) -> BaseMessage:
+    """The message with what was saved, added to what an optimiser before this one saved."""
     earlier = message.additional_kwargs.get(MARK) or {}
+    removed = removed_of(earlier) + found.removed
     mark = {
         "prompt_tokens_before": earlier.get("prompt_tokens_before", found.tokens_before),
         "prompt_tokens_after": found.tokens,
-        "prompt_tokens_sent_before": found.saved_before,
+        "prompt_tokens_removed": removed.tokens,
+        "prompt_tokens_sent_before": removed.repeated,
     }
     kwargs = {**message.additional_kwargs, MARK: {**earlier, **mark}}
     return message.model_copy(update={"additional_kwargs": kwargs})
@@ -271,23 +244,3 @@ def _in_kind(prompt: Prompt, messages: list[BaseMessage]) -> Prompt:
     if same:
         return prompt
     return ChatPromptValue(messages=messages) if isinstance(prompt, PromptValue) else messages
-
-
-def _embedding(embeddings: Embeddings | None) -> Embedding:
-    if embeddings is None:
-        from llm_optimizers.embeddings.embedders import StaticEmbedder
-
-        return StaticEmbedder().embed
-
-    def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        rows = np.asarray(embeddings.embed_documents(list(texts)), dtype=np.float32)
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(rows / np.where(lengths == 0, 1, lengths), dtype=np.float32)
-
-    return embed
-
-
-def _warn(error: Exception) -> None:
-    _log.warning(
-        "The prompt could not be shortened (%s); it is sent as it is.", type(error).__name__
-    )

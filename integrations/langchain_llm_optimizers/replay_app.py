@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from functools import reduce
 from operator import add
 from typing import Any
 
-import httpx
 from langchain_core.language_models import BaseChatModel
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableConfig
@@ -20,23 +18,22 @@ from langchain_llm_optimizers.hits import CACHE_HIT
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
-from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
-from llm_optimizers.embeddings.embedders import StaticEmbedder
-from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply
+from llm_optimizers.replay.app import (
+    AppReply,
+    Endpoint,
+    Strategies,
+    http_client,
+    prompt_optimizer,
+    replaying,
+)
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
-__all__ = ["LangChainTrial", "open_trial"]
-
-CONTEXT_TOKENS = 400
-"""What of retrieved documents is sent."""
-_replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
+__all__ = ["LangChainApp", "open_app"]
 
 
-class LangChainTrial:
+class LangChainApp:
     """`prompt | model`, with a chat model for each model name that the log speaks of."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
@@ -45,28 +42,19 @@ class LangChainTrial:
         self._ledger = ledger
         self._costs = CostCallbackHandler(ledger)
         self._cache = HybridCache() if strategies.cache else None
-        hooks = {"request": [_name_request]} if endpoint.recorded else {}
-        # A proxy that the environment names cannot reach the recorded provider on this machine.
-        trusting = not endpoint.recorded
-        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
+        self._http = http_client(endpoint)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}
-        self._optimizer = RequestOptimizer(
-            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
-            # One question over fresh context each time: there is no cached prefix to break.
-            provider_cache=False,
-            prices=ledger.prices,
-            embed=StaticEmbedder().embed,
-        )
+        self._optimizer = prompt_optimizer(ledger)
 
-    def ask(self, logged: LoggedRequest) -> TrialReply:
-        """See `Trial.ask`."""
+    def ask(self, logged: LoggedRequest) -> AppReply:
+        """See `ReplayApp.ask`."""
         name = self._endpoint.model or logged.request.model
         if name not in self._models:
-            self._models[name] = self._model(name)
+            self._models.setdefault(name, self._model(name))
         settings = dict(logged.request.params)
         settings.pop("stream_options", None)
-        # LangChain takes the word for the run's own notes, and no answer depends on it.
+        # LangChain takes `metadata` for the run's own, and no answer depends on it.
         settings.pop("metadata", None)
         streamed = settings.pop("stream", False)
         chain = self._prompt | self._models[name].bind(**settings)
@@ -79,24 +67,20 @@ class LangChainTrial:
                 "task": logged.feature,
             },
         }
-        token = _replayed.set(logged.id)
-        try:
-            with tenant(logged.tenant):
-                message = (
-                    reduce(add, chain.stream(given, config))
-                    if streamed
-                    else chain.invoke(given, config)
-                )
-        finally:
-            _replayed.reset(token)
+        with replaying(logged):
+            message = (
+                reduce(add, chain.stream(given, config))
+                if streamed
+                else chain.invoke(given, config)
+            )
         mark = message.response_metadata.get(CACHE_HIT)
         if mark:
-            return TrialReply(text=message.text, tier=mark["tier"])
+            return AppReply(text=message.text, tier=mark["tier"])
         routed = message.response_metadata.get(MARK) or {}
-        return TrialReply(text=message.text, model=str(routed.get("routed") or name))
+        return AppReply(text=message.text, model=str(routed.get("routed") or name))
 
     def close(self) -> None:
-        """See `Trial.close`."""
+        """See `ReplayApp.close`."""
         self._http.close()
 
     def _model(self, name: str) -> BaseChatModel:
@@ -123,11 +107,6 @@ class LangChainTrial:
         return model
 
 
-def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LangChainTrial:
+def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LangChainApp:
     """Build the app; see `llm_optimizers.replay.app`."""
-    return LangChainTrial(strategies, endpoint, ledger)
-
-
-def _name_request(request: httpx.Request) -> None:
-    """Tell the replaying server which line of the log this is; it must not enter cache keys."""
-    request.headers[REPLAY_ID] = _replayed.get()
+    return LangChainApp(strategies, endpoint, ledger)

@@ -70,7 +70,7 @@ class Attempts:
     def _prepared(self, attempt: CallModel) -> tuple[BaseChatModel, ModelCall]:
         """The child, and the call as it is to be made on it."""
         child = self.models[attempt.model]
-        call = replace(self.call, config={**self.call.config, "run_id": UUID(attempt.call_id)})
+        call = replace(self.call, config={**self.call.config, "run_id": UUID(attempt.context.id)})
         if attempt.request is not None:
             asked = [_message(m.role, m.text) for m in attempt.request.messages]
             return child, replace(call, messages=asked, stop=None, kwargs={})

@@ -20,7 +20,7 @@ from langchain_llm_optimizers.routed import REPLIES, Attempts, Session
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.call import context_of as known_of_call
 from llm_optimizers.effects import closing_async
-from llm_optimizers.evidence.samples import TrafficSample
+from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
 
 __all__ = ["ChatModelRouter"]
@@ -60,7 +60,7 @@ class ChatModelRouter(DelegatingChatModel):
     prices: PriceBook | None = Field(default=None, exclude=True)
     deadline_s: float | None = None
     """Seconds for all attempts, until the answer or a stream's first chunk."""
-    traffic: TrafficSample | None = Field(default=None, exclude=True)
+    traffic: SampleStore | None = Field(default=None, exclude=True)
     """Keeps a sample of the questions in a file of yours, to label and calibrate on."""
     _router: Router = PrivateAttr()
 
@@ -91,6 +91,10 @@ class ChatModelRouter(DelegatingChatModel):
     @property
     def _child(self) -> BaseChatModel:
         return self.models[self._router.safe]
+
+    @property
+    def _children(self) -> Sequence[BaseChatModel]:
+        return tuple(self.models.values())
 
     @property
     def _llm_type(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -47,6 +48,20 @@ def usage_of(message: AIMessage) -> Usage | None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a provider said of an answer: which model gave it, for which tokens, on which tier."""
+
+    model: str = ""
+    usage: Usage | None = None
+    tier: ServiceTier = "standard"
+
+
+def reported_by(message: AIMessage) -> Reported:
+    """What the provider says of an answer."""
+    return Reported(model=model_of(message), usage=usage_of(message), tier=tier_of(message))
+
+
 def mark_spent(error: Exception, usage: Usage) -> None:
     """Note on an error what was billed before it came: a share of a call made with others."""
     error.__dict__[_SPENT] = usage
@@ -86,7 +101,5 @@ def removed_of(mark: object) -> Removed:
     """What the prompt optimisers that left a mark took out of the prompt."""
     if not isinstance(mark, Mapping):
         return Removed()
-    removed = int(mark.get("prompt_tokens_before", 0)) - int(mark.get("prompt_tokens_after", 0))
-    if removed <= 0:
-        return Removed()
+    removed = int(mark.get("prompt_tokens_removed", 0))
     return Removed(tokens=removed, repeated=int(mark.get("prompt_tokens_sent_before", 0)))

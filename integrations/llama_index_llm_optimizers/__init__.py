@@ -18,12 +18,12 @@ Each is imported when it is first named, so that an app pays for what it uses.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llm_optimizers.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from llama_index_llm_optimizers.batch import abatch_chat
-    from llama_index_llm_optimizers.batching import BatchedLLM
+    from llama_index_llm_optimizers.batching import BatchedLLM, abatch_chat
     from llama_index_llm_optimizers.cache import HybridCache
     from llama_index_llm_optimizers.cached import CachedLLM
     from llama_index_llm_optimizers.embeddings import EmbeddingsStore, with_embeddings_cache
@@ -53,30 +53,22 @@ __all__ = [
     "with_embeddings_cache",
 ]
 
-_HOMES = {
-    "BatchedLLM": "batching",
-    "CachedLLM": "cached",
-    "CachedQueryEngine": "query_engine",
-    "CostEventHandler": "handler",
-    "EmbeddingsStore": "embeddings",
-    "HistoryBlock": "memory",
-    "HybridCache": "cache",
-    "LLMCacheHitEvent": "hits",
-    "PromptCompressor": "postprocessor",
-    "PromptOptimizingLLM": "prompts",
-    "RoutedLLM": "router",
-    "abatch_chat": "batch",
-    "optimized_settings": "settings",
-    "with_embeddings_cache": "embeddings",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """The public name's object (https://peps.python.org/pep-0562/)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BatchedLLM": "batching",
+        "CachedLLM": "cached",
+        "CachedQueryEngine": "query_engine",
+        "CostEventHandler": "handler",
+        "EmbeddingsStore": "embeddings",
+        "HistoryBlock": "memory",
+        "HybridCache": "cache",
+        "LLMCacheHitEvent": "hits",
+        "PromptCompressor": "postprocessor",
+        "PromptOptimizingLLM": "prompts",
+        "RoutedLLM": "router",
+        "abatch_chat": "batching",
+        "optimized_settings": "settings",
+        "with_embeddings_cache": "embeddings",
+    },
+)

@@ -1,57 +1,40 @@
-"""`BatchedLLM`: callers at the same time share a call."""
+"""`BatchedLLM`: callers at the same time share a call; `abatch_chat` makes many callers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
-from contextvars import Context
-from dataclasses import dataclass
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from llama_index.core.base.llms.types import (
-    ChatMessage,
-    ChatResponse,
-    CompletionResponse,
-    MessageRole,
-)
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr, SerializeAsAny
 
-from llama_index_llm_optimizers.account import text_of
-from llama_index_llm_optimizers.batch import abatch_chat
-from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
-from llama_index_llm_optimizers.codec import Answered as FromModel
-from llama_index_llm_optimizers.codec import answered
-from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
-from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.shared import announce_share
-from llm_optimizers.batching import (
-    Coalescer,
-    CombinedAsk,
-    GateReport,
-    GroupLimits,
-    compare_combined,
+from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.combining import (
+    ask,
+    ask_shared,
+    models_behind,
+    reply_of,
+    request_of,
 )
-from llm_optimizers.batching.combining.ask import Answered, Question, Settled
-from llm_optimizers.batching.combining.ask import Reply as Told
-from llm_optimizers.batching.combining.gate import same_text
-from llm_optimizers.batching.combining.prompts import combination_key
+from llama_index_llm_optimizers.delegating import DelegatingLLM
+from llama_index_llm_optimizers.shared import announce_share
+from llm_optimizers.batching import GateReport, GroupLimits
+from llm_optimizers.batching.combining import (
+    CombinedCall,
+    CombinedCalls,
+    Kept,
+)
 from llm_optimizers.caching.tenancy import current_tenant
-from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import CallContext, calling
-from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.evidence.comparison import Comparison, same_answer
 
-__all__ = ["BatchedLLM"]
+__all__ = ["BatchedLLM", "abatch_chat"]
 
-_TOGETHER = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shareable:
-    """A call that may be asked together with others of its key."""
-
-    request: ChatRequest
-    key: Hashable
+_MAKING = threading.Lock()
+"""Held while an LLM's shared calls are made: LLMs are copied and pickled, locks are not."""
 
 
 class BatchedLLM(DelegatingLLM):
@@ -82,8 +65,8 @@ class BatchedLLM(DelegatingLLM):
     llm: SerializeAsAny[LLM]
     combine: bool = False
     timeout: float | None = None
-    _coalescer: Coalescer[Question, Answered] = PrivateAttr()
-    _contexts: dict[int, Context] = PrivateAttr(default_factory=dict)
+    _limits: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _kept: Kept[CombinedCalls] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -97,12 +80,8 @@ class BatchedLLM(DelegatingLLM):
         **data: Any,
     ) -> None:
         super().__init__(llm=llm, combine=combine, timeout=timeout, **data)
-        self._coalescer = Coalescer(
-            CombinedAsk(self._ask, observe=self._settled),
-            limits=limits or GroupLimits(max_size=_TOGETHER),
-            max_pending=max_pending,
-            max_calls=max_calls,
-        )
+        self._limits = {"limits": limits, "max_pending": max_pending, "max_calls": max_calls}
+        self._shared_calls()  # Refuses impossible limits here rather than at the first call.
 
     @classmethod
     def class_name(cls) -> str:
@@ -115,7 +94,7 @@ class BatchedLLM(DelegatingLLM):
         *,
         tolerance: float = 0.05,
         confidence: float = 0.9,
-        agree: Callable[[str, str], bool] = same_text,
+        agree: Comparison = same_answer,
     ) -> GateReport:
         """Answer a sample singly and combined, and combine from now on only if the two agree.
 
@@ -123,12 +102,12 @@ class BatchedLLM(DelegatingLLM):
             ConfigurationError: the sample is empty, or holds questions that are never combined.
         """
         asked = [[ChatMessage(each)] if isinstance(each, str) else each for each in sample]
-        report = compare_combined(
-            [_request(ChatCall(messages=messages), self.llm) for messages in asked],
-            self._told,
+        report = self._shared_calls().check(
+            [request_of(ChatCall(messages=messages), self.llm) for messages in asked],
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
+            ask=partial(ask, self.llm),
         )
         self.combine = report.passed
         return report
@@ -140,34 +119,22 @@ class BatchedLLM(DelegatingLLM):
         return await abatch_chat(self, conversations, **how)
 
     def close(self) -> None:
-        """Answer everybody who waits, then refuse."""
-        self._coalescer.close()
+        """Answer the callers that wait, then refuse."""
+        self._shared_calls().close()
 
     @property
     def _children(self) -> Sequence[LLM]:
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        found = self._shareable(call)
-        if found is None:
-            return call.ask(self.llm)
-        question = Question(request=found.request)
-        try:
-            answer = self._coalescer.call(question, key=found.key, timeout=self.timeout)
-        finally:
-            self._contexts.pop(id(found.request), None)
-        return self._reply(call, answer)
+        shared = self._enter(call)
+        return call.ask(self.llm) if shared is None else reply_of(call, shared.result(), self.llm)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        found = self._shareable(call)
-        if found is None:
+        shared = self._enter(call)
+        if shared is None:
             return await call.aask(self.llm)
-        question = Question(request=found.request)
-        try:
-            answer = await self._coalescer.acall(question, key=found.key, timeout=self.timeout)
-        finally:
-            self._contexts.pop(id(found.request), None)
-        return self._reply(call, answer)
+        return reply_of(call, await shared.aresult(), self.llm)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
         return call.stream(self.llm)
@@ -175,76 +142,65 @@ class BatchedLLM(DelegatingLLM):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         return call.astream(self.llm)
 
-    def _shareable(self, call: ModelCall) -> _Shareable | None:
+    def _enter(self, call: ModelCall) -> CombinedCall | None:
+        """The caller's end of a shared call; None when it goes to the LLM as it is."""
         if not self.combine:
             return None
-        try:
-            request = _request(call, self.llm)
-        except ConfigurationError:
-            return None
-        key = combination_key(request)
-        if key is None:
-            return None
-        self._contexts[id(request)] = call.context
-        return _Shareable(request=request, key=key)
+        request = request_of(call, self.llm)
+        return self._shared_calls().enter(request, tenant=current_tenant, caller=call.context)
 
-    def _ask(self, request: ChatRequest) -> Told:
-        """One call for a group, in a thread; its bill is shared out among those who asked."""
-        with calling(CallContext(shared=True)):
-            return self._told(request)
-
-    def _told(self, request: ChatRequest) -> Told:
-        settings = dict(request.params)
-        if _ours(settings) and "openai" not in kind_of(self.llm).lower():
-            # The prompt asks for JSON in words too; not every LLM takes OpenAI's setting.
-            del settings["response_format"]
-        messages = [
-            ChatMessage(role=MessageRole(message.role), content=message.text)
-            for message in request.messages
-        ]
-        answer = answered(self.llm.chat(messages, **settings))
-        return Told(text=text_of(answer.reply), usage=answer.usage or Usage(), raw=answer)
-
-    def _settled(self, settled: Settled) -> None:
-        context = self._contexts.get(id(settled.request), Context())
-        model = settled.answered.raw.model if settled.answered else ""
-        asked, kind = self.llm.metadata.model_name, kind_of(self.llm)
-        announce_share(settled, context, model=model, asked=asked, asked_class=kind)
-
-    def _reply(self, call: ModelCall, answer: Answered) -> Reply:
-        """The caller's own answer; `raw` of a shared one tells what a call alone would have."""
-        made: FromModel = answer.raw
-        if answer.asked_with == 1 and isinstance(call, ChatCall):
-            return made.reply
-        told = {
-            "model": made.model or self.llm.metadata.model_name,
-            "usage": {
-                "prompt_tokens": answer.alone.input_tokens,
-                "completion_tokens": answer.alone.output_tokens,
-            },
-        }
-        beside = {"asked_with": answer.asked_with}
-        if isinstance(call, CompletionCall):
-            return CompletionResponse(text=answer.text, raw=told, additional_kwargs=beside)
-        message = ChatMessage(role=MessageRole.ASSISTANT, content=answer.text)
-        return ChatResponse(message=message, raw=told, additional_kwargs=beside)
+    def _shared_calls(self) -> CombinedCalls:
+        with _MAKING:
+            kept = self._kept
+            if kept is None or not kept.serves(self.llm, self.timeout):
+                calls = CombinedCalls(
+                    partial(ask_shared, self.llm),
+                    models=list(models_behind(self.llm)),
+                    observe=partial(announce_share, self.llm),
+                    timeout=self.timeout,
+                    **self._limits,
+                )
+                kept = self._kept = Kept(model=self.llm, settings=self.timeout, calls=calls)
+        return kept.calls
 
 
-def _ours(settings: Mapping[str, Any]) -> bool:
-    """Whether the answer's format is the one that combined questions ask for."""
-    schema = (settings.get("response_format") or {}).get("json_schema") or {}
-    return bool(schema.get("name") == "answers")
+async def abatch_chat(
+    llm: LLM,
+    conversations: Sequence[Sequence[ChatMessage]],
+    *,
+    max_concurrency: int | None = None,
+    return_exceptions: bool = False,
+    **kwargs: Any,
+) -> list[ChatResponse | BaseException]:
+    """Chat about many things at once; answers come in the order of the conversations.
 
+    With a `BatchedLLM` leave `max_concurrency` at None:
+    its groups fill up by themselves, and it bounds the calls.
 
-def _request(call: ModelCall, llm: LLM) -> ChatRequest:
-    """The call as the core's request, a bare prompt as a question without context.
+    Args:
+        llm: Any LLM.
+        conversations: The messages of each.
+        max_concurrency: How many are under way at the same time; all by default.
+        return_exceptions: Give errors in their places instead of raising the first.
+        kwargs: Settings of every call.
 
     Raises:
-        ConfigurationError: a message holds something that cannot be seen.
+        What the first failing call raised, unless `return_exceptions`; the others are cancelled.
     """
-    tenant, model = current_tenant(), llm.metadata.model_name
-    if isinstance(call, CompletionCall) and llm.metadata.is_chat_model:
-        messages = (Message(role="user", content=call.prompt),)
-        return ChatRequest(messages=messages, model=model, params=call.kwargs, tenant=tenant)
-    request = request_of(call, call.kwargs)
-    return ChatRequest(messages=request.messages, model=model, params=request.params, tenant=tenant)
+    places = asyncio.Semaphore(max_concurrency or max(1, len(conversations)))
+
+    async def one(messages: Sequence[ChatMessage]) -> ChatResponse | BaseException:
+        async with places:
+            try:
+                return await llm.achat(messages, **kwargs)
+            except Exception as error:
+                if return_exceptions:
+                    return error
+                raise
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(messages)) for messages in conversations]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -10,9 +10,9 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field, PrivateAttr
 
-from llama_index_llm_optimizers.prompts import failing_open
-from llm_optimizers.embeddings.embedders import as_embedder
-from llm_optimizers.prompts import Passage, PassageSelector, Selection, TokenCounter
+from llm_optimizers.embeddings import passage_embed
+from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
+from llm_optimizers.prompts.context import Kept
 
 __all__ = ["PromptCompressor"]
 
@@ -42,7 +42,7 @@ class PromptCompressor(BaseNodePostprocessor):
     def model_post_init(self, context: Any, /) -> None:
         """Build the selector once; it is safe to share between threads."""
         super().model_post_init(context)
-        embed = as_embedder(self.embed_model).embed
+        embed = passage_embed(self.embed_model)
         self._selector = PassageSelector(model=self.model, counter=self._counter, embed=embed)
 
     @classmethod
@@ -53,25 +53,16 @@ class PromptCompressor(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        if query_bundle is None or not query_bundle.query_str.strip():
+        if query_bundle is None:
             return nodes
-        kept = failing_open(lambda: self._fitting(query_bundle.query_str, nodes))
-        return nodes if kept is None else kept
-
-    def _fitting(self, question: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
-        """What fits, or the least there is: metadata and templates cost what texts then lack."""
         passages = [Passage(title=_shown(node.node), text=_text(node.node)) for node in nodes]
-        budget, found = self.max_tokens, nodes
-        while budget >= 1:
-            chosen = self._selector.select(question, passages, max_tokens=budget)
-            if not chosen.kept:
-                break
-            found = _cut(nodes, chosen)
-            seen = sum(self._seen(each.node) for each in found)
-            if seen <= self.max_tokens:
-                break
-            budget = min(budget - 1, budget * self.max_tokens // seen)
-        return found
+        chosen = self._selector.keep(
+            query_bundle.query_str,
+            passages,
+            max_tokens=self.max_tokens,
+            shown=lambda kept: sum(self._seen(node.node) for node in _cut(nodes, kept)),
+        )
+        return nodes if chosen is None else _cut(nodes, chosen)
 
     def _seen(self, node: BaseNode) -> int:
         """Tokens of a node as the LLM sees it."""
@@ -88,18 +79,14 @@ def _text(node: BaseNode) -> str:
     return node.get_content(metadata_mode=MetadataMode.NONE)
 
 
-def _cut(nodes: Sequence[NodeWithScore], chosen: Selection) -> list[NodeWithScore]:
-    """The kept nodes in their first order, and those that have no text to choose by."""
-    kept = {each.index: each for each in chosen.kept}
+def _cut(nodes: Sequence[NodeWithScore], kept: Sequence[Kept]) -> list[NodeWithScore]:
+    """The kept nodes: the same objects where they are whole, else copies with less text."""
     found: list[NodeWithScore] = []
-    for index, node in enumerate(nodes):
-        part = kept.get(index)
-        if part is None:
-            found += [] if _text(node.node).strip() else [node]
-        elif part.whole:
-            found.append(node)
-        else:
+    for part in kept:
+        node = nodes[part.index]
+        if not part.whole:
             copy = node.node.model_copy()
             copy.set_content(part.text)
-            found.append(NodeWithScore(node=copy, score=node.score))
+            node = NodeWithScore(node=copy, score=node.score)
+        found.append(node)
     return found

@@ -6,10 +6,9 @@ in `llm_optimizers.prompts`, here messages are translated and put back.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
@@ -29,10 +28,7 @@ from llm_optimizers.costs.call import (
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["PromptOptimizingLLM", "failing_open"]
-
-T = TypeVar("T")
-logger = logging.getLogger("llm_optimizers.prompts")
+__all__ = ["PromptOptimizingLLM"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,40 +107,24 @@ class PromptOptimizingLLM(DelegatingLLM):
             yield shorter.marked(chunk)
 
     def _shorter(self, call: ModelCall) -> _Shorter:
-        request = self._request(call)
-        found = None if request is None else failing_open(lambda: self.optimizer.optimize(request))
-        return _Shorter(call=call) if found is None else _rewritten(call, found)
+        return self.optimizer.apply(*self._translation(call), otherwise=_Shorter(call=call))
 
     async def _ashorter(self, call: ModelCall) -> _Shorter:
-        request = self._request(call)
-        if request is None:
-            return _Shorter(call=call)
-        try:
-            found = await self.optimizer.aoptimize(request)
-        except Exception as error:  # noqa: BLE001 - a prompt is never lost to its shortening
-            _warn(error)
-            return _Shorter(call=call)
-        return _rewritten(call, found)
+        return await self.optimizer.aapply(*self._translation(call), otherwise=_Shorter(call=call))
 
-    def _request(self, call: ModelCall) -> ChatRequest | None:
-        def read() -> ChatRequest:
-            tools = call.kwargs.get("tools")
-            return ChatRequest(
-                messages=tuple(core_message(message) for message in _messages(call)),
-                model=self.llm.metadata.model_name,
-                params={"tools": tools} if tools else {},
-            )
+    def _translation(
+        self, call: ModelCall
+    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], _Shorter]]:
+        """How the call is read for the core, and how it is written back."""
+        return lambda: self._request(call), lambda found: _rewritten(call, found)
 
-        return failing_open(read)
-
-
-def failing_open(work: Callable[[], T]) -> T | None:
-    """What the work gives, or None and a warning: a prompt is never lost to its shortening."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - see above
-        _warn(error)
-        return None
+    def _request(self, call: ModelCall) -> ChatRequest:
+        tools = call.kwargs.get("tools")
+        return ChatRequest(
+            messages=tuple(core_message(message) for message in _messages(call)),
+            model=self.llm.metadata.model_name,
+            params={"tools": tools} if tools else {},
+        )
 
 
 def _messages(call: ModelCall) -> Sequence[ChatMessage]:
@@ -156,19 +136,17 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
 
 def _rewritten(call: ModelCall, found: Optimized) -> _Shorter:
     """The call with what the optimiser made of its messages."""
-    removed = max(0, found.tokens_before - found.tokens)
-    saved = Removed(tokens=removed, repeated=max(0, found.saved_before))
     added = {k: v for k, v in found.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
         pairs = zip(found.request.messages, found.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
-        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), removed=saved)
+        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), removed=found.removed)
     assert isinstance(call, CompletionCall)
     if len(found.request.messages) != 1:
         return _Shorter(call=call)
     prompt = found.request.messages[0].text
-    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=saved)
+    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=found.removed)
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:
@@ -176,9 +154,3 @@ def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) ->
     if origin is None:
         return ChatMessage(role=MessageRole.SYSTEM, content=new.text)
     return with_text(before[origin], new)
-
-
-def _warn(error: Exception) -> None:
-    logger.warning(
-        "The prompt could not be shortened (%s); it is sent as it is.", type(error).__name__
-    )

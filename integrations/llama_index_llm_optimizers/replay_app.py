@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
-import httpx
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.llms.llm import LLM
 from llama_index.llms.openai import OpenAI
@@ -19,20 +17,20 @@ from llama_index_llm_optimizers.hits import CACHE_HIT
 from llama_index_llm_optimizers.messages import ROUTING
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llama_index_llm_optimizers.router import RoutedLLM
-from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
-from llm_optimizers.embeddings.embedders import StaticEmbedder
-from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply
+from llm_optimizers.replay.app import (
+    AppReply,
+    Endpoint,
+    Strategies,
+    http_client,
+    prompt_optimizer,
+    replaying,
+)
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
-__all__ = ["LlamaIndexTrial", "open_trial"]
+__all__ = ["LlamaIndexApp", "open_app"]
 
-CONTEXT_TOKENS = 400
-"""What of retrieved documents is sent."""
-_replayed: ContextVar[str] = ContextVar("llm_optimizers_replayed", default="")
 _WINDOW = 128_000
 
 
@@ -50,7 +48,7 @@ class _AnyModel(OpenAI):
         )
 
 
-class LlamaIndexTrial:
+class LlamaIndexApp:
     """An OpenAI LLM for each model name that the log speaks of."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
@@ -58,48 +56,35 @@ class LlamaIndexTrial:
         self._endpoint = endpoint
         self._ledger = ledger
         self._cache = HybridCache() if strategies.cache else None
-        hooks = {"request": [_name_request]} if endpoint.recorded else {}
-        # A proxy that the environment names cannot reach the recorded provider on this machine.
-        trusting = not endpoint.recorded
-        self._http = httpx.Client(event_hooks=hooks, timeout=120, trust_env=trusting)
+        self._http = http_client(endpoint)
         self._llms: dict[str, LLM] = {}
-        self._optimizer = RequestOptimizer(
-            context=ContextBudget(max_tokens=CONTEXT_TOKENS),
-            # One question over fresh context each time: there is no cached prefix to break.
-            provider_cache=False,
-            prices=ledger.prices,
-            embed=StaticEmbedder().embed,
-        )
+        self._optimizer = prompt_optimizer(ledger)
         self._costs = CostEventHandler(ledger).attach()
 
-    def ask(self, logged: LoggedRequest) -> TrialReply:
-        """See `Trial.ask`."""
+    def ask(self, logged: LoggedRequest) -> AppReply:
+        """See `ReplayApp.ask`."""
         name = self._endpoint.model or logged.request.model
         if name not in self._llms:
-            self._llms[name] = self._llm(name)
+            self._llms.setdefault(name, self._llm(name))
         settings = dict(logged.request.params)
         settings.pop("stream_options", None)
         streamed = settings.pop("stream", False)
         messages = from_openai_message_dicts(_detailed(logged.request.to_openai()["messages"]))
-        token = _replayed.set(logged.id)
         tags = {"tenant": logged.tenant, "feature": logged.feature, "task": logged.feature}
-        try:
-            with tenant(logged.tenant), instrument_tags(tags):
-                if streamed:
-                    *_, response = self._llms[name].stream_chat(messages, **settings)
-                else:
-                    response = self._llms[name].chat(messages, **settings)
-        finally:
-            _replayed.reset(token)
+        with replaying(logged), instrument_tags(tags):
+            if streamed:
+                *_, response = self._llms[name].stream_chat(messages, **settings)
+            else:
+                response = self._llms[name].chat(messages, **settings)
         text = response.message.content or ""
         mark = response.additional_kwargs.get(CACHE_HIT)
         if mark:
-            return TrialReply(text=text, tier=mark["tier"])
+            return AppReply(text=text, tier=mark["tier"])
         routed = response.additional_kwargs.get(ROUTING) or {}
-        return TrialReply(text=text, model=str(routed.get("model") or name))
+        return AppReply(text=text, model=str(routed.get("model") or name))
 
     def close(self) -> None:
-        """See `Trial.close`."""
+        """See `ReplayApp.close`."""
         self._costs.detach()
         self._http.close()
 
@@ -107,7 +92,7 @@ class LlamaIndexTrial:
         settings: dict[str, Any] = {
             "model": name,
             "http_client": self._http,
-            # Without it a stream tells nobody what it cost.
+            # Without it a stream has no usage.
             "additional_kwargs": {"stream_options": {"include_usage": True}},
         }
         if self._endpoint.base_url is not None:
@@ -125,9 +110,9 @@ class LlamaIndexTrial:
         return llm if self._cache is None else CachedLLM(llm, self._cache)
 
 
-def open_trial(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LlamaIndexTrial:
+def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> LlamaIndexApp:
     """Build the app; see `llm_optimizers.replay.app`."""
-    return LlamaIndexTrial(strategies, endpoint, ledger)
+    return LlamaIndexApp(strategies, endpoint, ledger)
 
 
 def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -138,8 +123,3 @@ def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if part.get("type") == "image_url":
                 part["image_url"] = {"detail": "auto", **part["image_url"]}
     return messages
-
-
-def _name_request(request: httpx.Request) -> None:
-    """Tell the replaying server which line of the log this is; it must not enter cache keys."""
-    request.headers[REPLAY_ID] = _replayed.get()

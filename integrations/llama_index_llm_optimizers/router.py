@@ -21,7 +21,7 @@ from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.call import context_of
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.evidence.samples import TrafficSample
+from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, RoutingContext, UserTier
 
 __all__ = ["RoutedLLM"]
@@ -64,7 +64,7 @@ class RoutedLLM(DelegatingLLM):
     router: SkipValidation[Router] = Field(exclude=True)
     deadline_s: float | None = None
     context: Callable[[], RoutingContext] | None = Field(default=None, exclude=True)
-    traffic: SkipValidation[TrafficSample] | None = Field(default=None, exclude=True)
+    traffic: SkipValidation[SampleStore] | None = Field(default=None, exclude=True)
     _specs: dict[str, ModelSpec] = PrivateAttr(default_factory=dict)
 
     def __init__(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextvars import Context
+from functools import partial
 from uuid import uuid4
 
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
-from llm_optimizers.batching.combining.ask import Settled
+from llama_index_llm_optimizers.delegating import kind_of
+from llm_optimizers.batching.combining import Settled
 from llm_optimizers.costs import Usage
 
 __all__ = ["LLMSharedAnswerEvent", "announce_share"]
@@ -43,24 +46,20 @@ class LLMSharedAnswerEvent(BaseEvent):
         return "LLMSharedAnswerEvent"
 
 
-def announce_share(
-    settled: Settled, context: Context, *, model: str, asked: str, asked_class: str
-) -> None:
-    """Tell the dispatcher, with the tags and the span of the caller."""
+def announce_share(llm: LLM, settled: Settled) -> None:
+    """Emit the event of a caller's share, with the caller's tags and span."""
     found = settled.answered
-
-    def tell() -> None:
-        _dispatcher.event(
-            LLMSharedAnswerEvent(
-                answer_id=uuid4().hex,
-                model=model,
-                asked=asked,
-                asked_class=asked_class,
-                usage=settled.usage,
-                alone=found.alone if found else None,
-                asked_with=found.asked_with if found else 1,
-                error=type(settled.error).__name__ if settled.error else None,
-            )
-        )
-
-    context.copy().run(tell)
+    event = partial(
+        LLMSharedAnswerEvent,
+        answer_id=uuid4().hex,
+        model=found.raw.model if found else "",
+        asked=llm.metadata.model_name,
+        asked_class=kind_of(llm),
+        usage=settled.usage,
+        alone=found.alone if found else None,
+        asked_with=found.asked_with if found else 1,
+        error=type(settled.error).__name__ if settled.error else None,
+    )
+    caller: Context = settled.caller
+    # An event takes its tags from the context in which it is made.
+    caller.copy().run(lambda: _dispatcher.event(event()))

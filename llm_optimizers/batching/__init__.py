@@ -1,16 +1,16 @@
 """Work that need not be answered alone, or not now.
 
-Coalescer       concurrent callers of any thread and event loop share calls
-CombinedAsk     several questions in one prompt, behind `compare_combined`, its gate
-JobQueue        jobs by priority, within rates, in memory, on SQLite or on Redis
+coalescing/   Coalescer: concurrent callers of any thread and event loop share calls
+combining/    several questions in one prompt: CombinedAsk, behind compare_combined, its gate
+queue/        JobQueue: jobs by priority, within rates, in memory, on SQLite or on Redis
+provider/     ProviderBatch: thousands of requests at a provider's batch price; with_flex
+rows.py       AskRows: a callable over rows, for whatever maps functions over partitions
 """
 
 from __future__ import annotations
 
-from llm_optimizers.batching.coalescing.coalescer import Coalescer
-from llm_optimizers.batching.coalescing.grouping import GroupLimits
-from llm_optimizers.batching.combining.ask import CombinedAsk
-from llm_optimizers.batching.combining.gate import GateReport, compare_combined
+from llm_optimizers.batching.coalescing import Coalescer, GroupLimits
+from llm_optimizers.batching.combining import CombinedAsk, GateReport, compare_combined
 from llm_optimizers.batching.provider import (
     AnthropicBatches,
     BatchResult,
@@ -18,8 +18,8 @@ from llm_optimizers.batching.provider import (
     OpenAIBatches,
     ProviderBatch,
     ShardLimits,
+    with_flex,
 )
-from llm_optimizers.batching.provider.flex import with_flex
 from llm_optimizers.batching.queue import (
     BacklogAlert,
     Job,

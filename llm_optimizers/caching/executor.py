@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from llm_optimizers.caching.patience import Patience
 from llm_optimizers.caching.single_flight import Flight
 from llm_optimizers.caching.stores.entries import Store, Vector, VectorIndex
+from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.effects import Do, Plan
 from llm_optimizers.embeddings.embedders import Embedder, StaticEmbedder
 from llm_optimizers.embeddings.vectors import Vectors
@@ -46,9 +46,9 @@ class Executor:
         self._index = index
         self._embedder = embedder
         self._wait_timeout = wait_timeout
-        self._reading = Patience(clock)
-        self._writing = Patience(clock)
-        self._embedding = Patience(clock)
+        self._reading = CircuitBreaker(clock)
+        self._writing = CircuitBreaker(clock)
+        self._embedding = CircuitBreaker(clock)
 
     def stored(self, work: Callable[[Store], T], *, writing: bool = False) -> Plan[T]:
         """What a function of the store gives.
@@ -118,18 +118,18 @@ class Executor:
         timeout = self._wait_timeout
         return (yield from Do(lambda: flight.wait(timeout), lambda: flight.await_(timeout)))
 
-    def _guarded(self, breaker: Patience, work: Callable[[Store], T]) -> T:
-        if breaker.over:
+    def _guarded(self, breaker: CircuitBreaker, work: Callable[[Store], T]) -> T:
+        if not breaker.allow():
             raise StoreError("the store failed a moment ago and is left alone for now")
         try:
             result = work(self._store)
         except PoisonedEntryError:
-            breaker.worked()
+            breaker.succeeded()  # The store answered; it is what it held that is no good.
             raise
         except StoreError:
             breaker.failed()
             raise
-        breaker.worked()
+        breaker.succeeded()
         return result
 
     def _watched(self, work: Callable[[], Vectors]) -> Vectors:
@@ -142,15 +142,14 @@ class Executor:
 
     @contextmanager
     def _embedding_failures(self) -> Iterator[None]:
-        if self._embedding.over:
+        if not self._embedding.allow():
             raise StoreError("the embedder failed a moment ago and is left alone for now")
         try:
             yield
         except StoreError:
-            # This text has no usable vector; the embedder works.
-            self._embedding.worked()
+            self._embedding.succeeded()  # This text has no usable vector; the next one may.
             raise
         except Exception:
             self._embedding.failed()
             raise
-        self._embedding.worked()
+        self._embedding.succeeded()

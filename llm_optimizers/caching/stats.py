@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llm_optimizers.connections.locks import ProcessLock
+from llm_optimizers.connections.forks import ProcessLock
 
 __all__ = ["CacheStats", "Journal"]
 

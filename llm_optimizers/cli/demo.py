@@ -17,12 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.replay.answers import LoggedAnswers
 from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies
-from llm_optimizers.replay.calibrated import CHEAP, week_before
-from llm_optimizers.replay.figures import as_dict, print_replay
-from llm_optimizers.replay.log import Log, day_log, read_log
-from llm_optimizers.replay.run import Replay, replay
-from llm_optimizers.replay.server import AnswerSheet, serving
+from llm_optimizers.replay.figures import Replay, as_dict
+from llm_optimizers.replay.log import Log, read_log
+from llm_optimizers.replay.run import replay
+from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.shipped import CHEAP, day_log, week_before
+from llm_optimizers.replay.table import print_replay
 
 __all__ = ["demo", "replay_log"]
 
@@ -115,7 +117,7 @@ def replay_log(
 
     A line is the body of a chat completion request: {"model": …, "messages": […]}. Optional
     beside it: "response" (a text or OpenAI's completion), "tenant", "time", and "answer_class",
-    by which wrong hits are counted. Lines that are no requests are skipped and told by number.
+    by which wrong hits are counted. Lines that are no requests are skipped and listed by number.
     """
     with _explained():
         requests = read_log(log, limit)
@@ -149,22 +151,22 @@ def _run(
     if log.left_out:
         names = ", ".join(sorted(log.left_out))
         console.print(f"no settings of the API, not sent: {names}", style="yellow", markup=False)
-    sheet = None
+    answers = None
     with _explained():
         if endpoint is not None:
             result = _passes(log, framework, endpoint, strategies, ledger, console, bare=False)
         else:
-            sheet = AnswerSheet(
+            answers = LoggedAnswers(
                 log.requests,
                 TokenCounter(),
                 cheap_models=frozenset({CHEAP}),
                 assumed_tokens=assumed_tokens,
             )
-            with serving(sheet) as url:
+            with serving(answers) as url:
                 recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
                 few = len(log.requests) <= _FEW
                 result = _passes(log, framework, recorded, strategies, ledger, console, bare=few)
-    estimated = sheet is not None and sheet.estimated
+    estimated = answers is not None and answers.estimated
     if as_json:
         more = {"tokens_estimated": estimated, "skipped_lines": len(log.bad_lines)}
         typer.echo(json.dumps({**as_dict(result), **more}, indent=2))

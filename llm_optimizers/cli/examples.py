@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from openai import OpenAI, OpenAIError
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.labels import read_json_lines
 from llm_optimizers.prompts.examples import Example, ExampleSelector, Trial, enough_examples
 
 __all__ = ["examples"]
@@ -76,18 +77,12 @@ def _read(path: Path) -> list[Example]:
     Raises:
         ConfigurationError: a line is none; says which.
     """
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            raw = json.loads(line)
-            found.append(Example(input=str(raw["input"]), output=str(raw["output"])))
-        except (ValueError, LookupError, TypeError) as error:
-            raise ConfigurationError(
-                f'{path}, line {number} is no example; write {{"input": "…", "output": "…"}}'
-            ) from error
-    return found
+
+    def example(raw: Any) -> Example:
+        return Example(input=str(raw["input"]), output=str(raw["output"]))
+
+    wanted = '{"input": "…", "output": "…"}'
+    return read_json_lines(path, example, kind="example", example=wanted)
 
 
 def _asked(

@@ -10,7 +10,6 @@
     records.py    CallRecord, Saving, Note: what the ledger holds
     savings.py    price_call: a record with its baseline and a waterfall that adds up
     rows.py       how records lie in SQLite
-    database.py   one SQLite file for threads, forks and processes
     ledger.py     Ledger: the append-only account
     summary.py    Summary: the figures every user asks for
     tally.py      summarise: a summary of records, with exact sums

@@ -7,31 +7,42 @@ it describes goes on. Reading raises, since a figure from half an account would 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
+from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import rows
-from llm_optimizers.costs.database import Database
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, Note
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
-from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
 from llm_optimizers.types import Clock
 
 __all__ = ["Ledger"]
 
 T = TypeVar("T")
+_Row: TypeAlias = tuple[Any, ...]
 
 _log = logging.getLogger(__name__)
 _ALWAYS = 2**62
+_PAGE = 1_000
+# Seconds to wait for another process that is writing.
+_WAIT = 1.0
+_SHORT_WAIT = 0.02  # in an event loop, and while the file stays locked: calls must not be slowed
+_LONG_WAIT = 5.0  # in a thread that nobody waits for
+_MOST_WAITING = 10_000
 
 
 class Ledger:
@@ -42,7 +53,7 @@ class Ledger:
     kilobyte a call and is gone with the process.
 
     Raises:
-        StoreError: the file holds a ledger of another version, or something else's tables.
+        SchemaError: the file holds a ledger of another version, or something else's tables.
     """
 
     def __init__(
@@ -54,19 +65,23 @@ class Ledger:
     ) -> None:
         self.prices = PriceBook() if prices is None else prices
         self.dropped = 0
-        self._name = "in memory" if path is None else str(path)
         self._clock = clock
         self._warned = False
-        self._database = Database(None if path is None else Path(path).expanduser())
+        self._closed = False
+        self._locked = False
+        self._database = Database(path, rows.SCHEMA, wait=_WAIT)
+        self._late_rows = _LateRows(self._database, self._drop)
         try:
             self._database.open()
-        except (sqlite3.Error, OSError) as error:
+        except SchemaError:
+            raise
+        except StoreError as error:
             self._warn(error)
 
     def record(self, record: CallRecord) -> None:
         """Append a call; the same id a second time is ignored. Never raises."""
         try:
-            self._database.append(rows.INSERT_CALL, rows.call_row(record))
+            self._append(rows.INSERT_CALL, rows.call_row(record))
         except Exception as error:  # noqa: BLE001 - the account must never cost the user an answer
             self._drop(error)
 
@@ -89,7 +104,7 @@ class Ledger:
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._database.append(rows.INSERT_NOTE, row)
+            self._append(rows.INSERT_NOTE, row)
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -130,6 +145,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; what is recorded later is dropped and counted."""
+        self._late_rows.finish()
+        self._closed = True
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -143,26 +160,46 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def _append(self, insert: str, row: _Row) -> None:
+        """Write one row, committed by itself: a killed process loses at most this one."""
+        self._check_open()
+        if self._late_rows.waiting and self._late_rows.add_after_others(insert, row):
+            return
+        in_loop = _in_event_loop()
+        wait = _SHORT_WAIT if in_loop or self._locked else None
+        try:
+            with self._database.connection(wait=wait) as connection:
+                connection.execute(insert, row)
+        except BusyError:
+            self._locked = True
+            if not in_loop:
+                raise
+            self._late_rows.add(insert, row)
+        else:
+            self._locked = False
+
     def _read(
         self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]
     ) -> Iterator[T]:
-        found = self._database.read(select, where)
+        """Rows in the order of their `seq`, page by page, so that no writer waits for a reader."""
+        seen = 0
+        self._late_rows.finish()
         while True:
             try:
-                row = next(found, None)
-                value = None if row is None else read(row)
-            except (
-                sqlite3.Error,
-                OSError,
-                LookupError,
-                ArithmeticError,
-                TypeError,
-                ValueError,
-            ) as e:
-                raise StoreError(f"the ledger {self._name} cannot be read: {e}") from e
-            if value is None:
+                self._check_open()
+                with self._database.connection() as connection:
+                    page = connection.execute(select, (seen, *where, _PAGE)).fetchall()
+                values = [read(row) for row in page]
+            except (StoreError, LookupError, ArithmeticError, TypeError, ValueError) as error:
+                raise StoreError(f"{self._database.name} cannot be read: {error}") from error
+            yield from values
+            if len(page) < _PAGE:
                 return
-            yield value
+            seen = page[-1]["seq"]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the ledger is closed")
 
     def _drop(self, error: Exception) -> None:
         self.dropped += 1
@@ -173,9 +210,86 @@ class Ledger:
             return
         self._warned = True
         _log.warning(
-            "the cost ledger %s cannot be written (%s: %s); calls go on unrecorded and are "
-            "counted in Ledger.dropped",
-            self._name,
+            "%s: calls go on unrecorded and are counted in Ledger.dropped (%s: %s)",
+            self._database.name,
             type(error).__name__,
             error,
         )
+
+
+class _LateRows:
+    """Rows that wait in memory, since another process keeps the file locked.
+
+    A thread writes them once it can, so that no event loop waits for the lock. Rows that come
+    meanwhile line up behind them.
+    """
+
+    def __init__(self, database: Database, drop: Callable[[Exception], None]) -> None:
+        self._database = database
+        self._drop = drop
+        self._rows: list[tuple[str, _Row]] = []
+        self._writer: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._lock = ProcessLock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there may be rows that wait."""
+        return self._writer is not None
+
+    def add(self, insert: str, row: _Row) -> None:
+        """Take a row in; raises StoreError when too many wait already."""
+        with self._lock:
+            self._leave_to_parent()
+            if len(self._rows) >= _MOST_WAITING:
+                raise StoreError(f"{_MOST_WAITING} records wait for the ledger's file already")
+            self._rows.append((insert, row))
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="ledger")
+                self._writer.start()
+
+    def add_after_others(self, insert: str, row: _Row) -> bool:
+        """Take a row in if others wait; False if none do."""
+        with self._lock:
+            self._leave_to_parent()
+            if self._writer is None:
+                return False
+            self.add(insert, row)
+            return True
+
+    def finish(self) -> None:
+        """Wait until every row is written or given up."""
+        with self._lock:
+            self._leave_to_parent()
+            writer = self._writer
+        if writer is not None:
+            writer.join()
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                rows, self._rows = self._rows, []
+                if not rows:
+                    self._writer = None
+                    return
+            try:
+                with self._database.transaction(wait=_LONG_WAIT) as connection:
+                    for insert, row in rows:
+                        connection.execute(insert, row)
+            except Exception as error:  # noqa: BLE001 - as in record
+                for _ in rows:
+                    self._drop(error)
+
+    def _leave_to_parent(self) -> None:
+        """A forked child has no such thread, and its parent's rows are its parent's."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._rows, self._writer = [], None
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

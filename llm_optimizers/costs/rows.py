@@ -9,8 +9,10 @@ import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
+from llm_optimizers.connections.sqlite import Schema
 from llm_optimizers.costs.records import CallRecord, Note, Saving
 from llm_optimizers.costs.usage import Usage
 
@@ -18,7 +20,6 @@ __all__ = [
     "INSERT_CALL",
     "INSERT_NOTE",
     "SCHEMA",
-    "SCHEMA_VERSION",
     "SELECT_CALLS",
     "SELECT_NOTES",
     "call_row",
@@ -27,8 +28,6 @@ __all__ = [
     "read_call",
     "read_note",
 ]
-
-SCHEMA_VERSION = 1
 
 _COUNTS = tuple(Usage().as_dict())
 _COLUMNS = (
@@ -50,19 +49,24 @@ _COLUMNS = (
     "estimated",
     "error",
 )
-SCHEMA = (
-    f"""CREATE TABLE calls (
+SCHEMA = Schema(
+    kind="cost ledger",
+    version=1,
+    application_id=int.from_bytes(b"LLMc"),
+    statements=(
+        f"""CREATE TABLE calls (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
         model TEXT NOT NULL, provider TEXT, tier TEXT NOT NULL,
         {", ".join(f"{name} INTEGER NOT NULL" for name in _COUNTS)},
         cost TEXT, baseline_model TEXT NOT NULL, baseline_cost TEXT, baseline_usage TEXT,
         hit_strategy TEXT, savings TEXT NOT NULL, tags TEXT NOT NULL, latency_s REAL,
         status TEXT NOT NULL, estimated INTEGER NOT NULL, error TEXT)""",
-    "CREATE INDEX calls_by_time ON calls (time)",
-    """CREATE TABLE notes (
+        "CREATE INDEX calls_by_time ON calls (time)",
+        """CREATE TABLE notes (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
         kind TEXT NOT NULL, payload TEXT NOT NULL)""",
-    "CREATE INDEX notes_by_kind ON notes (kind, time)",
+        "CREATE INDEX notes_by_kind ON notes (kind, time)",
+    ),
 )
 # Everything interpolated below is a constant of this file.
 INSERT_CALL = (
@@ -79,6 +83,7 @@ SELECT_NOTES = (
     "WHERE seq > ? AND kind = ? AND time >= ? ORDER BY seq LIMIT ?"
 )
 
+_counts = attrgetter(*Usage().as_dict())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -99,7 +104,7 @@ def call_row(record: CallRecord) -> tuple[Any, ...]:
         record.model,
         record.provider,
         record.tier,
-        *record.usage.as_dict().values(),
+        *_counts(record.usage),
         _text(record.cost),
         record.baseline_model,
         _text(record.baseline_cost),

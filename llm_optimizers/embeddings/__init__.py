@@ -1,1 +1,31 @@
-"""Texts as unit vectors: the bundled static model, or the user's own embedder."""
+"""Texts as unit vectors: the bundled static model, or the user's own embedder.
+
+vectors.py      the protocol `Embedder`, and the check of what a model gives
+static.py       the bundled model, a table of token vectors in static_model/
+embedders.py    a framework's embeddings as an `Embedder`: `as_embedder`, `passage_embed`
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.embeddings.embedders import (
+    CachedEmbedder,
+    FrameworkEmbedder,
+    as_embedder,
+    passage_embed,
+)
+from llm_optimizers.embeddings.static import STATIC_MODEL, StaticEmbedder
+from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, scaled, unit_rows
+
+__all__ = [
+    "STATIC_MODEL",
+    "CachedEmbedder",
+    "Embed",
+    "Embedder",
+    "FrameworkEmbedder",
+    "StaticEmbedder",
+    "Vectors",
+    "as_embedder",
+    "passage_embed",
+    "scaled",
+    "unit_rows",
+]

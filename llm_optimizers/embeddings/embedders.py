@@ -1,7 +1,7 @@
-"""What turns questions into vectors: the bundled static model, or whatever the user already has.
+"""A framework's embeddings as an `Embedder`, and a memory for what was embedded lately.
 
-`as_embedder` makes an `Embedder` of what a user passed. Vectors that would poison an index (of
-another shape, not finite, all zero) raise `StoreError`; the cache then matches exactly only.
+`as_embedder` is for questions that are looked up in an index, `passage_embed` for retrieved
+texts that are compared with a question.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings.static import StaticEmbedder
-from llm_optimizers.embeddings.vectors import Vectors, unit_rows
+from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -25,53 +25,33 @@ __all__ = [
     "FrameworkEmbedder",
     "StaticEmbedder",
     "as_embedder",
+    "passage_embed",
 ]
 
 # Most embedding models see 512 tokens, some 256: about a thousand characters of English.
 _FRAMEWORK_WINDOW = 1_000
 
-
-@runtime_checkable
-class Embedder(Protocol):
-    """Turns texts into unit vectors.
-
-    `id` names the model: vectors of different ids are never compared. `dimension` is None until
-    it is known.
-    """
-
-    @property
-    def id(self) -> str:
-        """A name that changes whenever the vectors would."""
-
-    @property
-    def dimension(self) -> int | None:
-        """The length of a vector, None before the first."""
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One unit row a text. Raises StoreError when the model's output cannot be used."""
-
-    async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """The asynchronous twin of `embed`."""
-
-    def covers(self, text: str) -> bool:
-        """Whether the model sees the whole of the text."""
+_Row: TypeAlias = npt.NDArray[np.float32]
 
 
 class FrameworkEmbedder:
     """A framework's embeddings object, recognised by its methods.
 
     LangChain's `embed_query`/`embed_documents` (with `aembed_query`/`aembed_documents` where
-    there are) and LlamaIndex's `get_text_embedding` (`aget_text_embedding`) are understood. An
-    object without asynchronous methods is called in a thread by `aembed`.
+    there are) and LlamaIndex's `get_text_embedding` (`aget_text_embedding`,
+    `get_text_embedding_batch`) are understood. An object without asynchronous methods is called
+    in a thread by `aembed`.
 
-    Questions are compared with questions, so all texts go through the same method: `embed_query`
-    for one text, which asymmetric models keep apart from `embed_documents`.
+    Questions are compared with questions, so all go through the method for one, which asymmetric
+    models keep apart from the one for documents. Passages go through the one for documents, all
+    in one request; a passage whose vector is zero stays zero instead of an error.
 
     Args:
         embeddings: The object.
         name: The `id`, which changes whenever the vectors would; made of the class and its model
             name if None. Give one if the object carries no name of its model.
         window: Characters that the model surely sees.
+        passages: The texts are passages instead of questions.
 
     Raises:
         ConfigurationError: the object has none of these methods.
@@ -83,6 +63,7 @@ class FrameworkEmbedder:
         *,
         name: str | None = None,
         window: int = _FRAMEWORK_WINDOW,
+        passages: bool = False,
     ) -> None:
         one = _method(embeddings, "embed_query", "get_text_embedding")
         if one is None:
@@ -93,38 +74,32 @@ class FrameworkEmbedder:
             )
         self._one = one
         self._aone = _method(embeddings, "aembed_query", "aget_text_embedding")
-        self._id = name if name is not None else _name_of(embeddings)
+        self._many = _method(embeddings, "embed_documents", "get_text_embedding_batch")
+        self._passages = passages
         self._window = window
-        self._dimension: int | None = None
-
-    @property
-    def id(self) -> str:
-        """See `Embedder.id`."""
-        return self._id
-
-    @property
-    def dimension(self) -> int | None:
-        """See `Embedder.dimension`."""
-        return self._dimension
+        self.id = name if name is not None else _name_of(embeddings)
+        self.dimension: int | None = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. What the object raises passes through."""
-        return self._checked([self._one(text) for text in texts])
+        if self._passages and self._many is not None:
+            return self._checked(self._many(list(texts)), len(texts))
+        return self._checked([self._one(text) for text in texts], len(texts))
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`."""
-        if self._aone is None:
+        if self._aone is None or self._passages:
             return await asyncio.to_thread(self.embed, texts)
-        return self._checked([await self._aone(text) for text in texts])
+        return self._checked([await self._aone(text) for text in texts], len(texts))
 
     def covers(self, text: str) -> bool:
         """See `Embedder.covers`; counted in characters, since the tokeniser is unknown."""
         return len(text) <= self._window
 
-    def _checked(self, rows: Sequence[object]) -> Vectors:
-        vectors = unit_rows(rows, len(rows), self._dimension, self._id)
-        if self._dimension is None and len(rows):
-            self._dimension = vectors.shape[1]
+    def _checked(self, rows: object, count: int) -> Vectors:
+        vectors = unit_rows(rows, count, self.dimension, self.id, zeros=self._passages)
+        if self.dimension is None and count:
+            self.dimension = vectors.shape[1]
         return vectors
 
 
@@ -146,7 +121,7 @@ class CachedEmbedder:
             raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
         self._embedder = embedder
         self._max_entries = max_entries
-        self._known: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+        self._known: OrderedDict[str, _Row] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -161,46 +136,45 @@ class CachedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
-        found = self._recall(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        fresh = self._embedder.embed(missing) if missing else None
-        return self._assembled(texts, found, missing, fresh)
+        known, missing = self._recall(texts)
+        fresh = self._embedder.embed(missing) if missing else ()
+        return self._together(texts, known, missing, fresh)
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`."""
-        found = self._recall(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        fresh = await self._embedder.aembed(missing) if missing else None
-        return self._assembled(texts, found, missing, fresh)
+        known, missing = self._recall(texts)
+        fresh = await self._embedder.aembed(missing) if missing else ()
+        return self._together(texts, known, missing, fresh)
 
     def covers(self, text: str) -> bool:
         """See `Embedder.covers`."""
         return self._embedder.covers(text)
 
-    def _recall(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+    def _recall(self, texts: Sequence[str]) -> tuple[dict[str, _Row], list[str]]:
+        """The rows that are remembered, and the texts, each once, that are not."""
         with self._lock:
-            found = {text: self._known[text] for text in texts if text in self._known}
-            for text in found:
+            known = {text: self._known[text] for text in texts if text in self._known}
+            for text in known:
                 self._known.move_to_end(text)
-        return found
+        return known, [text for text in dict.fromkeys(texts) if text not in known]
 
-    def _assembled(
+    def _together(
         self,
         texts: Sequence[str],
-        found: dict[str, npt.NDArray[np.float32]],
+        known: dict[str, _Row],
         missing: Sequence[str],
-        fresh: Vectors | None,
+        fresh: Iterable[_Row],
     ) -> Vectors:
-        if fresh is not None:
-            rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
-            found.update(rows)
-            with self._lock:
-                self._known.update(rows)
-                while len(self._known) > self._max_entries:
-                    self._known.popitem(last=False)
+        """A row for each text; the fresh ones, those of `missing`, are remembered."""
+        rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
+        with self._lock:
+            self._known.update(rows)
+            while len(self._known) > self._max_entries:
+                self._known.popitem(last=False)
+        rows.update(known)
         if not texts:
             return np.zeros((0, self.dimension or 0), np.float32)
-        return np.stack([found[text] for text in texts])
+        return np.stack([rows[text] for text in texts])
 
 
 def as_embedder(embeddings: object | None) -> Embedder:
@@ -216,12 +190,26 @@ def as_embedder(embeddings: object | None) -> Embedder:
     return CachedEmbedder(FrameworkEmbedder(embeddings))
 
 
-def _method(owner: object, *names: str) -> Callable[[str], Any] | None:
+def passage_embed(embeddings: object | None) -> Embed:
+    """Passages → unit rows, by what a user passed; None is the bundled model.
+
+    A passage without a word that the model knows gets zeros, which are like nothing.
+
+    Raises:
+        ConfigurationError: the object is no embedder of a known kind.
+    """
+    if embeddings is None:
+        return StaticEmbedder().word_vectors
+    if isinstance(embeddings, Embedder):
+        return embeddings.embed
+    return CachedEmbedder(FrameworkEmbedder(embeddings, passages=True)).embed
+
+
+def _method(owner: object, *names: str) -> Callable[..., Any] | None:
     for name in names:
-        method = getattr(owner, name, None)
+        method: Callable[..., Any] | None = getattr(owner, name, None)
         if callable(method):
-            found: Callable[[str], Awaitable[Any] | Any] = method
-            return found
+            return method
     return None
 
 

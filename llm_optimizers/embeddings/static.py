@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.embeddings.vectors import Vectors, unit_rows
+from llm_optimizers.embeddings.vectors import Vectors, scaled, unit_rows
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["STATIC_MODEL", "StaticEmbedder"]
@@ -67,10 +67,8 @@ class StaticEmbedder:
         return unit_rows(rows, len(texts), rows.shape[1], "the bundled static model")
 
     def word_vectors(self, words: Sequence[str]) -> Vectors:
-        """One unit row a word, zeros for words without a known token."""
-        rows = self._sums(words)
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(rows / np.where(norms > 0, norms, 1.0), np.float32)
+        """One unit row a word or text, zeros where it has no known token."""
+        return scaled(self._sums(words))
 
     def _sums(self, texts: Sequence[str]) -> Vectors:
         table = _load(self._path)

@@ -1,24 +1,33 @@
-"""Labels: requests of the user's own with what each model's answer was worth.
+"""Labels: requests of the user's own with what each model's answer was worth, and their file.
 
 A line of JSON each: {"prompt": "…", "scores": {"small": 0, "large": 1}, "task": "…"}. Scores come
-from a checker, a judge or users and may be on any scale, the same for all lines. What cannot be
-learned from is told and not fitted.
+from a checker, a judge or users and may be on any scale, the same for all lines. `complaints` says
+why labels cannot be learned from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeVar
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["MIN_LABELS", "Label", "complaints", "merged", "read_labels", "write_labels"]
+__all__ = [
+    "MIN_LABELS",
+    "Label",
+    "complaints",
+    "merged",
+    "read_json_lines",
+    "read_labels",
+    "write_labels",
+]
+
+T = TypeVar("T")
 
 MIN_LABELS = 300
 """On 14,037 recorded outcomes 300 labels rank no better than a prompt's length does."""
@@ -39,28 +48,47 @@ class Label:
 
 
 def read_labels(path: str | Path) -> list[Label]:
-    """Read a file of labels, a JSON object a line; empty lines are passed over.
+    """Read a file of labels; see `read_json_lines`."""
+    example = '{"prompt": "...", "scores": {"small-model": 0, "large-model": 1}}'
+    return read_json_lines(path, _label, kind="label", example=example)
+
+
+def read_json_lines(
+    path: str | Path, read: Callable[[Any], T], *, kind: str, example: str
+) -> list[T]:
+    """Read a file of one JSON value a line by `read`; empty lines are passed over.
+
+    `kind` and `example` say in messages what a line should be.
 
     Raises:
-        ConfigurationError: a line is no label; says which and why.
+        ConfigurationError: the file is not UTF-8, or `read` cannot use a line; says which and why.
+        OSError: the file cannot be read.
     """
-    labels: list[Label] = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    found: list[T] = []
+    try:
+        # By newlines alone: JSON may hold the other characters at which `splitlines` splits.
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            labels.append(_label(json.loads(line)))
-        except (ValueError, TypeError) as error:
+            found.append(read(json.loads(line)))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise ConfigurationError(
-                f"{path}, line {number} is no label ({error}); write "
-                '{"prompt": "...", "scores": {"small-model": 0, "large-model": 1}}'
+                f"{path}, line {number} is no {kind} ({error}); write {example}"
             ) from error
-    return labels
+    return found
 
 
 def write_labels(path: str | Path, labels: Iterable[Label]) -> None:
-    """Append labels to a file, a JSON object a line. The file holds the prompts' text."""
-    with Path(path).open("a", encoding="utf-8") as file:
+    """Append labels to a file, a JSON object a line.
+
+    The file holds the prompts' text: a new one is its owner's alone.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
         for label in labels:
             row: dict[str, Any] = {"prompt": label.prompt, "scores": dict(label.scores)}
             if label.task:
@@ -98,10 +126,10 @@ def complaints(labels: Sequence[Label], *, strong: str, weak: str) -> list[str]:
             f"{len(distinct)} distinct labels are fewer than {MIN_LABELS}: label "
             f"{MIN_LABELS - len(distinct)} more requests"
         )
-    gains: NDArray[np.float64] = np.array([u.gain(strong=strong, weak=weak) for u in distinct])
-    if len(gains) and not np.isfinite(gains).all():
+    gains = [label.gain(strong=strong, weak=weak) for label in distinct]
+    if not all(math.isfinite(gain) for gain in gains):
         found.append("some scores are not finite numbers")
-    elif len(gains) and gains.min() == gains.max():
+    elif gains and min(gains) == max(gains):
         found.append(
             f"all labels are one class ({strong} always gains {gains[0]:g} over {weak}): there is "
             "nothing to tell apart; check the labelling, or serve with the model that is cheaper"

@@ -7,19 +7,19 @@ others need a person's judgement, and say so by their kind.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-from llm_optimizers.prompts.counting.tokens import TokenCounter
-from llm_optimizers.prompts.lossless.passes import LOSSLESS, shorten
-from llm_optimizers.prompts.lossless.records import to_table
-from llm_optimizers.prompts.lossless.repeats import instruction, is_example, prose
-from llm_optimizers.prompts.provider_cache.layout import lint_prefix
-from llm_optimizers.text.protected import Block, blocks
-from llm_optimizers.text.sentences import sentences
+from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.prompts.lossless import LOSSLESS, instruction, is_example, shorten, to_table
+from llm_optimizers.prompts.provider_cache import lint_prefix
+from llm_optimizers.text import Block, blocks, paragraphs, sentences
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Finding", "audit"]
+
+T = TypeVar("T")
 
 _FILLER = re.compile(
     r"\b(?:i would like you to|i want you to|it is (?:very |extremely )?important (?:that|to)"
@@ -60,13 +60,11 @@ def audit(
 
 def _layout_findings(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
     """Blanks, markup noise and JSON's layout, block by block."""
-    line = 1
-    for block in blocks(text):
+    for line, block in _at_lines(blocks(text), lambda block: block.whole):
         if block.kind == "json":
             yield from _json(block, line, model, counter)
         elif block.kind == "text":
             yield from _noise(block.text, line, model, counter)
-        line += block.whole.count("\n")
 
 
 def _json(block: Block, line: int, model: str, counter: TokenCounter) -> Iterator[Finding]:
@@ -98,23 +96,25 @@ def _noise(text: str, line: int, model: str, counter: TokenCounter) -> Iterator[
 
 
 def _repeats(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
+    """Sentences of the instructions that say what an earlier one said; examples are no such."""
     first: dict[str, int] = {}
-    line = 1
-    for block in blocks(text):
-        at = line
-        for paragraph in prose(block.text) if block.kind == "text" else ():
-            for sentence in () if is_example(paragraph) else sentences(paragraph):
-                said = instruction(sentence)
-                if said is not None and said in first:
-                    saved = counter.count(sentence, model).tokens
-                    advice = f"line {first[said]} says it already: take it out"
-                    yield _finding(at, "repeat", saved, sentence, advice, lossless=True)
-                elif said is not None:
-                    first[said] = at
-                at += sentence.count("\n")
-            if is_example(paragraph):
-                at += paragraph.count("\n")
-        line += block.whole.count("\n")
+    for line, sentence in _instructions(text):
+        said = instruction(sentence)
+        if said is not None and said in first:
+            saved = counter.count(sentence, model).tokens
+            advice = f"line {first[said]} says it already: take it out"
+            yield _finding(line, "repeat", saved, sentence, advice, lossless=True)
+        elif said is not None:
+            first[said] = line
+
+
+def _instructions(text: str) -> Iterator[tuple[int, str]]:
+    """The lines and texts of the sentences outside code, data and examples."""
+    for start, block in _at_lines(blocks(text), lambda block: block.whole):
+        if block.kind == "text":
+            for line, paragraph in _at_lines(paragraphs(block.text), str, start):
+                if not is_example(paragraph):
+                    yield from _at_lines(sentences(paragraph), str, line)
 
 
 def _filler(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
@@ -135,6 +135,16 @@ def _examples(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]
         saved = counter.count("\n".join(lines[at:end]), model).tokens
         advice = "test whether two examples answer as well (enough_examples)"
         yield _finding(at + 1, "many examples", saved, lines[at], advice)
+
+
+def _at_lines(
+    parts: Iterable[T], text: Callable[[T], str], first: int = 1
+) -> Iterator[tuple[int, T]]:
+    """Consecutive parts of a text, each with the line on which it begins."""
+    line = first
+    for part in parts:
+        yield line, part
+        line += text(part).count("\n")
 
 
 def _varying(text: str) -> Iterator[Finding]:

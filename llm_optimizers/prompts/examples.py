@@ -16,10 +16,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.embeddings import Embed, scaled
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.context.ranking import Embed
-from llm_optimizers.prompts.counting.tokens import TokenCounter
-from llm_optimizers.text.terms import STOPWORDS, terms
+from llm_optimizers.evidence.comparison import same_words
+from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.text import topical_terms
 
 __all__ = ["Example", "ExampleSelector", "Trial", "enough_examples", "level_off"]
 
@@ -146,7 +147,7 @@ def enough_examples(
     """
     if len(labelled) < 2:
         raise ConfigurationError("give two or more labelled examples; each is tried with the rest")
-    judge = score or _same_words
+    judge = score or same_words
 
     def quality(count: int) -> float:
         marks = []
@@ -160,22 +161,17 @@ def enough_examples(
     return best, tuple(Trial(examples=n, quality=q, questions=len(labelled)) for n, q in tried)
 
 
-def _same_words(given: str, wanted: str) -> float:
-    return float(terms(given) == terms(wanted))
-
-
 def _likeness(texts: Sequence[str], embed: Embed | None) -> Floats:
     """Cosines of all pairs, by the embedder or by rare words in common."""
     if embed is not None:
         vectors = np.asarray(embed(texts), dtype=np.float64)
         return np.asarray(vectors @ vectors.T)
-    bags = [Counter(t for t in terms(text) if t not in STOPWORDS) for text in texts]
+    bags = [Counter(topical_terms(text)) for text in texts]
     held = Counter(term for bag in bags for term in bag)
     places = {term: at for at, term in enumerate(sorted(held))}
     vectors = np.zeros((len(texts), max(1, len(places))))
     for row, bag in zip(vectors, bags, strict=True):
         for term, count in bag.items():
             row[places[term]] = (1 + math.log(count)) * math.log(1 + len(texts) / held[term])
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(norms == 0, 1, norms)
+    vectors = scaled(vectors)
     return np.asarray(vectors @ vectors.T)

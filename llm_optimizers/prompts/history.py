@@ -17,9 +17,8 @@ from dataclasses import dataclass
 
 from llm_optimizers.costs.call import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.counting.tokens import TokenCounter
-from llm_optimizers.text.sentences import sentences
-from llm_optimizers.text.terms import STOPWORDS, terms
+from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
 
 __all__ = ["History", "Summariser", "extract", "first_message", "safe_cuts"]
@@ -164,7 +163,7 @@ def extract(
     said: list[tuple[int, str, list[str]]] = []
     for at, message in enumerate(messages):
         for sentence in sentences(message.text):
-            words = [t for t in terms(sentence) if t not in STOPWORDS]
+            words = topical_terms(sentence)
             if words:
                 said.append((at, " ".join(sentence.split())[:_LONGEST_LINE], words))
     counts = Counter(word for _, _, words in said for word in words)

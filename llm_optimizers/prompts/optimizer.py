@@ -1,9 +1,9 @@
 """A chat request in, one that costs less and asks the same out.
 
 Each message is shortened once, by itself, when it enters a conversation; what the provider has
-cached is never touched (`replay` decides). Losing information is opt-in: a budget for retrieved
-context, a history that is summarised, a hard bound on the whole. The same request always gives
-the same bytes, and the record says what was done and what was left alone.
+cached is never touched (`provider_cache` decides). Losing information is opt-in: a budget for
+retrieved context, a history that is summarised, a hard bound on the whole. The same request
+always gives the same bytes, and the record says what was done and what was left alone.
 """
 
 from __future__ import annotations
@@ -12,26 +12,37 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
+from typing import TypeVar
 
 from llm_optimizers.costs import PriceBook
+from llm_optimizers.costs.call import Removed
+from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.context.finding import ContextBudget, cut_context
-from llm_optimizers.prompts.context.ranking import Embed
-from llm_optimizers.prompts.context.selection import PassageSelector
-from llm_optimizers.prompts.counting.tokens import TokenCount, TokenCounter
+from llm_optimizers.failures import FailOpen
+from llm_optimizers.prompts.context import ContextBudget, PassageSelector, cut_context, trimmed
+from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.lossless.passes import LOSSLESS, PassName, shorten
-from llm_optimizers.prompts.models import cache_rules
-from llm_optimizers.prompts.planning import Planner
-from llm_optimizers.prompts.provider_cache.layout import Lint, lint_prefix, marked
-from llm_optimizers.prompts.trim import head_and_tail
+from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
+from llm_optimizers.prompts.provider_cache import (
+    Lint,
+    Planned,
+    cache_rules,
+    lint_prefix,
+    marked,
+    plan_request,
+)
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = ["Optimized", "RequestOptimizer"]
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 _BLOCKING = 20_000
+"""Characters above which a request leaves the event loop."""
+_SENT_WHOLE = "The prompt could not be shortened; it is sent as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +51,14 @@ class Optimized:
 
     `origins` gives for each message the index it had before, None for a summary; a message that
     was not changed is the very same object. `tokens` are estimates unless `exact`.
-    `saved_before` is how much of the difference stands in messages that an earlier call of the
-    conversation has sent: there a provider's cache would have read most of it, for less.
+    `removed` is what the account needs of it: the input tokens that were taken out of the call,
+    and how many of them stood in messages that an earlier call of the conversation has sent.
     """
 
     request: ChatRequest
     tokens_before: int
     tokens: int
-    saved_before: int
+    removed: Removed
     exact: bool
     origins: tuple[int | None, ...]
     done: tuple[str, ...]
@@ -67,7 +78,7 @@ class RequestOptimizer:
             model's context window.
         max_tokens: A hard bound on the whole, kept by leaving out the middle of the longest
             messages, with a warning.
-        provider_cache: Whether to reckon with the provider's prompt cache. Switch it off when
+        provider_cache: Whether to allow for the provider's prompt cache. Switch it off when
             yours is always cold, and shortening is always cheaper.
         marks: Whether to set the provider's own cache marks.
         cache_key: Ties requests with one prefix together, where the provider takes a key.
@@ -108,25 +119,76 @@ class RequestOptimizer:
     def optimize(self, request: ChatRequest) -> Optimized:
         """The cheaper request; `request` itself where nothing can be gained."""
         before = self._counter.count_request(request)
-        rules = cache_rules(request.model, self._prices) if self._provider_cache else None
+        planned = self._planned(request)
+        sent, done = replace(request, messages=planned.messages), planned.plan.changes()
+        if self._max_tokens is not None:
+            sent, cut = trimmed(sent, max_tokens=self._max_tokens, counter=self._counter)
+            done += cut
+        sent = self._with_marks(sent)
+        if sent.messages == request.messages and sent.params == request.params:
+            sent, after = request, before
+        else:
+            after = self._counter.count_request(sent)
+        removed = max(0, before.tokens - after.tokens)
+        newly = self._removed_newly(request, sent.messages, planned.origins)
+        return Optimized(
+            request=sent,
+            tokens_before=before.tokens,
+            tokens=after.tokens,
+            removed=Removed(tokens=removed, repeated=max(0, removed - newly)),
+            exact=before.exact and after.exact,
+            origins=planned.origins,
+            done=tuple(done),
+            left_alone=planned.plan.left_alone,
+            lints=lint_prefix(request),
+        )
+
+    async def aoptimize(self, request: ChatRequest) -> Optimized:
+        """As `optimize`, outside the event loop when that would hold it up."""
+        waits = self._history is not None and self._history.summariser is not None
+        if waits or sum(len(m.text) for m in request.messages) > _BLOCKING:
+            return await asyncio.to_thread(self.optimize, request)
+        return self.optimize(request)
+
+    def apply(
+        self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T
+    ) -> T:
+        """What `write` makes of the optimised `read()`; `otherwise`, with a warning, on an error.
+
+        For adapters: a prompt is never lost to its shortening or translation.
+        """
+        with FailOpen(_log, _SENT_WHOLE):
+            return write(self.optimize(read()))
+        return otherwise
+
+    async def aapply(
+        self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T
+    ) -> T:
+        """As `apply`, outside the event loop when that would hold it up."""
+        with FailOpen(_log, _SENT_WHOLE):
+            return write(await self.aoptimize(read()))
+        return otherwise
+
+    def _planned(self, request: ChatRequest) -> Planned:
+        """Which shortened messages are sent, and which history is folded."""
         within = [self._within(message, request) for message in request.messages]
         shorter = [self._shorter(message) for message in within]
-        planner = Planner(counter=self._counter, prices=self._prices, history=self._history)
+        rules = cache_rules(request.model, self._prices) if self._provider_cache else None
         single = not request.params.get("tools") and _cut_at_first(request.messages, within)
-        plan, messages, origins = planner.plan(request, shorter, rules, single=single)
-        changed = replace(request, messages=messages)
-        if rules is not None and self._history is not None and self._too_long(changed):
-            # What does not fit must be folded, whatever the provider has cached.
-            plan, messages, origins = planner.plan(request, shorter, None)
-            changed = replace(request, messages=messages)
-        changed, trimmed = self._trimmed(changed)
-        changed = self._with_marks(changed)
-        done = [f"message {at}: shortened" for at in sorted(plan.short)]
-        done += [f"messages {f.start} to {f.end - 1}: summarised" for f in plan.folds]
-        newly = self._saved_in(request, changed.messages, origins)
-        return self._record(
-            request, changed, before, newly, origins, [*done, *trimmed], plan.left_alone
+        plan = partial(
+            plan_request,
+            request,
+            shorter,
+            counter=self._counter,
+            prices=self._prices,
+            history=self._history,
         )
+        planned = plan(rules, single=single)
+        if rules is None or self._history is None:
+            return planned
+        if not self._too_long(replace(request, messages=planned.messages)):
+            return planned
+        return plan(None)  # What does not fit must be folded, whatever the provider has cached.
 
     def _too_long(self, request: ChatRequest) -> bool:
         bound = self._max_tokens or self._prices.context_window(request.model)
@@ -140,13 +202,6 @@ class RequestOptimizer:
         if rules is not None and not self._marks:
             rules = replace(rules, marks=0)
         return marked(request, sizes, rules, key=self._cache_key)
-
-    async def aoptimize(self, request: ChatRequest) -> Optimized:
-        """As `optimize`, outside the event loop when that would hold it up."""
-        waits = self._history is not None and self._history.summariser is not None
-        if waits or sum(len(m.text) for m in request.messages) > _BLOCKING:
-            return await asyncio.to_thread(self.optimize, request)
-        return self.optimize(request)
 
     def _within(self, message: Message, request: ChatRequest) -> Message:
         """One message with its retrieved context cut to the budget."""
@@ -169,49 +224,13 @@ class RequestOptimizer:
             message, lambda text: shorten(text, passes=passes, instructions=system).text
         )
 
-    def _trimmed(self, request: ChatRequest) -> tuple[ChatRequest, list[str]]:
-        """The middle of the longest messages left out until the hard bound is kept."""
-        if self._max_tokens is None:
-            return request, []
-        messages = list(request.messages)
-        notes: list[str] = []
-        over = self._counter.count_request(request).tokens - self._max_tokens
-        order = sorted(
-            (at for at, m in enumerate(messages) if m.role != "system" and not m.multimodal),
-            key=lambda at: (-self._tokens(messages[at], request.model), at),
-        )
-        for at in order:
-            if over <= 0:
-                break
-            size = self._counter.count(messages[at].text, request.model).tokens
-            text = head_and_tail(
-                messages[at].text,
-                max_tokens=max(1, size - over),
-                counter=self._counter,
-                model=request.model,
-            )
-            if text != messages[at].text:
-                messages[at] = replace(messages[at], content=text)
-                over -= size - self._counter.count(text, request.model).tokens
-                notes.append(f"message {at}: its middle left out to keep {self._max_tokens} tokens")
-                _log.warning("%s", notes[-1])
-        if over > 0:
-            _log.warning(
-                "The prompt is %d tokens over its bound of %d and cannot be cut further without "
-                "breaking it: it is sent as it was.",
-                over,
-                self._max_tokens,
-            )
-            return request, [f"bound of {self._max_tokens} tokens not kept: {over} too many"]
-        return replace(request, messages=tuple(messages)), notes
-
-    def _saved_in(
+    def _removed_newly(
         self,
         request: ChatRequest,
         sent: Sequence[Message],
         origins: Sequence[int | None],
     ) -> int:
-        """Tokens saved in the messages after the last answer, which no call has sent before."""
+        """Tokens removed from the messages after the last answer, which no call has sent before."""
         answers = [at for at, m in enumerate(request.messages) if m.role == "assistant"]
         since = answers[-1] if answers else -1
         return sum(
@@ -219,30 +238,6 @@ class RequestOptimizer:
             - self._tokens(message, request.model)
             for message, origin in zip(sent, origins, strict=True)
             if origin is not None and origin > since and message is not request.messages[origin]
-        )
-
-    def _record(
-        self,
-        request: ChatRequest,
-        changed: ChatRequest,
-        before: TokenCount,
-        newly: int,
-        origins: tuple[int | None, ...],
-        done: Sequence[str],
-        left_alone: Sequence[str],
-    ) -> Optimized:
-        same = changed.messages == request.messages and changed.params == request.params
-        after = before if same else self._counter.count_request(changed)
-        return Optimized(
-            request=request if same else changed,
-            tokens_before=before.tokens,
-            tokens=after.tokens,
-            saved_before=max(0, before.tokens - after.tokens - newly),
-            exact=before.exact and after.exact,
-            origins=origins,
-            done=tuple(done),
-            left_alone=tuple(left_alone),
-            lints=lint_prefix(request),
         )
 
     def _tokens(self, message: Message, model: str) -> int:

@@ -8,16 +8,17 @@ a cut answer is asked for again without the cap.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from llm_optimizers.prompts.models import caps_by_completion, takes_schema, takes_stop
+from llm_optimizers.prompts.counting import bare_name
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["Form", "OutputCap", "OutputLimits", "shaped", "uncapped"]
+__all__ = ["Form", "OutputCap", "OutputLimits", "shaped", "uncapped", "was_cut"]
 
 Form: TypeAlias = Literal["line", "word", "paragraph"]
 
@@ -27,6 +28,12 @@ _STOPS: Mapping[Form, tuple[str, ...]] = {
     "paragraph": ("\n\n",),
 }
 _CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_STRUCTURED = ("tools", "functions", "response_format")
+"""Settings that give an answer a form of their own."""
+_CUT = ("length", "max_tokens", "MAX_TOKENS")
+"""What providers call the reason why an answer ended at its cap."""
+_REASONING = re.compile(r"(o[1-9]|gpt-[5-9]|gpt-1\d)\b")
+_SCHEMAS = re.compile(r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|gpt-1\d|o[1-9])\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,22 +93,40 @@ class OutputLimits:
             truncation_rate=sum(cut for _, cut in answers) / len(answers),
         )
 
-    def capped(self, request: ChatRequest, task: str) -> ChatRequest:
-        """The request with the task's cap, unless the user set one or too little is known."""
+    def cap_for(
+        self, task: str, params: Mapping[str, Any], *, configured: int | None = None
+    ) -> OutputCap | None:
+        """The cap to set on a call with these parameters.
+
+        None where the caller set one, where the model is `configured` to one that is no higher,
+        and until enough is known.
+        """
         cap = self.cap(task)
-        if cap is None or any(name in request.params for name in _CAPS):
+        if cap is None or any(name in params for name in _CAPS):
+            return None
+        return None if configured is not None and configured <= cap.tokens else cap
+
+    def capped(self, request: ChatRequest, task: str) -> ChatRequest:
+        """The request with the task's cap, where `cap_for` gives one."""
+        cap = self.cap_for(task, request.params)
+        if cap is None:
             return request
-        name = "max_completion_tokens" if caps_by_completion(request.model) else "max_tokens"
+        # A reasoning model's own name for it counts the hidden reasoning too.
+        name = "max_completion_tokens" if _reasons(request.model) else "max_tokens"
         return replace(request, params={**request.params, name: cap.tokens})
+
+
+def was_cut(finish_reason: str | None) -> bool:
+    """Whether an answer ended because it reached its cap, in any provider's words."""
+    return finish_reason in _CUT
 
 
 def uncapped(
     sent: ChatRequest, original: ChatRequest, finish_reason: str | None
 ) -> ChatRequest | None:
     """The request to send again when our own cap cut the answer, else None."""
-    cut = finish_reason in ("length", "max_tokens", "MAX_TOKENS")
     ours = any(name in sent.params and name not in original.params for name in _CAPS)
-    return original if cut and ours else None
+    return original if was_cut(finish_reason) and ours else None
 
 
 def shaped(
@@ -109,12 +134,15 @@ def shaped(
 ) -> ChatRequest:
     """The request with stop sequences of an expected form, or a schema in place of prose.
 
-    What the model does not take and what the user already set is left as it is.
+    What the model does not take and what the user already set is left as it is; tools and
+    schemas have a form of their own, and get no stop sequences. OpenAI's reasoning models refuse
+    those.
     """
     params = dict(request.params)
-    if form is not None and "stop" not in params and takes_stop(request.model):
+    free = not any(name in params for name in ("stop", *_STRUCTURED))
+    if form is not None and free and not _reasons(request.model):
         params["stop"] = list(_STOPS[form])
-    if schema is not None and "response_format" not in params and takes_schema(request.model):
+    if schema is not None and "response_format" not in params and _takes_schema(request.model):
         # Strict mode refuses schemas that leave room for more keys.
         strict = schema.get("additionalProperties") is False
         named = {"name": str(schema.get("title") or "answer"), "schema": dict(schema)}
@@ -123,3 +151,11 @@ def shaped(
             "json_schema": {**named, "strict": strict},
         }
     return replace(request, params=params)
+
+
+def _reasons(model: str) -> bool:
+    return _REASONING.match(bare_name(model)) is not None
+
+
+def _takes_schema(model: str) -> bool:
+    return _SCHEMAS.match(bare_name(model)) is not None

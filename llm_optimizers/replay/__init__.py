@@ -1,13 +1,16 @@
-"""Replaying a log of requests through a real chain, and counting what would have been saved.
+"""Replaying a log of requests through a real app, and counting what would have been saved.
 
-log.py      reads a log, one OpenAI chat request a line
-sheet.py    the log's answers, with what a provider would count for them
-server.py   gives them over HTTP, as an OpenAI-compatible provider
-batches.py  that provider's files and batches
-app.py      the framework's side: what a chain has to offer to be replayed through
-run.py      sends the requests and gathers the figures
-later.py    sends what nobody waits for as a provider batch
-judging.py  which answers were right, and which hits were wrong
-show.py     the figures as a table and as JSON
-data/       the day that `llm-optimizers demo` replays, and the labels its router is fitted on
+log.py       the log's format: one OpenAI chat request a line
+app.py       what a framework's app offers to be replayed through, and where to find it
+run.py       sends the requests, bare and with strategies, one by one and in a provider batch
+judging.py   which answers were right, and which hits were wrong
+figures.py   the figures of a replay
+table.py     the figures as a table for the terminal
+
+answers.py   what a recorded provider answers: the rule's protocol, and the rule of logs
+provider.py  that provider's completions, files and batches, and what it billed
+server.py    the same over HTTP, as OpenAI's API
+
+shipped.py   the day that ships with the package, its router and its provider
+data/        the lines of that day, and the labels of the week before
 """

@@ -1,38 +1,160 @@
-"""A replay's figures as JSON and as a table."""
+"""What a pass through a log leaves behind, and the figures of a replay that are made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from llm_optimizers.costs import Summary
-from llm_optimizers.costs.summary import dollars
-from llm_optimizers.replay.run import Replay
+from llm_optimizers.costs import Ledger, Summary
+from llm_optimizers.replay.app import AppReply
+from llm_optimizers.replay.judging import judged
+from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing.learning.artefact import RouterArtefact
+from llm_optimizers.routing.router import DECISION_NOTE
 
-__all__ = ["as_dict", "print_replay"]
+__all__ = ["TIERS", "Pass", "Replay", "as_dict", "gathered", "percent"]
 
 TIERS = ("exact", "normalised", "semantic", "shared")
+"""The cache's tiers, in the order in which they are asked."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pass:
+    """One way through the log, bare or with strategies; filled as the requests are answered."""
+
+    name: str
+    ledger: Ledger
+    seconds: dict[str, float] = field(default_factory=dict)
+    replies: dict[str, AppReply] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
+    first_error: str = ""
+    # The ledger may be a file that holds earlier calls.
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+    interrupted: bool = False
+    gave_up: bool = False
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether requests were left over."""
+        return self.interrupted or self.gave_up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What a replay found out.
+
+    `right` of `judged` answers are those that the log holds for right; `wrong` names the wrong
+    hits, None where the log does not say what is right. `account` is that of the last pass that
+    was begun, `pass_name`; `bare` that of the pass without strategies, None unless both passes
+    went to the end. `overhead_ms` is the median a call took longer than the same call in the bare
+    pass, over the calls that reached the model in both; None without a bare pass. `gave_up` means
+    that the provider failed every one of the first requests, so that the others were not sent.
+    """
+
+    requests: int
+    hits: Mapping[str, int]
+    wrong: Sequence[str] | None
+    judged: int
+    right: int
+    models: Mapping[str, int]
+    escalated: int
+    router: RouterArtefact | None
+    later: int
+    errors: Mapping[str, int]
+    first_error: str
+    bare: Summary | None
+    account: Summary
+    overhead_ms: float | None
+    unanswered: int
+    pass_name: str
+    interrupted: bool
+    gave_up: bool
+
+    @property
+    def wrong_hits(self) -> int | None:
+        """How many hits were wrong, None if that is not known."""
+        return None if self.wrong is None else len(self.wrong)
+
+    @property
+    def baseline(self) -> Decimal:
+        """What the requests cost bare: measured in the bare pass, else the account's baseline."""
+        return self.account.baseline_cost if self.bare is None else self.bare.cost
+
+
+def gathered(
+    requests: Sequence[LoggedRequest],
+    run: Pass,
+    bare: Pass | None,
+    *,
+    recorded: bool,
+    router: RouterArtefact | None,
+) -> Replay:
+    """The figures of the last pass; the bare one stands beside it where both went to the end."""
+    replies = run.replies
+    verdict = judged(requests, replies, recorded=recorded)
+    premium = requests[0].request.model
+    compared = bare is not None and not run.ended_early
+    return Replay(
+        requests=len(replies) + run.errors.total(),
+        hits=Counter(reply.tier for reply in replies.values() if reply.tier is not None),
+        wrong=verdict.wrong,
+        judged=verdict.judged,
+        right=verdict.right,
+        models=Counter(reply.model for reply in replies.values() if reply.model),
+        escalated=_escalated(run.ledger),
+        router=router,
+        later=sum(1 for reply in replies.values() if reply.later),
+        errors=dict(run.errors),
+        first_error=run.first_error,
+        bare=bare.ledger.summary(premium_model=premium) if bare and compared else None,
+        account=run.ledger.summary(premium_model=premium, since=run.begun),
+        overhead_ms=None if bare is None or bare is run else _overhead_ms(run, bare),
+        unanswered=sum(1 for r in requests if recorded and r.response is None),
+        pass_name=run.name,
+        interrupted=run.interrupted,
+        gave_up=run.gave_up,
+    )
+
+
+def _escalated(ledger: Ledger) -> int:
+    """Decisions whose answer came from another model than was chosen first."""
+    return sum(
+        1
+        for note in ledger.notes(DECISION_NOTE)
+        if note.payload.get("served_by") not in (None, note.payload.get("model"))
+    )
+
+
+def _overhead_ms(run: Pass, bare: Pass) -> float | None:
+    # The first call of a pass opens connections and loads what is loaded once.
+    first = next(iter(bare.seconds), None)
+    extra = [
+        seconds - bare.seconds[name]
+        for name, seconds in run.seconds.items()
+        if name in bare.seconds and name != first and run.replies[name].tier is None
+    ]
+    return 1000 * median(extra) if extra else None
 
 
 def as_dict(replay: Replay) -> dict[str, Any]:
     """The figures, JSON-ready; dollars as numbers, shares in percent."""
     account = replay.account
-    baseline = _baseline(replay)
+    baseline = replay.baseline
     saved = baseline - account.cost
     return {
         "requests": replay.requests,
         "hits": {tier: replay.hits.get(tier, 0) for tier in TIERS},
-        "hit_rate_pct": _percent(sum(replay.hits.values()), replay.requests),
+        "hit_rate_pct": percent(sum(replay.hits.values()), replay.requests),
         "wrong_hits": replay.wrong_hits,
         "wrong_hit_ids": list(replay.wrong or ()),
         "right_answers": replay.right,
         "judged_answers": replay.judged,
-        "quality_kept_pct": _percent(replay.right, replay.judged) if replay.judged else None,
+        "quality_kept_pct": percent(replay.right, replay.judged) if replay.judged else None,
         "routed": dict(replay.models),
         "escalated": replay.escalated,
         "router": None if replay.router is None else _router(replay.router),
@@ -42,7 +164,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "cost": float(account.cost),
         "baseline_cost": float(baseline),
         "saved": float(saved),
-        "saved_pct": _percent(saved, baseline),
+        "saved_pct": percent(saved, baseline),
         "saved_by": {name: float(s.amount) for name, s in account.by_strategy.items()},
         "account_baseline_cost": float(account.baseline_cost),
         "overhead_ms": None if replay.overhead_ms is None else round(replay.overhead_ms, 3),
@@ -54,82 +176,9 @@ def as_dict(replay: Replay) -> dict[str, Any]:
     }
 
 
-def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated: bool) -> None:
-    """Print the table, and plainly what in it is recorded, real or unknown."""
-    figures = as_dict(replay)
-    table = Table(title="The same requests, without and with", show_edge=False)
-    table.add_column("")
-    table.add_column("without", justify="right")
-    table.add_column("with", justify="right")
-    bare, account = replay.bare, replay.account
-    table.add_row("requests", *_pair(bare, lambda s: f"{s.requests:,}", f"{account.requests:,}"))
-    table.add_row("calls to the model", *_pair(bare, _calls, _calls(account)))
-    for tier in TIERS:
-        if figures["hits"][tier] or tier in ("exact", "semantic"):
-            table.add_row(f"  {tier} hits", "", f"{figures['hits'][tier]:,}")
-    table.add_row("  hit rate", "", f"{figures['hit_rate_pct']:.1f} %")
-    wrong = "not known" if replay.wrong_hits is None else f"{replay.wrong_hits:,}"
-    table.add_row("  wrong hits", "", wrong)
-    for name, count in replay.models.items():
-        table.add_row(f"  answered by {name}", "", f"{count:,}")
-    if replay.router is not None:
-        table.add_row("  escalated to a stronger model", "", f"{replay.escalated:,}")
-    if replay.later:
-        table.add_row("  in a provider batch", "", f"{replay.later:,}")
-    if replay.judged:
-        kept = f"{figures['quality_kept_pct']:.1f} %"
-        table.add_row(
-            "right answers", *_pair(bare, lambda _: f"{replay.judged:,}", f"{replay.right:,}")
-        )
-        table.add_row("  quality kept", "", kept)
-    table.add_row("tokens billed", *_pair(bare, _tokens, _tokens(account)))
-    table.add_row("cost", dollars(_baseline(replay)), dollars(account.cost))
-    for name, saving in account.by_strategy.items():
-        table.add_row(f"  saved by {name}", "", dollars(saving.amount))
-    table.add_row("saved", "", f"{dollars(_baseline(replay) - account.cost)}", style="bold")
-    table.add_row("", "", f"{figures['saved_pct']:.1f} %", style="bold")
-    if replay.overhead_ms is not None:
-        table.add_row("overhead a call (median)", "", f"{replay.overhead_ms:.2f} ms")
-    console.print(table)
-    for line in _remarks(replay, figures, recorded=recorded, estimated=estimated):
-        console.print(line, style="dim", highlight=False)
-
-
-def _remarks(
-    replay: Replay, figures: Mapping[str, Any], *, recorded: bool, estimated: bool
-) -> list[str]:
-    remarks = []
-    if recorded:
-        counted = "partly estimated" if estimated else "counted by tiktoken"
-        remarks.append(
-            f"Answers were recorded in the log, not generated; tokens are {counted} and "
-            "prices are today's real list prices. No provider-side prompt caching is assumed."
-        )
-    if replay.router is not None:
-        remarks.append(_calibration(replay, replay.router))
-    if replay.unanswered:
-        remarks.append(
-            f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
-            "length stood in, so that their output cost is an assumption."
-        )
-    if replay.bare is None:
-        remarks.append("The cost without is each call's counterfactual in the account.")
-    if figures["unpriced"]:
-        names = ", ".join(name for name, part in replay.account.by_model.items() if part.unpriced)
-        remarks.append(
-            f"{figures['unpriced']:,} calls have no known price ({names}) and are in no figure "
-            "of cost."
-        )
-    if replay.errors:
-        kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
-        remarks.append(f"Failed: {kinds}. The first: {replay.first_error[:300]}")
-    if replay.gave_up:
-        remarks.append("No request was answered, so that the others were not sent.")
-    if replay.interrupted:
-        remarks.append(
-            f"Interrupted in the pass {replay.pass_name}: these are its figures up to then."
-        )
-    return remarks
+def percent(part: Decimal | int, whole: Decimal | int) -> float:
+    """A share in percent, to two decimals; 0 of nothing."""
+    return round(float(100 * part / whole), 2) if whole else 0.0
 
 
 def _router(router: RouterArtefact) -> dict[str, Any]:
@@ -139,37 +188,3 @@ def _router(router: RouterArtefact) -> dict[str, Any]:
         "active": list(router.active),
         "why_not": {w: list(r.reasons) for w, r in router.reports.items() if not r.passed},
     }
-
-
-def _calibration(replay: Replay, router: RouterArtefact) -> str:
-    """What the router was allowed, and what came of it."""
-    told = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
-    if not router.active:
-        reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
-        return f"{told} and did not act: {reasons}."
-    allowed = f"{told}, to lose at most {100 * router.tolerance:g} % of the right answers"
-    if not replay.judged:
-        return f"{allowed}."
-    lost = 100 - _percent(replay.right, replay.judged)
-    return f"{allowed}; {lost:.1f} % were lost on this log."
-
-
-def _baseline(replay: Replay) -> Decimal:
-    """What the requests cost bare: measured in the bare pass, else the account's counterfactual."""
-    return replay.account.baseline_cost if replay.bare is None else replay.bare.cost
-
-
-def _pair(bare: Summary | None, shown: Any, account: str) -> tuple[str, str]:
-    return ("" if bare is None else shown(bare), account)
-
-
-def _calls(summary: Summary) -> str:
-    return f"{summary.requests - summary.hits:,}"
-
-
-def _tokens(summary: Summary) -> str:
-    return f"{summary.usage.total_tokens:,}"
-
-
-def _percent(part: Decimal | int, whole: Decimal | int) -> float:
-    return round(float(100 * part / whole), 2) if whole else 0.0

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.replay.app import TrialReply
+from llm_optimizers.evidence.comparison import normalised
+from llm_optimizers.replay.app import AppReply
 from llm_optimizers.replay.log import LoggedRequest
 
 __all__ = ["Verdict", "judged"]
@@ -26,7 +27,7 @@ class Verdict:
 
 
 def judged(
-    requests: Sequence[LoggedRequest], replies: Mapping[str, TrialReply], *, recorded: bool
+    requests: Sequence[LoggedRequest], replies: Mapping[str, AppReply], *, recorded: bool
 ) -> Verdict:
     """Judge the replies; answers of a live provider are not compared with the log's."""
     answered = [request for request in requests if request.id in replies]
@@ -36,8 +37,8 @@ def judged(
     comparable = [r for r in answered if recorded and r.response is not None]
     accepted: dict[object, set[str]] = {}
     for request in requests:
-        accepted.setdefault(_same(request), set()).add(request.response or "")
-    right = sum(1 for r in comparable if replies[r.id].text in accepted[_same(r)])
+        accepted.setdefault(_same(request), set()).add(normalised(request.response or ""))
+    right = sum(1 for r in comparable if normalised(replies[r.id].text) in accepted[_same(r)])
     has_classes = any(request.answer_class for request in requests)
     return Verdict(wrong=wrong if has_classes else None, judged=len(comparable), right=right)
 
@@ -45,24 +46,24 @@ def judged(
 def _classes(
     requests: Sequence[LoggedRequest],
     answered: Sequence[LoggedRequest],
-    replies: Mapping[str, TrialReply],
+    replies: Mapping[str, AppReply],
 ) -> Mapping[str, set[str]]:
-    """The classes that each answer's text is right for; none where only unlabelled ones got it."""
+    """The classes that each text is right for; none where only unlabelled requests got it."""
     texts = [(r, text) for r in requests for text in (r.response, r.cheap_response)]
     texts += [(r, replies[r.id].text) for r in answered if replies[r.id].tier is None]
     classes: dict[str, set[str]] = {}
     for request, text in texts:
         if text is not None:
-            known = classes.setdefault(text, set())
+            known = classes.setdefault(normalised(text), set())
             if request.answer_class:
                 known.add(request.answer_class)
     return classes
 
 
-def _wrong(request: LoggedRequest, reply: TrialReply, classes: Mapping[str, set[str]]) -> bool:
+def _wrong(request: LoggedRequest, reply: AppReply, classes: Mapping[str, set[str]]) -> bool:
     if reply.tier is None:
         return False
-    known = classes.get(reply.text)
+    known = classes.get(normalised(reply.text))
     # An answer from nowhere is wrong; one that only unlabelled requests got cannot be judged.
     return known is None or bool(known and request.answer_class not in known)
 

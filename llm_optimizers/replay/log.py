@@ -7,12 +7,12 @@ Besides the request's own fields a line may have:
     time            when it was made, ISO 8601
     answer_class    two requests of one class have the same right answer (also `answer_id`,
                     `intent`); with it wrong hits can be counted
-    background      true where nobody waits for the answer
+    background      true where the answer may come a day later
     evidence        words of the request that its answer rests on
     cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
 
-Other fields that are no settings of the API are not sent, and told. A line with a `prompt` or
-`text` instead of `messages` is a question by itself.
+Other fields that are no settings of the API are not sent; `Log.left_out` names them. A line with
+a `prompt` or `text` instead of `messages` is a question by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["BadLine", "Log", "LoggedRequest", "day_log", "read_log"]
+__all__ = ["BadLine", "Log", "LoggedRequest", "parse_log", "read_log"]
 
 _CLASSES = ("answer_class", "answer_id", "intent")
 _OURS = frozenset(
@@ -67,7 +66,7 @@ class LoggedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
-    """A line that was skipped, by its number from 1, and what is amiss with it."""
+    """A line that was skipped, by its number from 1, and what is wrong with it."""
 
     number: int
     reason: str
@@ -85,22 +84,15 @@ class Log:
     left_out: frozenset[str] = frozenset()
 
 
-def day_log() -> Log:
-    """The day that ships with the package: a support product's requests of one Monday."""
-    resource = files("llm_optimizers.replay") / "data" / "day.jsonl"
-    with resource.open("rb") as lines:
-        return _read(lines, None)
-
-
 def read_log(path: Path, limit: int | None = None) -> Log:
-    """Read a log; malformed lines are skipped and told by number.
+    """Read a log; malformed lines are skipped and listed by number.
 
     Raises:
         ConfigurationError: the file cannot be read, or no line of it is a request.
     """
     try:
         with _open(path) as lines:
-            log = _read(lines, limit)
+            log = parse_log(lines, limit)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not log.requests:
@@ -125,7 +117,8 @@ def _open(path: Path) -> Iterator[Iterable[bytes]]:
             yield file
 
 
-def _read(lines: Iterable[bytes], limit: int | None) -> Log:
+def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
+    """Read a log's lines, up to `limit` requests; malformed ones are skipped and listed."""
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
     names: set[str] = set()

@@ -1,79 +1,39 @@
-"""An OpenAI-compatible provider on loopback that answers from a log.
+"""An OpenAI-compatible provider on loopback that answers by a rule, from a log for example.
 
-Requests come over real HTTP from the real SDK; the answers are the log's, the token counts are
-tiktoken's. A request is recognised by the header `x-replay-id` if there is one (strategies may
-have changed its messages on the way), else by its messages.
+Requests come over real HTTP from the real SDK. The header `x-replay-id` names the request: its
+messages may have been changed on the way.
 """
 
 from __future__ import annotations
 
-import atexit
-import itertools
 import json
 import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.replay.batches import BatchDesk
-from llm_optimizers.replay.log import day_log
-from llm_optimizers.replay.sheet import AnswerSheet, Reply
+from llm_optimizers.replay.answers import AnsweringRule, Reply
+from llm_optimizers.replay.provider import REPLAY_ID, OnBilled, Provider, usage_of
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["REPLAY_ID", "AnswerSheet", "recorded_provider", "serving"]
+__all__ = ["serving"]
 
-REPLAY_ID = "x-replay-id"
 _WORDS_A_CHUNK = 8
 _POLL_S = 0.05
 """How soon the server notices that it is to stop."""
 
 
-class Desk:
-    """What the recorded provider's endpoints answer, apart from HTTP."""
-
-    def __init__(self, sheet: AnswerSheet) -> None:
-        self._sheet = sheet
-        self._numbers = itertools.count(1)
-        self.batches = BatchDesk(self._batched)
-
-    def reply(self, request: ChatRequest, replay_id: str | None) -> Reply | None:
-        """The log's answer."""
-        return self._sheet.answer(request, replay_id)
-
-    def head(self, request: ChatRequest, kind: str) -> dict[str, Any]:
-        """What every completion and every chunk begins with."""
-        number = f"chatcmpl-replay-{next(self._numbers)}"
-        return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
-
-    def completion(self, request: ChatRequest, reply: Reply) -> dict[str, Any]:
-        """The answer as a completion."""
-        message = {"role": "assistant", "content": reply.text, "refusal": None}
-        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-        return {
-            **self.head(request, "chat.completion"),
-            "choices": [choice],
-            "usage": _usage(reply),
-        }
-
-    def _batched(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        request = ChatRequest.from_openai(body)
-        reply = self.reply(request, None)
-        return None if reply is None else self.completion(request, reply)
-
-
 @contextmanager
-def serving(sheet: AnswerSheet) -> Iterator[str]:
-    """Serve the sheet on a free port of 127.0.0.1; gives the base URL for a client."""
+def serving(rule: AnsweringRule, on_billed: OnBilled | None = None) -> Iterator[str]:
+    """Serve a rule's answers on a free port of 127.0.0.1; gives the base URL for a client."""
 
     class Handler(_Handler):
         pass
 
-    Handler.desk = Desk(sheet)
+    Handler.provider = Provider(rule, on_billed)
     server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(
         target=server.serve_forever, args=(_POLL_S,), name="replay-server", daemon=True
@@ -101,7 +61,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Chat completions (whole, or as server-sent events), files and batches."""
 
-    desk: Desk
+    provider: Provider
     protocol_version = "HTTP/1.1"
     # Small writes must not wait for the acknowledgement of earlier ones.
     disable_nagle_algorithm = True
@@ -115,9 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._chat(ChatRequest.from_openai(_object(body)))
             elif self.path == "/v1/files":
                 kind = self.headers.get("content-type", "")
-                self._send(200, self.desk.batches.upload(kind, body))
+                self._send(200, self.provider.upload(kind, body))
             elif self.path == "/v1/batches":
-                self._send(200, self.desk.batches.create(_object(body)))
+                self._send(200, self.provider.create_batch(_object(body)))
             else:
                 self._send(404, _error(f"this server has no {self.path}"))
         except (ValueError, LookupError, ConfigurationError, RecursionError) as error:
@@ -128,11 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
         found: Mapping[str, Any] | bytes | None = None
         match self.path.partition("?")[0].split("/")[2:]:
             case ["batches"]:
-                found = {"object": "list", "data": self.desk.batches.all(), "has_more": False}
+                found = {"object": "list", "data": self.provider.batches(), "has_more": False}
             case ["batches", batch_id]:
-                found = self.desk.batches.batch(batch_id)
+                found = self.provider.batch(batch_id)
             case ["files", file_id, "content"]:
-                found = self.desk.batches.content(file_id)
+                found = self.provider.content(file_id)
         if found is None:
             self._send(404, _error(f"this server has no {self.path}"))
         else:
@@ -142,25 +102,25 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent: the command has a progress bar."""
 
     def _chat(self, request: ChatRequest) -> None:
-        reply = self.desk.reply(request, self.headers.get(REPLAY_ID))
+        reply = self.provider.reply(request, self.headers.get(REPLAY_ID))
         if reply is None:
             self._send(404, _error("the log has no such request"))
         elif request.params.get("stream"):
             self._stream(request, reply)
         else:
-            self._send(200, self.desk.completion(request, reply))
+            self._send(200, self.provider.completion(request, reply))
 
     def _stream(self, request: ChatRequest, reply: Reply) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        head = self.desk.head(request, "chat.completion.chunk")
-        for delta, finish in _deltas(reply.text):
+        head = self.provider.head(request, "chat.completion.chunk")
+        for delta, finish in _deltas(reply):
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             self._event({**head, "choices": [choice]})
         if request.params.get("stream_options") == {"include_usage": True}:
-            self._event({**head, "choices": [], "usage": _usage(reply)})
+            self._event({**head, "choices": [], "usage": usage_of(reply)})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
 
@@ -181,14 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def _deltas(text: str) -> Iterator[tuple[dict[str, str], str | None]]:
-    """The text as a stream's deltas, a few words each."""
+def _deltas(reply: Reply) -> Iterator[tuple[dict[str, str], str | None]]:
+    """The answer as a stream's deltas, a few words each."""
     yield {"role": "assistant", "content": ""}, None
-    words = text.split(" ")
+    words = reply.text.split(" ")
     for start in range(0, len(words), _WORDS_A_CHUNK):
         piece = " ".join(words[start : start + _WORDS_A_CHUNK])
         yield {"content": piece if start == 0 else f" {piece}"}, None
-    yield {}, "stop"
+    yield {}, "length" if reply.cut else "stop"
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
@@ -198,25 +158,5 @@ def _object(body: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _usage(reply: Reply) -> dict[str, Any]:
-    return {
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        "total_tokens": reply.prompt_tokens + reply.completion_tokens,
-    }
-
-
 def _error(message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": None}}
-
-
-def recorded_provider(*, cheap_models: Iterable[str] = ()) -> dict[str, Any]:
-    """Start the provider until the process ends; gives `ChatOpenAI`'s settings to reach it.
-
-    `cheap_models` answer as a cheap model did that day: wrongly now and then.
-    """
-    stack = ExitStack()
-    sheet = AnswerSheet(day_log().requests, TokenCounter(), cheap_models=frozenset(cheap_models))
-    url = stack.enter_context(serving(sheet))
-    atexit.register(stack.close)
-    return {"base_url": url, "api_key": "recorded"}

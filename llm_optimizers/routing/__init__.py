@@ -18,9 +18,9 @@ the safe model. What needs numpy is imported when it is first named.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llm_optimizers.lazy import lazy_names
 from llm_optimizers.routing.decision import Attempt, Decision, DecisionRecord
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.policies.keyword import KeywordPolicy
@@ -32,15 +32,9 @@ from llm_optimizers.routing.policies.simple import (
     ForTier,
     Weighted,
 )
+from llm_optimizers.routing.request import Previous, RoutingContext
 from llm_optimizers.routing.router import Router
-from llm_optimizers.routing.situation import (
-    Candidate,
-    Choice,
-    Policy,
-    Previous,
-    RoutingContext,
-    Situation,
-)
+from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situation
 from llm_optimizers.routing.specs import ModelSpec, UserTier
 
 if TYPE_CHECKING:
@@ -77,21 +71,13 @@ __all__ = [
     "calibrate",
 ]
 
-_HOMES = {
-    "Calibration": "learning.calibration",
-    "CascadePolicy": "policies.cascade",
-    "Experiment": "experiments.experiment",
-    "LearnedPolicy": "policies.learned",
-    "calibrate": "learning.calibration",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """The public name's object (https://peps.python.org/pep-0562/)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Calibration": "learning.calibration",
+        "CascadePolicy": "policies.cascade",
+        "Experiment": "experiments.experiment",
+        "LearnedPolicy": "policies.learned",
+        "calibrate": "learning.calibration",
+    },
+)

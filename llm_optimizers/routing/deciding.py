@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from llm_optimizers.errors import ConfigurationError, NoModelFitsError
 from llm_optimizers.routing.decision import Decision
 from llm_optimizers.routing.filters import Market, weigh
-from llm_optimizers.routing.needs import Needs
-from llm_optimizers.routing.situation import Candidate, Choice, Policy, RoutingContext, Situation
-from llm_optimizers.routing.specs import Ladder, UserTier
+from llm_optimizers.routing.request import Needs, RoutingContext
+from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situation
+from llm_optimizers.routing.specs import NO_BOUNDS, Ladder, UserTier
 from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest
 
@@ -78,6 +78,7 @@ def decide(
         choice=choice,
         candidates=candidates,
         fallbacks=_fallbacks(settled, able),
+        escalation=choice.escalation if settled.model == choice.model else None,
         needs=needs,
         user=context.user,
         session=context.session,
@@ -94,7 +95,7 @@ def _tier(rules: Rules, context: RoutingContext) -> UserTier:
         raise ConfigurationError(
             f"no user tier {context.tier!r}; this router knows {', '.join(sorted(rules.tiers))}"
         )
-    return UserTier()
+    return NO_BOUNDS
 
 
 def _held(situation: Situation) -> Choice | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from llm_optimizers.routing.needs import Needs
+from llm_optimizers.routing.request import Needs
 from llm_optimizers.routing.situation import Candidate, Choice, Escalation
 
 __all__ = [
@@ -39,7 +39,8 @@ class Decision:
     """Where a request goes and why.
 
     `baseline` is the model that would have served it without a router: the counterfactual all
-    savings are reckoned against. `fallbacks` are tried in order when `model` fails.
+    savings are counted against. `fallbacks` are tried in order when `model` fails. `escalation` is
+    the cascade to run, if the choice stood and is one.
     """
 
     id: str
@@ -51,15 +52,11 @@ class Decision:
     candidates: tuple[Candidate, ...]
     fallbacks: tuple[str, ...]
     needs: Needs
+    escalation: Escalation | None = None
     user: str = ""
     session: str = ""
     tier: str = ""
     task: str = ""
-
-    @property
-    def escalation(self) -> Escalation | None:
-        """The cascade to run, if the choice stood and is one."""
-        return self.choice.escalation if self.model == self.choice.model else None
 
     def candidate(self, model: str) -> Candidate | None:
         """The entry of one model, None if the router has no such model."""

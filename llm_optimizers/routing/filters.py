@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from llm_optimizers.costs import Rates
-from llm_optimizers.routing.needs import Needs
-from llm_optimizers.routing.situation import Candidate, Previous, RoutingContext
+from llm_optimizers.routing.request import Needs, Previous, RoutingContext
+from llm_optimizers.routing.situation import Candidate
 from llm_optimizers.routing.specs import Ladder, ModelSpec, UserTier
 
 __all__ = ["Market", "weigh"]
@@ -45,19 +45,20 @@ def weigh(
     some other model can serve: a tired model is better than none.
     """
     ceilings = [limit for limit in (tier.max_cost, context.max_cost) if limit is not None]
+    objections = tier.objections(ladder)
     found: list[Candidate] = []
     for spec in ladder.specs:
         cost = _expected_cost(market.rates[spec.name], spec.name, needs, context.previous, now=now)
         reason = (
             _incapable(spec, needs)
             or _too_long(market.windows[spec.name], needs)
-            or tier.objection(spec.name, ladder)
+            or objections.get(spec.name)
             or _too_dear(cost, min(ceilings) if ceilings else None)
         )
         found.append(
             Candidate(
                 model=spec.name,
-                rung=ladder.rung(spec.name),
+                rung=ladder.rungs[spec.name],
                 expected_cost=cost,
                 latency_s=spec.latency_s,
                 rejected=reason,

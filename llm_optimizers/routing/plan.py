@@ -19,7 +19,7 @@ from llm_optimizers.effects import Effect, Plan
 from llm_optimizers.failures import Failure, read_failure
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.cascade.verifier import Judge, Verdict
-from llm_optimizers.routing.decision import Attempt, Decision, DecisionRecord, Outcome
+from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.situation import Escalation
 from llm_optimizers.routing.telling import Once
@@ -81,12 +81,6 @@ class AttemptLog:
                 corrected = replace(attempt, outcome=outcome, error=error or attempt.error)
                 self.attempts[number] = corrected
                 return
-
-    def record(self, decision: Decision) -> DecisionRecord:
-        """The decision with what came of it."""
-        return DecisionRecord(
-            decision=decision, attempts=tuple(self.attempts), checks=dict(self.checks)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from llm_optimizers.routing.decision import (
 )
 from llm_optimizers.routing.filters import Market
 from llm_optimizers.routing.health import Health
-from llm_optimizers.routing.needs import TokenEstimate, estimate_tokens, needs_of
 from llm_optimizers.routing.policies.simple import Always
-from llm_optimizers.routing.situation import Policy, RoutingContext, check_policies
+from llm_optimizers.routing.request import RoutingContext, TokenEstimate, estimate_tokens, needs_of
+from llm_optimizers.routing.situation import Policy, check_policies
 from llm_optimizers.routing.specs import Ladder, ModelSpec, UserTier
 from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest, Clock

@@ -20,11 +20,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from llm_optimizers.costs.call import CallContext, Drafts, calling
 from llm_optimizers.effects import Effect, adrive, drive
 from llm_optimizers.errors import InterruptedStreamError
-from llm_optimizers.evidence.samples import TrafficSample
+from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.decision import DecisionRecord
 from llm_optimizers.routing.plan import CallModel, Pause, RoutedRequest, serve
+from llm_optimizers.routing.request import RoutingContext
 from llm_optimizers.routing.router import Router
-from llm_optimizers.routing.situation import RoutingContext
 from llm_optimizers.routing.specs import ModelSpec
 from llm_optimizers.types import ChatRequest
 
@@ -110,12 +111,12 @@ class RoutedCall(Generic[R, C]):
         *,
         models: dict[str, ModelSpec] | None = None,
         around: CallContext | None = None,
-        traffic: TrafficSample | None = None,
+        traffic: SampleStore | None = None,
         deadline_s: float | None = None,
         first_call_id: str | None = None,
     ) -> None:
         if traffic is not None and request.question:
-            traffic.offer(request.question, task=context.task)
+            traffic.offer(request.question, task=context.task, user=context.user)
         self.request = request
         self.decision = router.decide(request, context)
         baseline = (models or {}).get(self.decision.baseline) or router.ladder.spec(
@@ -154,7 +155,7 @@ class RoutedCall(Generic[R, C]):
         kept: str | None = None
         try:
             got: _Got[R] = drive(serve(self._read_whole()), _performing(caller.ask))
-            kept = got.attempt.call_id
+            kept = got.attempt.context.id
             return got.value
         finally:
             self._finish(kept)
@@ -164,7 +165,7 @@ class RoutedCall(Generic[R, C]):
         kept: str | None = None
         try:
             got: _Got[R] = await adrive(serve(self._read_whole()), _aperforming(caller.aask))
-            kept = got.attempt.call_id
+            kept = got.attempt.context.id
             return got.value
         finally:
             self._finish(kept)
@@ -249,8 +250,14 @@ class RoutedCall(Generic[R, C]):
 
     def _finish(self, kept: str | None) -> None:
         """Write the record; `kept` names the call whose whole answer was served, if one was."""
-        self._drafts.settle(kept)
-        self._router.record(self._routed.log.record(self.decision))
+        if self.decision.escalation is not None:
+            self._drafts.settle(kept)
+        log = self._routed.log
+        self._router.record(
+            DecisionRecord(
+                decision=self.decision, attempts=tuple(log.attempts), checks=dict(log.checks)
+            )
+        )
 
 
 def _performing(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:

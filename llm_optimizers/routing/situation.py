@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from llm_optimizers.routing.cascade.verifier import Verifier
-from llm_optimizers.routing.needs import Needs
+from llm_optimizers.routing.request import Needs, RoutingContext
 from llm_optimizers.routing.specs import Ladder
 from llm_optimizers.types import ChatRequest
 
@@ -21,63 +21,10 @@ __all__ = [
     "Choice",
     "Escalation",
     "Policy",
-    "Previous",
-    "RoutingContext",
     "Situation",
     "cheapest",
     "check_policies",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Previous:
-    """The model that gave the conversation's last answer, and when (seconds since the epoch)."""
-
-    model: str
-    at: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingContext:
-    """What is known about a request besides the request.
-
-    `task` is the tag the application declares ("extract", "chat"), a strong signal where there
-    is one. `max_cost` is in dollars for this request. `previous` keeps a conversation with the
-    model that led it.
-    """
-
-    user: str = ""
-    session: str = ""
-    tier: str = ""
-    task: str = ""
-    previous: Previous | None = None
-    streaming: bool = False
-    max_cost: Decimal | None = None
-
-    @classmethod
-    def from_tags(
-        cls,
-        tags: Mapping[str, object],
-        *,
-        previous: Previous | None = None,
-        streaming: bool = False,
-    ) -> RoutingContext:
-        """Read what an app's own tags or metadata say of a request, under their usual names.
-
-        A conversation is `session`, `session_id` or LangGraph's `thread_id`.
-        """
-
-        def first(*names: str) -> str:
-            return next((str(tags[name]) for name in names if tags.get(name) is not None), "")
-
-        return cls(
-            user=first("user", "user_id"),
-            session=first("session", "session_id", "thread_id"),
-            tier=first("tier"),
-            task=first("task"),
-            previous=previous,
-            streaming=streaming,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ no price list knows: which model the user holds to be better than which, and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, get_args
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 
-__all__ = ["ALL_CAPABILITIES", "Capability", "Ladder", "ModelSpec", "UserTier"]
+__all__ = ["ALL_CAPABILITIES", "NO_BOUNDS", "Capability", "Ladder", "ModelSpec", "UserTier"]
 
 Capability: TypeAlias = Literal[
     "tools", "structured_output", "vision", "audio", "files", "streaming"
@@ -98,6 +98,8 @@ class Ladder:
     """Models in order of strength, weakest first, with the rung each stands on."""
 
     specs: tuple[ModelSpec, ...]
+    rungs: Mapping[str, int]
+    """A model's tier, or its position when no tiers were given."""
 
     @classmethod
     def of(cls, models: Sequence[ModelSpec | str]) -> Ladder:
@@ -117,7 +119,12 @@ class Ladder:
         if tiered and len(tiered) != len(specs):
             bare = ", ".join(spec.name for spec in specs if spec.tier is None)
             raise ConfigurationError(f"give a tier to every model or to none; missing: {bare}")
-        return cls(specs=tuple(sorted(specs, key=lambda spec: spec.tier or 0)))
+        ordered = tuple(sorted(specs, key=lambda spec: spec.tier or 0))
+        rungs = {
+            spec.name: position if spec.tier is None else spec.tier
+            for position, spec in enumerate(ordered)
+        }
+        return cls(specs=ordered, rungs=rungs)
 
     def spec(self, name: str) -> ModelSpec:
         """What is known of a model.
@@ -134,12 +141,12 @@ class Ladder:
         Raises:
             ConfigurationError: no such model; lists those there are.
         """
-        for position, spec in enumerate(self.specs):
-            if spec.name == name:
-                return position if spec.tier is None else spec.tier
-        raise ConfigurationError(
-            f"no model {name!r} in this router; it has {', '.join(s.name for s in self.specs)}"
-        )
+        rung = self.rungs.get(name)
+        if rung is None:
+            raise ConfigurationError(
+                f"no model {name!r} in this router; it has {', '.join(self.rungs)}"
+            )
+        return rung
 
     @property
     def strongest(self) -> str:
@@ -180,12 +187,18 @@ class UserTier:
                 f"the tier's floor {self.floor} is stronger than its ceiling {self.ceiling}"
             )
 
-    def objection(self, name: str, ladder: Ladder) -> str | None:
-        """Why this tier may not use a model, or None."""
-        if self.allowed is not None and name not in self.allowed:
-            return "not among the models of the user's tier"
-        if self.floor is not None and ladder.rung(name) < ladder.rung(self.floor):
-            return f"below the user's floor {self.floor}"
-        if self.ceiling is not None and ladder.rung(name) > ladder.rung(self.ceiling):
-            return f"above the user's ceiling {self.ceiling}"
-        return None
+    def objections(self, ladder: Ladder) -> dict[str, str]:
+        """The models this tier may not use, each with why."""
+        found: dict[str, str] = {}
+        for name, rung in ladder.rungs.items():
+            if self.allowed is not None and name not in self.allowed:
+                found[name] = "not among the models of the user's tier"
+            elif self.floor is not None and rung < ladder.rungs[self.floor]:
+                found[name] = f"below the user's floor {self.floor}"
+            elif self.ceiling is not None and rung > ladder.rungs[self.ceiling]:
+                found[name] = f"above the user's ceiling {self.ceiling}"
+        return found
+
+
+NO_BOUNDS = UserTier()
+"""The tier of users of whom nothing is said."""

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from llm_optimizers.batching.queue.job import Job, Priority, Settlement
-from llm_optimizers.batching.queue.rates import Rates
+from llm_optimizers.batching.queue.rules import QueueRules, Rates
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
-from llm_optimizers.batching.queue.store import JobStore, QueueRules
+from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import ConfigurationError
 from support.redis_server import redis_server
 

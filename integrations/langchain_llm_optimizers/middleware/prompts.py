@@ -1,6 +1,6 @@
 """Shorter prompts inside an agent: what the model is sent changes, the agent's state does not.
 
-Each model call is shortened anew from the whole conversation, and since the same conversation
+Each model call is shortened again from the whole conversation, and since the same conversation
 always gives the same bytes, what the provider has cached stays a prefix of what it is sent.
 """
 
@@ -14,13 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_llm_optimizers.prompts import (
-    afailing_open,
-    failing_open,
-    optimizing,
-    request_of,
-    rewritten,
-)
+from langchain_llm_optimizers.prompts import optimizing, request_of, rewritten
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest
 
@@ -57,8 +51,7 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
         """Send the cheaper request; the request as it is if shortening fails."""
-        cheaper = failing_open(lambda: _shown(request, self._optimizer.optimize(_core(request))))
-        return handler(cheaper or request)
+        return handler(self._optimizer.apply(*_translation(request), otherwise=request))
 
     async def awrap_model_call(
         self,
@@ -66,21 +59,25 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`; long conversations do not hold the event loop up."""
+        cheaper = await self._optimizer.aapply(*_translation(request), otherwise=request)
+        return await handler(cheaper)
 
-        async def work() -> ModelRequest[Any]:
-            return _shown(request, await self._optimizer.aoptimize(_core(request)))
 
-        return await handler(await afailing_open(work) or request)
+def _translation(
+    request: ModelRequest[Any],
+) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], ModelRequest[Any]]]:
+    """How the request is read for the core, and how it is written back."""
+    return lambda: _core(request), lambda found: _shown(request, found)
 
 
 def _core(request: ModelRequest[Any]) -> ChatRequest:
-    """The core's request: the system message first, the tools as OpenAI is told them."""
+    """The core's request: the system message first, the tools in OpenAI's form."""
     tools = [convert_to_openai_tool(tool) for tool in request.tools]
     return request_of(_all(request), _model_name(request), tools=tools)
 
 
 def _shown(request: ModelRequest[Any], found: Optimized) -> ModelRequest[Any]:
-    """The request with the messages that are to be sent, and what the provider is told besides."""
+    """The request with the messages that are to be sent, and their settings."""
     before, sent = _all(request), rewritten(_all(request), found)
     same = len(before) == len(sent) and all(a is b for a, b in zip(before, sent, strict=True))
     settings = {k: v for k, v in found.request.params.items() if k != "tools"}

@@ -1,1 +1,21 @@
-"""Concurrent callers, few calls: any thread, any event loop."""
+"""Concurrent callers, few calls: any thread, any event loop.
+
+coalescer.py    Coalescer, and SharedCall: one caller's end of a call that others share
+grouping.py     GroupLimits; which callers share a call, without lock, thread or clock
+dispatch.py     where groups become calls: the timer thread and the pool
+slots.py        a bounded number of callers at a time
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.batching.coalescing.coalescer import Coalescer, SharedCall
+from llm_optimizers.batching.coalescing.dispatch import AskAlone, is_item_fault
+from llm_optimizers.batching.coalescing.grouping import GroupLimits
+
+__all__ = [
+    "AskAlone",
+    "Coalescer",
+    "GroupLimits",
+    "SharedCall",
+    "is_item_fault",
+]

@@ -19,18 +19,23 @@ __all__ = ["GroupLimits", "Grouping"]
 
 Member = TypeVar("Member", bound=Hashable)
 
+_USUAL_SIZE = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupLimits:
-    """When a group is sent: at `max_size` items, `max_tokens` tokens or `max_delay` seconds."""
+    """When a group is sent: at `max_size` items, `max_tokens` tokens or `max_delay` seconds.
 
-    max_size: int = 20
+    `max_size` None stands for 20 items, or 6 questions in a combined prompt.
+    """
+
+    max_size: int | None = None
     max_tokens: int | None = None
     max_delay: float = 0.03
 
     def __post_init__(self) -> None:
-        if self.max_size < 1:
-            raise ConfigurationError(f"max_size is {self.max_size}; give at least 1")
+        if self.max_size is not None and self.max_size < 1:
+            raise ConfigurationError(f"max_size is {self.max_size}; give at least 1 or None")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigurationError(f"max_tokens is {self.max_tokens}; give at least 1 or None")
         if self.max_delay < 0:
@@ -49,6 +54,7 @@ class Grouping(Generic[Member]):
 
     def __init__(self, limits: GroupLimits) -> None:
         self._limits = limits
+        self._max_size = limits.max_size or _USUAL_SIZE
         self._open: dict[Hashable, _Group[Member]] = {}
         self._sealed: deque[list[Member]] = deque()
 
@@ -77,7 +83,7 @@ class Grouping(Generic[Member]):
         group.tokens += tokens
         if send_by is not None:
             group.due = min(group.due, send_by)
-        full = len(group.members) >= self._limits.max_size
+        full = len(group.members) >= self._max_size
         if full or (limit is not None and group.tokens >= limit):
             self._seal(key)
 

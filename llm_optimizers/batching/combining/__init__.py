@@ -1,1 +1,44 @@
-"""Several questions in one prompt, behind a gate."""
+"""Several questions in one prompt, behind a gate.
+
+calls.py      CombinedCalls: which calls of a model share a prompt; what adapters use
+prompts.py    how questions are put together and answers taken apart; which may be
+ask.py        CombinedAsk: a group's call, retries and shares of the bill
+gate.py       compare_combined: a sample must show that the answers agree
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.batching.combining.ask import (
+    Answered,
+    Ask,
+    CombinedAsk,
+    Question,
+    Reply,
+    Settled,
+)
+from llm_optimizers.batching.combining.calls import CombinedCall, CombinedCalls, Kept
+from llm_optimizers.batching.combining.gate import GateReport, compare_combined
+from llm_optimizers.batching.combining.prompts import (
+    choices_of,
+    combination_key,
+    combined_format,
+    raised_limits,
+)
+
+__all__ = [
+    "Answered",
+    "Ask",
+    "CombinedAsk",
+    "CombinedCall",
+    "CombinedCalls",
+    "GateReport",
+    "Kept",
+    "Question",
+    "Reply",
+    "Settled",
+    "choices_of",
+    "combination_key",
+    "combined_format",
+    "compare_combined",
+    "raised_limits",
+]

@@ -90,10 +90,14 @@ Ask: TypeAlias = Callable[[ChatRequest], Reply]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A caller's request; `spent` is its share of a combined call that did not answer it."""
+    """A caller's request; `spent` is its share of a combined call that did not answer it.
+
+    `caller` is whatever the adapter knows its caller by; it comes back in `Settled`.
+    """
 
     request: ChatRequest
     spent: Usage = field(default_factory=Usage)
+    caller: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +116,24 @@ class Answered:
     estimated: bool
     raw: Any = None
 
+    @property
+    def unshared(self) -> bool:
+        """Whether a call of its own, and no other, was made for it: `raw` is its whole answer."""
+        return self.asked_with == 1 and self.usage == self.alone
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """How a question ended: with an answer, or with an error after `usage` had been spent."""
+    """How a question ended: with an answer, or with an error after `usage` had been spent.
+
+    Its caller may have been cancelled before.
+    """
 
     request: ChatRequest
     usage: Usage
     answered: Answered | None = None
     error: Exception | None = None
+    caller: Any = None
 
 
 class CombinedAsk:
@@ -169,7 +182,7 @@ class CombinedAsk:
                 estimated=True,
                 raw=reply.raw,
             )
-            self._settle(Settled(request=question.request, usage=usage, answered=answered))
+            self._settle(question, usage, answered=answered)
             outcomes.append(answered)
         return outcomes
 
@@ -177,7 +190,7 @@ class CombinedAsk:
         try:
             reply = self._ask(question.request)
         except Exception as error:  # noqa: BLE001 - it is raised to the caller
-            self._settle(Settled(request=question.request, usage=question.spent, error=error))
+            self._settle(question, question.spent, error=error)
             return error
         usage = question.spent + reply.usage
         answered = Answered(
@@ -188,7 +201,7 @@ class CombinedAsk:
             estimated=False,
             raw=reply.raw,
         )
-        self._settle(Settled(request=question.request, usage=usage, answered=answered))
+        self._settle(question, usage, answered=answered)
         return answered
 
     def _shares(
@@ -202,9 +215,24 @@ class CombinedAsk:
             output_weights=[1 + self._measure(answer) for answer in answers],
         )
 
-    def _settle(self, settled: Settled) -> None:
+    def _settle(
+        self,
+        question: Question,
+        usage: Usage,
+        *,
+        answered: Answered | None = None,
+        error: Exception | None = None,
+    ) -> None:
         if self._observe is not None:
-            self._observe(settled)
+            self._observe(
+                Settled(
+                    request=question.request,
+                    usage=usage,
+                    answered=answered,
+                    error=error,
+                    caller=question.caller,
+                )
+            )
 
 
 def cost_alone(

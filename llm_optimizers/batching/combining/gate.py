@@ -6,21 +6,19 @@ The share of differing answers is bounded from above at the asked confidence (Cl
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.batching.coalescing.dispatch import AskAlone
 from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question
-from llm_optimizers.batching.combining.prompts import combination_key
+from llm_optimizers.batching.combining.prompts import COMBINED_SIZE, combination_key
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.bounds import rate_upper_bound, samples_needed
+from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["GateReport", "compare_combined", "disagreement_bound", "same_text"]
-
-DEFAULT_SIZE = 6
+__all__ = ["GateReport", "compare_combined"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +46,14 @@ class GateReport:
         return 1 - len(self.differing) / self.asked
 
 
-def same_text(single: str, combined: str) -> bool:
-    """Whether two answers are the same but for case, space and closing punctuation, or as JSON."""
-    if _plain(single) == _plain(combined):
-        return True
-    try:
-        return bool(json.loads(single) == json.loads(combined))
-    except ValueError:
-        return False
-
-
 def compare_combined(
     sample: Sequence[ChatRequest],
     ask: Ask,
     *,
-    size: int = DEFAULT_SIZE,
+    size: int = COMBINED_SIZE,
     tolerance: float = 0.05,
     confidence: float = 0.9,
-    agree: Callable[[str, str], bool] = same_text,
+    agree: Comparison = same_answer,
 ) -> GateReport:
     """Answer the sample singly and in groups of `size`, and judge by how often the two agree.
 
@@ -73,9 +61,11 @@ def compare_combined(
     judge model for free text. The sample costs about twice its usual price.
 
     Raises:
-        ConfigurationError: the sample is empty, or holds requests that are never combined.
+        ConfigurationError: the sample is empty or holds requests that are never combined, or the
+            tolerance is not between 0 and 1; nothing was asked yet.
         Exception: whatever `ask` raised for a combined request.
     """
+    needed = samples_needed(tolerance, confidence=confidence)
     combined = CombinedAsk(ask)
     differing: list[int] = []
     retried = 0
@@ -92,57 +82,28 @@ def compare_combined(
                 if agree(single.text, together.text):
                     continue
             differing.append(index)
-    return _judge(
-        len(sample), tuple(differing), retried, usage_single, usage_combined, tolerance, confidence
-    )
-
-
-def disagreement_bound(differing: int, asked: int, confidence: float) -> float:
-    """The one-sided Clopper-Pearson upper bound on a share seen `differing` times in `asked`."""
-    if differing >= asked:
-        return 1.0
-    low, high = differing / asked, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if _at_most(differing, asked, middle) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _judge(
-    asked: int,
-    differing: tuple[int, ...],
-    retried: int,
-    single: Usage,
-    combined: Usage,
-    tolerance: float,
-    confidence: float,
-) -> GateReport:
-    bound = disagreement_bound(len(differing), asked, confidence)
-    needed = math.ceil(math.log(1 - confidence) / math.log(1 - tolerance))
-    if bound <= tolerance:
-        reason = f"at most {bound:.1%} of the answers differ, within the {tolerance:.1%} allowed"
-    elif len(differing) / asked > tolerance:
-        reason = (
-            f"{len(differing)} of {asked} answers differ, more than the {tolerance:.1%} allowed"
-        )
-    else:
-        reason = (
-            f"{asked} samples with {len(differing)} differing only show that at most {bound:.1%} "
-            f"differ; {tolerance:.1%} needs at least {needed} samples that all agree"
-        )
+    bound = rate_upper_bound(len(differing), len(sample), confidence=confidence)
     return GateReport(
-        asked=asked,
-        differing=differing,
+        asked=len(sample),
+        differing=tuple(differing),
         bound=bound,
         tolerance=tolerance,
         retried=retried,
-        usage_single=single,
-        usage_combined=combined,
+        usage_single=usage_single,
+        usage_combined=usage_combined,
         passed=bound <= tolerance,
-        reason=reason,
+        reason=_reason(len(sample), len(differing), bound, tolerance, needed),
+    )
+
+
+def _reason(asked: int, differing: int, bound: float, tolerance: float, needed: int) -> str:
+    if bound <= tolerance:
+        return f"at most {bound:.1%} of the answers differ, within the {tolerance:.1%} allowed"
+    if differing / asked > tolerance:
+        return f"{differing} of {asked} answers differ, more than the {tolerance:.1%} allowed"
+    return (
+        f"{asked} samples with {differing} differing only show that at most {bound:.1%} differ; "
+        f"{tolerance:.1%} needs at least {needed} samples that all agree"
     )
 
 
@@ -163,21 +124,3 @@ def _grouped(sample: Sequence[ChatRequest], size: int) -> list[list[int]]:
         for members in by_key.values()
         for start in range(0, len(members), size)
     ]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split()).rstrip(".!")
-
-
-def _at_most(successes: int, trials: int, share: float) -> float:
-    """P(X ≤ successes) of a binomial, by logarithms so that large samples do not overflow."""
-    return sum(
-        math.exp(
-            math.lgamma(trials + 1)
-            - math.lgamma(k + 1)
-            - math.lgamma(trials - k + 1)
-            + k * math.log(share)
-            + (trials - k) * math.log1p(-share)
-        )
-        for k in range(successes + 1)
-    )

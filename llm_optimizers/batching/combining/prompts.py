@@ -10,18 +10,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["combination_key", "combine", "split_answers"]
+__all__ = [
+    "COMBINED_SIZE",
+    "CombinedFormat",
+    "choices_of",
+    "combination_key",
+    "combine",
+    "combined_format",
+    "gives_plain_text",
+    "raised_limits",
+    "split_answers",
+]
 
 _INSTRUCTION = (
     "The JSON list below holds independent requests. Answer each one fully, exactly as if it "
     "were the only one; no request has anything to do with another. Return JSON of the form "
     '{"answers": [{"id": "q1", "answer": …}]} with every id once.\n\n'
 )
+COMBINED_SIZE = 6
+"""Questions in a prompt, at most, unless a user says otherwise."""
 # What leaves an answer's shape alone and may be shared by a group that gives the same values.
 _SHARED_PARAMS = frozenset(
     {
@@ -44,9 +56,27 @@ _SHARED_PARAMS = frozenset(
         "verbosity",
     }
 )
-_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
+_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _ANSWER_OVERHEAD = 16
 """Output tokens an item's id, quotes and escapes may take."""
+# Settings of a model itself under which an answer is more, or other, than one plain text.
+_SHAPING = (
+    "stop",
+    "stop_sequences",
+    "logprobs",
+    "tools",
+    "modalities",
+    "audio",
+    "audio_config",
+    "prediction",
+    "response_format",
+    "response_schema",
+    "format",
+    "json_mode",
+)
+_FURTHER_SETTINGS = ("model_kwargs", "additional_kwargs", "extra_body")
+"""Where models keep settings that they have no field for."""
+_HARMLESS = _SHARED_PARAMS - {"response_format"} | {"stream_options"}
 
 
 def combination_key(request: ChatRequest) -> Hashable | None:
@@ -72,6 +102,31 @@ def combination_key(request: ChatRequest) -> Hashable | None:
     return (request.tenant, request.model, tuple(m.text for m in prefix), settings)
 
 
+def gives_plain_text(model: object) -> bool:
+    """Whether a model's own settings leave it at one plain text an answer, read from its fields.
+
+    False for several choices, stop words, log probabilities, tools, other modalities, a format of
+    its own, and for whatever a model passes on to its provider that is not known to be harmless.
+    """
+    if choices_of(model) != 1 or any(_shapes(model, name) for name in _SHAPING):
+        return False
+    further = {name for name, value in _further_settings(model).items() if value is not None}
+    return further - {"n"} <= _HARMLESS
+
+
+def choices_of(model: object) -> int:
+    """How many answers a model gives to one prompt, by its own settings."""
+    return _further_settings(model).get("n") or getattr(model, "n", None) or 1
+
+
+def raised_limits(model: object, count: int) -> dict[str, int]:
+    """A model's own limits on its output, by field, with room for `count` answers in one."""
+    limits = {name: getattr(model, name, None) for name in _OUTPUT_LIMITS}
+    return {
+        name: _room_for(count, limit) for name, limit in limits.items() if isinstance(limit, int)
+    }
+
+
 def combine(requests: Sequence[ChatRequest]) -> tuple[ChatRequest, tuple[str, ...]]:
     """One request that asks all of them (of one `combination_key`), and the id of each.
 
@@ -88,9 +143,27 @@ def combine(requests: Sequence[ChatRequest]) -> tuple[ChatRequest, tuple[str, ..
     params = {k: v for k, v in first.params.items() if v is not None and k not in ("stream", "n")}
     for limit in _OUTPUT_LIMITS:
         if limit in params:
-            params[limit] = (params[limit] + _ANSWER_OVERHEAD) * len(requests) + _ANSWER_OVERHEAD
+            params[limit] = _room_for(len(requests), params[limit])
     params["response_format"] = _format(ids, _answer_schema(params.get("response_format")))
     return replace(first, messages=(*first.messages[:-1], ask), params=params), ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedFormat:
+    """What a combined prompt's answer must look like: a JSON schema, for `count` answers."""
+
+    schema: Mapping[str, Any]
+    count: int
+
+
+def combined_format(request: ChatRequest) -> CombinedFormat | None:
+    """The answer's format if `combine` made the request, None for a caller's own."""
+    try:
+        schema = request.params["response_format"]["json_schema"]["schema"]
+        ids = schema["properties"]["answers"]["items"]["properties"]["id"]["enum"]
+        return CombinedFormat(schema=schema, count=len(ids))
+    except (LookupError, TypeError):
+        return None
 
 
 def split_answers(text: str, ids: Sequence[str]) -> dict[str, str]:
@@ -111,6 +184,21 @@ def split_answers(text: str, ids: Sequence[str]) -> dict[str, str]:
         else:
             found[id_] = answer if isinstance(answer, str) else json.dumps(answer)
     return {id_: answer for id_, answer in found.items() if id_ not in broken}
+
+
+def _shapes(model: object, name: str) -> bool:
+    """Whether a setting is given. `tools=True` on a model says that it can call some, if given."""
+    value = getattr(model, name, None)
+    return bool(value) and not callable(value) and not (name == "tools" and value is True)
+
+
+def _further_settings(model: object) -> dict[str, Any]:
+    found = [getattr(model, name, None) for name in _FURTHER_SETTINGS]
+    return {k: v for each in found if isinstance(each, Mapping) for k, v in each.items()}
+
+
+def _room_for(count: int, limit: int) -> int:
+    return (limit + _ANSWER_OVERHEAD) * count + _ANSWER_OVERHEAD
 
 
 def _nestable(response_format: Any) -> bool:

@@ -1,11 +1,11 @@
 """Thousands of requests at a provider's batch price.
 
 requests.py      BatchRequest: read, checked, cut into shards
-client.py        BatchClient: what a provider's batch API looks like from here
-openai.py        OpenAIBatches; anthropic.py: AnthropicBatches; clients.py chooses
-journal.py       Journal: what is known, on disk; journal_views.py, journal_file.py
+client.py        BatchClient, a provider's batch API seen from here; BatchStatus, BatchResult
+openai.py        OpenAIBatches
+anthropic.py     AnthropicBatches
+journal.py       Journal: what is known, on disk; journal_views.py: its tables and readings
 driver.py        BatchDriver: one step that may be repeated and cut off anywhere
-values.py        BatchStatus, BatchResult
 batch.py         ProviderBatch
 flex.py          with_flex: batch price on an ordinary call
 """
@@ -14,17 +14,26 @@ from __future__ import annotations
 
 from llm_optimizers.batching.provider.anthropic import AnthropicBatches
 from llm_optimizers.batching.provider.batch import ProviderBatch
-from llm_optimizers.batching.provider.client import BatchClient
+from llm_optimizers.batching.provider.client import (
+    BatchClient,
+    BatchResult,
+    BatchStatus,
+    LineOutcome,
+    RemoteBatch,
+)
+from llm_optimizers.batching.provider.flex import with_flex
 from llm_optimizers.batching.provider.openai import OpenAIBatches
 from llm_optimizers.batching.provider.requests import ShardLimits
-from llm_optimizers.batching.provider.values import BatchResult, BatchStatus
 
 __all__ = [
     "AnthropicBatches",
     "BatchClient",
     "BatchResult",
     "BatchStatus",
+    "LineOutcome",
     "OpenAIBatches",
     "ProviderBatch",
+    "RemoteBatch",
     "ShardLimits",
+    "with_flex",
 ]

@@ -15,20 +15,26 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from llm_optimizers.batching.provider.client import BatchClient
-from llm_optimizers.batching.provider.clients import batch_client
+from llm_optimizers.batching.provider.anthropic import AnthropicBatches
+from llm_optimizers.batching.provider.client import (
+    BatchClient,
+    BatchResult,
+    BatchStatus,
+    ResultState,
+)
 from llm_optimizers.batching.provider.driver import BatchDriver
 from llm_optimizers.batching.provider.journal import Journal
+from llm_optimizers.batching.provider.openai import OpenAIBatches
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
-from llm_optimizers.batching.provider.values import BatchResult, BatchStatus, ResultState
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Clock
 
-__all__ = ["ProviderBatch"]
+__all__ = ["ProviderBatch", "batch_client"]
 
+_CLIENT_METHODS = ("create", "find", "look", "results", "cancel", "limits", "provider")
 _STATES: Mapping[str, ResultState] = {
     "answered": "answered",
     "failed": "failed",
@@ -247,3 +253,28 @@ class ProviderBatch:
             usage=record.usage,
             cost=record.cost,
         )
+
+
+def batch_client(client: Any) -> BatchClient:
+    """Wrap an SDK's client by what it can do; a `BatchClient` is returned as it is.
+
+    Raises:
+        ConfigurationError: it is none of them; says what would do.
+    """
+    if client is None:
+        return OpenAIBatches()
+    if all(hasattr(client, method) for method in _CLIENT_METHODS):
+        return cast("BatchClient", client)
+    if hasattr(client, "files") and hasattr(client, "batches"):
+        if type(client).__name__.startswith("Async"):
+            raise ConfigurationError(
+                "give the synchronous OpenAI client; asubmit and acollect do not block with it"
+            )
+        return OpenAIBatches(client)
+    batches = getattr(getattr(client, "messages", None), "batches", None)
+    if batches is not None:
+        return AnthropicBatches(batches)
+    raise ConfigurationError(
+        f"a {type(client).__name__} has no batch API known here; give an openai.OpenAI, an "
+        "anthropic.Anthropic or a BatchClient of your own"
+    )

@@ -14,7 +14,7 @@ import uuid
 from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.journal import Journal
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
-from llm_optimizers.batching.queue.retries import is_permanent
+from llm_optimizers.failures import is_permanent
 from llm_optimizers.types import Clock
 
 __all__ = ["BatchDriver"]

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from llm_optimizers.batching.queue.retries import retry_after
 from llm_optimizers.effects import Effect, Plan, adrive, drive
+from llm_optimizers.failures import retry_after
 
 __all__ = ["with_flex"]
 

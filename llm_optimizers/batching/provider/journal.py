@@ -29,7 +29,7 @@ class Journal(JournalViews):
         Raises:
             ConfigurationError: the id stands for other requests.
         """
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             if db.execute("SELECT 1 FROM jobs WHERE id = ?", (job,)).fetchone():
                 known = db.execute(
                     "SELECT id, endpoint, body FROM requests WHERE job = ? ORDER BY position",
@@ -55,7 +55,7 @@ class Journal(JournalViews):
         self, job: str, driver: str, *, now: float, until: float, alive: Callable[[str], bool]
     ) -> bool:
         """Take the job for one process; False while another that is alive drives it."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             row = self.find_job(db, job)
             other = row["driver"]
             if other not in (None, driver) and row["driven_until"] > now and alive(other):
@@ -67,7 +67,7 @@ class Journal(JournalViews):
 
     def release(self, job: str, driver: str) -> None:
         """Let others drive the job."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             db.execute("UPDATE jobs SET driver = NULL WHERE id = ? AND driver = ?", (job, driver))
 
     def waiting(self, job: str) -> list[tuple[int, BatchRequest]]:
@@ -78,7 +78,7 @@ class Journal(JournalViews):
 
     def begin_shard(self, job: str, positions: Sequence[int], tokens: int) -> int:
         """Put waiting requests into a new shard that is about to be sent; returns its number."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             (last,) = db.execute(
                 "SELECT coalesce(max(number), 0) FROM shards WHERE job = ?", (job,)
             ).fetchone()
@@ -95,7 +95,7 @@ class Journal(JournalViews):
 
     def shard_sent(self, job: str, number: int, remote_id: str) -> None:
         """Write down the provider's id."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "UPDATE shards SET state = 'open', remote_id = ? WHERE job = ? AND number = ?",
                 (remote_id, job, number),
@@ -103,7 +103,7 @@ class Journal(JournalViews):
 
     def return_shard(self, job: str, number: int, reason: str) -> None:
         """Let a shard's requests wait again, for the provider never took them."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "UPDATE shards SET state = ? WHERE job = ? AND number = ?", (reason, job, number)
             )
@@ -115,7 +115,7 @@ class Journal(JournalViews):
 
     def shards(self, job: str, *states: str) -> list[sqlite3.Row]:
         """Shards in these states, by number."""
-        with self.reading() as db:
+        with self._database.connection() as db:
             rows = db.execute(
                 "SELECT shards.*, (SELECT count(*) FROM requests WHERE requests.job = shards.job "
                 "AND shard = number) AS members FROM shards WHERE job = ? ORDER BY number",
@@ -144,7 +144,7 @@ class Journal(JournalViews):
         `again` lets it wait for the next round, or fails it after the last; in a cancelled job
         it is cancelled.
         """
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             stopped = bool(self.find_job(db, job)["cancelled"])
             for position, outcome in outcomes.items():
                 (attempts,) = db.execute(
@@ -177,7 +177,7 @@ class Journal(JournalViews):
 
     def cancel(self, job: str, now: float) -> None:
         """Stop a job: what was not sent is cancelled, and nothing more will be."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             self.find_job(db, job)
             db.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job,))
             db.execute(
@@ -188,7 +188,7 @@ class Journal(JournalViews):
 
     def recorded(self, job: str, positions: Sequence[int]) -> None:
         """The ledger has them."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             db.executemany(
                 "UPDATE requests SET recorded = 1 WHERE job = ? AND position = ?",
                 [(job, position) for position in positions],
@@ -196,13 +196,13 @@ class Journal(JournalViews):
 
     def forget(self, job: str) -> None:
         """Delete a job with its requests and answers."""
-        with self.transaction() as db:
+        with self._database.transaction() as db:
             self.find_job(db, job)
             for table, column in (("requests", "job"), ("shards", "job"), ("jobs", "id")):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job,))  # noqa: S608 - ours
 
     def _requests(self, query: str, values: tuple[Any, ...]) -> list[tuple[int, BatchRequest]]:
-        with self.reading() as db:
+        with self._database.connection() as db:
             rows = db.execute(query, values).fetchall()
         return [
             (

@@ -1,30 +1,93 @@
-"""What can be read of a journal: where jobs stand, and what became of their requests."""
+"""The journal's SQLite file: its tables, and what can be read of them.
+
+Where jobs stand, and what became of their requests; `journal.py` is what writes it.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
-from llm_optimizers.batching.provider.journal_file import JournalFile
-from llm_optimizers.batching.provider.values import BatchStatus, ShardStatus
+from llm_optimizers.batching.provider.client import BatchStatus, ShardStatus
+from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["JournalViews"]
 
+_WAIT = 20.0  # seconds, for another process that is writing: what was sent must be written down
+_PAGE = 1_000
+_SCHEMA = Schema(
+    kind="batch journal",
+    # "PB" and a number: files of the first releases are known by it, for they have no other mark.
+    version=0x5042_0001,
+    application_id=int.from_bytes(b"LLMb"),
+    statements=(
+        """CREATE TABLE jobs (
+            id TEXT PRIMARY KEY,
+            provider TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            cancelled INTEGER NOT NULL DEFAULT 0,
+            driver TEXT,
+            driven_until REAL NOT NULL DEFAULT 0
+        )""",
+        """CREATE TABLE requests (
+            job TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            endpoint TEXT NOT NULL,
+            model TEXT NOT NULL,
+            body TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            state TEXT NOT NULL DEFAULT 'waiting',
+            attempts INTEGER NOT NULL DEFAULT 0,
+            shard INTEGER,
+            answer TEXT,
+            usage TEXT,
+            error TEXT,
+            error_kind TEXT,
+            ended_at REAL,
+            recorded INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (job, position)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX states ON requests (job, state, recorded)",
+        "CREATE INDEX shard_members ON requests (job, shard)",
+        """CREATE TABLE shards (
+            job TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            remote_id TEXT,
+            state TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            PRIMARY KEY (job, number)
+        ) WITHOUT ROWID""",
+    ),
+)
 
-class JournalViews(JournalFile):
+
+class JournalViews:
     """Readings of the journal; every method raises StoreError when the file fails."""
+
+    def __init__(self, path: str | Path) -> None:
+        # What was written down must outlive a power cut too: the provider bills it.
+        self._database = Database(path, _SCHEMA, wait=_WAIT, synchronous="FULL")
+        self._database.open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
 
     def find_job(self, db: sqlite3.Connection, job: str) -> sqlite3.Row:
         """A job's row; raises ConfigurationError when there is none."""
         row: sqlite3.Row | None = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
         if row is None:
-            raise ConfigurationError(f"no batch {job!r} is in {self.path}; was it another file?")
+            raise ConfigurationError(
+                f"no batch {job!r} is in {self._database.path}; was it another file?"
+            )
         return row
 
     def status(self, job: str) -> BatchStatus:
         """Count a job's requests and list its shards."""
-        with self.reading() as db:
+        with self._database.connection() as db:
             self.find_job(db, job)
             states = dict(
                 db.execute(
@@ -58,21 +121,21 @@ class JournalViews(JournalFile):
         """Every request with what became of it, in the order of submission, page by page."""
         last = -1
         while True:
-            with self.reading() as db:
+            with self._database.connection() as db:
                 self.find_job(db, job)
                 page = db.execute(
                     "SELECT * FROM requests WHERE job = ? AND position > ? "
-                    "ORDER BY position LIMIT 1000",
-                    (job, last),
+                    "ORDER BY position LIMIT ?",
+                    (job, last, _PAGE),
                 ).fetchall()
             yield from page
-            if len(page) < 1_000:
+            if len(page) < _PAGE:
                 return
             last = page[-1]["position"]
 
     def unrecorded(self, job: str) -> list[sqlite3.Row]:
         """Answers that the ledger may not have yet."""
-        with self.reading() as db:
+        with self._database.connection() as db:
             return db.execute(
                 "SELECT * FROM requests WHERE job = ? AND state = 'answered' AND recorded = 0 "
                 "ORDER BY position",
@@ -81,5 +144,5 @@ class JournalViews(JournalFile):
 
     def jobs(self) -> list[str]:
         """Every job's id, the latest first."""
-        with self.reading() as db:
+        with self._database.connection() as db:
             return [row["id"] for row in db.execute("SELECT id FROM jobs ORDER BY created_at DESC")]

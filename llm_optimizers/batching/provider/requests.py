@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_optimizers.batching.queue.codec import dump_json, load_json
+from llm_optimizers.batching.queue.job import dump_json, load_json
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 

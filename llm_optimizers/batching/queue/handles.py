@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from llm_optimizers.batching.queue.job import Job
+from llm_optimizers.batching.queue.rules import QueueRules
+from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import DeadlineError, ItemError
+from llm_optimizers.types import Clock
 
-if TYPE_CHECKING:
-    from llm_optimizers.batching.queue.queue import JobQueue
+__all__ = ["AskStore", "DeadLetters", "JobHandle"]
 
-__all__ = ["DeadLetters", "JobHandle", "outcome"]
+T = TypeVar("T")
+
+
+class AskStore(Protocol):
+    """Runs a question to the store in the queue's event loop and waits for the answer."""
+
+    def __call__(self, ask: Callable[[JobStore], Coroutine[Any, Any, T]]) -> T:
+        """What the store answers."""
 
 
 class JobHandle:
@@ -34,10 +43,10 @@ class JobHandle:
             ItemError: the job failed for good; it is among the dead letters.
             TimeoutError: it was not settled within `timeout` seconds; it goes on.
         """
-        return outcome(self._watch(self.id).result(timeout))
+        return _outcome(self._watch(self.id).result(timeout))
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._outcome().__await__()
+        return self._result().__await__()
 
     def add_callback(self, callback: Callable[[Job], None]) -> None:
         """Call back with the settled job, in the queue's thread: be brief."""
@@ -48,38 +57,39 @@ class JobHandle:
 
         self._watch(self.id).add_done_callback(settled)
 
-    async def _outcome(self) -> Any:
-        return outcome(await asyncio.wrap_future(self._watch(self.id)))
+    async def _result(self) -> Any:
+        return _outcome(await asyncio.wrap_future(self._watch(self.id)))
 
 
 class DeadLetters:
     """Jobs that failed for good, to be looked at, tried again or deleted."""
 
-    def __init__(self, queue: JobQueue) -> None:
-        self._queue = queue
+    def __init__(self, ask: AskStore, *, rules: QueueRules, clock: Clock) -> None:
+        self._ask = ask
+        self._rules = rules
+        self._clock = clock
 
     def list(self, limit: int = 100) -> list[Job]:
         """The dead letters, the latest first."""
-        return self._queue.run(lambda store: store.dead(limit))
+        return self._ask(lambda store: store.dead(limit))
 
     def show(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
         """One dead letter with its payload and error, or None."""
-        job = self._queue.get(id)
+        (job,) = self._ask(lambda store: store.get([id], self._clock()))
         return job if job is not None and job.state == "dead" else None
 
     def replay(self, *ids: str) -> int:
         """Let these wait again with all their attempts, or all without ids; returns how many."""
         chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
-        now, rules = self._queue.clock(), self._queue.rules
-        return self._queue.run(lambda store: store.replay(chosen, now, rules))
+        return self._ask(lambda store: store.replay(chosen, self._clock(), self._rules))
 
     def purge(self, *ids: str) -> int:
         """Delete these for good, or all without ids; returns how many."""
         chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
-        return self._queue.run(lambda store: store.purge(chosen))
+        return self._ask(lambda store: store.purge(chosen))
 
 
-def outcome(job: Job) -> Any:
+def _outcome(job: Job) -> Any:
     """A settled job's result, or its error raised."""
     if job.state == "done":
         return job.result

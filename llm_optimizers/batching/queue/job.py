@@ -1,9 +1,16 @@
-"""A job: what is to be done, how urgent it is, and how it ended. Values only."""
+"""A job: what is to be done, how urgent it is, how it ended; as values, and as stored text.
+
+Stored text may be anybody's: it is parsed as JSON, never unpickled or evaluated, and checked.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from llm_optimizers.costs.records import JSON
 from llm_optimizers.errors import ConfigurationError
@@ -17,7 +24,12 @@ __all__ = [
     "Settlement",
     "Times",
     "check_priority",
-    "turn",
+    "digest",
+    "dump_json",
+    "load_json",
+    "other_payload",
+    "read_job",
+    "read_job_or_dead",
 ]
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
@@ -128,10 +140,100 @@ def check_priority(priority: str) -> Priority:
     raise ConfigurationError(f"priority {priority!r} is none of {', '.join(PRIORITIES)}")
 
 
-def turn(job: Job, ageing: float) -> float:
-    """A job's place in the line, smallest first.
+def dump_json(value: Any, what: str) -> str:
+    """The value as compact JSON with sorted keys, which UTF-8 can hold.
 
-    A job is ahead of every job of a lower priority that came less than `ageing` seconds (a level)
-    before it, so that nothing waits for ever.
+    Raises:
+        ConfigurationError: it is not JSON; says what `what` may hold instead.
     """
-    return job.submitted_at + PRIORITIES.index(job.priority) * ageing
+    try:
+        text = json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+        )
+        text.encode()  # Half a surrogate pair, such as a cut emoji, has no bytes.
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"the {what} cannot be stored: {error}; use only dicts with string keys, lists, "
+            "whole strings, finite numbers, booleans and None"
+        ) from error
+    return text
+
+
+def load_json(text: str) -> JSON:
+    """Read stored JSON; raises ValueError for anything else, however deep."""
+    try:
+        return cast("JSON", json.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def other_payload(id_: str) -> ConfigurationError:
+    """The error for a key that is used a second time, for something else."""
+    return ConfigurationError(
+        f"the key {id_!r} was used for another payload; a key stands for one piece of work"
+    )
+
+
+def digest(text: str) -> str:
+    """A payload's fingerprint, kept when the payload is not."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_job(fields: Mapping[str, Any]) -> Job:
+    """A job from what a store holds of it: typed values, or all of them as text.
+
+    Raises:
+        ValueError: they are damaged.
+    """
+    try:
+        return Job(
+            id=fields["id"],
+            queue=fields["queue"],
+            payload=load_json(fields["payload"]),
+            submitted_at=float(fields["submitted_at"]),
+            priority=check_priority(fields["priority"]),
+            tokens=int(fields["tokens"]),
+            expires_at=_moment(fields, "expires_at"),
+            state=cast("JobState", fields["state"]),
+            attempts=int(fields["attempts"]),
+            not_before=float(fields.get("not_before") or 0.0),
+            started_at=_moment(fields, "started_at"),
+            finished_at=_moment(fields, "finished_at"),
+            result=None if fields.get("result") is None else load_json(fields["result"]),
+            error=fields.get("error"),
+            error_kind=fields.get("error_kind"),
+        )
+    except (LookupError, TypeError, OverflowError, ConfigurationError) as error:
+        raise ValueError("a stored job is damaged") from error
+
+
+def read_job_or_dead(fields: Mapping[str, Any]) -> Job:
+    """`read_job`; a damaged one is shown as dead instead of failing others."""
+    try:
+        return read_job(fields)
+    except ValueError:
+        return Job(
+            id=str(fields.get("id")),
+            queue=str(fields.get("queue")),
+            payload=None,
+            submitted_at=_number(fields.get("submitted_at")) or 0.0,
+            attempts=int(_number(fields.get("attempts")) or 0),
+            finished_at=_number(fields.get("finished_at")),
+            state="dead",
+            error="its stored text is not JSON",
+            error_kind="PoisonedPayload",
+        )
+
+
+def _moment(fields: Mapping[str, Any], name: str) -> float | None:
+    """A time, None if there is none; Redis sorts jobs without a deadline under infinity."""
+    value = fields.get(name)
+    return None if value is None or float(value) == float("inf") else float(value)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, None for anything else."""
+    try:
+        return float(value) if math.isfinite(float(value)) else None
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -8,26 +8,30 @@ repeated). Delivery is at least once: of a killed worker, the jobs under way are
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llm_optimizers.batching.queue.alerts import BacklogAlert
-from llm_optimizers.batching.queue.codec import dump_json
 from llm_optimizers.batching.queue.handles import DeadLetters, JobHandle
-from llm_optimizers.batching.queue.job import Job, Priority, QueueStats, check_priority
-from llm_optimizers.batching.queue.rates import Rates
-from llm_optimizers.batching.queue.retries import RetryPolicy
-from llm_optimizers.batching.queue.session import QueueSession
-from llm_optimizers.batching.queue.store import JobStore, QueueRules
-from llm_optimizers.batching.queue.stores import choose_store
-from llm_optimizers.batching.queue.threads import LoopThread
+from llm_optimizers.batching.queue.job import (
+    Job,
+    Priority,
+    QueueStats,
+    check_priority,
+    dump_json,
+)
+from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
+from llm_optimizers.batching.queue.session import BacklogAlert, LoopThread, QueueSession
+from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
+from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
+from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import ConfigurationError, RefusedError
 from llm_optimizers.types import Clock
 
@@ -35,13 +39,16 @@ __all__ = ["JobQueue"]
 
 T = TypeVar("T")
 
+_MOST_TOKENS = 2**53  # what Redis and SQLite both count without rounding
+
 
 class JobQueue:
     """Jobs of one kind, usually of one model: one queue a model keeps their limits apart.
 
     In memory; or durable in the SQLite file `path`, shared by the processes of one machine; or on
     the Redis at `url`, shared by many (extra `redis`). With a `handler` this process works; one
-    without only submits and looks.
+    without only submits and looks. A forked child has a worker of its own, and its parent's jobs
+    where they are durable.
 
     Args:
         handler: takes a payload, returns a result (both JSON); a function or coroutine function.
@@ -90,16 +97,12 @@ class JobQueue:
             ageing=ageing,
             lease=lease,
         )
-        self.dead = DeadLetters(self)
+        self.dead = DeadLetters(self.run, rules=self.rules, clock=clock)
         self._durable = path is not None or url is not None
         self._max_wait = max_wait
-        self._store = choose_store(name, path=path, url=url, lease=lease)
-        self._session = QueueSession(
-            self._store,
-            rules=self.rules,
-            clock=clock,
-            alert=alert,
-            worker=None
+        self._make_store = partial(_store, name, path=path, url=url, lease=lease)
+        self._make_worker = (
+            None
             if handler is None
             else lambda settled: JobWorker(
                 self._store,
@@ -110,11 +113,13 @@ class JobQueue:
                 clock=clock,
                 rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
                 settled=settled,
-            ),
+            )
         )
-        self._lock = threading.Lock()
+        self._alert = alert
+        self._lock = ProcessLock()
         self._thread: LoopThread | None = None
         self._closed = False
+        self._begin()
 
     def start(self) -> None:
         """Open the store and begin to work; every other method does it when it is needed.
@@ -124,6 +129,7 @@ class JobQueue:
             RefusedError: the queue was closed.
         """
         with self._lock:
+            self._leave_to_parent()
             if self._closed:
                 raise RefusedError("the queue is closed; open a new one to go on")
             if self._thread is not None:
@@ -198,6 +204,7 @@ class JobQueue:
 
     def run(self, ask: Callable[[JobStore], Coroutine[Any, Any, T]]) -> T:
         """Ask the store something, waiting in this thread."""
+        self.start()
         return self._wait(ask(self._store))
 
     def close(self, *, finish: bool | None = None, timeout: float | None = None) -> None:
@@ -211,6 +218,7 @@ class JobQueue:
             TimeoutError: work was left after `timeout` seconds; it is abandoned.
         """
         with self._lock:
+            self._leave_to_parent()
             self._closed = True
             thread, self._thread = self._thread, None
         if thread is None:
@@ -228,6 +236,25 @@ class JobQueue:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._store = self._make_store()
+        self._session = QueueSession(
+            self._store,
+            rules=self.rules,
+            clock=self.clock,
+            alert=self._alert,
+            worker=self._make_worker,
+        )
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child, begin again: the parent's thread and what it does stayed there."""
+        if self._pid != os.getpid():
+            # Kept and never closed, for its connections are the parent's.
+            self._inherited = (self._thread, self._session)
+            self._thread = None
+            self._begin()
+
     def _job(
         self,
         payload: Any,
@@ -237,6 +264,10 @@ class JobQueue:
         tokens: int,
     ) -> Job:
         dump_json(payload, "payload")
+        if key is not None and not isinstance(key, str):
+            raise ConfigurationError(f"key is {key!r}; give a string")
+        if type(tokens) is not int or not 0 <= tokens < _MOST_TOKENS:
+            raise ConfigurationError(f"tokens is {tokens!r}; give a whole number of 0 or more")
         wait = self._max_wait if max_wait is None else max_wait
         now = self.clock()
         return Job(
@@ -254,6 +285,7 @@ class JobQueue:
         return [JobHandle(job.id, self._watch) for job in kept]
 
     def _watch(self, id_: str) -> Future[Job]:
+        self.start()
         watched: Future[Job] = Future()
         self._submit(self._session.watch(id_, watched))
         return watched
@@ -275,3 +307,19 @@ class JobQueue:
             work.close()
             raise RefusedError("the queue is closed; open a new one to go on")
         return thread
+
+
+def _store(name: str, *, path: str | Path | None, url: str | None, lease: float) -> JobStore:
+    """Memory, or the SQLite file at `path`, or the Redis at `url`, whose driver comes only then.
+
+    Raises:
+        ConfigurationError: both are given.
+        ImportError: the `redis` extra is missing.
+    """
+    if path is not None and url is not None:
+        raise ConfigurationError("give a path or a url, not both: one queue has one store")
+    if url is None:
+        return SQLiteJobStore(name, path)
+    from llm_optimizers.batching.queue.redis import RedisJobStore
+
+    return RedisJobStore(name, url, lease=lease)

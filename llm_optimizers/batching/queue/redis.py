@@ -10,33 +10,36 @@ be lost (Redis restored from an old copy), the workers make new ones.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from llm_optimizers.batching.queue.codec import dump_json
-from llm_optimizers.batching.queue.job import PRIORITIES, Claim, Job, QueueStats, Settlement, turn
-from llm_optimizers.batching.queue.rates import shape
-from llm_optimizers.batching.queue.redis_rows import fields_of, job_of, job_or_dead, stats_of
-from llm_optimizers.batching.queue.store import QueueRules, Serve
-from llm_optimizers.errors import ConfigurationError, StoreError
-
-try:
-    import redis.asyncio as redis_asyncio
-    from coredis.exceptions import RedisError, ResponseError
-
-    from llm_optimizers.batching.queue.redis_delivery import Tickets
-except ModuleNotFoundError as error:
-    raise ImportError(
-        "a queue on Redis needs the `redis` extra: pip install 'llm-optimizers[redis]'"
-    ) from error
+from llm_optimizers.batching.queue.job import (
+    PRIORITIES,
+    Claim,
+    Job,
+    QueueStats,
+    Settlement,
+    Times,
+    digest,
+    dump_json,
+    other_payload,
+    read_job,
+    read_job_or_dead,
+)
+from llm_optimizers.batching.queue.redis_delivery import Tickets
+from llm_optimizers.batching.queue.rules import QueueRules, shape, turn
+from llm_optimizers.batching.queue.store import Serve
+from llm_optimizers.connections.breaker import CircuitBreaker
+from llm_optimizers.connections.redis import RedisServer
 
 __all__ = ["RedisJobStore"]
 
 _CHUNK = 200
-_OTHER_PAYLOAD = "OTHERPAYLOAD "
+_DEADLINE = 5.0
+_LONGEST_PAUSE = 1.0  # a worker holds paid results: it looks for Redis more often than others do
 
 
 class RedisJobStore:
@@ -48,24 +51,23 @@ class RedisJobStore:
 
     def __init__(self, queue: str, url: str, *, lease: float) -> None:
         self._queue = queue
-        self._url = url
         self._prefix = f"llm-optimizers:{{{queue}}}:"
-        self._tickets = Tickets(queue, url, lease=lease)
-        self._closing = asyncio.Event()
-        self._connection: asyncio.Task[None] | None = None
+        self._server = RedisServer(
+            url,
+            deadline=_DEADLINE,
+            breaker=CircuitBreaker(time.monotonic, longest_pause=_LONGEST_PAUSE),
+        )
+        self._tickets = Tickets(queue, self._server, lease=lease)
 
     async def open(self) -> None:
-        """Connect; the connection lives in a task of its own, which must also be what ends it."""
-        await self._ping()
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._connection = asyncio.create_task(self._connect(ready))
-        await ready
+        """Connect."""
+        await self._server.acall(lambda redis: redis.ping())
+        await self._tickets.open()
 
     async def close(self) -> None:
         """Disconnect."""
-        self._closing.set()
-        if self._connection is not None:
-            await asyncio.gather(self._connection, return_exceptions=True)
+        await self._tickets.close()
+        await self._server.aclose()
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store new jobs, a chunk in one step, and issue their tickets."""
@@ -73,12 +75,13 @@ class RedisJobStore:
         for start in range(0, len(jobs), _CHUNK):
             arguments: list[str] = []
             for job in jobs[start : start + _CHUNK]:
-                fields = fields_of(job, dump_json(job.payload, "payload"), turn(job, rules.ageing))
+                fields = _fields(job, dump_json(job.payload, "payload"), turn(job, rules.ageing))
                 arguments += [job.id, *fields]
-            found = await self._ask("add", len(fields), *arguments)
-            kept += [known for flat in found if (known := job_or_dead(flat)) is not None]
-        with self._plainly():
-            await self._tickets.issue(sum(job.state == "waiting" for job in kept))
+            other, found = await self._ask("add", len(fields), *arguments)
+            if other:
+                raise other_payload(other)
+            kept += [read_job_or_dead(_pairs(flat)) for flat in found]
+        await self._tickets.issue(sum(job.state == "waiting" for job in kept))
         return kept
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
@@ -86,7 +89,7 @@ class RedisJobStore:
         found: list[Job | None] = []
         for start in range(0, len(ids), _CHUNK):
             flats = await self._ask("get", now, *ids[start : start + _CHUNK])
-            found += [job_or_dead(flat) for flat in flats]
+            found += [read_job_or_dead(_pairs(flat)) if flat else None for flat in flats]
         return found
 
     async def claim(self, tickets: Sequence[str], rules: QueueRules, now: float) -> Claim:
@@ -101,13 +104,11 @@ class RedisJobStore:
         jobs: list[Job] = []
         for flat in started:
             try:
-                job = job_of(flat)
+                jobs.append(read_job(_pairs(flat)))
             except ValueError:
-                await self._bury(flat, now)
+                await self._bury(_pairs(flat), now)
                 # Its ticket is free again for the next in line.
                 return await self.claim(tickets, rules, now)
-            if job is not None:
-                jobs.append(job)
         retry_at = held_until or next_retry
         return Claim(
             jobs=tuple(jobs),
@@ -119,8 +120,7 @@ class RedisJobStore:
         """End an attempt, unless the job has been taken over."""
         if settlement.state == "waiting":
             # First the ticket: one too many does no harm, one too few would strand the job.
-            with self._plainly():
-                await self._tickets.issue(1, delay=max(0.001, settlement.not_before - now))
+            await self._tickets.issue(1, delay=max(0.001, settlement.not_before - now))
         fields: list[str] = []
         if settlement.state == "done":
             fields += ["result", dump_json(settlement.result, "result")]
@@ -145,14 +145,13 @@ class RedisJobStore:
     async def dead(self, limit: int) -> list[Job]:
         """The dead letters, the latest first."""
         flats = await self._ask("dead", limit)
-        return [job for flat in flats if (job := job_or_dead(flat)) is not None]
+        return [read_job_or_dead(_pairs(flat)) for flat in flats if flat]
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
         """Let dead jobs wait again, as if submitted now."""
         places = [now + rank * rules.ageing for rank in range(len(PRIORITIES))]
         replayed: int = await self._ask("replay", now, *places, *ids)
-        with self._plainly():
-            await self._tickets.issue(replayed)
+        await self._tickets.issue(replayed)
         return replayed
 
     async def purge(self, ids: Sequence[str]) -> int:
@@ -163,60 +162,67 @@ class RedisJobStore:
     async def stats(self, now: float) -> QueueStats:
         """Count the queue."""
         counts, oldest, latest = await self._ask("stats", now)
-        return stats_of(self._queue, counts, oldest, latest, now)
+        numbers = {name: int(number) for name, number in _pairs(counts).items()}
+        times = [[float(moment) for moment in row.split()] for row in latest]
+        return QueueStats(
+            queue=self._queue,
+            waiting={priority: numbers.get(f"waiting:{priority}", 0) for priority in PRIORITIES},
+            running=numbers.get("running", 0),
+            done=numbers.get("done", 0),
+            dead=numbers.get("dead", 0),
+            expired=numbers.get("expired", 0),
+            oldest_waiting_s=max(0.0, now - float(oldest)) if oldest else None,
+            waited=Times.of([started - submitted for submitted, started, _ in times]),
+            ran=Times.of([finished - started for _, started, finished in times]),
+        )
 
     async def forget(self, before: float) -> int:
         """Delete what was done or refused before this time."""
         forgotten: int = await self._ask("forget", before)
         return forgotten
 
-    async def _ping(self) -> None:
-        """Look whether Redis is there: coredis leaves things behind when it is not."""
-        try:
-            async with redis_asyncio.from_url(self._url) as client:
-                await client.ping()
-        except (redis_asyncio.RedisError, OSError, ValueError) as error:
-            raise StoreError(f"Redis cannot be reached at {self._host()}: {error}") from error
-
-    async def _connect(self, ready: asyncio.Future[None]) -> None:
-        source = (Path(__file__).parent / "redis_line.lua").read_text()
-        try:
-            async with self._tickets.issuer as issuer:
-                self._script = issuer.redis.register_script(source)
-                ready.set_result(None)
-                await self._closing.wait()
-        except Exception as error:  # noqa: BLE001 - whatever it is, there is no connection
-            if not ready.done():
-                reason = StoreError(f"Redis cannot be reached at {self._host()}: {error!r}")
-                ready.set_exception(reason)
-
     async def _ask(self, operation: str, *arguments: Any) -> Any:
         texts = [repr(a) if isinstance(a, float) else str(a) for a in arguments]
-        with self._plainly():
-            return await self._script(keys=[self._prefix], args=[operation, *texts])
+        return _decoded(await self._server.aeval(_script(), [self._prefix], [operation, *texts]))
 
-    async def _bury(self, flat: Sequence[str], now: float) -> None:
-        damaged = job_or_dead(flat)
-        ticket = dict(zip(flat[::2], flat[1::2], strict=True))["ticket"]
-        if damaged is not None:
-            poisoned = Settlement(state="dead", error=damaged.error, error_kind=damaged.error_kind)
-            await self.settle(damaged, ticket, poisoned, now)
+    async def _bury(self, fields: dict[str, Any], now: float) -> None:
+        damaged = read_job_or_dead(fields)
+        poisoned = Settlement(state="dead", error=damaged.error, error_kind=damaged.error_kind)
+        await self.settle(damaged, fields["ticket"], poisoned, now)
 
-    @contextmanager
-    def _plainly(self) -> Iterator[None]:
-        """Say what Redis says in this package's words."""
-        try:
-            yield
-        except ResponseError as error:
-            if _OTHER_PAYLOAD in str(error):
-                id_ = str(error).partition(_OTHER_PAYLOAD)[2]
-                raise ConfigurationError(
-                    f"the key {id_!r} was used for another payload; a key stands for one piece "
-                    "of work"
-                ) from None
-            raise StoreError(f"Redis at {self._host()} refused: {error}") from error
-        except (RedisError, OSError) as error:
-            raise StoreError(f"Redis at {self._host()} failed: {error!r}; is it up?") from error
 
-    def _host(self) -> str:
-        return self._url.rpartition("@")[2]  # without the password
+@cache
+def _script() -> str:
+    return (Path(__file__).parent / "redis_line.lua").read_text()
+
+
+def _fields(job: Job, payload: str, place: float) -> list[str]:
+    """A new job's hash but for its state; always the same number of entries."""
+    fields = {
+        "queue": job.queue,
+        "id": job.id,
+        "payload": payload,
+        "digest": digest(payload),
+        "priority": job.priority,
+        "tokens": str(job.tokens),
+        "submitted_at": repr(job.submitted_at),
+        "turn": repr(place),
+        "attempts": "0",
+        # A job without a deadline gets one that never comes.
+        "expires_at": "inf" if job.expires_at is None else repr(job.expires_at),
+    }
+    return [text for field in fields.items() for text in field]
+
+
+def _pairs(flat: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _decoded(reply: Any) -> Any:
+    """Text for bytes; bytes that are no text stay bytes, for `read_job` to refuse."""
+    if isinstance(reply, list):
+        return [_decoded(part) for part in reply]
+    try:
+        return reply.decode() if isinstance(reply, bytes) else reply
+    except UnicodeDecodeError:
+        return reply

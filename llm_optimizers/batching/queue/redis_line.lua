@@ -11,7 +11,40 @@ local LATEST = 1000
 
 local function key(id) return P .. 'job:' .. id end
 
+-- A job's hash may have been deleted or replaced by others: that job is let go, and no other.
+local damaged = false
+
+local function whole(id)
+  return redis.call('TYPE', key(id)).ok == 'hash' and redis.call('HEXISTS', key(id), 'state') == 1
+end
+
+local function discard(id)
+  for _, name in ipairs({ 'line', 'later', 'ages', 'expiring', 'dead', 'settled' }) do
+    redis.call('ZREM', P .. name, id)
+  end
+  redis.call('DEL', key(id))
+  damaged = true
+end
+
+-- Counts again what the counters say, for nobody knows what a lost job was counted as.
+local function recount()
+  local counts = {
+    running = redis.call('HLEN', P .. 'tickets'),
+    dead = redis.call('ZCARD', P .. 'dead'),
+  }
+  local function add(name) counts[name] = (counts[name] or 0) + 1 end
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'ages', 0, -1)) do
+    if whole(id) then add('waiting:' .. redis.call('HGET', key(id), 'priority')) end
+  end
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'settled', 0, -1)) do
+    if whole(id) then add(redis.call('HGET', key(id), 'state')) end
+  end
+  redis.call('DEL', P .. 'counts')
+  for name, count in pairs(counts) do redis.call('HSET', P .. 'counts', name, count) end
+end
+
 local function read(id)
+  if not whole(id) then return {} end
   return redis.call('HGETALL', key(id))
 end
 
@@ -44,7 +77,7 @@ local function move(id, to)
   end
 end
 
-local function wait(id, not_before)
+local function enter(id, not_before)
   move(id, 'waiting')
   local turn, submitted, expires =
     unpack(redis.call('HMGET', key(id), 'turn', 'submitted_at', 'expires_at'))
@@ -58,7 +91,13 @@ local function wait(id, not_before)
   if expires then redis.call('ZADD', P .. 'expiring', expires, id) end
 end
 
+local function wait(id, not_before)
+  if not whole(id) then return discard(id) end
+  enter(id, not_before)
+end
+
 local function finish(id, state, now)
+  if not whole(id) then return discard(id) end
   move(id, state)
   redis.call('HSET', key(id), 'finished_at', now)
   if state == 'dead' then
@@ -83,14 +122,14 @@ local function start(id, ticket, now)
   return read(id)
 end
 
--- See rates.py, which this follows line by line.
+-- See rules.py, which this follows line by line.
 local function short_of(needed, level, rate)
   if level >= needed - 1e-3 then return 0 end
   return (needed - level) / rate
 end
 
 local function admit(id, now, request_burst, request_rate, token_burst, token_rate)
-  local tokens = tonumber(redis.call('HGET', key(id), 'tokens'))
+  local tokens = tonumber(redis.call('HGET', key(id), 'tokens') or 0) or 0
   local requests, left, at = unpack(redis.call('HMGET', P .. 'bucket', 'requests', 'tokens', 'at'))
   local passed = math.max(0, now - (tonumber(at or now)))
   requests = math.min(request_burst, tonumber(requests or request_burst) + passed * request_rate)
@@ -100,36 +139,40 @@ local function admit(id, now, request_burst, request_rate, token_burst, token_ra
   if token_burst > 0 then
     pause = math.max(pause, short_of(math.min(tokens, token_burst), left, token_rate))
   end
-  if pause > 0 then return pause end
-  redis.call('HSET', P .. 'bucket', 'requests', string.format('%.17g', requests - 1),
-    'tokens', string.format('%.17g', left - tokens), 'at', string.format('%.17g', now))
-  return 0
+  if pause == 0 then
+    requests, left = requests - 1, left - tokens
+  end
+  redis.call('HSET', P .. 'bucket', 'requests', string.format('%.17g', requests),
+    'tokens', string.format('%.17g', left), 'at', string.format('%.17g', now))
+  return pause
 end
 
 local operations = {}
 
--- then for each job: id, and the fields of its hash as one flat list of ARGV[2] entries
+-- then for each job: id, and the fields of its hash as one flat list of ARGV[2] entries; returns
+-- an id that was used for another payload (then nothing is stored), and the jobs as they are
 function operations.add()
   local width = tonumber(ARGV[2])
   local kept = {}
   for position = 3, #ARGV, width + 1 do
     local id = ARGV[position]
-    local digest = redis.call('HGET', key(id), 'digest')
+    local digest = whole(id) and redis.call('HGET', key(id), 'digest')
     for field = position + 1, position + width, 2 do
       if ARGV[field] == 'digest' and digest and digest ~= ARGV[field + 1] then
-        return redis.error_reply('OTHERPAYLOAD ' .. id)
+        return { id, {} }
       end
     end
   end
   for position = 3, #ARGV, width + 1 do
     local id = ARGV[position]
-    if redis.call('EXISTS', key(id)) == 0 then
+    if not whole(id) then
+      if redis.call('EXISTS', key(id)) == 1 then discard(id) end
       redis.call('HSET', key(id), unpack(ARGV, position + 1, position + width))
-      wait(id, '0')
+      enter(id, '0')
     end
     kept[#kept + 1] = read(id)
   end
-  return kept
+  return { '', kept }
 end
 
 -- now, then ids
@@ -151,6 +194,11 @@ function operations.claim()
   for position = 8, #ARGV do
     local ticket = ARGV[position]
     local own = redis.call('HGET', P .. 'tickets', ticket)
+    if own and not whole(own) then
+      redis.call('HDEL', P .. 'tickets', ticket)
+      discard(own)
+      own = nil
+    end
     if own and tonumber(redis.call('HGET', key(own), 'attempts')) >= tonumber(ARGV[3]) then
       redis.call('HSET', key(own), 'error_kind', 'WorkerLost',
         'error', 'its worker died at every attempt')
@@ -158,6 +206,10 @@ function operations.claim()
       own = nil
     end
     local id = own or redis.call('ZRANGE', P .. 'line', 0, 0)[1]
+    while id and not whole(id) do
+      discard(id)
+      id = redis.call('ZRANGE', P .. 'line', 0, 0)[1]
+    end
     if not id then break end
     pause = admit(id, tonumber(now), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]),
       tonumber(ARGV[7]))
@@ -171,6 +223,7 @@ end
 -- id, ticket, attempts, state, not_before, now, then fields to set
 function operations.settle()
   local id, state, now = ARGV[2], ARGV[5], ARGV[7]
+  if not whole(id) then return 0 end
   local ticket, attempts = unpack(redis.call('HMGET', key(id), 'ticket', 'attempts'))
   if ticket ~= ARGV[3] or attempts ~= ARGV[4] then return 0 end
   if #ARGV > 7 then redis.call('HSET', key(id), unpack(ARGV, 8)) end
@@ -202,7 +255,10 @@ function operations.replay()
   local replayed = 0
   for position = 6, #ARGV do
     local id = ARGV[position]
-    local state, priority = unpack(redis.call('HMGET', key(id), 'state', 'priority'))
+    local state, priority
+    if whole(id) then
+      state, priority = unpack(redis.call('HMGET', key(id), 'state', 'priority'))
+    end
     if state == 'dead' then
       redis.call('HDEL', key(id), 'error', 'error_kind', 'expires_at', 'finished_at')
       redis.call('HSET', key(id), 'attempts', '0', 'submitted_at', now, 'turn', extra[priority])
@@ -217,8 +273,9 @@ end
 function operations.purge()
   local purged = 0
   for position = 2, #ARGV do
-    if redis.call('HGET', key(ARGV[position]), 'state') == 'dead' then
-      move(ARGV[position], nil)
+    local id = ARGV[position]
+    if whole(id) and redis.call('HGET', key(id), 'state') == 'dead' then
+      move(id, nil)
       purged = purged + 1
     end
   end
@@ -228,7 +285,9 @@ end
 -- before
 function operations.forget()
   local old = redis.call('ZRANGE', P .. 'settled', '-inf', '(' .. ARGV[2], 'BYSCORE')
-  for _, id in ipairs(old) do move(id, nil) end
+  for _, id in ipairs(old) do
+    if whole(id) then move(id, nil) else discard(id) end
+  end
   return #old
 end
 
@@ -244,9 +303,17 @@ end
 
 -- Lets what runs wait again; only for when no ticket is left that could be delivered again.
 function operations.orphans()
-  local orphans = redis.call('HVALS', P .. 'tickets')
-  for _, id in ipairs(orphans) do wait(id, '0') end
+  local orphans = redis.call('HGETALL', P .. 'tickets')
+  for position = 1, #orphans, 2 do
+    -- A whole job leaves its ticket by itself.
+    if not whole(orphans[position + 1]) then
+      redis.call('HDEL', P .. 'tickets', orphans[position])
+    end
+    wait(orphans[position + 1], '0')
+  end
   return redis.call('ZCARD', P .. 'ages')
 end
 
-return operations[ARGV[1]]()
+local reply = operations[ARGV[1]]()
+if damaged then recount() end
+return reply

@@ -1,21 +1,30 @@
-"""What runs in a queue's own event loop while it is open: the worker, the waiters, the watch."""
+"""A queue's own event loop, in a thread of its own, and what runs there while the queue is open.
+
+The worker, the watch for results that others bring, the alert when the queue falls behind. The
+store's connections live in this one loop, so no caller's loop can be closed under them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from llm_optimizers.batching.queue.alerts import BacklogAlert
-from llm_optimizers.batching.queue.job import Job
-from llm_optimizers.batching.queue.store import JobStore, QueueRules
+from llm_optimizers.batching.queue.job import Job, QueueStats
+from llm_optimizers.batching.queue.rules import QueueRules
+from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import JobWorker
-from llm_optimizers.errors import ItemError, RefusedError, StoreError
+from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["QueueSession"]
+__all__ = ["BacklogAlert", "LoopThread", "QueueSession"]
+
+T = TypeVar("T")
 
 _LOOK_SECONDS = 0.05
 _LOOKS_A_SECOND = 4_000
@@ -24,6 +33,87 @@ _FORGET_EVERY = 60
 _LATEST = 1_000
 
 logger = logging.getLogger(__name__)
+
+
+class LoopThread:
+    """An event loop that runs until `stop`."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the loop; raises RefusedError once it has stopped."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise RefusedError("closed: open a new one to go on") from error
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for it in this thread.
+
+        Raises:
+            ConfigurationError: this is the loop's own thread, where waiting would never end.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise ConfigurationError(
+                "an asynchronous handler must not wait for its own queue: use asubmit"
+            )
+        return self.submit(work).result()
+
+    def stop(self) -> None:
+        """Cancel what is left, end the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+def _log(stats: QueueStats) -> None:
+    logger.warning(
+        "queue %r falls behind: %d jobs wait, the oldest for %.0f s",
+        stats.queue,
+        stats.depth,
+        stats.oldest_waiting_s or 0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacklogAlert:
+    """Calls `notify` (a log warning unless given) when a queue is deeper or older than this.
+
+    It is silent again until both have fallen below half.
+    """
+
+    depth: int = 1_000
+    oldest_s: float = 3_600.0
+    notify: Callable[[QueueStats], None] = _log
+
+    def tell(self, stats: QueueStats) -> None:
+        """Call `notify`; what it raises is logged, for a queue goes on without its alert."""
+        try:
+            self.notify(stats)
+        except Exception as error:  # noqa: BLE001 - it is the user's own code
+            logger.warning("the backlog alert could not be told: %s", type(error).__name__)
+
+    def raised(self, stats: QueueStats, *, before: bool) -> bool:
+        """Whether the alert is on, given whether it was."""
+        scale = 0.5 if before else 1.0
+        age = stats.oldest_waiting_s or 0.0
+        return stats.depth >= self.depth * scale or age >= self.oldest_s * scale
 
 
 class QueueSession:

@@ -1,4 +1,4 @@
-"""The line of waiting jobs in SQLite: who is next, who is late, whose worker is gone.
+"""What a queue keeps in SQLite, and the statements that work on it: who is next, who is late.
 
 Functions over an open transaction; `sqlite.py` opens and commits it.
 """
@@ -9,43 +9,111 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llm_optimizers.batching.queue.codec import dump_json
-from llm_optimizers.batching.queue.job import Claim, Job, Settlement
-from llm_optimizers.batching.queue.rates import Bucket, admit
-from llm_optimizers.batching.queue.sqlite_rows import SCHEMA, VERSION, job_of
-from llm_optimizers.batching.queue.store import QueueRules
-from llm_optimizers.errors import StoreError
+from llm_optimizers.batching.queue.job import (
+    PRIORITIES,
+    Claim,
+    Job,
+    QueueStats,
+    Settlement,
+    Times,
+    digest,
+    dump_json,
+    other_payload,
+    read_job,
+    read_job_or_dead,
+)
+from llm_optimizers.batching.queue.rules import Bucket, QueueRules, admit, turn
+from llm_optimizers.connections.sqlite import Schema
 
 __all__ = [
+    "SCHEMA",
     "Ended",
+    "add",
     "expire",
     "find",
     "is_late",
-    "prepare",
+    "replay",
     "settle",
     "start_next",
+    "stats_of",
     "take_over",
 ]
 
+_LATEST = 1_000
 
-def prepare(connection: sqlite3.Connection, target: str) -> None:
-    """Make a new file a queue, or check that it is one; raises StoreError."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("BEGIN IMMEDIATE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version == 0 and tables == 0:
-        for statement in SCHEMA:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    elif version != VERSION:
-        connection.execute("ROLLBACK")
-        raise StoreError(
-            f"{target} is no job queue of version {VERSION} (its version is {version}); let the "
-            "version that wrote it finish its jobs, or give another path"
-        )
-    connection.execute("COMMIT")
+SCHEMA = Schema(
+    kind="job queue",
+    # "JQ" and a number: files of the first releases are known by it, for they have no other mark.
+    version=0x4A51_0001,
+    application_id=int.from_bytes(b"LLMq"),
+    statements=(
+        """CREATE TABLE jobs (
+            queue TEXT NOT NULL,
+            id TEXT NOT NULL,
+            payload TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            priority TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            submitted_at REAL NOT NULL,
+            expires_at REAL,
+            turn REAL NOT NULL,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            not_before REAL NOT NULL DEFAULT 0,
+            ticket TEXT,
+            lease_until REAL,
+            started_at REAL,
+            finished_at REAL,
+            result TEXT,
+            error TEXT,
+            error_kind TEXT,
+            PRIMARY KEY (queue, id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX line ON jobs (queue, turn) WHERE state = 'waiting'",
+        "CREATE INDEX expiring ON jobs (queue, expires_at) "
+        "WHERE state = 'waiting' AND expires_at IS NOT NULL",
+        "CREATE INDEX later ON jobs (queue, not_before) WHERE state = 'waiting' AND not_before > 0",
+        "CREATE INDEX leases ON jobs (queue, lease_until) WHERE state = 'running'",
+        "CREATE INDEX settled ON jobs (queue, state, finished_at)",
+        """CREATE TABLE buckets (
+            queue TEXT PRIMARY KEY,
+            requests REAL NOT NULL,
+            tokens REAL NOT NULL,
+            at REAL NOT NULL
+        )""",
+    ),
+)
+
+
+def add(db: sqlite3.Connection, job: Job, ageing: float) -> Job:
+    """Store a new job; one whose id is known stays and is returned as it is.
+
+    Raises:
+        ConfigurationError: the id was used for another payload.
+    """
+    payload = dump_json(job.payload, "payload")
+    known = find(db, job.queue, job.id)
+    if known is not None:
+        if known["digest"] != digest(payload):
+            raise other_payload(job.id)
+        return read_job_or_dead(dict(known))
+    db.execute(
+        "INSERT INTO jobs (queue, id, payload, digest, priority, tokens, submitted_at, "
+        "expires_at, turn, state, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
+        (
+            job.queue,
+            job.id,
+            payload,
+            digest(payload),
+            job.priority,
+            job.tokens,
+            job.submitted_at,
+            job.expires_at,
+            turn(job, ageing),
+            job.not_before,
+        ),
+    )
+    return job
 
 
 def find(db: sqlite3.Connection, queue: str, id_: str) -> sqlite3.Row | None:
@@ -89,7 +157,7 @@ def start_next(
     db: sqlite3.Connection, queue: str, tickets: Sequence[str], rules: QueueRules, now: float
 ) -> Claim:
     """Start the first jobs in line, one a ticket, as far as the rates allow."""
-    bucket = _bucket(db, queue)
+    bucket = known = _bucket(db, queue)
     jobs: list[Job] = []
     held_until: float | None = None
     for ticket in tickets:
@@ -105,7 +173,7 @@ def start_next(
             (ticket, now + rules.lease, now, queue, job.id),
         )
         jobs.append(replace(job, state="running", started_at=now, attempts=job.attempts + 1))
-    if jobs and bucket is not None:
+    if bucket is not None and bucket != known:
         db.execute(
             "INSERT OR REPLACE INTO buckets (queue, requests, tokens, at) VALUES (?, ?, ?, ?)",
             (queue, bucket.requests, bucket.tokens, bucket.at),
@@ -165,6 +233,54 @@ def settle(db: sqlite3.Connection, queue: str, ended: Ended) -> bool:
     return cursor.rowcount == 1
 
 
+def replay(db: sqlite3.Connection, queue: str, id_: str, ageing: float, now: float) -> bool:
+    """Let a dead job wait again, as if submitted now; False if there is none."""
+    row = find(db, queue, id_)
+    if row is None or row["state"] != "dead":
+        return False
+    place = turn(replace(read_job_or_dead(dict(row)), submitted_at=now), ageing)
+    db.execute(
+        "UPDATE jobs SET state = 'waiting', attempts = 0, not_before = 0, "
+        "expires_at = NULL, error = NULL, error_kind = NULL, finished_at = NULL, "
+        "submitted_at = ?, turn = ? WHERE queue = ? AND id = ?",
+        (now, place, queue, id_),
+    )
+    return True
+
+
+def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
+    """Count a queue and time the jobs it finished last."""
+    states = dict(
+        db.execute("SELECT state, count(*) FROM jobs WHERE queue = ? GROUP BY state", (queue,))
+    )
+    waiting = dict(
+        db.execute(
+            "SELECT priority, count(*) FROM jobs WHERE queue = ? AND state = 'waiting' "
+            "GROUP BY priority",
+            (queue,),
+        )
+    )
+    (oldest,) = db.execute(
+        "SELECT min(submitted_at) FROM jobs WHERE queue = ? AND state = 'waiting'", (queue,)
+    ).fetchone()
+    latest = db.execute(
+        "SELECT submitted_at, started_at, finished_at FROM jobs "
+        "WHERE queue = ? AND state = 'done' ORDER BY finished_at DESC LIMIT ?",
+        (queue, _LATEST),
+    ).fetchall()
+    return QueueStats(
+        queue=queue,
+        waiting={priority: waiting.get(priority, 0) for priority in PRIORITIES},
+        running=states.get("running", 0),
+        done=states.get("done", 0),
+        dead=states.get("dead", 0),
+        expired=states.get("expired", 0),
+        oldest_waiting_s=None if oldest is None else max(0.0, now - oldest),
+        waited=Times.of([started - submitted for submitted, started, _ in latest]),
+        ran=Times.of([finished - started for _, started, finished in latest]),
+    )
+
+
 def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
     """The next job in line; one whose stored text is damaged dies instead of its worker."""
     while True:
@@ -176,7 +292,7 @@ def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
         if row is None:
             return None
         try:
-            return job_of(row)
+            return read_job(dict(row))
         except ValueError:
             db.execute(
                 "UPDATE jobs SET state = 'dead', finished_at = ?, "

@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llm_optimizers.batching.queue.job import Claim, Job, QueueStats, Settlement
-from llm_optimizers.batching.queue.rates import Rates
+from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.types import Clock
 
-__all__ = ["JobStore", "QueueRules", "Serve"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRules:
-    """What every claim obeys, whichever worker makes it.
-
-    `lease` is how many seconds without a sign of life make a worker count as dead; `ageing` the
-    seconds after which a job overtakes newer ones a priority above; `keep` how long settled jobs
-    (and so their idempotency keys) are remembered.
-    """
-
-    rates: Rates = field(default_factory=Rates)
-    max_attempts: int = 5
-    ageing: float = 60.0
-    lease: float = 30.0
-    keep: float = 7 * 86_400.0
+__all__ = ["JobStore", "Serve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Doing jobs: the handler's call, what its failure means, and the news to whoever waits."""
+"""Doing jobs: the handler's call, what its failure means, and the loop that asks for the next."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import asyncio
 import inspect
 import logging
 import random
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from llm_optimizers.batching.queue.codec import dump_json
-from llm_optimizers.batching.queue.job import Claim, Job, Settlement
-from llm_optimizers.batching.queue.retries import RetryPolicy, after_failure
-from llm_optimizers.batching.queue.store import JobStore, QueueRules, Serve
+from llm_optimizers.batching.queue.job import Claim, Job, Settlement, dump_json
+from llm_optimizers.batching.queue.rules import QueueRules, RetryPolicy, after_failure
+from llm_optimizers.batching.queue.store import JobStore, Serve
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["Handler", "JobWorker"]
+__all__ = ["Handler", "JobWorker", "poll"]
 
 Handler: TypeAlias = Callable[[Any], Any]
 """Takes a job's payload and returns its result, both JSON; may be a coroutine function."""
 
-_SETTLE_TRIES = 5
+_SETTLE_TRIES = 5  # of a worker that is closing; one that goes on tries until it can
+_LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class JobWorker:
         self._clock = clock
         self._rng = rng
         self._settled = settled
+        self._draining = asyncio.Event()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
 
     async def run(self, draining: asyncio.Event) -> None:
@@ -67,6 +69,7 @@ class JobWorker:
 
         A store that fails is logged and tried again: its jobs keep until it is back.
         """
+        self._draining = draining
         serve = Serve(
             claim=self._claim,
             perform=self._perform,
@@ -121,14 +124,17 @@ class JobWorker:
         return await result if isinstance(result, Awaitable) else result
 
     async def _settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
-        """Keep what was paid for, even if the store hiccups."""
-        for attempt in range(1, _SETTLE_TRIES):
+        """Keep what was paid for, however long the store fails: it is in memory only."""
+        attempt, pause = 1, 0.2
+        while True:
             try:
                 return await self._store.settle(job, ticket, settlement, now)
             except StoreError as error:
+                if attempt >= _SETTLE_TRIES and self._draining.is_set():
+                    raise
                 logger.warning("a finished job could not be stored, trying again: %s", error)
-                await asyncio.sleep(0.1 * 2**attempt)
-        return await self._store.settle(job, ticket, settlement, now)
+                await asyncio.sleep(pause)
+            attempt, pause = attempt + 1, min(2 * pause, _LONGEST_PAUSE)
 
 
 def _checked(result: Any) -> Any:
@@ -137,3 +143,102 @@ def _checked(result: Any) -> Any:
     except ConfigurationError as error:
         raise ConfigurationError(f"the job was done and paid, but {error}") from None
     return result
+
+
+async def poll(
+    serve: Serve,
+    *,
+    renew: Callable[[Sequence[str], float], Awaitable[None]],
+    changed: asyncio.Event,
+    renew_every: float,
+    interval: float | None,
+) -> None:
+    """Work until cancelled, or until `serve.draining` is set and nothing is under way.
+
+    `interval` is how often to look for what other processes did, None if there are none. A store
+    that fails is asked again; what is under way goes on meanwhile.
+    """
+    running: dict[asyncio.Task[None], str] = {}
+    leases = _Leases(running, renew, serve.clock)
+    renewal = asyncio.create_task(leases.keep(renew_every))
+    try:
+        while running or not serve.draining.is_set():
+            changed.clear()
+            pause: float | None = None
+            free = 0 if serve.draining.is_set() else serve.slots - len(running)
+            if free:
+                tickets = [uuid.uuid4().hex for _ in range(free)]
+                try:
+                    await leases.recover()
+                    claim = await serve.claim(tickets)
+                except StoreError as error:
+                    logger.warning("the job store failed, trying again: %s", error)
+                    claim = Claim(retry_at=serve.clock() + _RESTART_SECONDS)
+                for job, ticket in zip(claim.jobs, tickets, strict=False):
+                    running[asyncio.create_task(serve.perform(job, ticket))] = ticket
+                if len(claim.jobs) < free:
+                    pause = _pause(claim.retry_at, interval, serve.clock())
+            await _something(running, [changed, serve.draining], pause)
+    finally:
+        renewal.cancel()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(renewal, *running, return_exceptions=True)
+
+
+class _Leases:
+    """The leases of the jobs under way, renewed from time to time.
+
+    After a renewal that failed they may have run out: they are renewed before anything is
+    claimed, so that a worker does not take its own jobs over.
+    """
+
+    def __init__(
+        self,
+        running: dict[asyncio.Task[None], str],
+        renew: Callable[[Sequence[str], float], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        self._running = running
+        self._renew = renew
+        self._clock = clock
+        self._failed = False
+
+    async def keep(self, every: float) -> None:
+        """Renew every so many seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await self._renew_all()
+            except StoreError:
+                self._failed = True  # the next one may get through
+
+    async def recover(self) -> None:
+        """Make up for a renewal that failed; raises StoreError while the store still does."""
+        if self._failed:
+            await self._renew_all()
+
+    async def _renew_all(self) -> None:
+        await self._renew(list(self._running.values()), self._clock())
+        self._failed = False
+
+
+def _pause(retry_at: float | None, interval: float | None, now: float) -> float | None:
+    # Not longer than a moment, for a clock may be set.
+    pauses = [] if retry_at is None else [min(max(0.0, retry_at - now), _LONGEST_PAUSE)]
+    return min([*pauses, *([] if interval is None else [interval])], default=None)
+
+
+async def _something(
+    running: dict[asyncio.Task[None], str],
+    events: Sequence[asyncio.Event],
+    pause: float | None,
+) -> None:
+    """Wait until a job is finished, an event is set, or the pause ends; raise what failed."""
+    waits = [asyncio.create_task(event.wait()) for event in events if not event.is_set()]
+    await asyncio.wait({*waits, *running}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    for task in [task for task in running if task.done()]:
+        del running[task]
+        task.result()

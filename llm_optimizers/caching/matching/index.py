@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_optimizers.caching.stores.entries import Store, Vector, VectorRow
-from llm_optimizers.connections.locks import ProcessLock
+from llm_optimizers.connections.forks import ProcessLock
 
 if TYPE_CHECKING:
     import faiss

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from llm_optimizers.caching.stores.entries import Entry, VectorRow
-from llm_optimizers.connections.locks import ProcessLock
+from llm_optimizers.connections.forks import ProcessLock
 
 __all__ = ["MemoryStore"]
 

@@ -14,20 +14,12 @@ from llm_optimizers.caching.stores.entries import Entry, Vector
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import PoisonedEntryError
 
-__all__ = ["COLUMNS", "entry_of", "row_of", "text_of", "vector_of"]
+__all__ = ["COLUMNS", "entry_of", "row_of", "vector_of"]
 
 COLUMNS = (
     "key, normalised, scope, tenant, question, payload, vector,"
     " created, expires, model, usage, hits"
 )
-
-
-def text_of(raw: bytes) -> str | bytes:
-    """A text column's value; bytes that are no text stay bytes, for `entry_of` to refuse."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
 
 
 def vector_of(blob: object) -> Vector | None:

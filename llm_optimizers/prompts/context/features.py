@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.prompts.context.reading import NEAR, Asked, Read, Sighting
-from llm_optimizers.text.terms import STOPWORDS
+from llm_optimizers.text.retrieval import STOPWORDS
 
 __all__ = [
     "PASSAGE_FEATURES",

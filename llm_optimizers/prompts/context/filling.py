@@ -8,13 +8,11 @@ mark of a gap.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 __all__ = ["Unit", "fill"]
-
-Entry: TypeAlias = tuple[float, int, int, int]
 
 _GAP_TOKENS = 1
 _THRIFT = 0.5
@@ -38,61 +36,54 @@ class Unit:
 
 def fill(units: Sequence[Unit], max_tokens: int) -> list[Unit]:
     """The units that are kept, in the order they were picked."""
-    return _Filling(units, max_tokens).picks()
+    return _Filling(units).picks(max_tokens)
 
 
 class _Filling:
-    """The picks so far, and a heap of what may come next."""
+    """The units by document and place, those that are picked, and what they say."""
 
-    def __init__(self, units: Sequence[Unit], max_tokens: int) -> None:
-        self._left = max_tokens
-        self._places = {(unit.document, unit.at): unit for unit in units}
-        self._documents: dict[int, list[Unit]] = {}
-        for unit in units:
-            self._documents.setdefault(unit.document, []).append(unit)
-        self._taken: set[tuple[int, int]] = set()
-        self._opened: set[int] = set()
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self._units: dict[int, dict[int, Unit]] = defaultdict(dict)
+        self._picked: dict[int, dict[int, Unit]] = defaultdict(dict)
         self._said: set[str] = set()
-        self._heap: list[Entry] = [self._entry(unit) for unit in units]
+        for unit in units:
+            self._units[unit.document][unit.at] = unit
+        self._heap = [self._entry(unit) for unit in units]
         heapq.heapify(self._heap)
 
-    def picks(self) -> list[Unit]:
-        picked: list[Unit] = []
+    def picks(self, left: int) -> list[Unit]:
+        order: list[Unit] = []
         while self._heap:
             _, document, at, cost = heapq.heappop(self._heap)
-            unit = self._places[document, at]
-            stale = (document, at) in self._taken or cost != self._cost(unit)
-            if not stale and cost <= self._left and self._is_new(unit):
-                picked.append(unit)
-                self._take(unit, cost)
-        return picked
+            unit = self._units[document][at]
+            # What became cheaper was entered again: the older entry still has the older cost.
+            stale = at in self._picked[document] or cost != self._cost(unit)
+            if not stale and cost <= left and self._is_new(unit):
+                order.append(unit)
+                self._pick(unit)
+                left -= cost
+        return order
 
-    def _take(self, unit: Unit, cost: int) -> None:
-        self._taken.add((unit.document, unit.at))
+    def _pick(self, unit: Unit) -> None:
+        own, picked = self._units[unit.document], self._picked[unit.document]
+        cheaper = (unit.at - 1, unit.at + 1) if picked else tuple(own)
+        picked[unit.at] = unit
         self._said.add(unit.text.strip())
-        self._left -= cost
-        cheaper = self._beside(unit)
-        if unit.document not in self._opened:
-            self._opened.add(unit.document)
-            cheaper = self._documents[unit.document]
-        for other in cheaper:
-            if (other.document, other.at) not in self._taken:
-                heapq.heappush(self._heap, self._entry(other))
+        for at in cheaper:
+            if at in own and at not in picked:
+                heapq.heappush(self._heap, self._entry(own[at]))
 
     def _is_new(self, unit: Unit) -> bool:
         words = unit.text.strip()
         return len(words) < _WORTH_ONCE or words not in self._said
 
-    def _entry(self, unit: Unit) -> Entry:
+    def _entry(self, unit: Unit) -> tuple[float, int, int, int]:
         cost = self._cost(unit)
         return (-unit.worth / max(1, cost) ** _THRIFT, unit.document, unit.at, cost)
 
     def _cost(self, unit: Unit) -> int:
-        if unit.document not in self._opened:
+        picked = self._picked[unit.document]
+        if not picked:
             return unit.tokens + unit.title
-        beside = any((o.document, o.at) in self._taken for o in self._beside(unit))
-        return unit.tokens + (0 if beside else _GAP_TOKENS)
-
-    def _beside(self, unit: Unit) -> list[Unit]:
-        places = ((unit.document, unit.at - 1), (unit.document, unit.at + 1))
-        return [self._places[place] for place in places if place in self._places]
+        joined = unit.at - 1 in picked or unit.at + 1 in picked
+        return unit.tokens + (0 if joined else _GAP_TOKENS)

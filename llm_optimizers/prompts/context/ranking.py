@@ -9,7 +9,7 @@ weights; one set is for words alone and one for words with a user's sentence emb
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -18,6 +18,7 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.embeddings import Embed
 from llm_optimizers.prompts.context.features import (
     PASSAGE_FEATURES,
     SENTENCE_FEATURES,
@@ -26,14 +27,12 @@ from llm_optimizers.prompts.context.features import (
 )
 from llm_optimizers.prompts.context.reading import Passage, Read, ask, read, sight
 
-__all__ = ["Embed", "Measured", "Ranking", "Weights", "measure", "rank", "with_meaning"]
+__all__ = ["Measured", "Ranking", "Weights", "measure", "rank", "with_meaning"]
 
 _SECOND_LOOK = 6
 """Passages ranked again by meaning: embedding takes longer than all the rest."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Embed: TypeAlias = Callable[[Sequence[str]], npt.NDArray[np.float32]]
-"""Turns n texts into n unit vectors, shape (n, dimensions)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

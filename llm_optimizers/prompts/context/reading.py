@@ -1,25 +1,76 @@
 """A question and its passages read once: sentences, terms, weights, and where they meet.
 
-A question's word is worth more the fewer of the passages hold it, and one that none holds is
-taken for its likeliest misspelling.
+A question's word is worth more the fewer of the passages hold it. A word that none holds is read
+as the passages' word it most resembles (Ratcliff and Obershelp's measure). Questions also ask for
+a shape of answer: "who" wants a name, "when" a date, "how many" a number, and a sentence without
+one cannot answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
-from llm_optimizers.prompts.context.cues import AnswerKind, answer_kind, has_cue
-from llm_optimizers.prompts.context.spelling import mended
-from llm_optimizers.text.sentences import sentences
-from llm_optimizers.text.terms import STOPWORDS, terms
+from llm_optimizers.text import sentences, terms
+from llm_optimizers.text.retrieval import STOPWORDS
 
-__all__ = ["NEAR", "Asked", "Passage", "Read", "Sighting", "ask", "read", "sight"]
+__all__ = [
+    "NEAR",
+    "AnswerKind",
+    "Asked",
+    "Passage",
+    "Read",
+    "Sighting",
+    "answer_kind",
+    "ask",
+    "corrections",
+    "has_cue",
+    "read",
+    "sight",
+]
 
 NEAR = 4
 """Places within which two words count as near each other."""
+_SHORTEST = 5
+"""Letters of a word that may be a misspelling."""
+_SIMILAR = 0.8
+
+AnswerKind: TypeAlias = Literal["name", "date", "number", "open"]
+
+_ASKED: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
+    ("date", re.compile(r"\bwhen\b|\b(what|which) (year|date|month|day|century|decade)\b", re.I)),
+    (
+        "number",
+        re.compile(
+            r"\bhow (many|much|long|old|tall|far|big|large|high|fast|often|deep)\b"
+            r"|\b(what|which) (percent\w*|number|population|age|amount|speed|proportion)\b",
+            re.I,
+        ),
+    ),
+    (
+        "name",
+        re.compile(
+            r"\b(who|whose|whom|where)\b"
+            r"|\b(what|which) (city|country|state|place|county|river|region|person|team)\b",
+            re.I,
+        ),
+    ),
+)
+_DATE = re.compile(
+    r"\b(?:1\d{3}|20\d{2})s?\b|\bcentur(?:y|ies)\b|\b(?:January|February|March|April|May|June|July"
+    r"|August|September|October|November|December)\b"
+)
+_NUMBER = re.compile(
+    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty"
+    r"|fifty|hundred|thousand|million|billion|dozen|half|third|percent)\b",
+    re.I,
+)
+_NAME = re.compile(r"(?<=[\w,;)'\"] )[A-Z\u00c0-\u00de][\w'\u2019.-]+|\b[A-Z][\w'-]+ [A-Z][\w'-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +145,7 @@ def ask(question: str, passages: Sequence[Read]) -> Asked:
     said = terms(question)
     topical = [t for t in dict.fromkeys(said) if t not in STOPWORDS] or list(dict.fromkeys(said))
     unseen = [t for t in topical if not any(t in v for v in vocabularies)]
-    meant = mended(unseen, vocabularies)
+    meant = corrections(unseen, vocabularies)
     said = [meant.get(t, t) for t in said]
     topical = list(dict.fromkeys(meant.get(t, t) for t in topical))
     rarity: dict[str, float] = {}
@@ -141,3 +192,61 @@ def sight(asked: Asked, passage: Read) -> Sighting:
         shaped=tuple(has_cue(asked.kind, s, said) for s in passage.sentences),
         phrases=tuple(phrases),
     )
+
+
+def answer_kind(question: str) -> AnswerKind:
+    """The shape of answer that the question's own words ask for."""
+    for kind, pattern in _ASKED:
+        if pattern.search(question):
+            return kind
+    return "open"
+
+
+def has_cue(kind: AnswerKind, sentence: str, asked: Collection[str]) -> bool:
+    """Whether the sentence holds something of that shape which the question does not already say.
+
+    Always False for an open question, which has no shape to look for.
+    """
+    if kind == "date":
+        return _DATE.search(sentence) is not None
+    if kind == "number":
+        return _NUMBER.search(sentence) is not None
+    if kind == "name":
+        return any(
+            term not in asked for match in _NAME.finditer(sentence) for term in terms(match.group())
+        )
+    return False
+
+
+def corrections(unseen: Iterable[str], vocabularies: Sequence[Set[str]]) -> Mapping[str, str]:
+    """For each unseen word that some passage's word resembles, that word.
+
+    They must begin alike and share four fifths of their letters in order (Ratcliff and Obershelp's
+    measure), so that a rare word is not taken for a common one.
+    """
+    found: dict[str, str] = {}
+    for term in unseen:
+        if len(term) < _SHORTEST:
+            continue
+        likely = {
+            word
+            for vocabulary in vocabularies
+            for word in vocabulary
+            if word[0] == term[0] and abs(len(word) - len(term)) <= 2
+        }
+        closest = _closest(term, sorted(likely))
+        if closest is not None:
+            found[term] = closest
+    return found
+
+
+def _closest(term: str, words: Iterable[str]) -> str | None:
+    matcher = SequenceMatcher(b=term, autojunk=False)
+    best, closest = _SIMILAR, None
+    for word in words:
+        matcher.set_seq1(word)
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
+            ratio = matcher.ratio()
+            if ratio > best:
+                best, closest = ratio, word
+    return closest

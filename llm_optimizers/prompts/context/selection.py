@@ -8,20 +8,26 @@ between two kept sentences is marked by an ellipsis, so the model sees that ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 import numpy as np
+import numpy.typing as npt
 
+from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.filling import Unit, fill
-from llm_optimizers.prompts.context.ranking import Embed, Ranking, Weights, rank
+from llm_optimizers.prompts.context.ranking import Ranking, Weights, rank
 from llm_optimizers.prompts.context.reading import Passage
-from llm_optimizers.prompts.counting.tokens import TokenCounter
-from llm_optimizers.text.sentences import sentences
+from llm_optimizers.prompts.counting import TokenCount, TokenCounter
+from llm_optimizers.text import sentences
 
 __all__ = ["GAP", "Kept", "PassageSelector", "Selection", "render"]
+
+_log = logging.getLogger(__name__)
 
 GAP = " \u2026 "
 _CHUNK = 1_200
@@ -64,14 +70,6 @@ class _Piece:
     cut: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Costs:
-    """Tokens of each document's title and of each piece's sentences."""
-
-    titles: Sequence[int]
-    sentences: Sequence[Sequence[int]]
-
-
 class PassageSelector:
     """Keeps what is likely to answer a question, within a budget of tokens.
 
@@ -102,16 +100,80 @@ class PassageSelector:
             raise ConfigurationError(
                 f"a budget of {max_tokens} tokens keeps nothing; give 1 or more"
             )
-        wholes = [self._counter.count(render(p.title, p.text), self._model) for p in passages]
-        before = sum(w.tokens for w in wholes)
-        exact = all(w.exact for w in wholes)
-        if before <= max_tokens:
-            kept = tuple(
-                Kept(index=i, text=p.text, title=p.title, whole=True, probability=1.0)
-                for i, p in enumerate(passages)
+        before = self._size([render(p.title, p.text) for p in passages])
+        if before.tokens <= max_tokens:
+            kept = tuple(_whole(at, passage) for at, passage in enumerate(passages))
+            return Selection(
+                kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
-            return Selection(kept=kept, tokens_before=before, tokens=before, exact=exact)
-        pieces = [piece for i, p in enumerate(passages) for piece in _pieces(i, p)]
+        pieces = [piece for at, passage in enumerate(passages) for piece in _pieces(at, passage)]
+        picks = fill(self._units(question, passages, pieces, max_tokens), max_tokens)
+        # Sentences cost a little more or less together than alone: the last picks may have to go.
+        while True:
+            kept = _written(picks, passages, pieces)
+            after = self._size([render(k.title, k.text) for k in kept])
+            if after.tokens <= max_tokens or not picks:
+                return Selection(
+                    kept=kept, tokens_before=before.tokens, tokens=after.tokens, exact=before.exact
+                )
+            picks = picks[:-1]
+
+    def keep(
+        self,
+        question: str,
+        passages: Sequence[Passage],
+        *,
+        max_tokens: int,
+        shown: Callable[[Sequence[Kept]], int] | None = None,
+    ) -> tuple[Kept, ...] | None:
+        """What an app should keep of its passages, in order; None when all stay as they are.
+
+        They stay when they fit, when the question has no word to choose by, when not one sentence
+        fits (without any context it would be another prompt), and when choosing fails, with a
+        warning. Passages without text, such as images, always stay. `shown` counts the tokens
+        that the model is shown of what is kept, for frameworks that add something to it: then
+        that count keeps the budget.
+        """
+        if not any(map(str.isalnum, question)):
+            return None
+        with FailOpen(_log, "Retrieved context could not be cut; it is sent as it is"):
+            kept = self._fitting(question, passages, max_tokens, shown)
+            cut = len(kept) < len(passages) or not all(each.whole for each in kept)
+            return kept if kept and cut else None
+        return None
+
+    def _fitting(
+        self,
+        question: str,
+        passages: Sequence[Passage],
+        max_tokens: int,
+        shown: Callable[[Sequence[Kept]], int] | None,
+    ) -> tuple[Kept, ...]:
+        """What fits, or the least there is: what is added to a passage costs what it then lacks."""
+        filled = [at for at, passage in enumerate(passages) if passage.text.strip()]
+        blank = [_whole(at, p) for at, p in enumerate(passages) if not p.text.strip()]
+        budget = max_tokens
+        found: tuple[Kept, ...] = ()
+        while budget >= 1:
+            chosen = self.select(question, [passages[at] for at in filled], max_tokens=budget)
+            if not chosen.kept:
+                break
+            texts = [replace(kept, index=filled[kept.index]) for kept in chosen.kept]
+            found = tuple(sorted([*blank, *texts], key=lambda kept: kept.index))
+            tokens = shown(found) if shown is not None else chosen.tokens
+            if tokens <= max_tokens:
+                break
+            budget = min(budget - 1, budget * max_tokens // tokens)
+        return found
+
+    def _units(
+        self,
+        question: str,
+        passages: Sequence[Passage],
+        pieces: Sequence[_Piece],
+        max_tokens: int,
+    ) -> list[Unit]:
+        """Every sentence of every piece, with its worth and its cost."""
         ranking = rank(
             question,
             [Passage(title=passages[p.document].title, text="".join(p.cut)) for p in pieces],
@@ -119,54 +181,54 @@ class PassageSelector:
             embed=self._embed,
             weights=self._weights,
         )
-        costs = self._costs(passages, pieces, ranking, max_tokens)
-        picks = fill(_units(pieces, ranking, costs), max_tokens)
-        return self._rendered(picks, passages, pieces, before, exact, max_tokens)
+        costs = self._costs(pieces, ranking, max_tokens)
+        titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
+        units: list[Unit] = []
+        for piece, cost, share, own in zip(
+            pieces, costs, ranking.passages, ranking.sentences, strict=True
+        ):
+            worth = share * (own + _NEIGHBOUR * _beside(own))
+            units += [
+                Unit(
+                    document=piece.document,
+                    at=piece.at + at,
+                    text=sentence,
+                    worth=float(worth[at]),
+                    probability=float(share * own[at]),
+                    tokens=cost[at],
+                    title=titles[piece.document],
+                )
+                for at, sentence in enumerate(piece.cut)
+            ]
+        return units
 
     def _costs(
-        self,
-        passages: Sequence[Passage],
-        pieces: Sequence[_Piece],
-        ranking: Ranking,
-        max_tokens: int,
-    ) -> _Costs:
-        """Tokens of titles and sentences, counted where they are likely to be kept."""
-        count = self._counter.count
+        self, pieces: Sequence[_Piece], ranking: Ranking, max_tokens: int
+    ) -> list[Sequence[int]]:
+        """Tokens of each piece's sentences, counted where they are likely to be kept."""
         costs: list[Sequence[int]] = [()] * len(pieces)
         seen = 0
         for at in np.argsort(-ranking.passages, kind="stable"):
             cut = pieces[at].cut
             if seen < _COUNTED * max_tokens:
-                costs[at] = [count(" " + s.strip(), self._model).tokens for s in cut]
+                costs[at] = [self._size([" " + sentence.strip()]).tokens for sentence in cut]
                 seen += sum(costs[at])
             else:
                 costs[at] = [1 + len(sentence) // _SHORTEST_TOKEN for sentence in cut]
-        titles = [count(p.title + "\n", self._model).tokens if p.title else 0 for p in passages]
-        return _Costs(titles=titles, sentences=costs)
+        return costs
 
-    def _rendered(
-        self,
-        picks: list[Unit],
-        passages: Sequence[Passage],
-        pieces: Sequence[_Piece],
-        before: int,
-        exact: bool,
-        max_tokens: int,
-    ) -> Selection:
-        """Write the picks out; give up the last ones while the exact count is over the budget."""
-        while True:
-            kept = _written(picks, passages, pieces)
-            tokens = sum(
-                self._counter.count(render(k.title, k.text), self._model).tokens for k in kept
-            )
-            if tokens <= max_tokens or not picks:
-                return Selection(kept=kept, tokens_before=before, tokens=tokens, exact=exact)
-            picks = picks[:-1]
+    def _size(self, texts: Sequence[str]) -> TokenCount:
+        counts = [self._counter.count(text, self._model) for text in texts]
+        return sum(counts, TokenCount(tokens=0, exact=True))
 
 
 def render(title: str, text: str) -> str:
     """A passage as it stands in a prompt, and as it is counted."""
     return f"{title}\n{text}" if title else text
+
+
+def _whole(index: int, passage: Passage) -> Kept:
+    return Kept(index=index, text=passage.text, title=passage.title, whole=True, probability=1.0)
 
 
 def _pieces(document: int, passage: Passage) -> list[_Piece]:
@@ -185,37 +247,25 @@ def _pieces(document: int, passage: Passage) -> list[_Piece]:
     return pieces
 
 
-def _units(pieces: Sequence[_Piece], ranking: Ranking, costs: _Costs) -> list[Unit]:
-    units: list[Unit] = []
-    for number, piece in enumerate(pieces):
-        own = ranking.sentences[number]
-        for at, sentence in enumerate(piece.cut):
-            near = (own[at - 1] if at else 0.0) + (own[at + 1] if at + 1 < len(own) else 0.0)
-            units.append(
-                Unit(
-                    document=piece.document,
-                    at=piece.at + at,
-                    text=sentence,
-                    worth=float(ranking.passages[number] * (own[at] + _NEIGHBOUR * near)),
-                    probability=float(ranking.passages[number] * own[at]),
-                    tokens=costs.sentences[number][at],
-                    title=costs.titles[piece.document],
-                )
-            )
-    return units
+def _beside(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """For each sentence the probabilities of the ones before and after it, added."""
+    near = np.zeros_like(own)
+    near[1:] += own[:-1]
+    near[:-1] += own[1:]
+    return near
 
 
 def _written(
     picks: Sequence[Unit], passages: Sequence[Passage], pieces: Sequence[_Piece]
 ) -> tuple[Kept, ...]:
-    sizes: dict[int, int] = {}
+    """The picked sentences put together again, document by document."""
+    sizes = [0] * len(passages)
     for piece in pieces:
-        sizes[piece.document] = sizes.get(piece.document, 0) + len(piece.cut)
-    chosen: dict[int, list[Unit]] = {}
-    for unit in sorted(picks, key=lambda u: (u.document, u.at)):
-        chosen.setdefault(unit.document, []).append(unit)
+        sizes[piece.document] += len(piece.cut)
+    in_order = sorted(picks, key=lambda unit: (unit.document, unit.at))
     kept = []
-    for index, parts in chosen.items():
+    for index, units in groupby(in_order, key=lambda unit: unit.document):
+        parts = list(units)
         whole = len(parts) == sizes[index]
         kept.append(
             Kept(

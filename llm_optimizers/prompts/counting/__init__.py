@@ -1,1 +1,13 @@
-"""How many tokens a text, an image or a request costs, and whether the number is exact."""
+"""How many tokens a text, an image or a request costs, and whether the number is exact.
+
+tokens.py          TokenCounter: texts, messages, tools, whole requests
+images.py          images, by OpenAI's documented rules
+vocabularies.py    which vocabulary a model uses, and where to find it without a network
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.prompts.counting.tokens import TokenCount, TokenCounter
+from llm_optimizers.prompts.counting.vocabularies import bare_name
+
+__all__ = ["TokenCount", "TokenCounter", "bare_name"]

@@ -16,6 +16,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from llm_optimizers.prompts.counting.vocabularies import bare_name
+
 __all__ = ["ImageCost", "image_cost"]
 
 _ASSUMED_SIZE = (1024, 1024)
@@ -56,7 +58,7 @@ def image_cost(block: Mapping[str, Any], model: str) -> ImageCost:
     detail = image.get("detail") if isinstance(image, Mapping) else block.get("detail")
     url = _url(block)
     size = _size_of(url) if url is not None else None
-    name = model.lower().rsplit("/", 1)[-1].removeprefix("ft:")
+    name = bare_name(model)
     width, height = size or _ASSUMED_SIZE
     for prefix, factor in _PATCHES:
         if name.startswith(prefix):

@@ -14,9 +14,9 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec
 
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.prompts.counting.images import image_cost
@@ -28,6 +28,8 @@ from llm_optimizers.prompts.counting.vocabularies import (
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = ["TokenCount", "TokenCounter"]
+
+P = ParamSpec("P")
 
 _FALLBACK = "o200k_base"
 _WINDOW = 100_000
@@ -84,13 +86,11 @@ class TokenCounter:
         """Tokens of a bare text; special-token look-alikes in it count as the text they are."""
         own = encoding_name(model)
         counted = self._count(text, own or _FALLBACK)
-        return counted if own else TokenCount(tokens=counted.tokens, exact=False)
+        return counted if own else _about(counted.tokens)
 
     async def acount(self, text: str, model: str) -> TokenCount:
         """As `count`; a long text or an unread vocabulary is dealt with outside the event loop."""
-        if len(text) <= _BLOCKING and loaded_encoding(encoding_name(model) or _FALLBACK):
-            return self.count(text, model)
-        return await asyncio.to_thread(self.count, text, model)
+        return await _off_the_loop(len(text), model, self.count, text, model)
 
     def count_request(self, request: ChatRequest) -> TokenCount:
         """Tokens of a chat request's input: messages with their framing, images, tools.
@@ -99,7 +99,7 @@ class TokenCounter:
         calls, nested tool schemas and other content have no documented rule and make it an
         estimate.
         """
-        total = TokenCount(tokens=_REPLY_PRIMING, exact=True)
+        total = _exactly(_REPLY_PRIMING)
         for message in request.messages:
             total += self.count_message(message, request.model)
         return total + self.count_tools(request)
@@ -113,15 +113,12 @@ class TokenCounter:
 
     async def acount_request(self, request: ChatRequest) -> TokenCount:
         """As `count_request`, outside the event loop when the request is long."""
-        if sum(len(m.text) for m in request.messages) <= _BLOCKING and loaded_encoding(
-            encoding_name(request.model) or _FALLBACK
-        ):
-            return self.count_request(request)
-        return await asyncio.to_thread(self.count_request, request)
+        size = sum(len(m.text) for m in request.messages)
+        return await _off_the_loop(size, request.model, self.count_request, request)
 
     def count_message(self, message: Message, model: str) -> TokenCount:
         """Tokens of one message with its frame."""
-        total = TokenCount(tokens=_PER_MESSAGE, exact=True) + self.count(message.role, model)
+        total = _exactly(_PER_MESSAGE) + self.count(message.role, model)
         if isinstance(message.content, str):
             total += self.count(message.content, model)
         else:
@@ -129,23 +126,23 @@ class TokenCounter:
                 total += self._part(part, model)
         if message.name:
             total += self.count(message.name, model)
-            total += TokenCount(tokens=_PER_NAME, exact=True)
+            total += _exactly(_PER_NAME)
         for call in message.tool_calls:
             total += self.count(call.name, model) + self.count(call.arguments, model)
-            total += TokenCount(tokens=_PER_TOOL_CALL, exact=False)
+            total += _about(_PER_TOOL_CALL)
         return total
 
     def count_tools(self, request: ChatRequest) -> TokenCount:
         """Tokens of the definitions of a request's tools, which stand before all messages."""
         tools = request.params.get("tools")
-        total = TokenCount(tokens=0, exact=True)
+        total = _exactly(0)
         for tool in tools if isinstance(tools, list | tuple) else ():
             if isinstance(tool, Mapping):
                 function = tool.get("function")
                 named = function if isinstance(function, Mapping) else tool
                 total += self._tool(named, request.model)
         closing = 12 if total.tokens else 0  # once, whatever the number of tools
-        return total + TokenCount(tokens=closing, exact=True)
+        return total + _exactly(closing)
 
     def _part(self, part: Part, model: str) -> TokenCount:
         if part.kind == "text":
@@ -165,20 +162,18 @@ class TokenCounter:
         properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
         if not isinstance(properties, Mapping) or not properties:
             return total
-        total += TokenCount(tokens=3, exact=True)
+        total += _exactly(3)
         for name, schema in properties.items():
             total += self._property(str(name), schema, model)
         return total
 
     def _property(self, name: str, schema: Any, model: str) -> TokenCount:
         if not isinstance(schema, Mapping) or not isinstance(schema.get("type"), str):
-            return self.count(f"{name}:{json.dumps(schema, default=str)}", model) + TokenCount(
-                tokens=3, exact=False
-            )
+            return self.count(f"{name}:{json.dumps(schema, default=str)}", model) + _about(3)
         total = TokenCount(tokens=3, exact=schema["type"] not in ("object", "array"))
         choices = schema.get("enum")
         if isinstance(choices, list):
-            total += TokenCount(tokens=3 * len(choices) - 3, exact=True)
+            total += _exactly(3 * len(choices) - 3)
             for choice in choices:
                 total += self.count(str(choice), model)
         nested = schema.get("properties") or schema.get("items")
@@ -189,7 +184,7 @@ class TokenCounter:
 
     def _count(self, text: str, name: str) -> TokenCount:
         if not text:
-            return TokenCount(tokens=0, exact=True)
+            return _exactly(0)
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         key = (name, digest)
         with self._lock:
@@ -205,8 +200,25 @@ class TokenCounter:
         return counted
 
 
+async def _off_the_loop(
+    size: int, model: str, count: Callable[P, TokenCount], *args: P.args, **kwargs: P.kwargs
+) -> TokenCount:
+    """What `count` gives; in a thread where the text is long or its vocabulary not yet read."""
+    if size <= _BLOCKING and loaded_encoding(encoding_name(model) or _FALLBACK):
+        return count(*args, **kwargs)
+    return await asyncio.to_thread(count, *args, **kwargs)
+
+
+def _exactly(tokens: int) -> TokenCount:
+    return TokenCount(tokens=tokens, exact=True)
+
+
+def _about(tokens: int) -> TokenCount:
+    return TokenCount(tokens=tokens, exact=False)
+
+
 def _without_payload(value: Any) -> Any:
-    """A block without its audio or file: nobody bills base64 by the character."""
+    """A block without its audio or file: no provider bills base64 by the character."""
     if isinstance(value, Mapping):
         return {key: _without_payload(inner) for key, inner in value.items()}
     return "" if isinstance(value, str) and len(value) > _PAYLOAD else value
@@ -215,7 +227,7 @@ def _without_payload(value: Any) -> Any:
 def _count(text: str, name: str) -> TokenCount:
     encoding = load_encoding(name)
     if encoding is None:
-        return TokenCount(tokens=_estimate(text), exact=False)
+        return _about(_estimate(text))
     tokens, exact = 0, True
     for window, whole in _windows(text):
         tokens += len(encoding.encode_ordinary(window))

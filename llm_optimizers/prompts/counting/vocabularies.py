@@ -3,8 +3,8 @@
 tiktoken downloads a vocabulary on first use and keeps it in a cache folder. llama-index-core
 ships the two that every current OpenAI model uses under tiktoken's own file names, so when the
 cache lacks one it is copied there first (copied, because tiktoken deletes what does not match
-its hash). No environment variable is touched, and whoever else uses tiktoken in this process
-finds the vocabulary too.
+its hash). No environment variable is touched, and other users of tiktoken in this process
+find the vocabulary too.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["encoding_name", "load_encoding", "loaded_encoding"]
+__all__ = ["bare_name", "encoding_name", "load_encoding", "loaded_encoding"]
 
 _log = logging.getLogger(__name__)
 
 _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 _SHIPPED = ("cl100k_base", "o200k_base")
-_PATIENCE_S = 20.0
+_DOWNLOAD_S = 20.0
 """How long a first count waits for a download, which tiktoken starts without a time limit."""
 
+_PREFIXES = ("openai:", "azure:", "azure_openai:", "anthropic:", "ft:")
 _O200K = re.compile(
     r"(chatgpt-4o|codex-mini|computer-use-preview|gpt-(4o|4\.[1-9]|[5-9]|1\d)|gpt-oss|o[1-9])\b"
 )
@@ -44,16 +45,24 @@ _failed: set[str] = set()
 _lock = threading.Lock()
 
 
+def bare_name(model: str) -> str:
+    """A model's name in lower case, without its provider and `ft:`.
+
+    `openai/gpt-4o`, `azure:gpt-4o` and `ft:gpt-4o:org::id` begin with `gpt-4o`.
+    """
+    name = model.lower().rsplit("/", 1)[-1]
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
 @lru_cache(maxsize=1024)
 def encoding_name(model: str) -> str | None:
     """The name of the public encoding that `model` uses, or None when it has none.
 
-    Provider prefixes (`openai/gpt-4o`, `azure:gpt-4o`), fine-tunes (`ft:gpt-4.1:org::id`) and
-    dated versions are understood. Matching is by family, so tomorrow's `gpt-5.9` needs no update.
+    Matching is by family, so tomorrow's `gpt-5.9` needs no update.
     """
-    name = model.lower().rsplit("/", 1)[-1]
-    name = name.removeprefix("openai:").removeprefix("azure:").removeprefix("azure_openai:")
-    name = name.removeprefix("ft:")
+    name = bare_name(model)
     if _O200K.match(name):
         return "o200k_base"
     if _CL100K.match(name):
@@ -83,7 +92,7 @@ def load_encoding(name: str) -> tiktoken.Encoding | None:
         _seed(name)
         worker = threading.Thread(target=_load, args=(name,), daemon=True, name=f"tiktoken-{name}")
         worker.start()
-        worker.join(_PATIENCE_S)
+        worker.join(_DOWNLOAD_S)
         if name not in _loaded:
             _failed.add(name)
             _log.warning(
@@ -107,7 +116,7 @@ def _load(name: str) -> None:
 
 
 def _cache_folder() -> Path | None:
-    """Where tiktoken keeps vocabularies (tiktoken.load.read_file_cached); None if told nowhere."""
+    """Where tiktoken keeps vocabularies (tiktoken.load.read_file_cached); None if switched off."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder is None:
         return Path(tempfile.gettempdir()) / "data-gym-cache"

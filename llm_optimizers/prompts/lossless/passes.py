@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from llm_optimizers.prompts.lossless.records import minified, to_table
 from llm_optimizers.prompts.lossless.repeats import without_repeats
-from llm_optimizers.text.protected import Block, blocks, protected_spans
+from llm_optimizers.text import Block, blocks, protected_spans
 
 __all__ = ["LOSSLESS", "PassName", "Shortened", "shorten"]
 

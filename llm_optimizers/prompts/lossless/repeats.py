@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from llm_optimizers.text.protected import Block
-from llm_optimizers.text.sentences import sentences
-from llm_optimizers.text.terms import stem
+from llm_optimizers.text import Block, paragraphs, sentences
+from llm_optimizers.text.retrieval import stem
 
-__all__ = ["instruction", "is_example", "prose", "without_repeats"]
+__all__ = ["instruction", "is_example", "without_repeats"]
 
 _PARAGRAPH_WORDS = 25
 _SENTENCE_WORDS = 4
@@ -56,14 +55,9 @@ def without_repeats(parts: Sequence[Block], *, instructions: bool) -> list[str]:
         if part.kind != "text":
             written.append(part.whole)
             continue
-        for paragraph in prose(part.text):
+        for paragraph in paragraphs(part.text):
             written += _paragraph(paragraph, seen, instructions=instructions)
     return written
-
-
-def prose(text: str) -> Iterator[str]:
-    """The paragraphs of a text, each with the blank lines after it; joined they equal it."""
-    return iter(re.split(r"(?<=\n\n)(?!\n)", text))
 
 
 def instruction(sentence: str) -> str | None:

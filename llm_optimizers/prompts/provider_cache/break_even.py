@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
-from llm_optimizers.prompts.models import CacheRules
+from llm_optimizers.prompts.provider_cache.rules import CacheRules
 
-__all__ = ["Fold", "FoldAt", "Plan", "Weighed", "call_cost", "plan_changes"]
+__all__ = ["Fold", "Plan", "Weighed", "call_cost", "plan_changes"]
 
 
 _FEW = 4
@@ -60,6 +60,12 @@ class Plan:
     folds: tuple[Fold, ...]
     left_alone: tuple[str, ...]
 
+    def changes(self) -> list[str]:
+        """What was done, in words for a record."""
+        shortened = [f"message {at}: shortened" for at in sorted(self.short)]
+        folded = [f"messages {f.start} to {f.end - 1}: summarised" for f in self.folds]
+        return [*shortened, *folded]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
@@ -72,6 +78,10 @@ class _Sent:
     folds: tuple[Fold, ...] = ()
     size: int
     prefix: int = 0
+
+    def cost(self, rules: CacheRules) -> float:
+        """See `call_cost`."""
+        return call_cost(rules, self.size, self.prefix)
 
 
 def call_cost(rules: CacheRules, total: int, prefix: int) -> float:
@@ -145,7 +155,7 @@ class _Replay:
             self._sent = self._folded(options[-1], count) or options[-1]
         elif self._single and not self._count and options[-1].size < raw.size:
             self._sent = options[-1]
-            self._bank += _cost(self._rules, raw) - _cost(self._rules, self._sent)
+            self._bank += raw.cost(self._rules) - self._sent.cost(self._rules)
         else:
             self._sent = self._cheapest(self._rules, options, count)
         self._count = count
@@ -185,22 +195,22 @@ class _Replay:
             folded = self._folded(chosen, count)
             if folded is not None and self._worth_folding(rules, folded, plain):
                 chosen = folded
-        self._bank += _cost(rules, plain) - _cost(rules, chosen)
+        self._bank += plain.cost(rules) - chosen.cost(rules)
         if len(chosen.folds) > len(self._sent.folds):
             self._bank -= chosen.folds[-1].price
         return chosen
 
     def _worth_folding(self, rules: CacheRules, folded: _Sent, plain: _Sent) -> bool:
         """Whether a fold pays for its summary and its broken prefix at once, in this very call."""
-        cost = _cost(rules, folded) + folded.folds[-1].price
-        if cost <= _cost(rules, plain) and self._holds(rules, folded, plain):
+        cost = folded.cost(rules) + folded.folds[-1].price
+        if cost <= plain.cost(rules) and self._holds(rules, folded, plain):
             return True
         self._note("history: a summary would break a cached prefix that is worth more")
         return False
 
     def _holds(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> bool:
         """Whether the bill stays below the plain one, with this call and the next one's prefix."""
-        bank = self._bank + _cost(rules, plain) - _cost(rules, sent)
+        bank = self._bank + plain.cost(rules) - sent.cost(rules)
         return bank >= 0 and (plain.size < rules.minimum or self._safe(rules, sent, plain))
 
     def _safe(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> bool:
@@ -210,12 +220,11 @@ class _Replay:
 
     def _ahead(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> float:
         """What will have been saved once the next call has read this one as its prefix."""
-        bank = self._bank + _cost(rules, plain) - _cost(rules, sent)
-        following = (
-            _Sent(size=plain.size, prefix=plain.size),
-            _Sent(size=sent.size, prefix=sent.size),
+        bank = self._bank + plain.cost(rules) - sent.cost(rules)
+        following = call_cost(rules, plain.size, plain.size) - call_cost(
+            rules, sent.size, sent.size
         )
-        return bank + _cost(rules, following[0]) - _cost(rules, following[1])
+        return bank + following
 
     def _folded(self, sent: _Sent, count: int) -> _Sent | None:
         """The same with one more fold, if one is proposed that makes it shorter."""
@@ -262,7 +271,3 @@ def _unlucky(rules: CacheRules, size: int, plain: int) -> float:
     before = rules.minimum - 1
     short = before - read * (before + saved) if size < rules.minimum <= plain else 0.0
     return max(0.0, step, short)
-
-
-def _cost(rules: CacheRules, sent: _Sent) -> float:
-    return call_cost(rules, sent.size, sent.prefix)

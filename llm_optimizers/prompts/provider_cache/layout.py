@@ -1,8 +1,8 @@
 """A prompt laid out for the provider's cache: stable prefix, frozen history, dynamic tail.
 
 A provider caches what stays the same from the first token on, so one timestamp at the top makes
-every call pay in full. The lints find what varies inside the prefix; the marks tell providers
-that want to be told where it ends.
+every call pay in full. The lints find what varies inside the prefix; the marks say
+where it ends to providers that need it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from llm_optimizers.prompts.history import first_message
-from llm_optimizers.prompts.models import CacheRules
+from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = ["Layout", "Lint", "lay_out", "lint_prefix", "marked"]

@@ -11,28 +11,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from llm_optimizers.evidence.comparison import Comparison, same_final_answer, same_json, unfenced
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
     "Agreement",
     "Answer",
     "Check",
-    "Extract",
     "Matches",
     "NotEmpty",
     "NotRefused",
     "ValidJson",
     "ValidSchema",
-    "final_answer",
 ]
-
-Extract: TypeAlias = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +103,7 @@ class ValidJson:
         ):
             return None
         try:
-            value = json.loads(_unfenced(answers[0].text))
+            value = json.loads(unfenced(answers[0].text))
         except ValueError:
             return 0.0
         return float(_fits(value, (wanted.get("json_schema") or {}).get("schema") or {}))
@@ -124,7 +121,7 @@ class ValidSchema:
     def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
         """1 if the answer validates."""
         try:
-            self._schema.model_validate_json(_unfenced(answers[0].text))
+            self._schema.model_validate_json(unfenced(answers[0].text))
         except ValidationError:
             return 0.0
         return 1.0
@@ -148,48 +145,29 @@ class Matches:
 
 
 class Agreement:
-    """The share of further answers whose `extract` equals that of the first.
+    """The share of further answers that are the same as the first.
 
-    By default the last number is compared, or the last line where there is none: right for
-    questions with one short answer. For others bring an `extract` of your own.
+    By default compares final answers (`same_final_answer`): right for questions with one short
+    answer. For others bring a comparison of your own.
     """
 
     name = "agreement"
     gate = False
 
-    def __init__(self, extract: Extract | None = None) -> None:
-        self._extract = final_answer if extract is None else extract
+    def __init__(self, same: Comparison = same_final_answer) -> None:
+        self._same = same
 
     def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:  # noqa: ARG002
         """1 if all agree; None with a single answer."""
         if len(answers) < 2:
             return None
-        first, *others = (self._key(answer) for answer in answers)
-        return sum(other == first for other in others) / len(others)
+        first, *others = answers
+        return sum(self._agrees(first, other) for other in others) / len(others)
 
-    def _key(self, answer: Answer) -> str:
-        return answer.tool_calls or self._extract(answer.text)
-
-
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-
-
-def final_answer(text: str) -> str:
-    """The last number of a text without separators and trailing zeros, else its last line."""
-    numbers = _NUMBER.findall(text)
-    if numbers:
-        number: str = numbers[-1].replace(",", "")
-        return number.rstrip("0").rstrip(".") if "." in number else number
-    lines = [line for line in text.splitlines() if line.strip()]
-    return " ".join(lines[-1].casefold().strip(" .*`\"'").split()) if lines else ""
-
-
-def _unfenced(text: str) -> str:
-    """JSON without the Markdown fence that models like to put around it."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```"):
-        return stripped.strip("`").removeprefix("json").strip()
-    return stripped
+    def _agrees(self, first: Answer, other: Answer) -> bool:
+        if first.tool_calls or other.tool_calls:
+            return same_json(first.tool_calls, other.tool_calls)
+        return self._same(first.text, other.text)
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {

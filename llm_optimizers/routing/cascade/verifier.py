@@ -127,11 +127,11 @@ class Verifier:
         return found
 
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_GRADE = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def _grade(text: str) -> float | None:
-    """The first number of a reply as tenths; None when there is none from 0 to 10."""
-    match = _NUMBER.search(text)
+    """The first number of a reply as tenths ("8" and "8/10"); None if it is not from 0 to 10."""
+    match = _GRADE.search(text)
     grade = float(match.group()) / 10 if match else math.inf
-    return grade if grade <= 1 else None
+    return grade if 0 <= grade <= 1 else None

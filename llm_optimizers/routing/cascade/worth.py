@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.bounds import Interval, bootstrap_interval, safe_threshold
 from llm_optimizers.evidence.labels import MIN_LABELS
 from llm_optimizers.routing.cascade.checks import Check
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
-from llm_optimizers.routing.learning.gate import safe_threshold
-from llm_optimizers.routing.learning.measures import Interval, auc
+from llm_optimizers.routing.learning.measures import auc
 
 __all__ = [
     "CascadeLabel",
@@ -144,10 +144,12 @@ def _judge_held_out(
     right = cheap >= 0.5
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(scores), len(scores)) for _ in range(300)]
-    quality = Interval.of(
+    quality = bootstrap_interval(
         auc(scores, right), [auc(scores[d], right[d]) for d in draws], confidence=confidence
     )
-    threshold, loss = _threshold(scores, strong - cheap, tolerance, confidence)
+    # From the surest answers on: an answer may stand down to the probability that is safe.
+    safe = safe_threshold(-scores, strong - cheap, tolerance=tolerance, confidence=confidence)
+    threshold = 2.0 if safe.score is None else -safe.score
     kept = scores >= threshold
     required = required_auc(price_ratio)
     reasons: list[str] = []
@@ -168,20 +170,9 @@ def _judge_held_out(
         escalated=float(1.0 - kept.mean()),
         quality=float(np.where(kept, cheap, strong).mean()),
         strong_quality=float(strong.mean()),
-        loss=loss,
+        loss=safe.loss,
         reasons=tuple(reasons),
     )
-
-
-def _threshold(
-    scores: NDArray[np.float64], lost: NDArray[np.float64], tolerance: float, confidence: float
-) -> tuple[float, Interval]:
-    """The lowest probability at which an answer may stand, and what standing by it loses.
-
-    The same search as for a router's threshold, from the surest answers on.
-    """
-    chosen, _, loss = safe_threshold(-scores, lost, tolerance=tolerance, confidence=confidence)
-    return (2.0 if chosen is None else -chosen), loss
 
 
 def _logistic(table: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:

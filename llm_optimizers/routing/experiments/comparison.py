@@ -8,15 +8,14 @@ arXiv:2103.06476, theorem 2.2).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, variance
+from statistics import fmean
 from typing import Literal, TypeAlias
 
 from llm_optimizers.costs import Ledger
+from llm_optimizers.evidence.bounds import Interval, confidence_sequence_half_width, mean_difference
 from llm_optimizers.routing.decision import DECISION_NOTE, FEEDBACK_NOTE
-from llm_optimizers.routing.learning.measures import Interval
 
 __all__ = ["Comparison", "Observation", "compare", "experiments", "observations", "summarised"]
 
@@ -135,26 +134,14 @@ def _difference(
     """The difference of means; None until both arms have two units."""
     if len(arm) < 2 or len(control) < 2:
         return None
+    if not always:
+        return mean_difference(arm, control, confidence=confidence)
+    alpha = (1 - confidence) / 2
     value = fmean(arm) - fmean(control)
-    if always:
-        alpha = (1 - confidence) / 2
-        spread = _always_valid(arm, alpha, always) + _always_valid(control, alpha, always)
-    else:
-        z = NormalDist().inv_cdf(0.5 + confidence / 2)
-        spread = z * math.sqrt(variance(arm) / len(arm) + variance(control) / len(control))
+    spread = sum(
+        confidence_sequence_half_width(v, alpha=alpha, expected=always) for v in (arm, control)
+    )
     return Interval(value=value, low=value - spread, high=value + spread)
-
-
-def _always_valid(values: Sequence[float], alpha: float, expected: int) -> float:
-    """Half the width of a mean's confidence sequence at level 1 - alpha."""
-    doubled = -2.0 * math.log(alpha)
-    rho2 = (doubled + math.log(doubled + 1.0)) / expected
-    size = len(values)
-    inner = size * rho2 + 1.0
-    scale = 2.0 * inner / (size * size * rho2) * math.log(math.sqrt(inner) / alpha)
-    # A sample without any spread says little about the spread to come.
-    spread = max(math.sqrt(variance(values)), 1.0 / size)
-    return spread * math.sqrt(scale)
 
 
 def _verdict(quality: Interval | None, margin: float) -> Verdict:

@@ -11,14 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from llm_optimizers.routing.learning.measures import Interval, apgr, apgr_resampled, cpt
+from llm_optimizers.evidence.bounds import (
+    Interval,
+    bootstrap_interval,
+    mean_interval,
+    safe_threshold,
+)
+from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, cpt
 
-__all__ = ["GateReport", "examine", "safe_threshold"]
+__all__ = ["GateReport", "examine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ def examine(
     may be lost against the strong model, in units of the labels' scores.
     """
     predicted, true, size = (np.asarray(a, dtype=np.float64) for a in (scores, gains, lengths))
-    gap = _mean_interval(true, confidence)
+    gap = mean_interval(true, confidence=confidence)
     if gap.value > 0:
         ranked = apgr_resampled(predicted, true, seed=seed)
         by_length = apgr_resampled(size, true, seed=seed)
@@ -81,13 +86,11 @@ def examine(
         ranked = by_length = np.zeros(1)
         value = rival = 0.0
         halves = 100.0, 100.0
-    interval = Interval.of(value, ranked, confidence=confidence)
-    over_random = Interval.of(value - 0.5, ranked - 0.5, confidence=confidence)
-    over_length = Interval.of(value - rival, ranked - by_length, confidence=confidence)
-    threshold, share, loss = safe_threshold(
-        predicted, true, tolerance=tolerance, confidence=confidence
-    )
-    reasons = _reasons(gap, over_random, over_length, threshold, weak=weak, strong=strong)
+    interval = bootstrap_interval(value, ranked, confidence=confidence)
+    over_random = bootstrap_interval(value - 0.5, ranked - 0.5, confidence=confidence)
+    over_length = bootstrap_interval(value - rival, ranked - by_length, confidence=confidence)
+    safe = safe_threshold(predicted, true, tolerance=tolerance, confidence=confidence)
+    reasons = _reasons(gap, over_random, over_length, safe.score, weak=weak, strong=strong)
     return GateReport(
         weak=weak,
         strong=strong,
@@ -99,67 +102,12 @@ def examine(
         cpt50=halves[0],
         cpt80=halves[1],
         tolerance=tolerance,
-        threshold=threshold,
-        cheap_share=share,
-        loss=loss,
+        threshold=safe.score,
+        cheap_share=safe.share,
+        loss=safe.loss,
         reasons=tuple(reasons),
-        lacking=_lacking(len(true), [gap, over_random, over_length], threshold, reasons),
+        lacking=_lacking(len(true), [gap, over_random, over_length], safe.score, reasons),
     )
-
-
-def safe_threshold(
-    scores: NDArray[np.float64],
-    gains: NDArray[np.float64],
-    *,
-    tolerance: float,
-    confidence: float = 0.95,
-    steps: int = 50,
-) -> tuple[float | None, float, Interval]:
-    """The largest predicted gain up to which the cheap model may serve.
-
-    Thresholds are tried from the most cautious on and the first that fails ends the search, so
-    that all tries together err with the one probability asked for (fixed-sequence testing; Learn
-    then Test, arXiv:2110.01052). The bound on the mean loss is the normal one with Wilson-like
-    variance of at least one adverse outcome, since rare losses have no sample variance.
-
-    Returns the threshold (None if even the first step fails), the share served by the cheap
-    model, and the mean loss with its bounds.
-    """
-    order = np.argsort(scores, kind="stable")
-    ordered, size, count = scores[order], len(scores), 0
-    chosen, share, loss = None, 0.0, Interval(value=0.0, low=0.0, high=0.0)
-    for step in range(1, steps + 1):
-        wanted = size * step // steps
-        if wanted <= count:
-            continue
-        # Requests of one score cannot be told apart, so they cross the threshold together.
-        count = int(np.searchsorted(ordered, ordered[wanted - 1], side="right"))
-        lost = np.zeros(size)
-        lost[order[:count]] = gains[order[:count]]
-        bound = _loss_interval(lost, gains, confidence)
-        if bound.high > tolerance:
-            break
-        chosen, share, loss = float(ordered[count - 1]), count / size, bound
-    return chosen, share, loss
-
-
-def _loss_interval(
-    lost: NDArray[np.float64], gains: NDArray[np.float64], confidence: float
-) -> Interval:
-    """Mean loss with one-sided bounds; one more loss of the worst size is reckoned with."""
-    worst = max(float(gains.max()), 0.0)
-    seen = np.append(lost, worst)
-    z = NormalDist().inv_cdf(confidence)
-    spread = z * float(seen.std(ddof=1)) / math.sqrt(len(seen))
-    mean = float(lost.mean())
-    return Interval(value=mean, low=mean - spread, high=float(seen.mean()) + spread)
-
-
-def _mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
-    mean = float(values.mean())
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    spread = z * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Interval(value=mean, low=mean - spread, high=mean + spread)
 
 
 def _reasons(

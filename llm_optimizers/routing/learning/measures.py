@@ -7,31 +7,10 @@ its usual summaries (RouteLLM, arXiv:2406.18665, section 3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Interval", "apgr", "apgr_resampled", "auc", "cpt", "recovered"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A point estimate with the bounds of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, resampled: ArrayLike, *, confidence: float) -> Interval:
-        """Percentile bounds from bootstrap values, two-sided."""
-        tail = 50.0 * (1.0 - confidence)
-        low, high = np.percentile(np.asarray(resampled, dtype=np.float64), [tail, 100.0 - tail])
-        return cls(value=value, low=float(low), high=float(high))
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+__all__ = ["apgr", "apgr_resampled", "auc", "cpt", "recovered"]
 
 
 def recovered(scores: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:

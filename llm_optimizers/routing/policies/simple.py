@@ -8,13 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.situation import (
-    Choice,
-    Policy,
-    Situation,
-    cheapest,
-    check_policies,
-)
+from llm_optimizers.routing.situation import Choice, Policy, Situation, cheapest, check_policies
 from llm_optimizers.routing.specs import Ladder
 
 __all__ = ["Always", "ByTask", "FastEnough", "FirstOf", "ForTier", "Weighted"]

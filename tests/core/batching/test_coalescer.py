@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import multiprocessing
+import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from llm_optimizers.batching.coalescing.coalescer import Coalescer
-from llm_optimizers.batching.coalescing.dispatch import is_item_fault
-from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, is_item_fault
 from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, RefusedError
 
 WAIT = 20.0
+FORK: Any = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
 user = contextvars.ContextVar("user", default="nobody")
 
 
@@ -337,3 +340,70 @@ def test_flush_sends_what_waits() -> None:
 def test_settings_that_cannot_work_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):
         Coalescer(lambda items: list(items), **bad)
+
+
+async def test_an_outcome_is_reported_after_its_caller_was_cancelled() -> None:
+    upstream = Upstream()
+    outcomes: list[object] = []
+    came = threading.Event()
+    upstream.free.clear()
+    with coalescing(upstream, max_size=2) as coalescer:
+        shared = coalescer.shared(1)
+        leaver = asyncio.create_task(shared.aresult())
+        other = asyncio.create_task(coalescer.acall(2))
+        await asyncio.to_thread(upstream.entered.acquire)
+        leaver.cancel()
+        await asyncio.wait([leaver])
+        shared.when_settled(lambda outcome: (outcomes.append(outcome), came.set()))
+        assert not outcomes
+        upstream.free.set()
+        assert await other == 4
+        assert await asyncio.to_thread(came.wait, WAIT)
+        shared.when_settled(outcomes.append)
+    assert leaver.cancelled()
+    assert outcomes == [2, 2]
+
+
+async def test_nothing_is_reported_of_a_call_that_was_never_made() -> None:
+    upstream = Upstream()
+    outcomes: list[object] = []
+    with coalescing(upstream) as coalescer:
+        coalescer.shared(0).when_settled(outcomes.append)
+        shared = coalescer.shared(1)
+        leaver = asyncio.create_task(shared.aresult())
+        await asyncio.sleep(0)
+        leaver.cancel()
+        await asyncio.wait([leaver])
+        shared.when_settled(outcomes.append)
+    assert (upstream.calls, outcomes) == ([], [])
+
+
+def test_a_call_joins_no_group_before_it_is_waited_for_or_submitted() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=2) as coalescer:
+        idle, first, second = (coalescer.shared(n) for n in range(3))
+        idle.cancel()
+        assert first.submit() is first.submit()
+        assert (second.result(), first.result()) == (4, 2)
+    assert upstream.calls == [[1, 2]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+def test_a_forked_process_calls_for_itself() -> None:
+    upstream = Upstream()
+    with coalescing(upstream, max_size=1) as coalescer:
+        assert coalescer.call(1) == 2  # its idle thread stays with the parent
+        answers: multiprocessing.SimpleQueue[int] = FORK.SimpleQueue()
+
+        def ask() -> None:
+            answers.put(coalescer.call(21, timeout=WAIT))
+
+        child = FORK.Process(target=ask, daemon=True)
+        with warnings.catch_warnings():  # Python 3.12 warns of every fork of a threaded process
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child.start()
+        child.join(WAIT)
+        assert child.exitcode == 0
+        assert answers.get() == 42
+        assert coalescer.call(3) == 6
+    assert upstream.calls == [[1], [3]]

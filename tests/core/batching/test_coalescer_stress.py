@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from llm_optimizers.batching.coalescing.coalescer import Coalescer
-from llm_optimizers.batching.coalescing.grouping import GroupLimits
+from llm_optimizers.batching.coalescing import Coalescer, GroupLimits
 from llm_optimizers.batching.combining.ask import Answered, CombinedAsk, Question, Reply, Settled
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import RefusedError

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.batching import AnthropicBatches, OpenAIBatches, ProviderBatch, ShardLimits
-from llm_optimizers.batching.provider.clients import batch_client
+from llm_optimizers.batching.provider.batch import batch_client
 from llm_optimizers.batching.provider.requests import (
     BatchRequest,
     form_shards,
@@ -140,7 +140,7 @@ def test_a_journal_of_another_version_or_kind_is_refused(tmp_path: Path) -> None
         db.execute("PRAGMA user_version = 7")
     text = tmp_path / "text.db"
     text.write_text("no database at all, but long enough to be looked at" * 50)
-    for path, reason in [(newer, "its version is 7"), (text, "no batch journal")]:
+    for path, reason in [(newer, "batch journal .* is of version 7"), (text, "no SQLite file")]:
         with pytest.raises(StoreError, match=reason):
             ProviderBatch(NoProvider(), path=path)
 

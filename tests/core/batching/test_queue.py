@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import random
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llm_optimizers.batching.queue import BacklogAlert, Job, JobQueue, QueueStats, RetryPolicy
+from llm_optimizers.batching.queue.job import Claim
+from llm_optimizers.batching.queue.rules import QueueRules
+from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
+from llm_optimizers.batching.queue.store import Serve
+from llm_optimizers.batching.queue.worker import JobWorker, poll
 from llm_optimizers.errors import (
     ConfigurationError,
     DeadlineError,
@@ -366,10 +372,10 @@ def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("no database at all, but long enough to be looked at" * 50)
     for path, reason in [
-        (other, "no job queue of version"),
-        (newer, "its version is 99"),
+        (other, "something else; give the job queue another path"),
+        (newer, "job queue .* is of version 99"),
         (text, "no SQLite file"),
-        (tmp_path, "cannot be opened"),
+        (tmp_path, "cannot be used .*is it a file"),
     ]:
         with pytest.raises(StoreError, match=reason):
             JobQueue(path=path).submit(1)
@@ -428,22 +434,120 @@ def test_text_that_has_no_bytes_is_refused_and_as_a_result_dies_alone(path: Path
             failed.result(WAIT)
 
 
-def test_a_worker_outlives_a_store_that_fails_for_a_while(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue = JobQueue(double)
-    settle = queue._store.settle
-    failures = iter([True, True, False])
+class Failing(SQLiteJobStore):
+    """A store in memory whose operations fail as often as a test says."""
 
-    async def failing(*args: Any) -> bool:
-        if next(failures, False):
+    def __init__(self) -> None:
+        super().__init__("q")
+        self.failures = Counter[str]()
+
+    def _fail(self, operation: str) -> None:
+        if self.failures[operation]:
+            self.failures[operation] -= 1
             raise StoreError("disk full")
-        return await settle(*args)
 
-    monkeypatch.setattr(queue._store, "settle", failing)
-    assert queue.submit(1).result(WAIT) == 2
-    queue.close()
-    assert "disk full" in caplog.text
+    async def settle(self, *args: Any) -> bool:
+        self._fail("settle")
+        return await super().settle(*args)
+
+    async def claim(self, *args: Any) -> Claim:
+        self._fail("claim")
+        return await super().claim(*args)
+
+    async def renew(self, *args: Any) -> None:
+        self._fail("renew")
+        await super().renew(*args)
+
+
+async def test_a_worker_outlives_a_store_that_fails_for_a_while(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, rules = Failing(), QueueRules(lease=0.03)
+    store.failures.update(settle=2, renew=10)
+    runs: list[Any] = []
+    done = asyncio.Event()
+
+    async def handler(payload: str) -> str:
+        runs.append(payload)
+        if payload == "long":
+            # While it is under way its lease runs out, and the store fails to hand out another.
+            store.failures.update(claim=1)
+            await store.add([a_job("short")], rules)
+            await asyncio.sleep(0.2)
+        return payload
+
+    def settled(job: Job) -> None:
+        if job.id == "short":
+            done.set()
+
+    worker = JobWorker(
+        store,
+        handler,
+        slots=2,
+        rules=rules,
+        retries=QUICK,
+        clock=time.time,
+        rng=random.Random(0),
+        settled=settled,
+    )
+    await store.open()
+    await store.add([a_job("long")], rules)
+    draining = asyncio.Event()
+    running = asyncio.create_task(worker.run(draining))
+    await asyncio.wait_for(done.wait(), WAIT)
+    draining.set()
+    await running
+    kept = await store.get(["long", "short"], time.time())
+    assert [job.result for job in kept if job is not None] == ["long", "short"]
+    assert sorted(runs) == ["long", "short"]
+    assert "could not be stored, trying again: disk full" in caplog.text
+    assert "the job store failed, trying again: disk full" in caplog.text
+    await store.close()
+
+
+async def test_leases_that_may_have_run_out_are_renewed_before_anything_is_claimed() -> None:
+    """Else a worker would take its own jobs over, and do them twice."""
+    events: list[str] = []
+    working, broken, changed = asyncio.Event(), True, asyncio.Event()
+    jobs = [a_job("long")]
+
+    async def claim(tickets: Sequence[str]) -> Claim:
+        events.append("claim")
+        return Claim(jobs=(jobs.pop(),) if jobs else ())
+
+    async def perform(job: Job, ticket: str) -> None:
+        await working.wait()
+
+    async def renew(tickets: Sequence[str], now: float) -> None:
+        assert len(tickets) == 1
+        events.append("failed" if broken else "renewed")
+        if broken:
+            raise StoreError("disk full")
+
+    async def until(count: int, event: str) -> None:
+        while events.count(event) < count:
+            changed.set()
+            await asyncio.sleep(0.001)
+
+    serve = Serve(claim=claim, perform=perform, slots=2, draining=asyncio.Event(), clock=time.time)
+    polling = asyncio.create_task(
+        poll(serve, renew=renew, changed=changed, renew_every=0.05, interval=None)
+    )
+    async with asyncio.timeout(WAIT):
+        await until(1, "failed")
+        first_failure = events.index("failed")
+        await until(3, "failed")
+        assert "claim" not in events[first_failure:]
+        broken = False
+        await until(1, "renewed")
+        await until(events.count("claim") + 1, "claim")
+        serve.draining.set()
+        working.set()
+        await polling
+
+
+def a_job(name: str) -> Job:
+    return Job(id=name, queue="q", payload=name, submitted_at=time.time())
 
 
 @pytest.mark.parametrize(
@@ -459,6 +563,77 @@ def test_a_worker_outlives_a_store_that_fails_for_a_while(
 def test_settings_that_cannot_work_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         JobQueue(double, **bad)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"tokens": "many"}, {"tokens": -1}, {"tokens": 2**60}, {"tokens": 1.5}, {"key": 5}]
+)
+def test_a_job_that_cannot_work_is_refused_and_the_next_is_done(bad: dict[str, Any]) -> None:
+    with JobQueue(double, tokens_per_minute=100_000) as queue:
+        with pytest.raises(ConfigurationError):
+            queue.submit(1, **bad)
+        assert queue.submit(1).result(WAIT) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
+def test_a_forked_child_begins_anew(path: Path | None) -> None:
+    with JobQueue(double, path=path) as queue:
+        before = queue.submit("before")
+        assert before.result(WAIT) == "beforebefore"
+        child = os.fork()
+        if child == 0:
+            try:
+                ok = queue.submit("child").result(WAIT) == "childchild"
+                if path is not None:
+                    ok = ok and before.result(WAIT) == "beforebefore"
+                queue.close()
+            except BaseException:
+                ok = False
+            os._exit(0 if ok else 1)
+        assert queue.submit("parent").result(WAIT) == "parentparent"
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert queue.stats().done == (2 if path is None else 3)
+
+
+def test_a_clock_that_is_set_back_stalls_nothing(path: Path | None) -> None:
+    now, done = [1_000_000.0], []
+    with JobQueue(done.append, path=path, clock=lambda: now[0], requests_per_minute=1) as queue:
+        queue.submit(0).result(WAIT)
+        now[0] -= 3_600
+        second = queue.submit(1)
+        eventually(lambda: queue.stats().depth == 1)
+        time.sleep(0.1)  # for the worker to find that it must wait
+        now[0] += 600
+        second.result(WAIT)
+    assert done == [0, 1]
+
+
+def test_a_paid_result_is_kept_until_there_is_room_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is full for longer than a lease, and for more tries than a closing worker makes."""
+    real, made = sqlite3.connect, []
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        made.append(real(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    runs: list[int] = []
+
+    def handler(payload: int) -> str:
+        runs.append(payload)
+        made[-1].execute("PRAGMA max_page_count = 1")
+        return "x" * 50_000
+
+    with JobQueue(handler, path=tmp_path / "jobs.db", lease=0.3) as queue:
+        handle = queue.submit(1)
+        eventually(lambda: caplog.text.count("could not be stored") >= 6)
+        made[-1].execute("PRAGMA max_page_count = 100000")
+        assert handle.result(WAIT) == "x" * 50_000
+    assert runs == [1]
 
 
 def test_rates_hold_in_the_queue() -> None:

@@ -138,7 +138,53 @@ def test_jobs_whose_tickets_were_lost_get_new_ones(where: dict[str, Any], redis_
         assert [queue.handle(handle.id).result(WAIT) for handle in handles] == [2, 4, 6]
 
 
+def delete(client: Any, key: str) -> None:
+    client.delete(key)
+
+
+def replace_by_text(client: Any, key: str) -> None:
+    client.set(key, "x")
+
+
+def forget_all_but_the_id(client: Any, key: str) -> None:
+    for field in client.hkeys(key):
+        if field != b"id":
+            client.hdel(key, field)
+
+
+@pytest.mark.parametrize("spoil", [delete, replace_by_text, forget_all_but_the_id])
+@pytest.mark.parametrize("state", ["waiting", "done", "dead"])
+def test_a_damaged_job_costs_no_other(
+    where: dict[str, Any], redis_url: str, spoil: Callable[[Any, str], None], state: str
+) -> None:
+    import redis
+
+    def handler(payload: int) -> int:
+        if state == "dead" and payload == 0:
+            raise ConfigurationError("no")
+        return payload
+
+    with JobQueue(**where) as queue:
+        handles = queue.submit_many(range(10))
+    if state != "waiting":
+        with JobQueue(handler, **where) as queue:
+            eventually(lambda: queue.stats().done + queue.stats().dead == 10)
+    with redis.Redis.from_url(redis_url) as client:
+        spoil(client, f"llm-optimizers:{{{where['name']}}}:job:{handles[0].id}")
+    with JobQueue(handler, **where) as queue:
+        results = [queue.handle(handle.id).result(WAIT) for handle in handles[1:]]
+        assert results == list(range(1, 10))
+        with pytest.raises(ItemError, match="no job"):
+            queue.handle(handles[0].id).result(WAIT)
+        assert queue.dead.list() == []
+        assert queue.dead.replay() == 0
+        assert queue.dead.purge(handles[0].id) == 0
+        assert queue.submit("again", key=handles[0].id).result(WAIT) == "again"
+        eventually(lambda: queue.stats().depth == queue.stats().running == 0)
+        queue.close(finish=True)
+
+
 def test_a_redis_that_is_not_there_is_said_plainly() -> None:
-    with pytest.raises(StoreError, match=r"cannot be reached at 127\.0\.0\.1:1") as caught:
+    with pytest.raises(StoreError, match=r"Redis at 127\.0\.0\.1:1 cannot be reached") as caught:
         JobQueue(url="redis://user:secret@127.0.0.1:1").submit(1)
     assert "secret" not in str(caught.value)

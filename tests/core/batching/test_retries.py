@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.batching.queue.job import Job
-from llm_optimizers.batching.queue.rates import Bucket, Rates, admit
-from llm_optimizers.batching.queue.retries import RetryPolicy, after_failure, retry_after
+from llm_optimizers.batching.queue.rules import (
+    Bucket,
+    Rates,
+    RetryPolicy,
+    admit,
+    after_failure,
+)
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.failures import retry_after
 
 NOW = 1_800_000_000.0
 DICE = random.Random(0)
@@ -44,6 +50,14 @@ def test_refusals_are_final(status: int) -> None:
     assert (settled.state, settled.error_kind) == ("dead", "HTTPError")
 
 
+def test_a_status_is_read_where_google_puts_it() -> None:
+    error = OSError("bad request")
+    error.code = 400  # type: ignore[attr-defined]
+    assert after_failure(job(1), error, RetryPolicy(), now=NOW, rng=DICE).state == "dead"
+    error.code = "invalid_request"  # type: ignore[attr-defined]
+    assert after_failure(job(1), error, RetryPolicy(), now=NOW, rng=DICE).state == "waiting"
+
+
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
 def test_what_may_pass_is_tried_again(status: int) -> None:
     settled = after_failure(job(1), HTTPError(status), RetryPolicy(), now=NOW, rng=DICE)
@@ -59,6 +73,8 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
         ({"retry-after": "Fri, 15 Jan 2027 08:01:00 GMT"}, 60),
         ({"retry-after": "Fri, 15 Jan 2020 08:01:00 GMT"}, 0),
         ({"retry-after": "soon"}, None),
+        ({"Retry-After": "3"}, 3),
+        ({"retry-after-ms": "x", "retry-after": "3"}, 3),
         ({}, None),
         (None, None),
     ],
@@ -97,6 +113,16 @@ def test_no_minute_holds_more_requests_than_the_limit(limit: int, gaps: list[flo
             assert wait > now
     for first in started:
         assert sum(1 for at in started if first <= at < first + 59.9) <= limit
+
+
+def test_a_clock_set_back_does_not_stop_the_refill() -> None:
+    rates = Rates(requests_per_minute=1)
+    bucket, wait = admit(rates, None, tokens=0, now=NOW)
+    assert wait is None
+    bucket, wait = admit(rates, bucket, tokens=0, now=NOW - 3_600)
+    assert wait == NOW - 3_540
+    _, wait = admit(rates, bucket, tokens=0, now=NOW - 3_540)
+    assert wait is None
 
 
 @given(st.lists(st.integers(0, 5_000), min_size=1, max_size=30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -18,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Saving, Usage
-from llm_optimizers.costs.rows import SCHEMA_VERSION
+from llm_optimizers.costs.rows import SCHEMA
 from llm_optimizers.errors import ConfigurationError, StoreError
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -226,21 +228,35 @@ def test_after_kill_9_every_committed_row_is_there(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
-def test_a_forked_child_appends_with_a_connection_of_its_own(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.db")
-    ledger.record(a_record("parent"))
-    # Nobody alive in the child could ever release this.
-    ledger._database._lock.acquire()
-    child = multiprocessing.get_context("fork").Process(
-        target=lambda: ledger.record(a_record("child"))
-    )
-    child.start()
-    child.join(20)
-    child.kill()
-    ledger._database._lock.release()
-    assert child.exitcode == 0
+def test_forked_children_append_with_connections_of_their_own(tmp_path):
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path)
+    done = threading.Event()
+
+    def keep_appending():
+        for number in itertools.count():
+            if done.is_set():
+                return
+            ledger.record(a_record(f"parent-{number}"))
+
+    def append(name):
+        ledger.record(a_record(name))
+        sys.exit(ledger.dropped)
+
+    thread = threading.Thread(target=keep_appending)
+    thread.start()
+    for number in range(5):
+        child = multiprocessing.get_context("fork").Process(target=append, args=(f"c{number}",))
+        child.start()
+        child.join(20)
+        child.kill()
+        assert child.exitcode == 0
+    done.set()
+    thread.join()
     ledger.record(a_record("parent again"))
-    assert ids(ledger) == ["parent", "child", "parent again"]
+    assert ledger.dropped == 0
+    assert {f"c{number}" for number in range(5)} < set(ids(ledger))
+    assert ids(ledger)[-1] == "parent again"
     ledger.close()
 
 
@@ -280,16 +296,22 @@ def test_a_file_corrupted_behind_our_back_is_reported_when_read(tmp_path):
 
 
 def opened_with(monkeypatch, mode, after=()):
-    """Let SQLite itself behave as on a read-only or full disk, whoever runs the tests."""
+    """Let SQLite itself behave as on a read-only or full disk, whoever runs the tests.
+
+    Returns the connections as they are made.
+    """
     real = sqlite3.connect
+    made = []
 
     def connect(path, **options):
         connection = real(f"file:{path}?mode={mode}", uri=True, **options)
         for statement in after:
             connection.execute(statement)
+        made.append(connection)
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect)
+    return made
 
 
 def test_a_read_only_file_is_still_read(tmp_path, monkeypatch, caplog):
@@ -307,51 +329,93 @@ def test_a_read_only_file_is_still_read(tmp_path, monkeypatch, caplog):
 def test_a_full_disk_costs_no_answer_and_room_made_later_is_used(tmp_path, monkeypatch):
     path = tmp_path / "ledger.db"
     a_ledger(path)
-    opened_with(monkeypatch, "rw", ["PRAGMA max_page_count = 1"])
+    made = opened_with(monkeypatch, "rw", ["PRAGMA max_page_count = 1"])
     with Ledger(path) as ledger:
         for number in range(300):
             ledger.record(a_record(str(number)))
         dropped = ledger.dropped
         assert 0 < dropped < 300
-        ledger._database._connection.execute("PRAGMA max_page_count = 100000")
+        made[-1].execute("PRAGMA max_page_count = 100000")
         ledger.record(a_record("room again"))
         assert ledger.dropped == dropped
         assert len(ids(ledger)) == 1 + 300 - dropped + 1
 
 
-def timeout_ms(ledger):
-    return ledger._database._connection.execute("PRAGMA busy_timeout").fetchone()[0]
+def timeout_ms(connections):
+    return connections[-1].execute("PRAGMA busy_timeout").fetchone()[0]
 
 
-def test_a_locked_file_drops_and_goes_on_when_it_is_free(tmp_path, caplog):
+def test_a_locked_file_drops_and_goes_on_when_it_is_free(tmp_path, monkeypatch, caplog):
     path = tmp_path / "ledger.db"
     a_ledger(path)
     other = sqlite3.connect(path, isolation_level=None)
+    made = opened_with(monkeypatch, "rw")
     with Ledger(path) as ledger:
         other.execute("BEGIN IMMEDIATE")
         for number in range(20):
             ledger.record(a_record(str(number)))
         assert ledger.dropped == 20
-        assert ids(ledger) == ["before"]
         # Each call after the first waited but a moment for the lock.
-        assert timeout_ms(ledger) < 100
+        assert timeout_ms(made) < 100
+        assert ids(ledger) == ["before"]
         other.execute("ROLLBACK")
         ledger.record(a_record("free"))
         assert ids(ledger) == ["before", "free"]
-        assert timeout_ms(ledger) >= 1_000
+        ledger.record(a_record("as before"))
+        assert timeout_ms(made) >= 1_000
     other.close()
     assert caplog.text.count("database is locked") == 1
 
 
-def test_a_folder_that_is_not_there_yet_is_tried_again(tmp_path, caplog):
+async def test_an_event_loop_does_not_wait_for_the_lock_and_nothing_is_lost(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        made = opened_with(monkeypatch, "rw")
+        ledger = Ledger(path)
+        ledger.record(a_record("free"))
+        assert timeout_ms(made) < 100
+        other.execute("BEGIN IMMEDIATE")
+        ledger.record(a_record("first"))
+        for number in range(20):
+            ledger.record(a_record(str(number)))
+        thread = threading.Thread(target=ledger.record, args=(a_record("thread"),))
+        thread.start()
+        thread.join()
+        other.execute("ROLLBACK")
+    # Reading waits for what is still to be written.
+    assert ids(ledger) == ["before", "free", "first", *map(str, range(20)), "thread"]
+    assert ledger.dropped == 0
+    ledger.close()
+
+
+async def test_what_no_loop_could_write_is_dropped_and_counted(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "ledger.db"
+    a_ledger(path)
+    monkeypatch.setattr("llm_optimizers.costs.ledger._LONG_WAIT", 0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        ledger = Ledger(path)
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(5):
+            ledger.record(a_record(str(number)))
+        ledger.close()
+        other.execute("ROLLBACK")
+    assert ledger.dropped == 5
+    assert caplog.text.count("database is locked") == 1
+    with Ledger(path) as ledger:
+        assert ids(ledger) == ["before"]
+
+
+def test_a_folder_that_cannot_be_made_yet_is_tried_again(tmp_path, caplog):
     path = tmp_path / "later" / "ledger.db"
+    path.parent.write_text("a file in the way of the folder")
     with Ledger(path) as ledger:
         ledger.record(a_record("lost"))
-        path.parent.mkdir()
+        path.parent.unlink()
         ledger.record(a_record("kept"))
         assert ids(ledger) == ["kept"]
         assert ledger.dropped == 1
-    assert caplog.text.count("unable to open") == 1
+    assert caplog.text.count("cannot be used") == 1
 
 
 @pytest.mark.parametrize("wrong", [{"latency_s": object()}, {"tags": 3}, {"model": "\ud800"}])
@@ -375,10 +439,10 @@ def test_a_ledger_of_another_version_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "ledger.db"
     a_ledger(path)
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}.*upgrade"):
+    with pytest.raises(StoreError, match=f"version {SCHEMA.version + 1}.*upgrade"):
         Ledger(path)
     assert path.read_bytes() == before
 

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_optimizers.embeddings.embedders import (
+from llm_optimizers.embeddings import (
+    STATIC_MODEL,
     CachedEmbedder,
     Embedder,
     FrameworkEmbedder,
     StaticEmbedder,
+    Vectors,
     as_embedder,
+    passage_embed,
+    unit_rows,
 )
-from llm_optimizers.embeddings.static import STATIC_MODEL
-from llm_optimizers.embeddings.vectors import Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError, StoreError
 
 
@@ -277,3 +279,39 @@ def test_as_embedder_takes_what_users_have() -> None:
     assert isinstance(wrapped, Embedder)
     with pytest.raises(ConfigurationError):
         as_embedder("text-embedding-3-small")
+
+
+class Documents(LangChainLike):
+    """Knows documents apart from questions, and gives zeros for what is no word."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.calls.append("|".join(texts))
+        return [[float("a" in text), 0.0, 2.0 * ("b" in text)] for text in texts]
+
+
+def test_passages_are_embedded_in_one_request_and_remembered() -> None:
+    own = Documents()
+    embed = passage_embed(own)
+    assert embed(["a", "b", "-"]).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert embed(["b", "ab", "b"]).shape == (3, 3)
+    assert own.calls == ["a|b|-", "ab"]
+
+
+async def test_an_embedder_of_passages_works_asynchronously_too() -> None:
+    embedder = FrameworkEmbedder(Documents(), passages=True)
+    assert (await embedder.aembed(["a", "-"])).tolist() == [[1, 0, 0], [0, 0, 0]]
+
+
+def test_the_bundled_model_gives_zeros_for_passages_that_it_does_not_know() -> None:
+    rows = passage_embed(None)(["refund", "\u0e44\u0e17\u0e22"])
+    assert rows[0].any()
+    assert not rows[1].any()
+    with pytest.raises(StoreError):
+        StaticEmbedder().embed(["\u0e44\u0e17\u0e22"])
+
+
+def test_an_embedder_of_the_users_own_embeds_its_passages() -> None:
+    own = StaticEmbedder()
+    assert passage_embed(own) == own.embed
+    with pytest.raises(ConfigurationError):
+        passage_embed(object())

@@ -1,4 +1,4 @@
-"""A user's log: what is read of it, and what is skipped and told by number."""
+"""A user's log: what is read of it, and what is skipped and listed by number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import json
 import pytest
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.replay.log import day_log, read_log
+from llm_optimizers.replay.log import read_log
+from llm_optimizers.replay.shipped import day_log
 
 GOOD = '{"messages": [{"role": "user", "content": "Where is my order?"}]}'
 

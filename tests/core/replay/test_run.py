@@ -11,10 +11,11 @@ from rich.console import Console
 from llm_optimizers.costs import Ledger, Usage, price_call
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.replay import run as running
-from llm_optimizers.replay.app import Endpoint, Strategies, TrialReply, open_trial
-from llm_optimizers.replay.figures import as_dict, print_replay
+from llm_optimizers.replay.app import AppReply, Endpoint, Strategies, open_app
+from llm_optimizers.replay.figures import as_dict
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.run import replay
+from llm_optimizers.replay.table import print_replay
 from llm_optimizers.types import ChatRequest, Message
 
 RECORDED = Endpoint(base_url="http://recorded", recorded=True)
@@ -32,7 +33,7 @@ def logged(name, *, answer_class="", response=None, question="", tenant=""):
     )
 
 
-class FakeTrial:
+class FakeApp:
     """Asks `answers` for a reply or an error, and enters what was not a hit in the account."""
 
     def __init__(self, answers, strategies, ledger):
@@ -64,13 +65,13 @@ def go(monkeypatch):
     """Replays requests through a fake app that answers as told; gives the replay and the apps."""
 
     def going(requests, answers, *, endpoint=RECORDED, bare_pass=True):
-        trials = []
+        apps = []
 
         def opened(framework, strategies, endpoint, ledger):
-            trials.append(FakeTrial(answers, strategies, ledger))
-            return trials[-1]
+            apps.append(FakeApp(answers, strategies, ledger))
+            return apps[-1]
 
-        monkeypatch.setattr(running, "open_trial", opened)
+        monkeypatch.setattr(running, "open_app", opened)
         with Ledger() as ledger:
             found = replay(
                 requests,
@@ -81,8 +82,8 @@ def go(monkeypatch):
                 bare_pass=bare_pass,
                 progress=lambda name, done: None,
             )
-        assert all(trial.closed for trial in trials)
-        return found, trials
+        assert all(app.closed for app in apps)
+        return found, apps
 
     return going
 
@@ -98,8 +99,8 @@ def serve(texts):
 
     def answers(request, strategies):
         if strategies.cache and request.id in texts:
-            return TrialReply(text=texts[request.id], tier="semantic")
-        return TrialReply(text=request.response or f"model's answer to {request.id}")
+            return AppReply(text=texts[request.id], tier="semantic")
+        return AppReply(text=request.response or f"model's answer to {request.id}")
 
     return answers
 
@@ -119,6 +120,12 @@ def test_an_answer_that_is_right_for_both_classes_is_no_wrong_hit(go):
     both = [*pair, logged("c", answer_class="b", response="No.")]
     found, _ = go(both, serve({"c": "No."}))
     assert found.wrong_hits == 0
+
+
+def test_an_answer_in_another_case_and_layout_is_the_same_answer(go):
+    pair = [logged("a", response="It is Green."), logged("b", answer_class="b", response="No.")]
+    found, _ = go(pair, serve({"a": "it is\ngreen", "b": "no"}))
+    assert (found.right, found.judged, found.wrong_hits) == (2, 2, 0)
 
 
 def test_an_answer_from_nowhere_is_a_wrong_hit(go):
@@ -146,7 +153,7 @@ def test_wrong_hits_are_not_known_without_classes(go):
 
 
 def test_a_live_provider_is_not_judged_by_the_log(go):
-    found, _ = go(PAIR, lambda r, s: TrialReply(text="other words"), endpoint=Endpoint())
+    found, _ = go(PAIR, lambda r, s: AppReply(text="other words"), endpoint=Endpoint())
     assert found.judged == 0
     assert as_dict(found)["quality_kept_pct"] is None
 
@@ -163,10 +170,10 @@ def test_an_exact_repeat_may_get_the_first_answer_though_the_log_has_another(go)
 
 def test_ctrl_c_in_the_bare_pass_ends_the_replay_there(go):
     def answers(request, strategies):
-        return KeyboardInterrupt() if request.id == "off" else TrialReply(text="x")
+        return KeyboardInterrupt() if request.id == "off" else AppReply(text="x")
 
-    found, trials = go(PAIR, answers)
-    assert len(trials) == 1
+    found, apps = go(PAIR, answers)
+    assert len(apps) == 1
     assert found.interrupted
     assert found.requests == 1
     figures = as_dict(found)
@@ -177,11 +184,11 @@ def test_ctrl_c_in_the_bare_pass_ends_the_replay_there(go):
 def test_ctrl_c_in_the_second_pass_compares_what_was_sent_with_its_own_price(go):
     def answers(request, strategies):
         if strategies.cache:
-            return KeyboardInterrupt() if request.id == "c" else TrialReply(text="x", tier="exact")
-        return TrialReply(text="x")
+            return KeyboardInterrupt() if request.id == "c" else AppReply(text="x", tier="exact")
+        return AppReply(text="x")
 
-    found, trials = go([*PAIR, logged("c")], answers)
-    assert len(trials) == 2
+    found, apps = go([*PAIR, logged("c")], answers)
+    assert len(apps) == 2
     figures = as_dict(found)
     assert figures["interrupted"]
     assert figures["requests"] == figures["hits"]["exact"] == 2
@@ -192,7 +199,7 @@ def test_ctrl_c_in_the_second_pass_compares_what_was_sent_with_its_own_price(go)
 
 def test_one_failed_request_is_counted_and_does_not_end_the_replay(go):
     def answers(request, strategies):
-        return ValueError("no such tool") if request.id == "on" else TrialReply(text="x")
+        return ValueError("no such tool") if request.id == "on" else AppReply(text="x")
 
     found, _ = go(PAIR, answers)
     assert found.requests == 2
@@ -203,8 +210,8 @@ def test_one_failed_request_is_counted_and_does_not_end_the_replay(go):
 
 def test_a_provider_that_never_answers_is_given_up(go):
     requests = [logged(str(number)) for number in range(100)]
-    found, trials = go(requests, lambda r, s: ConnectionError("refused"))
-    assert len(trials) == 1
+    found, apps = go(requests, lambda r, s: ConnectionError("refused"))
+    assert len(apps) == 1
     assert found.gave_up
     assert found.requests == found.errors["ConnectionError"] < 10
     assert "refused" in shown(found)
@@ -214,7 +221,7 @@ def test_failures_in_the_midst_do_not_end_the_replay(go):
     requests = [logged(str(number)) for number in range(20)]
 
     def answers(request, strategies):
-        return TrialReply(text="x") if request.id in ("0", "19") else TimeoutError("slow")
+        return AppReply(text="x") if request.id in ("0", "19") else TimeoutError("slow")
 
     found, _ = go(requests, answers)
     assert found.errors == {"TimeoutError": 18}
@@ -239,8 +246,8 @@ def test_the_figures_that_were_promised_are_there(go):
 
 
 def test_without_a_bare_pass_the_accounts_counterfactual_is_the_baseline(go):
-    found, trials = go(PAIR, serve({"off": "x"}), bare_pass=False)
-    assert len(trials) == 1
+    found, apps = go(PAIR, serve({"off": "x"}), bare_pass=False)
+    assert len(apps) == 1
     figures = as_dict(found)
     assert figures["baseline_cost"] == pytest.approx(0.007)
     assert figures["baseline_tokens"] is None
@@ -263,10 +270,10 @@ def shown(found, *, estimated=False):
 
 def test_an_unknown_framework_is_told_with_those_there_are():
     with Ledger() as ledger, pytest.raises(ConfigurationError, match="langchain"):
-        open_trial("nope", CACHED, RECORDED, ledger)
+        open_app("nope", CACHED, RECORDED, ledger)
 
 
 def test_a_missing_extra_is_told_with_the_line_that_mends_it(monkeypatch):
-    monkeypatch.setitem(running.open_trial.__globals__["FRAMEWORKS"], "x", ("no_such_pkg", "xtra"))
+    monkeypatch.setitem(running.open_app.__globals__["FRAMEWORKS"], "x", ("no_such_pkg", "xtra"))
     with Ledger() as ledger, pytest.raises(ConfigurationError, match=r"llm-optimizers\[xtra\]"):
-        open_trial("x", CACHED, RECORDED, ledger)
+        open_app("x", CACHED, RECORDED, ledger)

@@ -9,8 +9,10 @@ import pytest
 from openai import NotFoundError, OpenAI
 
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.replay.answers import LoggedAnswers, Reply
 from llm_optimizers.replay.log import LoggedRequest
-from llm_optimizers.replay.server import REPLAY_ID, AnswerSheet, serving
+from llm_optimizers.replay.provider import REPLAY_ID
+from llm_optimizers.replay.server import serving
 from llm_optimizers.types import ChatRequest, Message
 
 pytestmark = pytest.mark.loopback
@@ -39,13 +41,13 @@ def counter():
 
 
 @pytest.fixture
-def sheet(counter):
-    return AnswerSheet(LOG, counter, cheap_models=frozenset({"gpt-4o-mini"}), assumed_tokens=70)
+def answers(counter):
+    return LoggedAnswers(LOG, counter, cheap_models=frozenset({"gpt-4o-mini"}), assumed_tokens=70)
 
 
 @pytest.fixture
-def url(sheet):
-    with serving(sheet) as url:
+def url(answers):
+    with serving(answers) as url:
         yield url
 
 
@@ -71,10 +73,10 @@ def test_a_request_gets_the_logs_answer_and_true_token_counts(client, counter):
 def test_a_stream_adds_up_to_the_answer_and_ends_with_the_usage(client):
     asked = {"model": "gpt-4o", "messages": user(LOG[0].request.question)}
     whole = client.chat.completions.create(**asked)
-    told = client.chat.completions.create(
+    stream = client.chat.completions.create(
         **asked, stream=True, stream_options={"include_usage": True}
     )
-    chunks = list(told)
+    chunks = list(stream)
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == ANSWER
     assert len(chunks) > 3
@@ -116,12 +118,12 @@ def test_a_request_that_lost_its_evidence_gets_no_answer(client):
     assert got.choices[0].message.content == "The context does not say."
 
 
-def test_estimated_counts_are_remembered(client, sheet):
+def test_estimated_counts_are_remembered(client, answers):
     asked = user(LOG[0].request.question)
     client.chat.completions.create(model="gpt-4o", messages=asked)
-    assert not sheet.estimated
+    assert not answers.estimated
     client.chat.completions.create(model="mystery-9", messages=asked)
-    assert sheet.estimated
+    assert answers.estimated
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,32 @@ def test_files_and_batches_through_the_sdk(client):
     assert rows["two"]["status_code"] == 404
 
 
+def test_a_line_of_a_batch_is_known_by_its_metadata_and_billed_as_such(answers):
+    billed = []
+    with serving(answers, billed.append) as url, OpenAI(base_url=url, api_key="x") as client:
+        body = {"model": "gpt-4o", "messages": user("shorter"), "metadata": {REPLAY_ID: "a"}}
+        asked = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        file = client.files.create(file=("b.jsonl", json.dumps(asked).encode()), purpose="batch")
+        client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        client.chat.completions.create(model="gpt-4o", messages=user("Is it waterproof?"))
+    assert [(each.request_id, each.batch) for each in billed] == [("a", True), ("", False)]
+    assert all(each.prompt_tokens and each.completion_tokens for each in billed)
+
+
+def test_an_answer_that_a_limit_cut_says_so():
+    class Cutting:
+        def answer(self, request, request_id):
+            return Reply(text="half an", prompt_tokens=5, completion_tokens=2, cut=True)
+
+    with serving(Cutting()) as url, OpenAI(base_url=url, api_key="x") as client:
+        asked = {"model": "gpt-4o", "messages": user("x")}
+        whole = client.chat.completions.create(**asked)
+        chunks = list(client.chat.completions.create(**asked, stream=True))
+    assert whole.choices[0].finish_reason == chunks[-1].choices[0].finish_reason == "length"
+
+
 @pytest.mark.parametrize("content", [b"x", b"[1]", b'{"custom_id": "a"}', b'{"body": {}}'])
 def test_a_batch_of_nonsense_is_a_bad_request(client, url, content):
     file = client.files.create(file=("b.jsonl", content), purpose="batch")
@@ -187,8 +215,8 @@ def test_a_batch_of_nonsense_is_a_bad_request(client, url, content):
     assert httpx.post(f"{url}/files", content=b"no form").status_code == 400
 
 
-def test_it_stops_and_leaves_its_port(sheet):
-    with serving(sheet) as url:
+def test_it_stops_and_leaves_its_port(answers):
+    with serving(answers) as url:
         assert httpx.get(f"{url}/batches").json()["data"] == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/models")

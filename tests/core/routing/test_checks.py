@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.comparison import same_by, same_final_answer
 from llm_optimizers.failures import read_failure
 from llm_optimizers.routing.cascade.checks import (
     Agreement,
@@ -15,7 +16,6 @@ from llm_optimizers.routing.cascade.checks import (
     NotRefused,
     ValidJson,
     ValidSchema,
-    final_answer,
 )
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 
@@ -114,7 +114,7 @@ def test_a_pattern_is_a_check(ask):
     ],
 )
 def test_the_final_answer_is_found(text, answer):
-    assert final_answer(text) == answer
+    assert same_final_answer(text, answer)
 
 
 def test_agreement_is_a_share(ask):
@@ -123,7 +123,7 @@ def test_agreement_is_a_share(ask):
     assert check.score(ask(), [a("4"), a("It is 4.0"), a("5")]) == 0.5
     called = Answer(model="m", text="", tool_calls='[{"name": "f"}]')
     assert check.score(ask(), [called, called]) == 1.0
-    custom = Agreement(extract=lambda text: text[:1])
+    custom = Agreement(same_by(lambda text: text[:1]))
     assert custom.score(ask(), [a("yes!"), a("yep")]) == 1.0
 
 
@@ -144,6 +144,14 @@ def test_the_judge_is_asked_about_question_and_answer(ask):
     request = Judge(model="large").request(ask("Why?", "Because.", "Really?"), a("Yes."))
     assert "Really?" in request.messages[1].text
     assert "Yes." in request.messages[1].text
+
+
+@pytest.mark.parametrize(
+    ("reply", "grade"),
+    [("8", 0.8), ("8/10", 0.8), ("Grade: 7.5.", 0.75), ("0", 0.0), ("11", None), ("-5", None)],
+)
+def test_a_judges_grade_is_read_in_tenths(reply, grade):
+    assert Judge(model="large").read(reply) == grade
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.evidence.labels import Label, complaints, merged, read_labels, write_labels
+from llm_optimizers.evidence.labels import Label
 from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate, evaluate
@@ -150,39 +150,6 @@ def test_another_kind_of_traffic_is_declined(calibration):
 def test_labels_that_cannot_be_learned_from_are_told_not_fitted(labels, words):
     with pytest.raises(ConfigurationError, match=words):
         calibrate(labels, strong="large")
-
-
-def test_missing_scores_are_counted():
-    labels = [*make_labels(400), Label(prompt="x", scores={"large": 1.0})]
-    assert complaints(labels, strong="large", weak="small") == [
-        "1 labels lack a score for large or small"
-    ]
-
-
-def test_repeats_become_one_label_with_the_mean_score():
-    twice = [Label(prompt="a  b", scores={"m": 0.0}), Label(prompt="a b", scores={"m": 1.0})]
-    (label,) = merged(twice)
-    assert label.scores == {"m": 0.5}
-    tagged = [Label(prompt="a", scores={"m": 0.0}, task=task) for task in ("x", "y")]
-    assert len(merged(tagged)) == 2
-
-
-def test_labels_survive_their_file(tmp_path: Path):
-    path = tmp_path / "labels.jsonl"
-    labels = [Label(prompt="Où?", scores={"small": 0.5, "large": 1.0}, task="chat")]
-    write_labels(path, labels)
-    write_labels(path, labels)
-    assert read_labels(path) == labels * 2
-
-
-@pytest.mark.parametrize(
-    "line", ["nonsense", "[]", '{"prompt": 1}', '{"prompt": "a"}', '{"prompt": "a", "scores": []}']
-)
-def test_a_line_that_is_no_label_is_named(tmp_path: Path, line: str):
-    path = tmp_path / "labels.jsonl"
-    path.write_text('{"prompt": "a", "scores": {"m": 1}}\n\n' + line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="line 3 is no label"):
-        read_labels(path)
 
 
 def test_a_router_file_predicts_as_the_model_it_was_made_of(artefact, calibration, tmp_path: Path):

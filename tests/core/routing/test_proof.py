@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +14,12 @@ from hypothesis import strategies as st
 from llm_optimizers.costs import Ledger, Usage, price_call
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.drift import DriftAlarm, quantile_edges
-from llm_optimizers.evidence.samples import TrafficSample, read_traffic, shadow
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
 from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade, required_auc
 from llm_optimizers.routing.experiments.comparison import Observation, compare, observations
 from llm_optimizers.routing.experiments.experiment import Experiment
-from llm_optimizers.routing.learning.gate import examine, safe_threshold
+from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, auc, cpt, recovered
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
@@ -63,27 +61,6 @@ def test_auc_counts_ties_half():
     assert auc([3, 1, 4, 2], [True, False, True, False]) == 1.0
     assert auc([1, 1, 2], [False, True, True]) == 0.75
     assert auc([1, 2], [True, True]) == 0.5
-
-
-@given(st.integers(0, 1_000), st.sampled_from([0.01, 0.03, 0.1]))
-def test_a_thresholds_loss_is_bounded_on_its_own_labels(seed, tolerance):
-    rng = np.random.default_rng(seed)
-    gains = rng.choice([-1.0, 0.0, 1.0], size=400, p=[0.05, 0.75, 0.2])
-    scores = gains * 0.3 + rng.normal(size=400)
-    threshold, share, loss = safe_threshold(scores, gains, tolerance=tolerance)
-    assert loss.high <= tolerance
-    if threshold is not None:
-        served = scores <= threshold
-        assert served.mean() == pytest.approx(share)
-        assert gains[served].sum() / 400 == pytest.approx(loss.value)
-
-
-def test_ties_cross_the_threshold_together():
-    scores = np.array([0.0] * 50 + [1.0] * 350)
-    gains = np.zeros(400)
-    gains[50:] = 1.0
-    threshold, share, _ = safe_threshold(scores, gains, tolerance=0.05)
-    assert (threshold, share) == (0.0, 0.125)
 
 
 def test_random_scores_are_hardly_ever_let_through():
@@ -292,15 +269,6 @@ def test_an_experiment_is_read_from_the_ledger(prices, ask):
     assert observations(ledger, "other") == []
 
 
-def test_drift_is_told_once_a_window(prices, ask, caplog):
-    rng = np.random.default_rng(0)
-    alarm = DriftAlarm(quantile_edges(rng.normal(size=5_000)), window=200)
-    usual = [alarm.observe(float(x)) for x in rng.normal(size=1_000)]
-    assert usual == [None] * 1_000
-    moved = [alarm.observe(float(x)) for x in rng.normal(1.5, 1, size=400)]
-    assert sum(index is not None for index in moved) == 2
-
-
 def test_a_router_sounds_the_alarm(prices, ask, caplog):
     class Scored(Always):
         def choose(self, situation):
@@ -318,37 +286,3 @@ def test_a_router_sounds_the_alarm(prices, ask, caplog):
     assert "no longer look like" in caplog.text
     (note,) = ledger.notes("routing.drift")
     assert note.payload["model"] == "small"
-
-
-def test_traffic_is_sampled_and_labelled(tmp_path: Path, caplog):
-    path = tmp_path / "traffic.jsonl"
-    sample = TrafficSample(path, rate=0.5, rng=random.Random(0))
-    kept = sum(sample.offer(f"question {n}", task="quiz") for n in range(400))
-    assert 160 < kept < 240
-    path.write_text(path.read_text() + '{"prompt": "cut', encoding="utf-8")
-    traffic = list(read_traffic(path))
-    assert len(traffic) == kept
-
-    def answer(model: str, prompt: str) -> str:
-        if prompt.endswith("7"):
-            raise TimeoutError
-        return f"{model}: {prompt}"
-
-    labels = list(
-        shadow(
-            traffic,
-            ["small", "large"],
-            answer=answer,
-            grade=lambda prompt, given, model: float(given.startswith("large")),
-        )
-    )
-    assert all(label.scores == {"small": 0.0, "large": 1.0} for label in labels)
-    assert all(label.task == "quiz" for label in labels)
-    assert not any(label.prompt.endswith("7") for label in labels)
-    assert "left unlabelled: TimeoutError" in caplog.text
-
-
-def test_a_file_that_cannot_be_written_is_told_once(tmp_path: Path, caplog):
-    sample = TrafficSample(tmp_path / "no" / "such" / "folder", rate=1.0)
-    assert not any(sample.offer("question") for _ in range(3))
-    assert caplog.text.count("not sampled") == 1

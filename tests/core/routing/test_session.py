@@ -12,7 +12,7 @@ import pytest
 
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import InterruptedStreamError
-from llm_optimizers.evidence.samples import TrafficSample, read_traffic
+from llm_optimizers.evidence import SampleStore, read_traffic
 from llm_optimizers.routing import Always, Router, RoutingContext
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
@@ -432,6 +432,6 @@ def test_a_stream_opened_too_late_is_closed(make, ask):
 
 
 def test_a_sample_of_the_questions_is_kept(make, ask, tmp_path):
-    traffic = TrafficSample(tmp_path / "traffic.jsonl", rate=1.0)
+    traffic = SampleStore(tmp_path / "traffic.sqlite", rate=1.0)
     start(make(), ask("What is it?"), traffic=traffic).answer(Calling(Models(small=["four"])))
-    assert list(read_traffic(tmp_path / "traffic.jsonl")) == [("What is it?", "")]
+    assert list(read_traffic(tmp_path / "traffic.sqlite")) == [("What is it?", "")]

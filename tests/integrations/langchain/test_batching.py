@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import pickle
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -375,6 +377,40 @@ def test_a_copy_with_another_child_shares_no_calls() -> None:
     assert model.invoke("b").text == text("b")
     model.close()
     copy.close()
+
+
+def test_a_copy_that_is_closed_leaves_the_original_at_work() -> None:
+    child = CombiningFake()
+    model = batching(child, max_size=1)
+    model.invoke("a")
+    model.model_copy().close()
+    assert model.invoke("b").text == text("b")
+    model.close()
+    assert model.invoke("c").text == text("c")
+    model.close()
+
+
+def test_a_copy_with_another_namespace_keeps_its_own_tenant() -> None:
+    child = CombiningFake()
+    model = batching(child, max_size=2, max_delay=WAIT, namespace="a")
+    other = model.model_copy(update={"namespace": "b"})
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(each.invoke, q) for q in ("q1", "q2") for each in (model, other)]
+        found = sorted(str(future.result().text) for future in asked)
+    assert found == [text("q1")] * 2 + [text("q2")] * 2
+    prompts = [[q["request"] for q in json.loads(p.split("\n\n")[1])] for p in child.calls]
+    assert sorted(map(sorted, prompts)) == [["q1", "q2"]] * 2
+    model.close()
+
+
+def test_copied_deeply_or_pickled_after_use_it_answers_on_its_own() -> None:
+    model = batching(FakeListChatModel(responses=["b"]), max_size=1)
+    model.invoke("a")
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again.invoke("b").text == "b"
+        again.close()
+    assert model.invoke("c").text == "b"
+    model.close()
 
 
 class BatchingFake(BatchingChatModel):

@@ -24,7 +24,6 @@ from langchain_llm_optimizers import (
     batch_later,
     collect_later,
 )
-from langchain_llm_optimizers.later import _taken_apart
 from llm_optimizers.batching import BatchResult, ProviderBatch
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.errors import ConfigurationError, ItemError
@@ -61,7 +60,7 @@ def test_questions_share_a_prompt_under_a_strict_schema() -> None:
         assert body["messages"][0] == {"content": "Be brief.", "role": "system"}
         schema = body["response_format"]["json_schema"]
         assert schema["schema"]["properties"]["answers"]["items"]["additionalProperties"] is False
-        assert body.get("max_tokens", body.get("max_completion_tokens")) == 350
+        assert body.get("max_tokens", body.get("max_completion_tokens")) == 412
         model.close()
 
 
@@ -175,6 +174,16 @@ class City(BaseModel):
     people: int | None = None
 
 
+class Collected:
+    """A batch of one request that has been answered."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+
+    def collect(self, _: str, **__: Any) -> list[BatchResult]:
+        return [BatchResult(id="1", state="answered", body=self.body)]
+
+
 CITY = '{"name": "Rome", "people": 3}'
 
 
@@ -196,18 +205,17 @@ def test_structured_output_comes_back_as_it_would_from_an_ordinary_call(
         job = batch_later(chain, [{"question": "q"}], batch)
         (body,) = lines(server)
         assert {**body, "stream": None} == {**usual, "stream": None}
-        taken = _taken_apart(chain)
-        answer = plain.completion(body, 1)
-        assert taken.output(BatchResult(id="1", state="answered", body=answer), None) == expected
+        answer = Collected(plain.completion(body, 1))
+        assert collect_later(chain, job, answer) == [expected]
         assert batch.status(job).total == 1
 
 
 def test_a_structured_answer_that_is_none_or_refused_fails_in_its_place() -> None:
-    chain = _taken_apart(chat("http://x", model="gpt-4o-mini").with_structured_output(City))
+    chain = chat("http://x", model="gpt-4o-mini").with_structured_output(City)
 
     def outcome(**message: Any) -> Any:
         body = FakeOpenAI(reply=lambda _: message).completion({"model": "gpt-4o-mini"}, 1)
-        return chain.output(BatchResult(id="1", state="answered", body=body), None)
+        return collect_later(chain, "job", Collected(body))[0]
 
     assert "Invalid JSON" in str(outcome(content="Rome, I think"))
     assert "I will not" in str(outcome(refusal="I will not"))

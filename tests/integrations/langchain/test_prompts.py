@@ -171,8 +171,15 @@ def test_two_optimizers_in_a_row_count_from_the_first() -> None:
     tables = RequestOptimizer(passes=frozenset({"tables"}))
     grown = [*first[:-1], first[-1].model_copy(update={"content": first[-1].content + ROWS})]
     second = PromptOptimizer("gpt-4o", optimizer=tables).invoke(grown)
-    marks = [m[-1].additional_kwargs[MARK] for m in (first, second)]
+    alone = PromptOptimizer("gpt-4o", optimizer=tables).invoke([HumanMessage(grown[-1].content)])
+    marks = [m[-1].additional_kwargs[MARK] for m in (first, second, alone)]
     assert marks[0]["prompt_tokens_before"] == marks[1]["prompt_tokens_before"]
+    # What was added in between is no loss of the first one's saving.
+    alone = PromptOptimizer("gpt-4o", optimizer=tables).invoke([HumanMessage(grown[-1].content)])
+    assert marks[1]["prompt_tokens_removed"] == (
+        marks[0]["prompt_tokens_removed"]
+        + alone[-1].additional_kwargs[MARK]["prompt_tokens_removed"]
+    )
 
 
 ROWS = json.dumps([{"name": f"n{n}", "size": n, "colour": "red"} for n in range(20)])
@@ -265,6 +272,33 @@ def test_embeddings_that_fail_keep_every_document(caplog: pytest.LogCaptureFixtu
     docs = documents()
     assert PassageCompressor(max_tokens=20, embeddings=Down()).compress_documents(docs, "q") is docs
     assert "ConnectionError" in caplog.text
+
+
+def test_where_nothing_says_what_matters_every_document_stays() -> None:
+    docs = documents()
+    assert PassageCompressor(max_tokens=20).compress_documents(docs, " ?") is docs
+    assert PassageCompressor(max_tokens=1).compress_documents(docs, "Which mayor?") is docs
+    picture = Document(page_content="", metadata={"title": "a.png"})
+    kept = PassageCompressor(max_tokens=20).compress_documents([picture, *docs], "Which mayor?")
+    assert kept[0] is picture
+    assert len(kept) < len(docs)
+
+
+def test_documents_are_embedded_in_one_request() -> None:
+    class Counting(Embeddings):
+        requests = 0
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            Counting.requests += 1
+            return [[1.0, float("3" in t)] for t in texts]
+
+        def embed_query(self, text: str) -> list[float]:
+            raise AssertionError(text)
+
+    compressor = PassageCompressor(max_tokens=40, embeddings=Counting())
+    for _ in range(2):
+        assert len(compressor.compress_documents(documents(), "Which mayor is number 3?")) < 6
+    assert Counting.requests == 1
 
 
 @tool

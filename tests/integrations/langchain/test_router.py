@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from langchain_llm_optimizers import ChatModelRouter, CostCallbackHandler, HybridCache
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
 from llm_optimizers.errors import ConfigurationError, InterruptedStreamError, NoModelFitsError
-from llm_optimizers.evidence.samples import TrafficSample, read_traffic
+from llm_optimizers.evidence import SampleStore, read_traffic
 from llm_optimizers.routing import Always, FirstOf, KeywordPolicy, ModelSpec, UserTier, Weighted
 from llm_optimizers.routing.policies.cascade import CascadePolicy
 from support.fakes import StreamingFake
@@ -345,10 +345,13 @@ def test_a_deadline_holds_over_all_children():
 
 
 def test_traffic_is_kept_only_in_a_file_that_was_named(tmp_path: Path):
-    path = tmp_path / "traffic.jsonl"
-    model = routed(traffic=TrafficSample(path, rate=1.0))
-    model.invoke(EASY, config={"metadata": {"task": "quiz"}})
+    path = tmp_path / "traffic.sqlite"
+    store = SampleStore(path, rate=1.0)
+    model = routed(traffic=store)
+    model.invoke(EASY, config={"metadata": {"task": "quiz", "user": "ann"}})
     assert list(read_traffic(path)) == [(EASY, "quiz")]
+    assert store.forget(user="ann") == 1
+    store.close()
 
 
 def test_feedback_reaches_the_ledger(ledger):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import pickle
 import re
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms import MockLLM
 from llama_index.core.tools import FunctionTool
 from llama_index_instrumentation.dispatcher import instrument_tags
 
@@ -194,3 +197,29 @@ async def test_a_cache_in_front_stores_each_answer_for_its_own_question(inner: F
     assert mark["model"] == "gpt-4o-mini"
     assert mark["usage"]["input_tokens"] > 0
     batched.close()
+
+
+def test_copied_deeply_or_pickled_after_use_it_still_shares() -> None:
+    llm = BatchedLLM(MockLLM(), combine=True, limits=GroupLimits(max_size=1))
+    llm.chat([ChatMessage("a")])
+    for again in (copy.deepcopy(llm), pickle.loads(pickle.dumps(llm))):
+        assert again.chat([ChatMessage("b")]).message.content
+        again.close()
+        with pytest.raises(RefusedError):
+            again.chat([ChatMessage("c")])
+    assert llm.chat([ChatMessage("d")]).message.content
+    llm.close()
+
+
+def test_limits_that_cannot_be_kept_are_refused_at_once(inner: FakeLLM) -> None:
+    with pytest.raises(ConfigurationError, match="the limit is 0"):
+        BatchedLLM(inner, max_pending=0)
+    with pytest.raises(ConfigurationError, match="max_calls is 0"):
+        BatchedLLM(inner, max_calls=0)
+
+
+async def test_limits_without_a_size_keep_six_questions_to_a_prompt(inner: FakeLLM) -> None:
+    llm = BatchedLLM(inner, combine=True, limits=GroupLimits(max_delay=2.0))
+    await abatch_chat(llm, [[SYSTEM, ChatMessage(text)] for text in TEXTS])
+    assert len(inner.calls) == 2
+    llm.close()

@@ -1,0 +1,1 @@
+"""Calls that share calls, queues with killed workers, rows over processes."""

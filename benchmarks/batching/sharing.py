@@ -1,0 +1,101 @@
+"""Callers that share calls: how many calls are left, and what a caller pays in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import Row, interleaved
+from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
+from llm_optimizers.batching.combining import Answered, Question, Reply, combination_key
+from llm_optimizers.types import ChatRequest, Message
+
+REQUESTS = 1_000
+
+
+class Model:
+    """Answers at once; leaves out every fiftieth question of a combined prompt."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, request: ChatRequest) -> Reply:
+        with self.lock:
+            self.calls += 1
+        text = request.messages[-1].text
+        if "response_format" not in request.params:
+            return Reply(text=f"answer to {text}")
+        answers = [
+            {"id": asked["id"], "answer": f"answer to {asked['request']}"}
+            for asked in json.loads(text.split("\n\n")[1])
+            if int(asked["request"]) % 50
+        ]
+        return Reply(text=json.dumps({"answers": answers}))
+
+
+def combined_calls() -> list[Row]:
+    """Calls for 1,000 callers of four event loops that arrive together."""
+    model = Model()
+    coalescer: Coalescer[Question, Answered] = Coalescer(
+        CombinedAsk(model), limits=GroupLimits(max_size=6)
+    )
+
+    async def ask(numbers: Sequence[int]) -> list[str]:
+        questions = [
+            Question(request=ChatRequest(messages=(Message(role="user", content=str(n)),)))
+            for n in numbers
+        ]
+        key = combination_key(questions[0].request)
+        answers = await asyncio.gather(*(coalescer.acall(q, key=key) for q in questions))
+        return [answer.text for answer in answers]
+
+    quarters = [range(n, REQUESTS, 4) for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda quarter: asyncio.run(ask(quarter)), quarters))
+    coalescer.close()
+    wrong = sum(
+        text != f"answer to {n}"
+        for quarter, texts in zip(quarters, answers, strict=True)
+        for n, text in zip(quarter, texts, strict=True)
+    )
+    if wrong:
+        raise SystemExit(f"{wrong} callers got somebody else's answer")
+    retries = REQUESTS // 50
+    bound = REQUESTS / 6 + retries
+    row = Row(
+        name="combined_calls_per_1000",
+        value=model.calls,
+        target=f"<= {bound:.0f}",
+        note=f"{retries} of them retries of answers left out",
+    )
+    return [row]
+
+
+def coalescer_overhead() -> list[Row]:
+    """Milliseconds a caller pays in a burst, against a thread pool that calls for each."""
+    coalescer: Coalescer[int, int] = Coalescer(lambda items: list(items))
+
+    async def burst() -> int:
+        await asyncio.gather(*(coalescer.acall(n) for n in range(REQUESTS)))
+        return REQUESTS
+
+    async def pool_burst() -> int:
+        loop = asyncio.get_running_loop()
+        calls = (loop.run_in_executor(pool, int, n) for n in range(REQUESTS))
+        await asyncio.gather(*calls)
+        return REQUESTS
+
+    with ThreadPoolExecutor(8) as pool:
+        ours, bare = interleaved(9, lambda: asyncio.run(burst()), lambda: asyncio.run(pool_burst()))
+    coalescer.close()
+    row = Row(
+        name="coalescer_ms_per_call",
+        value=ours * 1_000,
+        target="< 1",
+        note=f"a thread pool that calls for each takes {bare * 1_000:.3f} ms",
+    )
+    return [row]

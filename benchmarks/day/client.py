@@ -1,0 +1,206 @@
+"""An app that lives through the day, in a process of its own, and what it used of the machine.
+
+The two tenants' requests come in order of time, each tenant's from a thread of its own: they share
+nothing but the cache's capacity, so that the outcome hardly depends on which thread is faster.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from day.stock import StockApp, vectors_of
+from day.traffic import DAY, HISTORY, ROUTER, TENANTS, Request, read
+from llm_optimizers.costs import Ledger
+from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
+from llm_optimizers.replay.run import send_batch
+from llm_optimizers.routing.learning.artefact import read_artefact
+
+Progress = Callable[[int, int, str], None]
+"""Requests done, requests in all, and which file they are of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is switched on, and whether the history comes first (warm) or not (cold).
+
+    `stock` names stock parts instead of ours; with any, our own are off.
+    """
+
+    name: str
+    prompts: bool = False
+    cache: bool = False
+    router: bool = False
+    batch: bool = False
+    warm: bool = False
+    assumed: bool = False
+    stock: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A reply as it reached the app: its word, the request it was given to, and who served it."""
+
+    word: str
+    source: str
+    tier: str | None
+    model: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Lived:
+    """What a day brought: replies by request, and what it took of this process."""
+
+    served: dict[str, Served] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    peak_mb: float = 0.0
+    ledger_cost: float = 0.0
+    ledger_baseline: float = 0.0
+
+
+def lived(setup: Setup, folder: Path, url: str, progress: Progress) -> Lived:
+    """Run the day in a fresh process.
+
+    Raises:
+        RuntimeError: the process ended without a result.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run, args=(setup, folder, url, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        while True:
+            found = ours.recv()
+            if isinstance(found, Lived):
+                return found
+            progress(*found)
+    except EOFError:
+        raise RuntimeError(f"{setup.name}: the app's process ended early") from None
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ledger = Ledger()
+    artefact = read_artefact(folder / ROUTER) if setup.router else None
+    endpoint = Endpoint(base_url=url, api_key="recorded", recorded=True)
+    strategies = Strategies(cache=setup.cache, prompts=setup.prompts, router=artefact)
+    if setup.stock:
+        app: ReplayApp = StockApp(setup.stock, endpoint, vectors_of(folder, setup.stock))
+    else:
+        app = open_app("langchain", strategies, endpoint, ledger)
+
+    def batch(requests: Sequence[Request]) -> dict[str, AppReply]:
+        logged = [request.logged() for request in requests]
+        return dict(send_batch(logged, endpoint, ledger, artefact))
+
+    with closing(app):
+        if setup.warm:
+            _send(app, batch if setup.batch else None, folder / HISTORY, pipe)
+        begun = datetime.now(UTC)
+        day = _send(app, batch if setup.batch else None, folder / DAY, pipe)
+        day.peak_mb = _peak_mb()
+        account = ledger.summary(since=begun)
+        day.ledger_cost = float(account.cost)
+        day.ledger_baseline = float(account.baseline_cost)
+    pipe.send(day)
+
+
+Batch = Callable[[Sequence[Request]], dict[str, AppReply]]
+
+
+def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> Lived:
+    """Send a file's requests; CPU time spent on reading them is left out."""
+    total = sum(1 for _ in path.open("rb"))
+    day = Lived()
+    lock = threading.Lock()
+    reading = Stopwatch()
+
+    def take(request: Request, reply: AppReply) -> None:
+        word, source = _traced(reply.text)
+        found = Served(word=word, source=source, tier=reply.tier, model=reply.model)
+        with lock:
+            day.served[request.id] = found
+            done = len(day.served) + day.errors.total()
+            if done % 50 == 0 or done == total:
+                pipe.send((done, total, path.stem))
+
+    def tenant(name: str) -> None:
+        for request in reading.timed(read(path)):
+            if request.tenant != name or (batch and request.feature == "chores"):
+                continue
+            try:
+                take(request, app.ask(request.logged()))
+            except Exception as error:
+                with lock:
+                    day.errors[f"{type(error).__name__}: {error}"[:200]] += 1
+
+    started, cpu = time.perf_counter(), time.process_time()
+    if batch is not None:
+        chores = [each for each in reading.timed(read(path)) if each.feature == "chores"]
+        for _, group in groupby(chores, key=lambda each: each.day):
+            own = list(group)
+            replies = batch(own)
+            for request in own:
+                if request.id in replies:
+                    take(request, replies[request.id])
+    with ThreadPoolExecutor(len(TENANTS)) as pool:
+        list(pool.map(tenant, TENANTS))
+    day.wall_s = time.perf_counter() - started
+    day.cpu_s = time.process_time() - cpu - reading.seconds
+    return day
+
+
+class Stopwatch:
+    """CPU seconds that threads spend in iterators."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+
+    def timed(self, items: Iterator[Request]) -> Iterator[Request]:
+        """The same items."""
+        while True:
+            begun = time.thread_time()
+            item = next(items, None)
+            with self._lock:
+                self.seconds += time.thread_time() - begun
+            if item is None:
+                return
+            yield item
+
+
+def _traced(text: str) -> tuple[str, str]:
+    """A reply's first word, and the request that it was given to."""
+    words = text.split()
+    source = next((word for word in words[1:3] if word[0] in "hr" and word[1:2].isdigit()), "")
+    return (words[0] if words else ""), source
+
+
+def _peak_mb() -> float:
+    """The most memory this process ever held; `ru_maxrss` may hold its parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024

@@ -1,0 +1,114 @@
+"""The requests of a day: made by `make_day.py` where it stands, read line by line.
+
+Fields and kinds are described in the README beside `make_day.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llm_optimizers.evidence.labels import read_labels
+from llm_optimizers.replay.log import LoggedRequest
+from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
+from llm_optimizers.routing.learning.calibration import calibrate
+from llm_optimizers.types import ChatRequest, Message
+
+STRONG, CHEAP = "gpt-4o", "gpt-4o-mini"
+TENANTS = ("alder", "birch")
+KINDS = ("question", "intent", "exam", "maths", "rag", "classify", "summarise")
+HISTORY, DAY, LABELS, ROUTER = "history.jsonl", "day.jsonl", "labels.jsonl", "router.json"
+TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request and all that is known of its answers; see the README for the fields."""
+
+    id: str
+    tenant: str
+    feature: str
+    kind: str
+    system: str
+    text: str
+    out: int
+    right: str
+    answer: Mapping[str, str]
+    answer_assumed: Mapping[str, str]
+    recorded: bool
+    gold: str = ""
+    gold_answers: tuple[str, ...] = ()
+
+    def word(self, model: str, *, assumed: bool) -> str:
+        """The word that a model answers with."""
+        return self.answer_assumed.get(model, self.answer[model]) if assumed else self.answer[model]
+
+    @property
+    def day(self) -> str:
+        """The day it belongs to: "r" for the day that counts, "h0", "h1" … before."""
+        return self.id.partition("-")[0] if "-" in self.id else self.id[0]
+
+    def logged(self) -> LoggedRequest:
+        """What the app gets to see of it."""
+        messages = (
+            Message(role="system", content=self.system),
+            Message(role="user", content=self.text),
+        )
+        return LoggedRequest(
+            id=self.id,
+            request=ChatRequest(messages=messages, model=STRONG),
+            tenant=self.tenant,
+            feature=self.feature,
+            background=self.feature == "chores",
+        )
+
+
+def read(path: Path) -> Iterator[Request]:
+    """The requests of a file, in order of time."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            raw = json.loads(line)
+            raw["gold_answers"] = tuple(raw.get("gold_answers", ()))
+            del raw["time"]
+            yield Request(**raw)
+
+
+def made(data: Path, work: Path, *, seed: int, requests: int) -> Path:
+    """The folder with a seed's files, made if it is not there, with a router fitted on its labels.
+
+    Raises:
+        SystemExit: `make_day.py` is not beside the folder of the data sets.
+    """
+    folder = work / f"{requests}-requests-seed-{seed}"
+    script = data.resolve().parent / "day" / "make_day.py"
+    if not (folder / LABELS).is_file():
+        if not script.is_file():
+            raise SystemExit(f"missing: {script}; name the data folder beside it with --data")
+        command = [sys.executable, script, "--data", data.resolve(), "--out", folder]
+        size = ["--seed", seed, "--requests", requests]
+        subprocess.run(
+            [str(part) for part in (*command, *size)], check=True, stdout=subprocess.DEVNULL
+        )
+    if not (folder / ROUTER).is_file():
+        fitted(folder / LABELS).save(folder / ROUTER)
+    return folder
+
+
+def router_of(folder: Path) -> str:
+    """What the folder's router may do, in words."""
+    artefact = read_artefact(folder / ROUTER)
+    if artefact.active:
+        report = artefact.reports[CHEAP]
+        return f"the router acts: {100 * report.cheap_share:.0f} % of the labels to {CHEAP}"
+    return f"the router does not act: {'; '.join(artefact.reports[CHEAP].reasons)}"
+
+
+def fitted(labels: Path) -> RouterArtefact:
+    """What `llm-optimizers router fit` makes of the labels."""
+    calibration = calibrate(read_labels(labels), strong=STRONG, weak=[CHEAP], tolerance=TOLERANCE)
+    return RouterArtefact.of(calibration, created=datetime.now(UTC).date().isoformat())

@@ -1,0 +1,1 @@
+"""Shorter contexts: what our selector keeps and what peers keep, and how fast."""

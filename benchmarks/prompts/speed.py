@@ -1,0 +1,50 @@
+"""Milliseconds that the choice of context takes, and how they grow with its length."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness import Row
+from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
+from prompts.methods import MODEL, size
+
+Prompt = dict[str, Any]
+
+
+def speed(prompts: Sequence[Prompt], embed: Any) -> Iterator[Row]:
+    """Milliseconds for a prompt of about 2,500 tokens, and the power of the time's growth."""
+    sized = [(abs(tokens(p) - 2_500), at) for at, p in enumerate(prompts)]
+    near = [prompts[at] for _, at in sorted(sized)[:100]]
+    usual = statistics.median(best_time(p["question"], p["docs"], embed) for p in near)
+    order = random.Random(0).sample(range(len(prompts)), len(prompts))
+    points: list[tuple[float, float]] = []
+    for count in (1, 2, 4, 8, 16, 40):
+        docs = [doc for at in order[:count] for doc in prompts[at]["docs"]]
+        total = sum(size(d["title"], d["text"]) for d in docs)
+        points.append((total, best_time(prompts[order[0]]["question"], docs, embed)))
+        yield Row(name=f"{total:,} tokens", value=points[-1][1] * 1000, unit="ms")
+    slope = np.polyfit(*np.log(np.array(points)).T, 1)[0]
+    yield Row(name="compress_ms_2500_tokens", value=usual * 1000, target="< 10")
+    yield Row(name="growth_exponent", value=float(slope), target="~ 1", note="to 100,000 tokens")
+
+
+def tokens(prompt: Prompt) -> int:
+    return sum(size(d["title"], d["text"]) for d in prompt["docs"])
+
+
+def best_time(question: str, docs: Sequence[dict[str, str]], embed: Any) -> float:
+    """The best of five, each with a counter that has counted nothing yet."""
+    passages = [Passage(title=d["title"], text=d["text"]) for d in docs]
+    times = []
+    for _ in range(5):
+        selector = PassageSelector(model=MODEL, counter=TokenCounter(), embed=embed)
+        start = time.perf_counter()
+        selector.select(question, passages, max_tokens=500)
+        times.append(time.perf_counter() - start)
+    return min(times)

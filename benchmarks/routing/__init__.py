@@ -1,0 +1,1 @@
+"""Routers on recorded outcomes: ranking, cascades, the gate, the time to decide."""

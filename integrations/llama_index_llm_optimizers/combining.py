@@ -1,0 +1,94 @@
+"""An LLM as the core asks it: a request and a reply in the core's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    MessageRole,
+)
+from llama_index.core.llms.llm import LLM
+
+from llama_index_llm_optimizers.account import text_of
+from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall
+from llama_index_llm_optimizers.call import Reply as FrameworkReply
+from llama_index_llm_optimizers.codec import Answered as FromModel
+from llama_index_llm_optimizers.codec import answered
+from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
+from llama_index_llm_optimizers.messages import request_of as read
+from llm_optimizers.batching.combining import Answered, Reply, combined_format, raised_limits
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import CallContext, calling
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = ["ask", "ask_shared", "models_behind", "reply_of", "request_of"]
+
+
+def request_of(call: ModelCall, llm: LLM) -> ChatRequest | None:
+    """The call as a request, a bare prompt to a chat model as a question without context.
+
+    None if a message holds something that cannot be seen.
+    """
+    about = llm.metadata
+    if isinstance(call, CompletionCall) and about.is_chat_model:
+        question = Message(role="user", content=call.prompt)
+        return ChatRequest(messages=(question,), model=about.model_name, params=call.kwargs)
+    try:
+        return replace(read(call, call.kwargs), model=about.model_name)
+    except ConfigurationError:
+        return None
+
+
+def models_behind(llm: LLM) -> Iterator[LLM]:
+    """The LLMs that may answer for one: itself, or those it wraps."""
+    if not isinstance(llm, DelegatingLLM):
+        yield llm
+        return
+    for child in llm._children:
+        yield from models_behind(child)
+
+
+def ask(llm: LLM, request: ChatRequest) -> Reply:
+    """One call of the LLM."""
+    settings, combined = dict(request.params), combined_format(request)
+    if combined is not None:
+        llm = llm.model_copy(update=raised_limits(llm, combined.count))
+        if "openai" not in kind_of(llm).lower():
+            # The prompt asks for JSON in words too; not every LLM takes OpenAI's setting.
+            del settings["response_format"]
+    messages = [
+        ChatMessage(role=MessageRole(message.role), content=message.text)
+        for message in request.messages
+    ]
+    answer = answered(llm.chat(messages, **settings))
+    return Reply(text=text_of(answer.reply), usage=answer.usage or Usage(), raw=answer)
+
+
+def ask_shared(llm: LLM, request: ChatRequest) -> Reply:
+    """`ask`, with the bill shared out among the callers instead of recorded for the call."""
+    with calling(CallContext(shared=True)):
+        return ask(llm, request)
+
+
+def reply_of(call: ModelCall, answer: Answered, llm: LLM) -> FrameworkReply:
+    """The caller's own answer; `raw` of a shared one has the usage of a call alone."""
+    made: FromModel = answer.raw
+    if answer.asked_with == 1 and isinstance(call, ChatCall):
+        return made.reply
+    raw = {
+        "model": made.model or llm.metadata.model_name,
+        "usage": {
+            "prompt_tokens": answer.alone.input_tokens,
+            "completion_tokens": answer.alone.output_tokens,
+        },
+    }
+    additional = {"asked_with": answer.asked_with}
+    if isinstance(call, CompletionCall):
+        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=additional)
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=answer.text)
+    return ChatResponse(message=message, raw=raw, additional_kwargs=additional)

@@ -1,0 +1,153 @@
+"""The rules of a queue, as pure decisions; stores and workers carry them out.
+
+`turn`: who is next. `admit`: whether the rates let a job through. `after_failure`: again later, or
+dead.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from llm_optimizers.batching.queue.job import PRIORITIES, Job, Settlement
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.failures import is_permanent, retry_after
+
+__all__ = [
+    "Bucket",
+    "QueueRules",
+    "Rates",
+    "RetryPolicy",
+    "admit",
+    "after_failure",
+    "shape",
+    "turn",
+]
+
+_BURST = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """A queue's limits for all its workers together; None is no limit.
+
+    A tenth of the minute's allowance may go at once; the rest is spread, so that no 60 seconds
+    hold more than the limit.
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+    def __post_init__(self) -> None:
+        for limit in (self.requests_per_minute, self.tokens_per_minute):
+            if limit is not None and limit < 1:
+                raise ConfigurationError(f"a rate of {limit} a minute lets nothing through")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """At most `max_attempts` starts; the nth wait is `base` · 2ⁿ⁻¹ seconds, at most `cap`.
+
+    A quarter of each wait is left to chance, so that jobs that failed together do not come back
+    together. A server's Retry-After wins where it is longer.
+    """
+
+    max_attempts: int = 5
+    base: float = 1.0
+    cap: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1 or self.base < 0 or self.cap < 0:
+            raise ConfigurationError("give max_attempts of 1 or more, base and cap of 0 s or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRules:
+    """What every claim obeys, whichever worker makes it.
+
+    `lease` is how many seconds without a sign of life make a worker count as dead; `ageing` the
+    seconds after which a job overtakes newer ones a priority above; `keep` how long settled jobs
+    (and so their idempotency keys) are remembered.
+    """
+
+    rates: Rates = field(default_factory=Rates)
+    max_attempts: int = 5
+    ageing: float = 60.0
+    lease: float = 30.0
+    keep: float = 7 * 86_400.0
+
+
+def turn(job: Job, ageing: float) -> float:
+    """A job's place in the line, smallest first.
+
+    A job is ahead of every job of a lower priority that came less than `ageing` seconds (a level)
+    before it, so that nothing waits for ever.
+    """
+    return job.submitted_at + PRIORITIES.index(job.priority) * ageing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """How much may go at once at the moment `at`; below zero after a job larger than the burst."""
+
+    requests: float
+    tokens: float
+    at: float
+
+
+def admit(
+    rates: Rates, bucket: Bucket | None, *, tokens: int, now: float
+) -> tuple[Bucket, float | None]:
+    """Let a job of `tokens` tokens through, or say when to ask again.
+
+    Returns the bucket after it, and None if the job may start or else the time at which it may.
+    A job larger than the burst goes when the bucket is full, and is paid off afterwards.
+    """
+    request_burst, request_rate = shape(rates.requests_per_minute)
+    token_burst, token_rate = shape(rates.tokens_per_minute)
+    if bucket is None:
+        bucket = Bucket(requests=request_burst, tokens=token_burst, at=now)
+    # A clock that was set back leaves a bucket of the future: it fills from now on.
+    passed = max(0.0, now - bucket.at)
+    requests = min(request_burst, bucket.requests + passed * request_rate)
+    left = min(token_burst, bucket.tokens + passed * token_rate)
+    wait = max(
+        _wait(1.0, requests, request_rate) if rates.requests_per_minute else 0.0,
+        _wait(min(tokens, token_burst), left, token_rate) if rates.tokens_per_minute else 0.0,
+    )
+    if wait > 0:
+        return Bucket(requests=requests, tokens=left, at=now), now + wait
+    return Bucket(requests=requests - 1, tokens=left - tokens, at=now), None
+
+
+def shape(limit: int | None) -> tuple[float, float]:
+    """What may go at once, and what is added a second; zeros for no limit."""
+    if limit is None:
+        return 0.0, 0.0
+    burst = max(1.0, limit * _BURST)
+    # A limit of one leaves nothing to spread: it is earned anew in a minute.
+    return burst, max(limit - burst, 1.0) / 60
+
+
+def _wait(needed: float, level: float, rate: float) -> float:
+    # Seconds since the epoch are exact to a fraction of a microsecond only.
+    return 0.0 if level >= needed - 1e-3 else (needed - level) / rate
+
+
+def after_failure(
+    job: Job, error: Exception, policy: RetryPolicy, *, now: float, rng: random.Random
+) -> Settlement:
+    """Decide on a failed attempt; the text of the error is kept with the job, never logged."""
+    # Half a surrogate pair cannot be stored.
+    text = str(error)[:2_000].encode(errors="replace").decode()
+    kind = type(error).__name__
+    if is_permanent(error) or job.attempts >= policy.max_attempts:
+        return Settlement(state="dead", error=text, error_kind=kind)
+    wait = min(policy.cap, policy.base * 2 ** (job.attempts - 1)) * (1 - rng.random() / 4)
+    asked = retry_after(error, now=now)
+    return Settlement(
+        state="waiting",
+        error=text,
+        error_kind=kind,
+        not_before=now + max(wait, asked or 0.0),
+    )

@@ -1,0 +1,227 @@
+"""Redis, opened in one way for every store that is shared by machines.
+
+A store hands over what it wants done: `server.call(lambda redis: redis.get(key))`, or `acall` in
+an event loop. Every call has a deadline, and a server that fails is left alone for a while, so
+that a dead one slows nobody down. redis-py's own retries are off: whether a call may be repeated
+is for the store to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from llm_optimizers.connections.breaker import CircuitBreaker
+from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.errors import ConfigurationError, StoreError
+
+try:
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
+    from redis.asyncio.retry import Retry as AsyncRetry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import (
+        AuthenticationError,
+        NoScriptError,
+        RedisError,
+        ResponseError,
+    )
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+    from redis.retry import Retry
+except ModuleNotFoundError as error:
+    raise ImportError("Redis needs an extra: pip install 'llm-optimizers[redis]'") from error
+
+__all__ = ["RedisServer"]
+
+T = TypeVar("T")
+C = TypeVar("C", Redis, AsyncRedis)
+
+_SCHEMES = ("redis", "rediss", "unix")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LoopClient:
+    """The client of one event loop; `ending` closes it when the loop is shut down."""
+
+    client: AsyncRedis
+    ending: AsyncGenerator[None, None]
+    pid: int
+
+
+class RedisServer:
+    """One Redis server, for any number of threads, event loops and forked processes.
+
+    Args:
+        url: redis://user:password@host:port/db, rediss:// for TLS, unix:///path?db=0; redis-py's
+            settings may follow as its query.
+        deadline: seconds. An async call ends within it, whatever it waits for; of a sync call,
+            each step on the network does (connecting, sending, receiving).
+        breaker: when to leave a failing server alone; for a second, then for up to a minute.
+
+    Replies are bytes. Errors hold neither the password nor what was sent.
+
+    Raises (from every call):
+        StoreError: the server cannot be reached in time, was left alone, or refused.
+    """
+
+    def __init__(
+        self, url: str, *, deadline: float = 2.0, breaker: CircuitBreaker | None = None
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES:
+            raise ConfigurationError(
+                f"a Redis URL begins with redis://, rediss:// or unix://, not {parts.scheme!r}"
+            )
+        self.url = url
+        self.deadline = deadline
+        self.name = "Redis at " + (parts.netloc.rpartition("@")[2] or parts.path)
+        self._breaker = CircuitBreaker(time.monotonic) if breaker is None else breaker
+        self._lock = ProcessLock()
+        self._client: Redis | None = None
+        self._client_pid = 0
+        self._loop_clients: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
+        self._inherited: list[_LoopClient] = []
+        # Reads the whole URL, so that a mistake in it is found now.
+        self._make(Redis, Retry)
+
+    def call(self, ask: Callable[[Redis], T]) -> T:
+        """What `ask` gets from the server, waiting in this thread."""
+        with self._guarded():
+            return ask(self._own_client())
+
+    async def acall(self, ask: Callable[[AsyncRedis], Awaitable[T]]) -> T:
+        """What `ask` gets from the server, without blocking the event loop."""
+        with self._guarded():
+            async with asyncio.timeout(self.deadline):
+                return await ask(await self._own_loop_client())
+
+    def eval(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | float]) -> Any:
+        """Run a Lua script as one atomic step; its text is sent once."""
+        rest = (*keys, *args)
+
+        def run(redis: Redis) -> Any:
+            try:
+                return redis.evalsha(_sha(script), len(keys), *rest)
+            except NoScriptError:
+                return redis.eval(script, len(keys), *rest)
+
+        return self.call(run)
+
+    async def aeval(
+        self, script: str, keys: Sequence[str], args: Sequence[str | bytes | float]
+    ) -> Any:
+        """`eval` without blocking the event loop."""
+        rest = (*keys, *args)
+
+        async def run(redis: AsyncRedis) -> Any:
+            try:
+                return await redis.evalsha(_sha(script), len(keys), *rest)
+            except NoScriptError:
+                return await redis.eval(script, len(keys), *rest)
+
+        return await self.acall(run)
+
+    def time(self) -> float:
+        """The server's clock, in seconds since the epoch: one clock for all its clients."""
+        return _seconds(self.call(lambda redis: redis.time()))
+
+    async def atime(self) -> float:
+        """`time` without blocking the event loop."""
+        return _seconds(await self.acall(lambda redis: redis.time()))
+
+    def failure(self, error: Exception) -> StoreError:
+        """The error to raise for what another driver said of this server."""
+        self._breaker.failed()
+        reason = str(error) or type(error).__name__
+        if isinstance(error, AuthenticationError):
+            return StoreError(f"{self.name} refuses the user or password in its URL ({reason})")
+        if isinstance(error, TimeoutError | RedisTimeoutError):
+            return StoreError(f"{self.name} did not answer within {self.deadline} s; is it up?")
+        return StoreError(f"{self.name} cannot be reached ({reason}); is it up?")
+
+    def close(self) -> None:
+        """Close this process's sync client; a later call opens a new one."""
+        with self._lock:
+            client, self._client = self._client, None
+            if client is not None and self._client_pid == os.getpid():
+                client.close()
+
+    async def aclose(self) -> None:
+        """Close this event loop's client; loops that end by `asyncio.run` do it themselves."""
+        with self._lock:
+            found = self._loop_clients.pop(asyncio.get_running_loop(), None)
+        if found is not None and found.pid == os.getpid():
+            await found.ending.aclose()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        if not self._breaker.allow():
+            raise StoreError(f"{self.name} failed a moment ago and is left alone for now")
+        try:
+            yield
+        except ResponseError as error:
+            self._breaker.succeeded()
+            raise StoreError(f"{self.name} refused: {error}") from error
+        except (RedisError, OSError) as error:
+            raise self.failure(error) from error
+        self._breaker.succeeded()
+
+    def _own_client(self) -> Redis:
+        with self._lock:
+            if self._client is None or self._client_pid != os.getpid():
+                self._client = self._make(Redis, Retry)
+                self._client_pid = os.getpid()
+            return self._client
+
+    async def _own_loop_client(self) -> AsyncRedis:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            found = self._loop_clients.get(loop)
+            if found is not None and found.pid == os.getpid():
+                return found.client
+            for other in [other for other in self._loop_clients if other.is_closed()]:
+                del self._loop_clients[other]
+            if found is not None:
+                # A parent's connections are its own; closing them here would say goodbye for it.
+                self._inherited.append(found)
+            client = self._make(AsyncRedis, AsyncRetry)
+            ending = _end_with_loop(client)
+            self._loop_clients[loop] = _LoopClient(client=client, ending=ending, pid=os.getpid())
+        await anext(ending)
+        return client
+
+    def _make(self, client: type[C], retry: Any) -> C:
+        try:
+            return client.from_url(
+                self.url,
+                socket_timeout=self.deadline,
+                socket_connect_timeout=self.deadline,
+                retry=retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"the URL of {self.name} cannot be used: {error}") from error
+
+
+async def _end_with_loop(client: AsyncRedis) -> AsyncGenerator[None, None]:
+    """Begun in a loop, this is closed by the loop's `shutdown_asyncgens`, while it still runs."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+def _sha(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _seconds(reply: Any) -> float:
+    seconds, microseconds = reply
+    return float(seconds) + float(microseconds) / 1e6

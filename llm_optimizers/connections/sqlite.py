@@ -1,0 +1,311 @@
+"""SQLite, opened in one way for every store that keeps a file.
+
+Write-ahead logging (https://www.sqlite.org/wal.html) lets readers go on while one process writes,
+and a process killed in the middle of a write leaves the last committed state.
+
+A `Database` keeps one connection for all threads, guarded by a lock. Every use is a few short
+statements, so a connection a thread would save little waiting, cost a file handle a thread, and
+could not share a database in memory.
+
+No connection lives through a fork, which SQLite forbids
+(https://www.sqlite.org/howtocorrupt.html, 2.6): files are closed before it, and opened again by
+whoever uses them next, parent or child. The same page (2.2) is why no file is opened and closed
+here but by SQLite itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from llm_optimizers.connections.forks import ProcessLock, at_fork
+from llm_optimizers.connections.schema import Schema, transaction
+from llm_optimizers.errors import BusyError, StoreError
+
+__all__ = ["Database", "Schema"]
+
+_SET_UP_S = 5.0  # for processes that start together on a new file
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# After one of these the file is opened and checked again: it may have been repaired or replaced.
+_REOPEN = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+_ADVICE: Mapping[int, str] = {
+    sqlite3.SQLITE_ERROR: "its tables are damaged: move it away to start a new one",
+    sqlite3.SQLITE_PERM: "let this user read and write it",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked: wait for that one or end it",
+    sqlite3.SQLITE_READONLY: "let this user write to it and to its folder",
+    sqlite3.SQLITE_IOERR: "is the disk full or gone?",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: move it away to start a new one",
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_CANTOPEN: "is it a file, and may this user write to its folder?",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite file: give another path, or move it away",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Opened:
+    """A connection, and which file it has open."""
+
+    connection: sqlite3.Connection
+    file: tuple[int, int] | None = None
+    immutable: bool = False
+
+
+class Database:
+    """One SQLite file, or memory without a `path`; opened when it is first used.
+
+    Safe to share between threads, event loops and forked processes; other processes may use the
+    same file. A new file is its owner's alone (mode 0600, as are SQLite's files beside it), and
+    its folders are made. A file that was moved away or deleted is replaced by a new one; one that
+    cannot be written can still be read.
+
+    Args:
+        path: the file; `~` is the user's home.
+        schema: its tables.
+        wait: seconds to wait for another process that is writing.
+        synchronous: "NORMAL" is safe against a killed process, "FULL" against a power cut too.
+        undecodable_as_bytes: text that is not UTF-8 is read as bytes, for the store to judge row
+            by row, instead of failing the statement.
+
+    Raises (from every use):
+        SchemaError: the file belongs to something else or to another version; it is untouched.
+        BusyError: another process keeps the file locked for longer than `wait`.
+        StoreError: the file cannot be opened, read or written; says what to do.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        schema: Schema,
+        *,
+        wait: float = 1.0,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        undecodable_as_bytes: bool = False,
+    ) -> None:
+        in_memory = path is None or str(path) == ":memory:"
+        self.path = None if in_memory else Path(path or "").expanduser().absolute()
+        self.name = f"the {schema.kind} {self.path or 'in memory'}"
+        self._schema = schema
+        self._wait = wait
+        self._waiting = wait
+        self._synchronous = synchronous
+        self._undecodable_as_bytes = undecodable_as_bytes
+        self._opened: _Opened | None = None
+        self._uses = 0
+        self._pid = os.getpid()
+        self._lock = ProcessLock()
+        at_fork(self)
+
+    @contextmanager
+    def connection(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread alone; every statement is committed by itself.
+
+        `wait` is for this use instead of the database's own, and for other threads too.
+        """
+        if not self._lock.acquire(-1 if wait is None else wait):
+            raise BusyError(f"{self.name} is in use by another thread")
+        try:
+            self._leave_to_parent()
+            self._uses += 1
+            try:
+                connection = self._connected()
+                self._set_wait(connection, self._wait if wait is None else wait)
+                yield connection
+            except (sqlite3.Error, OSError) as error:
+                raise self._failure(error) from error
+            finally:
+                self._uses -= 1
+                if self._opened is not None and self._opened.immutable:
+                    self._release()
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def transaction(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+        """Everything inside or nothing, with no other writer in between."""
+        with self.connection(wait=wait) as connection, transaction(connection):
+            yield connection
+
+    def open(self) -> None:
+        """Open the file now and check it."""
+        with self.connection():
+            pass
+
+    def close(self) -> None:
+        """Release the file; a later use opens it again. What was in memory is gone."""
+        with self._lock:
+            self._leave_to_parent()
+            self._release()
+
+    def before_fork(self, timeout: float) -> bool:
+        """See `ForkAware`: the lock is held and the file closed, unless it stays in use."""
+        if not self._lock.acquire(timeout):
+            return False
+        self._leave_to_parent()
+        if self._uses:
+            self._lock.release()
+            return False
+        if self.path is not None:
+            self._release()
+        return True
+
+    def after_fork(self, *, child: bool) -> None:
+        """See `ForkAware`."""
+        if child:
+            # What is in memory is the child's own copy, and no thread was changing it.
+            self._pid = os.getpid()
+        else:
+            self._lock.release()
+
+    def __del__(self) -> None:
+        # Python 3.13 warns of connections that are left to the garbage collector.
+        with suppress(AttributeError):
+            self._leave_to_parent()
+            self._release()
+
+    def _connected(self) -> sqlite3.Connection:
+        opened = self._opened
+        if opened is not None and _file_at(self.path) != opened.file:
+            self._release()
+            opened = None
+        if opened is None:
+            opened = self._opened = self._open()
+        return opened.connection
+
+    def _open(self) -> _Opened:
+        if self.path is None:
+            return _Opened(connection=self._checked(":memory:"))
+        _make(self.path)
+        try:
+            return _Opened(connection=self._checked(str(self.path)), file=_file_at(self.path))
+        except sqlite3.OperationalError as error:
+            wal = self.path.with_name(f"{self.path.name}-wal")
+            writable = os.access(self.path.parent, os.W_OK)
+            if _code(error) in _BUSY or writable or wal.exists() or not self.path.is_file():
+                raise
+        # In a folder that cannot be written SQLite cannot make the files it needs beside this one.
+        # With no log of later writes there it needs none, as long as nobody else starts to write.
+        return _Opened(
+            connection=self._checked(f"{self.path.as_uri()}?immutable=1", uri=True),
+            file=_file_at(self.path),
+            immutable=True,
+        )
+
+    def _checked(self, target: str, **options: bool) -> sqlite3.Connection:
+        self._waiting = self._wait
+        connection = sqlite3.connect(
+            target,
+            timeout=self._wait,
+            isolation_level=None,
+            check_same_thread=False,
+            **options,
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            if self._undecodable_as_bytes:
+                connection.text_factory = _text_or_bytes
+            self._set_up(connection)
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        """Make or migrate the tables where that is due, in write-ahead mode."""
+        deadline = time.monotonic() + _SET_UP_S
+        while True:
+            try:
+                self._schema.bring_up(connection, self.name)
+                (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+                if mode not in ("wal", "memory"):
+                    connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait by itself for those who change the journal's mode with it.
+                if _code(error) not in _BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
+        """What to raise; also decides how the file is used next."""
+        code = _code(error)
+        if code in _REOPEN and self.path is not None and self._uses == 1:
+            self._release()
+        advice = _ADVICE.get(code, "see the reason given")
+        kind = BusyError if code in _BUSY else StoreError
+        return kind(f"{self.name} cannot be used ({error}); {advice}")
+
+    def _set_wait(self, connection: sqlite3.Connection, seconds: float) -> None:
+        if self._waiting != seconds:
+            connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+            self._waiting = seconds
+
+    def _release(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.connection.close()
+
+    def _leave_to_parent(self) -> None:
+        """In a child that was forked while a thread used the connection: let go of it unclosed."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._uses = 0
+        if self._opened is not None:
+            _inherited.append(self._opened.connection)
+            self._opened = None
+
+
+def _make(path: Path) -> None:
+    """Make a file, and its folders, if there is none; SQLite takes an empty one for a new one."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _file_at(path: Path | None) -> tuple[int, int] | None:
+    """Which file is at the path, None if there is none."""
+    if path is None:
+        return None
+    try:
+        found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat(), paid at every use
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code, -1 for what did not come from SQLite."""
+    if isinstance(error, OSError):
+        return sqlite3.SQLITE_CANTOPEN
+    code = getattr(error, "sqlite_errorcode", None)
+    return -1 if code is None else int(code) & 0xFF
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+# SQLite forbids even closing a connection that was inherited; kept here, it never is.
+_inherited: list[sqlite3.Connection] = []

@@ -1,0 +1,153 @@
+"""Retrieved context inside a message: found by its tags or headings, and cut to a budget.
+
+Only what stands between `<context>`, `<documents>` or `<sources>` tags, between two rules below a
+line on the context, or after a heading that ends in `context:` (up to a `Question:`, an `Answer:`
+or the end) is taken for retrieved text; anything else is the user's own words and is never cut.
+The question is what the message says besides, or what the caller says it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts.context.reading import Passage
+from llm_optimizers.prompts.context.selection import PassageSelector, render
+
+__all__ = ["ContextBudget", "cut_context"]
+
+_FLAGS = re.IGNORECASE | re.MULTILINE
+_TAG = re.compile(r"<(?P<tag>context|documents|sources|passages)>", _FLAGS)
+_RULED = re.compile(r"^[^\n]{0,200}\bcontext\b[^\n]{0,100}\n-{3,}[ \t]*\n", _FLAGS)
+_HEADING = re.compile(
+    r"^(?:(?:context|documents|sources|passages)[ \t]*:[ \t]*\n?"
+    r"|[^\n]{0,200}\b(?:context|documents|sources|passages)[ \t]*:[ \t]*\n)",
+    _FLAGS,
+)
+_QUESTION = re.compile(r"^(?:question|query|user question|user input)[ \t]*:", _FLAGS)
+_ENDS = re.compile(r"^(?:helpful )?answer[ \t]*:|\Z", _FLAGS)
+_FORMS = (
+    (_RULED, re.compile(r"^-{3,}[ \t]*$", _FLAGS)),
+    (_HEADING, _QUESTION),
+    (_HEADING, _ENDS),
+)
+_ASKS = re.compile(rf"\?\s*$|{_QUESTION.pattern}", _FLAGS)
+_BREAK = re.compile(
+    r"(\n\s*\n|(?<=</document>)\s*|(?<=</doc>)\s*|(?<=</source>)\s*)", re.IGNORECASE
+)
+_WRAPPED = re.compile(
+    r"\s*(?P<open><(?P<tag>document|doc|source)\b[^>]{0,300}>\s*)(?P<text>.*?)"
+    r"(?P<close>\s*</(?P=tag)>\s*)$",
+    re.DOTALL | re.IGNORECASE,
+)
+_TITLED = re.compile(r"(?P<title>[^\n]{1,120})\n(?=.*\S)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextBudget:
+    """At most this many tokens of retrieved context in a message.
+
+    Raises:
+        ConfigurationError: the budget is below one token.
+    """
+
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ConfigurationError(
+                f"a context budget of {self.max_tokens} tokens keeps nothing; give 1 or more"
+            )
+
+
+def cut_context(
+    text: str, budget: ContextBudget, selector: PassageSelector, *, asked: str | None = None
+) -> str:
+    """The text with its first context section cut to the budget; unchanged if it has none.
+
+    `asked` is the question where another message asks it. A message that asks nothing besides
+    its context is left alone: nothing says what matters.
+    """
+    for opened, closed, certain in _sections(text):
+        question = asked
+        if question is None:
+            question = (text[: opened.start()] + " " + text[closed.end() :]).strip()
+            if not certain and not _ASKS.search(question):
+                continue
+        body = _cut(text[opened.end() : closed.start()], question, budget, selector)
+        return text[: opened.end()] + body + text[closed.start() :]
+    return text
+
+
+class _Section(NamedTuple):
+    """What opens and what closes a section; `certain` if both ends are marked."""
+
+    opened: re.Match[str]
+    closed: re.Match[str]
+    certain: bool = True
+
+
+def _sections(text: str) -> Iterator[_Section]:
+    """The first section of each form. An opening without its close has none further on either,
+    so that no text is read more than a few times."""
+    unclosed: set[str] = set()
+    for opened in _TAG.finditer(text):
+        tag = opened["tag"].lower()
+        if tag in unclosed:
+            continue
+        close = re.compile(f"</{tag}>", re.IGNORECASE).search(text, opened.end())
+        if close is not None:
+            yield _Section(opened, close)
+            break
+        unclosed.add(tag)
+    for opening, closing in _FORMS:
+        found = opening.search(text)
+        ended = closing.search(text, found.end()) if found is not None else None
+        if found is not None and ended is not None:
+            yield _Section(found, ended, certain=closing is not _ENDS)
+
+
+def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelector) -> str:
+    """The section's passages that are kept, each with its tags and the break before it."""
+    parts = _BREAK.split(body)
+    documents = [
+        (before, document)
+        for before, document in zip(["", *parts[1::2]], map(_read, parts[::2]), strict=True)
+        if document.passage.text.strip()
+    ]
+    passages = [document.passage for _, document in documents]
+    chosen = selector.keep(question, passages, max_tokens=budget.max_tokens)
+    if chosen is None:
+        return body
+    written: list[str] = []
+    for kept in chosen:
+        before, document = documents[kept.index]
+        text = render(kept.title, kept.text)
+        written += [before if written else "", document.open, text, document.close]
+    ending = body[len(body.rstrip()) :]
+    return body[: len(body) - len(body.lstrip())] + "".join(written).strip() + ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    """One document of a section, and the tags it stands in."""
+
+    passage: Passage
+    open: str = ""
+    close: str = ""
+
+
+def _read(part: str) -> _Document:
+    """A short first line is a title; the rest is the text."""
+    wrapped = _WRAPPED.match(part)
+    inside = wrapped["text"] if wrapped else part.strip("\n")
+    titled = _TITLED.match(inside)
+    title, text = (titled["title"], inside[titled.end() :]) if titled else ("", inside)
+    return _Document(
+        passage=Passage(title=title, text=text),
+        open=wrapped["open"] if wrapped else "",
+        close=wrapped["close"] if wrapped else "",
+    )

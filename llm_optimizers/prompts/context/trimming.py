@@ -1,0 +1,86 @@
+"""The last resort: a hard bound on a request, kept by leaving out the middle of its messages.
+
+Whole lines or sentences are kept, so nothing is cut in half; a mark tells the model, the record
+and a warning tell the user.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.text import blocks, sentences
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["head_and_tail", "trimmed"]
+
+_log = logging.getLogger(__name__)
+_HEAD = 2 / 3
+_MARK = "\n[\u2026 about {tokens} tokens left out \u2026]\n"
+_MARK_TOKENS = 14
+
+
+def trimmed(
+    request: ChatRequest, *, max_tokens: int, counter: TokenCounter
+) -> tuple[ChatRequest, list[str]]:
+    """The request within `max_tokens`, and what was done; the longest messages are cut first.
+
+    System messages and messages with other parts than text are not cut. A request that cannot be
+    brought within the bound comes back as it was.
+    """
+    model, messages = request.model, list(request.messages)
+    notes: list[str] = []
+    over = counter.count_request(request).tokens - max_tokens
+    order = sorted(
+        (at for at, m in enumerate(messages) if m.role != "system" and not m.multimodal),
+        key=lambda at: -counter.count_message(messages[at], model).tokens,
+    )
+    for at in order:
+        if over <= 0:
+            break
+        before = messages[at].text
+        size = counter.count(before, model).tokens
+        text = head_and_tail(before, max_tokens=max(1, size - over), counter=counter, model=model)
+        if text != before:
+            messages[at] = replace(messages[at], content=text)
+            over -= size - counter.count(text, model).tokens
+            notes.append(f"message {at}: its middle left out to keep {max_tokens} tokens")
+            _log.warning("%s", notes[-1])
+    if over > 0:
+        _log.warning(
+            "The prompt is %d tokens over its bound of %d and cannot be cut further without "
+            "breaking it: it is sent as it was.",
+            over,
+            max_tokens,
+        )
+        return request, [f"bound of {max_tokens} tokens not kept: {over} too many"]
+    return replace(request, messages=tuple(messages)), notes
+
+
+def head_and_tail(text: str, *, max_tokens: int, counter: TokenCounter, model: str) -> str:
+    """About two thirds of the budget from the head, the rest from the tail.
+
+    The text comes back unchanged when it fits, and when not one of its pieces (code blocks,
+    JSON values, sentences) fits: half of one would be worse than too long a prompt.
+    """
+    before = counter.count(text, model).tokens
+    room = max_tokens - _MARK_TOKENS
+    if before <= max_tokens or room <= 0:
+        return text
+    pieces: list[str] = []
+    for block in blocks(text):
+        pieces += sentences(block.whole) if block.kind == "text" else [block.whole]
+    costs = [counter.count(piece, model).tokens for piece in pieces]
+    head, spent = 0, 0
+    while head < len(pieces) and spent + costs[head] <= room * _HEAD:
+        spent += costs[head]
+        head += 1
+    tail = len(pieces)
+    while tail > head and spent + costs[tail - 1] <= room:
+        tail -= 1
+        spent += costs[tail]
+    if tail == head or not (head or tail < len(pieces)):
+        return text
+    mark = _MARK.format(tokens=before - spent)
+    return "".join(pieces[:head]).rstrip() + mark + "".join(pieces[tail:]).lstrip()

@@ -1,0 +1,95 @@
+"""What each provider's prompt cache takes and charges.
+
+Families rather than names, because names change weekly. Sources:
+https://developers.openai.com/api/docs/guides/prompt-caching,
+https://docs.claude.com/en/docs/build-with-claude/prompt-caching,
+https://ai.google.dev/gemini-api/docs/caching. Prices are the price book's.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from llm_optimizers.costs import PriceBook
+from llm_optimizers.errors import UnpricedError
+from llm_optimizers.prompts.counting import bare_name
+
+__all__ = ["CacheRules", "cache_rules"]
+
+Marking: TypeAlias = Literal["none", "cache_control", "breakpoint"]
+
+_OPENAI = re.compile(r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|gpt-1\d|o[1-9])\b")
+_BREAKPOINTS = re.compile(r"gpt-(5\.([6-9]|\d{2})|[6-9]|1\d)\b")
+_CLAUDE_MINIMA = (  # the first match counts
+    (re.compile(r"claude-(opus-4-[5-9]|haiku-4-5)"), 4096),
+    (re.compile(r"claude-sonnet-4-[6-9]"), 2048),
+    (re.compile(r"claude-(3-5-haiku|3-haiku)"), 2048),
+    (re.compile(r"claude-(3-7-sonnet|3-5-sonnet|3-opus|(sonnet|opus)-4)"), 1024),
+    (re.compile(r"claude-"), 4096),
+)
+_DEFAULT_READ = {"openai": Decimal("0.5"), "anthropic": Decimal("0.1"), "google": Decimal("0.1")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRules:
+    """How a provider caches prompts; `read` and `write` are shares of the plain input price.
+
+    A prefix counts from `minimum` tokens and in whole steps of `step`. `marking` is how a prefix
+    is marked, `marks` how many marks a request may carry, `keyed` whether requests that share a
+    prefix may be tied together by a key.
+    """
+
+    minimum: int
+    step: int
+    read: Decimal
+    write: Decimal
+    marking: Marking = "none"
+    marks: int = 0
+    keyed: bool = False
+
+    def cached(self, prefix: int) -> int:
+        """How many tokens of a repeated prefix are read from the cache."""
+        return prefix // self.step * self.step if prefix >= self.minimum else 0
+
+
+def cache_rules(model: str, prices: PriceBook) -> CacheRules | None:
+    """The rules for a model, or None when its provider caches no prompts (as far as is known)."""
+    name = bare_name(model)
+    if _OPENAI.match(name):
+        explicit = _BREAKPOINTS.match(name) is not None
+        read, write = _shares(model, prices, "openai", Decimal("1.25") if explicit else Decimal(1))
+        return CacheRules(
+            minimum=1024,
+            step=1 if explicit else 128,
+            read=read,
+            write=write,
+            marking="breakpoint" if explicit else "none",
+            marks=3 if explicit else 0,  # of four writes the provider uses one itself
+            keyed=True,
+        )
+    for pattern, minimum in _CLAUDE_MINIMA:
+        if pattern.search(name):
+            read, write = _shares(model, prices, "anthropic", Decimal("1.25"))
+            return CacheRules(
+                minimum=minimum, step=1, read=read, write=write, marking="cache_control", marks=4
+            )
+    if name.startswith("gemini-"):
+        read, write = _shares(model, prices, "google", Decimal(1))
+        minimum = 1024 if "flash" in name else 4096
+        return CacheRules(minimum=minimum, step=1, read=read, write=write)
+    return None
+
+
+def _shares(
+    model: str, prices: PriceBook, family: str, default_write: Decimal
+) -> tuple[Decimal, Decimal]:
+    """The shares of the input price that a read and a write cost, by default the family's."""
+    with suppress(UnpricedError):
+        rates = prices.rates(model)
+        if rates.input:
+            return rates.cache_read / rates.input, max(Decimal(1), rates.cache_write / rates.input)
+    return _DEFAULT_READ[family], default_write

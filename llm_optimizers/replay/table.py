@@ -1,0 +1,119 @@
+"""A replay's figures as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from llm_optimizers.costs import Summary
+from llm_optimizers.costs.summary import dollars
+from llm_optimizers.replay.figures import TIERS, Replay, as_dict, percent
+from llm_optimizers.routing.learning.artefact import RouterArtefact
+
+__all__ = ["print_replay"]
+
+
+def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated: bool) -> None:
+    """Print the table, and plainly what in it is recorded, real or unknown."""
+    figures = as_dict(replay)
+    table = Table(title="The same requests, without and with", show_edge=False)
+    table.add_column("")
+    table.add_column("without", justify="right")
+    table.add_column("with", justify="right")
+    bare, account = replay.bare, replay.account
+    table.add_row("requests", *_pair(bare, lambda s: f"{s.requests:,}", f"{account.requests:,}"))
+    table.add_row("calls to the model", *_pair(bare, _calls, _calls(account)))
+    for tier in TIERS:
+        if figures["hits"][tier] or tier in ("exact", "semantic"):
+            table.add_row(f"  {tier} hits", "", f"{figures['hits'][tier]:,}")
+    table.add_row("  hit rate", "", f"{figures['hit_rate_pct']:.1f} %")
+    wrong = "not known" if replay.wrong_hits is None else f"{replay.wrong_hits:,}"
+    table.add_row("  wrong hits", "", wrong)
+    for name, count in replay.models.items():
+        table.add_row(f"  answered by {name}", "", f"{count:,}")
+    if replay.router is not None:
+        table.add_row("  escalated to a stronger model", "", f"{replay.escalated:,}")
+    if replay.later:
+        table.add_row("  in a provider batch", "", f"{replay.later:,}")
+    if replay.judged:
+        kept = f"{figures['quality_kept_pct']:.1f} %"
+        table.add_row(
+            "right answers", *_pair(bare, lambda _: f"{replay.judged:,}", f"{replay.right:,}")
+        )
+        table.add_row("  quality kept", "", kept)
+    table.add_row("tokens billed", *_pair(bare, _tokens, _tokens(account)))
+    table.add_row("cost", dollars(replay.baseline), dollars(account.cost))
+    for name, saving in account.by_strategy.items():
+        table.add_row(f"  saved by {name}", "", dollars(saving.amount))
+    table.add_row("saved", "", f"{dollars(replay.baseline - account.cost)}", style="bold")
+    table.add_row("", "", f"{figures['saved_pct']:.1f} %", style="bold")
+    if replay.overhead_ms is not None:
+        table.add_row("overhead a call (median)", "", f"{replay.overhead_ms:.2f} ms")
+    console.print(table)
+    for line in _remarks(replay, figures, recorded=recorded, estimated=estimated):
+        console.print(line, style="dim", highlight=False)
+
+
+def _remarks(
+    replay: Replay, figures: Mapping[str, Any], *, recorded: bool, estimated: bool
+) -> list[str]:
+    remarks = []
+    if recorded:
+        counted = "partly estimated" if estimated else "counted by tiktoken"
+        remarks.append(
+            f"Answers were recorded in the log, not generated; tokens are {counted} and "
+            "prices are today's real list prices. No provider-side prompt caching is assumed."
+        )
+    if replay.router is not None:
+        remarks.append(_calibration(replay, replay.router))
+    if replay.unanswered:
+        remarks.append(
+            f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
+            "length stood in, so that their output cost is an assumption."
+        )
+    if replay.bare is None:
+        remarks.append("The cost without is each call's counterfactual in the account.")
+    if figures["unpriced"]:
+        names = ", ".join(name for name, part in replay.account.by_model.items() if part.unpriced)
+        remarks.append(
+            f"{figures['unpriced']:,} calls have no known price ({names}) and are in no figure "
+            "of cost."
+        )
+    if replay.errors:
+        kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
+        remarks.append(f"Failed: {kinds}. The first: {replay.first_error[:300]}")
+    if replay.gave_up:
+        remarks.append("No request was answered, so that the others were not sent.")
+    if replay.interrupted:
+        remarks.append(
+            f"Interrupted in the pass {replay.pass_name}: these are its figures up to then."
+        )
+    return remarks
+
+
+def _calibration(replay: Replay, router: RouterArtefact) -> str:
+    """What the router was allowed, and what came of it."""
+    fitted = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
+    if not router.active:
+        reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
+        return f"{fitted} and did not act: {reasons}."
+    allowed = f"{fitted}, to lose at most {100 * router.tolerance:g} % of the right answers"
+    if not replay.judged:
+        return f"{allowed}."
+    lost = 100 - percent(replay.right, replay.judged)
+    return f"{allowed}; {lost:.1f} % were lost on this log."
+
+
+def _pair(bare: Summary | None, shown: Any, account: str) -> tuple[str, str]:
+    return ("" if bare is None else shown(bare), account)
+
+
+def _calls(summary: Summary) -> str:
+    return f"{summary.requests - summary.hits:,}"
+
+
+def _tokens(summary: Summary) -> str:
+    return f"{summary.usage.total_tokens:,}"

@@ -1,0 +1,180 @@
+"""What is known of a request: who asks, in which conversation, and what it asks of a model.
+
+Tokens are estimated from bytes, on the high side, because deciding must take well under a
+millisecond and a context that is said to fit must fit. Hand the router a `count_tokens` of your
+own (a tokenizer) where the estimate is too coarse.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from llm_optimizers.routing.specs import Capability
+from llm_optimizers.types import ChatRequest, Message
+
+__all__ = [
+    "Needs",
+    "Previous",
+    "RoutingContext",
+    "TokenEstimate",
+    "estimate_tokens",
+    "needs_of",
+]
+
+TokenEstimate: TypeAlias = Callable[[ChatRequest], int]
+
+BYTES_PER_TOKEN = 3.6
+"""English prose has about 4.3 bytes a token in cl100k, code about 3.4: high for most prompts."""
+TOKENS_PER_MESSAGE = 4
+TOKENS_PER_BLOCK = 800
+"""An image of 1024 by 1024 at OpenAI's high detail counts 765 tokens."""
+HEADROOM_TOKENS = 1024
+"""Room kept for the answer when the request sets no limit."""
+_OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_BLOCKS: Mapping[str, Capability] = {
+    "image": "vision",
+    "image_url": "vision",
+    "input_image": "vision",
+    "audio": "audio",
+    "input_audio": "audio",
+    "file": "files",
+    "input_file": "files",
+    "document": "files",
+    "video": "files",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The model that gave the conversation's last answer, and when (seconds since the epoch)."""
+
+    model: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingContext:
+    """What is known about a request besides the request.
+
+    `task` is the tag the application declares ("extract", "chat"), a strong signal where there
+    is one. `max_cost` is in dollars for this request. `previous` keeps a conversation with the
+    model that led it.
+    """
+
+    user: str = ""
+    session: str = ""
+    tier: str = ""
+    task: str = ""
+    previous: Previous | None = None
+    streaming: bool = False
+    max_cost: Decimal | None = None
+
+    @classmethod
+    def from_tags(
+        cls,
+        tags: Mapping[str, object],
+        *,
+        previous: Previous | None = None,
+        streaming: bool = False,
+    ) -> RoutingContext:
+        """Read what an app's own tags or metadata say of a request, under their usual names.
+
+        A conversation is `session`, `session_id` or LangGraph's `thread_id`.
+        """
+
+        def first(*names: str) -> str:
+            return next((str(tags[name]) for name in names if tags.get(name) is not None), "")
+
+        return cls(
+            user=first("user", "user_id"),
+            session=first("session", "session_id", "thread_id"),
+            tier=first("tier"),
+            task=first("task"),
+            previous=previous,
+            streaming=streaming,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Tokens in and out, and what the model must be able to do.
+
+    `output_tokens` is what the cost is reckoned with; `headroom` is the room the context window
+    must leave. `prefix_tokens` are those of the messages up to the model's last answer, which a
+    provider's prompt cache may still hold.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    headroom: int
+    prefix_tokens: int
+    capabilities: frozenset[Capability]
+
+
+def estimate_tokens(request: ChatRequest) -> int:
+    """Tokens of a request's messages and tools, estimated from their bytes, on the high side."""
+    tools = request.params.get("tools") or request.params.get("functions")
+    extra = _tokens(json.dumps(tools, default=str)) if tools else 0
+    return extra + sum(_message_tokens(message) for message in request.messages)
+
+
+def needs_of(
+    request: ChatRequest,
+    *,
+    streaming: bool,
+    expected_output: int,
+    count_tokens: TokenEstimate = estimate_tokens,
+) -> Needs:
+    """Read a request's needs; `expected_output` (tokens) stands in where it sets no limit."""
+    limits = [request.params.get(name) for name in _OUTPUT_LIMITS]
+    limit = next((value for value in limits if isinstance(value, int) and value > 0), None)
+    return Needs(
+        input_tokens=count_tokens(request),
+        output_tokens=expected_output if limit is None else limit,
+        headroom=HEADROOM_TOKENS if limit is None else limit,
+        prefix_tokens=_prefix_tokens(request),
+        capabilities=frozenset(_capabilities(request, streaming=streaming)),
+    )
+
+
+def _capabilities(request: ChatRequest, *, streaming: bool) -> set[Capability]:
+    found: set[Capability] = {"streaming"} if streaming else set()
+    if request.params.get("tools") or request.params.get("functions"):
+        found.add("tools")
+    if _structured(request.params.get("response_format")):
+        found.add("structured_output")
+    for message in request.messages:
+        if isinstance(message.content, tuple):
+            found.update(_BLOCKS[p.kind] for p in message.content if p.kind in _BLOCKS)
+    return found
+
+
+def _structured(response_format: Any) -> bool:
+    if isinstance(response_format, Mapping):
+        return response_format.get("type") != "text"
+    return response_format is not None
+
+
+def _prefix_tokens(request: ChatRequest) -> int:
+    """Tokens of all messages before the model's last answer: what the provider has seen."""
+    answers = [i for i, message in enumerate(request.messages) if message.role == "assistant"]
+    if not answers:
+        return 0
+    return sum(_message_tokens(message) for message in request.messages[: answers[-1]])
+
+
+def _message_tokens(message: Message) -> int:
+    blocks = 0
+    if isinstance(message.content, tuple):
+        blocks = sum(part.kind != "text" for part in message.content)
+    calls = sum(_tokens(call.name + call.arguments) for call in message.tool_calls)
+    return TOKENS_PER_MESSAGE + _tokens(message.text) + blocks * TOKENS_PER_BLOCK + calls
+
+
+def _tokens(text: str) -> int:
+    return math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)

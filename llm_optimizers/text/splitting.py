@@ -1,0 +1,179 @@
+"""How a text is cut: into blocks of code, data and prose, paragraphs and sentences.
+
+Every cut joins back to the very same text. Code and data are whole blocks, quotations and
+placeholders are protected spans: what shortens a text works between them, since a number cut in
+half is a wrong number and a template without its placeholder a broken one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Block", "blocks", "paragraphs", "protected_spans", "sentences"]
+
+_FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[\w+#.-]*)", re.MULTILINE)
+_SPAN = re.compile(
+    r"`[^`\n]+`|\{\{.{0,200}?\}\}|\{%.{0,200}?%\}|\$?\{[^{}\n]{0,80}\}"
+    r"|\"[^\"\n]{1,300}\"|\u201c[^\u201d\n]{1,300}\u201d|\u00ab[^\u00bb\n]{1,300}\u00bb"
+)
+_MARKS = '`"{\u201c\u00ab'
+_CODE_LINE = re.compile(
+    r"^\s*(?:def |class |import |from \w|return\b|async |await |function\b|const |let |var |public "
+    r"|private |protected |static |func |fn |#include|using |package |SELECT |INSERT |UPDATE "
+    r"|CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
+    r"|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
+)
+_JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
+_DECODER = json.JSONDecoder()
+_PARAGRAPH = re.compile(r"(?<=\n\n)(?!\n)")
+_END = re.compile(
+    r"(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]*[^\W_a-z])"
+    r"|\n\s*|(?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\s])"
+)
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Nos|Prof|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov"
+    r"|Sen|Rep|Fig|Vol|pp|e\.g|i\.e|cf|ca|approx|al)|\b[A-Z])\.$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A stretch of text of one kind; `opening` and `closing` are a fence's own lines."""
+
+    kind: Literal["text", "code", "json"]
+    text: str
+    opening: str = ""
+    closing: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The block with its fence."""
+        return self.opening + self.text + self.closing
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """Cut a text into blocks that join back to it.
+
+    Code is what stands in a fence (one that is never closed reaches to the end) and every
+    paragraph most of whose lines look like code or are indented like it. JSON is every object or
+    array that parses, fenced or not.
+    """
+    start = 0
+    while (opening := _FENCE.search(text, start)) is not None:
+        if opening.start() > start:
+            yield from _unfenced(text[start : opening.start()])
+        mark = opening["mark"]
+        closing = re.compile(rf"^[ \t]{{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*$\n?", re.MULTILINE)
+        body = text.find("\n", opening.end()) + 1 or len(text)
+        closed = closing.search(text, body)
+        inside = text[body : closed.start()] if closed else text[body:]
+        labelled = opening["label"].lower() in ("json", "jsonc", "")
+        yield Block(
+            kind="json" if closed and labelled and _is_json(inside) else "code",
+            text=inside,
+            opening=text[opening.start() : body],
+            closing=closed.group() if closed else "",
+        )
+        start = closed.end() if closed else len(text)
+    if start < len(text):
+        yield from _unfenced(text[start:])
+
+
+def protected_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of every quotation, placeholder and inline code of a text, in order.
+
+    Numbers, URLs and ids need none: they hold no blank, and no pass ever cuts a word.
+    """
+    if not any(mark in text for mark in _MARKS):
+        return []
+    return [match.span() for match in _SPAN.finditer(text)]
+
+
+def paragraphs(text: str) -> list[str]:
+    """The text's paragraphs, each with the blank lines after it; joined they equal `text`."""
+    return _PARAGRAPH.split(text)
+
+
+def sentences(text: str) -> list[str]:
+    """The text's sentences with the blanks that follow each; joined they equal `text`.
+
+    A sentence ends at punctuation before a capital, a digit or an opening quote, at ideographic
+    punctuation, and at a line break; not at abbreviations, initials or inside a protected span.
+    """
+    cut: list[str] = []
+    start = 0
+    spans = protected_spans(text)
+    for end in _END.finditer(text):
+        if spans and any(a < end.end() and end.start() < b for a, b in spans):
+            continue
+        if _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()):
+            continue
+        if end.end() > start and text[start : end.end()].strip():
+            cut.append(text[start : end.end()])
+            start = end.end()
+    if start < len(text):
+        if text[start:].strip() or not cut:
+            cut.append(text[start:])
+        else:
+            cut[-1] += text[start:]
+    return cut
+
+
+def _unfenced(text: str) -> Iterator[Block]:
+    """JSON values first: a parse finds them surely, where code is only guessed at."""
+    start = at = 0
+    while (candidate := _JSON_START.search(text, at)) is not None:
+        try:
+            _, end = _DECODER.raw_decode(text, candidate.start())
+        except json.JSONDecodeError as error:
+            at = max(error.pos, candidate.start() + 1)
+            continue
+        except RecursionError:
+            break
+        if candidate.start() > start:
+            yield from _prose_and_code(text[start : candidate.start()])
+        yield Block(kind="json", text=text[candidate.start() : end])
+        start = at = end
+    if start < len(text):
+        yield from _prose_and_code(text[start:])
+
+
+def _prose_and_code(text: str) -> Iterator[Block]:
+    """Neighbouring paragraphs of one kind together, so that few blocks are made."""
+    pending: list[str] = []
+    kind: Literal["text", "code"] = "text"
+    for paragraph in paragraphs(text):
+        found: Literal["text", "code"] = "code" if _looks_like_code(paragraph) else "text"
+        if pending and found != kind:
+            yield Block(kind=kind, text="".join(pending))
+            pending = []
+        kind = found
+        pending.append(paragraph)
+    if any(pending):
+        yield Block(kind=kind, text="".join(pending))
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _looks_like_code(paragraph: str) -> bool:
+    lines = [line for line in paragraph.splitlines() if line.strip()]
+    if not lines:
+        return False
+    if all(line.startswith(("    ", "\t")) for line in lines):
+        return True
+    hits = sum(_CODE_LINE.match(line) is not None for line in lines)
+    if len(lines) == 1:
+        return bool(hits) and paragraph.rstrip().endswith((";", "{", "}"))
+    return hits * 2 > len(lines)

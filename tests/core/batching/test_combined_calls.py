@@ -1,0 +1,189 @@
+"""Which calls of a model share a prompt, whatever framework they come from."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llm_optimizers.batching import GroupLimits
+from llm_optimizers.batching.combining import CombinedCalls, Kept, Reply, Settled, combined_format
+from llm_optimizers.batching.combining.prompts import gives_plain_text, raised_limits, split_answers
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.types import ChatRequest, Message
+
+WAIT = 20.0
+LIMITS = GroupLimits(max_delay=WAIT)
+
+
+class Asked:
+    """Answers every question with itself, and keeps how many were in each prompt."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, request: ChatRequest) -> Reply:
+        wanted = combined_format(request)
+        self.sizes.append(wanted.count if wanted else 1)
+        text = request.messages[-1].text
+        if wanted is None:
+            return Reply(text=text)
+        _, questions = text.split("\n\n")
+        answers = questions.replace('"request"', '"answer"')
+        assert len(split_answers(f'{{"answers": {answers}}}', ["q1"])) == 1
+        return Reply(text=f'{{"answers": {answers}}}')
+
+
+def question(text: str = "Why?", **params: Any) -> ChatRequest:
+    return ChatRequest(messages=(Message(role="user", content=text),), params=params)
+
+
+def answers(calls: CombinedCalls, requests: list[ChatRequest | None], **how: Any) -> list[str]:
+    places = [calls.enter(request, **how) for request in requests]
+    for place in places:
+        if place is not None:
+            place.submit()
+    return ["alone" if place is None else place.result().text for place in places]
+
+
+def test_six_questions_fill_a_prompt_unless_a_user_says_otherwise() -> None:
+    texts = [f"q{n}?" for n in range(6)]
+    asked = Asked()
+    calls = CombinedCalls(asked, limits=LIMITS)
+    assert answers(calls, [question(text) for text in texts]) == texts
+    three = CombinedCalls(asked, limits=GroupLimits(max_size=3, max_delay=WAIT))
+    assert answers(three, [question(text) for text in texts]) == texts
+    assert asked.sizes == [6, 3, 3]
+    calls.close()
+    three.close()
+
+
+def test_long_questions_fill_a_prompt_by_their_tokens() -> None:
+    asked = Asked()
+    calls = CombinedCalls(asked, limits=GroupLimits(max_tokens=20, max_delay=WAIT))
+    texts = [letter * 40 for letter in "abcd"]
+    assert answers(calls, [question(text) for text in texts]) == texts
+    assert asked.sizes == [2, 2]
+    calls.close()
+
+
+def test_what_cannot_be_translated_or_has_no_tenant_goes_alone() -> None:
+    def unknown() -> str:
+        raise LookupError("no tenant")
+
+    calls = CombinedCalls(Asked())
+    assert answers(calls, [None, question(stop=["x"])]) == ["alone", "alone"]
+    assert answers(calls, [question()], tenant=unknown) == ["alone"]
+    calls.close()
+
+
+def test_tenants_never_share_a_prompt() -> None:
+    asked = Asked()
+    calls = CombinedCalls(asked, limits=LIMITS)
+    places = [calls.enter(question(name), tenant=lambda name=name: name) for name in "abab"]
+    for place in places:
+        assert place is not None
+        place.submit()
+    calls.close()
+    assert asked.sizes == [2, 2]
+
+
+@pytest.mark.parametrize("takes_settings", [True, False])
+def test_a_calls_own_settings_are_shared_where_they_can_be_sent(takes_settings: bool) -> None:
+    calls = CombinedCalls(Asked(), takes_settings=takes_settings)
+    found = [calls.enter(each) for each in (question(), question(temperature=1), question(n=2))]
+    assert [each is not None for each in found] == [True, takes_settings, False]
+    calls.close()
+
+
+PLAIN = [
+    {},
+    {"n": 1, "stop": None, "logprobs": False, "temperature": 1},
+    {"tools": True},  # says that the model can call some
+    {"model_kwargs": {"seed": 1, "user": "u"}, "additional_kwargs": {"stream_options": {}}},
+    {"extra_body": None, "model_kwargs": {"n": None}},
+]
+SHAPED = [
+    {"n": 2},
+    {"stop": ["\n"]},
+    {"stop_sequences": ["\n"]},
+    {"logprobs": True},
+    {"tools": [{}]},
+    {"modalities": ["audio"]},
+    {"audio_config": {}, "prediction": {"type": "content"}},
+    {"format": "json"},
+    {"json_mode": True},
+    {"model_kwargs": {"response_format": {"type": "json_object"}}},
+    {"additional_kwargs": {"n": 3}},
+    {"additional_kwargs": {"stop": ["x"]}},
+    {"extra_body": {"guided_json": {}}},
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "plain"), [(s, True) for s in PLAIN] + [(s, False) for s in SHAPED]
+)
+def test_a_models_own_settings_decide_too(settings: dict[str, Any], plain: bool) -> None:
+    model = SimpleNamespace(**settings)
+    assert gives_plain_text(model) is plain
+    calls = CombinedCalls(Asked(), models=[SimpleNamespace(), model])
+    assert (calls.enter(question()) is not None) is plain
+    calls.close()
+
+
+def test_a_models_own_limit_on_its_output_makes_room_for_every_answer() -> None:
+    model = SimpleNamespace(max_tokens=50, max_completion_tokens=None)
+    assert raised_limits(model, 6) == {"max_tokens": (50 + 16) * 6 + 16}
+
+
+def test_the_gate_asks_as_many_to_a_prompt_as_there_would_be() -> None:
+    asked, other = Asked(), Asked()
+    calls = CombinedCalls(asked, limits=GroupLimits(max_size=4))
+    sample: list[ChatRequest | None] = [question(f"q{n}?") for n in range(8)]
+    assert calls.check(sample, tolerance=0.3).passed
+    assert sorted(asked.sizes) == [1] * 8 + [4, 4]
+    assert calls.check(sample, tolerance=0.3, ask=other).passed
+    assert len(other.sizes) == len(asked.sizes)
+    calls.close()
+
+
+@pytest.mark.parametrize("bad", [None, question(stop=["x"]), question(" ")])
+def test_a_sample_that_is_never_combined_is_named_by_its_place(bad: ChatRequest | None) -> None:
+    calls = CombinedCalls(Asked())
+    with pytest.raises(ConfigurationError, match="input 1 of the sample is never combined"):
+        calls.check([question(), bad])
+    with pytest.raises(ConfigurationError, match="the sample is empty"):
+        calls.check([])
+    shaped = CombinedCalls(Asked(), models=[SimpleNamespace(n=2)])
+    with pytest.raises(ConfigurationError, match="input 0 of the sample is never combined"):
+        shaped.check([question()])
+
+
+def test_a_caller_is_known_when_its_question_is_settled() -> None:
+    settled: list[Settled] = []
+    calls = CombinedCalls(Asked(), observe=settled.append, limits=LIMITS)
+    for name in ("ann", "bob"):
+        place = calls.enter(question(f"{name}?"), caller=name)
+        assert place is not None
+        place.submit()
+    calls.close()
+    assert [(one.caller, one.answered is not None) for one in settled] == [
+        ("ann", True),
+        ("bob", True),
+    ]
+
+
+def test_what_a_wrapper_keeps_for_its_model_stays_with_it() -> None:
+    model = SimpleNamespace()
+    kept = Kept(model=model, settings=(True, 1), calls=CombinedCalls(Asked()))
+    assert kept.serves(model, (True, 1))
+    assert not kept.serves(model, (False, 1))
+    assert not kept.serves(SimpleNamespace(), (True, 1))
+    assert copy.deepcopy(kept) is None
+    assert pickle.loads(pickle.dumps(kept)) is None
+    assert not kept.calls.closed
+    kept.calls.close()
+    assert kept.calls.closed

@@ -1,0 +1,666 @@
+"""What every store that keeps an SQLite file relies on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_optimizers.connections.sqlite import Database, Schema
+from llm_optimizers.errors import BusyError, SchemaError, StoreError
+
+SCHEMA = Schema(
+    kind="test file",
+    version=2,
+    application_id=int.from_bytes(b"LLMt"),
+    statements=("CREATE TABLE words (word TEXT NOT NULL, long INTEGER NOT NULL)",),
+    migrations={1: lambda db: db.execute("ALTER TABLE words ADD COLUMN long INTEGER")},
+)
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
+quiet_fork = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "file.sqlite"
+
+
+@pytest.fixture(params=["memory", "file"])
+def database(request: pytest.FixtureRequest, path: Path) -> Iterator[Database]:
+    database = Database(path if request.param == "file" else None, SCHEMA)
+    yield database
+    database.close()
+
+
+@contextmanager
+def opened(path: Path, schema: Schema = SCHEMA, **options: Any) -> Iterator[Database]:
+    with closing(Database(path, schema, **options)) as database:
+        yield database
+
+
+def put(database: Database, word: str) -> None:
+    with database.transaction() as db:
+        db.execute("INSERT INTO words VALUES (?, ?)", (word, len(word)))
+
+
+def words(database: Database) -> list[str]:
+    with database.connection() as db:
+        return [row["word"] for row in db.execute("SELECT word FROM words ORDER BY rowid")]
+
+
+def raw(path: Path, *statements: str) -> list[Any]:
+    """Run statements as somebody else would, without the opener."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        return [db.execute(statement).fetchall() for statement in statements][-1]
+
+
+# --- What it promises of any database
+
+
+def test_what_a_transaction_wrote_is_there(database: Database) -> None:
+    put(database, "one")
+    put(database, "two")
+    assert words(database) == ["one", "two"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_transaction_that_fails_leaves_nothing(
+    database: Database, error: type[BaseException]
+) -> None:
+    def half() -> None:
+        with database.transaction() as db:
+            db.execute("INSERT INTO words VALUES ('half', 4)")
+            raise error
+
+    put(database, "before")
+    with pytest.raises(error):
+        half()
+    put(database, "after")
+    assert words(database) == ["before", "after"]
+
+
+def test_a_transaction_that_cannot_be_committed_does_not_block_the_next(
+    database: Database,
+) -> None:
+    with database.transaction() as db:
+        db.execute("CREATE TABLE parent (word TEXT PRIMARY KEY)")
+        db.execute("CREATE TABLE child (word TEXT REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+    with database.connection() as db:
+        db.execute("PRAGMA foreign_keys = ON")
+
+    def orphan() -> None:
+        with database.transaction() as db:
+            # Looked at when the transaction is committed.
+            db.execute("INSERT INTO child VALUES ('orphan')")
+
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        orphan()
+    put(database, "after")
+    assert words(database) == ["after"]
+
+
+def test_a_statement_that_fails_is_a_store_error_with_its_cause(database: Database) -> None:
+    with (
+        pytest.raises(StoreError, match="no such table: nowhere") as caught,
+        database.connection() as db,
+    ):
+        db.execute("SELECT * FROM nowhere")
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    put(database, "after")
+    assert words(database) == ["after"]
+
+
+def test_threads_and_event_loops_share_a_database(database: Database) -> None:
+    def in_a_thread(name: int) -> None:
+        for number in range(25):
+            put(database, f"thread {name} {number}")
+
+    def in_a_loop(name: int) -> None:
+        async def work(number: int) -> None:
+            if number % 2:
+                put(database, f"loop {name} {number}")
+            else:
+                await asyncio.to_thread(put, database, f"loop {name} {number}")
+
+        async def main() -> None:
+            await asyncio.gather(*(work(number) for number in range(25)))
+
+        asyncio.run(main())
+
+    threads = [threading.Thread(target=in_a_thread, args=(n,)) for n in range(2)]
+    threads += [threading.Thread(target=in_a_loop, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(words(database))) == len(words(database)) == 100
+
+
+def test_a_closed_database_opens_again(path: Path) -> None:
+    with opened(path) as database:
+        put(database, "one")
+        database.close()
+        database.close()
+        assert words(database) == ["one"]
+
+
+def test_memory_has_two_names() -> None:
+    with closing(Database(":memory:", SCHEMA)) as database:
+        assert database.path is None
+        assert words(database) == []
+
+
+def test_a_database_that_is_let_go_closes_its_file(path: Path) -> None:
+    database = Database(path, SCHEMA)
+    put(database, "one")
+    assert path.with_name("file.sqlite-wal").exists()
+    del database
+    gc.collect()
+    # The last connection to leave takes the log with it.
+    assert not path.with_name("file.sqlite-wal").exists()
+    assert raw(path, "SELECT word FROM words") == [("one",)]
+
+
+def test_text_that_is_not_utf8_is_an_error_or_bytes(path: Path) -> None:
+    with opened(path) as database:
+        put(database, "one")
+    raw(path, "UPDATE words SET word = CAST(x'ff' AS TEXT)")
+    with opened(path) as strict, pytest.raises(StoreError, match="UTF-8"):
+        words(strict)
+    with opened(path, undecodable_as_bytes=True) as lenient:
+        assert words(lenient) == [b"\xff"]
+
+
+# --- Files: where they are, who may read them, what they hold
+
+
+def test_a_home_in_a_path_and_folders_that_are_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with opened(Path("~/new/folder/f.sqlite")) as database:
+        put(database, "one")
+    assert (tmp_path / "new" / "folder" / "f.sqlite").exists()
+
+
+def test_a_relative_path_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with opened(Path("f.sqlite")) as database:
+        put(database, "one")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert words(database) == ["one"]
+    assert not (tmp_path / "elsewhere" / "f.sqlite").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+def test_a_new_file_is_its_owners_alone_and_an_old_one_stays_as_it_is(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with opened(tmp_path / "new.sqlite") as database:
+            put(database, "private")
+            modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in tmp_path.iterdir()}
+            assert modes == {
+                "new.sqlite": 0o600,
+                "new.sqlite-wal": 0o600,
+                "new.sqlite-shm": 0o600,
+            }
+        (tmp_path / "new.sqlite").chmod(0o640)
+        with opened(tmp_path / "new.sqlite") as database:
+            put(database, "shared")
+            assert stat.S_IMODE((tmp_path / "new.sqlite").stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_an_older_file_is_migrated_once(path: Path) -> None:
+    old = replace(SCHEMA, version=1, statements=("CREATE TABLE words (word TEXT)",))
+    with opened(path, old) as database, database.transaction() as db:
+        db.execute("INSERT INTO words VALUES ('old')")
+    for _ in range(2):
+        with opened(path) as database:
+            put(database, "new")
+    with opened(path) as database:
+        assert words(database) == ["old", "new", "new"]
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
+    old = replace(SCHEMA, version=1)
+    with opened(path, old) as database:
+        put(database, "old")
+
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM words")
+        raise RuntimeError("half way")
+
+    broken_schema = replace(SCHEMA, migrations={1: broken})
+    with opened(path, broken_schema) as database, pytest.raises(RuntimeError, match="half way"):
+        words(database)
+    with opened(path, old) as database:
+        assert words(database) == ["old"]
+
+
+def test_a_file_of_the_first_releases_has_no_application_id(path: Path) -> None:
+    with opened(path) as database:
+        put(database, "one")
+    raw(path, "PRAGMA application_id = 0")
+    with opened(path) as database:
+        assert words(database) == ["one"]
+
+
+def newer(path: Path) -> None:
+    with opened(path, replace(SCHEMA, version=3)) as database:
+        put(database, "one")
+
+
+def older_without_a_way(path: Path) -> None:
+    with opened(path, replace(SCHEMA, version=-7)) as database:
+        put(database, "one")
+
+
+def another_store(path: Path) -> None:
+    with opened(path, replace(SCHEMA, kind="other", application_id=1)) as database:
+        put(database, "one")
+
+
+def another_program(path: Path) -> None:
+    raw(path, "CREATE TABLE words (word)")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            newer,
+            "test file .*file.sqlite is of version 3 and this release reads version 2; upgrade",
+        ),
+        (older_without_a_way, "is of version -7"),
+        (another_store, "a database of something else; give the test file another path"),
+        (another_program, "a database of something else"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_and_left_alone(
+    path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    make(path)
+    before = path.read_bytes()
+    with opened(path) as database:
+        for _ in range(2):
+            with pytest.raises(SchemaError, match=reason):
+                put(database, "two")
+    assert path.read_bytes() == before
+
+
+def text(path: Path) -> None:
+    path.write_text("my diary, not a database\n" * 400)
+
+
+def cut_short(path: Path) -> None:
+    with opened(path) as database:
+        for number in range(200):
+            put(database, f"{number}" * 100)
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def noise(path: Path) -> None:
+    with opened(path) as database:
+        for number in range(200):
+            put(database, f"{number}" * 100)
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(bytes(content))
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def lost_table(path: Path) -> None:
+    with opened(path) as database:
+        put(database, "one")
+    raw(path, "DROP TABLE words")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "advice"),
+    [
+        (text, "no SQLite file.* move it away"),
+        (cut_short, "damaged.* move it away"),
+        (noise, "damaged.* move it away"),
+        (lost_table, "damaged.* move it away"),
+        (folder, "is it a file"),
+    ],
+)
+def test_a_damaged_file_says_what_to_do_and_is_followed_by_a_new_one(
+    path: Path, spoil: Callable[[Path], None], advice: str
+) -> None:
+    spoil(path)
+    with opened(path) as database:
+        for _ in range(2):
+            with pytest.raises(StoreError, match=f"cannot be used .*{advice}"):
+                words(database)
+        path.rename(path.with_name("moved away"))
+        put(database, "new")
+        assert words(database) == ["new"]
+
+
+@pytest.mark.parametrize("how", ["file", "folder", "deleted", "replaced"])
+def test_a_file_that_is_gone_is_followed_by_a_new_one(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "folder" / "file.sqlite"
+    with opened(path) as database, opened(path) as other:
+        put(database, "old")
+        assert words(other) == ["old"]
+        if how == "folder":
+            path.parent.rename(tmp_path / "elsewhere")
+        elif how == "deleted":
+            path.unlink()
+        else:
+            path.rename(tmp_path / "moved")
+        if how == "replaced":
+            raw(path, *SCHEMA.statements, "PRAGMA user_version = 2")
+        put(database, "new")
+        put(other, "newer")
+        assert words(database) == words(other) == ["new", "newer"]
+        database.close()
+        put(other, "newest")
+    assert [word for (word,) in raw(path, "SELECT word FROM words")] == ["new", "newer", "newest"]
+
+
+def unprivileged(code: str, *arguments: str) -> str:
+    """What a process prints that may not write to what root owns."""
+    command = [sys.executable, "-c", code, *arguments]
+    if os.getuid() == 0:
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+READ_AND_WRITE = """
+import sys
+from llm_optimizers.connections.sqlite import Database, Schema
+from llm_optimizers.errors import StoreError
+schema = Schema(kind="test file", version=2, application_id=int.from_bytes(b"LLMt"), statements=())
+database = Database(sys.argv[1], schema)
+for _ in range(2):
+    with database.connection() as db:
+        print([row["word"] for row in db.execute("SELECT word FROM words")])
+    try:
+        with database.transaction() as db:
+            db.execute("INSERT INTO words VALUES ('x', 1)")
+    except StoreError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or (os.getuid() == 0 and shutil.which("setpriv") is None),
+    reason="needs an account that may not write",
+)
+@pytest.mark.parametrize("folder_mode", [0o555, 0o777])
+def test_a_file_that_cannot_be_written_is_still_read(folder_mode: int) -> None:
+    # Not pytest's folder, which other accounts may not enter.
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "file.sqlite"
+        with opened(path) as database:
+            put(database, "one")
+        path.chmod(0o444)
+        path.parent.chmod(folder_mode)
+        said = unprivileged(READ_AND_WRITE, str(path))
+        path.parent.chmod(0o755)
+    assert said.count("['one']") == 2, said
+    assert said.count("let this user write to it and to its folder") == 2, said
+
+
+# --- Other processes
+
+
+WRITER = """
+import sys, threading
+from llm_optimizers.connections.sqlite import Database, Schema
+schema = Schema(kind="test file", version=2, application_id=int.from_bytes(b"LLMt"),
+    statements=("CREATE TABLE words (word TEXT NOT NULL, long INTEGER NOT NULL)",))
+database = Database(sys.argv[1], schema, wait=20)
+sys.stdin.readline()
+if sys.argv[2] == "many":
+    for number in range(100):
+        with database.transaction() as db:
+            db.execute("INSERT INTO words VALUES (?, 1)", (f"{sys.argv[3]} {number}",))
+else:
+    with database.transaction() as db:
+        db.execute("INSERT INTO words VALUES ('half', 4)")
+        print("inside", flush=True)
+        sys.stdin.readline()
+"""
+
+
+@contextmanager
+def writer(path: Path, *how: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), *how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def inside(process: subprocess.Popen[str]) -> None:
+    go(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "inside\n"
+
+
+def test_processes_that_start_together_on_a_new_file_lose_nothing(path: Path) -> None:
+    with writer(path, "many", "a") as one, writer(path, "many", "b") as two:
+        go(one)
+        go(two)
+        assert one.wait(60) == two.wait(60) == 0
+    with opened(path) as database:
+        assert sorted(words(database)) == sorted(f"{w} {n}" for w in "ab" for n in range(100))
+
+
+def test_a_busy_writer_is_waited_for_and_readers_are_not(path: Path) -> None:
+    with opened(path, wait=60.0) as database, writer(path, "one") as other:
+        put(database, "before")
+        inside(other)
+        assert words(database) == ["before"]
+        waiting = threading.Thread(target=put, args=(database, "after"))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        go(other)
+        assert other.wait(20) == 0
+        waiting.join(20)
+        assert words(database) == ["before", "half", "after"]
+
+
+def test_a_writer_that_stays_busy_is_an_error_after_a_while(path: Path) -> None:
+    def patience_ms(database: Database, **options: float) -> int:
+        with database.connection(**options) as db:
+            return int(db.execute("PRAGMA busy_timeout").fetchone()[0])
+
+    with opened(path, wait=0.05) as database, writer(path, "one") as other:
+        put(database, "before")
+        inside(other)
+        with pytest.raises(BusyError, match=r"locked.*another process"):
+            put(database, "lost")
+        assert patience_ms(database) == 50
+        assert patience_ms(database, wait=0.01) == 10
+        assert patience_ms(database) == 50
+        go(other)
+        assert other.wait(20) == 0
+        put(database, "after")
+        assert words(database) == ["before", "half", "after"]
+
+
+def test_a_thread_that_stays_busy_is_waited_for_unless_said_otherwise(database: Database) -> None:
+    holding, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.connection():
+            holding.set()
+            release.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(60)
+    with pytest.raises(BusyError, match="another thread"), database.transaction(wait=0.01):
+        pass
+    release.set()
+    put(database, "after")
+    thread.join()
+
+
+def test_a_process_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it(path: Path) -> None:
+    with opened(path) as database, writer(path, "one") as other:
+        put(database, "before")
+        inside(other)
+        other.send_signal(signal.SIGKILL)
+        other.wait(20)
+        put(database, "after")
+        assert words(database) == ["before", "after"]
+
+
+def test_a_full_disk_is_an_error_until_there_is_room(path: Path) -> None:
+    with opened(path) as database:
+        put(database, "before")
+        with database.connection() as db:
+            db.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(StoreError, match=r"full.*make room"):
+            put(database, "x" * 100_000)
+        assert words(database) == ["before"]
+        with database.connection() as db:
+            db.execute("PRAGMA max_page_count = 10000")
+        put(database, "after")
+        assert words(database) == ["before", "after"]
+
+
+# --- Forks
+
+
+@contextmanager
+def forked(work: Callable[[], object]) -> Iterator[None]:
+    """A child that does the work; it must end well by the end of the block."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    try:
+        yield
+    finally:
+        _, status = os.waitpid(child, 0)
+    assert status == 0
+
+
+@forks
+@quiet_fork
+def test_parent_and_child_both_go_on(database: Database) -> None:
+    put(database, "before")
+
+    def work() -> None:
+        assert words(database) == ["before"]
+        put(database, "child")
+        assert words(database)[-1] == "child"
+
+    with forked(work):
+        put(database, "parent")
+    in_a_file = database.path is not None
+    assert sorted(words(database)) == sorted(["before", "parent"] + ["child"] * in_a_file)
+
+
+@forks
+@quiet_fork
+def test_a_child_loses_nothing_when_its_parent_closes_the_file(path: Path) -> None:
+    """The last to close the file deletes the log: it must know of the other."""
+    (wrote, write), (closed, close) = os.pipe(), os.pipe()
+    with opened(path) as database:
+        put(database, "parent")
+
+        def work() -> None:
+            put(database, "child")
+            os.write(write, b"x")
+            os.read(closed, 1)
+            put(database, "child again")
+
+        with forked(work):
+            os.read(wrote, 1)
+            database.close()
+            os.write(close, b"x")
+        assert words(database) == ["parent", "child", "child again"]
+    for end in (wrote, write, closed, close):
+        os.close(end)
+
+
+@forks
+@quiet_fork
+def test_a_fork_while_a_thread_writes(database: Database) -> None:
+    done = threading.Event()
+
+    def keep_writing() -> None:
+        while not done.is_set():
+            put(database, "thread")
+
+    thread = threading.Thread(target=keep_writing)
+    thread.start()
+    try:
+        for _ in range(5):
+            with forked(lambda: put(database, "child")):
+                pass
+    finally:
+        done.set()
+        thread.join()
+    put(database, "parent")
+    assert words(database).count("child") == (0 if database.path is None else 5)
+
+
+@forks
+@quiet_fork
+def test_a_fork_does_not_wait_for_ever_for_a_thread(database: Database) -> None:
+    put(database, "before")
+    holding, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.connection():
+            holding.set()
+            release.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(60)
+    try:
+        with forked(lambda: put(database, "child")):
+            pass
+    finally:
+        release.set()
+        thread.join()
+    put(database, "parent")
+    in_a_file = database.path is not None
+    assert words(database) == ["before", *(["child"] if in_a_file else []), "parent"]

@@ -1,0 +1,181 @@
+"""Bounds against exact computations and against what they promise."""
+
+from __future__ import annotations
+
+import math
+import random
+from fractions import Fraction
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence import (
+    bootstrap_interval,
+    confidence_sequence_half_width,
+    mean_difference,
+    mean_interval,
+    mean_loss_interval,
+    rate_upper_bound,
+    safe_threshold,
+    samples_needed,
+)
+from llm_optimizers.evidence.bounds import quantile
+
+
+def at_most(seen: int, trials: int, rate: Fraction) -> Fraction:
+    """The binomial distribution, exactly."""
+    return sum(
+        (math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(seen + 1)),
+        Fraction(0),
+    )
+
+
+@given(st.integers(1, 60), st.data(), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+def test_a_rates_bound_is_where_so_few_are_as_rare_as_allowed(trials, data, confidence):
+    seen = data.draw(st.integers(0, trials - 1))
+    bound = Fraction(rate_upper_bound(seen, trials, confidence=confidence))
+    step = Fraction(1, 10**9)
+    allowed = 1 - Fraction(confidence)
+    assert at_most(seen, trials, bound + step) < allowed < at_most(seen, trials, bound - step)
+
+
+def test_a_rates_bound_is_clopper_and_pearsons():
+    assert rate_upper_bound(0, 45, confidence=0.9) == pytest.approx(1 - 0.1 ** (1 / 45))
+    assert rate_upper_bound(3, 100, confidence=0.95) == pytest.approx(0.0757, abs=1e-4)
+    assert rate_upper_bound(5, 5, confidence=0.9) == 1
+    assert rate_upper_bound(0, 0, confidence=0.9) == 1
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
+def test_a_rates_bound_holds_as_often_as_promised(rate):
+    rng = random.Random(0)
+    seen = [sum(rng.random() < rate for _ in range(80)) for _ in range(2_000)]
+    held = sum(rate_upper_bound(k, 80, confidence=0.9) >= rate for k in seen)
+    assert held >= 0.88 * 2_000
+
+
+@given(st.floats(0.001, 0.6), st.sampled_from([0.8, 0.9, 0.99]))
+def test_the_samples_needed_are_the_fewest_that_do(tolerance, confidence):
+    needed = samples_needed(tolerance, confidence=confidence)
+    assert rate_upper_bound(0, needed, confidence=confidence) <= tolerance + 1e-9
+    assert rate_upper_bound(0, needed - 1, confidence=confidence) > tolerance - 1e-9
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, -1.0, float("nan")])
+def test_a_tolerance_that_no_sample_can_show_is_refused(tolerance):
+    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+        samples_needed(tolerance, confidence=0.9)
+
+
+def test_a_means_interval_is_the_normal_one():
+    values = np.array([0.0, 1.0, 1.0, 2.0])
+    found = mean_interval(values, confidence=0.95)
+    spread = NormalDist().inv_cdf(0.975) * math.sqrt((2 / 3) / 4)
+    assert found.value == 1.0
+    assert (found.low, found.high) == pytest.approx((1 - spread, 1 + spread))
+    assert str(found) == f"1.000 ({1 - spread:.3f} to {1 + spread:.3f})"
+
+
+def test_a_loss_that_was_never_seen_is_still_possible():
+    losses = np.zeros(100)
+    found = mean_loss_interval(losses, worst=1.0, confidence=0.95)
+    assert found.value == 0.0
+    assert 0.01 < found.high < 0.05
+    assert losses.size == 100
+
+
+def test_a_mean_losss_bound_holds_as_often_as_promised():
+    """One request of a hundred loses its answer, so that samples without a loss occur."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1_000):
+        losses = (rng.random(500) < 0.01).astype(float)
+        held += mean_loss_interval(losses, worst=1.0, confidence=0.95).high >= 0.01
+    assert held >= 930
+
+
+def test_a_difference_has_both_groups_spread():
+    a, b = [1.0, 2.0, 3.0], [0.0, 0.0, 3.0, 1.0]
+    found = mean_difference(a, b, confidence=0.9)
+    spread = NormalDist().inv_cdf(0.95) * math.sqrt(1 / 3 + 2 / 4)
+    assert found.value == 1.0
+    assert (found.low, found.high) == pytest.approx((1 - spread, 1 + spread))
+    mirrored = mean_difference(b, a, confidence=0.9)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_a_confidence_sequence_holds_at_all_looks_at_once():
+    broken = 0
+    for seed in range(100):
+        rng = random.Random(seed)
+        values = [float(rng.random() < 0.5) for _ in range(600)]
+        broken += any(
+            abs(sum(values[:n]) / n - 0.5)
+            > confidence_sequence_half_width(values[:n], alpha=0.1, expected=300)
+            for n in range(30, 601, 10)
+        )
+    assert broken <= 10
+
+
+def test_a_sequence_without_spread_is_not_certain():
+    assert confidence_sequence_half_width([1.0] * 5, alpha=0.05, expected=500) > 0.2
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200),
+    st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99, 0.999]),
+)
+def test_resampled_bounds_are_percentiles(values, confidence):
+    tail = 50.0 * (1.0 - confidence)
+    found = bootstrap_interval(7.0, values, confidence=confidence)
+    assert found.value == 7.0
+    assert [found.low, found.high] == np.percentile(values, [tail, 100.0 - tail]).tolist()
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0, 1))
+def test_a_quantile_is_numpys(values, share):
+    assert quantile(sorted(values), share) == np.quantile(values, share)
+
+
+@given(st.integers(0, 1_000), st.sampled_from([0.01, 0.03, 0.1]))
+def test_a_thresholds_loss_is_bounded_on_its_own_labels(seed, tolerance):
+    rng = np.random.default_rng(seed)
+    gains = rng.choice([-1.0, 0.0, 1.0], size=400, p=[0.05, 0.75, 0.2])
+    scores = gains * 0.3 + rng.normal(size=400)
+    safe = safe_threshold(scores, gains, tolerance=tolerance)
+    assert safe.loss.high <= tolerance
+    if safe.score is not None:
+        served = scores <= safe.score
+        assert served.mean() == pytest.approx(safe.share)
+        assert gains[served].sum() / 400 == pytest.approx(safe.loss.value)
+
+
+def test_ties_cross_the_threshold_together():
+    scores = np.array([0.0] * 50 + [1.0] * 350)
+    gains = np.zeros(400)
+    gains[50:] = 1.0
+    safe = safe_threshold(scores, gains, tolerance=0.05)
+    assert (safe.score, safe.share) == (0.0, 0.125)
+
+
+def test_no_threshold_is_safe_where_every_request_loses():
+    safe = safe_threshold(np.arange(400.0), np.ones(400), tolerance=0.01)
+    assert (safe.score, safe.share, safe.loss.value) == (None, 0.0, 0.0)
+
+
+def test_a_promise_about_the_loss_is_kept_on_other_requests():
+    """The threshold's loss on fresh requests exceeds the tolerance in at most 1 of 20 draws."""
+    broken = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        losses = rng.choice([-1.0, 0.0, 1.0], size=4_000, p=[0.05, 0.75, 0.2])
+        scores = losses * 0.4 + rng.normal(size=4_000)
+        safe = safe_threshold(scores[:600], losses[:600], tolerance=0.03)
+        if safe.score is not None:
+            served = scores[600:] <= safe.score
+            broken += losses[600:][served].sum() / 3_400 > 0.03 + 0.005
+    assert broken <= 10

@@ -1,0 +1,86 @@
+"""Drift: an alarm when scores spread otherwise than they did, and none when they do not."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence import DriftAlarm, quantile_edges
+
+
+def test_edges_are_deciles():
+    assert quantile_edges(range(11)) == pytest.approx(range(1, 10))
+    assert quantile_edges([3.0]) == (3.0,) * 9
+    values = np.random.default_rng(0).normal(size=777)
+    deciles = np.quantile(values, np.linspace(0.0, 1.0, 11)[1:-1])
+    assert quantile_edges(values) == tuple(deciles.tolist())
+
+
+def test_drift_is_told_once_a_window():
+    rng = np.random.default_rng(0)
+    alarm = DriftAlarm(quantile_edges(rng.normal(size=5_000)), window=200)
+    usual = [alarm.observe(float(x)) for x in rng.normal(size=1_000)]
+    assert usual == [None] * 1_000
+    moved = [alarm.observe(float(x)) for x in rng.normal(1.5, 1, size=400)]
+    assert sum(index is not None for index in moved) == 2
+
+
+def test_the_index_is_the_population_stability_index():
+    alarm = DriftAlarm((0.5,), window=10, limit=0.0)
+    for score in [0.0] * 8 + [1.0]:
+        assert alarm.observe(score) is None
+    expected = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
+    assert alarm.observe(1.0) == pytest.approx(expected)
+
+
+def test_a_bin_that_stays_empty_counts_as_half_a_score():
+    alarm = DriftAlarm((0.5,), window=10)
+    found = [alarm.observe(0.0) for _ in range(10)]
+    expected = 0.5 * math.log(1.0 / 0.5) + (0.05 - 0.5) * math.log(0.05 / 0.5)
+    assert found[-1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 5])
+def test_scores_of_few_values_are_no_drift_by_themselves(levels):
+    rng = np.random.default_rng(levels)
+    alarm = DriftAlarm(quantile_edges(rng.integers(0, levels, 5_000)), window=500)
+    assert not any(alarm.observe(float(x)) for x in rng.integers(0, levels, 5_000))
+
+
+def test_a_shift_between_few_values_is_drift():
+    rng = np.random.default_rng(0)
+    alarm = DriftAlarm(quantile_edges(rng.integers(0, 3, 5_000)), window=500)
+    assert any(alarm.observe(float(x)) for x in rng.integers(1, 4, 500))
+
+
+def test_a_limit_is_kept():
+    scores = [1.0] * 100
+    edges = quantile_edges(range(10))
+    strict, lax = DriftAlarm(edges, window=100), DriftAlarm(edges, window=100, limit=1e9)
+    assert [strict.observe(x) for x in scores][-1] > 0.25
+    assert not any(lax.observe(x) for x in scores)
+
+
+def test_every_score_is_counted_once_between_threads():
+    alarm = DriftAlarm(quantile_edges(range(10)), window=100, limit=0.0)
+    found = []
+
+    def watch() -> None:
+        found.extend(x for x in (alarm.observe(9.0) for _ in range(250)) if x is not None)
+
+    threads = [threading.Thread(target=watch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 20
+    assert len(set(found)) == 1
+
+
+def test_an_empty_window_is_refused():
+    with pytest.raises(ConfigurationError, match="window"):
+        DriftAlarm((0.5,), window=0)

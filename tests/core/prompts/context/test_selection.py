@@ -1,0 +1,200 @@
+"""Passages within a budget: what answers the question stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_optimizers.embeddings import Vectors, passage_embed
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.prompts import (
+    ContextBudget,
+    Passage,
+    PassageSelector,
+    TokenCounter,
+)
+from llm_optimizers.prompts.context import Kept, render
+from llm_optimizers.prompts.context.ranking import rank
+from llm_optimizers.prompts.context.selection import GAP
+from support.prompt_texts import FACTS
+
+counter = TokenCounter()
+selector = PassageSelector(counter=counter)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Who is the mayor of Carrow?", "Mina Vale"),
+        ("When was Dunmouth founded?", "1150"),
+        ("what does the market in elmstead sell", "apples"),
+        ("Which river freezes over at Farrowby?", "Neth"),
+        ("who is the mayor of Carow", "Mina Vale"),  # misspelt
+    ],
+)
+def test_the_answer_is_kept_at_a_tenth_of_the_tokens(question: str, answer: str) -> None:
+    total = sum(counter.count(render(p.title, p.text), "gpt-4o").tokens for p in FACTS)
+    chosen = selector.select(question, FACTS, max_tokens=total // 8)
+    assert chosen.tokens <= total // 8
+    assert any(answer in kept.text for kept in chosen.kept)
+    assert chosen.tokens_before == total
+
+
+texts = st.text(
+    alphabet=st.sampled_from(list("abcde .!?\n\t中文é0123\"'{}`")), max_size=300
+) | st.text(max_size=60)
+
+
+@given(
+    st.text(max_size=60),
+    st.lists(st.builds(Passage, title=st.text(max_size=12), text=texts), max_size=8),
+    st.integers(1, 200),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_budget_holds_the_order_stays_and_the_outcome_repeats(
+    question: str, passages: list[Passage], budget: int
+) -> None:
+    chosen = selector.select(question, passages, max_tokens=budget)
+    assert chosen.tokens <= max(budget, 0)
+    places = [kept.index for kept in chosen.kept]
+    assert places == sorted(set(places))
+    assert PassageSelector().select(question, passages, max_tokens=budget) == chosen
+    for kept in chosen.kept:
+        for part in kept.text.split(GAP):
+            assert part.strip() in passages[kept.index].text
+        if kept.whole:
+            assert kept.text == passages[kept.index].text
+
+
+def test_what_fits_stays_as_it_is() -> None:
+    chosen = selector.select("Who?", FACTS, max_tokens=100_000)
+    assert [kept.text for kept in chosen.kept] == [p.text for p in FACTS]
+    assert all(kept.whole for kept in chosen.kept)
+
+
+def test_a_gap_between_kept_sentences_is_marked() -> None:
+    question = "Who is the mayor of Carrow and what freezes over in winter?"
+    chosen = selector.select(question, FACTS[2:3], max_tokens=30)
+    kept = chosen.kept[0]
+    assert GAP in kept.text
+    assert not kept.whole
+
+
+def test_what_two_passages_share_is_kept_once() -> None:
+    copies = [Passage(title=f"Copy {n}", text=FACTS[0].text) for n in range(3)]
+    chosen = selector.select("Who is the mayor of Aldmere?", [*copies, *FACTS[1:]], max_tokens=60)
+    assert " ".join(k.text for k in chosen.kept).count("Jane Hollow") == 1
+
+
+def test_a_long_document_is_read_piece_by_piece() -> None:
+    filler = " ".join(
+        f"Paragraph {n} speaks of the weather and of nothing else." for n in range(900)
+    )
+    needle = "The vault code of Harlow is 7731."
+    document = Passage(title="Diary", text=f"{filler} {needle} {filler}")
+    chosen = selector.select("What is the vault code of Harlow?", [document], max_tokens=120)
+    assert needle in chosen.kept[0].text
+    assert chosen.tokens <= 120
+
+
+def test_no_budget_is_refused() -> None:
+    for bad in (0, -5):
+        with pytest.raises(ConfigurationError):
+            selector.select("q", FACTS, max_tokens=bad)
+        with pytest.raises(ConfigurationError):
+            ContextBudget(max_tokens=bad)
+
+
+def test_no_passages_and_no_question_are_no_errors() -> None:
+    assert selector.select("", [], max_tokens=5).kept == ()
+    assert selector.select("", FACTS, max_tokens=60).tokens <= 60
+
+
+def test_meaning_decides_where_words_do_not() -> None:
+    """An embedder that knows that a physician is a doctor."""
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        rows = np.array([[float("doctor" in t or "physician" in t), 0.1] for t in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    passages = [
+        Passage(text="The baker opens at nine. He sells bread."),
+        Passage(text="The physician opens at ten. She heals people."),
+        Passage(text="The tailor opens at two. He mends coats."),
+    ]
+    ranking = rank("doctor?", passages, embed=embed)
+    assert int(ranking.passages.argmax()) == 1
+    assert ranking.passages.sum() == pytest.approx(1)
+    plain = rank("doctor?", passages)
+    assert plain.passages.max() - plain.passages.min() < 0.05
+
+
+def test_an_embedder_is_not_asked_about_texts_without_words() -> None:
+    asked: list[str] = []
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        asked.extend(texts)
+        return np.ones((len(texts), 2), np.float32) / np.sqrt(2).astype(np.float32)
+
+    rank("who?", [Passage(text="--- ***"), Passage(text="A word. ---")], embed=embed)
+    assert all(any(map(str.isalnum, text)) for text in asked)
+    assert rank("?", [Passage(text="...")], embed=embed).passages.shape == (1,)
+
+
+def test_an_app_keeps_what_answers_within_what_the_model_is_shown() -> None:
+    def shown(kept: Sequence[Kept]) -> int:
+        return sum(counter.count(k.text, "gpt-4o").tokens + 9 for k in kept)
+
+    question = "Who is the mayor of Carrow?"
+    kept = selector.keep(question, FACTS, max_tokens=40, shown=shown)
+    assert kept is not None
+    assert shown(kept) <= 40
+    assert "Mina Vale" in " ".join(k.text for k in kept)
+    assert [FACTS[k.index].title for k in kept] == [k.title for k in kept]
+    bare = selector.keep(question, FACTS, max_tokens=40)
+    assert bare is not None
+    assert sum(counter.count(k.text, "gpt-4o").tokens for k in bare) > 40 - 9
+
+
+@pytest.mark.parametrize(
+    ("question", "budget"), [("Mayor?", 10_000), ("?!", 20), ("", 20), ("Mayor?", 1)]
+)
+def test_where_nothing_can_be_chosen_everything_stays(question: str, budget: int) -> None:
+    assert selector.keep(question, FACTS, max_tokens=budget) is None
+    assert selector.keep(question, [], max_tokens=budget) is None
+
+
+def test_passages_without_text_stay_in_their_places() -> None:
+    picture = Passage(text=" ", title="picture.png")
+    passages = [picture, *FACTS, picture]
+    kept = selector.keep("Who is the mayor of Carrow?", passages, max_tokens=30)
+    assert kept is not None
+    indices = [k.index for k in kept]
+    assert indices == sorted(indices)
+    assert {0, len(passages) - 1} < set(indices)
+    assert selector.keep("Who is it?", [picture], max_tokens=1) is None
+
+
+def test_an_embedder_that_fails_costs_no_passage(caplog: pytest.LogCaptureFixture) -> None:
+    def down(texts: Sequence[str]) -> Vectors:
+        raise OSError(f"no answer for {texts}")
+
+    failing = PassageSelector(counter=counter, embed=down)
+    assert failing.keep("Who is the mayor of Carrow?", FACTS, max_tokens=30) is None
+    assert "OSError" in caplog.text
+    assert "Carrow" not in caplog.text
+
+
+def test_passages_in_a_script_that_the_bundled_model_does_not_know_are_cut() -> None:
+    thai = [
+        Passage(text="\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e \u0e21\u0e35 12. " * 20),
+        Passage(text="\u0e44\u0e17\u0e22 \u0e21\u0e35 7. " * 20),
+    ]
+    choosing = PassageSelector(counter=counter, embed=passage_embed(None))
+    kept = choosing.keep("\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e", thai, max_tokens=30)
+    assert kept is not None
+    assert kept[0].index == 0

@@ -1,0 +1,114 @@
+"""Learned caps, stop sequences and schemas."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from llm_optimizers.prompts import OutputLimits
+from llm_optimizers.prompts.outputs import shaped, uncapped, was_cut
+from llm_optimizers.types import ChatRequest, Message
+
+
+def request(model: str = "gpt-4o", **params: object) -> ChatRequest:
+    return ChatRequest(model=model, messages=(Message(role="user", content="Hi"),), params=params)
+
+
+def test_a_cap_is_learned_from_a_tasks_own_answers() -> None:
+    limits = OutputLimits(enough=10)
+    for length in range(9):
+        limits.observe("label", 4 + length)
+    assert limits.cap("label") is None
+    limits.observe("label", 20)
+    cap = limits.cap("label")
+    assert cap is not None
+    assert (cap.tokens, cap.answers, cap.truncation_rate) == (30, 10, 0.0)
+    assert limits.cap("essay") is None
+    assert limits.capped(request(), "label").params == {"max_tokens": 30}
+    assert limits.capped(request("o3-mini"), "label").params == {"max_completion_tokens": 30}
+
+
+def test_a_cap_that_cuts_shows_it_and_rises() -> None:
+    limits = OutputLimits(enough=4)
+    for _ in range(4):
+        limits.observe("t", 100)
+    before = limits.cap("t")
+    for _ in range(4):
+        limits.observe("t", 150, truncated=True)
+    after = limits.cap("t")
+    assert before is not None
+    assert after is not None
+    assert after.truncation_rate == 0.5
+    assert after.tokens == 2 * 150 * 1.5 > before.tokens
+
+
+def test_the_users_own_cap_stays() -> None:
+    limits = OutputLimits(enough=1)
+    limits.observe("t", 5)
+    own = request(max_tokens=900)
+    assert limits.capped(own, "t") is own
+    assert limits.capped(request(), "unknown").params == {}
+
+
+def test_an_answer_cut_by_our_cap_is_asked_for_again() -> None:
+    limits = OutputLimits(enough=1)
+    limits.observe("t", 5)
+    original = request()
+    sent = limits.capped(original, "t")
+    assert uncapped(sent, original, "length") is original
+    assert uncapped(sent, original, "stop") is None
+    own = request(max_tokens=5)
+    assert uncapped(own, own, "length") is None
+
+
+def test_limits_hold_under_threads() -> None:
+    limits = OutputLimits(enough=1, window=10_000)
+
+    def work() -> None:
+        for _ in range(500):
+            limits.observe("t", 10)
+            limits.cap("t")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cap = limits.cap("t")
+    assert cap is not None
+    assert cap.answers == 2_000
+
+
+def test_forms_and_schemas_are_set_where_the_model_takes_them() -> None:
+    schema = {"title": "label", "type": "object", "properties": {}, "additionalProperties": False}
+    assert shaped(request(), form="line").params["stop"] == ["\n"]
+    assert "stop" not in shaped(request("o3"), form="line").params
+    assert shaped(request(stop=["x"]), form="line").params["stop"] == ["x"]
+    formatted = shaped(request(), schema=schema).params["response_format"]
+    assert formatted["json_schema"]["name"] == "label"
+    assert formatted["json_schema"]["strict"] is True
+    assert shaped(request(), schema={"type": "object"}).params["response_format"]["json_schema"][
+        "strict"
+    ] is False  # fmt: skip
+    assert "response_format" not in shaped(request("claude-sonnet-4-5"), schema=schema).params
+
+
+def test_a_cap_of_the_models_own_that_is_lower_stays() -> None:
+    limits = OutputLimits(enough=1)
+    limits.observe("t", 100)
+    assert limits.cap_for("t", {}, configured=150) is None
+    cap = limits.cap_for("t", {}, configured=151)
+    assert cap is not None
+    assert cap == limits.cap_for("t", {})
+    assert limits.cap_for("t", {"max_output_tokens": 9_000}) is None
+
+
+@pytest.mark.parametrize("name", ["tools", "functions", "response_format"])
+def test_what_has_a_form_of_its_own_gets_no_stop_sequences(name: str) -> None:
+    assert "stop" not in shaped(request(**{name: []}), form="line").params
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "stop", None])
+def test_every_providers_word_for_a_cut_answer_is_known(reason: str | None) -> None:
+    assert was_cut(reason) is (reason not in ("stop", None))

@@ -1,0 +1,26 @@
+"""Texts cut into blocks and sentences that join back."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from llm_optimizers.text import blocks, sentences
+from support.prompt_texts import PROSE
+
+
+@given(PROSE)
+@settings(max_examples=150, deadline=None)
+def test_blocks_and_sentences_join_back(text: str) -> None:
+    assert "".join(block.whole for block in blocks(text)) == text
+    assert "".join(sentences(text)) == text
+
+
+def test_sentences_know_abbreviations_and_other_scripts() -> None:
+    text = 'Mr. J. Smith left. "He did," she said. At 3.5 km he stopped. 他来了。她走了。'
+    assert [s.strip() for s in sentences(text)] == [
+        "Mr. J. Smith left.",
+        '"He did," she said.',
+        "At 3.5 km he stopped.",
+        "他来了。",
+        "她走了。",
+    ]

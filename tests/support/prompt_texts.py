@@ -1,0 +1,73 @@
+"""Texts, passages and conversations that several tests of prompts read."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from llm_optimizers.prompts import Passage
+from llm_optimizers.types import Message, ToolCall
+
+FACTS = [
+    Passage(
+        title=town,
+        text=f"{town} lies on the river {river}. The mayor of {town} is {mayor}. It was founded in "
+        f"{year}. Its market sells {goods} every Friday. Visitors like the old walls. The harbour "
+        f"was built later. In winter the {river} freezes over.",
+    )
+    for town, river, mayor, year, goods in [
+        ("Aldmere", "Wick", "Jane Hollow", 1203, "cheese"),
+        ("Brackford", "Tarn", "Otto Lind", 1377, "wool"),
+        ("Carrow", "Esk", "Mina Vale", 1421, "salt"),
+        ("Dunmouth", "Roe", "Paul Stark", 1150, "tin"),
+        ("Elmstead", "Yar", "Ida Quill", 1299, "apples"),
+        ("Farrowby", "Neth", "Tom Arch", 1502, "rope"),
+    ]
+]
+
+PIECES = [
+    "Be helpful and accurate. ", "Please be accurate and helpful.\n", "Use {name} here.\n\n",
+    "\n\n\n\n\n", "   ", "\t", "```python\nx  =  1\n\n\n\ny = 2\n```\n", "```\nopen\n",
+    '{"a":  1,\n "b": [1,  2]}', "[ {\"k\" : 1 } ]", "<!-- aside -->", "=" * 20 + "\n",
+    "| a | b |\n|-----|:---:|\n| 1 | 2 |\n", "`a   b`", '"two  spaces"', "3.14  km ",
+    "https://example.com/a?b=c  ", "<doc id=\"1\">", "\u200b", "\u00a0", "中文。字。", "\r\n",
+    "{{slot}}  ", "def f(x):\n    return x\n\n", "- item one\n- item two\n", "{", "}", "[", "\"",
+    "This very sentence is said twice in here, word for word. ", "~~~\n", "&nbsp;", "\\",
+]  # fmt: skip
+PROSE = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), max_size=25).map("".join)
+"""Texts put together of pieces that passes take for something."""
+NOUNS = "order refund parcel invoice delay customer depot courier label weight route"
+
+
+def agent_conversation(turns: int, seed: int) -> list[Message]:
+    """A system prompt, then user, tool call, pretty JSON result and answer, over and over."""
+    draw = random.Random(seed)
+    words = NOUNS.split()
+
+    def said(count: int) -> str:
+        return " ".join(draw.choices(words, k=count)).capitalize() + "."
+
+    rules = " ".join(said(12) for _ in range(draw.randint(2, 120)))
+    messages = [Message(role="system", content=f"You help.   {rules}\n\n\n\n\n{said(8)}")]
+    for turn in range(turns):
+        messages.append(Message(role="user", content=f"{said(draw.randint(5, 60))}   Please?"))
+        call = ToolCall(id=f"c{turn}", name="look_up", arguments=json.dumps({"n": turn}))
+        rows = [
+            {"id": n, "state": said(2), "weight": draw.random()} for n in range(draw.randint(0, 14))
+        ]
+        result = json.dumps({"rows": rows, "turn": turn}, indent=draw.choice([None, 2, 4]))
+        messages += [
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content=result, tool_call_id=f"c{turn}"),
+            Message(role="assistant", content=said(draw.randint(5, 80))),
+        ]
+    return messages
+
+
+def assert_pairs_are_whole(messages: Sequence[Message]) -> None:
+    called = {call.id for m in messages for call in m.tool_calls}
+    answered = {m.tool_call_id for m in messages if m.role == "tool"}
+    assert called - answered <= {messages[-1].tool_call_id} or called == answered
