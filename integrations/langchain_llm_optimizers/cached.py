@@ -52,52 +52,40 @@ class CachedChatModel(DelegatingChatModel):
         return {"model": self.model._identifying_params}
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        request = self._request(call)
-        if request is None:
-            return call.generate(self.model)
         called: list[ChatResult] = []
 
         def make() -> Generations:
             called.append(call.generate(self.model))
             return list(called[0].generations)
 
-        answer = self.cache.responses.answer(request, make)
+        answer = self.cache.responses.answer(self._request(call), make)
         if answer.hit is None:
             return called[0]
         return call.generate(replay_of(answer.hit, call, self.model, self.cache.ledger))
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        request = self._request(call)
-        if request is None:
-            return await call.agenerate(self.model)
         called: list[ChatResult] = []
 
         async def make() -> Generations:
             called.append(await call.agenerate(self.model))
             return list(called[0].generations)
 
-        answer = await self.cache.responses.aanswer(request, make)
+        answer = await self.cache.responses.aanswer(self._request(call), make)
         if answer.hit is None:
             return called[0]
         return await call.agenerate(replay_of(answer.hit, call, self.model, self.cache.ledger))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
-        request = self._request(call)
-        if request is None:
-            return call.stream(self.model)
         return self.cache.responses.stream(
-            request,
+            self._request(call),
             lambda: call.stream(self.model),
             _merged,
             lambda hit: call.stream(replay_of(hit, call, self.model, self.cache.ledger)),
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
-        request = self._request(call)
-        if request is None:
-            return call.astream(self.model)
         return self.cache.responses.astream(
-            request,
+            self._request(call),
             lambda: call.astream(self.model),
             _merged,
             lambda hit: call.astream(replay_of(hit, call, self.model, self.cache.ledger)),

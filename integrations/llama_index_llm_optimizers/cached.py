@@ -55,40 +55,27 @@ class CachedLLM(DelegatingLLM):
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        request = self._request(call)
-        if request is None:
-            return call.ask(self.llm)
-        answer = self.cache.answer(request, lambda: answered(call.ask(self.llm)))
+        answer = self.cache.answer(self._request(call), lambda: answered(call.ask(self.llm)))
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        request = self._request(call)
-        if request is None:
-            return await call.aask(self.llm)
-
         async def make() -> Answered:
             return answered(await call.aask(self.llm))
 
-        answer = await self.cache.aanswer(request, make)
+        answer = await self.cache.aanswer(self._request(call), make)
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
-        request = self._request(call)
-        if request is None:
-            return call.stream(self.llm)
         return self.cache.stream(
-            request,
+            self._request(call),
             lambda: call.stream(self.llm),
             answered_by_stream,
             lambda hit: chunks_of(self._served(hit, call)),
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
-        request = self._request(call)
-        if request is None:
-            return call.astream(self.llm)
         return self.cache.astream(
-            request,
+            self._request(call),
             lambda: call.astream(self.llm),
             answered_by_stream,
             lambda hit: achunks_of(self._served(hit, call)),

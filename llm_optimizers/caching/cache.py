@@ -98,11 +98,14 @@ class ResponseCache(Generic[R]):
             ttl=ttl,
         )
 
-    def key(self, request: ChatRequest) -> CacheKey | None:
+    def key(self, request: ChatRequest | None) -> CacheKey | None:
         """Where this request's answer is kept; None for a request without a key.
 
-        It has none when its tenant is unknown or a setting has no stable written form.
+        It has none when its tenant is unknown or a setting has no stable written form, or where
+        an adapter could not even read it: such a request is None.
         """
+        if request is None:
+            return None
         tenant = self.tenant(request.tenant)
         if tenant is None:
             return None
@@ -169,8 +172,8 @@ class ResponseCache(Generic[R]):
         """The asynchronous twin of `update_key`."""
         await adrive(self._plans.keep(key, value), aperform)
 
-    def answer(self, request: ChatRequest, call: Callable[[], R]) -> Answer[R]:
-        """Serve the request, calling only if nothing may be served.
+    def answer(self, request: ChatRequest | None, call: Callable[[], R]) -> Answer[R]:
+        """Serve the request, calling only if nothing may be served; None is always called for.
 
         Raises:
             Whatever `call` raises; the cache adds no errors of its own.
@@ -184,7 +187,9 @@ class ResponseCache(Generic[R]):
 
         return drive(self._plans.answer(key), calling)
 
-    async def aanswer(self, request: ChatRequest, call: Callable[[], Awaitable[R]]) -> Answer[R]:
+    async def aanswer(
+        self, request: ChatRequest | None, call: Callable[[], Awaitable[R]]
+    ) -> Answer[R]:
         """The asynchronous twin of `answer`."""
         key = self.key(request)
         if key is None:
@@ -197,7 +202,7 @@ class ResponseCache(Generic[R]):
 
     def stream(
         self,
-        request: ChatRequest,
+        request: ChatRequest | None,
         call: Callable[[], Iterator[C]],
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], Iterator[C]],
@@ -228,7 +233,7 @@ class ResponseCache(Generic[R]):
 
     def astream(
         self,
-        request: ChatRequest,
+        request: ChatRequest | None,
         call: Callable[[], AsyncIterator[C]],
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], AsyncIterator[C]],
