@@ -22,7 +22,7 @@ from langchain_llm_optimizers.account import RunFacts, call_of_run, hit_mark
 from langchain_llm_optimizers.messages import core_message
 from langchain_llm_optimizers.usage import spent_on
 from llm_optimizers.costs import Ledger, Summary, Usage
-from llm_optimizers.costs.call import context_of
+from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 

@@ -18,7 +18,7 @@ from langchain_llm_optimizers.messages import MARK, request_of_messages
 from langchain_llm_optimizers.profiles import context_of, model_of_name, name_of, spec_of
 from langchain_llm_optimizers.routed import REPLIES, Attempts, Session
 from llm_optimizers.costs import Ledger, PriceBook
-from llm_optimizers.costs.call import context_of as known_of_call
+from llm_optimizers.costs.context import context_of as known_of_call
 from llm_optimizers.effects import closing_async
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier

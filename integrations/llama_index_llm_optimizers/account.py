@@ -14,14 +14,8 @@ from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import (
-    NOTHING_KNOWN,
-    Call,
-    CallContext,
-    ServedAnswer,
-    Share,
-    context_of,
-)
+from llm_optimizers.costs.call import Call, ServedAnswer, Share
+from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, context_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.records import Status

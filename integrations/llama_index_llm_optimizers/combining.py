@@ -22,7 +22,7 @@ from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import request_of as read
 from llm_optimizers.batching.combining import Answered, Reply, combined_format, raised_limits
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import CallContext, calling
+from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 

@@ -14,7 +14,7 @@ from llama_index_llm_optimizers.account import CallFacts, Outcome
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.usage import later, model_of, service_tier_of, usage_of
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import context_of
+from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
 
 __all__ = ["OpenCall", "OpenCalls"]

@@ -17,7 +17,7 @@ from pydantic import Field, SerializeAsAny
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
-from llm_optimizers.costs.call import (
+from llm_optimizers.costs.context import (
     NOTHING_REMOVED,
     CallContext,
     Removed,

@@ -15,7 +15,7 @@ from llama_index_llm_optimizers.binding import unpacked
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
-from llm_optimizers.costs.call import calling_in
+from llm_optimizers.costs.context import calling_in
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.session import Replies, RoutedCall

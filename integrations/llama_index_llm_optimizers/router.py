@@ -19,7 +19,7 @@ from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
 from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session
 from llm_optimizers.costs import Ledger
-from llm_optimizers.costs.call import context_of
+from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, RoutingContext, UserTier

@@ -17,7 +17,7 @@ from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
 from llm_optimizers.errors import StoreError
-from llm_optimizers.routing.experiments.comparison import experiments, summarised
+from llm_optimizers.routing.experiments import experiments, summarised
 
 __all__ = ["report"]
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import read_labels
-from llm_optimizers.routing.experiments.comparison import experiments, summarised
+from llm_optimizers.routing.experiments import experiments, summarised
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate
 from llm_optimizers.routing.learning.calibration import evaluate as judge

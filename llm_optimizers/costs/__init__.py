@@ -1,18 +1,13 @@
 """The one account: what calls consumed, what they cost, and what each strategy saved.
 
-    usage.py      Usage: token counts, one way for every provider
-    rates.py      ModelPrice, Rates: the arithmetic of a bill
-    providers.py  which seller a model's name speaks of
-    catalog.py    dated list prices from genai-prices, its traps closed
-    matching.py   whether a name is a listed model, or merely like one
-    naming.py     which of a model's names has a price
-    prices.py     PriceBook: what a call costs at its own date
-    records.py    CallRecord, Saving, Note: what the ledger holds
-    savings.py    price_call: a record with its baseline and a waterfall that adds up
-    rows.py       how records lie in SQLite
-    ledger.py     Ledger: the append-only account
-    summary.py    Summary: the figures every user asks for
-    tally.py      summarise: a summary of records, with exact sums
+usage.py      Usage: token counts, one way for every provider
+prices/       what a call costs at its own date, and what a model's name says
+context.py    what is known of a call while it is made: its role, what it stands for
+call.py       Call: what was seen of a call, and the record it becomes
+savings.py    a record's baseline, and a waterfall that adds up
+records.py    CallRecord, Saving, Note: what the ledger holds; rows.py: how it lies in SQLite
+ledger.py     Ledger: the append-only account
+summary.py    Summary: the figures every user asks for; tally.py adds them up
 
 Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 """

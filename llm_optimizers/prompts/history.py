@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.costs.call import CallContext, calling
+from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import sentences, topical_terms

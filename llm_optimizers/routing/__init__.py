@@ -1,16 +1,17 @@
 """Routing: send each request to the cheapest model that answers it well enough, and prove it.
 
-    specs.py, tiers.py   what is known of models, and of kinds of users
-    needs.py, candidates.py  hard filters: who can take a request, and what it would cost
-    router.py            Router: decides (deciding.py) and records (decision.py)
-    policies/            who should: simple rules, keywords, learned, cascade
-    serving.py, shells.py  carrying a decision out: fallbacks, deadline, escalation
-    checks.py, verifying.py, worth.py  a cascade's checks, their verdict, whether it pays
-    traffic.py, labels.py  from traffic to labels
-    calibration.py, gate.py  from labels to a router that may act, or to the reason it may not
-    features.py, gains.py, topics.py, trees.py, linear.py  the learned scorer
-    artefact.py, explaining.py  its file, and why it predicts what it does
-    experiments.py, comparison.py, drift.py  policies side by side, and changed traffic
+router.py      Router: decides (deciding.py, filters.py) and records (decision.py)
+specs.py       what is known of models, and of kinds of users
+request.py     what is known of a request: who asks, and what it needs
+situation.py   what a policy sees, and what it answers
+session.py     RoutedCall: one request from its decision to its last chunk
+plan.py        carrying a decision out: fallbacks, deadline, escalation
+health.py      which models failed lately
+experiments.py policies side by side, and what they show
+
+policies/      who should serve: simple rules, keywords, learned, cascade
+cascade/       a cheap answer's checks, their verdict, and whether the cascade pays
+learning/      from labels to a router that may act, or to the reason it may not
 
 Start with `Router`, which decides over `ModelSpec`s with a policy; without one everything goes to
 the safe model. What needs numpy is imported when it is first named.
@@ -38,7 +39,7 @@ from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situatio
 from llm_optimizers.routing.specs import ModelSpec, UserTier
 
 if TYPE_CHECKING:
-    from llm_optimizers.routing.experiments.experiment import Experiment
+    from llm_optimizers.routing.experiments import Experiment
     from llm_optimizers.routing.learning.calibration import Calibration, calibrate
     from llm_optimizers.routing.policies.cascade import CascadePolicy
     from llm_optimizers.routing.policies.learned import LearnedPolicy
@@ -76,7 +77,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "Calibration": "learning.calibration",
         "CascadePolicy": "policies.cascade",
-        "Experiment": "experiments.experiment",
+        "Experiment": "experiments",
         "LearnedPolicy": "policies.learned",
         "calibrate": "learning.calibration",
     },

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.errors import ConfigurationError, NoModelFitsError
+from llm_optimizers.failures import Once
 from llm_optimizers.routing.decision import Decision
 from llm_optimizers.routing.filters import Market, weigh
 from llm_optimizers.routing.request import Needs, RoutingContext
 from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situation
 from llm_optimizers.routing.specs import NO_BOUNDS, Ladder, UserTier
-from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Rules", "decide"]

@@ -14,15 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llm_optimizers.costs.call import CONTEXTS, CallContext, Drafts, Role
+from llm_optimizers.costs.context import CONTEXTS, CallContext, Drafts, Role
 from llm_optimizers.effects import Effect, Plan
-from llm_optimizers.failures import Failure, read_failure
+from llm_optimizers.failures import Failure, Once, read_failure
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.cascade.verifier import Judge, Verdict
 from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.situation import Escalation
-from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["AttemptLog", "CallModel", "Pause", "RoutedRequest", "serve"]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
+from llm_optimizers.failures import Once
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
     DECISION_NOTE,
@@ -24,7 +25,6 @@ from llm_optimizers.routing.policies.simple import Always
 from llm_optimizers.routing.request import RoutingContext, TokenEstimate, estimate_tokens, needs_of
 from llm_optimizers.routing.situation import Policy, check_policies
 from llm_optimizers.routing.specs import Ladder, ModelSpec, UserTier
-from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest, Clock
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from llm_optimizers.costs.call import CallContext, Drafts, calling
+from llm_optimizers.costs.context import CallContext, Drafts, calling
 from llm_optimizers.effects import Effect, adrive, drive
 from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.evidence.samples import SampleStore

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage
-from llm_optimizers.costs.call import CallContext, calling
+from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.routing import Always
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.failures import Once
 from llm_optimizers.routing.cascade.checks import Answer, Check
-from llm_optimizers.routing.telling import Once
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Judge", "Verdict", "Verifier"]

@@ -13,7 +13,7 @@ from llm_optimizers.cli.app import app
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence.labels import Label, write_labels
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
-from llm_optimizers.routing.experiments.experiment import Experiment
+from llm_optimizers.routing.experiments import Experiment
 from llm_optimizers.types import ChatRequest, Message
 
 

@@ -14,15 +14,13 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import (
+from llm_optimizers.costs.call import Call, ServedAnswer, Share
+from llm_optimizers.costs.context import (
     CONTEXTS,
-    Call,
     CallContext,
     Drafts,
     Removed,
     Role,
-    ServedAnswer,
-    Share,
     calling,
     calling_in,
     context_of,

@@ -17,8 +17,7 @@ from llm_optimizers.evidence.drift import DriftAlarm, quantile_edges
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
 from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade, required_auc
-from llm_optimizers.routing.experiments.comparison import Observation, compare, observations
-from llm_optimizers.routing.experiments.experiment import Experiment
+from llm_optimizers.routing.experiments import Experiment, Observation, compare, observations
 from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, auc, cpt, recovered
 from llm_optimizers.routing.plan import CallModel

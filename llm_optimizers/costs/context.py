@@ -1,0 +1,154 @@
+"""What a strategy that makes a call knows of it, and the account needs, while the call is made.
+
+CallContext   the call's role, the model that would have been called without the strategy,
+              what was taken out of the prompt; set with `calling(...)`, read with
+              `context_of(...)`
+Drafts        records of cheap answers, held until it is known whether they were served
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+from weakref import WeakValueDictionary
+
+from llm_optimizers.costs.ledger import Ledger
+from llm_optimizers.costs.records import CallRecord
+from llm_optimizers.costs.savings import charged_to, taken_away
+from llm_optimizers.costs.usage import Usage
+
+__all__ = [
+    "CONTEXTS",
+    "NOTHING_KNOWN",
+    "NOTHING_REMOVED",
+    "CallContext",
+    "Drafts",
+    "Removed",
+    "Role",
+    "calling",
+    "calling_in",
+    "context_of",
+]
+
+Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation", "summary"]
+"""Why a model is called: `draft` is a cheap answer that may yet be thrown away, `sample` a second
+opinion on it, `judge` a grade of it, `escalation` the strong model's answer in its place, and
+`summary` stands for earlier messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """Input tokens that prompt optimisers took out of a call; two optimisers add up.
+
+    `repeated` of them had been sent by an earlier call of the conversation.
+    """
+
+    tokens: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        return Removed(tokens=self.tokens + other.tokens, repeated=self.repeated + other.repeated)
+
+    def restored(self, usage: Usage) -> Usage:
+        """The usage that the call would have had with its whole prompt."""
+        if self.tokens <= 0:
+            return usage
+        return usage + taken_away(usage, removed=self.tokens, repeated=max(0, self.repeated))
+
+
+NOTHING_REMOVED = Removed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
+class CallContext:
+    """What a strategy knows of a call that it makes.
+
+    `id` is the name the call is to have in the ledger, "" for none. `baseline_model` and
+    `baseline_provider` say what would have been called without routing. The bill of a `shared`
+    call is divided among the callers who shared it, and recorded there. `drafts` holds the
+    record of a call whose role is draft, under the name `draft_id`.
+    """
+
+    id: str = ""
+    role: Role = "answer"
+    baseline_model: str | None = None
+    baseline_provider: str | None = None
+    removed: Removed = NOTHING_REMOVED
+    shared: bool = False
+    drafts: Drafts | None = None
+    draft_id: str = ""
+
+    def shortened(self, removed: Removed) -> CallContext:
+        """The same call with these tokens, too, taken out of its prompt."""
+        return replace(self, removed=self.removed + removed)
+
+
+CONTEXTS: WeakValueDictionary[str, CallContext] = WeakValueDictionary()
+"""Contexts by the id of their call, for calls made on a thread that does not inherit the
+caller's context variables. An entry lives as long as the strategy that made it holds it."""
+NOTHING_KNOWN = CallContext()
+_current: ContextVar[CallContext] = ContextVar("llm_optimizers_call", default=NOTHING_KNOWN)
+
+
+@contextmanager
+def calling(context: CallContext) -> Iterator[None]:
+    """Calls made inside the block are made for this reason."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def calling_in(context: Context, call: CallContext) -> Context:
+    """A copy of a `contextvars.Context` in which calls are made for this reason.
+
+    For streams, which are opened in one place and read in another.
+    """
+    copy = context.copy()
+    copy.run(_current.set, call)
+    return copy
+
+
+def context_of(call_id: str | None = None, *, within: Context | None = None) -> CallContext:
+    """What is known of a call: by its id, else of the code that runs now (or ran `within`)."""
+    named = CONTEXTS.get(call_id) if call_id else None
+    if named is not None:
+        return named
+    return _current.get() if within is None else within.get(_current, NOTHING_KNOWN)
+
+
+class Drafts:
+    """Records of cheap answers that may yet be thrown away, written once that is known.
+
+    Safe to share between threads; a record that comes after the decision is written at once.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[tuple[str, CallRecord, Ledger]] = []
+        self._kept: str | None = None
+        self._settled = False
+        self._lock = threading.Lock()
+
+    def hold(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
+        """Keep a draft's record until `settle` says what became of it."""
+        with self._lock:
+            if not self._settled:
+                self._held.append((draft_id, record, ledger))
+                return
+        self._write(draft_id, record, ledger)
+
+    def settle(self, kept: str | None) -> None:
+        """Write what is held; `kept` is the name of the draft that was served, None for none."""
+        with self._lock:
+            self._settled, self._kept = True, kept
+            held, self._held = self._held, []
+        for draft_id, record, ledger in held:
+            self._write(draft_id, record, ledger)
+
+    def _write(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
+        ledger.record(record if draft_id == self._kept else charged_to(record, "routing"))

@@ -1,1 +1,0 @@
-"""Policies side by side on real traffic, and what they show."""
