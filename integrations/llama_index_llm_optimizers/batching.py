@@ -28,8 +28,8 @@ from llm_optimizers.batching.combining import (
     CombinedCalls,
     Kept,
 )
-from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.tenancy import current_tenant
 
 __all__ = ["BatchedLLM", "abatch_chat"]
 

@@ -4,7 +4,6 @@ cache.py          ResponseCache, all of it together; the frameworks' caches are 
 plan.py           the one way through: look up, answer, keep
 executor.py       how the plans reach a store, an index, an embedder, a call under way
 keys.py           what makes two requests the same, and the scope of a question
-tenancy.py        whose request it is
 single_flight.py  identical calls under way at once are one call
 cacheability.py   which answers are worth keeping
 answers.py        what is served: the hit, its mark, how an adapter writes it down
@@ -19,7 +18,7 @@ from llm_optimizers.caching.answers import Answer, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
 from llm_optimizers.caching.cacheability import Traits, refuses
 from llm_optimizers.caching.stats import CacheStats
-from llm_optimizers.caching.tenancy import Namespace, tenant
+from llm_optimizers.tenancy import Namespace, tenant
 
 __all__ = [
     "Answer",

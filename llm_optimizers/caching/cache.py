@@ -16,7 +16,6 @@ from llm_optimizers.caching.plan import CachePlans, Call
 from llm_optimizers.caching.single_flight import Flights
 from llm_optimizers.caching.stats import CacheStats, Journal
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
-from llm_optimizers.caching.tenancy import Namespace, current_tenant, labels_of
 from llm_optimizers.effects import (
     Effect,
     adrive,
@@ -28,6 +27,7 @@ from llm_optimizers.effects import (
 )
 from llm_optimizers.embeddings.embedders import as_embedder
 from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
+from llm_optimizers.tenancy import Namespace, current_tenant, labels_of
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ResponseCache"]

@@ -27,6 +27,7 @@ from llm_optimizers.routing.plan import CallModel, Pause, RoutedRequest, serve
 from llm_optimizers.routing.request import RoutingContext
 from llm_optimizers.routing.router import Router
 from llm_optimizers.routing.specs import ModelSpec
+from llm_optimizers.tenancy import running_tenant
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Caller", "Replies", "RoutedCall"]
@@ -116,7 +117,12 @@ class RoutedCall(Generic[R, C]):
         first_call_id: str | None = None,
     ) -> None:
         if traffic is not None and request.question:
-            traffic.offer(request.question, task=context.task, user=context.user)
+            traffic.offer(
+                request.question,
+                task=context.task,
+                tenant=request.tenant or running_tenant(),
+                user=context.user,
+            )
         self.request = request
         self.decision = router.decide(request, context)
         baseline = (models or {}).get(self.decision.baseline) or router.ladder.spec(

@@ -19,6 +19,7 @@ from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
 from llm_optimizers.routing.session import RoutedCall
+from llm_optimizers.tenancy import tenant
 from support.callers import TEXTS, Calling
 
 MODELS = ["small", "middle", "large"]
@@ -431,7 +432,12 @@ def test_a_stream_opened_too_late_is_closed(make, ask):
     assert late.closed
 
 
-def test_a_sample_of_the_questions_is_kept(make, ask, tmp_path):
+def test_a_sample_of_the_questions_is_kept_under_tenant_and_user(make, ask, tmp_path):
     traffic = SampleStore(tmp_path / "traffic.sqlite", rate=1.0)
-    start(make(), ask("What is it?"), traffic=traffic).answer(Calling(Models(small=["four"])))
-    assert list(read_traffic(tmp_path / "traffic.sqlite")) == [("What is it?", "")]
+    for name in ("acme", "birch"):
+        with tenant(name):
+            context = RoutingContext(user="u1")
+            session = RoutedCall(make(), ask(f"Is it {name}?"), context, TEXTS, traffic=traffic)
+            session.answer(Calling(Models(small=["four"])))
+    assert traffic.forget(user="u1", tenant="acme") == 1
+    assert list(read_traffic(tmp_path / "traffic.sqlite")) == [("Is it birch?", "")]

@@ -1,4 +1,4 @@
-"""Whose request this is: the wall between customers that share one cache.
+"""Whose request this is: the wall between customers that share a cache, a prompt or a sample.
 
 A tenant is part of every key. It comes from the cache's `namespace` and from `tenant(...)`
 around the calls, whichever are given, so that a web app sets it once per request:
@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["Namespace", "current_tenant", "labels_of", "tenant"]
+__all__ = ["Namespace", "current_tenant", "labels_of", "running_tenant", "tenant"]
 
 Namespace: TypeAlias = str | Callable[[], str] | None
 
@@ -44,6 +44,11 @@ def tenant(name: str) -> Iterator[None]:
         yield
     finally:
         _tenant.reset(token)
+
+
+def running_tenant() -> str:
+    """The name given by the innermost `tenant(...)` around the running code, "" outside of one."""
+    return _tenant.get()
 
 
 def current_tenant(namespace: Namespace = None, request: str = "") -> str:

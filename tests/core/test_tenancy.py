@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from llm_optimizers.caching import ResponseCache, tenant
-from llm_optimizers.caching.tenancy import current_tenant
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.tenancy import current_tenant
 from llm_optimizers.types import ChatRequest
 
 
