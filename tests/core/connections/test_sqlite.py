@@ -617,9 +617,9 @@ def test_parent_and_child_both_go_on(database: Database) -> None:
     put(database, "before")
 
     def work() -> None:
-        assert words(database) == ["before"]
+        assert words(database)[0] == "before"
         put(database, "child")
-        assert words(database)[-1] == "child"
+        assert "child" in words(database)
 
     with forked(work):
         put(database, "parent")
