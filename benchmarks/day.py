@@ -40,6 +40,8 @@ PHASES = {
     "batch": Setup(name="batch", prompts=True, cache=True, router=True, batch=True),
 }
 WHOLE = PHASES["batch"]
+ROOM = 50_000
+"""Entries that hold the history and the day; the cache's default capacity holds neither whole."""
 STOCK = (
     Setup(name=stock.EXACT, stock=(stock.EXACT,)),
     Setup(name=stock.LIKENESS, stock=(stock.LIKENESS,)),
@@ -123,6 +125,9 @@ def phase(setup: Setup, run: Run) -> Iterator[Row]:
         yield from counting.rows(f"{setup.name} {start}" if setup.cache else setup.name, day, base)
         if setup == WHOLE:
             yield from headline(day, base, suffix="" if warm else "_cold")
+    if setup == PHASES["cache"]:
+        roomy = spent(run, replace(setup, warm=True, cache_entries=ROOM))
+        yield from counting.rows(f"cache warm, room for {ROOM:,}", roomy, base)
     if setup == WHOLE:
         yield from machine(spent(run, replace(setup, warm=True)), base)
         stacks = [day for key, day in run.shared.items() if stack(key, run.seed)]

@@ -43,6 +43,7 @@ class Setup:
     name: str
     prompts: bool = False
     cache: bool = False
+    cache_entries: int = 10_000
     router: bool = False
     batch: bool = False
     warm: bool = False
@@ -102,7 +103,12 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
     ledger = Ledger()
     artefact = read_artefact(folder / ROUTER) if setup.router else None
     endpoint = Endpoint(base_url=url, api_key="recorded", recorded=True)
-    strategies = Strategies(cache=setup.cache, prompts=setup.prompts, router=artefact)
+    strategies = Strategies(
+        cache=setup.cache,
+        cache_entries=setup.cache_entries,
+        prompts=setup.prompts,
+        router=artefact,
+    )
     if setup.stock:
         app: ReplayApp = StockApp(setup.stock, endpoint, vectors_of(folder, setup.stock))
     else:

@@ -41,7 +41,8 @@ class LangChainApp:
         self._endpoint = endpoint
         self._ledger = ledger
         self._costs = CostCallbackHandler(ledger)
-        self._cache = HybridCache() if strategies.cache else None
+        room = strategies.cache_entries
+        self._cache = HybridCache(max_entries=room) if strategies.cache else None
         self._http = http_client(endpoint)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}

@@ -82,9 +82,10 @@ def model_of(message: AIMessage) -> str:
 def tier_of(message: AIMessage) -> ServiceTier:
     """The tier that served the answer; a stream tells it in the names of its counts alone."""
     raw: Mapping[str, Any] = message.usage_metadata or {}
-    named = service_tier(str(message.response_metadata.get("service_tier") or ""))
+    named = message.response_metadata.get("service_tier")
     counted = raw.get("output_token_details") or {}
-    return next((tier for tier in _TIERED if tier in counted), named)
+    in_counts = next((tier for tier in _TIERED if tier in counted), None)
+    return in_counts or (service_tier(str(named)) if named else "standard")
 
 
 def _tiered(raw: Mapping[str, Any], name: str) -> int:

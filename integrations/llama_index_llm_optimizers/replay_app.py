@@ -55,7 +55,8 @@ class LlamaIndexApp:
         self._strategies = strategies
         self._endpoint = endpoint
         self._ledger = ledger
-        self._cache = HybridCache() if strategies.cache else None
+        room = strategies.cache_entries
+        self._cache = HybridCache(max_entries=room) if strategies.cache else None
         self._http = http_client(endpoint)
         self._llms: dict[str, LLM] = {}
         self._optimizer = prompt_optimizer(ledger)

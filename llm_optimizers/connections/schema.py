@@ -36,7 +36,13 @@ class Schema:
         Raises:
             SchemaError: the file, called `name`, is of no use here; it was not changed.
         """
-        if self._version(connection, name) == self.version:
+        # Within a transaction, for another process may be making the tables at this moment.
+        connection.execute("BEGIN")
+        try:
+            version = self._version(connection, name)
+        finally:
+            connection.execute("COMMIT")
+        if version == self.version:
             return
         with transaction(connection):
             # Looked at again under the lock, for another process may have been faster.

@@ -31,6 +31,7 @@ from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
 __all__ = [
+    "CONTEXTS",
     "NOTHING_KNOWN",
     "NOTHING_REMOVED",
     "Call",
@@ -98,16 +99,12 @@ class CallContext:
     drafts: Drafts | None = None
     draft_id: str = ""
 
-    def __post_init__(self) -> None:
-        if self.id:
-            _by_id[self.id] = self
-
     def shortened(self, removed: Removed) -> CallContext:
         """The same call with these tokens, too, taken out of its prompt."""
         return replace(self, removed=self.removed + removed)
 
 
-_by_id: WeakValueDictionary[str, CallContext] = WeakValueDictionary()
+CONTEXTS: WeakValueDictionary[str, CallContext] = WeakValueDictionary()
 """Contexts by the id of their call, for calls made on a thread that does not inherit the
 caller's context variables. An entry lives as long as the strategy that made it holds it."""
 NOTHING_KNOWN = CallContext()
@@ -136,7 +133,7 @@ def calling_in(context: Context, call: CallContext) -> Context:
 
 def context_of(call_id: str | None = None, *, within: Context | None = None) -> CallContext:
     """What is known of a call: by its id, else of the code that runs now (or ran `within`)."""
-    named = _by_id.get(call_id) if call_id else None
+    named = CONTEXTS.get(call_id) if call_id else None
     if named is not None:
         return named
     return _current.get() if within is None else within.get(_current, NOTHING_KNOWN)

@@ -63,11 +63,13 @@ class Endpoint:
 class Strategies:
     """What is switched on; nothing at all is the bare app.
 
-    `router` is a calibrated router's file, without which nothing is routed. `later` sends
-    background requests as a provider batch; the replay does that itself, for every framework.
+    `cache_entries` is the cache's capacity. `router` is a calibrated router's file, without which
+    nothing is routed. `later` sends background requests as a provider batch; the replay does that
+    itself, for every framework.
     """
 
     cache: bool = False
+    cache_entries: int = 10_000
     prompts: bool = False
     router: RouterArtefact | None = None
     later: bool = False

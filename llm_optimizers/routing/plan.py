@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llm_optimizers.costs.call import CallContext, Drafts, Role
+from llm_optimizers.costs.call import CONTEXTS, CallContext, Drafts, Role
 from llm_optimizers.effects import Effect, Plan
 from llm_optimizers.failures import Failure, read_failure
 from llm_optimizers.routing.cascade.checks import Answer
@@ -125,6 +125,7 @@ class RoutedRequest:
             context = replace(context, role=role, drafts=self.drafts, draft_id=call_id)
         elif role != "answer":
             context = replace(context, role=role)
+        CONTEXTS[call_id] = context
         self.log.contexts.append(context)
         return context
 

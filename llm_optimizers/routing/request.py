@@ -169,10 +169,10 @@ def _prefix_tokens(request: ChatRequest) -> int:
 
 
 def _message_tokens(message: Message) -> int:
-    blocks = 0
-    if isinstance(message.content, tuple):
-        blocks = sum(part.kind != "text" for part in message.content)
     calls = sum(_tokens(call.name + call.arguments) for call in message.tool_calls)
+    if isinstance(message.content, str):
+        return TOKENS_PER_MESSAGE + _tokens(message.content) + calls
+    blocks = sum(part.kind != "text" for part in message.content)
     return TOKENS_PER_MESSAGE + _tokens(message.text) + blocks * TOKENS_PER_BLOCK + calls
 
 

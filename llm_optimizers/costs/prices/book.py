@@ -39,7 +39,7 @@ class _Known:
     `listings` holds the reason instead of a listing for what the list does not price.
     """
 
-    snapshot: DataSnapshot | None
+    snapshot: DataSnapshot
     listings: dict[ModelName, catalog.Listing | str] = field(default_factory=dict)
     cards: dict[tuple[Any, ...], RateCard] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class PriceBook:
                 )
             self._overrides[name.strip().lower()] = price
         self._clock = clock
-        self._known = _Known(snapshot=None)
+        self._known: _Known | None = None
 
     def cost(
         self,
@@ -111,7 +111,7 @@ class PriceBook:
     def context_window(self, model: str, *, provider: str | None = None) -> int | None:
         """The most input tokens the model takes, or None if the list does not say."""
         try:
-            return self._listing(parse_model(model, provider)).model.context_window
+            return self._listing(self._current(), parse_model(model, provider)).model.context_window
         except UnpricedError:
             return None
 
@@ -142,7 +142,7 @@ class PriceBook:
                 source="your own price",
                 context_window=self.context_window(model, provider=provider),
             )
-        listing = self._listing(wanted)
+        listing = self._listing(self._current(), wanted)
         return Quote(
             model=listing.model.id,
             provider=listing.provider.id,
@@ -170,7 +170,8 @@ class PriceBook:
         self, model: str, provider: str | None, at: datetime | None, tier: ServiceTier
     ) -> RateCard:
         moment = self._moment(at)
-        cards = self._current().cards
+        known = self._current()
+        cards = known.cards
         day = (model, provider, tier, moment.date())
         card = cards.get(day) or cards.get((*day, moment.hour, moment.minute))
         if card is not None:
@@ -187,7 +188,7 @@ class PriceBook:
                 raise _unpriced(model, provider, tier, reason)
         else:
             try:
-                listing = self._listing(wanted)
+                listing = self._listing(known, wanted)
                 card = catalog.rate_card(listing, moment, tier)
             except UnpricedError as error:
                 raise _unpriced(model, provider, tier, str(error)) from None
@@ -211,16 +212,15 @@ class PriceBook:
         """What is known of the snapshot in use; genai-prices can swap it for a newer one."""
         snapshot = catalog.load_snapshot()
         known = self._known
-        if known.snapshot is not snapshot:
+        if known is None or known.snapshot is not snapshot:
             known = self._known = _Known(snapshot=snapshot)
         return known
 
-    def _listing(self, wanted: ModelName) -> catalog.Listing:
-        known = self._current()
+    def _listing(self, known: _Known, wanted: ModelName) -> catalog.Listing:
         answer = known.listings.get(wanted)
         if answer is None:
             try:
-                answer = catalog.find_listing(catalog.load_snapshot(), wanted)
+                answer = catalog.find_listing(known.snapshot, wanted)
             except UnpricedError as error:
                 answer = str(error)
             _remember(known.listings, wanted, answer)

@@ -439,9 +439,11 @@ schema = Schema(kind="test file", version=2, application_id=int.from_bytes(b"LLM
 database = Database(sys.argv[1], schema, wait=20)
 sys.stdin.readline()
 if sys.argv[2] == "many":
-    for number in range(100):
-        with database.transaction() as db:
-            db.execute("INSERT INTO words VALUES (?, 1)", (f"{sys.argv[3]} {number}",))
+    for file in range(20):
+        database = Database(f"{sys.argv[1]}{file}", schema, wait=20)
+        for number in range(5):
+            with database.transaction() as db:
+                db.execute("INSERT INTO words VALUES (?, 1)", (f"{sys.argv[3]} {number}",))
 else:
     with database.transaction() as db:
         db.execute("INSERT INTO words VALUES ('half', 4)")
@@ -475,13 +477,42 @@ def inside(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "inside\n"
 
 
-def test_processes_that_start_together_on_a_new_file_lose_nothing(path: Path) -> None:
+def test_processes_that_start_together_on_new_files_lose_nothing(path: Path) -> None:
     with writer(path, "many", "a") as one, writer(path, "many", "b") as two:
         go(one)
         go(two)
         assert one.wait(60) == two.wait(60) == 0
-    with opened(path) as database:
-        assert sorted(words(database)) == sorted(f"{w} {n}" for w in "ab" for n in range(100))
+    for file in range(20):
+        with opened(path.with_name(f"{path.name}{file}")) as database:
+            assert sorted(words(database)) == sorted(f"{w} {n}" for w in "ab" for n in range(5))
+
+
+def test_a_file_that_is_made_by_another_while_it_is_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, others = sqlite3.connect, []
+
+    def make() -> None:
+        with opened(path, wait=20.0) as other:
+            put(other, "theirs")
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            # The file was found to be new; does it hold anything?
+            if "sqlite_master" in statement and not others:
+                others.append(threading.Thread(target=make))
+                others[0].start()
+                others[0].join(0.5)
+            return super().execute(statement, *values)
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        return real(*args, factory=Interrupted, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with opened(path, wait=20.0) as database:
+        put(database, "mine")
+        others[0].join(20)
+        assert sorted(words(database)) == ["mine", "theirs"]
 
 
 def test_a_busy_writer_is_waited_for_and_readers_are_not(path: Path) -> None:

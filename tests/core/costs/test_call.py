@@ -15,6 +15,7 @@ import pytest
 
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook, Usage
 from llm_optimizers.costs.call import (
+    CONTEXTS,
     Call,
     CallContext,
     Drafts,
@@ -200,7 +201,7 @@ def test_a_stream_is_read_in_the_context_it_was_asked_for_in() -> None:
 
 
 def test_a_call_on_another_thread_is_known_by_its_id_as_long_as_its_maker_lives() -> None:
-    known = CallContext(id="run-7", baseline_model="strong")
+    known = CONTEXTS["run-7"] = CallContext(id="run-7", baseline_model="strong")
     found: list[str | None] = []
     thread = threading.Thread(
         target=lambda: found.append(context_of("run-7").baseline_model),
