@@ -1,7 +1,7 @@
 """How many files a reader has to follow one call through: a miss, a hit, a routed call, a stack.
 
     python benchmarks/paths.py --json rows.json
-    python benchmarks/paths.py --show miss
+    python benchmarks/paths.py --only cache --functions
 
 The interpreter reports every Python function that is entered while one call runs. Kept are those
 whose code lies in `llm_optimizers`, `langchain_llm_optimizers` or `llama_index_llm_optimizers`;
@@ -20,7 +20,6 @@ optimiser and that router.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from langchain_core.runnables import RunnableConfig
 import langchain_llm_optimizers
 import llama_index_llm_optimizers
 import llm_optimizers
+from harness import Measure, Row, Run, Section, main
 from langchain_llm_optimizers import (
     CachedChatModel,
     ChatModelRouter,
@@ -147,38 +147,32 @@ def fake() -> BaseChatModel:
     return FakeListChatModel(responses=["Within thirty days."])
 
 
-def rows(paths: Sequence[tuple[str, list[Entered]]]) -> Iterator[dict[str, Any]]:
-    for name, functions in paths:
-        yield {
-            "name": f"file_switches_{name.replace(' ', '_')}",
-            "value": switches(functions),
-            "target": TARGETS.get(name),
-            "functions": len(functions),
-            "files": len({each.file for each in functions}),
-        }
+def measured(paths: Callable[[], Iterator[tuple[str, list[Entered]]]]) -> Measure:
+    """The rows of some paths."""
+
+    def rows(run: Run) -> Iterator[Row]:
+        for name, functions in paths():
+            row = f"file_switches_{name.replace(' ', '_')}"
+            limit = TARGETS.get(name)
+            yield Row(name=row, value=switches(functions), target=f"<= {limit}" if limit else "-")
+            yield Row(name=f"{name}: functions entered", value=len(functions))
+            yield Row(name=f"{name}: files", value=len({each.file for each in functions}))
+            if run.options.functions:
+                for each in functions:
+                    run.say(f"    {each.file:<60} {each.function}")
+
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="How many files one call passes through.")
-    parser.add_argument("--json", type=Path, help="file to write the rows to")
-    parser.add_argument("--show", metavar="PATH", help="print the functions of a path, in order")
-    options = parser.parse_args()
-    paths = [path for each in (miss_and_hit, routed, stacked) for path in each()]
-    if options.show is not None:
-        for each in dict(paths)[options.show]:
-            print(f"{each.file:<60} {each.function}")
-        return
-    found = list(rows(paths))
-    print(f"{__doc__}\n{'path':<28} switches  target  functions  files")
-    for row in found:
-        target = "" if row["target"] is None else f"<= {row['target']}"
-        print(
-            f"{row['name']:<28} {row['value']:>8} {target:>7} {row['functions']:>10}"
-            f" {row['files']:>6}"
-        )
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--functions", action="store_true", help="print what is entered, in order")
 
+
+SECTIONS = [
+    Section(name="cache", about="a miss and an exact hit", measure=measured(miss_and_hit)),
+    Section(name="router", about="a routed call", measure=measured(routed)),
+    Section(name="stack", about="cache, prompts and router", measure=measured(stacked)),
+]
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, SECTIONS, options)

@@ -25,7 +25,7 @@ from llm_optimizers.effects import (
     drive_stream,
     perform,
 )
-from llm_optimizers.embeddings.embedders import as_embedder
+from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
 from llm_optimizers.tenancy import Namespace, current_tenant, labels_of
 from llm_optimizers.types import ChatRequest, Clock

@@ -15,8 +15,7 @@ from llm_optimizers.caching.single_flight import Flight
 from llm_optimizers.caching.stores.entries import Store, Vector, VectorIndex
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.effects import Do, Plan
-from llm_optimizers.embeddings.embedders import Embedder, StaticEmbedder
-from llm_optimizers.embeddings.vectors import Vectors
+from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
 

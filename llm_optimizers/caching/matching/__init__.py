@@ -6,5 +6,5 @@ guards.py    lookalikes that ask something else, whatever their vectors say
 features.py  what the score is made of; acceptance.json holds its fitted weights
 profiles.py  a text taken apart, once, for guards and score
 amounts.py   its numbers, units, currencies, dates and codes
-words/       the word lists of the last two: opposites, units, currencies, ...
+data/        the word lists of the last two: opposites, units, currencies, ...
 """

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from llm_optimizers.text.lexicon import stem
+from llm_optimizers.text.word_lists import lines, words
 
-__all__ = ["BLANK", "Amounts", "word_lines"]
+__all__ = ["BLANK", "ROOM", "Amounts"]
 
+ROOM = "llm_optimizers.caching.matching"
+"""Whose data/ holds the word lists."""
 BLANK = "#"
 """What stands in a list of tokens where a number or its unit stood."""
 
@@ -50,16 +52,10 @@ _POSSESSIVES = ("the", "my", "our", "his", "her", "their")
 _DATE_INITIALS = frozenset("jfmasondtw")
 
 
-def word_lines(name: str) -> list[str]:
-    """The lines of a list in words/, without its comments."""
-    text = Path(__file__).with_name("words").joinpath(f"{name}.txt").read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if not line.startswith("#")]
-
-
 def _names(name: str) -> dict[str, str]:
     """Each word of a list of `meaning: words` with its meaning."""
-    pairs = [line.split(": ") for line in word_lines(name)]
-    return {word: meaning for meaning, words in pairs for word in words.split()}
+    pairs = [line.split(": ") for line in lines(name, ROOM)]
+    return {word: meaning for meaning, named in pairs for word in named.split()}
 
 
 def _values(name: str) -> dict[str, float]:
@@ -70,7 +66,7 @@ def _values(name: str) -> dict[str, float]:
 _CURRENCIES = _names("currencies")
 _UNITS = _names("units")
 _DATES = _names("dates")
-_MOMENTS = frozenset(" ".join(word_lines("moments")).split())
+_MOMENTS = words("moments", ROOM)
 _NUMBERS = _values("numbers")
 _SCALES = _values("scales")
 _ORDINALS = _values("ordinals")

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from llm_optimizers.caching.matching.profiles import Profile
-from llm_optimizers.embeddings.vectors import Vectors
+from llm_optimizers.embeddings import Vectors
 
 __all__ = ["FEATURES", "features", "overlap", "partnered"]
 

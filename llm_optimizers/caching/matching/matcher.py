@@ -20,9 +20,7 @@ import numpy as np
 from llm_optimizers.caching.matching.features import FEATURES, features, overlap, partnered
 from llm_optimizers.caching.matching.guards import compare
 from llm_optimizers.caching.matching.profiles import Profile, profile_of
-from llm_optimizers.embeddings.embedders import Embedder
-from llm_optimizers.embeddings.static import StaticEmbedder
-from llm_optimizers.embeddings.vectors import Vectors
+from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [

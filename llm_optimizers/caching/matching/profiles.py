@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from llm_optimizers.caching.matching.amounts import BLANK, Amounts, word_lines
+from llm_optimizers.caching.matching.amounts import BLANK, ROOM, Amounts
 from llm_optimizers.text.lexicon import (
     CONCEPTS,
     NEGATORS,
@@ -19,6 +19,7 @@ from llm_optimizers.text.lexicon import (
     STOPWORDS,
     stem,
 )
+from llm_optimizers.text.word_lists import lines
 
 __all__ = ["Profile", "profile_of"]
 
@@ -76,7 +77,7 @@ _PHRASES_BY_HEAD = _phrase_table(PHRASES)
 def _sides(name: str) -> dict[str, tuple[tuple[str, str], ...]]:
     """For each stem of a list of opposites the (group, side)s that it stands for."""
     table: dict[str, tuple[tuple[str, str], ...]] = {}
-    for group in word_lines(name):
+    for group in lines(name, ROOM):
         for side in group.split("/"):
             for word in side.split("="):
                 entry, key = (group, side), stem(word)

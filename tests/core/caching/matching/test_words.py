@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from llm_optimizers.caching.matching import amounts
-from llm_optimizers.caching.matching.amounts import word_lines
+from llm_optimizers.caching.matching.amounts import ROOM
+from llm_optimizers.text.word_lists import lines
 
-FOLDER = Path(amounts.__file__).with_name("words")
+FOLDER = Path(amounts.__file__).with_name("data")
 LISTS = sorted(file.stem for file in FOLDER.glob("*.txt"))
 SIDES = ("formats", "opposites")
 
@@ -26,7 +27,7 @@ def test_every_list_is_there() -> None:
 
 @pytest.mark.parametrize("name", [name for name in LISTS if name not in SIDES])
 def test_no_word_has_two_meanings(name: str) -> None:
-    words = [word for line in word_lines(name) for word in line.split(": ")[-1].split()]
+    words = [word for line in lines(name, ROOM) for word in line.split(": ")[-1].split()]
     assert words
     assert repeated(words) == []
     assert all(word == word.lower() for word in words)
@@ -34,7 +35,7 @@ def test_no_word_has_two_meanings(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIDES)
 def test_every_group_has_sides_that_share_no_word(name: str) -> None:
-    groups = word_lines(name)
+    groups = lines(name, ROOM)
     assert repeated(groups) == []
     for group in groups:
         sides = group.split("/")
