@@ -126,14 +126,15 @@ class SampleStore:
         self._breaker.succeeded()
         return True
 
-    def samples(self, *, tenant: str = "") -> Iterator[Sample]:
-        """A tenant's samples, the oldest first, without those that have expired."""
+    def samples(self, *, tenant: str | None = "") -> Iterator[Sample]:
+        """A tenant's samples, the oldest first, without those that have expired; None for all."""
         seen = 0
         while True:
             with self._database.connection() as connection:
                 page = connection.execute(
                     "SELECT sequence, prompt, task, tenant, user, time FROM samples"
-                    " WHERE tenant = ? AND sequence > ? AND expires > ? ORDER BY sequence LIMIT ?",
+                    " WHERE (?1 IS NULL OR tenant = ?1) AND sequence > ?2 AND expires > ?3"
+                    " ORDER BY sequence LIMIT ?4",
                     (tenant, seen, self._clock(), _PAGE),
                 ).fetchall()
             for sequence, prompt, task, owner, user, kept in page:
@@ -207,8 +208,10 @@ def _delete_expired(connection: sqlite3.Connection, now: float) -> int:
     return connection.execute("DELETE FROM samples WHERE expires <= ?", (now,)).rowcount
 
 
-def read_traffic(path: str | Path, *, tenant: str = "") -> Iterator[tuple[str, str]]:
-    """Prompts and task tags of a tenant's samples in a file, as `shadow` takes them.
+def read_traffic(path: str | Path, *, tenant: str | None = None) -> Iterator[tuple[str, str]]:
+    """Prompts and task tags of the samples in a file, as `shadow` takes them.
+
+    They are all tenants' unless one is named: a router is calibrated on all of an app's traffic.
 
     Raises:
         ConfigurationError: there is no such file.
