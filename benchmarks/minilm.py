@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]

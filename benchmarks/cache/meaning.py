@@ -14,7 +14,7 @@ import faiss
 
 from harness import Row
 from llm_optimizers.caching import ResponseCache
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.types import ChatRequest, Message
 
 QUESTIONS = 10_000

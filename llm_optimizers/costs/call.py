@@ -95,7 +95,7 @@ class Call:
     ) -> CallRecord:
         """The record of this call, its baseline and its savings with it."""
         if self.served is not None:
-            record = self._served(prices, self.served)
+            record = self._priced(prices, Usage(), estimated=self.served.estimated)
         elif self.share is not None:
             record = self._shared(prices, self.share, self.reported or Usage())
         else:
@@ -121,6 +121,9 @@ class Call:
         return Usage(**greater), True
 
     def _priced(self, prices: PriceBook, usage: Usage, *, estimated: bool = False) -> CallRecord:
+        """The record of a call that used so much, against the bare call it stands for."""
+        served = self.served
+        bare = usage if served is None else served.usage or Usage()
         removed = self.removed + self.context.removed
         return price_call(
             prices,
@@ -132,7 +135,8 @@ class Call:
             tier=self.tier,
             baseline_model=self.context.baseline_model,
             baseline_provider=self.context.baseline_provider,
-            baseline_usage=removed.restored(usage),
+            baseline_usage=removed.restored(bare) if bare.total_tokens else bare,
+            hit_strategy=None if served is None else f"cache.{served.tier}",
             tags=self.tags,
             latency_s=self.latency_s,
             status=self.status,
@@ -157,25 +161,6 @@ class Call:
             cost=cost,
             baseline_usage=record.baseline_usage or record.usage,
             savings=(*record.savings, saved),
-        )
-
-    def _served(self, prices: PriceBook, served: ServedAnswer) -> CallRecord:
-        """The record of a stored answer: nothing spent, and what the bare call would have cost."""
-        removed = self.removed + self.context.removed
-        return price_call(
-            prices,
-            id=self.id,
-            time=self.time,
-            model=self._model(prices),
-            provider=self.provider,
-            usage=Usage(),
-            baseline_model=self.context.baseline_model,
-            baseline_provider=self.context.baseline_provider,
-            baseline_usage=removed.restored(served.usage) if served.usage else Usage(),
-            hit_strategy=f"cache.{served.tier}",
-            tags=self.tags,
-            latency_s=self.latency_s,
-            estimated=served.estimated,
         )
 
     def _model(self, prices: PriceBook) -> str:

@@ -18,8 +18,7 @@ from llm_optimizers.caching.matching.matcher import (
     Weights,
     acceptance_for,
 )
-from llm_optimizers.embeddings.embedders import FrameworkEmbedder, StaticEmbedder
-from llm_optimizers.embeddings.static import STATIC_MODEL
+from llm_optimizers.embeddings import STATIC_MODEL, FrameworkEmbedder, StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
 
 DATA = Path(__file__).parent / "data"
