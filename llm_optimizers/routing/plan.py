@@ -87,16 +87,16 @@ class RoutedRequest:
     """What holds for one request from its first call to its last.
 
     `account` is what the account knows of the whole request, such as the model it would go to
-    without a router; `drafts` holds its cheap answers' records. `read` lets a cascade look into a
-    reply; without it a draft stands unchecked. `until` is the deadline (seconds since the
-    epoch), None for none. `longest_wait_s` bounds a wait for a `Retry-After` once every model
-    has failed. `first_call_id` is the caller's own id for the first call.
+    without a router; `drafts` holds the records of a cascade's cheap answers. `read` lets a
+    cascade look into a reply; without it a draft stands unchecked. `until` is the deadline
+    (seconds since the epoch), None for none. `longest_wait_s` bounds a wait for a `Retry-After`
+    once every model has failed. `first_call_id` is the caller's own id for the first call.
     """
 
     decision: Decision
     request: ChatRequest
     account: CallContext
-    drafts: Drafts
+    drafts: Drafts | None
     health: Health
     clock: Clock
     once: Once
@@ -186,7 +186,7 @@ def _first_of(routed: RoutedRequest, order: Sequence[str], role: Role) -> Plan[t
     if soonest is None or soonest[1] > longest:
         raise last
     model, seconds = soonest
-    yield from Pause(seconds=seconds)
+    yield Pause(seconds=seconds)
     _check_time(routed, last)
     return model, (yield from _call(routed, model, role, failures))
 
@@ -210,7 +210,7 @@ def _call(
         )
 
     try:
-        reply = yield from CallModel(
+        reply = yield CallModel(
             model=model, context=context, request=request, timeout_s=routed.left()
         )
     except Exception as error:

@@ -138,7 +138,7 @@ class RoutedCall(Generic[R, C]):
                 baseline_model=baseline.priced_as,
                 baseline_provider=baseline.provider,
             )
-        self._drafts = Drafts()
+        self._drafts = None if self.decision.escalation is None else Drafts()
         self._routed = RoutedRequest(
             decision=self.decision,
             request=request,
@@ -256,7 +256,7 @@ class RoutedCall(Generic[R, C]):
 
     def _finish(self, kept: str | None) -> None:
         """Write the record; `kept` names the call whose whole answer was served, if one was."""
-        if self.decision.escalation is not None:
+        if self._drafts is not None:
             self._drafts.settle(kept)
         log = self._routed.log
         self._router.record(
