@@ -295,15 +295,17 @@ def test_a_file_corrupted_behind_our_back_is_reported_when_read(tmp_path):
         ledger.summary()
 
 
-def opened_with(monkeypatch, mode, after=()):
+def opened_with(monkeypatch, ledger, mode, after=()):
     """Let SQLite itself behave as on a read-only or full disk, whoever runs the tests.
 
-    Returns the connections as they are made.
+    Returns the connections to this ledger as they are made.
     """
     real = sqlite3.connect
     made = []
 
     def connect(path, **options):
+        if path != str(ledger):
+            return real(path, **options)
         connection = real(f"file:{path}?mode={mode}", uri=True, **options)
         for statement in after:
             connection.execute(statement)
@@ -317,7 +319,7 @@ def opened_with(monkeypatch, mode, after=()):
 def test_a_read_only_file_is_still_read(tmp_path, monkeypatch, caplog):
     path = tmp_path / "ledger.db"
     a_ledger(path)
-    opened_with(monkeypatch, "ro")
+    opened_with(monkeypatch, path, "ro")
     with Ledger(path) as ledger:
         ledger.record(a_record("lost"))
         ledger.record(a_record("lost too"))
@@ -329,7 +331,7 @@ def test_a_read_only_file_is_still_read(tmp_path, monkeypatch, caplog):
 def test_a_full_disk_costs_no_answer_and_room_made_later_is_used(tmp_path, monkeypatch):
     path = tmp_path / "ledger.db"
     a_ledger(path)
-    made = opened_with(monkeypatch, "rw", ["PRAGMA max_page_count = 1"])
+    made = opened_with(monkeypatch, path, "rw", ["PRAGMA max_page_count = 1"])
     with Ledger(path) as ledger:
         for number in range(300):
             ledger.record(a_record(str(number)))
@@ -349,7 +351,7 @@ def test_a_locked_file_drops_and_goes_on_when_it_is_free(tmp_path, monkeypatch, 
     path = tmp_path / "ledger.db"
     a_ledger(path)
     other = sqlite3.connect(path, isolation_level=None)
-    made = opened_with(monkeypatch, "rw")
+    made = opened_with(monkeypatch, path, "rw")
     with Ledger(path) as ledger:
         other.execute("BEGIN IMMEDIATE")
         for number in range(20):
@@ -371,7 +373,7 @@ async def test_an_event_loop_does_not_wait_for_the_lock_and_nothing_is_lost(tmp_
     path = tmp_path / "ledger.db"
     a_ledger(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        made = opened_with(monkeypatch, "rw")
+        made = opened_with(monkeypatch, path, "rw")
         ledger = Ledger(path)
         ledger.record(a_record("free"))
         assert timeout_ms(made) < 100
