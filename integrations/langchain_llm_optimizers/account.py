@@ -22,9 +22,10 @@ from langchain_llm_optimizers.usage import (
 from llm_optimizers.caching.answers import CACHE_HIT, usage_of_mark
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import Call, ServedAnswer, Share
-from llm_optimizers.costs.context import NOTHING_KNOWN, NOTHING_REMOVED, CallContext
+from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.savings import NOTHING_REMOVED
 
 __all__ = ["RunFacts", "call_of_run", "hit_mark", "record_hit", "tags_of"]
 

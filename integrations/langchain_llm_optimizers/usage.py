@@ -9,8 +9,8 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.context import Removed
 from llm_optimizers.costs.prices.rates import service_tier
+from llm_optimizers.costs.savings import Removed
 
 __all__ = ["mark_spent", "model_of", "removed_of", "spent_on", "tier_of", "usage_of"]
 

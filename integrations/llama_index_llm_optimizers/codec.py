@@ -36,7 +36,7 @@ from llama_index_llm_optimizers.usage import (
 from llm_optimizers.caching import Traits
 from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.context import Removed
+from llm_optimizers.costs.savings import Removed
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["AnswerCodec", "Answered", "answered", "answered_by_stream"]

@@ -17,14 +17,8 @@ from pydantic import Field, SerializeAsAny
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
-from llm_optimizers.costs.context import (
-    NOTHING_REMOVED,
-    CallContext,
-    Removed,
-    calling,
-    calling_in,
-    context_of,
-)
+from llm_optimizers.costs.context import CallContext, calling, calling_in, context_of
+from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest, Message
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from llm_optimizers.costs.context import NOTHING_KNOWN, NOTHING_REMOVED, CallContext, Removed, Role
+from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
-from llm_optimizers.costs.savings import charged_to, price_call
+from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed, charged_to, price_call
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
@@ -122,14 +122,14 @@ class Call:
 
     def _priced(self, prices: PriceBook, usage: Usage, *, estimated: bool = False) -> CallRecord:
         """The record of a call that used so much, against the bare call it stands for."""
-        served = self.served
+        served, model = self.served, self._model(prices)
         bare = usage if served is None else served.usage or Usage()
         removed = self.removed + self.context.removed
         return price_call(
             prices,
             id=self.id,
             time=self.time,
-            model=self._model(prices),
+            model=model,
             provider=self.provider,
             usage=usage,
             tier=self.tier,

@@ -18,16 +18,13 @@ from weakref import WeakValueDictionary
 
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.records import CallRecord
-from llm_optimizers.costs.savings import charged_to, taken_away
-from llm_optimizers.costs.usage import Usage
+from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed, charged_to
 
 __all__ = [
     "CONTEXTS",
     "NOTHING_KNOWN",
-    "NOTHING_REMOVED",
     "CallContext",
     "Drafts",
-    "Removed",
     "Role",
     "calling",
     "calling_in",
@@ -38,29 +35,6 @@ Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation", "s
 """Why a model is called: `draft` is a cheap answer that may yet be thrown away, `sample` a second
 opinion on it, `judge` a grade of it, `escalation` the strong model's answer in its place, and
 `summary` stands for earlier messages."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """Input tokens that prompt optimisers took out of a call; two optimisers add up.
-
-    `repeated` of them had been sent by an earlier call of the conversation.
-    """
-
-    tokens: int = 0
-    repeated: int = 0
-
-    def __add__(self, other: Removed) -> Removed:
-        return Removed(tokens=self.tokens + other.tokens, repeated=self.repeated + other.repeated)
-
-    def restored(self, usage: Usage) -> Usage:
-        """The usage that the call would have had with its whole prompt."""
-        if self.tokens <= 0:
-            return usage
-        return usage + taken_away(usage, removed=self.tokens, repeated=max(0, self.repeated))
-
-
-NOTHING_REMOVED = Removed()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)

@@ -21,9 +21,34 @@ from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
-__all__ = ["charged_to", "price_call", "taken_away"]
+__all__ = ["NOTHING_REMOVED", "Removed", "charged_to", "price_call"]
 
 _NOTHING: Mapping[str, Decimal] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """Input tokens that prompt optimisers took out of a call; two optimisers add up.
+
+    `repeated` of them had been sent by an earlier call of the conversation: those would have come
+    from the provider's cache, if the call read any of its prompt from there.
+    """
+
+    tokens: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        return Removed(tokens=self.tokens + other.tokens, repeated=self.repeated + other.repeated)
+
+    def restored(self, usage: Usage) -> Usage:
+        """The usage that the call would have had with its whole prompt."""
+        if self.tokens <= 0:
+            return usage
+        read = min(max(0, self.repeated), self.tokens) if usage.cache_read_tokens else 0
+        return usage + Usage(input_tokens=self.tokens, cache_read_tokens=read)
+
+
+NOTHING_REMOVED = Removed()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,16 +135,6 @@ def price_call(
         estimated=estimated,
         error=error,
     )
-
-
-def taken_away(usage: Usage, *, removed: int, repeated: int) -> Usage:
-    """The input tokens that a prompt optimiser took away from a call with this usage.
-
-    `repeated` of the `removed` tokens had been sent by an earlier call of the conversation: those
-    would have come from the provider's cache, if this call read any of it from there.
-    """
-    read = min(repeated, removed) if usage.cache_read_tokens else 0
-    return Usage(input_tokens=removed, cache_read_tokens=read)
 
 
 def charged_to(record: CallRecord, strategy: str) -> CallRecord:

@@ -17,7 +17,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from llm_optimizers.costs import PriceBook
-from llm_optimizers.costs.context import Removed
+from llm_optimizers.costs.savings import Removed
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen

@@ -19,12 +19,12 @@ from llm_optimizers.costs.context import (
     CONTEXTS,
     CallContext,
     Drafts,
-    Removed,
     Role,
     calling,
     calling_in,
     context_of,
 )
+from llm_optimizers.costs.savings import Removed
 
 MILLION = Usage(input_tokens=1_000_000)
 PRICES = PriceBook(
