@@ -199,6 +199,8 @@ def _first(raw: Mapping[str, Any], *keys: str) -> int:
     """The first of `keys` that holds a count; providers write null for none, which is 0."""
     for key in keys:
         value = raw.get(key)
+        if isinstance(value, float) and value.is_integer():
+            return _check_count(key, int(value))  # Cohere's SDK gives whole numbers as floats.
         if value is not None:
             return _check_count(key, value)
     return 0

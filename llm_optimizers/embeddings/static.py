@@ -2,7 +2,7 @@
 
 It is distilled from all-MiniLM-L6-v2 (scripts/distill_embedder.py) and kept in model2vec's
 format: a text's vector is the sum of its tokens' vectors. It needs neither torch nor a network,
-and knows nothing of word order, so `scoring` trusts it less than a transformer.
+and knows nothing of word order, so matching trusts it less than a transformer.
 """
 
 from __future__ import annotations

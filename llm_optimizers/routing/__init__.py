@@ -39,6 +39,7 @@ from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situatio
 from llm_optimizers.routing.specs import ModelSpec, UserTier
 
 if TYPE_CHECKING:
+    from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade
     from llm_optimizers.routing.experiments import Experiment
     from llm_optimizers.routing.learning.calibration import Calibration, calibrate
     from llm_optimizers.routing.policies.cascade import CascadePolicy
@@ -50,6 +51,7 @@ __all__ = [
     "ByTask",
     "Calibration",
     "Candidate",
+    "CascadeLabel",
     "CascadePolicy",
     "Choice",
     "Decision",
@@ -70,6 +72,7 @@ __all__ = [
     "UserTier",
     "Weighted",
     "calibrate",
+    "calibrate_cascade",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -79,6 +82,8 @@ __getattr__, __dir__ = lazy_names(
         "CascadePolicy": "policies.cascade",
         "Experiment": "experiments",
         "LearnedPolicy": "policies.learned",
+        "CascadeLabel": "cascade.worth",
         "calibrate": "learning.calibration",
+        "calibrate_cascade": "cascade.worth",
     },
 )

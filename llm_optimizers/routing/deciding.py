@@ -65,6 +65,7 @@ def decide(
         needs=needs,
         candidates=able,
         safe=baseline.model,
+        now=now,
         draw=draw,
     )
     choice = _held(situation) or _ask(rules.policy, situation, rules.once)

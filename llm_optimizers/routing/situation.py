@@ -79,13 +79,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """A request and the models that may serve it, weakest first; `draw` is uniform in [0, 1)."""
+    """A request and the models that may serve it, weakest first.
+
+    `now` is in seconds since the epoch; `draw` gives a number that is uniform in [0, 1).
+    """
 
     request: ChatRequest
     context: RoutingContext
     needs: Needs
     candidates: tuple[Candidate, ...]
     safe: str
+    now: float
     draw: Callable[[], float]
 
     @property

@@ -7,18 +7,14 @@ decision says why.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
-from llm_optimizers.routing.learning.gains import GainModel
 from llm_optimizers.routing.situation import Choice, Situation, cheapest
 from llm_optimizers.routing.specs import Ladder
-from llm_optimizers.types import ChatRequest
 
-__all__ = ["LearnedPolicy", "PredictedGap"]
+__all__ = ["LearnedPolicy"]
 
 _log = logging.getLogger(__name__)
 
@@ -91,22 +87,3 @@ class LearnedPolicy:
             scores=gaps,
             threshold=self._thresholds.get(model, self._thresholds.get(first) if first else None),
         )
-
-
-class PredictedGap:
-    """A check that needs no answer: how small the predicted gain of the strong model is.
-
-    Lets a fitted verifier weigh what is known beforehand with what the answer shows.
-    """
-
-    name = "predicted_gap"
-    gate = False
-
-    def __init__(self, model: GainModel, *, weak: str) -> None:
-        self._model = model
-        self._weak = weak
-
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
-        """1 less the predicted gain, between 0 and 1."""
-        question = next((m.text for m in reversed(request.messages) if m.role == "user"), "")
-        return min(max(1.0 - self._model.predict(question)[self._weak], 0.0), 1.0)

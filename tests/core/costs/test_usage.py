@@ -184,7 +184,12 @@ def test_a_malformed_report_is_refused_by_name():
             {"prompt_tokens": 100, "completion_tokens": 10},
             Usage(input_tokens=100, output_tokens=10),
         ),
+        (
+            {"input_tokens": 100.0, "output_tokens": 10.0},
+            Usage(input_tokens=100, output_tokens=10),
+        ),
         ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({"prompt_tokens": 0.5, "completion_tokens": 2}, None),
         ({"prompt_tokens": -1, "completion_tokens": 2}, None),
         ({"total_time": 3.5}, None),
         ({}, None),
