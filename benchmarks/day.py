@@ -129,6 +129,8 @@ def phase(setup: Setup, run: Run) -> Iterator[Row]:
         roomy = spent(run, replace(setup, warm=True, cache_entries=ROOM))
         yield from counting.rows(f"cache warm, room for {ROOM:,}", roomy, base)
     if setup == WHOLE:
+        careful = spent(run, replace(setup, labelled_only=True))
+        yield from counting.rows("batch cold, router where labelled", careful, base)
         yield from machine(spent(run, replace(setup, warm=True)), base)
         stacks = [day for key, day in run.shared.items() if stack(key, run.seed)]
         crossed = sum(each.crossed for each in stacks)

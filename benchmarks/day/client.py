@@ -16,16 +16,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from day.stock import StockApp, vectors_of
-from day.traffic import DAY, HISTORY, ROUTER, TENANTS, Request, read
+from day.traffic import DAY, HISTORY, LABELLED, ROUTER, TENANTS, Request, read
 from llm_optimizers.costs import Ledger
 from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
+from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.run import send_batch
 from llm_optimizers.routing.learning.artefact import read_artefact
 
@@ -37,7 +38,9 @@ Progress = Callable[[int, int, str], None]
 class Setup:
     """What is switched on, and whether the history comes first (warm) or not (cold).
 
-    `stock` names stock parts instead of ours; with any, our own are off.
+    `stock` names stock parts instead of ours; with any, our own are off. With `labelled_only` the
+    router is left out for features that it has no labels of; the two halves of the app then have a
+    cache each.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Setup:
     cache: bool = False
     cache_entries: int = 10_000
     router: bool = False
+    labelled_only: bool = False
     batch: bool = False
     warm: bool = False
     assumed: bool = False
@@ -113,10 +117,14 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
         app: ReplayApp = StockApp(setup.stock, endpoint, vectors_of(folder, setup.stock))
     else:
         app = open_app("langchain", strategies, endpoint, ledger)
+    if setup.labelled_only:
+        unrouted = open_app("langchain", replace(strategies, router=None), endpoint, ledger)
+        app = ByFeature(app, unrouted)
 
     def batch(requests: Sequence[Request]) -> dict[str, AppReply]:
         logged = [request.logged() for request in requests]
-        return dict(send_batch(logged, endpoint, ledger, artefact))
+        routing = None if setup.labelled_only else artefact
+        return dict(send_batch(logged, endpoint, ledger, routing))
 
     with closing(app):
         if setup.warm:
@@ -128,6 +136,24 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
         day.ledger_cost = float(account.cost)
         day.ledger_baseline = float(account.baseline_cost)
     pipe.send(day)
+
+
+class ByFeature:
+    """A `ReplayApp` of two: one for features with labels, one for the others."""
+
+    def __init__(self, labelled: ReplayApp, others: ReplayApp) -> None:
+        self._labelled = labelled
+        self._others = others
+
+    def ask(self, logged: LoggedRequest) -> AppReply:
+        """See `ReplayApp.ask`."""
+        app = self._labelled if logged.feature in LABELLED else self._others
+        return app.ask(logged)
+
+    def close(self) -> None:
+        """See `ReplayApp.close`."""
+        self._labelled.close()
+        self._others.close()
 
 
 Batch = Callable[[Sequence[Request]], dict[str, AppReply]]

@@ -21,6 +21,8 @@ from llm_optimizers.types import ChatRequest, Message
 
 STRONG, CHEAP = "gpt-4o", "gpt-4o-mini"
 TENANTS = ("alder", "birch")
+LABELLED = ("exam", "maths")
+"""The features of which there are labels."""
 KINDS = ("question", "intent", "exam", "maths", "rag", "classify", "summarise")
 HISTORY, DAY, LABELS, ROUTER = "history.jsonl", "day.jsonl", "labels.jsonl", "router.json"
 TOLERANCE = 0.02

@@ -144,13 +144,7 @@ def _run(
     assumed_tokens: int,
 ) -> None:
     console = Console(stderr=as_json)
-    for bad in log.bad_lines[:_SHOWN_BAD_LINES]:
-        console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
-    if len(log.bad_lines) > _SHOWN_BAD_LINES:
-        console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
-    if log.left_out:
-        names = ", ".join(sorted(log.left_out))
-        console.print(f"no settings of the API, not sent: {names}", style="yellow", markup=False)
+    _show_left_out(log, console)
     answers = None
     with _explained():
         if endpoint is not None:
@@ -176,6 +170,17 @@ def _run(
         raise typer.Exit(130)
     if result.requests == sum(result.errors.values()):
         raise typer.Exit(1)
+
+
+def _show_left_out(log: Log, console: Console) -> None:
+    """Say which lines were skipped, and which fields are not sent."""
+    for bad in log.bad_lines[:_SHOWN_BAD_LINES]:
+        console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
+    if len(log.bad_lines) > _SHOWN_BAD_LINES:
+        console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
+    if log.left_out:
+        names = ", ".join(sorted(log.left_out))
+        console.print(f"no settings of the API, not sent: {names}", style="yellow", markup=False)
 
 
 def _passes(

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from openai import OpenAI
 
-from llm_optimizers.batching import ProviderBatch
+from llm_optimizers.batching import BatchResult, ProviderBatch
 from llm_optimizers.costs import Ledger, price_call
 from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
 from llm_optimizers.replay.figures import Pass, Replay, gathered
@@ -131,22 +131,9 @@ def send_batch(
         }
         for each in requests
     ]
-    client = OpenAI(
-        base_url=endpoint.base_url,
-        api_key=endpoint.api_key,
-        # A proxy that the environment names cannot reach the recorded provider on this machine.
-        http_client=httpx.Client(trust_env=not endpoint.recorded),
-    )
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        batch = ProviderBatch(client, path=Path(folder) / "batches.sqlite", poll_s=0.05)
-        try:
-            results = batch.collect(batch.submit(lines))
-        finally:
-            batch.close()
-            client.close()
+    answered = [each for each in _collected(lines, endpoint) if each.text is not None]
     by_id = {each.id: each for each in requests}
-    answered = [result for result in results if result.text is not None]
     for result in answered:
         logged = by_id[result.id]
         ledger.record(
@@ -167,6 +154,23 @@ def send_batch(
         result.id: AppReply(text=result.text or "", model=models[result.id], later=True)
         for result in answered
     }
+
+
+def _collected(lines: Sequence[Mapping[str, Any]], endpoint: Endpoint) -> Sequence[BatchResult]:
+    """Submit lines as a batch and wait for its results."""
+    client = OpenAI(
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key,
+        # A proxy that the environment names cannot reach the recorded provider on this machine.
+        http_client=httpx.Client(trust_env=not endpoint.recorded),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        batch = ProviderBatch(client, path=Path(folder) / "batches.sqlite", poll_s=0.05)
+        try:
+            return batch.collect(batch.submit(lines))
+        finally:
+            batch.close()
+            client.close()
 
 
 def _models(
