@@ -23,7 +23,7 @@ from collections.abc import (
     Generator,
     Iterator,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -34,6 +34,7 @@ __all__ = [
     "adrive",
     "adrive_stream",
     "aperform",
+    "closing",
     "closing_async",
     "drive",
     "drive_stream",
@@ -162,7 +163,7 @@ def drive_stream(
                 steps.result = perform(effect)
             else:
                 passed = []
-                with _closing(chunks):
+                with closing(chunks):
                     for chunk in chunks:
                         passed.append(chunk)
                         yield chunk
@@ -205,7 +206,7 @@ async def adrive_stream(
 
 
 @contextmanager
-def _closing(chunks: Iterator[C]) -> Iterator[Iterator[C]]:
+def closing(chunks: Iterator[C]) -> Iterator[Iterator[C]]:
     """Close an iterator that can be closed when its block ends."""
     try:
         yield chunks
@@ -215,12 +216,20 @@ def _closing(chunks: Iterator[C]) -> Iterator[Iterator[C]]:
             close()
 
 
-@asynccontextmanager
-async def closing_async(chunks: AsyncIterator[C]) -> AsyncIterator[AsyncIterator[C]]:
-    """Close an asynchronous iterator that can be closed when its block ends."""
-    try:
-        yield chunks
-    finally:
-        close = getattr(chunks, "aclose", None)
+class closing_async(Generic[C]):  # noqa: N801 - used as contextlib's `aclosing` is
+    """Close an asynchronous iterator that can be closed when its block ends.
+
+    No generator of its own: when an event loop ends it closes all asynchronous generators that
+    were left, at once, and each one around another is one more that may meet a close under way.
+    """
+
+    def __init__(self, chunks: AsyncIterator[C]) -> None:
+        self._chunks = chunks
+
+    async def __aenter__(self) -> AsyncIterator[C]:
+        return self._chunks
+
+    async def __aexit__(self, *_: object) -> None:
+        close = getattr(self._chunks, "aclose", None)
         if close is not None:
             await close()

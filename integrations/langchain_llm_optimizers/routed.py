@@ -21,7 +21,6 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.messages import MARK
-from llm_optimizers.effects import closing_async
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.session import Replies, RoutedCall
@@ -51,21 +50,18 @@ class Attempts:
         return self._stamped(await call.agenerate(child), attempt)
 
     def stream(self, attempt: CallModel) -> Iterator[AIMessageChunk]:
-        """See `Caller.stream`; chunks add up, so that only the first carries the stamp."""
+        """See `Caller.stream`."""
         child, call = self._prepared(attempt)
-        stamp = self._stamp(attempt)
-        for chunk in call.stream(child):
-            yield _with_stamp(chunk, stamp)
-            stamp = {}
+        return call.stream(child)
 
-    async def astream(self, attempt: CallModel) -> AsyncIterator[AIMessageChunk]:
+    def astream(self, attempt: CallModel) -> AsyncIterator[AIMessageChunk]:
         """See `Caller.astream`."""
         child, call = self._prepared(attempt)
-        stamp = self._stamp(attempt)
-        async with closing_async(call.astream(child)) as chunks:
-            async for chunk in chunks:
-                yield _with_stamp(chunk, stamp)
-                stamp = {}
+        return call.astream(child)
+
+    def mark(self, chunk: AIMessageChunk, attempt: CallModel, *, first: bool) -> AIMessageChunk:
+        """See `Caller.mark`; chunks add up, so that only the first carries the stamp."""
+        return _with_stamp(chunk, self._stamp(attempt)) if first else chunk
 
     def _prepared(self, attempt: CallModel) -> tuple[BaseChatModel, ModelCall]:
         """The child, and the call as it is to be made on it."""
@@ -100,8 +96,6 @@ class Attempts:
 
 
 def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
-    if not stamp:
-        return message
     metadata = {**message.response_metadata, **stamp}
     return message.model_copy(update={"response_metadata": metadata})
 

@@ -19,7 +19,6 @@ from langchain_llm_optimizers.profiles import context_of, model_of_name, name_of
 from langchain_llm_optimizers.routed import REPLIES, Attempts, Session
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.context import context_of as known_of_call
-from llm_optimizers.effects import closing_async
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
 
@@ -63,6 +62,7 @@ class ChatModelRouter(DelegatingChatModel):
     traffic: SampleStore | None = Field(default=None, exclude=True)
     """Keeps a sample of the questions in a file of yours, to label and calibrate on."""
     _router: Router = PrivateAttr()
+    _named: dict[str, ModelSpec] = PrivateAttr()
 
     def __init__(
         self,
@@ -74,8 +74,9 @@ class ChatModelRouter(DelegatingChatModel):
         children = {name: model_of_name(model) for name, model in models.items()}
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
         # Not in a validator, which would wrap the core's errors in its own.
+        self._named = {name: spec_of(name, each) for name, each in self.models.items()}
         self._router = Router(
-            [self.specs.get(name) or spec_of(name, each) for name, each in self.models.items()],
+            [self.specs.get(name, spec) for name, spec in self._named.items()],
             policy=cast("Policy | None", self.policy),
             safe=self.safe,
             tiers=self.tiers,
@@ -138,13 +139,11 @@ class ChatModelRouter(DelegatingChatModel):
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         attempts = self._attempts(call, streaming=True)
-        yield from attempts.session.stream(attempts)
+        return attempts.session.stream(attempts)
 
-    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         attempts = self._attempts(call, streaming=True)
-        async with closing_async(attempts.session.astream(attempts)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return attempts.session.astream(attempts)
 
     def _attempts(self, call: ModelCall, *, streaming: bool) -> Attempts:
         """Start a session; what the call needs is read from its messages, settings and metadata."""
@@ -158,6 +157,7 @@ class ChatModelRouter(DelegatingChatModel):
             request_of_messages(call.messages, params),
             context_of(call, streaming=streaming),
             REPLIES,
+            models=self._named,
             around=known_of_call(first_call_id),
             traffic=self.traffic,
             deadline_s=self.deadline_s,

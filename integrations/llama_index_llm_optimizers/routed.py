@@ -12,7 +12,7 @@ from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.binding import unpacked
-from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply, agenerated
+from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
 from llm_optimizers.costs.context import calling_in
@@ -43,14 +43,16 @@ class Attempts:
         return self._marked(reply, attempt)
 
     def stream(self, attempt: CallModel) -> Iterator[Reply]:
-        """See `Caller.stream`; each chunk holds all that came before it, and so the mark."""
-        for chunk in self._streamed(attempt).stream(self.llms[attempt.model]):
-            yield self._marked(chunk, attempt)
+        """See `Caller.stream`."""
+        return self._streamed(attempt).stream(self.llms[attempt.model])
 
-    async def astream(self, attempt: CallModel) -> AsyncIterator[Reply]:
+    def astream(self, attempt: CallModel) -> AsyncIterator[Reply]:
         """See `Caller.astream`."""
-        async for chunk in agenerated(self._streamed(attempt).astream(self.llms[attempt.model])):
-            yield self._marked(chunk, attempt)
+        return self._streamed(attempt).astream(self.llms[attempt.model])
+
+    def mark(self, chunk: Reply, attempt: CallModel, *, first: bool) -> Reply:
+        """See `Caller.mark`; each chunk holds all that came before it, and so the mark."""
+        return self._marked(chunk, attempt)
 
     def _prepared(self, attempt: CallModel) -> ModelCall:
         """The call as it is to be made on the chosen LLM."""

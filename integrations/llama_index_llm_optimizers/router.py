@@ -13,7 +13,7 @@ from llama_index.core.tools.types import BaseTool
 from pydantic import Field, PrivateAttr, SerializeAsAny, SkipValidation
 
 from llama_index_llm_optimizers.binding import ToolBox, selections
-from llama_index_llm_optimizers.call import ModelCall, Reply, agenerated
+from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
@@ -124,12 +124,11 @@ class RoutedLLM(DelegatingLLM):
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
         attempts = self._attempts(call, streaming=True)
-        yield from attempts.session.stream(attempts)
+        return attempts.session.stream(attempts)
 
-    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
+    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         attempts = self._attempts(call, streaming=True)
-        async for chunk in agenerated(attempts.session.astream(attempts)):
-            yield chunk
+        return attempts.session.astream(attempts)
 
     def _attempts(self, call: ModelCall, *, streaming: bool = False) -> Attempts:
         """Start a session.

@@ -85,7 +85,7 @@ class Call:
         if self.context.shared:
             return
         record = self.record(ledger.prices, count)
-        if self.context.drafts is not None and self.context.role == "draft" and self.status == "ok":
+        if self.context.drafts is not None and self.status == "ok":
             self.context.drafts.hold(self.context.draft_id, record, ledger)
         else:
             ledger.record(record)

@@ -44,7 +44,8 @@ class CallContext:
     `id` is the name the call is to have in the ledger, "" for none. `baseline_model` and
     `baseline_provider` say what would have been called without routing. The bill of a `shared`
     call is divided among the callers who shared it, and recorded there. `drafts` holds the
-    record of a call whose role is draft, under the name `draft_id`.
+    record of a call of which it is not known yet whether its answer is served, under the name
+    `draft_id`.
     """
 
     id: str = ""
@@ -97,19 +98,22 @@ def context_of(call_id: str | None = None, *, within: Context | None = None) -> 
 
 
 class Drafts:
-    """Records of cheap answers that may yet be thrown away, written once that is known.
+    """Records of answers that may yet be thrown away, written once that is known.
 
     Safe to share between threads; a record that comes after the decision is written at once.
+    What is kept of a call made `within` another whose own answer may be thrown away is held on
+    there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, within: CallContext = NOTHING_KNOWN) -> None:
+        self._within = within
         self._held: list[tuple[str, CallRecord, Ledger]] = []
         self._kept: str | None = None
         self._settled = False
         self._lock = threading.Lock()
 
     def hold(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
-        """Keep a draft's record until `settle` says what became of it."""
+        """Keep a record until `settle` says what became of its answer."""
         with self._lock:
             if not self._settled:
                 self._held.append((draft_id, record, ledger))
@@ -117,7 +121,7 @@ class Drafts:
         self._write(draft_id, record, ledger)
 
     def settle(self, kept: str | None) -> None:
-        """Write what is held; `kept` is the name of the draft that was served, None for none."""
+        """Write what is held; `kept` is the name of the answer that was served, None for none."""
         with self._lock:
             self._settled, self._kept = True, kept
             held, self._held = self._held, []
@@ -125,4 +129,9 @@ class Drafts:
             self._write(draft_id, record, ledger)
 
     def _write(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
-        ledger.record(record if draft_id == self._kept else charged_to(record, "routing"))
+        if draft_id != self._kept:
+            ledger.record(charged_to(record, "routing"))
+        elif self._within.drafts is not None:
+            self._within.drafts.hold(self._within.draft_id, record, ledger)
+        else:
+            ledger.record(record)

@@ -27,6 +27,7 @@ from llm_optimizers.types import ChatRequest, Clock
 __all__ = ["AttemptLog", "CallModel", "Pause", "RoutedRequest", "serve"]
 
 _log = logging.getLogger(__name__)
+_OPINIONS: tuple[Role, ...] = ("sample", "judge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +73,14 @@ class AttemptLog:
     contexts: list[CallContext] = field(default_factory=list)
     checks: dict[str, float] = field(default_factory=dict)
 
-    def correct(self, model: str, outcome: Outcome, error: str = "") -> None:
-        """Change the outcome of a model's last call, once it is known what came of it."""
-        for number in reversed(range(len(self.attempts))):
-            attempt = self.attempts[number]
-            if attempt.model == model:
-                corrected = replace(attempt, outcome=outcome, error=error or attempt.error)
-                self.attempts[number] = corrected
-                return
+    def correct(self, call_id: str, outcome: Outcome, error: str = "") -> None:
+        """Change the outcome of a call, once it is known what came of it."""
+        self.attempts = [
+            replace(each, outcome=outcome, error=error or each.error)
+            if each.call_id == call_id
+            else each
+            for each in self.attempts
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,9 @@ class RoutedRequest:
     """What holds for one request from its first call to its last.
 
     `account` is what the account knows of the whole request, such as the model it would go to
-    without a router; `drafts` holds the records of a cascade's cheap answers. `read` lets a
-    cascade look into a reply; without it a draft stands unchecked. `until` is the deadline
+    without a router; `drafts` holds the records of answers that may yet be thrown away, a
+    cascade's or those that come after the deadline. `read` lets a cascade look into a reply;
+    without it a draft stands unchecked. `until` is the deadline
     (seconds since the epoch), None for none. `longest_wait_s` bounds a wait for a `Retry-After`
     once every model has failed. `first_call_id` is the caller's own id for the first call.
     """
@@ -114,16 +116,21 @@ class RoutedRequest:
         """What the account is to know of the next call.
 
         Its id is the same for the same decision and number of calls, so that plans can be
-        replayed. An answer for a router around this one has the role it has there.
+        replayed. An answer to a router around this one has the role it has there, and all that
+        is done for its second opinions is done for those.
         """
         number = len(self.log.contexts)
         named = self.first_call_id if number == 0 else None
         call_id = named or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.decision.id}/{number}"))
         context = replace(self.account, id=call_id)
-        if role == "draft":
-            context = replace(context, role=role, drafts=self.drafts, draft_id=call_id)
-        elif role != "answer":
-            context = replace(context, role=role)
+        if context.role in _OPINIONS:
+            pass
+        elif role in _OPINIONS:
+            context = replace(context, role=role, drafts=None)
+        else:
+            context = replace(context, role=context.role if role == "answer" else role)
+            if self.drafts is not None:
+                context = replace(context, drafts=self.drafts, draft_id=call_id)
         CONTEXTS[call_id] = context
         self.log.contexts.append(context)
         return context
@@ -140,20 +147,21 @@ def serve(routed: RoutedRequest) -> Plan[Any]:
     role: Role = "answer" if escalation is None else "draft"
     order = (decision.model, *decision.fallbacks)
     model, reply = yield from _first_of(routed, order, role)
+    drafted = routed.log.contexts[-1].id
     if escalation is None or routed.read is None or model != decision.model:
         return reply
     verdict = yield from _verify(routed, escalation, reply)
     routed.log.checks.update({**verdict.scores, "probability": verdict.probability})
     if verdict.accepted:
         return reply
-    routed.log.correct(model, "escalated")
+    routed.log.correct(drafted, "escalated")
     try:
         _, better = yield from _first_of(routed, _upwards(routed, escalation.to), "escalation")
     except Exception as error:
         if not routed.read(reply).text.strip():
             raise
         _log.warning("escalation failed (%s); the unverified answer is given", type(error).__name__)
-        routed.log.correct(model, "served")
+        routed.log.correct(drafted, "served")
         return reply
     return better
 

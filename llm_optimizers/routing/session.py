@@ -11,14 +11,15 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import aclosing, closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from llm_optimizers.costs.context import CallContext, Drafts, calling
-from llm_optimizers.effects import Effect, adrive, drive
+from llm_optimizers.effects import Effect, adrive, closing, closing_async, drive
 from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing.cascade.checks import Answer
@@ -36,11 +37,10 @@ R = TypeVar("R")
 C = TypeVar("C")
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
-C_co = TypeVar("C_co", covariant=True)
 _END: Any = object()
 
 
-class Caller(Protocol[R_co, C_co]):
+class Caller(Protocol[R_co, C]):
     """How a framework calls one of the models; `attempt.model` names it."""
 
     def ask(self, attempt: CallModel) -> R_co:
@@ -51,12 +51,16 @@ class Caller(Protocol[R_co, C_co]):
         """The whole reply, asynchronously."""
         ...
 
-    def stream(self, attempt: CallModel) -> Iterator[C_co]:
+    def stream(self, attempt: CallModel) -> Iterator[C]:
         """The reply in chunks; nothing is asked before the first is read."""
         ...
 
-    def astream(self, attempt: CallModel) -> AsyncIterator[C_co]:
+    def astream(self, attempt: CallModel) -> AsyncIterator[C]:
         """The reply in chunks, asynchronously."""
+        ...
+
+    def mark(self, chunk: C, attempt: CallModel, *, first: bool) -> C:
+        """A stream's chunk with what the conversation's next turns need to know of the attempt."""
         ...
 
 
@@ -95,9 +99,10 @@ class _Opened(Generic[C]):
 class RoutedCall(Generic[R, C]):
     """One routed request: decides when it is made, then answers once, by one of four ways.
 
-    `models` says how models are named in the price list, `around` what the account knows of the
-    call already. With a deadline every synchronous call runs in a thread of its own, and one
-    that does not answer in time is left to itself. `traffic` keeps a sample of the questions.
+    `models` says how models are named in the price list where the router does not, `around` what
+    the account knows of the call already. With a deadline every synchronous call runs in a thread
+    of its own, and one that does not answer in time is left to itself. `traffic` keeps a sample of
+    the questions.
 
     Raises:
         NoModelFitsError: no model can take the request; lists each with its reason.
@@ -110,7 +115,7 @@ class RoutedCall(Generic[R, C]):
         context: RoutingContext,
         replies: Replies[R, C],
         *,
-        models: dict[str, ModelSpec] | None = None,
+        models: Mapping[str, ModelSpec] = MappingProxyType({}),
         around: CallContext | None = None,
         traffic: SampleStore | None = None,
         deadline_s: float | None = None,
@@ -125,9 +130,9 @@ class RoutedCall(Generic[R, C]):
             )
         self.request = request
         self.decision = router.decide(request, context)
-        baseline = (models or {}).get(self.decision.baseline) or router.ladder.spec(
-            self.decision.baseline
-        )
+        baseline = router.ladder.spec(self.decision.baseline)
+        if baseline.model is None:
+            baseline = models.get(baseline.name, baseline)
         self.baseline_model = baseline.priced_as
         self._router = router
         self._replies = replies
@@ -138,7 +143,8 @@ class RoutedCall(Generic[R, C]):
                 baseline_model=baseline.priced_as,
                 baseline_provider=baseline.provider,
             )
-        self._drafts = None if self.decision.escalation is None else Drafts()
+        uncertain = self.decision.escalation is not None or deadline_s is not None
+        self._drafts = Drafts(account) if uncertain else None
         self._routed = RoutedRequest(
             decision=self.decision,
             request=request,
@@ -192,20 +198,22 @@ class RoutedCall(Generic[R, C]):
             chunks = caller.stream(attempt)
             return _Opened(next(chunks, _END), chunks)
 
+        kept: str | None = None
         partial: list[str] = []
         try:
             got: _Got[_Opened[C]] = drive(serve(self._routed), _performing(opened))
+            kept = got.attempt.context.id
             with closing(got.value.rest) as rest:
                 chunk = got.value.first
                 while chunk is not _END:
                     partial.append(self._replies.text(chunk))
-                    yield chunk
+                    yield caller.mark(chunk, got.attempt, first=len(partial) == 1)
                     try:
                         chunk = next(rest, _END)
                     except Exception as error:
-                        raise self._interrupted(got.attempt.model, partial, error) from error
+                        raise self._interrupted(got.attempt, partial, error) from error
         finally:
-            self._finish(None)
+            self._finish(kept)
 
     async def astream(self, caller: Caller[R, C]) -> AsyncIterator[C]:
         """The asynchronous twin of `stream`."""
@@ -218,20 +226,22 @@ class RoutedCall(Generic[R, C]):
             chunks = caller.astream(attempt)
             return _Opened(await anext(chunks, _END), chunks)
 
+        kept: str | None = None
         partial: list[str] = []
         try:
             got: _Got[_Opened[C]] = await adrive(serve(self._routed), _aperforming(opened))
-            async with aclosing(got.value.rest) as rest:
+            kept = got.attempt.context.id
+            async with closing_async(got.value.rest) as rest:
                 chunk = got.value.first
                 while chunk is not _END:
                     partial.append(self._replies.text(chunk))
-                    yield chunk
+                    yield caller.mark(chunk, got.attempt, first=len(partial) == 1)
                     try:
                         chunk = await anext(rest, _END)
                     except Exception as error:
-                        raise self._interrupted(got.attempt.model, partial, error) from error
+                        raise self._interrupted(got.attempt, partial, error) from error
         finally:
-            self._finish(None)
+            self._finish(kept)
 
     def _read_whole(self) -> RoutedRequest:
         """The request with what a cascade needs to look into a reply."""
@@ -242,11 +252,11 @@ class RoutedCall(Generic[R, C]):
         return replace(self._routed, read=read)
 
     def _interrupted(
-        self, model: str, partial: list[str], error: Exception
+        self, attempt: CallModel, partial: list[str], error: Exception
     ) -> InterruptedStreamError:
         """The error of a stream that broke when nothing could be taken back; its model cools."""
-        name = type(error).__name__
-        self._routed.log.correct(model, "failed", name)
+        name, model = type(error).__name__, attempt.model
+        self._routed.log.correct(attempt.context.id, "failed", name)
         self._router.health.failed(model, now=self._router.clock())
         return InterruptedStreamError(
             f"{model}'s stream broke after {len(partial)} chunks ({name}); what had come is in "
@@ -255,7 +265,7 @@ class RoutedCall(Generic[R, C]):
         )
 
     def _finish(self, kept: str | None) -> None:
-        """Write the record; `kept` names the call whose whole answer was served, if one was."""
+        """Write the record; `kept` names the call whose answer was served, if one was."""
         if self._drafts is not None:
             self._drafts.settle(kept)
         log = self._routed.log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from decimal import Decimal
@@ -115,6 +116,26 @@ def routers_behind_a_router(framework: Framework) -> None:
     framework.ask(framework.routed([inner, framework.fake(STRONG)], _first()), QUESTION)
 
 
+def cascades_behind_a_cascade(framework: Framework) -> None:
+    """A draft that the inner cascade kept is thrown away by the outer one."""
+    cheap = [framework.fake(CHEAP, reply=lambda _: "It is 4."), framework.fake(OTHER)]
+    inner = framework.routed(cheap, CascadePolicy(cheap=CHEAP, strong=OTHER))
+    judge = framework.fake("gpt-4.1-nano", reply=lambda _: "0")
+    framework.ask(framework.routed([inner, judge, framework.fake(STRONG)], _judged()), QUESTION)
+
+
+def late(framework: Framework) -> None:
+    """An answer that comes after the deadline."""
+    slow = framework.fake(CHEAP, delay=0.3)
+    routed = framework.routed([slow, framework.fake(STRONG)], Always(CHEAP), deadline_s=0.05)
+    with suppress(TimeoutError):
+        framework.ask(routed, QUESTION)
+    for _ in range(400):
+        if framework.records():
+            break
+        time.sleep(0.01)
+
+
 def left_and_broken(framework: Framework) -> None:
     """Streams that are abandoned, and one that breaks midway."""
     models = [framework.fake(CHEAP), framework.fake(STRONG)]
@@ -171,6 +192,8 @@ SCRIPTS: tuple[Callable[[Framework], None], ...] = (
     cascade,
     cached_opinions,
     routers_behind_a_router,
+    cascades_behind_a_cascade,
+    late,
     left_and_broken,
     shared_and_routed,
     summaries,
@@ -202,6 +225,17 @@ class TestEither:
         assert [(hit.cost, hit.baseline_cost, hit.savings) for hit in hits] == [
             (Decimal(0), Decimal(0), ())
         ]
+
+    def test_what_an_outer_cascade_throws_away_saved_nothing(self, name: str) -> None:
+        by_model = {record.model: record for record in records_of(cascades_behind_a_cascade, name)}
+        thrown, judge, served = (by_model[model] for model in (CHEAP, "gpt-4.1-nano", STRONG))
+        assert (thrown.baseline_cost, thrown.saved) == (0, -(thrown.cost or 0))
+        assert (judge.baseline_cost, judge.saved) == (0, -(judge.cost or 0))
+        assert served.baseline_cost == served.cost
+
+    def test_an_answer_after_the_deadline_is_a_loss(self, name: str) -> None:
+        (record,) = records_of(late, name)
+        assert (record.baseline_cost, record.saved) == (0, -(record.cost or 0))
 
     def test_routing_and_sharing_each_save_their_own(self, name: str) -> None:
         found = records_of(shared_and_routed, name)
@@ -274,6 +308,19 @@ def _first() -> Any:
             return Always(situation.candidates[0].model).choose(situation)
 
     return First()
+
+
+def _judged() -> Any:
+    """A cascade from the weakest model to the strongest, judged by the one between."""
+
+    class Judged:
+        def choose(self, situation: Any) -> Any:
+            weak, judge, strong = (candidate.model for candidate in situation.candidates)
+            verifier = Verifier(checks=(NotEmpty(),), judge=Judge(model=judge), threshold=0.7)
+            policy = CascadePolicy(cheap=weak, strong=strong, verifier=verifier)
+            return policy.choose(situation)
+
+    return Judged()
 
 
 def _facts(record: CallRecord) -> Any:

@@ -36,3 +36,6 @@ class Calling:
     async def astream(self, attempt: CallModel) -> AsyncIterator[Any]:
         for chunk in self.call(attempt):
             yield chunk
+
+    def mark(self, chunk: Any, attempt: CallModel, *, first: bool) -> Any:
+        return chunk

@@ -298,6 +298,15 @@ def test_when_the_escalation_fails_the_cheap_answer_is_better_than_none(make, as
         perform(router, ask(), empty)
 
 
+def test_the_outcome_is_the_draft_s_and_not_that_of_its_own_models_sample(make, ask, perform):
+    router = make(cascade(samples=["small"]))
+    models = Models(small=["It is 4.", "It is 5."], large=["4"])
+    assert perform(router, ask(), models) == "4"
+    outcomes = [(a["model"], a["outcome"]) for a in last_record(router)["attempts"]]
+    assert outcomes == [("small", "escalated"), ("small", "sampled"), ("large", "served")]
+    assert last_record(router)["served_by"] == "large"
+
+
 def test_a_fallback_for_the_cheap_model_is_not_checked_again(make, ask, perform):
     router = make(cascade())
     models = Models(small=[ProviderError(500)], middle=[""])
@@ -337,6 +346,9 @@ class Streams(Models):
                 yield chunk
         finally:
             stream.close()
+
+    def mark(self, chunk, attempt, *, first):
+        return chunk
 
 
 @pytest.fixture(params=["sync", "async"])

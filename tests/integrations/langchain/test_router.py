@@ -15,7 +15,13 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from langchain_llm_optimizers import ChatModelRouter, CostCallbackHandler, HybridCache
+from langchain_llm_optimizers import (
+    CachedChatModel,
+    ChatModelRouter,
+    CostCallbackHandler,
+    HybridCache,
+    OptimizedChatModel,
+)
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
 from llm_optimizers.errors import ConfigurationError, InterruptedStreamError, NoModelFitsError
 from llm_optimizers.evidence import SampleStore, read_traffic
@@ -360,3 +366,18 @@ def test_feedback_reaches_the_ledger(ledger):
     model.router.feedback(decision, 1.0)
     (note,) = ledger.notes("routing.feedback")
     assert note.payload == {"decision_id": decision, "score": 1.0}
+
+
+def test_a_stream_that_is_left_when_its_loop_ends_is_closed_in_order() -> None:
+    problems: list[str] = []
+
+    async def leave() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(str(context["message"])))
+        children = {name: StreamingFake(model=name, delay=0.01) for name in ("small", "large")}
+        router = ChatModelRouter(models=children, policy=Always("small"))
+        async for _ in CachedChatModel(model=OptimizedChatModel(model=router)).astream("hello"):
+            break
+
+    asyncio.run(leave())
+    assert problems == []
