@@ -67,7 +67,7 @@ def call_of_run(
 ) -> Call:
     """The call behind one model run, a cache hit among them.
 
-    `reported` is the usage that came beside the message, if any did.
+    `reported` is the usage that came apart from the message, if any did.
     """
     mark, message = hit_mark(generations), _message(generations)
     said = Reported() if message is None or mark is not None else reported_by(message)

@@ -1,6 +1,6 @@
 """One routed request, from its decision to its last chunk: started, attempted, finished.
 
-Whoever embeds the router says only how one of its models is called and how its replies are read.
+An app's framework says only how one of its models is called and how its replies are read.
 Time, waiting, failures, escalation, what a stream may still take back, the decision's record and
 what the account is to know of each call are the same everywhere.
 """
