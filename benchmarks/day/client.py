@@ -74,6 +74,8 @@ class Lived:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     peak_mb: float = 0.0
+    accounted: bool = True
+    """Whether the ledger saw every call; stock parts have no account."""
     ledger_cost: float = 0.0
     ledger_baseline: float = 0.0
 
@@ -133,6 +135,7 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
         day = _send(app, batch if setup.batch else None, folder / DAY, pipe)
         day.peak_mb = _peak_mb()
         account = ledger.summary(since=begun)
+        day.accounted = not setup.stock
         day.ledger_cost = float(account.cost)
         day.ledger_baseline = float(account.baseline_cost)
     pipe.send(day)

@@ -162,7 +162,7 @@ def machine(name: str, day: Day, bare: Day) -> Iterator[Row]:
     yield Row(name=f"{name}: CPU a request", value=1_000 * lived.cpu_s / size, unit="ms")
     yield Row(name=f"{name}: requests_per_s", value=size / lived.wall_s)
     yield Row(name=f"{name}: peak_mb", value=lived.peak_mb, unit="MB")
-    if lived.ledger_baseline:
+    if lived.accounted and lived.ledger_baseline:
         yield Row(
             name=f"{name}: our ledger's cost over the provider's bill",
             value=lived.ledger_cost / day.dollars if day.dollars else None,
