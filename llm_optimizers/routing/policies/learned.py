@@ -23,7 +23,8 @@ class LearnedPolicy:
     """Predicts what the strong model would gain over each cheap one, and pays only for gains.
 
     Made from the file that `llm-optimizers router fit` writes. Abstains where the strong model
-    it was calibrated against cannot serve.
+    it was calibrated against cannot serve. A request that declares a task of which there were no
+    labels goes to the strong model: nothing is proven for it.
     """
 
     def __init__(self, artefact: RouterArtefact | str | Path) -> None:
@@ -66,7 +67,10 @@ class LearnedPolicy:
             return None
         if not self._thresholds:
             return self._choice(strong, f"not active: {self._why_not}", {})
-        gaps = self._model.predict(situation.question, task=situation.context.task)
+        task = situation.context.task
+        if task and self.artefact.tasks and task not in self.artefact.tasks:
+            return self._choice(strong, f"no labels of the task {task!r}: label some and refit", {})
+        gaps = self._model.predict(situation.question, task=task)
         able = {w for w, t in self._thresholds.items() if gaps[w] <= t} | {strong}
         chosen = cheapest(tuple(c for c in situation.candidates if c.model in able)).model
         reason = (

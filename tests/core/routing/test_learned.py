@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,19 @@ def test_the_policy_weighs_the_users_words_through_a_tool_loop(prices, ask, arte
     router = policy_router(prices, artefact)
     talk = ask("lunch holiday in the garden", "proof lemma tensor integral")
     assert router.decide(talk).model == "small"
+
+
+def test_a_declared_task_without_labels_goes_to_the_strong_model(prices, ask):
+    labels = [replace(label, task="quiz") for label in make_labels(600)]
+    calibration = calibrate(labels, strong="large", tolerance=0.05)
+    router = policy_router(prices, RouterArtefact.of(calibration, created="2026-01-01"))
+    easy = ask("lunch holiday in the garden")
+    models = {
+        task: router.decide(easy, RoutingContext(task=task)).model for task in ("quiz", "chat", "")
+    }
+    assert models == {"quiz": "small", "chat": "large", "": "small"}
+    reason = router.decide(easy, RoutingContext(task="chat")).reason
+    assert reason == "no labels of the task 'chat': label some and refit"
 
 
 def test_a_router_that_did_not_pass_stays_with_the_safe_model(prices, ask, caplog):
