@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["bare_name", "encoding_name", "load_encoding", "loaded_encoding"]
+__all__ = ["bare_name", "encoding_name", "load_encoding"]
 
 _log = logging.getLogger(__name__)
 
@@ -70,11 +70,6 @@ def encoding_name(model: str) -> str | None:
     from tiktoken.model import MODEL_TO_ENCODING  # the retired completion models
 
     return MODEL_TO_ENCODING.get(name)
-
-
-def loaded_encoding(name: str) -> tiktoken.Encoding | None:
-    """The encoding if an earlier `load_encoding` found it; does no I/O."""
-    return _loaded.get(name)
 
 
 def load_encoding(name: str) -> tiktoken.Encoding | None:
