@@ -63,7 +63,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRules:
-    """What every claim obeys, whichever worker makes it.
+    """What every worker obeys.
 
     `lease` is how many seconds without a sign of life make a worker count as dead; `ageing` the
     seconds after which a job overtakes newer ones a priority above; `keep` how long settled jobs
@@ -71,10 +71,14 @@ class QueueRules:
     """
 
     rates: Rates = field(default_factory=Rates)
-    max_attempts: int = 5
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
     ageing: float = 60.0
     lease: float = 30.0
     keep: float = 7 * 86_400.0
+
+    def __post_init__(self) -> None:
+        if self.ageing <= 0 or self.lease <= 0:
+            raise ConfigurationError("ageing and lease must be more than 0 s")
 
 
 def turn(job: Job, ageing: float) -> float:
