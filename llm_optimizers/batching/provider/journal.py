@@ -113,15 +113,12 @@ class Journal(JournalViews):
                 (job, number),
             )
 
-    def shards(self, job: str, *states: str) -> list[sqlite3.Row]:
-        """Shards in these states, by number."""
+    def shards(self, job: str, state: str) -> list[sqlite3.Row]:
+        """Shards in this state, by number."""
         with self._database.connection() as db:
-            rows = db.execute(
-                "SELECT shards.*, (SELECT count(*) FROM requests WHERE requests.job = shards.job "
-                "AND shard = number) AS members FROM shards WHERE job = ? ORDER BY number",
-                (job,),
+            return db.execute(
+                "SELECT * FROM shards WHERE job = ? AND state = ? ORDER BY number", (job, state)
             ).fetchall()
-        return [row for row in rows if row["state"] in states]
 
     def members(self, job: str, number: int) -> list[tuple[int, BatchRequest]]:
         """A shard's requests in the order they were sent."""
