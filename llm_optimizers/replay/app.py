@@ -17,7 +17,7 @@ import httpx
 
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
 from llm_optimizers.replay.log import LoggedRequest
