@@ -19,6 +19,7 @@ from llm_optimizers.batching.queue.job import Job, QueueStats
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import JobWorker
+from llm_optimizers.connections.recent import Recent
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
 from llm_optimizers.types import Clock
 
@@ -138,7 +139,7 @@ class QueueSession:
         self._alert = alert
         self._worker = worker
         self._waiters: dict[str, list[Future[Job]]] = {}
-        self._latest: dict[str, Job] = {}
+        self._latest: Recent[str, Job] = Recent(_LATEST)
         self._tasks: list[asyncio.Task[None]] = []
         self._work: asyncio.Task[None] | None = None
 
@@ -157,8 +158,9 @@ class QueueSession:
     async def watch(self, id_: str, watched: Future[Job]) -> None:
         """Settle the future once the job is settled, at once if it is."""
         self._waiters.setdefault(id_, []).append(watched)
-        if id_ in self._latest:
-            self._tell(self._latest[id_])
+        done = self._latest.get(id_)
+        if done is not None:
+            self._tell(done)
             return
         await self._look([id_])
         self._asked.set()
@@ -199,9 +201,7 @@ class QueueSession:
         A dead job is not remembered, for it may be replayed.
         """
         if job.state == "done":
-            self._latest[job.id] = job
-            if len(self._latest) > _LATEST:
-                del self._latest[next(iter(self._latest))]
+            self._latest.put(job.id, job)
         self._tell(job)
 
     def _tell(self, job: Job) -> None:

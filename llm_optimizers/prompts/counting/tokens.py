@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.connections.recent import Recent
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.prompts.counting.images import image_cost
 from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
@@ -69,9 +68,7 @@ class TokenCounter:
     """
 
     def __init__(self, *, remembered: int = _REMEMBERED) -> None:
-        self._memo: OrderedDict[tuple[str, bytes], TokenCount] = OrderedDict()
-        self._remembered = remembered
-        self._lock = threading.Lock()
+        self._memo: Recent[tuple[str, bytes], TokenCount] = Recent(remembered)
 
     def count(self, text: str, model: str) -> TokenCount:
         """Tokens of a bare text; special-token look-alikes in it count as the text they are."""
@@ -168,17 +165,10 @@ class TokenCounter:
         if not text:
             return _exactly(0)
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        key = (name, digest)
-        with self._lock:
-            known = self._memo.get(key)
-            if known is not None:
-                self._memo.move_to_end(key)
-                return known
-        counted = _count(text, name)
-        with self._lock:
-            self._memo[key] = counted
-            while len(self._memo) > self._remembered:
-                self._memo.popitem(last=False)
+        counted = self._memo.get((name, digest))
+        if counted is None:
+            counted = _count(text, name)
+            self._memo.put((name, digest), counted)
         return counted
 
 
