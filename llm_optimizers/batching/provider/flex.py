@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from llm_optimizers.batching.queue.rules import RetryPolicy
 from llm_optimizers.effects import Do, Plan, adrive, aperform, drive, perform
-from llm_optimizers.failures import retry_after
 
 __all__ = ["with_flex"]
 
@@ -62,15 +63,14 @@ def _plan(
 ) -> Plan[Any]:
     flex = partial(create, **{"timeout": _TIMEOUT, **params, "service_tier": "flex"})
     usual = partial(create, **params)
-    for attempt in range(tries):
+    policy = RetryPolicy(base=base, cap=math.inf)
+    for attempt in range(1, tries + 1):
         try:
             return (yield from Do(flex, flex))
         except Exception as error:
             if getattr(error, "status_code", None) != 429:
                 raise
-            wait = base * 2**attempt * (1 - dice.random() / 4)
-            asked = retry_after(error, now=time.time())
-        if attempt < tries - 1:
-            seconds = max(wait, asked or 0.0)
+            seconds = policy.pause(attempt, error, now=time.time(), rng=dice)
+        if attempt < tries:
             yield from Do(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
     return (yield from Do(usual, usual))

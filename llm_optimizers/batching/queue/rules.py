@@ -60,6 +60,11 @@ class RetryPolicy:
         if self.max_attempts < 1 or self.base < 0 or self.cap < 0:
             raise ConfigurationError("give max_attempts of 1 or more, base and cap of 0 s or more")
 
+    def pause(self, attempt: int, error: Exception, *, now: float, rng: random.Random) -> float:
+        """Seconds to wait after this attempt, from 1, failed."""
+        wait: float = min(self.cap, self.base * 2 ** (attempt - 1)) * (1 - rng.random() / 4)
+        return max(wait, retry_after(error, now=now) or 0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRules:
@@ -147,11 +152,5 @@ def after_failure(
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
         return Settlement(state="dead", error=text, error_kind=kind)
-    wait = min(policy.cap, policy.base * 2 ** (job.attempts - 1)) * (1 - rng.random() / 4)
-    asked = retry_after(error, now=now)
-    return Settlement(
-        state="waiting",
-        error=text,
-        error_kind=kind,
-        not_before=now + max(wait, asked or 0.0),
-    )
+    pause = policy.pause(job.attempts, error, now=now, rng=rng)
+    return Settlement(state="waiting", error=text, error_kind=kind, not_before=now + pause)
