@@ -152,7 +152,9 @@ def _show_reports(
     reports: Mapping[str, GateReport], *, as_json: bool, extra: Mapping[str, Any]
 ) -> None:
     if as_json:
-        rows = {weak: _plain(report) for weak, report in reports.items()}
+        rows = {
+            weak: {**asdict(report), "passed": report.passed} for weak, report in reports.items()
+        }
         typer.echo(json.dumps({**extra, "models": rows}, indent=2))
         return
     console = Console()
@@ -161,10 +163,6 @@ def _show_reports(
         for label, value in _lines(report):
             table.add_row(Text(label), Text(value))
         console.print(table)
-
-
-def _plain(report: GateReport) -> dict[str, Any]:
-    return {**asdict(report), "passed": report.passed}
 
 
 def _lines(report: GateReport) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ class JobWorker:
         self._draining = draining
         self._settled = settled
         serve = Serve(
-            claim=self._claim,
+            claim=lambda tickets: self._store.claim(tickets, self._rules, self._clock()),
             perform=self._perform,
             slots=self._slots,
             draining=draining,
@@ -86,9 +86,6 @@ class JobWorker:
                 await asyncio.sleep(_RESTART_SECONDS)
         finally:
             self._threads.shutdown(wait=False)
-
-    async def _claim(self, tickets: Sequence[str]) -> Claim:
-        return await self._store.claim(tickets, self._rules, self._clock())
 
     async def _perform(self, job: Job, ticket: str) -> None:
         try:
