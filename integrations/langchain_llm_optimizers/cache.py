@@ -87,26 +87,26 @@ class HybridCache(BaseCache):
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""
         key = self._key(prompt, llm_string)
-        hit = None if key is None else self.responses.lookup_key(key)
+        hit = None if key is None else self.responses.lookup(key)
         return None if hit is None else served(hit, self.ledger)
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
         key = self._key(prompt, llm_string)
-        hit = None if key is None else await self.responses.alookup_key(key)
+        hit = None if key is None else await self.responses.alookup(key)
         return None if hit is None else served(hit, self.ledger)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
         key = self._key(prompt, llm_string)
         if key is not None:
-            self.responses.update_key(key, list(return_val))
+            self.responses.update(key, list(return_val))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.aupdate`."""
         key = self._key(prompt, llm_string)
         if key is not None:
-            await self.responses.aupdate_key(key, list(return_val))
+            await self.responses.aupdate(key, list(return_val))
 
     def clear(self, **kwargs: Any) -> None:
         """Remove every entry, or those of `tenant=`.

@@ -25,6 +25,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
@@ -42,6 +43,7 @@ _ARRIVING = threading.Lock()
 _KEPT = 16
 
 
+@dataclass(eq=False, repr=False)
 class AskRows:
     """Asks a model about every row.
 
@@ -62,38 +64,21 @@ class AskRows:
         prices: your own prices by model.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        client: Callable[[], OpenAI] | None = None,
-        column: str = "prompt",
-        system: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        concurrency: int = 8,
-        provider: str | None = None,
-        prices: Mapping[str, ModelPrice] | None = None,
-    ) -> None:
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; give at least 1")
-        self._settings = {
-            "client": client,
-            "column": column,
-            "system": system,
-            "params": dict(params or {}),
-            "concurrency": concurrency,
-            "provider": provider,
-            "prices": dict(prices or {}),
-        }
+    model: str
+    _: KW_ONLY
+    client: Callable[[], OpenAI] | None = None
+    column: str = "prompt"
+    system: str | None = None
+    params: Mapping[str, Any] | None = None
+    concurrency: int = 8
+    provider: str | None = None
+    prices: Mapping[str, ModelPrice] | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ConfigurationError(f"concurrency is {self.concurrency}; give at least 1")
         self._identity = uuid.uuid4().hex
-        self._model = model
-        self._make_client = client
-        self._column = column
-        self._system = system
-        self._params = dict(params or {})
-        self._concurrency = concurrency
-        self._provider = provider
-        self._prices = PriceBook(prices)
+        self._prices = PriceBook(self.prices)
         self._client: OpenAI | None = None
         self._connected_in = 0
         self._connecting = threading.Lock()
@@ -103,7 +88,7 @@ class AskRows:
         if not rows:
             return []
         client = self._connected()
-        with ThreadPoolExecutor(min(self._concurrency, len(rows))) as pool:
+        with ThreadPoolExecutor(min(self.concurrency, len(rows))) as pool:
             return list(pool.map(lambda row: self._ask(client, row), rows))
 
     def close(self) -> None:
@@ -115,7 +100,8 @@ class AskRows:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as settings; a client belongs to the process that made it."""
-        return _arrive, (self._identity, self._model, self._settings)
+        settings = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _arrive, (self._identity, settings)
 
     def _connected(self) -> OpenAI:
         with self._connecting:
@@ -123,8 +109,8 @@ class AskRows:
             if self._client is None or self._connected_in != os.getpid():
                 # The SDK stumbles over modules that the price list is loading in another thread.
                 self._cost(Usage())
-                if self._make_client is not None:
-                    self._client = self._make_client()
+                if self.client is not None:
+                    self._client = self.client()
                 else:
                     from openai import OpenAI
 
@@ -136,7 +122,7 @@ class AskRows:
         usage: Usage | None = None
         try:
             answer = client.chat.completions.create(
-                model=self._model, messages=self._messages(row), **self._params
+                model=self.model, messages=self._messages(row), **(self.params or {})
             )
             usage = Usage.from_openai(json.loads(answer.usage.to_json()) if answer.usage else {})
             text = _text(answer)
@@ -148,16 +134,14 @@ class AskRows:
     def _messages(self, row: Mapping[str, Any]) -> Any:
         if "messages" in row:
             return row["messages"]
-        if not isinstance(row.get(self._column), str):
-            raise ConfigurationError(
-                f"the row has no text under {self._column!r} and no `messages`"
-            )
-        system = [{"role": "system", "content": self._system}] if self._system else []
-        return [*system, {"role": "user", "content": row[self._column]}]
+        if not isinstance(row.get(self.column), str):
+            raise ConfigurationError(f"the row has no text under {self.column!r} and no `messages`")
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": row[self.column]}]
 
     def _cost(self, usage: Usage) -> str | None:
         try:
-            return str(self._prices.cost(usage, self._model, provider=self._provider))
+            return str(self._prices.cost(usage, self.model, provider=self.provider))
         except UnpricedError:
             return None
 
@@ -185,13 +169,13 @@ def _filled(
     return {**row, "result": result, "error": error, "usage": counts, "cost": cost}
 
 
-def _arrive(identity: str, model: str, settings: dict[str, Any]) -> AskRows:
+def _arrive(identity: str, settings: dict[str, Any]) -> AskRows:
     """The process's own copy, made when it first arrives; the oldest of many are let go."""
     place = os.getpid(), identity
     with _ARRIVING:
         if place not in _ARRIVED:
             while len(_ARRIVED) >= _KEPT:
                 del _ARRIVED[next(iter(_ARRIVED))]
-            copy = _ARRIVED[place] = AskRows(model, **settings)
+            copy = _ARRIVED[place] = AskRows(**settings)
             copy._identity = identity
         return _ARRIVED[place]

@@ -75,7 +75,7 @@ class ResponseCache(Generic[R]):
         wait_timeout: float = 60.0,
         clock: Clock = time.time,
     ) -> None:
-        _check(threshold=threshold, ttl=ttl, max_entries=max_entries, wait_timeout=wait_timeout)
+        _check(ttl=ttl, max_entries=max_entries, wait_timeout=wait_timeout)
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
@@ -98,14 +98,14 @@ class ResponseCache(Generic[R]):
             ttl=ttl,
         )
 
-    def key(self, request: ChatRequest | None) -> CacheKey | None:
+    def key(self, request: ChatRequest | CacheKey | None) -> CacheKey | None:
         """Where this request's answer is kept; None for a request without a key.
 
         It has none when its tenant is unknown or a setting has no stable written form, or where
-        an adapter could not even read it: such a request is None.
+        an adapter could not even read it: such a request is None. A key is its own.
         """
-        if request is None:
-            return None
+        if request is None or isinstance(request, CacheKey):
+            return request
         tenant = self.tenant(request.tenant)
         if tenant is None:
             return None
@@ -134,43 +134,27 @@ class ResponseCache(Generic[R]):
         """
         return key_of(request, tenant=tenant, embedder=self._embedder_id)
 
-    def lookup(self, request: ChatRequest) -> Hit[R] | None:
+    def lookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
         """An answer that may be served, or None."""
         key = self.key(request)
-        return None if key is None else self.lookup_key(key)
+        return None if key is None else drive(self._plans.lookup(key), perform)
 
-    def lookup_key(self, key: CacheKey) -> Hit[R] | None:
-        """`lookup` for callers that keep keys."""
-        return drive(self._plans.lookup(key), perform)
-
-    async def alookup(self, request: ChatRequest) -> Hit[R] | None:
+    async def alookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
         """The asynchronous twin of `lookup`."""
         key = self.key(request)
-        return None if key is None else await self.alookup_key(key)
+        return None if key is None else await adrive(self._plans.lookup(key), aperform)
 
-    async def alookup_key(self, key: CacheKey) -> Hit[R] | None:
-        """The asynchronous twin of `lookup_key`."""
-        return await adrive(self._plans.lookup(key), aperform)
-
-    def update(self, request: ChatRequest, value: R) -> None:
+    def update(self, request: ChatRequest | CacheKey, value: R) -> None:
         """Keep an answer, unless it is an error, a refusal, cut off or empty."""
         key = self.key(request)
         if key is not None:
-            self.update_key(key, value)
+            drive(self._plans.keep(key, value), perform)
 
-    def update_key(self, key: CacheKey, value: R) -> None:
-        """`update` for callers that keep keys."""
-        drive(self._plans.keep(key, value), perform)
-
-    async def aupdate(self, request: ChatRequest, value: R) -> None:
+    async def aupdate(self, request: ChatRequest | CacheKey, value: R) -> None:
         """The asynchronous twin of `update`."""
         key = self.key(request)
         if key is not None:
-            await self.aupdate_key(key, value)
-
-    async def aupdate_key(self, key: CacheKey, value: R) -> None:
-        """The asynchronous twin of `update_key`."""
-        await adrive(self._plans.keep(key, value), aperform)
+            await adrive(self._plans.keep(key, value), aperform)
 
     def answer(self, request: ChatRequest | None, call: Callable[[], R]) -> Answer[R]:
         """Serve the request, calling only if nothing may be served; None is always called for.
@@ -292,11 +276,7 @@ async def _nothing() -> AsyncIterator[Any]:
         yield chunk
 
 
-def _check(
-    *, threshold: float | None, ttl: float | None, max_entries: int, wait_timeout: float
-) -> None:
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise ConfigurationError(f"threshold is a cosine above 0 and up to 1, not {threshold}")
+def _check(*, ttl: float | None, max_entries: int, wait_timeout: float) -> None:
     if ttl is not None and not ttl > 0:
         raise ConfigurationError(f"ttl is in seconds and above 0, not {ttl}; None keeps for ever")
     if max_entries < 1:

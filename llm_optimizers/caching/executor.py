@@ -7,8 +7,8 @@ it is left alone for a while, and the calls of the app go on without it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from llm_optimizers.caching.single_flight import Flight
@@ -105,10 +105,16 @@ class Executor:
             # Microseconds of arithmetic: it neither blocks nor fails for a while.
             vector: Vector = embedder.embed([text])[0]
             return vector
-        rows = yield from Do(
-            lambda: self._watched(lambda: embedder.embed([text])),
-            lambda: self._awatched(lambda: embedder.aembed([text])),
-        )
+
+        def embed() -> Vectors:
+            with self._embedding_watched():
+                return embedder.embed([text])
+
+        async def aembed() -> Vectors:
+            with self._embedding_watched():
+                return await embedder.aembed([text])
+
+        rows = yield from Do(embed, aembed)
         vector = rows[0]
         return vector
 
@@ -118,37 +124,32 @@ class Executor:
         return (yield from Do(lambda: flight.wait(timeout), lambda: flight.await_(timeout)))
 
     def _guarded(self, breaker: CircuitBreaker, work: Callable[[Store], T]) -> T:
-        if not breaker.allow():
-            raise StoreError("the store failed a moment ago and is left alone for now")
-        try:
-            result = work(self._store)
-        except PoisonedEntryError:
-            breaker.succeeded()  # The store answered; it is what it held that is no good.
-            raise
-        except StoreError:
-            breaker.failed()
-            raise
+        # A poisoned entry is an answer of the store; it is what it held that is no good.
+        with _watched(breaker, "store", failures=StoreError, harmless=PoisonedEntryError):
+            return work(self._store)
+
+    def _embedding_watched(self) -> AbstractContextManager[None]:
+        # A StoreError says that this text has no usable vector; the next one may.
+        return _watched(self._embedding, "embedder", failures=Exception, harmless=StoreError)
+
+
+@contextmanager
+def _watched(
+    breaker: CircuitBreaker,
+    name: str,
+    *,
+    failures: type[Exception],
+    harmless: type[Exception],
+) -> Iterator[None]:
+    """A call behind a breaker, which opens at `failures` but for the `harmless` among them."""
+    if not breaker.allow():
+        raise StoreError(f"the {name} failed a moment ago and is left alone for now")
+    try:
+        yield
+    except harmless:
         breaker.succeeded()
-        return result
-
-    def _watched(self, work: Callable[[], Vectors]) -> Vectors:
-        with self._embedding_failures():
-            return work()
-
-    async def _awatched(self, work: Callable[[], Awaitable[Vectors]]) -> Vectors:
-        with self._embedding_failures():
-            return await work()
-
-    @contextmanager
-    def _embedding_failures(self) -> Iterator[None]:
-        if not self._embedding.allow():
-            raise StoreError("the embedder failed a moment ago and is left alone for now")
-        try:
-            yield
-        except StoreError:
-            self._embedding.succeeded()  # This text has no usable vector; the next one may.
-            raise
-        except Exception:
-            self._embedding.failed()
-            raise
-        self._embedding.succeeded()
+        raise
+    except failures:
+        breaker.failed()
+        raise
+    breaker.succeeded()

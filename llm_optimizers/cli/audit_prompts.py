@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llm_optimizers.cli.output import AsJSON
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.prompts import TokenCount, TokenCounter
@@ -48,7 +49,7 @@ def audit_prompts(
     ],
     model: Annotated[str, typer.Option(help="The model they go to.")] = "gpt-4o",
     per_day: Annotated[int, typer.Option(min=0, help="Requests a day with each prompt.")] = 1_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show where prompts waste tokens, what to change, and what it costs at your traffic."""
     counter = TokenCounter()

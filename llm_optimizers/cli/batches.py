@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
+from llm_optimizers.cli.output import AsJSON, explained
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import LLMOptimizersError
 
-__all__ = ["cancel", "collect", "or_exit", "status", "submit"]
-
-T = TypeVar("T")
+__all__ = ["cancel", "collect", "status", "submit"]
 
 FileArgument = Annotated[
     Path, typer.Argument(help="Requests, one JSON object a line.", metavar="FILE.jsonl")
@@ -33,7 +31,6 @@ ProviderOption = Annotated[
 ]
 BaseURLOption = Annotated[str | None, typer.Option(help="A server that speaks OpenAI's API.")]
 LedgerOption = Annotated[Path | None, typer.Option(help="Where to account for the answers.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def submit(
@@ -41,12 +38,11 @@ def submit(
     journal: JournalOption = None,
     provider: ProviderOption = "openai",
     base_url: BaseURLOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Check a file and send its requests; safe to repeat."""
     with _batch(file, journal, provider, base_url, None) as batch:
-        job = or_exit(lambda: batch.submit(file, id=_id_of(file)))
-        _show(or_exit(lambda: batch.status(job)), as_json=as_json)
+        _show(batch.status(batch.submit(file, id=_id_of(file))), as_json=as_json)
 
 
 def status(
@@ -55,11 +51,11 @@ def status(
     provider: ProviderOption = "openai",
     base_url: BaseURLOption = None,
     ledger: LedgerOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Say where a file's batch stands, sending and fetching what can be by now."""
     with _batch(file, journal, provider, base_url, ledger) as batch:
-        _show(or_exit(lambda: batch.status(_job(batch, file))), as_json=as_json)
+        _show(batch.status(_job(batch, file)), as_json=as_json)
 
 
 def collect(
@@ -74,7 +70,7 @@ def collect(
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks.")] = 30.0,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
     full: Annotated[bool, typer.Option("--full", help="With the whole answers.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Wait for a file's batch and write its results, in the order of the requests.
 
@@ -82,10 +78,10 @@ def collect(
     """
     target = out or file.with_suffix(".results.jsonl")
     with _batch(file, journal, provider, base_url, ledger, poll) as batch:
-        job = or_exit(lambda: _job(batch, file))
+        job = _job(batch, file)
         try:
             with _bar() as progress:
-                or_exit(lambda: batch.collect(job, timeout=timeout, progress=progress))
+                batch.collect(job, timeout=timeout, progress=progress)
         except TimeoutError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
@@ -102,20 +98,11 @@ def cancel(
     journal: JournalOption = None,
     provider: ProviderOption = "openai",
     base_url: BaseURLOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Stop a file's batch; `collect` still gives what was done, and that is billed."""
     with _batch(file, journal, provider, base_url, None) as batch:
-        _show(or_exit(lambda: batch.cancel(_job(batch, file))), as_json=as_json)
-
-
-def or_exit(work: Callable[[], T]) -> T:
-    """Do it, or say what is wrong and exit with 1."""
-    try:
-        return work()
-    except (LLMOptimizersError, ImportError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        _show(batch.cancel(_job(batch, file)), as_json=as_json)
 
 
 @contextmanager
@@ -127,24 +114,14 @@ def _batch(
     ledger: Path | None,
     poll: float = 30.0,
 ) -> Iterator[ProviderBatch]:
-    account = None if ledger is None else or_exit(lambda: Ledger(ledger))
-    client = _client(provider, base_url)
-    batch = or_exit(
-        lambda: ProviderBatch(
-            client,
-            path=journal or file.with_name(f"{file.name}.batch.db"),
-            ledger=account,
-            poll_s=poll,
-        )
-    )
-    try:
-        yield batch
-    finally:
-        batch.close()
+    with explained(), ExitStack() as stack:
+        account = None if ledger is None else stack.enter_context(Ledger(ledger))
+        client = _client(provider, base_url)
         if hasattr(client, "close"):
-            client.close()
-        if account is not None:
-            account.close()
+            stack.callback(client.close)
+        path = journal or file.with_name(f"{file.name}.batch.db")
+        batch = ProviderBatch(client, path=path, ledger=account, poll_s=poll)
+        yield stack.enter_context(closing(batch))
 
 
 def _client(provider: str, base_url: str | None) -> Any:

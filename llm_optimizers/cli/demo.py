@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from llm_optimizers.cli.output import AsJSON, explained
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.replay.answers import LoggedAnswers
 from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies
@@ -42,7 +40,6 @@ class Strategy(StrEnum):
 
 _SHOWN_BAD_LINES = 5
 
-_AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 _Live = Annotated[
     bool,
     typer.Option(
@@ -68,7 +65,7 @@ def demo(
     base_url: _BaseURL = None,
     model: _Model = None,
     ledger: _LedgerFile = None,
-    as_json: _AsJSON = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Replay a day of requests and see what each strategy saves.
 
@@ -111,7 +108,7 @@ def replay_log(
         int, typer.Option(min=1, help="Length of an answer that the log does not have.")
     ] = 150,
     ledger: _LedgerFile = None,
-    as_json: _AsJSON = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Replay your own log the same way.
 
@@ -119,7 +116,7 @@ def replay_log(
     beside it: "response" (a text or OpenAI's completion), "tenant", "time", and "answer_class",
     by which wrong hits are counted. Lines that are no requests are skipped and listed by number.
     """
-    with _explained():
+    with explained():
         requests = read_log(log, limit)
     endpoint = _endpoint(live=live, base_url=base_url, model=model)
     _run(
@@ -146,7 +143,7 @@ def _run(
     console = Console(stderr=as_json)
     _show_left_out(log, console)
     answers = None
-    with _explained():
+    with explained():
         if endpoint is not None:
             result = _passes(log, framework, endpoint, strategies, ledger, console, bare=False)
         else:
@@ -226,13 +223,3 @@ def _endpoint(*, live: bool, base_url: str | None, model: str | None) -> Endpoin
     if key is None and base_url is None:
         raise typer.BadParameter("--live needs OPENAI_API_KEY in the environment, or --base-url")
     return Endpoint(base_url=base_url, api_key=key or "none", model=model)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn an error of ours into a line and an exit code."""
-    try:
-        yield
-    except (ConfigurationError, StoreError) as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(1) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from openai import OpenAI, OpenAIError
 from rich.console import Console
 from rich.table import Table
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.cli.output import AsJSON, explained
 from llm_optimizers.evidence.labels import read_json_lines
 from llm_optimizers.prompts.examples import Example, ExampleSelector, Trial, enough_examples
 
@@ -40,7 +41,7 @@ def examples(
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible server; OpenAI's own by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Try 0, 1, 2 … examples on your labelled questions, and stop where quality levels off.
 
@@ -51,23 +52,18 @@ def examples(
     if key is None and base_url is None:
         raise typer.BadParameter("set OPENAI_API_KEY, or give --base-url")
     console = Console(stderr=True)
-    try:
-        pool = _read(labelled)
-        with (
-            OpenAI(api_key=key or "none", base_url=base_url) as client,
-            console.status(f"asking {model} …"),
-        ):
-
-            def answer(shown: Sequence[Example], question: str) -> str:
-                return _asked(client, model, instructions, shown, question)
-
-            selector = ExampleSelector(model=model)
-            best, trials = enough_examples(
-                pool, answer, selector=selector, most=most, tolerance=tolerance
-            )
-    except (ConfigurationError, OpenAIError) as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(1) from None
+    with (
+        explained(OpenAIError),
+        OpenAI(api_key=key or "none", base_url=base_url) as client,
+        console.status(f"asking {model} …"),
+    ):
+        best, trials = enough_examples(
+            _read(labelled),
+            partial(_asked, client, model, instructions),
+            selector=ExampleSelector(model=model),
+            most=most,
+            tolerance=tolerance,
+        )
     _show(best, trials, as_json=as_json)
 
 

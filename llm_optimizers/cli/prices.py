@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llm_optimizers.cli.output import AsJSON
 from llm_optimizers.costs import PriceBook, Quote
 from llm_optimizers.errors import UnpricedError
 
 __all__ = ["prices"]
 
-_PARTS = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")
 _LABELS = {
     "input": "Input",
     "output": "Output",
@@ -48,7 +48,7 @@ def prices(
     ] = None,
     provider: Annotated[str | None, typer.Option(help="Who sells it, if not its maker.")] = None,
     tier: Annotated[_Tier, typer.Option(help="The service tier.")] = _Tier.STANDARD,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show the price that is used for a model, its source and since when it holds."""
     book = PriceBook()
@@ -81,7 +81,7 @@ def _plain(quote: Quote) -> dict[str, Any]:
     """The quote ready for JSON, dollars per million tokens as numbers."""
 
     def rates(card: Any) -> dict[str, float | None]:
-        amounts = {part: _per_million(getattr(card, part)) for part in _PARTS}
+        amounts = {part: _per_million(getattr(card, part)) for part in _LABELS}
         return {part: None if v is None else float(v) for part, v in amounts.items()}
 
     return {

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from llm_optimizers.batching import Job, JobQueue
-from llm_optimizers.cli.batches import JsonOption, cancel, collect, or_exit, status, submit
+from llm_optimizers.cli.batches import cancel, collect, status, submit
+from llm_optimizers.cli.output import AsJSON, explained
 
 __all__ = ["queue"]
 
@@ -60,30 +61,31 @@ def work(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    worker = JobQueue(
-        function,
-        name=name,
-        path=path,
-        url=url,
-        concurrency=concurrency,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        lease=lease,
-    )
-    or_exit(worker.start)
-    typer.echo(f"working on {name!r}; interrupt to stop")
-    stop.wait()
-    or_exit(worker.close)
+    with (
+        explained(),
+        JobQueue(
+            function,
+            name=name,
+            path=path,
+            url=url,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            lease=lease,
+        ),
+    ):
+        typer.echo(f"working on {name!r}; interrupt to stop")
+        stop.wait()
 
 
 @queue.command()
 def stats(
-    path: _Path = None, url: _URL = None, name: _Name = "default", as_json: JsonOption = False
+    path: _Path = None, url: _URL = None, name: _Name = "default", as_json: AsJSON = False
 ) -> None:
     """Count a queue: depth by priority, what runs and is settled, waits."""
     with _open(path, url, name) as jobs:
-        figures = {**asdict(or_exit(jobs.stats))}
-    figures["depth"] = sum(figures["waiting"].values())
+        found = jobs.stats()
+    figures = {**asdict(found), "depth": found.depth}
     if as_json:
         typer.echo(json.dumps(figures))
         return
@@ -97,11 +99,11 @@ def list_dead(
     url: _URL = None,
     name: _Name = "default",
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
-    as_json: JsonOption = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List dead letters, the latest first, without their payloads."""
     with _open(path, url, name) as jobs:
-        letters = or_exit(lambda: jobs.dead.list(limit))
+        letters = jobs.dead.list(limit)
     if as_json:
         typer.echo(json.dumps([_brief(letter) for letter in letters]))
         return
@@ -118,7 +120,7 @@ def show(
 ) -> None:
     """Show one dead letter as JSON, its payload and error included."""
     with _open(path, url, name) as jobs:
-        letter = or_exit(lambda: jobs.dead.show(id))
+        letter = jobs.dead.show(id)
     if letter is None:
         typer.echo(f"no dead job {id} is in queue {name!r}", err=True)
         raise typer.Exit(1)
@@ -129,7 +131,7 @@ def show(
 def replay(ids: _Ids = None, path: _Path = None, url: _URL = None, name: _Name = "default") -> None:
     """Let dead jobs wait again, with all their attempts."""
     with _open(path, url, name) as jobs:
-        typer.echo(f"{or_exit(lambda: jobs.dead.replay(*(ids or ())))} jobs wait again")
+        typer.echo(f"{jobs.dead.replay(*(ids or ()))} jobs wait again")
 
 
 @dead.command()
@@ -144,7 +146,7 @@ def purge(
     if not ids and not every:
         raise typer.BadParameter("name the jobs, or say --all")
     with _open(path, url, name) as jobs:
-        typer.echo(f"{or_exit(lambda: jobs.dead.purge(*(ids or ())))} jobs deleted")
+        typer.echo(f"{jobs.dead.purge(*(ids or ()))} jobs deleted")
 
 
 def _place(path: Path | None, url: str | None) -> None:
@@ -157,12 +159,8 @@ def _open(path: Path | None, url: str | None, name: str) -> Iterator[JobQueue]:
     _place(path, url)
     if path is not None and not path.exists():
         raise typer.BadParameter(f"there is no queue at {path}")
-    jobs = or_exit(lambda: JobQueue(name=name, path=path, url=url))
-    or_exit(jobs.start)
-    try:
+    with explained(), JobQueue(name=name, path=path, url=url) as jobs:
         yield jobs
-    finally:
-        jobs.close()
 
 
 def _handler(where: str) -> Any:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llm_optimizers.cli.output import AsJSON, explained
 from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
-from llm_optimizers.errors import StoreError
 from llm_optimizers.routing.experiments import experiments, summarised
 
 __all__ = ["report"]
@@ -36,16 +36,12 @@ def report(
     premium: Annotated[
         str | None, typer.Option(help="The dear model whose share of requests to show.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved."""
-    try:
-        with Ledger(ledger) as account:
-            summary = account.summary(premium_model=premium, since=since, until=until)
-            trials = {name: summarised(rows) for name, rows in experiments(account).items()}
-    except StoreError as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(1) from None
+    with explained(), Ledger(ledger) as account:
+        summary = account.summary(premium_model=premium, since=since, until=until)
+        trials = {name: summarised(rows) for name, rows in experiments(account).items()}
     if as_json:
         told = {"experiments": trials} if trials else {}
         typer.echo(json.dumps({**summary.as_dict(), **told}, indent=2))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llm_optimizers.cli.output import AsJSON, explained
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import read_labels
 from llm_optimizers.routing.experiments import experiments, summarised
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
@@ -25,8 +25,6 @@ from llm_optimizers.routing.learning.explaining import explain as account_for
 from llm_optimizers.routing.learning.gate import GateReport
 
 __all__ = ["experiment_table", "router"]
-
-T = TypeVar("T")
 
 router = typer.Typer(
     help="Fit a router on your own labels, judge it, and see why it decides as it does.",
@@ -42,7 +40,6 @@ _Labels = Annotated[
     ),
 ]
 _Artefact = Annotated[Path, typer.Argument(help="A router file.", exists=True, dir_okay=False)]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Confidence = Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")]
 
 
@@ -59,11 +56,10 @@ def fit(
     ] = 0.02,
     confidence: _Confidence = 0.95,
     seed: Annotated[int, typer.Option(help="Of the held-out folds.")] = 0,
-    as_json: _Json = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Fit a router and say whether it may act; the file is written in either case."""
-
-    def work() -> RouterArtefact:
+    with explained(code=2):
         calibration = calibrate(
             read_labels(labels),
             strong=strong,
@@ -74,9 +70,6 @@ def fit(
         )
         artefact = RouterArtefact.of(calibration, created=datetime.now(UTC).date().isoformat())
         artefact.save(out)
-        return artefact
-
-    artefact = _or_exit(work)
     _show_reports(artefact.reports, as_json=as_json, extra={"file": str(out)})
 
 
@@ -85,21 +78,18 @@ def evaluate(
     artefact: _Artefact,
     labels: _Labels,
     confidence: _Confidence = 0.95,
-    as_json: _Json = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Judge a router file on labels it has not seen; exits with 1 if it should not act."""
-
-    def work() -> dict[str, GateReport]:
+    with explained(code=2):
         kept = read_artefact(artefact)
-        return judge(
+        reports = judge(
             kept.gain_model(),
             read_labels(labels),
             strong=kept.strong,
             tolerance=kept.tolerance,
             confidence=confidence,
         )
-
-    reports = _or_exit(work)
     _show_reports(reports, as_json=as_json, extra={})
     if not any(report.passed for report in reports.values()):
         raise typer.Exit(1)
@@ -110,10 +100,11 @@ def explain(
     artefact: _Artefact,
     prompt: Annotated[str, typer.Argument(help="The request's text.")],
     task: Annotated[str, typer.Option(help="Its task tag.")] = "",
-    as_json: _Json = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Show what a router predicts for a prompt, and which words and measures move it."""
-    found = _or_exit(lambda: account_for(read_artefact(artefact), prompt, task=task))
+    with explained(code=2):
+        found = account_for(read_artefact(artefact), prompt, task=task)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
         return
@@ -131,16 +122,13 @@ def explain(
 def show_experiments(
     ledger: Annotated[Path, typer.Argument(help="A ledger's file.", exists=True, dir_okay=False)],
     margin: Annotated[float, typer.Option(min=0.0, help="The loss of quality to bear.")] = 0.02,
-    as_json: _Json = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Compare the arms of every experiment: cost, quality, and whether it may be stopped."""
-
-    def work() -> dict[str, list[Mapping[str, object]]]:
-        with Ledger(ledger) as account:
-            found = experiments(account, margin=margin)
-        return {name: summarised(rows) for name, rows in found.items()}
-
-    found = _or_exit(work)
+    with explained(code=2), Ledger(ledger) as account:
+        found = {
+            name: summarised(rows) for name, rows in experiments(account, margin=margin).items()
+        }
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -160,20 +148,13 @@ def experiment_table(name: str, rows: list[Mapping[str, object]]) -> Table:
     return table
 
 
-def _or_exit(work: Callable[[], T]) -> T:
-    """The work's result; an error that says what to do is shown without a trace."""
-    try:
-        return work()
-    except (ConfigurationError, StoreError) as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(2) from None
-
-
 def _show_reports(
     reports: Mapping[str, GateReport], *, as_json: bool, extra: Mapping[str, Any]
 ) -> None:
     if as_json:
-        rows = {weak: _plain(report) for weak, report in reports.items()}
+        rows = {
+            weak: {**asdict(report), "passed": report.passed} for weak, report in reports.items()
+        }
         typer.echo(json.dumps({**extra, "models": rows}, indent=2))
         return
     console = Console()
@@ -182,10 +163,6 @@ def _show_reports(
         for label, value in _lines(report):
             table.add_row(Text(label), Text(value))
         console.print(table)
-
-
-def _plain(report: GateReport) -> dict[str, Any]:
-    return {**asdict(report), "passed": report.passed}
 
 
 def _lines(report: GateReport) -> list[tuple[str, str]]:

@@ -130,11 +130,8 @@ class RedisServer:
 
     def time(self) -> float:
         """The server's clock, in seconds since the epoch: one clock for all its clients."""
-        return _seconds(self.call(lambda redis: redis.time()))
-
-    async def atime(self) -> float:
-        """`time` without blocking the event loop."""
-        return _seconds(await self.acall(lambda redis: redis.time()))
+        seconds, microseconds = self.call(lambda redis: redis.time())
+        return float(seconds) + float(microseconds) / 1e6
 
     def failure(self, error: Exception) -> StoreError:
         """The error to raise for what another driver said of this server."""
@@ -220,8 +217,3 @@ async def _end_with_loop(client: AsyncRedis) -> AsyncGenerator[None, None]:
 
 def _sha(script: str) -> str:
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
-def _seconds(reply: Any) -> float:
-    seconds, microseconds = reply
-    return float(seconds) + float(microseconds) / 1e6

@@ -32,17 +32,6 @@ __all__ = ["Database", "Schema"]
 
 _SET_UP_S = 5.0  # for processes that start together on a new file
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-# After one of these the file is opened and checked again: it may have been repaired or replaced.
-_REOPEN = frozenset(
-    {
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOTADB,
-    }
-)
 _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_ERROR: "its tables are damaged: move it away to start a new one",
     sqlite3.SQLITE_PERM: "let this user read and write it",
@@ -54,6 +43,9 @@ _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_CANTOPEN: "is it a file, and may this user write to its folder?",
     sqlite3.SQLITE_NOTADB: "it is no SQLite file: give another path, or move it away",
 }
+# After one of the others the file is opened and checked again: it may be repaired or replaced.
+_KEEP_OPEN = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL})
+_REOPEN = _ADVICE.keys() - _KEEP_OPEN
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +115,10 @@ class Database:
             self._uses += 1
             try:
                 connection = self._connected()
-                self._set_wait(connection, self._wait if wait is None else wait)
+                seconds = self._wait if wait is None else wait
+                if self._waiting != seconds:
+                    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+                    self._waiting = seconds
                 yield connection
             except (sqlite3.Error, OSError) as error:
                 raise self._failure(error) from error
@@ -251,11 +246,6 @@ class Database:
         kind = BusyError if code in _BUSY else StoreError
         return kind(f"{self.name} cannot be used ({error}); {advice}")
 
-    def _set_wait(self, connection: sqlite3.Connection, seconds: float) -> None:
-        if self._waiting != seconds:
-            connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
-            self._waiting = seconds
-
     def _release(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -293,11 +283,10 @@ def _file_at(path: Path | None) -> tuple[int, int] | None:
 
 
 def _code(error: Exception) -> int:
-    """SQLite's primary result code, -1 for what did not come from SQLite."""
+    """SQLite's primary result code, 0 for what did not come from SQLite."""
     if isinstance(error, OSError):
         return sqlite3.SQLITE_CANTOPEN
-    code = getattr(error, "sqlite_errorcode", None)
-    return -1 if code is None else int(code) & 0xFF
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _text_or_bytes(raw: bytes) -> str | bytes:

@@ -7,26 +7,18 @@ texts that are compared with a question.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.connections.recent import Recent
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = [
-    "CachedEmbedder",
-    "Embedder",
-    "FrameworkEmbedder",
-    "StaticEmbedder",
-    "as_embedder",
-    "passage_embed",
-]
+__all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
 
 # Most embedding models see 512 tokens, some 256: about a thousand characters of English.
 _FRAMEWORK_WINDOW = 1_000
@@ -120,9 +112,7 @@ class CachedEmbedder:
         if max_entries < 1:
             raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
         self._embedder = embedder
-        self._max_entries = max_entries
-        self._known: OrderedDict[str, _Row] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: Recent[str, _Row] = Recent(max_entries)
 
     @property
     def id(self) -> str:
@@ -152,10 +142,7 @@ class CachedEmbedder:
 
     def _recall(self, texts: Sequence[str]) -> tuple[dict[str, _Row], list[str]]:
         """The rows that are remembered, and the texts, each once, that are not."""
-        with self._lock:
-            known = {text: self._known[text] for text in texts if text in self._known}
-            for text in known:
-                self._known.move_to_end(text)
+        known = {text: row for text in texts if (row := self._known.get(text)) is not None}
         return known, [text for text in dict.fromkeys(texts) if text not in known]
 
     def _together(
@@ -167,10 +154,8 @@ class CachedEmbedder:
     ) -> Vectors:
         """A row for each text; the fresh ones, those of `missing`, are remembered."""
         rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
-        with self._lock:
-            self._known.update(rows)
-            while len(self._known) > self._max_entries:
-                self._known.popitem(last=False)
+        for text, row in rows.items():
+            self._known.put(text, row)
         rows.update(known)
         if not texts:
             return np.zeros((0, self.dimension or 0), np.float32)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from llm_optimizers.connections.recent import Recent
 from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting import TokenCounter
@@ -69,9 +69,7 @@ class History:
         self.every = every
         self.summary_tokens = summary_tokens
         self.summariser = summariser
-        self._remembered = remembered
-        self._summaries: OrderedDict[bytes, str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._summaries: Recent[bytes, str] = Recent(remembered)
 
     def stretch(self, messages: Sequence[Message], last: int, count: int) -> range | None:
         """The next messages to fold when `count` are sent and all before `last` are folded."""
@@ -96,16 +94,12 @@ class History:
     ) -> Message | None:
         """One system message in place of these; None when none could be made that fits."""
         key = _digest(messages)
-        with self._lock:
-            known = self._summaries.get(key)
-        text = known if known is not None else self._made(messages, counter, model)
+        text = self._summaries.get(key)
         if text is None:
-            return None
-        with self._lock:
-            self._summaries[key] = text
-            self._summaries.move_to_end(key)
-            while len(self._summaries) > self._remembered:
-                self._summaries.popitem(last=False)
+            text = self._made(messages, counter, model)
+            if text is None:
+                return None
+            self._summaries.put(key, text)
         return Message(role="system", content=_HEADING + text)
 
     def _made(self, messages: Sequence[Message], counter: TokenCounter, model: str) -> str | None:

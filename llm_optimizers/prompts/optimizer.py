@@ -26,10 +26,8 @@ from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
 from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
 from llm_optimizers.prompts.provider_cache import (
-    Lint,
     Planned,
     cache_rules,
-    lint_prefix,
     marked,
     plan_request,
 )
@@ -63,7 +61,6 @@ class Optimized:
     origins: tuple[int | None, ...]
     done: tuple[str, ...]
     left_alone: tuple[str, ...]
-    lints: tuple[Lint, ...]
 
 
 class RequestOptimizer:
@@ -140,7 +137,6 @@ class RequestOptimizer:
             origins=planned.origins,
             done=tuple(done),
             left_alone=planned.plan.left_alone,
-            lints=lint_prefix(request),
         )
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:

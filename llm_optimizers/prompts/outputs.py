@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from llm_optimizers.prompts.counting import bare_name
+from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Form", "OutputCap", "OutputLimits", "shaped", "uncapped", "was_cut"]
@@ -33,7 +33,6 @@ _STRUCTURED = ("tools", "functions", "response_format")
 _CUT = ("length", "max_tokens", "MAX_TOKENS")
 """What providers call the reason why an answer ended at its cap."""
 _REASONING = re.compile(r"(o[1-9]|gpt-[5-9]|gpt-1\d)\b")
-_SCHEMAS = re.compile(r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|gpt-1\d|o[1-9])\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,7 @@ def shaped(
     free = not any(name in params for name in ("stop", *_STRUCTURED))
     if form is not None and free and not _reasons(request.model):
         params["stop"] = list(_STOPS[form])
-    if schema is not None and "response_format" not in params and _takes_schema(request.model):
+    if schema is not None and "response_format" not in params and is_recent_openai(request.model):
         # Strict mode refuses schemas that leave room for more keys.
         strict = schema.get("additionalProperties") is False
         named = {"name": str(schema.get("title") or "answer"), "schema": dict(schema)}
@@ -155,7 +154,3 @@ def shaped(
 
 def _reasons(model: str) -> bool:
     return _REASONING.match(bare_name(model)) is not None
-
-
-def _takes_schema(model: str) -> bool:
-    return _SCHEMAS.match(bare_name(model)) is not None

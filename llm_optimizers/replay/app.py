@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol
 
 import httpx
 
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
-from llm_optimizers.embeddings.embedders import StaticEmbedder
+from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
 from llm_optimizers.replay.log import LoggedRequest
@@ -99,11 +99,6 @@ class ReplayApp(Protocol):
         """Release connections and files."""
 
 
-class _AppModule(Protocol):
-    def open_app(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> ReplayApp:
-        """Build the app."""
-
-
 def open_app(
     framework: str, strategies: Strategies, endpoint: Endpoint, ledger: Ledger
 ) -> ReplayApp:
@@ -116,12 +111,13 @@ def open_app(
         raise ConfigurationError(f"no framework {framework!r}; known: {', '.join(FRAMEWORKS)}")
     module, extra = FRAMEWORKS[framework]
     try:
-        found = cast("_AppModule", import_module(module))
+        build = import_module(module).open_app
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{error.name} is not installed: pip install 'llm-optimizers[{extra}]'"
         ) from error
-    return found.open_app(strategies, endpoint, ledger)
+    app: ReplayApp = build(strategies, endpoint, ledger)
+    return app
 
 
 @contextmanager

@@ -10,12 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 from openai import OpenAI
 
 from llm_optimizers.batching import BatchResult, ProviderBatch
 from llm_optimizers.costs import Ledger, price_call
-from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
+from llm_optimizers.replay.app import (
+    AppReply,
+    Endpoint,
+    ReplayApp,
+    Strategies,
+    http_client,
+    open_app,
+)
 from llm_optimizers.replay.figures import Pass, Replay, gathered
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.provider import REPLAY_ID
@@ -123,13 +129,7 @@ def send_batch(
     """
     models = _models(requests, endpoint, artefact)
     lines = [
-        {
-            "custom_id": each.id,
-            "method": "POST",
-            "url": "/v1/chat/completions",
-            "body": _body(each, models[each.id], endpoint),
-        }
-        for each in requests
+        {"custom_id": each.id, "body": _body(each, models[each.id], endpoint)} for each in requests
     ]
     begun = time.perf_counter()
     answered = [each for each in _collected(lines, endpoint) if each.text is not None]
@@ -158,19 +158,13 @@ def send_batch(
 
 def _collected(lines: Sequence[Mapping[str, Any]], endpoint: Endpoint) -> Sequence[BatchResult]:
     """Submit lines as a batch and wait for its results."""
-    client = OpenAI(
-        base_url=endpoint.base_url,
-        api_key=endpoint.api_key,
-        # A proxy that the environment names cannot reach the recorded provider on this machine.
-        http_client=httpx.Client(trust_env=not endpoint.recorded),
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        batch = ProviderBatch(client, path=Path(folder) / "batches.sqlite", poll_s=0.05)
-        try:
-            return batch.collect(batch.submit(lines))
-        finally:
-            batch.close()
-            client.close()
+    http = http_client(endpoint)
+    with (
+        OpenAI(base_url=endpoint.base_url, api_key=endpoint.api_key, http_client=http) as client,
+        tempfile.TemporaryDirectory() as folder,
+        closing(ProviderBatch(client, path=Path(folder) / "batch.db", poll_s=0.05)) as batch,
+    ):
+        return batch.collect(batch.submit(lines))
 
 
 def _models(

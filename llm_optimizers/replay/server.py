@@ -29,12 +29,8 @@ _POLL_S = 0.05
 @contextmanager
 def serving(rule: AnsweringRule, on_billed: OnBilled | None = None) -> Iterator[str]:
     """Serve a rule's answers on a free port of 127.0.0.1; gives the base URL for a client."""
-
-    class Handler(_Handler):
-        pass
-
-    Handler.provider = Provider(rule, on_billed)
-    server = _Server(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"provider": Provider(rule, on_billed)})
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(
         target=server.serve_forever, args=(_POLL_S,), name="replay-server", daemon=True
     )

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from llm_optimizers.batching.queue.job import Job, Priority, Settlement
-from llm_optimizers.batching.queue.rules import QueueRules, Rates
+from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import ConfigurationError
 from support.redis_server import redis_server
 
 NOW = 1_800_000_000.0
-RULES = QueueRules(ageing=60, lease=30, max_attempts=3)
+RULES = QueueRules(ageing=60, lease=30, retries=RetryPolicy(max_attempts=3))
 DONE = Settlement(state="done", result={"ok": True})
 
 

@@ -28,11 +28,6 @@ class Slots:
         self._lock = threading.Lock()
         self._closed = False
 
-    @property
-    def taken(self) -> int:
-        """How many places are in use."""
-        return self._taken
-
     def acquire(self, timeout: float | None = None) -> None:
         """Wait for a place in this thread.
 

@@ -113,8 +113,12 @@ class Answered:
     usage: Usage
     alone: Usage
     asked_with: int
-    estimated: bool
     raw: Any = None
+
+    @property
+    def estimated(self) -> bool:
+        """Whether `alone` was not measured."""
+        return self.asked_with > 1
 
     @property
     def unshared(self) -> bool:
@@ -179,10 +183,9 @@ class CombinedAsk:
                 usage=usage,
                 alone=alone,
                 asked_with=len(questions),
-                estimated=True,
                 raw=reply.raw,
             )
-            self._settle(question, usage, answered=answered)
+            self._settle(question, answered)
             outcomes.append(answered)
         return outcomes
 
@@ -190,18 +193,16 @@ class CombinedAsk:
         try:
             reply = self._ask(question.request)
         except Exception as error:  # noqa: BLE001 - it is raised to the caller
-            self._settle(question, question.spent, error=error)
+            self._settle(question, error)
             return error
-        usage = question.spent + reply.usage
         answered = Answered(
             text=reply.text,
-            usage=usage,
+            usage=question.spent + reply.usage,
             alone=reply.usage,
             asked_with=1,
-            estimated=False,
             raw=reply.raw,
         )
-        self._settle(question, usage, answered=answered)
+        self._settle(question, answered)
         return answered
 
     def _shares(
@@ -215,24 +216,19 @@ class CombinedAsk:
             output_weights=[1 + self._measure(answer) for answer in answers],
         )
 
-    def _settle(
-        self,
-        question: Question,
-        usage: Usage,
-        *,
-        answered: Answered | None = None,
-        error: Exception | None = None,
-    ) -> None:
-        if self._observe is not None:
-            self._observe(
-                Settled(
-                    request=question.request,
-                    usage=usage,
-                    answered=answered,
-                    error=error,
-                    caller=question.caller,
-                )
+    def _settle(self, question: Question, end: Answered | Exception) -> None:
+        if self._observe is None:
+            return
+        answered, error = (end, None) if isinstance(end, Answered) else (None, end)
+        self._observe(
+            Settled(
+                request=question.request,
+                usage=question.spent if answered is None else answered.usage,
+                answered=answered,
+                error=error,
+                caller=question.caller,
             )
+        )
 
 
 def cost_alone(

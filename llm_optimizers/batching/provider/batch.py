@@ -15,31 +15,20 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from llm_optimizers.batching.provider.anthropic import AnthropicBatches
-from llm_optimizers.batching.provider.client import (
-    BatchClient,
-    BatchResult,
-    BatchStatus,
-    ResultState,
-)
+from llm_optimizers.batching.provider.client import BatchClient, BatchResult, BatchStatus
 from llm_optimizers.batching.provider.driver import BatchDriver
 from llm_optimizers.batching.provider.journal import Journal
 from llm_optimizers.batching.provider.openai import OpenAIBatches
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
+from llm_optimizers.effects import Do, Plan, adrive, aperform, drive, perform
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ProviderBatch", "batch_client"]
-
-_CLIENT_METHODS = ("create", "find", "look", "results", "cancel", "limits", "provider")
-_STATES: Mapping[str, ResultState] = {
-    "answered": "answered",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
 
 
 class ProviderBatch:
@@ -148,16 +137,7 @@ class ProviderBatch:
             TimeoutError: requests were pending after `timeout` seconds; the batch goes on.
             ConfigurationError: the journal knows no such batch.
         """
-        deadline = None if timeout is None else self._clock() + timeout
-        while True:
-            status = self.status(id)
-            if progress is not None:
-                progress(status)
-            if status.finished:
-                return list(self.results(id))
-            if deadline is not None and self._clock() + self._poll_s > deadline:
-                raise TimeoutError(f"{status.pending} requests of {id} are pending; collect later")
-            self._sleep(self._poll_s)
+        return drive(self._collected(id, timeout, progress), perform)
 
     def results(self, id: str) -> Iterator[BatchResult]:  # noqa: A002
         """What is known by now of every request, without asking the provider."""
@@ -202,20 +182,26 @@ class ProviderBatch:
         progress: Callable[[BatchStatus], None] | None = None,
     ) -> list[BatchResult]:
         """`collect` without blocking the event loop; cancelling it leaves the batch as it is."""
-        deadline = None if timeout is None else self._clock() + timeout
-        while True:
-            status = await self.astatus(id)
-            if progress is not None:
-                progress(status)
-            if status.finished:
-                return await asyncio.to_thread(lambda: list(self.results(id)))
-            if deadline is not None and self._clock() + self._poll_s > deadline:
-                raise TimeoutError(f"{status.pending} requests of {id} are pending; collect later")
-            await asyncio.sleep(self._poll_s)
+        return await adrive(self._collected(id, timeout, progress), aperform)
 
     async def acancel(self, id: str) -> BatchStatus:  # noqa: A002
         """`cancel` without blocking the event loop."""
         return await asyncio.to_thread(self.cancel, id)
+
+    def _collected(
+        self, job: str, timeout: float | None, progress: Callable[[BatchStatus], None] | None
+    ) -> Plan[list[BatchResult]]:
+        deadline = None if timeout is None else self._clock() + timeout
+        pause = Do(lambda: self._sleep(self._poll_s), lambda: asyncio.sleep(self._poll_s))
+        while True:
+            status = yield from Do(lambda: self.status(job))
+            if progress is not None:
+                progress(status)
+            if status.finished:
+                return (yield from Do(lambda: list(self.results(job))))
+            if deadline is not None and self._clock() + self._poll_s > deadline:
+                raise TimeoutError(f"{status.pending} requests of {job} are pending; collect later")
+            yield from pause
 
     def _account(self, job: str) -> None:
         """Tell the ledger of new answers; it ignores what it has, so nothing counts twice."""
@@ -240,15 +226,17 @@ class ProviderBatch:
         )
 
     def _result(self, job: str, row: sqlite3.Row) -> BatchResult:
-        state = _STATES.get(row["state"], "pending")
-        if state != "answered":
+        if row["state"] != "answered":
             return BatchResult(
-                id=row["id"], state=state, error=row["error"], error_kind=row["error_kind"]
+                id=row["id"],
+                state=row["state"] if row["state"] in ("failed", "cancelled") else "pending",
+                error=row["error"],
+                error_kind=row["error_kind"],
             )
         record = self._record(job, row)
         return BatchResult(
             id=row["id"],
-            state=state,
+            state="answered",
             body=json.loads(row["answer"]),
             usage=record.usage,
             cost=record.cost,
@@ -263,8 +251,8 @@ def batch_client(client: Any) -> BatchClient:
     """
     if client is None:
         return OpenAIBatches()
-    if all(hasattr(client, method) for method in _CLIENT_METHODS):
-        return cast("BatchClient", client)
+    if isinstance(client, BatchClient):
+        return client
     if hasattr(client, "files") and hasattr(client, "batches"):
         if type(client).__name__.startswith("Async"):
             raise ConfigurationError(

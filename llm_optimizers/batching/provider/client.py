@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
@@ -58,6 +58,7 @@ class LineOutcome:
     error_kind: str | None = None
 
 
+@runtime_checkable
 class BatchClient(Protocol):
     """A provider's batch API. What it raises is the SDK's own."""
 

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import uuid
+from collections.abc import Iterable, Iterator
 
 from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.journal import Journal
@@ -130,13 +131,8 @@ class BatchDriver:
             self._make_room(job, number, len(members))
             return
         by_name = {_name(position): position for position, _ in members}
-        outcomes = self._faults(remote, [position for position, _ in members])
-        if outcomes is None:
-            outcomes = {
-                by_name[outcome.name]: outcome
-                for outcome in self._client.results(remote_id)
-                if outcome.name in by_name
-            }
+        found = _faults(remote, by_name) if remote.faults else self._client.results(remote_id)
+        outcomes = {by_name[each.name]: each for each in found if each.name in by_name}
         for name, position in by_name.items():
             outcomes.setdefault(position, _missing(name, remote))
         self._journal.close_shard(
@@ -150,21 +146,17 @@ class BatchDriver:
         cap = self._caps.get(job, members)
         self._caps[job] = max(1, min(cap, members) // 2) if alone else cap
 
-    @staticmethod
-    def _faults(remote: RemoteBatch, positions: list[int]) -> dict[int, LineOutcome] | None:
-        """For a batch refused for some of its lines: those fail, the others are sent again."""
-        if not remote.faults:
-            return None
-        faults: dict[int, LineOutcome] = {}
-        for line, position in enumerate(positions):
-            if line in remote.faults:
-                faults[position] = LineOutcome(
-                    name=_name(position),
-                    verdict="refused",
-                    error=remote.faults[line],
-                    error_kind="refused_line",
-                )
-        return faults
+
+def _faults(remote: RemoteBatch, names: Iterable[str]) -> Iterator[LineOutcome]:
+    """Of a batch refused for some of its lines: those fail, the others are sent again."""
+    for line, name in enumerate(names):
+        if line in remote.faults:
+            yield LineOutcome(
+                name=name,
+                verdict="refused",
+                error=remote.faults[line],
+                error_kind="refused_line",
+            )
 
 
 def _missing(name: str, remote: RemoteBatch) -> LineOutcome:

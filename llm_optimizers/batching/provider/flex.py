@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar, cast
 
-from llm_optimizers.effects import Effect, Plan, adrive, drive
-from llm_optimizers.failures import retry_after
+from llm_optimizers.batching.queue.rules import RetryPolicy
+from llm_optimizers.effects import Do, Plan, adrive, aperform, drive, perform
 
 __all__ = ["with_flex"]
 
@@ -25,16 +26,6 @@ Create = TypeVar("Create", bound=Callable[..., Any])
 
 _TIMEOUT = 900.0
 """Seconds; OpenAI advises fifteen minutes instead of its SDK's ten."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask(Effect[Any]):
-    params: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pause(Effect[None]):
-    seconds: float
 
 
 def with_flex(
@@ -53,36 +44,33 @@ def with_flex(
     if inspect.iscoroutinefunction(create):
 
         async def acreate(**params: Any) -> Any:
-            async def perform(effect: Effect[Any]) -> Any:
-                if isinstance(effect, _Pause):
-                    return await asyncio.sleep(effect.seconds)
-                return await cast("Awaitable[Any]", create(**cast("_Ask", effect).params))
-
-            return await adrive(_plan(params, tries, base, dice), perform)
+            return await adrive(_plan(create, params, tries, base, dice), aperform)
 
         return cast("Create", acreate)
 
     def create_flex(**params: Any) -> Any:
-        def perform(effect: Effect[Any]) -> Any:
-            if isinstance(effect, _Pause):
-                return time.sleep(effect.seconds)
-            return create(**cast("_Ask", effect).params)
-
-        return drive(_plan(params, tries, base, dice), perform)
+        return drive(_plan(create, params, tries, base, dice), perform)
 
     return cast("Create", create_flex)
 
 
-def _plan(params: Mapping[str, Any], tries: int, base: float, dice: random.Random) -> Plan[Any]:
-    flex = {"timeout": _TIMEOUT, **params, "service_tier": "flex"}
-    for attempt in range(tries):
+def _plan(
+    create: Callable[..., Any],
+    params: Mapping[str, Any],
+    tries: int,
+    base: float,
+    dice: random.Random,
+) -> Plan[Any]:
+    flex = partial(create, **{"timeout": _TIMEOUT, **params, "service_tier": "flex"})
+    usual = partial(create, **params)
+    policy = RetryPolicy(base=base, cap=math.inf)
+    for attempt in range(1, tries + 1):
         try:
-            return (yield from _Ask(flex))
+            return (yield from Do(flex, flex))
         except Exception as error:
             if getattr(error, "status_code", None) != 429:
                 raise
-            wait = base * 2**attempt * (1 - dice.random() / 4)
-            asked = retry_after(error, now=time.time())
-        if attempt < tries - 1:
-            yield from _Pause(max(wait, asked or 0.0))
-    return (yield from _Ask(params))
+            seconds = policy.pause(attempt, error, now=time.time(), rng=dice)
+        if attempt < tries:
+            yield from Do(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
+    return (yield from Do(usual, usual))

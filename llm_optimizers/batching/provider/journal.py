@@ -113,15 +113,12 @@ class Journal(JournalViews):
                 (job, number),
             )
 
-    def shards(self, job: str, *states: str) -> list[sqlite3.Row]:
-        """Shards in these states, by number."""
+    def shards(self, job: str, state: str) -> list[sqlite3.Row]:
+        """Shards in this state, by number."""
         with self._database.connection() as db:
-            rows = db.execute(
-                "SELECT shards.*, (SELECT count(*) FROM requests WHERE requests.job = shards.job "
-                "AND shard = number) AS members FROM shards WHERE job = ? ORDER BY number",
-                (job,),
+            return db.execute(
+                "SELECT * FROM shards WHERE job = ? AND state = ? ORDER BY number", (job, state)
             ).fetchall()
-        return [row for row in rows if row["state"] in states]
 
     def members(self, job: str, number: int) -> list[tuple[int, BatchRequest]]:
         """A shard's requests in the order they were sent."""
@@ -146,28 +143,30 @@ class Journal(JournalViews):
         """
         with self._database.transaction() as db:
             stopped = bool(self.find_job(db, job)["cancelled"])
-            for position, outcome in outcomes.items():
-                (attempts,) = db.execute(
-                    "SELECT attempts FROM requests WHERE job = ? AND position = ?", (job, position)
-                ).fetchone()
-                end = _end(outcome, attempts + 1, max_rounds, stopped)
-                answered = outcome.body is not None
+            attempts = dict(
+                db.execute(
+                    "SELECT position, attempts FROM requests WHERE job = ? AND shard = ?",
+                    (job, number),
+                )
+            )
+            for position in outcomes.keys() & attempts.keys():
+                outcome = outcomes[position]
+                end = _end(outcome, attempts[position] + 1, max_rounds, stopped)
+                answer, usage = outcome.body, outcome.usage.as_dict()
                 db.execute(
                     "UPDATE requests SET state = ?, attempts = attempts + 1, answer = ?, "
-                    "usage = ?, error = ?, error_kind = ?, ended_at = ?, "
-                    "shard = CASE WHEN ? = 'waiting' THEN NULL ELSE shard END "
-                    "WHERE job = ? AND position = ? AND shard = ?",
+                    "usage = ?, error = ?, error_kind = ?, ended_at = ?, shard = ? "
+                    "WHERE job = ? AND position = ?",
                     (
                         end,
-                        json.dumps(outcome.body) if answered else None,
-                        json.dumps(outcome.usage.as_dict()) if answered else None,
+                        None if answer is None else json.dumps(answer),
+                        None if answer is None else json.dumps(usage),
                         outcome.error,
                         outcome.error_kind,
                         None if end == "waiting" else now,
-                        end,
+                        None if end == "waiting" else number,
                         job,
                         position,
-                        number,
                     ),
                 )
             db.execute(

@@ -96,7 +96,7 @@ class JournalViews:
             )
             shards = db.execute(
                 "SELECT number, remote_id, state, (SELECT count(*) FROM requests "
-                "WHERE requests.job = shards.job AND shard = number) AS members "
+                "WHERE requests.job = shards.job AND shard = number) AS requests "
                 "FROM shards WHERE job = ? ORDER BY number",
                 (job,),
             ).fetchall()
@@ -106,15 +106,7 @@ class JournalViews:
             answered=states.get("answered", 0),
             failed=states.get("failed", 0),
             cancelled=states.get("cancelled", 0),
-            shards=tuple(
-                ShardStatus(
-                    number=row["number"],
-                    remote_id=row["remote_id"],
-                    state=row["state"],
-                    requests=row["members"],
-                )
-                for row in shards
-            ),
+            shards=tuple(ShardStatus(**dict(row)) for row in shards),
         )
 
     def results(self, job: str) -> Iterator[sqlite3.Row]:

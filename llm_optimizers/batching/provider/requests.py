@@ -68,7 +68,10 @@ def read_batch(
         ConfigurationError: names every request that cannot be sent, and what is wrong with it.
     """
     return _checked(
-        ((number, _body(request)) for number, request in enumerate(requests, 1)),
+        (
+            (number, request.to_openai() if isinstance(request, ChatRequest) else request)
+            for number, request in enumerate(requests, 1)
+        ),
         count_tokens,
         "request",
     )
@@ -108,10 +111,6 @@ def form_shards(
             size += request.size
             tokens += request.tokens
         yield shard
-
-
-def _body(request: object) -> object:
-    return request.to_openai() if isinstance(request, ChatRequest) else request
 
 
 def _lines(path: Path) -> Iterator[tuple[int, object]]:

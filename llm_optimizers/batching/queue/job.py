@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -121,6 +121,32 @@ class QueueStats:
     oldest_waiting_s: float | None
     waited: Times | None
     ran: Times | None
+
+    @classmethod
+    def of(
+        cls,
+        queue: str,
+        states: Mapping[str, int],
+        waiting: Mapping[Priority, int],
+        oldest: float | None,
+        latest: Sequence[Sequence[float]],
+        now: float,
+    ) -> QueueStats:
+        """The jobs by state, those that wait by priority too, and when the oldest of those came.
+
+        `latest` are the times of the jobs done last: submitted, started, finished.
+        """
+        return cls(
+            queue=queue,
+            waiting={priority: waiting.get(priority, 0) for priority in PRIORITIES},
+            running=states.get("running", 0),
+            done=states.get("done", 0),
+            dead=states.get("dead", 0),
+            expired=states.get("expired", 0),
+            oldest_waiting_s=None if oldest is None else max(0.0, now - oldest),
+            waited=Times.of([started - submitted for submitted, started, _ in latest]),
+            ran=Times.of([finished - started for _, started, finished in latest]),
+        )
 
     @property
     def depth(self) -> int:

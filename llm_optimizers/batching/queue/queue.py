@@ -84,38 +84,19 @@ class JobQueue:
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; give at least 1")
-        if ageing <= 0 or lease <= 0:
-            raise ConfigurationError("ageing and lease must be more than 0 s")
-        retries = retries or RetryPolicy()
+        rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
         self.name = name
         self.clock = clock
         self.rules = QueueRules(
-            rates=Rates(
-                requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
-            ),
-            max_attempts=retries.max_attempts,
-            ageing=ageing,
-            lease=lease,
+            rates=rates, retries=retries or RetryPolicy(), ageing=ageing, lease=lease
         )
         self.dead = DeadLetters(self.run, rules=self.rules, clock=clock)
         self._durable = path is not None or url is not None
         self._max_wait = max_wait
-        self._make_store = partial(_store, name, path=path, url=url, lease=lease)
-        self._make_worker = (
-            None
-            if handler is None
-            else lambda settled: JobWorker(
-                self._store,
-                handler,
-                slots=concurrency,
-                rules=self.rules,
-                retries=retries,
-                clock=clock,
-                rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
-                settled=settled,
-            )
-        )
         self._alert = alert
+        self._make_store = partial(_store, name, path=path, url=url, lease=lease)
+        make = partial(JobWorker, slots=concurrency, rules=self.rules, clock=clock, rng=rng)
+        self._make_worker = None if handler is None else partial(make, handler=handler)
         self._lock = ProcessLock()
         self._thread: LoopThread | None = None
         self._closed = False
@@ -128,19 +109,7 @@ class JobQueue:
             StoreError: the store cannot be opened.
             RefusedError: the queue was closed.
         """
-        with self._lock:
-            self._leave_to_parent()
-            if self._closed:
-                raise RefusedError("the queue is closed; open a new one to go on")
-            if self._thread is not None:
-                return
-            thread = LoopThread(f"queue-{self.name}")
-            try:
-                thread.wait(self._session.open())
-            except BaseException:
-                thread.stop()
-                raise
-            self._thread = thread
+        self._started()
 
     def submit(
         self,
@@ -162,7 +131,7 @@ class JobQueue:
             StoreError: the store failed; the job is not in it.
         """
         job = self._job(payload, priority, key, max_wait, tokens)
-        (handle,) = self._wait(self._add([job]))
+        (handle,) = self._started().wait(self._add([job]))
         if callback is not None:
             handle.add_callback(callback)
         return handle
@@ -178,8 +147,8 @@ class JobQueue:
     ) -> JobHandle:
         """`submit` without blocking the event loop."""
         job = self._job(payload, priority, key, max_wait, tokens)
-        await asyncio.to_thread(self.start)
-        (handle,) = await asyncio.wrap_future(self._submit(self._add([job])))
+        thread = await asyncio.to_thread(self._started)
+        (handle,) = await asyncio.wrap_future(thread.submit(self._add([job])))
         return handle
 
     def submit_many(
@@ -187,7 +156,7 @@ class JobQueue:
     ) -> list[JobHandle]:
         """Store many jobs in one step, all or none."""
         jobs = [self._job(payload, priority, None, None, tokens) for payload in payloads]
-        return self._wait(self._add(jobs))
+        return self._started().wait(self._add(jobs))
 
     def get(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
         """The job as it is now, or None when it is unknown or long forgotten."""
@@ -204,8 +173,7 @@ class JobQueue:
 
     def run(self, ask: Callable[[JobStore], Coroutine[Any, Any, T]]) -> T:
         """Ask the store something, waiting in this thread."""
-        self.start()
-        return self._wait(ask(self._store))
+        return self._started().wait(ask(self._store))
 
     def close(self, *, finish: bool | None = None, timeout: float | None = None) -> None:
         """Stop working; the jobs under way are done first.
@@ -238,21 +206,34 @@ class JobQueue:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
+        self._thread = None
         self._store = self._make_store()
+        worker = None if self._make_worker is None else self._make_worker(self._store)
         self._session = QueueSession(
-            self._store,
-            rules=self.rules,
-            clock=self.clock,
-            alert=self._alert,
-            worker=self._make_worker,
+            self._store, worker, rules=self.rules, clock=self.clock, alert=self._alert
         )
+
+    def _started(self) -> LoopThread:
+        """The thread in which everything runs; raises what `start` raises."""
+        with self._lock:
+            self._leave_to_parent()
+            if self._closed:
+                raise RefusedError("the queue is closed; open a new one to go on")
+            if self._thread is None:
+                thread = LoopThread(f"queue-{self.name}")
+                try:
+                    thread.wait(self._session.open())
+                except BaseException:
+                    thread.stop()
+                    raise
+                self._thread = thread
+            return self._thread
 
     def _leave_to_parent(self) -> None:
         """In a forked child, begin again: the parent's thread and what it does stayed there."""
         if self._pid != os.getpid():
             # Kept and never closed, for its connections are the parent's.
             self._inherited = (self._thread, self._session)
-            self._thread = None
             self._begin()
 
     def _job(
@@ -285,28 +266,9 @@ class JobQueue:
         return [JobHandle(job.id, self._watch) for job in kept]
 
     def _watch(self, id_: str) -> Future[Job]:
-        self.start()
         watched: Future[Job] = Future()
-        self._submit(self._session.watch(id_, watched))
+        self._started().submit(self._session.watch(id_, watched))
         return watched
-
-    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        return self._open_thread(work).submit(work)
-
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            self.start()
-        except BaseException:
-            work.close()
-            raise
-        return self._open_thread(work).wait(work)
-
-    def _open_thread(self, work: Coroutine[Any, Any, T]) -> LoopThread:
-        thread = self._thread
-        if thread is None:
-            work.close()
-            raise RefusedError("the queue is closed; open a new one to go on")
-        return thread
 
 
 def _store(name: str, *, path: str | Path | None, url: str | None, lease: float) -> JobStore:

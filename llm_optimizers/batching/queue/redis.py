@@ -22,7 +22,6 @@ from llm_optimizers.batching.queue.job import (
     Job,
     QueueStats,
     Settlement,
-    Times,
     digest,
     dump_json,
     other_payload,
@@ -99,7 +98,7 @@ class RedisJobStore:
             *shape(rules.rates.tokens_per_minute),
         )
         started, held_until, next_retry = await self._ask(
-            "claim", now, rules.max_attempts, *shapes, *tickets
+            "claim", now, rules.retries.max_attempts, *shapes, *tickets
         )
         jobs: list[Job] = []
         for flat in started:
@@ -164,17 +163,9 @@ class RedisJobStore:
         counts, oldest, latest = await self._ask("stats", now)
         numbers = {name: int(number) for name, number in _pairs(counts).items()}
         times = [[float(moment) for moment in row.split()] for row in latest]
-        return QueueStats(
-            queue=self._queue,
-            waiting={priority: numbers.get(f"waiting:{priority}", 0) for priority in PRIORITIES},
-            running=numbers.get("running", 0),
-            done=numbers.get("done", 0),
-            dead=numbers.get("dead", 0),
-            expired=numbers.get("expired", 0),
-            oldest_waiting_s=max(0.0, now - float(oldest)) if oldest else None,
-            waited=Times.of([started - submitted for submitted, started, _ in times]),
-            ran=Times.of([finished - started for _, started, finished in times]),
-        )
+        waiting = {priority: numbers.get(f"waiting:{priority}", 0) for priority in PRIORITIES}
+        since = float(oldest) if oldest else None
+        return QueueStats.of(self._queue, numbers, waiting, since, times, now)
 
     async def forget(self, before: float) -> int:
         """Delete what was done or refused before this time."""

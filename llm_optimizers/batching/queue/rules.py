@@ -60,10 +60,15 @@ class RetryPolicy:
         if self.max_attempts < 1 or self.base < 0 or self.cap < 0:
             raise ConfigurationError("give max_attempts of 1 or more, base and cap of 0 s or more")
 
+    def pause(self, attempt: int, error: Exception, *, now: float, rng: random.Random) -> float:
+        """Seconds to wait after this attempt, from 1, failed."""
+        wait: float = min(self.cap, self.base * 2 ** (attempt - 1)) * (1 - rng.random() / 4)
+        return max(wait, retry_after(error, now=now) or 0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRules:
-    """What every claim obeys, whichever worker makes it.
+    """What every worker obeys.
 
     `lease` is how many seconds without a sign of life make a worker count as dead; `ageing` the
     seconds after which a job overtakes newer ones a priority above; `keep` how long settled jobs
@@ -71,10 +76,14 @@ class QueueRules:
     """
 
     rates: Rates = field(default_factory=Rates)
-    max_attempts: int = 5
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
     ageing: float = 60.0
     lease: float = 30.0
     keep: float = 7 * 86_400.0
+
+    def __post_init__(self) -> None:
+        if self.ageing <= 0 or self.lease <= 0:
+            raise ConfigurationError("ageing and lease must be more than 0 s")
 
 
 def turn(job: Job, ageing: float) -> float:
@@ -143,11 +152,5 @@ def after_failure(
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
         return Settlement(state="dead", error=text, error_kind=kind)
-    wait = min(policy.cap, policy.base * 2 ** (job.attempts - 1)) * (1 - rng.random() / 4)
-    asked = retry_after(error, now=now)
-    return Settlement(
-        state="waiting",
-        error=text,
-        error_kind=kind,
-        not_before=now + max(wait, asked or 0.0),
-    )
+    pause = policy.pause(job.attempts, error, now=now, rng=rng)
+    return Settlement(state="waiting", error=text, error_kind=kind, not_before=now + pause)

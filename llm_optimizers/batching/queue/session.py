@@ -19,6 +19,7 @@ from llm_optimizers.batching.queue.job import Job, QueueStats
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import JobWorker
+from llm_optimizers.connections.recent import Recent
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
 from llm_optimizers.types import Clock
 
@@ -126,30 +127,29 @@ class QueueSession:
     def __init__(
         self,
         store: JobStore,
+        worker: JobWorker | None,
         *,
         rules: QueueRules,
         clock: Clock,
         alert: BacklogAlert | None,
-        worker: Callable[[Callable[[Job], None]], JobWorker] | None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
         self._alert = alert
-        self._make_worker = worker
+        self._worker = worker
         self._waiters: dict[str, list[Future[Job]]] = {}
-        self._latest: dict[str, Job] = {}
+        self._latest: Recent[str, Job] = Recent(_LATEST)
         self._tasks: list[asyncio.Task[None]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, and begin to work and to watch."""
         await self._store.open()
         self._draining = asyncio.Event()
         self._asked = asyncio.Event()
-        if self._make_worker is not None:
-            worker = self._make_worker(self._done_here)
-            self._worker = asyncio.create_task(worker.run(self._draining))
+        if self._worker is not None:
+            self._work = asyncio.create_task(self._worker.run(self._draining, self._done_here))
         self._tasks = [
             asyncio.create_task(self._look_out()),
             asyncio.create_task(self._keep_up()),
@@ -158,8 +158,9 @@ class QueueSession:
     async def watch(self, id_: str, watched: Future[Job]) -> None:
         """Settle the future once the job is settled, at once if it is."""
         self._waiters.setdefault(id_, []).append(watched)
-        if id_ in self._latest:
-            self._tell(self._latest[id_])
+        done = self._latest.get(id_)
+        if done is not None:
+            self._tell(done)
             return
         await self._look([id_])
         self._asked.set()
@@ -168,8 +169,8 @@ class QueueSession:
         """Drain, disconnect, and tell who still waits."""
         try:
             async with asyncio.timeout(timeout):
-                if self._worker is not None:
-                    await self._drain(self._worker, finish=finish)
+                if self._work is not None:
+                    await self._drain(self._work, finish=finish)
                 await self._look(list(self._waiters))
         except TimeoutError:
             raise TimeoutError(
@@ -177,7 +178,7 @@ class QueueSession:
                 "taken over when their lease ends"
             ) from None
         finally:
-            left = [*self._tasks, *([self._worker] if self._worker else [])]
+            left = [*self._tasks, *([self._work] if self._work else [])]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -185,14 +186,14 @@ class QueueSession:
             for id_ in list(self._waiters):
                 self._fail(id_, RefusedError(f"the queue was closed while job {id_} waited"))
 
-    async def _drain(self, worker: asyncio.Task[None], *, finish: bool) -> None:
-        while finish and not worker.done():
+    async def _drain(self, work: asyncio.Task[None], *, finish: bool) -> None:
+        while finish and not work.done():
             stats = await self._store.stats(self._clock())
             if not stats.depth and not stats.running:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
         self._draining.set()
-        await worker
+        await work
 
     def _done_here(self, job: Job) -> None:
         """Tell waiters, and remember what is done for those about to ask.
@@ -200,9 +201,7 @@ class QueueSession:
         A dead job is not remembered, for it may be replayed.
         """
         if job.state == "done":
-            self._latest[job.id] = job
-            if len(self._latest) > _LATEST:
-                del self._latest[next(iter(self._latest))]
+            self._latest.put(job.id, job)
         self._tell(job)
 
     def _tell(self, job: Job) -> None:

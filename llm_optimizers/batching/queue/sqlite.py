@@ -38,7 +38,7 @@ class SQLiteJobStore:
         self._database = Database(path, line.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._poll_s = poll_s
         self._changed = asyncio.Event()
-        self._settling: list[tuple[line.Ended, asyncio.Future[bool]]] = []
+        self._settling: list[tuple[tuple[object, ...], asyncio.Future[bool]]] = []
 
     async def open(self) -> None:
         """Open the file, making it a queue if it is new."""
@@ -69,7 +69,7 @@ class SQLiteJobStore:
         """Start the next jobs in one transaction."""
         with self._database.transaction() as db:
             line.expire(db, self._queue, now)
-            line.take_over(db, self._queue, rules.max_attempts, now)
+            line.take_over(db, self._queue, rules.retries.max_attempts, now)
             return line.start_next(db, self._queue, tickets, rules, now)
 
     async def renew(self, tickets: Sequence[str], rules: QueueRules, now: float) -> None:
@@ -83,7 +83,7 @@ class SQLiteJobStore:
 
     async def settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""
-        ended = line.Ended.of(job, ticket, settlement, now)
+        ended = line.ended(job, ticket, settlement, now)
         loop = asyncio.get_running_loop()
         told: asyncio.Future[bool] = loop.create_future()
         if not self._settling:
@@ -96,7 +96,7 @@ class SQLiteJobStore:
         settling, self._settling = self._settling, []
         try:
             with self._database.transaction() as db:
-                kept = [line.settle(db, self._queue, ended) for ended, _ in settling]
+                kept = [line.settle(db, ended) for ended, _ in settling]
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any
             for _, told in settling:
                 if not told.done():

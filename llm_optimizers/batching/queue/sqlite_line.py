@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from llm_optimizers.batching.queue.job import (
-    PRIORITIES,
     Claim,
     Job,
     QueueStats,
     Settlement,
-    Times,
     digest,
     dump_json,
     other_payload,
@@ -27,8 +25,8 @@ from llm_optimizers.connections.sqlite import Schema
 
 __all__ = [
     "SCHEMA",
-    "Ended",
     "add",
+    "ended",
     "expire",
     "find",
     "is_late",
@@ -185,50 +183,36 @@ def start_next(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """An attempt that ended, as the values of its row; `result` is JSON text."""
+def ended(job: Job, ticket: str, settlement: Settlement, now: float) -> tuple[object, ...]:
+    """An attempt that ended, as the values of `settle`.
 
-    job: Job
-    ticket: str
-    settlement: Settlement
-    result: str | None
-    finished_at: float | None
+    Raises:
+        ConfigurationError: the result is no JSON.
+    """
+    done = settlement.state == "done"
+    return (
+        settlement.state,
+        dump_json(settlement.result, "result") if done else None,
+        settlement.error,
+        settlement.error_kind,
+        settlement.not_before,
+        None if settlement.state == "waiting" else now,
+        done,
+        job.queue,
+        job.id,
+        ticket,
+        job.attempts,
+    )
 
-    @classmethod
-    def of(cls, job: Job, ticket: str, settlement: Settlement, now: float) -> Ended:
-        """Raises ConfigurationError when the result is no JSON."""
-        done = settlement.state == "done"
-        return cls(
-            job=job,
-            ticket=ticket,
-            settlement=settlement,
-            result=dump_json(settlement.result, "result") if done else None,
-            finished_at=None if settlement.state == "waiting" else now,
-        )
 
-
-def settle(db: sqlite3.Connection, queue: str, ended: Ended) -> bool:
+def settle(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
     """Write down how an attempt ended; False when the job has been taken from its ticket."""
-    settlement = ended.settlement
     cursor = db.execute(
         "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, not_before = ?, "
         "finished_at = ?, ticket = NULL, lease_until = NULL, "
         "payload = CASE WHEN ? THEN 'null' ELSE payload END "
         "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ?",
-        (
-            settlement.state,
-            ended.result,
-            settlement.error,
-            settlement.error_kind,
-            settlement.not_before,
-            ended.finished_at,
-            settlement.state == "done",
-            queue,
-            ended.job.id,
-            ended.ticket,
-            ended.job.attempts,
-        ),
+        ended,
     )
     return cursor.rowcount == 1
 
@@ -268,17 +252,7 @@ def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
         "WHERE queue = ? AND state = 'done' ORDER BY finished_at DESC LIMIT ?",
         (queue, _LATEST),
     ).fetchall()
-    return QueueStats(
-        queue=queue,
-        waiting={priority: waiting.get(priority, 0) for priority in PRIORITIES},
-        running=states.get("running", 0),
-        done=states.get("done", 0),
-        dead=states.get("dead", 0),
-        expired=states.get("expired", 0),
-        oldest_waiting_s=None if oldest is None else max(0.0, now - oldest),
-        waited=Times.of([started - submitted for submitted, started, _ in latest]),
-        ran=Times.of([finished - started for _, started, finished in latest]),
-    )
+    return QueueStats.of(queue, states, waiting, oldest, latest, now)
 
 
 def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:

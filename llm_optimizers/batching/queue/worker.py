@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from llm_optimizers.batching.queue.job import Claim, Job, Settlement, dump_json
-from llm_optimizers.batching.queue.rules import QueueRules, RetryPolicy, after_failure
+from llm_optimizers.batching.queue.rules import QueueRules, after_failure
 from llm_optimizers.batching.queue.store import JobStore, Serve
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.types import Clock
@@ -45,10 +45,8 @@ class JobWorker:
         *,
         slots: int,
         rules: QueueRules,
-        retries: RetryPolicy,
         clock: Clock,
-        rng: random.Random,
-        settled: Callable[[Job], None],
+        rng: random.Random | None = None,
     ) -> None:
         self._store = store
         self._handler = handler
@@ -57,21 +55,20 @@ class JobWorker:
         )
         self._slots = slots
         self._rules = rules
-        self._retries = retries
         self._clock = clock
-        self._rng = rng
-        self._settled = settled
-        self._draining = asyncio.Event()
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
 
-    async def run(self, draining: asyncio.Event) -> None:
+    async def run(self, draining: asyncio.Event, settled: Callable[[Job], None]) -> None:
         """Work until `draining` is set and the jobs under way are done.
 
-        A store that fails is logged and tried again: its jobs keep until it is back.
+        Calls `settled` with every job that was done or died. A store that fails is logged and
+        tried again: its jobs keep until it is back.
         """
         self._draining = draining
+        self._settled = settled
         serve = Serve(
-            claim=self._claim,
+            claim=lambda tickets: self._store.claim(tickets, self._rules, self._clock()),
             perform=self._perform,
             slots=self._slots,
             draining=draining,
@@ -90,15 +87,14 @@ class JobWorker:
         finally:
             self._threads.shutdown(wait=False)
 
-    async def _claim(self, tickets: Sequence[str]) -> Claim:
-        return await self._store.claim(tickets, self._rules, self._clock())
-
     async def _perform(self, job: Job, ticket: str) -> None:
         try:
             result = await self._call(job.payload)
             settlement = Settlement(state="done", result=_checked(result))
         except Exception as error:  # noqa: BLE001 - decided on below and kept with the job
-            settlement = after_failure(job, error, self._retries, now=self._clock(), rng=self._rng)
+            settlement = after_failure(
+                job, error, self._rules.retries, now=self._clock(), rng=self._rng
+            )
         now = self._clock()
         if not await self._settle(job, ticket, settlement, now):
             logger.warning(

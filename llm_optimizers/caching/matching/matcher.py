@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,16 +104,14 @@ class Weights:
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
 
 
-class CosineAcceptance:
-    """Accepts from a cosine on, if no guard objects and the texts share content words.
+class _GuardedAcceptance(ABC):
+    """Refuses below a cosine, texts that the embedder does not see whole, and what a guard vetoes.
 
-    Args:
-        bound: The least cosine.
-        covers: Whether the embedder sees the whole of a text; longer texts are refused.
+    What is left is up to `weigh`.
     """
 
-    def __init__(self, bound: float, covers: Callable[[str], bool]) -> None:
-        self.floor = bound
+    def __init__(self, floor: float, covers: Callable[[str], bool]) -> None:
+        self.floor = floor
         self._covers = covers
         self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
 
@@ -124,14 +123,29 @@ class CosineAcceptance:
             return _refused("longer than the embedder sees")
         a, b = self._profile(question), self._profile(candidate)
         fired = compare(a, b)
-        if fired:
-            return _refused(", ".join(fired))
+        return _refused(", ".join(fired)) if fired else self.weigh(a, b, cosine)
+
+    @abstractmethod
+    def weigh(self, a: Profile, b: Profile, cosine: float) -> Verdict:
+        """Decide on two texts that no guard keeps apart."""
+
+
+class CosineAcceptance(_GuardedAcceptance):
+    """Accepts from a cosine on, if no guard objects and the texts share content words.
+
+    Args:
+        floor: The least cosine.
+        covers: Whether the embedder sees the whole of a text; longer texts are refused.
+    """
+
+    def weigh(self, a: Profile, b: Profile, cosine: float) -> Verdict:
+        """See `_GuardedAcceptance.weigh`."""
         if overlap(a, b) < _OVERLAP:
             return _refused("words", cosine)
         return Verdict(accept=True, score=min(1.0, cosine), reason="cosine")
 
 
-class FittedAcceptance:
+class FittedAcceptance(_GuardedAcceptance):
     """Accepts from a fitted probability on, if no guard objects and every word has its partner.
 
     A static embedder is a bag of words: "return boots" and "return worn boots" lie as near to
@@ -144,21 +158,12 @@ class FittedAcceptance:
     """
 
     def __init__(self, weights: Weights, embedder: StaticEmbedder) -> None:
-        self.floor = weights.floor
+        super().__init__(weights.floor, embedder.covers)
         self._weights = weights
         self._embedder = embedder
-        self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
 
-    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
-        """See `Acceptance.judge`."""
-        if not cosine >= self.floor:
-            return _refused("cosine", cosine)
-        if not (self._embedder.covers(question) and self._embedder.covers(candidate)):
-            return _refused("longer than the embedder sees")
-        a, b = self._profile(question), self._profile(candidate)
-        fired = compare(a, b)
-        if fired:
-            return _refused(", ".join(fired))
+    def weigh(self, a: Profile, b: Profile, cosine: float) -> Verdict:
+        """See `_GuardedAcceptance.weigh`."""
         if not partnered(a, b):
             return _refused("a word without a partner")
         # A word that stands in both texts needs no vector to find its partner.

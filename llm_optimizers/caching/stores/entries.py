@@ -37,7 +37,6 @@ class Entry:
     expires: float | None
     model: str = ""
     usage: Usage | None = None
-    hits: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class Store(Protocol):
         """Keep the entry, replacing one of the same key, evicting others beyond capacity."""
 
     def touch(self, key: str, now: float) -> None:
-        """Count a hit."""
+        """Count a hit at this moment, so that an entry which is asked for stays."""
 
     def delete(self, keys: Collection[str]) -> None:
         """Remove entries; unknown keys are ignored."""

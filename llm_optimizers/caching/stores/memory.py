@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llm_optimizers.caching.stores.entries import Entry, VectorRow
 from llm_optimizers.connections.forks import ProcessLock
@@ -47,9 +47,7 @@ class MemoryStore:
         slot = self._slots.get(key)
         if slot is None and normalised is not None:
             slot = self._newest(normalised)
-        if slot is None:
-            return None
-        return slot.entry if not slot.hits else replace(slot.entry, hits=slot.hits)
+        return None if slot is None else slot.entry
 
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""

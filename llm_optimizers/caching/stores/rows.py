@@ -17,8 +17,7 @@ from llm_optimizers.errors import PoisonedEntryError
 __all__ = ["COLUMNS", "entry_of", "row_of", "vector_of"]
 
 COLUMNS = (
-    "key, normalised, scope, tenant, question, payload, vector,"
-    " created, expires, model, usage, hits"
+    "key, normalised, scope, tenant, question, payload, vector, created, expires, model, usage"
 )
 
 
@@ -45,7 +44,6 @@ def row_of(entry: Entry) -> tuple[object, ...]:
         entry.expires,
         entry.model,
         None if entry.usage is None else json.dumps(asdict(entry.usage)),
-        entry.hits,
     )
 
 
@@ -69,7 +67,6 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
             created=_moment(values["created"]),
             expires=None if values["expires"] is None else _moment(values["expires"]),
             usage=None if values["usage"] is None else _usage(json.loads(values["usage"])),
-            hits=int(values["hits"]),
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise PoisonedEntryError(f"a cache entry is damaged ({error})", key=key) from error

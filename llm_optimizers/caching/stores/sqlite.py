@@ -79,7 +79,7 @@ class SQLiteStore:
                 age = _evict(connection, count - self._max_entries + 1)
             connection.execute(
                 f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row_of(entry), age + 1.0, entry.created),
             )
 

@@ -8,6 +8,6 @@ vocabularies.py    which vocabulary a model uses, and where to find it without a
 from __future__ import annotations
 
 from llm_optimizers.prompts.counting.tokens import TokenCount, TokenCounter
-from llm_optimizers.prompts.counting.vocabularies import bare_name
+from llm_optimizers.prompts.counting.vocabularies import bare_name, is_recent_openai
 
-__all__ = ["TokenCount", "TokenCounter", "bare_name"]
+__all__ = ["TokenCount", "TokenCounter", "bare_name", "is_recent_openai"]

@@ -8,34 +8,24 @@ computed from it. Framing and tools follow OpenAI's cookbook, "How to count toke
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import Any
 
+from llm_optimizers.connections.recent import Recent
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.prompts.counting.images import image_cost
-from llm_optimizers.prompts.counting.vocabularies import (
-    encoding_name,
-    load_encoding,
-    loaded_encoding,
-)
+from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = ["TokenCount", "TokenCounter"]
 
-P = ParamSpec("P")
-
 _FALLBACK = "o200k_base"
 _WINDOW = 100_000
 """Characters given to tiktoken at once: a megabyte of blanks overflows its regular expressions."""
-_BLOCKING = 20_000
-"""Characters above which counting leaves the event loop; about a millisecond of work."""
 _PAYLOAD = 2_000
 _REMEMBERED = 16_384
 _PER_MESSAGE = 3
@@ -78,19 +68,13 @@ class TokenCounter:
     """
 
     def __init__(self, *, remembered: int = _REMEMBERED) -> None:
-        self._memo: OrderedDict[tuple[str, bytes], TokenCount] = OrderedDict()
-        self._remembered = remembered
-        self._lock = threading.Lock()
+        self._memo: Recent[tuple[str, bytes], TokenCount] = Recent(remembered)
 
     def count(self, text: str, model: str) -> TokenCount:
         """Tokens of a bare text; special-token look-alikes in it count as the text they are."""
         own = encoding_name(model)
         counted = self._count(text, own or _FALLBACK)
         return counted if own else _about(counted.tokens)
-
-    async def acount(self, text: str, model: str) -> TokenCount:
-        """As `count`; a long text or an unread vocabulary is dealt with outside the event loop."""
-        return await _off_the_loop(len(text), model, self.count, text, model)
 
     def count_request(self, request: ChatRequest) -> TokenCount:
         """Tokens of a chat request's input: messages with their framing, images, tools.
@@ -110,11 +94,6 @@ class TokenCounter:
             input_tokens=self.count_request(request).tokens,
             output_tokens=self.count(answer, request.model).tokens,
         )
-
-    async def acount_request(self, request: ChatRequest) -> TokenCount:
-        """As `count_request`, outside the event loop when the request is long."""
-        size = sum(len(m.text) for m in request.messages)
-        return await _off_the_loop(size, request.model, self.count_request, request)
 
     def count_message(self, message: Message, model: str) -> TokenCount:
         """Tokens of one message with its frame."""
@@ -186,27 +165,11 @@ class TokenCounter:
         if not text:
             return _exactly(0)
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        key = (name, digest)
-        with self._lock:
-            known = self._memo.get(key)
-            if known is not None:
-                self._memo.move_to_end(key)
-                return known
-        counted = _count(text, name)
-        with self._lock:
-            self._memo[key] = counted
-            while len(self._memo) > self._remembered:
-                self._memo.popitem(last=False)
+        counted = self._memo.get((name, digest))
+        if counted is None:
+            counted = _count(text, name)
+            self._memo.put((name, digest), counted)
         return counted
-
-
-async def _off_the_loop(
-    size: int, model: str, count: Callable[P, TokenCount], *args: P.args, **kwargs: P.kwargs
-) -> TokenCount:
-    """What `count` gives; in a thread where the text is long or its vocabulary not yet read."""
-    if size <= _BLOCKING and loaded_encoding(encoding_name(model) or _FALLBACK):
-        return count(*args, **kwargs)
-    return await asyncio.to_thread(count, *args, **kwargs)
 
 
 def _exactly(tokens: int) -> TokenCount:

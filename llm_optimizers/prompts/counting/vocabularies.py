@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["bare_name", "encoding_name", "load_encoding", "loaded_encoding"]
+__all__ = ["bare_name", "encoding_name", "is_recent_openai", "load_encoding"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ _PREFIXES = ("openai:", "azure:", "azure_openai:", "anthropic:", "ft:")
 _O200K = re.compile(
     r"(chatgpt-4o|codex-mini|computer-use-preview|gpt-(4o|4\.[1-9]|[5-9]|1\d)|gpt-oss|o[1-9])\b"
 )
+_RECENT = re.compile(r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|gpt-1\d|o[1-9])\b")
 _CL100K = re.compile(r"(gpt-4|gpt-3\.5|gpt-35|text-embedding-(3|ada)|davinci-002|babbage-002)\b")
 
 _loaded: dict[str, tiktoken.Encoding] = {}
@@ -56,6 +57,11 @@ def bare_name(model: str) -> str:
     return name
 
 
+def is_recent_openai(model: str) -> bool:
+    """Whether it is a chat model of OpenAI's since GPT-4o: they cache prompts and take schemas."""
+    return _RECENT.match(bare_name(model)) is not None
+
+
 @lru_cache(maxsize=1024)
 def encoding_name(model: str) -> str | None:
     """The name of the public encoding that `model` uses, or None when it has none.
@@ -70,11 +76,6 @@ def encoding_name(model: str) -> str | None:
     from tiktoken.model import MODEL_TO_ENCODING  # the retired completion models
 
     return MODEL_TO_ENCODING.get(name)
-
-
-def loaded_encoding(name: str) -> tiktoken.Encoding | None:
-    """The encoding if an earlier `load_encoding` found it; does no I/O."""
-    return _loaded.get(name)
 
 
 def load_encoding(name: str) -> tiktoken.Encoding | None:

@@ -8,14 +8,13 @@ repeats.py    what is said twice
 from __future__ import annotations
 
 from llm_optimizers.prompts.lossless.passes import LOSSLESS, PassName, Shortened, shorten
-from llm_optimizers.prompts.lossless.records import from_table, minified, to_table
+from llm_optimizers.prompts.lossless.records import minified, to_table
 from llm_optimizers.prompts.lossless.repeats import instruction, is_example
 
 __all__ = [
     "LOSSLESS",
     "PassName",
     "Shortened",
-    "from_table",
     "instruction",
     "is_example",
     "minified",

@@ -2,20 +2,16 @@
 
 Both keep every value. Minifying drops blanks between tokens and nothing else, so numbers,
 escapes and the order of keys stay as they were written. A table names the keys once, the way
-a spreadsheet does; `from_table` reads it back.
+a spreadsheet does.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeAlias
+from typing import Any
 
-from llm_optimizers.errors import ConfigurationError
-
-__all__ = ["from_table", "minified", "to_table"]
-
-Scalar: TypeAlias = str | int | float | bool | None
+__all__ = ["minified", "to_table"]
 
 _STRING_OR_BLANK = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
 _PLAIN = re.compile(r"[^\W\d_][^|\n\r\t\\\"]*")
@@ -43,25 +39,6 @@ def to_table(text: str) -> str | None:
     keys = list(records[0])
     rows = ["|".join(_cell(record[key]) for key in keys) for record in records]
     return "\n".join(["|".join(keys), *rows])
-
-
-def from_table(table: str) -> list[dict[str, Scalar]]:
-    """Read a table of `to_table` back.
-
-    Raises:
-        ConfigurationError: a row does not have as many cells as there are keys.
-    """
-    header, *rows = table.split("\n")
-    keys = header.split("|")
-    records = []
-    for number, row in enumerate(rows, start=2):
-        cells = row.split("|")
-        if len(cells) != len(keys):
-            raise ConfigurationError(
-                f"line {number} has {len(cells)} cells where the table has {len(keys)} keys"
-            )
-        records.append(dict(zip(keys, map(_value, cells), strict=True)))
-    return records
 
 
 class _Written(str):
@@ -92,10 +69,3 @@ def _cell(value: str | bool | None) -> str:
     ):
         return value
     return json.dumps(value, ensure_ascii=False).replace("|", "\\u007c")
-
-
-def _value(cell: str) -> Scalar:
-    if _PLAIN.fullmatch(cell) and cell not in _WORDS:
-        return cell
-    value: Scalar = json.loads(cell)
-    return value

@@ -14,12 +14,7 @@ from llm_optimizers.prompts.provider_cache.break_even import (
     call_cost,
     plan_changes,
 )
-from llm_optimizers.prompts.provider_cache.layout import (
-    Lint,
-    lay_out,
-    lint_prefix,
-    marked,
-)
+from llm_optimizers.prompts.provider_cache.layout import Lint, lint_prefix, marked
 from llm_optimizers.prompts.provider_cache.planning import Planned, plan_request
 from llm_optimizers.prompts.provider_cache.rules import CacheRules, cache_rules
 
@@ -31,7 +26,6 @@ __all__ = [
     "Weighed",
     "cache_rules",
     "call_cost",
-    "lay_out",
     "lint_prefix",
     "marked",
     "plan_changes",

@@ -18,7 +18,7 @@ from llm_optimizers.prompts.history import first_message
 from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["Layout", "Lint", "lay_out", "lint_prefix", "marked"]
+__all__ = ["Lint", "lint_prefix", "marked"]
 
 _VARYING = (
     (
@@ -45,14 +45,6 @@ _VARYING = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Where the parts begin: messages before `history` are the prefix, from `tail` on dynamic."""
-
-    history: int
-    tail: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Lint:
     """Something in the prefix that would change from call to call, and what to do about it."""
 
@@ -61,13 +53,6 @@ class Lint:
     kind: str
     excerpt: str
     advice: str
-
-
-def lay_out(messages: Sequence[Message]) -> Layout:
-    """Prefix: the leading system messages. Tail: from the last user message on."""
-    history = first_message(messages)
-    users = [at for at, m in enumerate(messages) if m.role == "user"]
-    return Layout(history=history, tail=max(history, users[-1]) if users else len(messages))
 
 
 def lint_prefix(request: ChatRequest) -> tuple[Lint, ...]:
@@ -95,8 +80,11 @@ def marked(
         params.setdefault("prompt_cache_key", key)
     messages = list(request.messages)
     if rules.marks and not any(_is_marked(m) for m in messages):
-        layout = lay_out(messages)
-        ends = {layout.history - 1, layout.tail - 1, len(messages) - 1}
+        # The prefix ends with the leading system messages, the history before the last question.
+        prefix = first_message(messages)
+        users = [at for at, m in enumerate(messages) if m.role == "user"]
+        history = max(prefix, users[-1]) if users else len(messages)
+        ends = {prefix - 1, history - 1, len(messages) - 1}
         total = list(accumulate(sizes))
         wanted = [at for at in sorted(ends) if at >= 0 and total[at] >= rules.minimum]
         for at in wanted[-rules.marks :]:

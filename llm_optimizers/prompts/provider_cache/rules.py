@@ -16,13 +16,12 @@ from typing import Literal, TypeAlias
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import UnpricedError
-from llm_optimizers.prompts.counting import bare_name
+from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 
 __all__ = ["CacheRules", "cache_rules"]
 
 Marking: TypeAlias = Literal["none", "cache_control", "breakpoint"]
 
-_OPENAI = re.compile(r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|gpt-1\d|o[1-9])\b")
 _BREAKPOINTS = re.compile(r"gpt-(5\.([6-9]|\d{2})|[6-9]|1\d)\b")
 _CLAUDE_MINIMA = (  # the first match counts
     (re.compile(r"claude-(opus-4-[5-9]|haiku-4-5)"), 4096),
@@ -59,7 +58,7 @@ class CacheRules:
 def cache_rules(model: str, prices: PriceBook) -> CacheRules | None:
     """The rules for a model, or None when its provider caches no prompts (as far as is known)."""
     name = bare_name(model)
-    if _OPENAI.match(name):
+    if is_recent_openai(model):
         explicit = _BREAKPOINTS.match(name) is not None
         read, write = _shares(model, prices, "openai", Decimal("1.25") if explicit else Decimal(1))
         return CacheRules(

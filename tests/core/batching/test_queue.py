@@ -462,7 +462,7 @@ class Failing(SQLiteJobStore):
 async def test_a_worker_outlives_a_store_that_fails_for_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store, rules = Failing(), QueueRules(lease=0.03)
+    store, rules = Failing(), QueueRules(lease=0.03, retries=QUICK)
     store.failures.update(settle=2, renew=10)
     runs: list[Any] = []
     done = asyncio.Event()
@@ -485,15 +485,13 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
         handler,
         slots=2,
         rules=rules,
-        retries=QUICK,
         clock=time.time,
         rng=random.Random(0),
-        settled=settled,
     )
     await store.open()
     await store.add([a_job("long")], rules)
     draining = asyncio.Event()
-    running = asyncio.create_task(worker.run(draining))
+    running = asyncio.create_task(worker.run(draining, settled))
     await asyncio.wait_for(done.wait(), WAIT)
     draining.set()
     await running

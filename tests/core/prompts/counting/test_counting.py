@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 import struct
-import threading
 from pathlib import Path
 
 import pytest
@@ -102,32 +100,10 @@ def test_the_same_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 4  # `b` was the oldest when `c` came
 
 
-async def test_a_megabyte_is_counted_outside_the_event_loop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    threads: list[int] = []
-
-    def noted(name: str) -> object:
-        threads.append(threading.get_ident())
-        return load_encoding(name)
-
-    monkeypatch.setattr(counting, "load_encoding", noted)
-    load_encoding("o200k_base")
+def test_a_megabyte_is_counted() -> None:
     fresh = TokenCounter()
-    large = "word " * 200_000
-    found, small = await asyncio.gather(
-        fresh.acount(large, "gpt-4o"), fresh.acount("word", "gpt-4o")
-    )
-    assert found.tokens > 190_000
-    assert small.tokens == 1
-    assert threads.count(threading.get_ident()) == 1
-
-
-async def test_a_large_request_is_counted_outside_the_event_loop() -> None:
-    request = ChatRequest.from_openai(
-        {"model": "gpt-4o", "messages": [{"role": "user", "content": "word " * 100_000}]}
-    )
-    assert await counter.acount_request(request) == counter.count_request(request)
+    assert fresh.count("word " * 200_000, "gpt-4o").tokens > 190_000
+    assert fresh.count("word", "gpt-4o").tokens == 1
 
 
 def test_chat_framing_is_three_a_message_and_three_for_the_reply() -> None:

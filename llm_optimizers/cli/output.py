@@ -1,0 +1,26 @@
+"""How every subcommand answers: as JSON if that is asked for, and an error as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from llm_optimizers.errors import LLMOptimizersError
+
+__all__ = ["AsJSON", "explained"]
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@contextmanager
+def explained(*others: type[Exception], code: int = 1) -> Iterator[None]:
+    """Exit with `code` at an error that says what to do, of ours or one of `others`: no trace."""
+    foreseen: tuple[type[Exception], ...] = (LLMOptimizersError, ImportError, *others)
+    try:
+        yield
+    except foreseen as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code) from None
