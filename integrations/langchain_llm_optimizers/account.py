@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.messages import COMBINED, MARK
-from langchain_llm_optimizers.usage import (
-    Reported,
-    model_of,
-    removed_of,
-    reported_by,
-    usage_of,
-)
+from langchain_llm_optimizers.usage import removed_of, reported_by, share_of
 from llm_optimizers.caching.answers import CACHE_HIT, usage_of_mark
 from llm_optimizers.costs import Ledger, Usage
-from llm_optimizers.costs.call import Call, ServedAnswer, Share
+from llm_optimizers.costs.call import Call, Reported, ServedAnswer, Share, bare_call
 from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
-from llm_optimizers.costs.savings import NOTHING_REMOVED
+from llm_optimizers.costs.savings import Removed
 
-__all__ = ["RunFacts", "call_of_run", "hit_mark", "record_hit", "tags_of"]
+if TYPE_CHECKING:
+    from llm_optimizers.batching.combining import CombinedCall, Settled
+
+__all__ = [
+    "SHARED",
+    "RunFacts",
+    "bare_call_of",
+    "call_of_run",
+    "call_of_share",
+    "hit_mark",
+    "record_hit",
+    "tags_of",
+]
+
+SHARED: WeakValueDictionary[str, CombinedCall] = WeakValueDictionary()
+"""Combined calls by the id of the run that waits for its share: LangChain ends the run of a
+caller that leaves before its share is known."""
 
 _INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
 _INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
@@ -55,6 +66,11 @@ class RunFacts:
         """The model's provider, None where neither LangChain nor the class's name says it."""
         return provider_of(self.kind, str(self.metadata.get("ls_provider") or ""))
 
+    @property
+    def removed(self) -> Removed:
+        """What prompt optimisers took out before the run."""
+        return removed_of(self.messages[-1].additional_kwargs.get(MARK) if self.messages else None)
+
 
 def call_of_run(
     run: RunFacts,
@@ -71,7 +87,6 @@ def call_of_run(
     """
     mark, message = hit_mark(generations), _message(generations)
     said = Reported() if message is None or mark is not None else reported_by(message)
-    before = run.messages[-1].additional_kwargs.get(MARK) if run.messages else None
     return Call(
         id=run.id if mark is None else mark["id"] or run.id,
         time=run.started,
@@ -81,13 +96,33 @@ def call_of_run(
         reported=said.usage or reported,
         tier=said.tier,
         context=run.context,
-        removed=removed_of(before) if before else NOTHING_REMOVED,
-        share=_share(message),
+        removed=run.removed,
+        share=_share(message) if mark is None else None,
         served=None if mark is None else _served(mark),
         tags=tags_of(run.metadata, run.tags),
         latency_s=latency_s,
         status=status,
         error=error,
+    )
+
+
+def call_of_share(run: RunFacts, settled: Settled) -> Call:
+    """A run whose answer, if it got one, came out of a combined call."""
+    return Call(
+        id=run.id,
+        time=run.started,
+        asked=run.model,
+        answered=settled.model,
+        provider=run.provider,
+        reported=settled.usage,
+        tier=settled.tier,
+        context=run.context,
+        removed=run.removed,
+        share=settled.share,
+        tags=tags_of(run.metadata, run.tags),
+        latency_s=settled.latency_s,
+        status=settled.status,
+        error=None if settled.error is None else type(settled.error).__name__,
     )
 
 
@@ -127,13 +162,19 @@ def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
     raw: Mapping[str, Any] = (message.usage_metadata if message else None) or {}
     if message is None or raw.get("total_cost") != 0:
         return None
-    usage = usage_of(message)
-    return {
-        "id": None,
-        "tier": "other",
-        "model": model_of(message),
-        "usage": None if usage is None else usage.as_dict(),
-    }
+    bare = bare_call_of(message)
+    usage = None if bare.usage is None else bare.usage.as_dict()
+    return {"id": None, "tier": "other", "model": bare.model, "usage": usage}
+
+
+def bare_call_of(message: AIMessage) -> Reported:
+    """The call that an answer, called for or served, would have taken without any strategy."""
+    mark = message.response_metadata.get(CACHE_HIT)
+    if isinstance(mark, Mapping):
+        said = Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
+    else:
+        said = reported_by(message)
+    return bare_call(said, share=share_of(message))
 
 
 def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
@@ -161,7 +202,4 @@ def _served(mark: Mapping[str, Any]) -> ServedAnswer:
 
 def _share(message: AIMessage | None) -> Share | None:
     """How an answer shared a call with others, None for one that did not."""
-    mark = message.response_metadata.get(COMBINED) if message is not None else None
-    if not isinstance(mark, Mapping) or "alone" not in mark:
-        return None
-    return Share(alone=Usage(**mark["alone"]), estimated=bool(mark.get("estimated")))
+    return None if message is None else Share.from_dict(message.response_metadata.get(COMBINED))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -20,19 +20,16 @@ from pydantic import Field, PrivateAttr
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, request_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behind
-from langchain_llm_optimizers.shared import SharedRun, mark_failed
+from langchain_llm_optimizers.shared import SharedRun, cache_of
 from llm_optimizers.batching import Coalescer, GateReport, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
-from llm_optimizers.batching.combining import (
-    CombinedCalls,
-    Kept,
-    choices_of,
-)
+from llm_optimizers.batching.combining import CombinedCall, CombinedCalls, Kept, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.tenancy import current_tenant
 
 __all__ = ["BatchingChatModel"]
 
+_Place: TypeAlias = SharedCall[ModelCall, AIMessage] | CombinedCall
 _MAKING = threading.Lock()
 """Held while a model's shared calls are made or let go: models are copied, locks are not."""
 
@@ -109,6 +106,7 @@ class BatchingChatModel(DelegatingChatModel):
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
+            ask=ModelAsk(self.model),
         )
         self.close()
         self.combine = report.passed
@@ -140,7 +138,7 @@ class BatchingChatModel(DelegatingChatModel):
             for each in together:
                 each.submit()
 
-        def finish(call: ModelCall, own: SharedCall[Any, Any] | None) -> Any:
+        def finish(call: ModelCall, own: _Place | None) -> Any:
             try:
                 return self._finish(call, own).generations[0].message
             except Exception as error:
@@ -193,21 +191,21 @@ class BatchingChatModel(DelegatingChatModel):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         return call.astream(self.model)
 
-    def _finish(self, call: ModelCall, shared: SharedCall[Any, Any] | None) -> ChatResult:
+    def _finish(self, call: ModelCall, shared: _Place | None) -> ChatResult:
         if shared is None:
             return call.generate(self.model)
-        if self.combine:
+        if isinstance(shared, CombinedCall):
             return call.generate(SharedRun.of(self.model, shared, name=self.get_name()))
         return _plain_result(shared.result())
 
-    async def _afinish(self, call: ModelCall, shared: SharedCall[Any, Any] | None) -> ChatResult:
+    async def _afinish(self, call: ModelCall, shared: _Place | None) -> ChatResult:
         if shared is None:
             return await call.agenerate(self.model)
-        if self.combine:
+        if isinstance(shared, CombinedCall):
             return await call.agenerate(SharedRun.of(self.model, shared, name=self.get_name()))
         return _plain_result(await shared.aresult())
 
-    def _enter(self, call: ModelCall) -> SharedCall[Any, Any] | None:
+    def _enter(self, call: ModelCall) -> _Place | None:
         """The caller's end of a shared call; None when it goes to the model as it is."""
         calls = self._calls_of_model()
         if isinstance(calls, CombinedCalls):
@@ -230,10 +228,9 @@ class BatchingChatModel(DelegatingChatModel):
 
     def _combined_calls(self) -> CombinedCalls:
         return CombinedCalls(
-            ModelAsk(self.model),
+            ModelAsk(self.model, shared=True),
             models=list(models_behind(self.model)),
             takes_settings=False,  # Not every model binds a schema and settings together.
-            observe=mark_failed,
             limits=self._limits,
             max_pending=self.max_pending,
             max_calls=self.max_calls,
@@ -268,7 +265,7 @@ class BatchingChatModel(DelegatingChatModel):
 
     def _may_be_cached(self) -> bool:
         """Whether a cache may answer, so that places are taken only for what it has not."""
-        cache = self.model.cache
+        cache = cache_of(self.model)
         return bool(cache) or (cache is None and get_llm_cache() is not None)
 
 

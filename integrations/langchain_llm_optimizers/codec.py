@@ -21,8 +21,8 @@ from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
-from langchain_llm_optimizers.messages import MARK
-from langchain_llm_optimizers.usage import model_of, removed_of, usage_of
+from langchain_llm_optimizers.account import bare_call_of
+from langchain_llm_optimizers.messages import without_bill
 from llm_optimizers.caching import Traits
 from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
 from llm_optimizers.caching.cacheability import worst
@@ -66,7 +66,7 @@ def _written(generation: Generation) -> dict[str, Any]:
     message = generation.message
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
-    metadata = _without_headers(message.response_metadata)
+    metadata = without_bill(_without_headers(message.response_metadata))
     written = message_to_dict(message.model_copy(update={"response_metadata": metadata}))
     # The trace of another cache, which would make this answer look free when it is served.
     (written["data"].get("usage_metadata") or {}).pop("total_cost", None)
@@ -117,16 +117,13 @@ def _traits(generation: Generation) -> Traits:
     blank = isinstance(message.content, str) and not message.text.strip()
     if not isinstance(message, AIMessage):
         return Traits(empty=blank, finish_reason=finish_reason, refusal=refusal)
-    # Without any strategy the call would have gone to another model, with a longer prompt.
-    mark = message.response_metadata.get(MARK) or {}
-    model = str(mark.get("baseline_model") or "") or model_of(message)
-    usage = usage_of(message)
+    bare = bare_call_of(message)
     return Traits(
         empty=blank and not message.tool_calls,
         finish_reason=finish_reason,
         refusal=refusal,
-        model=model,
-        usage=usage and removed_of(mark).restored(usage),
+        model=bare.model,
+        usage=bare.usage,
     )
 
 

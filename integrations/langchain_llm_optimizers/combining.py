@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
+from langchain_llm_optimizers.account import hit_mark
 from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behind
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.shared import usage_metadata
-from langchain_llm_optimizers.usage import usage_of
+from langchain_llm_optimizers.usage import reported_by, share_of
 from llm_optimizers.batching.combining import Reply, combined_format, raised_limits
+from llm_optimizers.caching.answers import usage_of_mark
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -32,18 +38,30 @@ def request_of(call: ModelCall) -> ChatRequest | None:
 
 
 class ModelAsk:
-    """One call of a chat model as the core makes it; no caller's callbacks hear of it.
+    """Calls of a chat model as the core makes them.
 
     A combined prompt is asked through the model's own structured output, a single one as it is.
+    A `shared` call is announced to nobody: the runs of the callers who share it are, with their
+    shares of its bill.
     """
 
-    def __init__(self, model: BaseChatModel) -> None:
-        # The caller's run speaks for this call; a cache would keep prompts nobody asked.
-        self._model = model.model_copy(update={"callbacks": None, "cache": False})
+    def __init__(self, model: BaseChatModel, *, shared: bool = False) -> None:
+        own: dict[str, Any] = {"callbacks": None} if shared else {}
+        if not isinstance(model, DelegatingChatModel):
+            own["cache"] = False  # LangChain's would keep prompts nobody asked.
+        self._model = model.model_copy(update=own)
+        self._shared = shared
         self._structured = lru_cache(maxsize=64)(self._structured_model)
 
     def __call__(self, request: ChatRequest) -> Reply:
         """Ask, and say what was answered and billed."""
+        if not self._shared:
+            return self._ask(request)
+        # Models inside the model may have callbacks of their own.
+        with calling(CallContext(shared=True)):
+            return self._ask(request)
+
+    def _ask(self, request: ChatRequest) -> Reply:
         messages: list[BaseMessage] = [
             SystemMessage(message.text) if message.role == "system" else HumanMessage(message.text)
             for message in request.messages
@@ -51,7 +69,7 @@ class ModelAsk:
         wanted = combined_format(request)
         if wanted is None:
             answer = self._model.invoke(messages)
-            return Reply(text=answer.text, usage=usage_of(answer) or Usage(), raw=answer)
+            return _reply(answer.text, answer)
         model = self._structured(json.dumps(wanted.schema), wanted.count)
         try:
             given = model.invoke(messages)
@@ -61,16 +79,31 @@ class ModelAsk:
             raise
         answer, parsed = (given["raw"], given["parsed"]) if isinstance(given, dict) else (given, 0)
         text = json.dumps(parsed) if isinstance(parsed, dict) else _unparsed(answer)
-        return Reply(text=text, usage=usage_of(answer) or Usage(), raw=answer)
+        return _reply(text, answer)
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
         """The model with room for `count` answers, bound to the schema as it binds schemas."""
         model = self._model.model_copy(update=raised_limits(self._model, count))
         titled = {"title": "answers", "description": "The answers by id.", **json.loads(schema)}
         try:
+            for each in models_behind(model):  # A router asks none of them before it is called.
+                each.with_structured_output(titled, include_raw=True)
             return model.with_structured_output(titled, include_raw=True)
         except (NotImplementedError, TypeError):
             return model  # The prompt itself says which JSON is wanted.
+
+
+def _reply(text: str, message: AIMessage) -> Reply:
+    """What was answered and billed, and what strategies inside the model did."""
+    behind, mark = share_of(message), hit_mark([ChatGeneration(message=message)])
+    if mark is None:
+        said = reported_by(message)
+        usage = said.usage or Usage()
+        return Reply(
+            text=text, usage=usage, model=said.model, tier=said.tier, behind=behind, raw=message
+        )
+    served = replace(behind, alone=usage_of_mark(mark), served=str(mark["tier"]))
+    return Reply(text=text, model=str(mark.get("model") or ""), behind=served, raw=message)
 
 
 def _unparsed(answer: AIMessage) -> str:
@@ -89,7 +122,9 @@ def _cut_off(error: Exception) -> Reply | None:
         text = raw["choices"][0]["message"].get("content") or ""
         usage = Usage.from_openai(raw["usage"])
         metadata = {"model_name": raw["model"], "finish_reason": "length"}
+        if raw.get("service_tier"):
+            metadata["service_tier"] = raw["service_tier"]
         message = AIMessage(text, response_metadata=metadata, usage_metadata=usage_metadata(usage))
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
-    return Reply(text=text, usage=usage, raw=message)
+    return _reply(text, message)

@@ -18,15 +18,15 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from langchain_llm_optimizers.account import RunFacts, call_of_run, hit_mark
+from langchain_llm_optimizers.account import SHARED, RunFacts, call_of_run, call_of_share, hit_mark
 from langchain_llm_optimizers.messages import core_message
-from langchain_llm_optimizers.usage import spent_on
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 
 if TYPE_CHECKING:
+    from llm_optimizers.batching.combining import Settled
     from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostCallbackHandler"]
@@ -110,11 +110,15 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record what failed, or what its consumer left midway with the tokens used by then."""
+        shared = SHARED.get(str(run_id))
+        if shared is not None:
+            shared.when_settled(lambda settled: self._end_share(run_id, settled))
+            return
         response = kwargs.get("response")
         generations = _first(response) if isinstance(response, LLMResult) else []
         # An Exception is a failure; GeneratorExit and CancelledError mean that nobody listens.
         status: Status = "error" if isinstance(error, Exception) else "abandoned"
-        self._end(run_id, generations, status, type(error).__name__, spent_on(error))
+        self._end(run_id, generations, status, type(error).__name__)
 
     @cached_property
     def _counter(self) -> TokenCounter:
@@ -172,6 +176,13 @@ class CostCallbackHandler(BaseCallbackHandler):
             error=error,
             reported=reported,
         ).account(self.ledger, lambda: self._count(facts, generations))
+
+    def _end_share(self, run_id: UUID, settled: Settled) -> None:
+        """Record a run without an answer whose share of a combined call is known by now."""
+        with self._lock:
+            run = self._runs.pop(run_id, None)
+        if run is not None:
+            call_of_share(run.facts, settled).account(self.ledger)
 
     def _counted_inside(self, run_id: UUID, generations: Sequence[Generation]) -> bool:
         """Whether the answer is that of another run, which a model asked inside its own.

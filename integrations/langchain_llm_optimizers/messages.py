@@ -11,12 +11,21 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["COMBINED", "MARK", "core_message", "request_of_messages", "request_of_prompt"]
+__all__ = [
+    "COMBINED",
+    "MARK",
+    "core_message",
+    "request_of_messages",
+    "request_of_prompt",
+    "without_bill",
+]
 
 MARK = "llm_optimizers"
 """Our key in `additional_kwargs` and run metadata; it never enters a cache key."""
 COMBINED = "combined"
 """Our key in an answer's response metadata: how it shared a call, for the account."""
+
+_REMOVED = ("prompt_tokens_removed", "prompt_tokens_sent_before")
 
 _ROLES = {
     "human": "user",
@@ -34,6 +43,15 @@ _ROLES = {
     "function": "tool",
     "FunctionMessage": "tool",
 }
+
+
+def without_bill(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer's response metadata without what only the account of its own call may read."""
+    kept = {name: value for name, value in metadata.items() if name != COMBINED}
+    mark = kept.get(MARK)
+    if isinstance(mark, Mapping):
+        kept[MARK] = {name: value for name, value in mark.items() if name not in _REMOVED}
+    return kept
 
 
 def core_message(message: BaseMessage) -> Message:

@@ -96,7 +96,8 @@ class Attempts:
 
 
 def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
-    metadata = {**message.response_metadata, **stamp}
+    inside = message.response_metadata.get(MARK) or {}
+    metadata = {**message.response_metadata, MARK: {**inside, **stamp[MARK]}}
     return message.model_copy(update={"response_metadata": metadata})
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 
-from langchain_llm_optimizers.messages import COMBINED
-from langchain_llm_optimizers.usage import mark_spent
+from langchain_llm_optimizers.account import SHARED
+from langchain_llm_optimizers.delegating import DelegatingChatModel
+from langchain_llm_optimizers.messages import COMBINED, without_bill
 from llm_optimizers.batching.combining import Answered, CombinedCall, Settled
+from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.prices.names import provider_of
 
-__all__ = ["SharedRun", "mark_failed", "result_of", "usage_metadata"]
+__all__ = ["SharedRun", "cache_of", "usage_metadata"]
+
+_BILL = ("token_usage", "usage", CACHE_HIT)
+"""What a response's metadata says of the whole call, or of where its answer came from."""
+_RUN = ("lc_run-", "run-")
+"""How the ids begin that LangChain gives to answers, after their run."""
 
 
 class SharedRun(BaseChatModel):
@@ -33,8 +40,8 @@ class SharedRun(BaseChatModel):
     @classmethod
     def of(cls, child: BaseChatModel, shared: CombinedCall, *, name: str) -> SharedRun:
         """A run of the child's, answered by the shared call."""
-        own = {key: getattr(child, key) for key in ("cache", "callbacks", "tags", "metadata")}
-        return cls(child=child, shared=shared, name=name, **own)
+        own = {key: getattr(child, key) for key in ("callbacks", "tags", "metadata")}
+        return cls(child=child, shared=shared, name=name, cache=cache_of(child), **own)
 
     @property
     def _llm_type(self) -> str:
@@ -61,7 +68,8 @@ class SharedRun(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return result_of(self.shared.result())
+        self._announce(run_manager)
+        return _result_of(self.shared.result())
 
     async def _agenerate(
         self,
@@ -70,60 +78,79 @@ class SharedRun(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        self._announce(run_manager)
         try:
-            return result_of(await self.shared.aresult())
-        except asyncio.CancelledError as left:
+            return _result_of(await self.shared.aresult())
+        except asyncio.CancelledError:
             # LangChain leaves the run of a cancelled caller open; its share is billed all the same.
             if run_manager is not None:
-                run, error = run_manager.get_sync(), left
-                self.shared.when_settled(lambda outcome: _end(run, error, outcome))
+                run = run_manager.get_sync()
+                self.shared.when_settled(lambda settled: _end(run, settled))
             raise
 
+    def _announce(
+        self, run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
+    ) -> None:
+        """Let the account know whose share this run waits for."""
+        if run is not None:
+            SHARED[str(run.run_id)] = self.shared
 
-def mark_failed(settled: Settled) -> None:
-    """Attach a failed caller's share of the combined call to its error, for the account."""
-    if settled.error is not None and settled.usage.total_tokens:
-        mark_spent(settled.error, settled.usage)
+
+def cache_of(model: BaseChatModel) -> Any:
+    """The cache that LangChain asks before it calls a model, None for the global one.
+
+    A wrapper is never asked for its own: the models inside it are.
+    """
+    return None if isinstance(model, DelegatingChatModel) else model.cache
 
 
-def result_of(answered: Answered) -> ChatResult:
+def _result_of(answered: Answered) -> ChatResult:
     """A caller's own answer as its model's result, with its own share of the tokens."""
     raw: AIMessage = answered.raw
+    # An answer named after the run of the shared call would pass for counted there.
+    id_ = None if (raw.id or "").startswith(_RUN) else raw.id
     if answered.unshared:
-        return ChatResult(generations=[ChatGeneration(message=raw)])
-    metadata = {k: v for k, v in raw.response_metadata.items() if k not in ("token_usage", "usage")}
-    metadata[COMBINED] = {
-        "asked_with": answered.asked_with,
-        "alone": answered.alone.as_dict(),
-        "estimated": answered.estimated,
+        message = raw.model_copy(update={"id": id_})
+        return ChatResult(generations=[ChatGeneration(message=message)])
+    said = {k: v for k, v in without_bill(raw.response_metadata).items() if k not in _BILL}
+    said[COMBINED] = {"asked_with": answered.asked_with, **answered.share.as_dict()}
+    if answered.tier != "standard":
+        said["service_tier"] = answered.tier
+    own: dict[str, Any] = {
+        "response_metadata": said,
+        "usage_metadata": usage_metadata(answered.usage) if raw.usage_metadata else None,
     }
-    message = AIMessage(
-        content=answered.text,
-        response_metadata=metadata,
-        usage_metadata=usage_metadata(answered.usage) if raw.usage_metadata else None,
-    )
+    if answered.asked_with == 1:
+        message = raw.model_copy(update={**own, "id": id_})
+    else:
+        message = AIMessage(content=answered.text, **own)
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _end(
-    run: CallbackManagerForLLMRun, left: BaseException, outcome: Answered | BaseException
-) -> None:
-    """End a cancelled caller's run with its share of the call."""
-    if isinstance(outcome, BaseException):
-        run.on_llm_error(outcome)
+def _end(run: CallbackManagerForLLMRun, settled: Settled) -> None:
+    """End a cancelled caller's run as its share of the call was settled."""
+    answered = settled.answered
+    made = [] if answered is None else [list(_result_of(answered).generations)]
+    response = LLMResult(generations=cast("list[list[Any]]", made))
+    if settled.error is None:
+        run.on_llm_end(response)
     else:
-        run.on_llm_error(left, response=LLMResult(generations=[[*result_of(outcome).generations]]))
+        run.on_llm_error(settled.error, response=response)
 
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
     """The counts as LangChain carries them: whole numbers, for it adds them up."""
+    details = {
+        "cache_read": usage.cache_read_tokens,
+        "cache_creation": usage.cache_write_tokens,
+    }
+    if usage.cache_write_1h_tokens:
+        # As langchain-anthropic names what is written for an hour, which has a price of its own.
+        details["ephemeral_1h_input_tokens"] = usage.cache_write_1h_tokens
     return UsageMetadata(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         total_tokens=usage.total_tokens,
-        input_token_details={
-            "cache_read": usage.cache_read_tokens,
-            "cache_creation": usage.cache_write_tokens,
-        },
+        input_token_details=cast("InputTokenDetails", details),
         output_token_details={"reasoning": usage.reasoning_tokens},
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
+from langchain_llm_optimizers.messages import COMBINED, MARK
 from llm_optimizers.costs import ServiceTier, Usage
+from llm_optimizers.costs.call import NOT_SHARED, Reported, Share
 from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.savings import Removed
 
-__all__ = ["mark_spent", "model_of", "removed_of", "spent_on", "tier_of", "usage_of"]
+__all__ = ["model_of", "removed_of", "reported_by", "share_of", "tier_of", "usage_of"]
 
-_SPENT = "_llm_optimizers_spent"
 _TIERED: tuple[ServiceTier, ...] = ("flex", "priority")
 # Where integrations leave the provider's own counts, whether or not they translate them too.
 _RAW = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
@@ -48,29 +49,21 @@ def usage_of(message: AIMessage) -> Usage | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
-    """What a provider said of an answer: which model gave it, for which tokens, on which tier."""
-
-    model: str = ""
-    usage: Usage | None = None
-    tier: ServiceTier = "standard"
-
-
 def reported_by(message: AIMessage) -> Reported:
     """What the provider says of an answer."""
     return Reported(model=model_of(message), usage=usage_of(message), tier=tier_of(message))
 
 
-def mark_spent(error: Exception, usage: Usage) -> None:
-    """Note on an error what was billed before it came: a share of a call made with others."""
-    error.__dict__[_SPENT] = usage
-
-
-def spent_on(error: BaseException) -> Usage | None:
-    """What was billed before the error came, None if nothing is known of it."""
-    usage = getattr(error, _SPENT, None)
-    return usage if isinstance(usage, Usage) else None
+def share_of(message: AIMessage) -> Share:
+    """What the strategies that an answer came through say of its call, by their marks on it."""
+    said: Mapping[str, Any] = message.response_metadata
+    shared = Share.from_dict(said.get(COMBINED)) or NOT_SHARED
+    mark = said.get(MARK) or {}
+    return replace(
+        shared,
+        removed=shared.removed + removed_of(mark),
+        baseline_model=mark.get("baseline_model") or shared.baseline_model,
+    )
 
 
 def model_of(message: AIMessage) -> str:

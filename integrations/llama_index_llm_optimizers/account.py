@@ -14,7 +14,7 @@ from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Call, ServedAnswer, Share
+from llm_optimizers.costs.call import Call, ServedAnswer
 from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, context_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.prices.rates import service_tier
@@ -91,15 +91,17 @@ def call_of_share(share: LLMSharedAnswerEvent) -> Call:
     """A question whose call others may have shared."""
     return Call(
         id=share.answer_id,
-        time=datetime.now(UTC),
+        time=share.started,
         asked=share.asked,
         answered=share.model,
         provider=provider_of(share.asked_class),
         reported=share.usage,
+        tier=share.tier,
         context=context_of(),
-        share=Share(alone=share.alone, estimated=share.asked_with > 1),
+        share=share.share,
         tags=user_tags(share.tags),
-        status="ok" if share.error is None else "error",
+        latency_s=share.latency_s,
+        status=share.status,
         error=share.error,
     )
 

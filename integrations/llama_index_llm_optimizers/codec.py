@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,27 +26,47 @@ from llama_index.core.base.llms.types import (
 from pydantic import ValidationError
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.messages import ROUTING, SHORTENED
+from llama_index_llm_optimizers.messages import ROUTING, SHARED, SHORTENED
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,
     model_of,
+    service_tier_of,
     usage_of,
     usage_of_stream,
 )
 from llm_optimizers.caching import Traits
-from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
+from llm_optimizers.caching.answers import CACHE_HIT, as_json, fresh_id, json_copy, usage_of_mark
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import NOT_SHARED, Reported, Share, bare_call
+from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.savings import Removed
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["AnswerCodec", "Answered", "answered", "answered_by_stream"]
+__all__ = [
+    "AnswerCodec",
+    "Answered",
+    "answered",
+    "answered_by_stream",
+    "hit_mark",
+    "reported_by",
+    "share_of",
+]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
     "text": TextBlock,
     "thinking": ThinkingBlock,
     "tool_call": ToolCallBlock,
 }
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "usage", "thinking_delta")
+_COUNTS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "usage",
+    "thinking_delta",
+    "asked_with",
+    SHARED,
+    SHORTENED,
+)
 """Beside a response: they belong to the call that was billed and not to the answer."""
 _BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
 """Beside a message: counts, and older forms of what its blocks say."""
@@ -68,12 +88,7 @@ class Answered:
 
 def answered(reply: Reply) -> Answered:
     """What a call gave."""
-    return Answered(
-        reply=reply,
-        model=_asked_bare(reply) or model_of(reply),
-        usage=_used_bare(reply, usage_of(reply)),
-        finish_reason=finish_reason_of(reply),
-    )
+    return _answered(reply, reported_by(reply), finish_reason_of(reply))
 
 
 def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
@@ -82,23 +97,40 @@ def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
         return Answered(reply=CompletionResponse(text=""))
     reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
     models = [name for name in map(model_of, chunks) if name]
-    return Answered(
-        reply=_whole(chunks),
-        model=_asked_bare(chunks[-1]) or (models[-1] if models else ""),
-        usage=_used_bare(chunks[-1], usage_of_stream(chunks)),
-        finish_reason=reasons[-1] if reasons else "",
+    said = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
+    return _answered(_whole(chunks), said, reasons[-1] if reasons else "")
+
+
+def reported_by(reply: Reply) -> Reported:
+    """What the provider says of an answer."""
+    tier = service_tier(service_tier_of(reply))
+    return Reported(model=model_of(reply), usage=usage_of(reply), tier=tier)
+
+
+def share_of(reply: Reply) -> Share:
+    """What the strategies that a reply came through say of its call, by their marks on it."""
+    beside = reply.additional_kwargs
+    shared = Share.from_dict(beside.get(SHARED)) or NOT_SHARED
+    routed = beside.get(ROUTING) or {}
+    return replace(
+        shared,
+        removed=shared.removed + Removed(**(beside.get(SHORTENED) or {})),
+        baseline_model=routed.get("baseline_model") or shared.baseline_model,
     )
 
 
-def _asked_bare(reply: Reply) -> str:
-    """The model that a router would have asked if it were not one, "" without a router."""
-    return str((reply.additional_kwargs.get(ROUTING) or {}).get("baseline_model") or "")
+def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
+    """The mark of a served answer, None for one that was called for."""
+    mark = reply.additional_kwargs.get(CACHE_HIT)
+    return mark if isinstance(mark, Mapping) else None
 
 
-def _used_bare(reply: Reply, usage: Usage | None) -> Usage | None:
-    """The usage with what a prompt optimiser took away."""
-    removed = Removed(**(reply.additional_kwargs.get(SHORTENED) or {}))
-    return None if usage is None else removed.restored(usage)
+def _answered(reply: Reply, said: Reported, finish_reason: str) -> Answered:
+    mark = hit_mark(reply)
+    if mark is not None:
+        said = Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
+    bare = bare_call(said, share=share_of(reply))
+    return Answered(reply=reply, model=bare.model, usage=bare.usage, finish_reason=finish_reason)
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:

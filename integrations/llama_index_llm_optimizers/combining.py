@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -16,11 +17,12 @@ from llama_index.core.llms.llm import LLM
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall
 from llama_index_llm_optimizers.call import Reply as FrameworkReply
-from llama_index_llm_optimizers.codec import Answered as FromModel
-from llama_index_llm_optimizers.codec import answered
+from llama_index_llm_optimizers.codec import hit_mark, reported_by, share_of
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
+from llama_index_llm_optimizers.messages import SHARED
 from llama_index_llm_optimizers.messages import request_of as read
 from llm_optimizers.batching.combining import Answered, Reply, combined_format, raised_limits
+from llm_optimizers.caching.answers import usage_of_mark
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
@@ -65,8 +67,7 @@ def ask(llm: LLM, request: ChatRequest) -> Reply:
         ChatMessage(role=MessageRole(message.role), content=message.text)
         for message in request.messages
     ]
-    answer = answered(llm.chat(messages, **settings))
-    return Reply(text=text_of(answer.reply), usage=answer.usage or Usage(), raw=answer)
+    return _reply(llm.chat(messages, **settings))
 
 
 def ask_shared(llm: LLM, request: ChatRequest) -> Reply:
@@ -75,20 +76,37 @@ def ask_shared(llm: LLM, request: ChatRequest) -> Reply:
         return ask(llm, request)
 
 
+def _reply(reply: FrameworkReply) -> Reply:
+    """What was answered and billed, and what strategies inside the LLM did."""
+    text, behind, mark = text_of(reply), share_of(reply), hit_mark(reply)
+    if mark is None:
+        said = reported_by(reply)
+        usage = said.usage or Usage()
+        return Reply(
+            text=text, usage=usage, model=said.model, tier=said.tier, behind=behind, raw=reply
+        )
+    served = replace(behind, alone=usage_of_mark(mark), served=str(mark["tier"]))
+    return Reply(text=text, model=str(mark.get("model") or ""), behind=served, raw=reply)
+
+
 def reply_of(call: ModelCall, answer: Answered, llm: LLM) -> FrameworkReply:
-    """The caller's own answer; `raw` of a shared one has the usage of a call alone."""
-    made: FromModel = answer.raw
+    """The caller's own answer; `raw` of a shared one has the caller's share of the usage."""
+    made: FrameworkReply = answer.raw
     if answer.asked_with == 1 and isinstance(call, ChatCall):
-        return made.reply
+        return made
+    beside: dict[str, Any] = {"asked_with": answer.asked_with}
+    if answer.asked_with == 1:
+        beside = {**made.additional_kwargs, **beside}
+        return CompletionResponse(text=answer.text, raw=made.raw, additional_kwargs=beside)
+    beside[SHARED] = answer.share.as_dict()
     raw = {
-        "model": made.model or llm.metadata.model_name,
+        "model": answer.model or llm.metadata.model_name,
         "usage": {
-            "prompt_tokens": answer.alone.input_tokens,
-            "completion_tokens": answer.alone.output_tokens,
+            "prompt_tokens": answer.usage.input_tokens,
+            "completion_tokens": answer.usage.output_tokens,
         },
     }
-    additional = {"asked_with": answer.asked_with}
     if isinstance(call, CompletionCall):
-        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=additional)
+        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=beside)
     message = ChatMessage(role=MessageRole.ASSISTANT, content=answer.text)
-    return ChatResponse(message=message, raw=raw, additional_kwargs=additional)
+    return ChatResponse(message=message, raw=raw, additional_kwargs=beside)

@@ -24,7 +24,7 @@ from llm_optimizers.caching.keys import visible
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["ROUTED", "ROUTING", "SHORTENED", "core_message", "request_of", "with_text"]
+__all__ = ["ROUTED", "ROUTING", "SHARED", "SHORTENED", "core_message", "request_of", "with_text"]
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
 ROUTED = "llm_optimizers_routed"
@@ -33,6 +33,8 @@ ROUTING = "routing"
 """The key in a response's `additional_kwargs` under which it says who answered and why."""
 SHORTENED = "llm_optimizers_shortened"
 """The same for what a prompt optimiser took away."""
+SHARED = "llm_optimizers_shared"
+"""The same for how an answer came out of a call that others shared."""
 _OWN = (ROUTED, "tool_calls", "tool_call_id", "name", "images", "session_id")
 """Said elsewhere in a request, or (the session) said to nobody."""
 _BOOKKEEPING = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import Context
+from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
@@ -13,7 +14,9 @@ from pydantic import ConfigDict
 
 from llama_index_llm_optimizers.delegating import kind_of
 from llm_optimizers.batching.combining import Settled
-from llm_optimizers.costs import Usage
+from llm_optimizers.costs import ServiceTier, Usage
+from llm_optimizers.costs.call import Share
+from llm_optimizers.costs.records import Status
 
 __all__ = ["LLMSharedAnswerEvent", "announce_share"]
 
@@ -23,10 +26,10 @@ _dispatcher = get_dispatcher(__name__)
 class LLMSharedAnswerEvent(BaseEvent):
     """A question was settled by a call that others may have shared; holds no text.
 
-    `model` is the one that the provider says answered, `asked` the one that was asked.
-    `usage` is the question's share of what was billed; shares add up to the bill. `alone` is what a
-    call of its own would have used, None when there was no answer; it is an estimate where
-    `asked_with` is more than one. `error` is a class's name.
+    `model` and `tier` are those that the provider says answered, `asked` the model that was asked.
+    `usage` is the question's share of what was billed; shares add up to the bill. `share` says
+    what a call of its own would have used; it is an estimate where `asked_with` is more than one.
+    `status` is what the caller saw, `error` a class's name.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
@@ -35,9 +38,13 @@ class LLMSharedAnswerEvent(BaseEvent):
     model: str
     asked: str
     asked_class: str
+    tier: ServiceTier
     usage: Usage
-    alone: Usage | None
+    share: Share
     asked_with: int
+    started: datetime
+    latency_s: float | None = None
+    status: Status = "ok"
     error: str | None = None
 
     @classmethod
@@ -52,12 +59,16 @@ def announce_share(llm: LLM, settled: Settled) -> None:
     event = partial(
         LLMSharedAnswerEvent,
         answer_id=uuid4().hex,
-        model=found.raw.model if found else "",
+        model=settled.model,
         asked=llm.metadata.model_name,
         asked_class=kind_of(llm),
+        tier=settled.tier,
         usage=settled.usage,
-        alone=found.alone if found else None,
+        share=settled.share,
         asked_with=found.asked_with if found else 1,
+        started=settled.started or datetime.now(UTC),
+        latency_s=settled.latency_s,
+        status=settled.status,
         error=type(settled.error).__name__ if settled.error else None,
     )
     caller: Context = settled.caller

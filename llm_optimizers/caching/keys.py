@@ -39,6 +39,9 @@ _QUESTION_LINE = re.compile(
 _SECTIONS = re.compile(
     r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
 )
+# Data may hold several questions, and an answer goes by their order or their ids: meaning cannot
+# tell the same ones in another order apart.
+_DATA = re.compile(r"\[\s*[\[{]|[\[{]\s*\"")
 # Text whose letter case, spacing or punctuation may carry meaning is only matched byte for byte:
 # code, quotations, a text after a colon that something is to be done to, a factorial.
 _LITERAL = re.compile(
@@ -68,8 +71,8 @@ class CacheKey:
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None where case or spacing
     may matter; `question` is None where only an exact match may be served: a tool result is
-    pending, the turn is not plain text or a prompt of several sections, tools are bound, or the
-    answer depends on the time.
+    pending, the turn is not plain text or a prompt of several sections or JSON, tools are bound,
+    or the answer depends on the time.
     """
 
     exact: str
@@ -110,6 +113,7 @@ def key_of(request: ChatRequest, *, tenant: str | None = None, embedder: str = "
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
         and _SECTIONS.search(question) is None
+        and _DATA.search(question) is None
     )
     return CacheKey(
         exact=_hash(f"{scope} exact {question}"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
@@ -17,12 +18,32 @@ from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed, charged_to, price_call
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import UnpricedError
+from llm_optimizers.errors import ConfigurationError, UnpricedError
 
-__all__ = ["Call", "ServedAnswer", "Share"]
+__all__ = ["NOT_SHARED", "Call", "Reported", "ServedAnswer", "Share", "bare_call", "status_of"]
 
 _CHARGED_TO: Mapping[Role, str] = {"sample": "routing", "judge": "routing", "summary": "prompts"}
 """Calls that would not have been made without a strategy: all they cost is that strategy's."""
+
+
+def status_of(error: BaseException | None) -> Status:
+    """How a call ended that raised this: an Exception is a failure, while GeneratorExit and
+    CancelledError mean that its caller left.
+    """
+    if error is None:
+        return "ok"
+    return "error" if isinstance(error, Exception) else "abandoned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a provider says of an answer: the model that gave it ("" when it does not say), its
+    tokens (None when it counted none) and the service tier.
+    """
+
+    model: str = ""
+    usage: Usage | None = None
+    tier: ServiceTier = "standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +51,59 @@ class Share:
     """What is known of an answer out of a call that several callers may have shared.
 
     `alone` is what a call of its own would have used, None when there was no answer; it is
-    `estimated` where others shared the call.
+    `estimated` where others shared the call. `removed` is what prompt optimisers behind the
+    sharing took out of it, `baseline_model` the model that would have been asked there without a
+    router. `served` is the cache tier that gave the answer there, "" when a model was called.
     """
 
     alone: Usage | None
     estimated: bool
+    removed: Removed = NOTHING_REMOVED
+    baseline_model: str | None = None
+    served: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The share as JSON values, for adapters that carry it beside an answer."""
+        return {
+            "alone": None if self.alone is None else self.alone.as_dict(),
+            "estimated": self.estimated,
+            "removed": {"tokens": self.removed.tokens, "repeated": self.removed.repeated},
+            "baseline_model": self.baseline_model,
+            "served": self.served,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: object) -> Share | None:
+        """The share that `as_dict` gave, None for anything else."""
+        try:
+            fields = {name: raw[name] for name in cls.__dataclass_fields__}  # type: ignore[index]
+            alone = fields.pop("alone")
+            removed = Removed(**fields.pop("removed"))
+            return cls(alone=None if alone is None else Usage(**alone), removed=removed, **fields)
+        except (LookupError, TypeError, ConfigurationError):
+            return None
+
+
+NOT_SHARED = Share(alone=None, estimated=False)
+
+
+def bare_call(
+    reported: Reported,
+    *,
+    share: Share = NOT_SHARED,
+    removed: Removed = NOTHING_REMOVED,
+    baseline_model: str | None = None,
+) -> Reported:
+    """The call that would have been made without any strategy, which is what a hit saves.
+
+    `removed` and `baseline_model` are those of the strategies around the sharing: of two routers
+    the outer one's baseline counts, of two optimisers what both removed.
+    """
+    usage = reported.usage if share.alone is None else share.alone
+    if usage is not None and usage.total_tokens:
+        usage = (removed + share.removed).restored(usage)
+    model = baseline_model or share.baseline_model or reported.model
+    return Reported(model=model, usage=usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +163,10 @@ class Call:
         self, prices: PriceBook, count: Callable[[], Usage | None] | None = None
     ) -> CallRecord:
         """The record of this call, its baseline and its savings with it."""
-        if self.served is not None:
-            record = self._priced(prices, Usage(), estimated=self.served.estimated)
-        elif self.share is not None:
+        if self.share is not None:
             record = self._shared(prices, self.share, self.reported or Usage())
+        elif self.served is not None:
+            record = self._priced(prices, self.served.usage, served=self.served)
         else:
             usage, estimated = self._usage(count)
             record = self._priced(prices, usage, estimated=estimated)
@@ -120,11 +189,25 @@ class Call:
         greater = {name: max(known[name], n) for name, n in self.reported.as_dict().items()}
         return Usage(**greater), True
 
-    def _priced(self, prices: PriceBook, usage: Usage, *, estimated: bool = False) -> CallRecord:
-        """The record of a call that used so much, against the bare call it stands for."""
-        served, model = self.served, self._model(prices)
-        bare = usage if served is None else served.usage or Usage()
-        removed = self.removed + self.context.removed
+    def _priced(
+        self,
+        prices: PriceBook,
+        usage: Usage | None,
+        *,
+        served: ServedAnswer | None = None,
+        share: Share = NOT_SHARED,
+        estimated: bool = False,
+    ) -> CallRecord:
+        """The record of a call that used so much, or of a served one that had, against the bare
+        call it stands for.
+        """
+        model, usage = self._model(prices), usage or Usage()
+        bare = bare_call(
+            Reported(model=model, usage=usage),
+            share=share,
+            removed=self.removed + self.context.removed,
+            baseline_model=self.context.baseline_model,
+        )
         return price_call(
             prices,
             id=self.id,
@@ -133,22 +216,29 @@ class Call:
             provider=self.provider,
             usage=usage,
             tier=self.tier,
-            baseline_model=self.context.baseline_model,
+            baseline_model=bare.model,
             baseline_provider=self.context.baseline_provider,
-            baseline_usage=removed.restored(bare) if bare.total_tokens else bare,
+            baseline_usage=bare.usage,
             hit_strategy=None if served is None else f"cache.{served.tier}",
             tags=self.tags,
             latency_s=self.latency_s,
             status=self.status,
             error=self.error,
-            estimated=estimated,
+            estimated=estimated or (served is not None and served.estimated),
         )
 
     def _shared(self, prices: PriceBook, share: Share, used: Usage) -> CallRecord:
-        """The record of a call alone, with what sharing it saved on top."""
-        alone = share.alone or used
-        record = self._priced(prices, alone)
-        if record.cost is None or used == alone:
+        """The record of a call alone, or of one served, with what sharing it saved on top.
+
+        A call that failed saved nothing, whatever came of it after its caller had left.
+        """
+        if self.status == "error" or share.alone is None:
+            return self._priced(prices, used)
+        served: ServedAnswer | None = None
+        if share.served:
+            served = ServedAnswer(tier=share.served, usage=share.alone, estimated=share.estimated)
+        record = self._priced(prices, share.alone, served=served, share=share)
+        if record.cost is None or used == record.usage:
             return record
         cost = prices.cost(
             used, record.model, provider=record.provider, at=record.time, tier=record.tier

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -162,19 +163,226 @@ def _combined(text: str) -> str:
     return json.dumps({"answers": answers})
 
 
+SHORT = "You are asked short things. " * 40
+WAIT = 20.0
+
+
+async def _together(
+    framework: Framework, model: Any, *, count: int = 3, system: str = SHORT
+) -> list[Any]:
+    texts = [f"Thing number {n}?" for n in range(count)]
+    asked = (framework.aask(model, text, system=system, user=text) for text in texts)
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def _shared(
+    framework: Framework,
+    inner: Any,
+    around: Callable[[Any], Any] = lambda model: model,
+    *,
+    times: int = 1,
+    count: int = 3,
+) -> None:
+    """Questions that share a call of the inner model; what stands around the sharing is made of
+    it by `around`.
+    """
+    batched = framework.batched(inner, max_size=count, max_delay=WAIT)
+    model = around(batched)
+    for _ in range(times):
+        for answer in asyncio.run(_together(framework, model, count=count)):
+            assert isinstance(answer, str)
+            assert answer.startswith("to Thing number")
+    batched.close()
+
+
+def _strong(framework: Framework) -> Any:
+    return framework.fake(STRONG, reply=_combined)
+
+
 def shared_and_routed(framework: Framework) -> None:
     """Questions that share a call of a cheaper model: routing and batching each save their own."""
-    batched = framework.batched(framework.fake(CHEAP, reply=_combined))
-    routed = framework.routed([batched, framework.fake(STRONG)], Always(CHEAP))
-    system = "You are asked short things. " * 40
+    inner = framework.fake(CHEAP, reply=_combined)
+    _shared(
+        framework,
+        inner,
+        lambda batched: framework.routed([batched, framework.fake(STRONG)], Always(CHEAP)),
+        count=6,
+    )
 
-    async def together() -> None:
-        texts = [f"Thing number {n}?" for n in range(6)]
-        await asyncio.gather(
-            *(framework.aask(routed, text, system=system, user=text) for text in texts)
+
+def shared_over_a_router(framework: Framework) -> None:
+    """A router behind the sharing saves for each caller what it saves on the call alone."""
+    models = [framework.fake(CHEAP, reply=_combined), _strong(framework)]
+    _shared(framework, framework.routed(models, Always(CHEAP)))
+
+
+def alone_over_a_router(framework: Framework) -> None:
+    """The same for a question that nobody else shared a call with, over an optimiser, too."""
+    models = [framework.shortened(framework.fake(CHEAP, reply=_combined)), _strong(framework)]
+    routed = framework.routed(models, _first())
+    _shared(framework, routed, framework.cached, count=1, times=2)
+
+
+def shared_over_an_optimiser(framework: Framework) -> None:
+    """What an optimiser behind the sharing removed is each caller's as far as it asked for it."""
+    _shared(framework, framework.shortened(framework.fake(CHEAP, reply=_combined)))
+
+
+def shared_between_strategies(framework: Framework) -> None:
+    """Optimisers and routers on both sides of the sharing, and a cache in front; asked twice."""
+    models = [framework.shortened(framework.fake(CHEAP, reply=_combined)), _strong(framework)]
+    _shared(
+        framework,
+        framework.routed(models, _first()),
+        lambda batched: framework.cached(
+            framework.routed([batched, framework.fake("gpt-4.1")], _first())
+        ),
+        times=2,
+    )
+
+
+def cached_routed_and_shared(framework: Framework) -> None:
+    """Cache, router and sharing behind one another; asked twice."""
+    _shared(
+        framework,
+        framework.fake(CHEAP, reply=_combined),
+        lambda batched: framework.cached(
+            framework.routed([batched, framework.fake(STRONG)], _first())
+        ),
+        times=2,
+    )
+
+
+def cached_routed_and_shortened(framework: Framework) -> None:
+    """A hit in front of a router saves what an optimiser behind it would have removed."""
+    models = [framework.shortened(framework.fake(CHEAP)), framework.fake(STRONG)]
+    model = framework.cached(framework.routed(models, _first()))
+    for door in DOORS:
+        for _ in range(2):
+            through(framework, door, model, f"By {door}?", system=BLOATED)
+
+
+def shared_over_a_cache(framework: Framework) -> None:
+    """A combined prompt that is served saves each caller its own call."""
+    for count in (3, 1):
+        _shared(
+            framework,
+            framework.cached(framework.fake(CHEAP, reply=_combined)),
+            times=2,
+            count=count,
         )
 
-    asyncio.run(together())
+
+def shared_over_shared(framework: Framework) -> None:
+    """Of two sharings behind one another each token is billed once."""
+    inner = framework.batched(framework.fake(CHEAP, reply=_combined), max_size=3, max_delay=0.01)
+    _shared(framework, inner)
+    inner.close()
+
+
+def shared_flex(framework: Framework) -> None:
+    """A share is billed at the tier of its call."""
+    _shared(framework, framework.fake("gpt-5-mini", reply=_combined, service_tier="flex"))
+
+
+def shared_and_missing(framework: Framework) -> None:
+    """One answer is missing and asked for alone; another time that fails, too."""
+
+    def forgetful(text: str) -> str:
+        whole = _combined(text)
+        if "[{" not in text:
+            return whole
+        return json.dumps({"answers": json.loads(whole)["answers"][1:]})
+
+    for fails in (False, True):
+        inner = framework.fake(
+            CHEAP,
+            reply=forgetful,
+            service_tier="flex",
+            fail=lambda text, fails=fails: ValueError("no") if fails and "[{" not in text else None,
+        )
+        batched = framework.batched(inner, max_size=3, max_delay=WAIT)
+        asyncio.run(_together(framework, batched))
+        batched.close()
+
+
+def shared_and_refused(framework: Framework) -> None:
+    """The shared call fails for a reason that asking singly would only multiply."""
+    inner = framework.fake(CHEAP, fail=lambda _: RateLimitedError())
+    batched = framework.batched(inner, max_size=3, max_delay=WAIT)
+    found = asyncio.run(_together(framework, batched))
+    assert [type(each) for each in found] == [RateLimitedError] * 3
+    batched.close()
+
+
+def _leaving(
+    framework: Framework, *, size: int = 3, timeout: float | None = None, fails: bool = False
+) -> tuple[Any, threading.Event, threading.Event]:
+    """A batched model that answers or fails once it may; says when it was asked."""
+    came, go_on = threading.Event(), threading.Event()
+
+    def held(text: str) -> str:
+        came.set()
+        assert go_on.wait(WAIT)
+        if fails:
+            raise RateLimitedError
+        return _combined(text)
+
+    inner = framework.fake(CHEAP, reply=held)
+    batched = framework.batched(inner, max_size=size, max_delay=WAIT, timeout=timeout)
+    return batched, came, go_on
+
+
+def _cancelled(framework: Framework, *, fails: bool = False) -> None:
+    batched, came, go_on = _leaving(framework, fails=fails)
+
+    async def ask() -> None:
+        tasks = [
+            asyncio.create_task(framework.aask(batched, text, system=SHORT, user=text))
+            for text in ("One?", "Two?", "Three?")
+        ]
+        assert await asyncio.to_thread(came.wait, WAIT)
+        tasks[1].cancel()
+        await asyncio.wait([tasks[1]])
+        go_on.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert tasks[1].cancelled()
+
+    asyncio.run(ask())
+    batched.close()
+
+
+def cancelled_callers(framework: Framework) -> None:
+    """A caller is cancelled while its call is under way, which is answered or fails."""
+    _cancelled(framework)
+    _cancelled(framework, fails=True)
+
+
+def cancelled_before_it_was_sent(framework: Framework) -> None:
+    """A caller that is cancelled before its group is sent."""
+    batched = framework.batched(framework.fake(CHEAP), max_size=3, max_delay=WAIT)
+
+    async def ask() -> None:
+        task = asyncio.create_task(framework.aask(batched, "One?", user="One?"))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(ask())
+    batched.close()
+
+
+def callers_out_of_time(framework: Framework) -> None:
+    """Callers that have waited too long for an answer, which comes all the same."""
+    batched, _, go_on = _leaving(framework, timeout=0.5)
+    found = asyncio.run(_together(framework, batched))
+    assert [type(each) for each in found] == [TimeoutError] * 3
+    go_on.set()
+    batched.close()
+    batched, _, go_on = _leaving(framework, size=1, timeout=0.5)
+    with pytest.raises(TimeoutError):
+        framework.ask(batched, "One?", user="One?")
+    go_on.set()
     batched.close()
 
 
@@ -196,6 +404,20 @@ SCRIPTS: tuple[Callable[[Framework], None], ...] = (
     late,
     left_and_broken,
     shared_and_routed,
+    shared_over_a_router,
+    alone_over_a_router,
+    shared_over_an_optimiser,
+    shared_between_strategies,
+    cached_routed_and_shared,
+    cached_routed_and_shortened,
+    shared_over_a_cache,
+    shared_over_shared,
+    shared_flex,
+    shared_and_missing,
+    shared_and_refused,
+    cancelled_callers,
+    cancelled_before_it_was_sent,
+    callers_out_of_time,
     summaries,
 )
 
@@ -236,6 +458,62 @@ class TestEither:
     def test_an_answer_after_the_deadline_is_a_loss(self, name: str) -> None:
         (record,) = records_of(late, name)
         assert (record.baseline_cost, record.saved) == (0, -(record.cost or 0))
+
+    def test_a_router_behind_the_sharing_saves_as_one_around_it(self, name: str) -> None:
+        inside, outside = records_of(shared_over_a_router, name), []
+        for record in inside:
+            saved = {saving.strategy: saving.amount for saving in record.savings}
+            prices = PriceBook()
+            alone = record.baseline_usage or Usage()
+            cheap = prices.cost(alone, CHEAP, provider="openai")
+            assert (record.model, record.baseline_model) == (CHEAP, STRONG)
+            assert saved["routing"] == prices.cost(alone, STRONG, provider="openai") - cheap
+            assert saved["batching"] == cheap - (record.cost or 0)
+            outside.append(record.latency_s)
+        assert all(outside)
+
+    def test_an_optimiser_behind_the_sharing_is_billed_for_what_it_sent(self, name: str) -> None:
+        found = records_of(shared_over_an_optimiser, name)
+        for record in found:
+            alone = record.baseline_usage or Usage()
+            assert alone.input_tokens > len(SHORT.split()) > record.usage.input_tokens
+            assert {saving.strategy for saving in record.savings} == {"prompts", "batching"}
+
+    def test_a_hit_saves_the_bare_call_whatever_shared_the_called_one(self, name: str) -> None:
+        for script in (cached_routed_and_shared, shared_between_strategies, alone_over_a_router):
+            found = records_of(script, name)
+            half = len(found) // 2
+            for called, hit in zip(found[:half], found[half:], strict=True):
+                assert (hit.hit_strategy, hit.cost) == ("cache.exact", 0)
+                assert hit.baseline_cost == called.baseline_cost
+                assert hit.baseline_model == called.baseline_model != CHEAP
+
+    def test_a_combined_prompt_that_is_served_saves_each_caller_its_call(self, name: str) -> None:
+        found = records_of(shared_over_a_cache, name)
+        called, hits = found[:3], found[3:6]
+        assert [hit.baseline_cost for hit in hits] == [each.baseline_cost for each in called]
+        assert {(hit.cost, hit.estimated) for hit in hits} == {(Decimal(0), True)}
+        alone, again = found[6:]
+        assert (again.baseline_cost, again.estimated) == (alone.cost, False)
+
+    def test_a_share_has_the_tier_of_its_call(self, name: str) -> None:
+        for record in records_of(shared_flex, name):
+            saved = {saving.strategy for saving in record.savings}
+            assert (record.tier, saved) == ("flex", {"tier", "batching"})
+            assert record.latency_s is not None
+
+    def test_a_caller_that_left_has_its_share_as_it_saw_the_call_end(self, name: str) -> None:
+        found = records_of(cancelled_callers, name)
+        ends = [(record.status, record.error, bool(record.cost)) for record in found]
+        left, refused = ("abandoned", "CancelledError"), ("error", "RateLimitedError")
+        assert ends[:3] == [("ok", None, True), (*left, True), ("ok", None, True)]
+        assert ends[3:] == [(*refused, False), (*left, False), (*refused, False)]
+        (unsent,) = records_of(cancelled_before_it_was_sent, name)
+        assert (unsent.status, unsent.error, unsent.cost) == (*left, 0)
+        late = records_of(callers_out_of_time, name)
+        assert {(record.status, record.error) for record in late} == {("error", "TimeoutError")}
+        assert all(record.cost == record.baseline_cost and record.cost for record in late)
+        assert not any(record.savings for record in late)
 
     def test_routing_and_sharing_each_save_their_own(self, name: str) -> None:
         found = records_of(shared_and_routed, name)

@@ -225,3 +225,16 @@ async def test_the_share_of_a_cancelled_caller_is_in_the_account(
     found = framework.records()
     assert {record.tags["user"] for record in found} == set(texts)
     assert sum((record.usage for record in found), Usage()) == billed
+
+
+async def test_a_cache_inside_never_takes_one_combined_prompt_for_another(
+    framework: Framework,
+) -> None:
+    inner = fake(framework, reply=reply)
+    batched = framework.batched(framework.cached(inner), max_size=3, max_delay=WAIT)
+    texts = ["How do I reset my password?", "Where is my order?", "Can I return the shoes?"]
+    for asked in (texts, [texts[1], texts[0], texts[2]], texts):
+        answers = await asyncio.gather(*(framework.aask(batched, text) for text in asked))
+        assert list(answers) == [f"to {text}" for text in asked]
+    assert len(inner.calls) == 2
+    await asyncio.to_thread(batched.close)

@@ -38,6 +38,8 @@ class StreamingFake(BaseChatModel):
     breaks_after: int | None = None
     """Chunks after which a stream breaks."""
     finish_reason: str = "stop"
+    service_tier: str = ""
+    """The tier that the answers say they were billed at, if any."""
     reply: Callable[[str], str] | None = Field(default=None, exclude=True)
     fail: Callable[[str], BaseException | None] | None = Field(default=None, exclude=True)
     _calls: list[str] = PrivateAttr(default_factory=list)
@@ -89,10 +91,12 @@ class StreamingFake(BaseChatModel):
             ]
             body = ""
         sent = sum(len(m.text.split()) + 4 for m in messages)
+        tier = {"service_tier": self.service_tier} if self.service_tier else {}
+        said = {"model_name": self.model, "finish_reason": self.finish_reason, **tier}
         return AIMessage(
             content=body,
             tool_calls=calls,
-            response_metadata={"model_name": self.model, "finish_reason": self.finish_reason},
+            response_metadata=said,
             usage_metadata={
                 "input_tokens": sent,
                 "output_tokens": len(body.split()) + 1,

@@ -31,7 +31,14 @@ class Framework(Protocol):
 
     def cached(self, inner: Any, **settings: Any) -> Any: ...
     def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any: ...
-    def batched(self, inner: Any, *, max_size: int = 6, max_delay: float = 2.0) -> Any: ...
+    def batched(
+        self,
+        inner: Any,
+        *,
+        max_size: int = 6,
+        max_delay: float = 2.0,
+        timeout: float | None = None,
+    ) -> Any: ...
     def shortened(self, inner: Any) -> Any: ...
     def stats(self, cached: Any) -> Any: ...
     def records(self) -> list[CallRecord]: ...
@@ -85,9 +92,20 @@ class LangChain:
         named = {self.name_of(each): each for each in models}
         return lc.ChatModelRouter(models=named, policy=policy, **settings)
 
-    def batched(self, inner: Any, *, max_size: int = 6, max_delay: float = 2.0) -> Any:
+    def batched(
+        self,
+        inner: Any,
+        *,
+        max_size: int = 6,
+        max_delay: float = 2.0,
+        timeout: float | None = None,
+    ) -> Any:
         return lc.BatchingChatModel(
-            model=inner, combine=True, max_size=max_size, max_delay=max_delay
+            model=inner,
+            combine=True,
+            max_size=max_size,
+            max_delay=max_delay,
+            answer_timeout=timeout,
         )
 
     def shortened(self, inner: Any) -> Any:
@@ -149,9 +167,16 @@ class LlamaIndex:
     def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any:
         return li.RoutedLLM(models, policy=policy, **settings)
 
-    def batched(self, inner: Any, *, max_size: int = 6, max_delay: float = 2.0) -> Any:
+    def batched(
+        self,
+        inner: Any,
+        *,
+        max_size: int = 6,
+        max_delay: float = 2.0,
+        timeout: float | None = None,
+    ) -> Any:
         limits = GroupLimits(max_size=max_size, max_delay=max_delay)
-        return li.BatchedLLM(inner, combine=True, limits=limits)
+        return li.BatchedLLM(inner, combine=True, limits=limits, timeout=timeout)
 
     def shortened(self, inner: Any) -> Any:
         return li.PromptOptimizingLLM(inner)

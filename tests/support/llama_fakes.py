@@ -44,6 +44,8 @@ class FakeLLM(FunctionCallingLLM):
     breaks_after: int | None = None
     """Chunks after which a stream breaks."""
     finish_reason: str = "stop"
+    service_tier: str = ""
+    """The tier that the answers say they were billed at, if any."""
     reply: Callable[[str], str] | None = Field(default=None, exclude=True)
     fail: Callable[[str], BaseException | None] | None = Field(default=None, exclude=True)
     raw_of: Callable[[dict[str, Any]], Any] | None = Field(default=None, exclude=True)
@@ -201,6 +203,8 @@ class FakeLLM(FunctionCallingLLM):
             "model": self.model,
             "choices": [{"finish_reason": self.finish_reason}],
         }
+        if self.service_tier:
+            raw["service_tier"] = self.service_tier
         if self.usage:
             raw["usage"] = {"prompt_tokens": sent, "completion_tokens": len(body.split()) + 1}
         return ChatResponse(

@@ -257,6 +257,11 @@ class SharedCall(Generic[Item, Answer]):
             paid = self._future is not None and not self._future.cancel()
             raise _late(self._timeout, paid=paid) from error
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a group was joined, and neither answered nor left."""
+        return self._future is not None and not self._future.done()
+
     def when_settled(self, callback: Callable[[Answer | BaseException], None]) -> None:
         """Pass the answer or the error to `callback` once it is known, even if the caller was
         cancelled; never for a call that was not made. It runs in the thread that made the call.

@@ -2,7 +2,9 @@
 
 calls.py      CombinedCalls: which calls of a model share a prompt; what adapters use
 prompts.py    how questions are put together and answers taken apart; which may be
-ask.py        CombinedAsk: a group's call, retries and shares of the bill
+ask.py        CombinedAsk: a group's call and what has to be asked again
+shares.py     what each question is billed, and what a call of its own would have used
+caller.py     CombinedCall: one caller's end of it, and how it ended
 gate.py       compare_combined: a sample must show that the answers agree
 """
 
@@ -16,7 +18,8 @@ from llm_optimizers.batching.combining.ask import (
     Reply,
     Settled,
 )
-from llm_optimizers.batching.combining.calls import CombinedCall, CombinedCalls, Kept
+from llm_optimizers.batching.combining.caller import CombinedCall
+from llm_optimizers.batching.combining.calls import CombinedCalls, Kept
 from llm_optimizers.batching.combining.gate import GateReport, compare_combined
 from llm_optimizers.batching.combining.prompts import (
     choices_of,

@@ -2,20 +2,21 @@
 
 `CombinedAsk` is the `call` of a `Coalescer`. Every token billed ends up with exactly one item,
 retries included, and each item knows what it would have cost alone.
-
-The shares add up to the bill exactly, count by count, so that a ledger of items and the
-provider's invoice agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from llm_optimizers.batching.coalescing.dispatch import AskAlone
 from llm_optimizers.batching.combining.prompts import combine, split_answers
-from llm_optimizers.costs import Usage
+from llm_optimizers.batching.combining.shares import share_usage, shared_by
+from llm_optimizers.costs import ServiceTier, Usage
+from llm_optimizers.costs.call import NOT_SHARED, Share
+from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
@@ -25,64 +26,29 @@ __all__ = [
     "Question",
     "Reply",
     "Settled",
-    "apportion",
-    "cost_alone",
-    "share_usage",
 ]
-
-
-def apportion(total: int, weights: Sequence[int]) -> list[int]:
-    """Split `total` by the weights into whole numbers that add up to it (largest remainders).
-
-    Equal remainders go to the earlier item; weights that are all zero count as equal.
-    """
-    if not sum(weights):
-        weights = [1] * len(weights)
-    whole = sum(weights)
-    shares = [total * weight // whole for weight in weights]
-    remainders = [total * weight % whole for weight in weights]
-    first = sorted(range(len(weights)), key=lambda index: -remainders[index])
-    for index in first[: total - sum(shares)]:
-        shares[index] += 1
-    return shares
-
-
-def share_usage(
-    billed: Usage, *, input_weights: Sequence[int], output_weights: Sequence[int]
-) -> list[Usage]:
-    """Split a call's usage among its items.
-
-    Disjoint parts are split and summed again, so that within every share too the cached tokens
-    are part of the input and the reasoning is part of the output.
-    """
-    read = apportion(billed.cache_read_tokens, input_weights)
-    hour = apportion(billed.cache_write_1h_tokens, input_weights)
-    brief = apportion(billed.cache_write_tokens - billed.cache_write_1h_tokens, input_weights)
-    fresh = apportion(
-        billed.input_tokens - billed.cache_read_tokens - billed.cache_write_tokens, input_weights
-    )
-    reasoning = apportion(billed.reasoning_tokens, output_weights)
-    spoken = apportion(billed.output_tokens - billed.reasoning_tokens, output_weights)
-    return [
-        Usage(
-            input_tokens=fresh[i] + read[i] + hour[i] + brief[i],
-            output_tokens=spoken[i] + reasoning[i],
-            cache_read_tokens=read[i],
-            cache_write_tokens=hour[i] + brief[i],
-            cache_write_1h_tokens=hour[i],
-            reasoning_tokens=reasoning[i],
-        )
-        for i in range(len(input_weights))
-    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model answered to one call, and what it was billed; `raw` is its own object."""
+    """What a model answered to one call, and what it was billed; `raw` is its own object.
+
+    `model` and `tier` are those that the provider says answered. `behind` is what strategies
+    behind the call did to it, with `alone` None for a call that used what was billed.
+    """
 
     text: str
     usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    tier: ServiceTier = "standard"
+    behind: Share = NOT_SHARED
     raw: Any = None
+
+    @property
+    def share(self) -> Share:
+        """The whole call as the share of one question."""
+        alone = self.usage if self.behind.alone is None else self.behind.alone
+        return replace(self.behind, alone=alone)
 
 
 Ask: TypeAlias = Callable[[ChatRequest], Reply]
@@ -90,13 +56,15 @@ Ask: TypeAlias = Callable[[ChatRequest], Reply]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A caller's request; `spent` is its share of a combined call that did not answer it.
+    """A caller's request; `spent` is its share of the combined call `missed_by` that did not
+    answer it.
 
     `caller` is whatever the adapter knows its caller by; it comes back in `Settled`.
     """
 
     request: ChatRequest
     spent: Usage = field(default_factory=Usage)
+    missed_by: Reply | None = None
     caller: Any = None
 
 
@@ -104,40 +72,56 @@ class Question:
 class Answered:
     """A caller's own answer.
 
-    `usage` is everything billed for it; `alone` is what a call of its own would have used:
-    estimated from the combined call when `estimated`, else measured. `asked_with` is how many
-    questions shared the call that answered it, whose own object is `raw`.
+    `usage` is everything billed for it; `share` says what a call of its own would have used:
+    estimated from the combined call where others shared it, else measured. `asked_with` is how
+    many questions shared the call that answered it, whose own object is `raw`.
     """
 
     text: str
     usage: Usage
-    alone: Usage
+    share: Share
     asked_with: int
+    model: str = ""
+    tier: ServiceTier = "standard"
     raw: Any = None
 
     @property
-    def estimated(self) -> bool:
-        """Whether `alone` was not measured."""
-        return self.asked_with > 1
+    def alone(self) -> Usage:
+        """What a call of its own would have used."""
+        return self.share.alone or Usage()
 
     @property
     def unshared(self) -> bool:
-        """Whether a call of its own, and no other, was made for it: `raw` is its whole answer."""
-        return self.asked_with == 1 and self.usage == self.alone
+        """Whether `raw` says all there is to say of it: a call of its own and no other was made
+        for it, with no strategy behind.
+        """
+        return self.asked_with == 1 and self.share == Share(alone=self.usage, estimated=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """How a question ended: with an answer, or with an error after `usage` had been spent.
 
-    Its caller may have been cancelled before.
+    `model` and `tier` are those of the call that was billed. `status` and `error` are what its
+    caller saw: one that left before is `abandoned`, or had a TimeoutError, even if an answer
+    came. `started` and `latency_s` (seconds) are None where no caller waited.
     """
 
     request: ChatRequest
     usage: Usage
     answered: Answered | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     caller: Any = None
+    model: str = ""
+    tier: ServiceTier = "standard"
+    status: Status = "ok"
+    started: datetime | None = None
+    latency_s: float | None = None
+
+    @property
+    def share(self) -> Share:
+        """What the account is to know of a call of its own."""
+        return NOT_SHARED if self.answered is None else self.answered.share
 
 
 class CombinedAsk:
@@ -145,7 +129,7 @@ class CombinedAsk:
 
     Args:
         ask: makes one call of the model, synchronously, from any thread.
-        observe: told of every question once it is settled; the place for the account.
+        observe: called with every question once it is settled.
         measure: size of a text, by which the bill is shared; characters unless given.
     """
 
@@ -174,15 +158,23 @@ class CombinedAsk:
         outcomes: list[Answered | Exception | AskAlone[Question]] = []
         for question, answer, usage in zip(questions, answers, shares, strict=True):
             if not answer:
-                again = replace(question, spent=question.spent + usage)
-                outcomes.append(AskAlone(item=again))
+                spent = question.spent + usage
+                outcomes.append(AskAlone(item=replace(question, spent=spent, missed_by=reply)))
                 continue
-            alone = cost_alone(question.request, answer, request, reply, self._measure)
             answered = Answered(
                 text=answer,
                 usage=usage,
-                alone=alone,
+                share=shared_by(
+                    reply.share,
+                    request=question.request,
+                    answer=answer,
+                    combined=request,
+                    reply=reply.text,
+                    measure=self._measure,
+                ),
                 asked_with=len(questions),
+                model=reply.model,
+                tier=reply.tier,
                 raw=reply.raw,
             )
             self._settle(question, answered)
@@ -198,8 +190,10 @@ class CombinedAsk:
         answered = Answered(
             text=reply.text,
             usage=question.spent + reply.usage,
-            alone=reply.usage,
+            share=reply.share,
             asked_with=1,
+            model=reply.model,
+            tier=reply.tier,
             raw=reply.raw,
         )
         self._settle(question, answered)
@@ -220,6 +214,7 @@ class CombinedAsk:
         if self._observe is None:
             return
         answered, error = (end, None) if isinstance(end, Answered) else (None, end)
+        billed = answered or question.missed_by or Reply(text="")
         self._observe(
             Settled(
                 request=question.request,
@@ -227,38 +222,8 @@ class CombinedAsk:
                 answered=answered,
                 error=error,
                 caller=question.caller,
+                model=billed.model,
+                tier=billed.tier,
+                status="ok" if error is None else "error",
             )
         )
-
-
-def cost_alone(
-    request: ChatRequest,
-    answer: str,
-    combined: ChatRequest,
-    reply: Reply,
-    measure: Callable[[str], int] = len,
-) -> Usage:
-    """The usage a call of its own would have had, scaled from what the combined call was billed.
-
-    Tokens per unit of text are those of the combined call. A prefix read from the provider's
-    cache would have been read alone too; reasoning is taken as an equal part for each answer.
-    """
-    prefix = sum(measure(message.text) for message in request.messages[:-1])
-    own = prefix + measure(request.messages[-1].text)
-    everything = prefix + measure(combined.messages[-1].text)
-    billed = reply.usage
-    input_tokens = _scaled(billed.input_tokens, own, everything)
-    spoken = billed.output_tokens - billed.reasoning_tokens
-    reasoning = _scaled(billed.reasoning_tokens, measure(answer), measure(reply.text))
-    return Usage(
-        input_tokens=input_tokens,
-        cache_read_tokens=min(
-            billed.cache_read_tokens, _scaled(billed.input_tokens, prefix, everything)
-        ),
-        output_tokens=_scaled(spoken, measure(answer), measure(reply.text)) + reasoning,
-        reasoning_tokens=reasoning,
-    )
-
-
-def _scaled(tokens: int, part: int, whole: int) -> int:
-    return round(tokens * part / whole) if whole else 0

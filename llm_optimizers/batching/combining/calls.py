@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, SharedCall
 from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question, Settled
+from llm_optimizers.batching.combining.caller import CombinedCall
 from llm_optimizers.batching.combining.gate import GateReport, compare_combined
 from llm_optimizers.batching.combining.prompts import (
     COMBINED_SIZE,
@@ -27,12 +28,11 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["CombinedCall", "CombinedCalls", "Kept"]
+__all__ = ["CombinedCalls", "Kept"]
 
 _CHARACTERS_A_TOKEN = 4
 
 Calls = TypeVar("Calls")
-CombinedCall: TypeAlias = SharedCall[Question, Answered]
 
 
 class CombinedCalls:
@@ -42,7 +42,7 @@ class CombinedCalls:
         ask: makes one call of the model, synchronously, from any thread.
         models: the model itself, or those behind it, any of which may answer.
         takes_settings: whether `ask` can send what a call itself sets (a temperature, say).
-        observe: called with every question once it is settled, even if its caller was cancelled.
+        observe: called with every question once it is settled, even if its caller had left.
         limits: when a prompt is sent; 6 questions or 30 ms unless given.
         max_pending: callers beyond this many wait for a place.
         max_calls: calls at the same time.
@@ -64,11 +64,12 @@ class CombinedCalls:
         self._ask = ask
         self._models = tuple(models)
         self._takes_settings = takes_settings
+        self._observe = observe
         limits = limits or GroupLimits()
         self._size = limits.max_size or COMBINED_SIZE
         self._timeout = timeout
         self._coalescer: Coalescer[Question, Answered] = Coalescer(
-            CombinedAsk(ask, observe=observe),
+            CombinedAsk(ask, observe=lambda found: found.caller.settle(found)),
             limits=replace(limits, max_size=self._size),
             max_pending=max_pending,
             max_calls=max_calls,
@@ -91,12 +92,13 @@ class CombinedCalls:
         key = None if own is None else self._key(own)
         if own is None or key is None:
             return None
-        return self._coalescer.shared(
-            Question(request=own, caller=caller),
-            key=key,
-            tokens=len(own.messages[-1].text) // _CHARACTERS_A_TOKEN,
-            timeout=self._timeout,
-        )
+        tokens = len(own.messages[-1].text) // _CHARACTERS_A_TOKEN
+
+        def join(question: Question) -> SharedCall[Question, Answered]:
+            return self._coalescer.shared(question, key=key, tokens=tokens, timeout=self._timeout)
+
+        question = Question(request=own, caller=caller)
+        return CombinedCall(question, join=join, observe=self._observe)
 
     def check(
         self,

@@ -19,14 +19,12 @@ from llm_optimizers.batching.combining.ask import (
     Question,
     Reply,
     Settled,
-    apportion,
-    cost_alone,
-    share_usage,
 )
 from llm_optimizers.batching.combining.gate import compare_combined
 from llm_optimizers.batching.combining.prompts import combination_key, combine
+from llm_optimizers.batching.combining.shares import apportion, share_usage, shared_by
 from llm_optimizers.costs import CallRecord, ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import Call, Share
+from llm_optimizers.costs.call import Call
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -173,17 +171,13 @@ def records(model: Model, count: int) -> list[Settled]:
 
 
 def shared_record(settled: Settled, name: str) -> CallRecord:
-    found = settled.answered
-    share = Share(
-        alone=found.alone if found else None, estimated=found.estimated if found else False
-    )
     return Call(
         id=name,
         time=NOW,
         asked="fake",
         reported=settled.usage,
-        share=share,
-        status="ok" if found else "error",
+        share=settled.share,
+        status=settled.status,
         error=type(settled.error).__name__ if settled.error else None,
     ).record(PRICES)
 
@@ -207,7 +201,14 @@ def test_a_call_alone_is_estimated_close_to_what_it_would_have_been_billed() -> 
     requests = [question.request for question in questions(6)]
     combined, _ = combine(requests)
     reply = model(combined)
-    estimate = cost_alone(requests[0], "echo question 0", combined, reply)
+    estimate = shared_by(
+        reply.share,
+        request=requests[0],
+        answer="echo question 0",
+        combined=combined,
+        reply=reply.text,
+    ).alone
+    assert estimate is not None
     alone = model(requests[0]).usage
     assert estimate.input_tokens == pytest.approx(alone.input_tokens, rel=0.05)
     assert estimate.output_tokens == pytest.approx(alone.output_tokens, abs=2)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from llm_optimizers.batching import GroupLimits
-from llm_optimizers.batching.combining import CombinedCalls, Kept, Reply, Settled, combined_format
+from llm_optimizers.batching.combining import (
+    CombinedCall,
+    CombinedCalls,
+    Kept,
+    Reply,
+    Settled,
+    combined_format,
+)
 from llm_optimizers.batching.combining.prompts import gives_plain_text, raised_limits, split_answers
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.costs import Usage
+from llm_optimizers.errors import ConfigurationError, RefusedError
 from llm_optimizers.types import ChatRequest, Message
 
 WAIT = 20.0
@@ -174,6 +187,142 @@ def test_a_caller_is_known_when_its_question_is_settled() -> None:
         ("ann", True),
         ("bob", True),
     ]
+
+
+class Held:
+    """Answers or fails once it may."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.came, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, request: ChatRequest) -> Reply:
+        self.came.set()
+        assert self.go_on.wait(WAIT)
+        if self.error is not None:
+            raise self.error
+        return replace(Asked()(request), usage=Usage(input_tokens=10), model="m", tier="flex")
+
+
+def place(calls: CombinedCalls, text: str = "Why?") -> CombinedCall:
+    found = calls.enter(question(text))
+    assert found is not None
+    return found
+
+
+def ends(settled: list[Settled]) -> list[tuple[str, type | None, int]]:
+    """How each question ended: status, error and tokens billed."""
+    return [
+        (one.status, None if one.error is None else type(one.error), one.usage.total_tokens)
+        for one in settled
+    ]
+
+
+class UnreachableError(Exception):
+    status_code = 503
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no"), UnreachableError()])
+def test_a_caller_out_of_time_is_settled_when_the_bill_is_known(error: Exception | None) -> None:
+    settled: list[Settled] = []
+    ask = Held(error)
+    limits = GroupLimits(max_size=1)
+    calls = CombinedCalls(ask, observe=settled.append, limits=limits, timeout=0.05)
+    late = place(calls)
+    with pytest.raises(TimeoutError):
+        late.result()
+    assert not settled
+    ask.go_on.set()
+    calls.close()
+    assert ends(settled) == [("error", TimeoutError, 0 if error else 10)]
+    (one,) = settled
+    assert (one.model, one.tier) == (("", "standard") if error else ("m", "flex"))
+    assert one.latency_s is not None
+    again: list[Settled] = []
+    late.when_settled(again.append)
+    assert again == settled
+
+
+async def test_a_cancelled_caller_is_settled_when_the_bill_is_known() -> None:
+    settled: list[Settled] = []
+    ask = Held()
+    limits = GroupLimits(max_size=2, max_delay=WAIT)
+    calls = CombinedCalls(ask, observe=settled.append, limits=limits)
+    tasks = [asyncio.create_task(place(calls, text).aresult()) for text in ("a?", "b?")]
+    assert await asyncio.to_thread(ask.came.wait, WAIT)
+    tasks[0].cancel()
+    await asyncio.wait([tasks[0]])
+    assert not settled
+    ask.go_on.set()
+    assert (await tasks[1]).text == "b?"
+    await asyncio.to_thread(calls.close)
+    assert ends(settled) == [("abandoned", asyncio.CancelledError, 5), ("ok", None, 5)]
+    assert settled[0].answered is not None
+
+
+async def test_a_caller_that_left_before_it_was_sent_is_settled_at_once() -> None:
+    settled: list[Settled] = []
+    asked = Asked()
+    calls = CombinedCalls(asked, observe=settled.append, limits=LIMITS)
+    task = asyncio.create_task(place(calls).aresult())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    submitted = place(calls)
+    submitted.submit()
+    submitted.cancel()
+    place(calls).cancel()  # never joined: nothing to settle
+    assert ends(settled) == [("abandoned", asyncio.CancelledError, 0)] * 2
+    calls.close()
+    with pytest.raises(RefusedError):
+        place(calls).result()
+    with pytest.raises(RefusedError):
+        place(calls).submit()
+    assert ends(settled)[2:] == [("error", RefusedError, 0)] * 2
+    assert not asked.sizes
+
+
+def test_a_call_that_fails_as_a_whole_is_settled_for_each_of_its_callers() -> None:
+    settled: list[Settled] = []
+    ask = Held(UnreachableError())
+    ask.go_on.set()
+    limits = GroupLimits(max_size=2, max_delay=WAIT)
+    calls = CombinedCalls(ask, observe=settled.append, limits=limits)
+    places = [place(calls, text) for text in ("a?", "b?")]
+    for each in places:
+        each.submit()
+    for each in places:
+        with pytest.raises(UnreachableError):
+            each.result()
+    calls.close()
+    assert ends(settled) == [("error", UnreachableError, 0)] * 2
+
+
+def test_an_observer_that_fails_costs_nobody_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(settled: Settled) -> None:
+        raise ValueError("secret text")
+
+    calls = CombinedCalls(Asked(), observe=broken, limits=GroupLimits(max_size=1))
+    assert place(calls).result().text == "Why?"
+    calls.close()
+    assert "missing from the account (ValueError)" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_callers_that_leave_at_the_last_moment_are_each_settled_once() -> None:
+    settled: list[Settled] = []
+    limits = GroupLimits(max_size=6, max_delay=0.001)
+    calls = CombinedCalls(Asked(), observe=settled.append, limits=limits, timeout=0.002)
+
+    def ask(number: int) -> None:
+        for n in range(40):
+            with suppress(TimeoutError):
+                assert place(calls, f"{number}-{n}?").result().text == f"{number}-{n}?"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+    calls.close()
+    assert len({one.request.question for one in settled}) == len(settled) == 320
 
 
 def test_what_a_wrapper_keeps_for_its_model_stays_with_it() -> None:

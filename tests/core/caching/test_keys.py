@@ -173,6 +173,19 @@ def test_prompts_of_sections_are_matched_exactly_only(text: str) -> None:
     assert key("When does Lyon close?\nOr Paris?").question is not None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Answer each of these. [{"id": "q1", "request": "Where is my order?"}]',
+        '{"question": "Where is my order?", "next": "How do I reset it?"}',
+        "Sort these rows: [[3, 1], [2, 4]]",
+    ],
+)
+def test_prompts_that_hold_data_are_matched_exactly_only(text: str) -> None:
+    assert key(text).question is None
+    assert key("Where is item [3] of {my} order?").question is not None
+
+
 def test_the_same_question_over_the_same_documents_shares_a_scope() -> None:
     one = key("Paris is in France.\nQuestion: Where is Paris?")
     assert one.scope == key("Paris is in France.\nQuestion: In what land is Paris?").scope

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,7 +15,15 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import Call, ServedAnswer, Share
+from llm_optimizers.costs.call import (
+    NOT_SHARED,
+    Call,
+    Reported,
+    ServedAnswer,
+    Share,
+    bare_call,
+    status_of,
+)
 from llm_optimizers.costs.context import (
     CONTEXTS,
     CallContext,
@@ -92,6 +101,85 @@ def test_a_share_saves_the_difference_to_a_call_alone_on_top_of_what_routing_sav
         "routing": (Decimal(9), "measured"),
         "batching": (Decimal("0.5"), "estimated"),
     }
+
+
+def test_strategies_behind_the_sharing_save_their_own_too() -> None:
+    """They are known from the answer, and those around it from the context: of two routers the
+    outer one's baseline counts."""
+    half = Usage(input_tokens=500_000)
+    share = Share(
+        alone=MILLION, estimated=True, removed=Removed(tokens=250_000), baseline_model="strong"
+    )
+    shared = replace(CALL, reported=half, share=share, removed=Removed(tokens=250_000))
+    record = shared.record(PRICES)
+    assert record.baseline_usage == Usage(input_tokens=1_500_000)
+    saved = {s.strategy: s.amount for s in record.savings}
+    assert saved == {"prompts": Decimal(5), "routing": Decimal(9), "batching": Decimal("0.5")}
+    around = replace(shared, context=CallContext(baseline_model="cheap")).record(PRICES)
+    assert around.baseline_model == "cheap"
+
+
+def test_a_share_of_a_served_answer_saves_the_call_alone_but_for_what_was_spent() -> None:
+    share = Share(alone=MILLION, estimated=True, served="exact")
+    served = replace(CALL, reported=None, share=share)
+    record = served.record(PRICES)
+    assert (record.hit_strategy, record.cost, record.estimated) == ("cache.exact", 0, True)
+    assert [(s.strategy, s.amount) for s in record.savings] == [("cache.exact", Decimal(1))]
+    spent = replace(served, reported=Usage(input_tokens=100_000)).record(PRICES)
+    assert (spent.cost, spent.baseline_cost) == (Decimal("0.1"), Decimal(1))
+    assert spent.saved == Decimal("0.9")
+
+
+def test_a_share_without_an_answer_for_its_caller_saves_nothing() -> None:
+    share = Share(alone=MILLION, estimated=True, served="exact")
+    half = Usage(input_tokens=500_000)
+    late = replace(CALL, reported=half, share=share, status="error").record(PRICES)
+    unanswered = replace(CALL, reported=half, share=NOT_SHARED, status="abandoned").record(PRICES)
+    for record in (late, unanswered):
+        assert (record.cost, record.baseline_cost) == (Decimal("0.5"), Decimal("0.5"))
+        assert (record.savings, record.hit_strategy, record.estimated) == ((), None, False)
+
+
+def test_a_share_is_read_as_it_was_written() -> None:
+    share = Share(
+        alone=MILLION,
+        estimated=True,
+        removed=Removed(tokens=3, repeated=2),
+        baseline_model="strong",
+        served="semantic",
+    )
+    assert Share.from_dict(json.loads(json.dumps(share.as_dict()))) == share
+    assert Share.from_dict(NOT_SHARED.as_dict()) == NOT_SHARED
+    for other in (None, {}, "share", {**share.as_dict(), "alone": {"input_tokens": -1}}):
+        assert Share.from_dict(other) is None
+
+
+def test_the_bare_call_is_the_one_without_any_strategy() -> None:
+    said = Reported(model="cheap", usage=Usage(input_tokens=10), tier="flex")
+    assert bare_call(said) == Reported(model="cheap", usage=Usage(input_tokens=10))
+    share = Share(
+        alone=Usage(input_tokens=50),
+        estimated=True,
+        removed=Removed(tokens=5),
+        baseline_model="inner",
+    )
+    bare = bare_call(said, share=share, removed=Removed(tokens=7))
+    assert bare == Reported(model="inner", usage=Usage(input_tokens=62))
+    assert bare_call(said, share=share, baseline_model="outer").model == "outer"
+    assert bare_call(Reported(), removed=Removed(tokens=7)) == Reported()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, "ok"),
+        (TimeoutError(), "error"),
+        (asyncio.CancelledError(), "abandoned"),
+        (GeneratorExit(), "abandoned"),
+    ],
+)
+def test_how_a_call_ended_is_read_from_its_error(error: BaseException | None, status: str) -> None:
+    assert status_of(error) == status
 
 
 def test_a_call_left_midway_has_the_greater_of_what_was_reported_and_counted() -> None:

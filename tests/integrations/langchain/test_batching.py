@@ -23,7 +23,12 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import Field
 
-from langchain_llm_optimizers import BatchingChatModel, CostCallbackHandler
+from langchain_llm_optimizers import (
+    BatchingChatModel,
+    CachedChatModel,
+    CostCallbackHandler,
+    OptimizedChatModel,
+)
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.errors import ConfigurationError
@@ -311,6 +316,58 @@ def test_the_account_shows_the_bill_and_the_saving() -> None:
     assert min(saving.amount for saving in savings) < 0
     model.close()
     ledger.close()
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_handler_on_the_model_inside_a_wrapper_bills_no_shared_call_again(count: int) -> None:
+    costs = CostCallbackHandler(Ledger())
+    model = batching(OptimizedChatModel(model=CountingFake(callbacks=[costs])))
+    model.batch([f"q{n}" for n in range(count)], {"callbacks": [costs]})
+    records = list(costs.ledger.records())
+    assert len(records) == count
+    assert sum(record.usage.input_tokens for record in records) == sum(billed)
+    model.close()
+
+
+def test_a_sample_is_billed_as_the_calls_it_takes() -> None:
+    costs = CostCallbackHandler(Ledger())
+    model = batching(CountingFake(callbacks=[costs]), combine=False)
+    model.check_combining([f"q{n}" for n in range(6)])
+    records = list(costs.ledger.records())
+    assert [record.usage.input_tokens for record in records] == billed
+    assert len(billed) == 7
+
+
+def test_a_wrapped_cache_answers_and_a_copy_keeps_its_own_cache() -> None:
+    child = CombiningFake()
+    model = batching(CachedChatModel(model=child), max_size=3, max_delay=WAIT)
+    for _ in range(2):
+        assert [a.text for a in model.batch(["a", "b", "c"])] == [text(each) for each in "abc"]
+    assert child.asked() == 1
+    model.close()
+
+
+async def test_a_cancelled_callers_run_is_ended_once_its_share_is_known() -> None:
+    came, go_on = threading.Event(), threading.Event()
+
+    def held(asked: str) -> None:
+        came.set()
+        go_on.wait(WAIT)
+
+    model = batching(CountingFake(fail=held), max_size=2, max_delay=WAIT)
+    bill, costs = Bill(), CostCallbackHandler(Ledger())
+    config: Any = {"callbacks": [bill, costs]}
+    tasks = [asyncio.create_task(model.ainvoke(q, config)) for q in ("a", "b")]
+    assert await asyncio.to_thread(came.wait, WAIT)
+    tasks[0].cancel()
+    await asyncio.wait([tasks[0]])
+    assert (bill.started, bill.ended, bill.errors) == (2, 0, 0)
+    go_on.set()
+    assert (await tasks[1]).text == text("b")
+    await asyncio.to_thread(model.close)
+    assert (bill.ended, bill.errors) == (1, 1)
+    records = list(costs.ledger.records())
+    assert sum(record.usage.input_tokens for record in records) == sum(billed)
 
 
 def test_the_gate_switches_combining_on_and_off() -> None:

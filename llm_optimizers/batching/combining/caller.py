@@ -1,0 +1,140 @@
+"""One caller's end of a combined call: its answer, and for the account how it ended.
+
+A call is settled once, by whichever comes first: its answer, its error, or its caller leaving
+before it was sent. A caller that leaves while its call is under way does not end that call; its
+share of the bill is known when the answer comes, and is booked as the caller saw it end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from llm_optimizers.batching.coalescing import SharedCall
+from llm_optimizers.batching.combining.ask import Answered, Question, Settled
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import status_of
+from llm_optimizers.failures import FailOpen
+
+__all__ = ["CombinedCall"]
+
+_log = logging.getLogger(__name__)
+
+
+class CombinedCall:
+    """A question on its way, with the methods of a `SharedCall`.
+
+    `join` makes the shared call of its question; `caller` comes back in `Settled`.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        *,
+        join: Callable[[Question], SharedCall[Question, Answered]],
+        observe: Callable[[Settled], None] | None = None,
+    ) -> None:
+        self._caller = question.caller
+        self._request = question.request
+        self._shared = join(replace(question, caller=self))
+        self._started: datetime | None = None
+        self._clock = 0.0
+        self._left: BaseException | None = None
+        self._latency_s: float | None = None
+        self._settled: Settled | None = None
+        self._waiting = [] if observe is None else [observe]
+        self._lock = threading.Lock()
+
+    def submit(self) -> Future[Answered]:
+        """Join a group now; see `Coalescer.submit`."""
+        self._start()
+        try:
+            return self._shared.submit()
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def cancel(self) -> None:
+        """Leave the group, if its call has not been made."""
+        self._shared.cancel()
+        if self._started is not None:
+            self._leave(asyncio.CancelledError())
+
+    def result(self) -> Answered:
+        """The answer, waiting in this thread; raises what `Coalescer.call` raises."""
+        self._start()
+        try:
+            return self._shared.result()
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def aresult(self) -> Answered:
+        """The answer, without blocking the event loop; raises what `Coalescer.call` raises."""
+        self._start()
+        try:
+            return await self._shared.aresult()
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def when_settled(self, callback: Callable[[Settled], None]) -> None:
+        """Pass on how the call ended, once that is known; in whichever thread it becomes known."""
+        with self._lock:
+            settled = self._settled
+            if settled is None:
+                self._waiting.append(callback)
+                return
+        callback(settled)
+
+    def settle(self, found: Settled) -> None:
+        """Take what came of the question; a caller that had left saw another end."""
+        with self._lock:
+            if self._settled is not None:
+                return
+            settled = self._settled = self._seen(found)
+            waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            with FailOpen(_log, "a share of a combined call is missing from the account"):
+                callback(settled)
+
+    def _start(self) -> None:
+        if self._started is None:
+            self._started, self._clock = datetime.now(UTC), time.perf_counter()
+
+    def _leave(self, error: BaseException) -> None:
+        """The caller has its error, the call's own or for leaving; settle unless a call goes on."""
+        with self._lock:
+            if self._settled is not None:
+                return
+            self._left, self._latency_s = error, self._waited()
+        if self._shared.under_way:
+            # Settled with the answer; if there comes none, by what the call ends with.
+            self._shared.when_settled(lambda _: self._end(error))
+        else:
+            self._end(error)
+
+    def _end(self, error: BaseException) -> None:
+        self.settle(Settled(request=self._request, usage=Usage(), error=error, caller=self))
+
+    def _seen(self, found: Settled) -> Settled:
+        """The outcome as the caller saw it."""
+        latency_s = self._waited() if self._latency_s is None else self._latency_s
+        known: dict[str, Any] = {
+            "caller": self._caller,
+            "started": self._started,
+            "latency_s": latency_s,
+        }
+        if self._left is not None:
+            known |= {"error": self._left, "status": status_of(self._left)}
+        return replace(found, **known)
+
+    def _waited(self) -> float | None:
+        return None if self._started is None else time.perf_counter() - self._clock

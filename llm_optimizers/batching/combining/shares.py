@@ -1,0 +1,102 @@
+"""What each question of a combined prompt is billed, and what a call of its own would have used.
+
+The shares add up to the bill exactly, count by count, so that a ledger of items and the
+provider's invoice agree. All functions here are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import Share
+from llm_optimizers.costs.savings import Removed
+from llm_optimizers.types import ChatRequest
+
+__all__ = ["apportion", "share_usage", "shared_by"]
+
+
+def apportion(total: int, weights: Sequence[int]) -> list[int]:
+    """Split `total` by the weights into whole numbers that add up to it (largest remainders).
+
+    Equal remainders go to the earlier item; weights that are all zero count as equal.
+    """
+    if not sum(weights):
+        weights = [1] * len(weights)
+    whole = sum(weights)
+    shares = [total * weight // whole for weight in weights]
+    remainders = [total * weight % whole for weight in weights]
+    first = sorted(range(len(weights)), key=lambda index: -remainders[index])
+    for index in first[: total - sum(shares)]:
+        shares[index] += 1
+    return shares
+
+
+def share_usage(
+    billed: Usage, *, input_weights: Sequence[int], output_weights: Sequence[int]
+) -> list[Usage]:
+    """Split a call's usage among its items.
+
+    Disjoint parts are split and summed again, so that within every share too the cached tokens
+    are part of the input and the reasoning is part of the output.
+    """
+    read = apportion(billed.cache_read_tokens, input_weights)
+    hour = apportion(billed.cache_write_1h_tokens, input_weights)
+    brief = apportion(billed.cache_write_tokens - billed.cache_write_1h_tokens, input_weights)
+    fresh = apportion(
+        billed.input_tokens - billed.cache_read_tokens - billed.cache_write_tokens, input_weights
+    )
+    reasoning = apportion(billed.reasoning_tokens, output_weights)
+    spoken = apportion(billed.output_tokens - billed.reasoning_tokens, output_weights)
+    return [
+        Usage(
+            input_tokens=fresh[i] + read[i] + hour[i] + brief[i],
+            output_tokens=spoken[i] + reasoning[i],
+            cache_read_tokens=read[i],
+            cache_write_tokens=hour[i] + brief[i],
+            cache_write_1h_tokens=hour[i],
+            reasoning_tokens=reasoning[i],
+        )
+        for i in range(len(input_weights))
+    ]
+
+
+def shared_by(
+    whole: Share,
+    *,
+    request: ChatRequest,
+    answer: str,
+    combined: ChatRequest,
+    reply: str,
+    measure: Callable[[str], int] = len,
+) -> Share:
+    """A question's share of a combined call: what a call of its own would have used, scaled.
+
+    `whole` is the combined call, `reply` its text. Tokens per unit of text are those of the
+    combined call. A prefix read from the provider's cache would have been read alone too;
+    reasoning is taken as an equal part for each answer.
+    """
+    prefix = sum(measure(message.text) for message in request.messages[:-1])
+    own = prefix + measure(request.messages[-1].text)
+    everything = prefix + measure(combined.messages[-1].text)
+    used = whole.alone or Usage()
+    reasoning = _scaled(used.reasoning_tokens, measure(answer), measure(reply))
+    spoken = _scaled(used.output_tokens - used.reasoning_tokens, measure(answer), measure(reply))
+    alone = Usage(
+        input_tokens=_scaled(used.input_tokens, own, everything),
+        cache_read_tokens=min(
+            used.cache_read_tokens, _scaled(used.input_tokens, prefix, everything)
+        ),
+        output_tokens=spoken + reasoning,
+        reasoning_tokens=reasoning,
+    )
+    removed = Removed(
+        tokens=_scaled(whole.removed.tokens, own, everything),
+        repeated=_scaled(whole.removed.repeated, own, everything),
+    )
+    return replace(whole, alone=alone, estimated=True, removed=removed)
+
+
+def _scaled(tokens: int, part: int, whole: int) -> int:
+    return round(tokens * part / whole) if whole else 0
