@@ -14,9 +14,9 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import removed_of, reported_by, share_of
-from llm_optimizers.caching.answers import CACHE_HIT, usage_of_mark
+from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
-from llm_optimizers.costs.call import Call, Reported, ServedAnswer, Share, bare_call
+from llm_optimizers.costs.call import Call, Reported, Share, bare_call
 from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
@@ -98,7 +98,7 @@ def call_of_run(
         context=run.context,
         removed=run.removed,
         share=_share(message) if mark is None else None,
-        served=None if mark is None else _served(mark),
+        served=None if mark is None else served_by_mark(mark),
         tags=tags_of(run.metadata, run.tags),
         latency_s=latency_s,
         status=status,
@@ -170,10 +170,7 @@ def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
 def bare_call_of(message: AIMessage) -> Reported:
     """The call that an answer, called for or served, would have taken without any strategy."""
     mark = message.response_metadata.get(CACHE_HIT)
-    if isinstance(mark, Mapping):
-        said = Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
-    else:
-        said = reported_by(message)
+    said = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
     return bare_call(said, share=share_of(message))
 
 
@@ -194,10 +191,6 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
         if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
             return generation.message
     return None
-
-
-def _served(mark: Mapping[str, Any]) -> ServedAnswer:
-    return ServedAnswer(tier=str(mark["tier"]), usage=usage_of_mark(mark))
 
 
 def _share(message: AIMessage | None) -> Share | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +18,7 @@ from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.shared import usage_metadata
 from langchain_llm_optimizers.usage import reported_by, share_of
 from llm_optimizers.batching.combining import Reply, combined_format, raised_limits
-from llm_optimizers.caching.answers import usage_of_mark
+from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
@@ -41,14 +40,14 @@ class ModelAsk:
     """Calls of a chat model as the core makes them.
 
     A combined prompt is asked through the model's own structured output, a single one as it is.
-    A `shared` call is announced to nobody: the runs of the callers who share it are, with their
-    shares of its bill.
+    A `shared` call is not announced: the runs of the callers who share it are, each with its
+    share of the bill.
     """
 
     def __init__(self, model: BaseChatModel, *, shared: bool = False) -> None:
         own: dict[str, Any] = {"callbacks": None} if shared else {}
         if not isinstance(model, DelegatingChatModel):
-            own["cache"] = False  # LangChain's would keep prompts nobody asked.
+            own["cache"] = False  # LangChain's would keep combined prompts.
         self._model = model.model_copy(update=own)
         self._shared = shared
         self._structured = lru_cache(maxsize=64)(self._structured_model)
@@ -95,15 +94,14 @@ class ModelAsk:
 
 def _reply(text: str, message: AIMessage) -> Reply:
     """What was answered and billed, and what strategies inside the model did."""
-    behind, mark = share_of(message), hit_mark([ChatGeneration(message=message)])
-    if mark is None:
-        said = reported_by(message)
-        usage = said.usage or Usage()
-        return Reply(
-            text=text, usage=usage, model=said.model, tier=said.tier, behind=behind, raw=message
-        )
-    served = replace(behind, alone=usage_of_mark(mark), served=str(mark["tier"]))
-    return Reply(text=text, model=str(mark.get("model") or ""), behind=served, raw=message)
+    mark = hit_mark([ChatGeneration(message=message)])
+    return Reply.of(
+        text,
+        said=reported_by(message) if mark is None else reported_by_mark(mark),
+        behind=share_of(message),
+        served=None if mark is None else served_by_mark(mark),
+        raw=message,
+    )
 
 
 def _unparsed(answer: AIMessage) -> str:

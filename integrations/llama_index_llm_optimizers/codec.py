@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,20 +26,19 @@ from llama_index.core.base.llms.types import (
 from pydantic import ValidationError
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.messages import ROUTING, SHARED, SHORTENED
+from llama_index_llm_optimizers.messages import SHARED, SHORTENED
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,
+    hit_mark,
     model_of,
-    service_tier_of,
-    usage_of,
+    reported_by,
+    share_of,
     usage_of_stream,
 )
 from llm_optimizers.caching import Traits
-from llm_optimizers.caching.answers import CACHE_HIT, as_json, fresh_id, json_copy, usage_of_mark
+from llm_optimizers.caching.answers import as_json, fresh_id, json_copy, reported_by_mark
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import NOT_SHARED, Reported, Share, bare_call
-from llm_optimizers.costs.prices.rates import service_tier
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.call import Reported, bare_call
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -47,9 +46,6 @@ __all__ = [
     "Answered",
     "answered",
     "answered_by_stream",
-    "hit_mark",
-    "reported_by",
-    "share_of",
 ]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
@@ -101,35 +97,9 @@ def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
     return _answered(_whole(chunks), said, reasons[-1] if reasons else "")
 
 
-def reported_by(reply: Reply) -> Reported:
-    """What the provider says of an answer."""
-    tier = service_tier(service_tier_of(reply))
-    return Reported(model=model_of(reply), usage=usage_of(reply), tier=tier)
-
-
-def share_of(reply: Reply) -> Share:
-    """What the strategies that a reply came through say of its call, by their marks on it."""
-    beside = reply.additional_kwargs
-    shared = Share.from_dict(beside.get(SHARED)) or NOT_SHARED
-    routed = beside.get(ROUTING) or {}
-    return replace(
-        shared,
-        removed=shared.removed + Removed(**(beside.get(SHORTENED) or {})),
-        baseline_model=routed.get("baseline_model") or shared.baseline_model,
-    )
-
-
-def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
-    """The mark of a served answer, None for one that was called for."""
-    mark = reply.additional_kwargs.get(CACHE_HIT)
-    return mark if isinstance(mark, Mapping) else None
-
-
 def _answered(reply: Reply, said: Reported, finish_reason: str) -> Answered:
     mark = hit_mark(reply)
-    if mark is not None:
-        said = Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
-    bare = bare_call(said, share=share_of(reply))
+    bare = bare_call(said if mark is None else reported_by_mark(mark), share=share_of(reply))
     return Answered(reply=reply, model=bare.model, usage=bare.usage, finish_reason=finish_reason)
 
 

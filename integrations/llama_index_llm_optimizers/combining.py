@@ -17,13 +17,12 @@ from llama_index.core.llms.llm import LLM
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall
 from llama_index_llm_optimizers.call import Reply as FrameworkReply
-from llama_index_llm_optimizers.codec import hit_mark, reported_by, share_of
 from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import SHARED
 from llama_index_llm_optimizers.messages import request_of as read
+from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
 from llm_optimizers.batching.combining import Answered, Reply, combined_format, raised_limits
-from llm_optimizers.caching.answers import usage_of_mark
-from llm_optimizers.costs import Usage
+from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
 from llm_optimizers.costs.context import CallContext, calling
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
@@ -78,15 +77,14 @@ def ask_shared(llm: LLM, request: ChatRequest) -> Reply:
 
 def _reply(reply: FrameworkReply) -> Reply:
     """What was answered and billed, and what strategies inside the LLM did."""
-    text, behind, mark = text_of(reply), share_of(reply), hit_mark(reply)
-    if mark is None:
-        said = reported_by(reply)
-        usage = said.usage or Usage()
-        return Reply(
-            text=text, usage=usage, model=said.model, tier=said.tier, behind=behind, raw=reply
-        )
-    served = replace(behind, alone=usage_of_mark(mark), served=str(mark["tier"]))
-    return Reply(text=text, model=str(mark.get("model") or ""), behind=served, raw=reply)
+    mark = hit_mark(reply)
+    return Reply.of(
+        text_of(reply),
+        said=reported_by(reply) if mark is None else reported_by_mark(mark),
+        behind=share_of(reply),
+        served=None if mark is None else served_by_mark(mark),
+        raw=reply,
+    )
 
 
 def reply_of(call: ModelCall, answer: Answered, llm: LLM) -> FrameworkReply:

@@ -1,4 +1,4 @@
-"""Tokens, model names and finish reasons out of LlamaIndex's responses.
+"""Tokens, model names, finish reasons and our own marks out of LlamaIndex's responses.
 
 Each integration leaves the provider's own object, or a mapping of it, in `raw`; what providers
 call the same thing is settled here, once.
@@ -7,18 +7,27 @@ call the same thing is settled here, once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from llama_index_llm_optimizers.call import Reply
+from llama_index_llm_optimizers.messages import ROUTING, SHARED, SHORTENED
+from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import NOT_SHARED, Reported, Share
+from llm_optimizers.costs.prices.rates import service_tier
+from llm_optimizers.costs.savings import Removed
 
 __all__ = [
     "finish_reason_of",
+    "hit_mark",
     "later",
     "model_of",
+    "reported_by",
     "service_tier_of",
+    "share_of",
     "usage_of",
     "usage_of_stream",
 ]
@@ -90,6 +99,30 @@ def finish_reason_of(reply: Reply) -> str:
     reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
     return str(getattr(reason, "name", reason) or "").lower()
+
+
+def reported_by(reply: Reply) -> Reported:
+    """What the provider says of an answer."""
+    tier = service_tier(service_tier_of(reply))
+    return Reported(model=model_of(reply), usage=usage_of(reply), tier=tier)
+
+
+def share_of(reply: Reply) -> Share:
+    """What the strategies that a reply came through say of its call, by their marks on it."""
+    beside = reply.additional_kwargs
+    shared = Share.from_dict(beside.get(SHARED)) or NOT_SHARED
+    routed = beside.get(ROUTING) or {}
+    return replace(
+        shared,
+        removed=shared.removed + Removed(**(beside.get(SHORTENED) or {})),
+        baseline_model=routed.get("baseline_model") or shared.baseline_model,
+    )
+
+
+def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
+    """The mark of a served answer, None for one that was called for."""
+    mark = reply.additional_kwargs.get(CACHE_HIT)
+    return mark if isinstance(mark, Mapping) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from llm_optimizers.caching.cacheability import Traits
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.call import Reported, ServedAnswer
 
 __all__ = [
     "CACHE_HIT",
@@ -32,6 +33,8 @@ __all__ = [
     "json_copy",
     "mark_of",
     "pieces_of",
+    "reported_by_mark",
+    "served_by_mark",
     "usage_of_mark",
 ]
 
@@ -106,6 +109,16 @@ def usage_of_mark(mark: Mapping[str, Any]) -> Usage | None:
     """What the call behind a marked answer consumed."""
     usage = mark.get("usage")
     return Usage(**usage) if isinstance(usage, Mapping) else None
+
+
+def reported_by_mark(mark: Mapping[str, Any]) -> Reported:
+    """What is known of the call behind a marked answer."""
+    return Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
+
+
+def served_by_mark(mark: Mapping[str, Any]) -> ServedAnswer:
+    """A marked answer, for the account."""
+    return ServedAnswer(tier=str(mark["tier"]), usage=usage_of_mark(mark))
 
 
 def pieces_of(text: str) -> list[str]:

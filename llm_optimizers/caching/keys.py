@@ -39,8 +39,8 @@ _QUESTION_LINE = re.compile(
 _SECTIONS = re.compile(
     r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
 )
-# Data may hold several questions, and an answer goes by their order or their ids: meaning cannot
-# tell the same ones in another order apart.
+# Data may hold several questions whose answers go by their order or their ids, and the same
+# questions in another order have the same meaning.
 _DATA = re.compile(r"\[\s*[\[{]|[\[{]\s*\"")
 # Text whose letter case, spacing or punctuation may carry meaning is only matched byte for byte:
 # code, quotations, a text after a colon that something is to be done to, a factorial.

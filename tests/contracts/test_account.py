@@ -217,7 +217,7 @@ def shared_over_a_router(framework: Framework) -> None:
 
 
 def alone_over_a_router(framework: Framework) -> None:
-    """The same for a question that nobody else shared a call with, over an optimiser, too."""
+    """The same for a question that shared its call with no other, over an optimiser, too."""
     models = [framework.shortened(framework.fake(CHEAP, reply=_combined)), _strong(framework)]
     routed = framework.routed(models, _first())
     _shared(framework, routed, framework.cached, count=1, times=2)

@@ -15,7 +15,7 @@ from llm_optimizers.batching.coalescing.dispatch import AskAlone
 from llm_optimizers.batching.combining.prompts import combine, split_answers
 from llm_optimizers.batching.combining.shares import share_usage, shared_by
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import NOT_SHARED, Share
+from llm_optimizers.costs.call import NOT_SHARED, Reported, ServedAnswer, Share
 from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 
@@ -43,6 +43,17 @@ class Reply:
     tier: ServiceTier = "standard"
     behind: Share = NOT_SHARED
     raw: Any = None
+
+    @classmethod
+    def of(
+        cls, text: str, *, said: Reported, behind: Share, served: ServedAnswer | None, raw: object
+    ) -> Reply:
+        """The reply with what its provider said; a `served` one, out of a cache, bills nothing."""
+        if served is not None:
+            kept = replace(behind, alone=served.usage, served=served.tier)
+            return cls(text=text, model=said.model, behind=kept, raw=raw)
+        usage = said.usage or Usage()
+        return cls(text=text, usage=usage, model=said.model, tier=said.tier, behind=behind, raw=raw)
 
     @property
     def share(self) -> Share:

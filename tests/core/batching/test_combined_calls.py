@@ -298,7 +298,9 @@ def test_a_call_that_fails_as_a_whole_is_settled_for_each_of_its_callers() -> No
     assert ends(settled) == [("error", UnreachableError, 0)] * 2
 
 
-def test_an_observer_that_fails_costs_nobody_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_that_fails_costs_no_caller_its_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def broken(settled: Settled) -> None:
         raise ValueError("secret text")
 
