@@ -27,12 +27,12 @@ _CHARGED_TO: Mapping[Role, str] = {"sample": "routing", "judge": "routing", "sum
 
 
 def status_of(error: BaseException | None) -> Status:
-    """How a call ended that raised this: an Exception is a failure, while GeneratorExit and
-    CancelledError mean that its caller left.
+    """How a call ended that gave no answer; None is an error that is not known.
+
+    An Exception is a failure. Anything else (CancelledError, GeneratorExit) means that the caller
+    did not wait for the answer.
     """
-    if error is None:
-        return "ok"
-    return "error" if isinstance(error, Exception) else "abandoned"
+    return "error" if error is None or isinstance(error, Exception) else "abandoned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ def test_the_bare_call_is_the_one_without_any_strategy() -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (None, "ok"),
+        (None, "error"),
         (TimeoutError(), "error"),
         (asyncio.CancelledError(), "abandoned"),
         (GeneratorExit(), "abandoned"),
