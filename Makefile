@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test thorough check format clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,7 +18,10 @@ demo: $(STAMP) ## Replay a day of requests and see what each strategy saves
 	$(BIN)/llm-optimizers demo
 
 test: $(STAMP) ## Run every test, the notebooks among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --hypothesis-profile=ci
+
+thorough: $(STAMP) ## Try every property on 1,000 examples, others each time
+	$(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=thorough
 
 check: $(STAMP) ## Lint, types, import rules
 	$(BIN)/ruff check .

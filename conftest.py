@@ -1,10 +1,19 @@
-"""What every test gets: no network but loopback where asked for, and vocabularies on disk."""
+"""What every test gets: no network but loopback where asked for, and examples without a clock."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+# No test is about time: on a busy machine any example may take long. Named with
+# --hypothesis-profile; `explore` is the one without the option.
+_CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", _CALM, max_examples=200)
+settings.register_profile("ci", _CALM, max_examples=200, derandomize=True)
+settings.register_profile("thorough", _CALM, max_examples=1_000)
+settings.load_profile("explore")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

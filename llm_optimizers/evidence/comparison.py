@@ -138,7 +138,7 @@ def numbers(text: str) -> list[Fraction | str]:
 
 def normalised(text: str) -> str:
     """The form in which texts are equal that are the same for `same_text`: a key for look-ups."""
-    folded = " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    folded = " ".join(_folded(text).split())
     bare = folded.rstrip(".!")
     if bare[-1:].isdigit() and "!" in folded[len(bare) :]:  # "5!" is not 5
         return folded.rstrip(".")
@@ -159,7 +159,7 @@ _NUMBER = re.compile(
     # Digits with all that joins them to a date, a time, a range, a fraction or a power.
     r"(?:(?P<whole>\d{1,9})[ ](?=\d{1,9}/\d))?"
     r"(?P<digits>\d+(?:[.,:/^'\u2019\u00a0\u202f_\u2013-]\d+)*(?:[eE][+-]?\d+(?!\w))?)"
-    r"(?:\s?(?P<scale>hundred|thousand|million|billion|trillion)s?\b)?"
+    r"(?:\s?(?P<scale>(?a:hundred|thousand|million|billion|trillion))s?\b)?"
     r"(?:\s?(?P<unit>%|percent\b|(?:dollar|euro|cent|second|minute|hour|day|week|month|year)s?\b"
     r"|(?:[km]?g|lb|oz|[kcm]?m|mi|ft|m?l|m?s|min|h)\b))?",
     re.IGNORECASE,
@@ -299,4 +299,9 @@ def _is_bare(text: str) -> bool:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return " ".join(lines[-1].casefold().strip(" .*`\"'").split()) if lines else ""
+    return " ".join(_folded(lines[-1]).strip(" .*`\"'").split()) if lines else ""
+
+
+def _folded(text: str) -> str:
+    """Without differences of case and of how an accent is written."""
+    return unicodedata.normalize("NFC", text).casefold()

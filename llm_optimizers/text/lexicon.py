@@ -12,7 +12,16 @@ from collections.abc import Mapping
 
 from llm_optimizers.text.word_lists import word_groups, words
 
-__all__ = ["CONCEPTS", "NEGATORS", "PHRASES", "SOFT_NEGATORS", "STOPWORDS", "stem"]
+__all__ = ["CONCEPTS", "NEGATORS", "PHRASES", "SOFT_NEGATORS", "STOPWORDS", "folded", "stem"]
+
+
+def folded(text: str) -> str:
+    """The text in lower case, each letter by itself: a part's form stands in the whole's form.
+
+    `lower` alone writes a sigma by what stands around it, so a quoted word may differ from the
+    same word in its sentence. `casefold` merges words: "Maße" (sizes) and "Masse" (mass).
+    """
+    return text.lower().replace("\u03c2", "\u03c3")
 
 
 @functools.lru_cache(maxsize=16_384)

@@ -26,9 +26,9 @@ _DERIVED = ("ment", "ness", "ity", "ist", "ism", "ion", "er", "or", "al", "ive",
 
 def terms(text: str) -> list[str]:
     """The text's words in order, each folded and stemmed; stopwords included."""
-    found = _WORD.findall(text)
     if text.isascii():
-        return [stem(word) for word in found]
+        return [stem(word) for word in _WORD.findall(text)]
+    found = _WORD.findall(unicodedata.normalize("NFC", text))
     return [term for word in found for term in _spread(word)]
 
 
@@ -65,10 +65,11 @@ def _regular(folded: str) -> str:
 
 
 def _folded(word: str) -> str:
-    word = word.lower()
     if not word.isascii():
+        # Before the case is folded: a bold or circled capital is a capital only then.
         decomposed = unicodedata.normalize("NFKD", word)
         word = "".join(c for c in decomposed if not unicodedata.combining(c))
+    word = word.casefold()
     return word.removesuffix("'s").removesuffix("\u2019s")
 
 

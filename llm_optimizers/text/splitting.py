@@ -15,7 +15,9 @@ from typing import Literal
 
 __all__ = ["Block", "blocks", "paragraphs", "protected_spans", "sentences"]
 
-_FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[\w+#.-]*)", re.MULTILINE)
+# A mark that nobody sees, or a blank of another kind, makes no fence into prose.
+_INDENT = r"^[ \t\u00a0\u00ad\u200b\u2060\ufeff]{0,3}"
+_FENCE = re.compile(rf"{_INDENT}(?P<mark>`{{3,}}|~{{3,}})[ \t]*(?P<label>[\w+#.-]*)", re.MULTILINE)
 _SPAN = re.compile(
     r"`[^`\n]+`|\{\{.{0,200}?\}\}|\{%.{0,200}?%\}|\$?\{[^{}\n]{0,80}\}"
     r"|\"[^\"\n]{1,300}\"|\u201c[^\u201d\n]{1,300}\u201d|\u00ab[^\u00bb\n]{1,300}\u00bb"
@@ -67,7 +69,7 @@ def blocks(text: str) -> Iterator[Block]:
         if opening.start() > start:
             yield from _unfenced(text[start : opening.start()])
         mark = opening["mark"]
-        closing = re.compile(rf"^[ \t]{{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*$\n?", re.MULTILINE)
+        closing = re.compile(rf"{_INDENT}{mark[0]}{{{len(mark)},}}[ \t]*$\n?", re.MULTILINE)
         body = text.find("\n", opening.end()) + 1 or len(text)
         closed = closing.search(text, body)
         inside = text[body : closed.start()] if closed else text[body:]

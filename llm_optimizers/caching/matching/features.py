@@ -120,14 +120,16 @@ def _weight(word: str) -> float:
 
 
 def _unmatched(left: set[str], right: set[str]) -> tuple[set[str], set[str]]:
-    """What remains after pairing words with a long common beginning ("invest", "investment")."""
-    for word in tuple(left):
-        if len(word) >= 5:
-            for other in tuple(right):
-                if other[:5] == word[:5]:
-                    left.discard(word)
-                    right.discard(other)
-                    break
+    """What remains after pairing words with a long common beginning ("invest", "investment").
+
+    In alphabetical order, since a set's own differs from one process to the next.
+    """
+    for word in sorted(left):
+        likely = (other for other in right if other[:5] == word[:5])
+        partner = min(likely, default="") if len(word) >= 5 else ""
+        if partner:
+            left.discard(word)
+            right.discard(partner)
     return left, right
 
 

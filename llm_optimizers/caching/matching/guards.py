@@ -156,7 +156,9 @@ def _shuffled(a: Profile, b: Profile) -> bool:
         return False
     places = {concept: place for place, concept in enumerate(b.concepts)}
     row = [places[concept] for concept in a.concepts]
-    if len(row) > _SHUFFLE_LIMIT or not _SYMMETRIC.isdisjoint(a.words):
+    if len(row) > _SHUFFLE_LIMIT:
+        return False
+    if not (_SYMMETRIC.isdisjoint(a.words) or _SYMMETRIC.isdisjoint(b.words)):
         return False
     turned = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
     return turned * 4 > len(row) * (len(row) - 1)

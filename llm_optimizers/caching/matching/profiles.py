@@ -7,6 +7,7 @@ the length of the text.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from llm_optimizers.text.lexicon import (
     PHRASES,
     SOFT_NEGATORS,
     STOPWORDS,
+    folded,
     stem,
 )
 from llm_optimizers.text.word_lists import lines
@@ -56,6 +58,7 @@ _ANYWHERE = _words("howto why howlong howmuch howmany howoften whatif")
 _OPENERS = _words(
     "skip so and but then also please hi hello hey thanks ok okay well kindly dear just"
 )
+_ASKING = ("mustdo", "should", "cani")
 _CONTRACTED = _words("what how where who when why that there here it")
 _BLANKS = frozenset({"skip", "wayto", BLANK})
 
@@ -93,7 +96,7 @@ _FORMATS = _sides("formats")
 
 @dataclass(slots=True)
 class Profile:
-    """A text taken apart.
+    """A text taken apart; every string in it is `folded`.
 
     `words` are lower-case and in order, phrases replaced by what stands for them; `concepts` are
     the stems of the content words (`content`), synonyms merged, in order. `poles` are the
@@ -118,10 +121,11 @@ class Profile:
 
 def profile_of(text: str) -> Profile:
     """Take a text apart; never raises."""
-    profile = Profile(folded=text.casefold())
+    text = unicodedata.normalize("NFC", text)
+    profile = Profile(folded=folded(text))
     if not _QUOTES.isdisjoint(text):
         profile.quotations = [
-            next(group for group in match.groups() if group).strip().casefold()
+            folded(next(group for group in match.groups() if group).strip())
             for match in _QUOTED.finditer(text)
         ]
     tokens = _scan(text, profile)
@@ -141,17 +145,16 @@ def _scan(text: str, profile: Profile) -> list[str]:
     for raw in text.split():
         word = raw.strip(_EDGES)
         if word.isalpha():
-            lower = word.lower()
+            lower = folded(word)
             if lower == "whats":
                 tokens.extend(("what", "is"))
             else:
                 tokens.append(lower)
             count += 1
-            if word != lower and len(word) > 1:
-                if word[1:] != lower[1:]:
-                    shaped.append(lower)
-                elif not starts:
-                    capitals.append(lower)
+            if word[1:] != word[1:].lower():
+                shaped.append(lower)
+            elif len(word) > 1 and word[0] != word[0].lower() and not starts:
+                capitals.append(lower)
         elif word:
             _split(word, tokens, profile, capitals, starts=starts)
         elif "&" in raw or "+" in raw:
@@ -169,7 +172,7 @@ def _split(
     word: str, tokens: list[str], profile: Profile, capitals: list[str], *, starts: bool
 ) -> None:
     """A token that is not all letters: a contraction, number, code, address or compound."""
-    lower = word.lower()
+    lower = folded(word)
     if "://" in word or "@" in word or lower.startswith("www."):
         profile.amounts.codes.add(lower.rstrip("/"))
         return
@@ -264,7 +267,6 @@ def _kind(words: list[str]) -> str:
     elif first == "which":
         return "what"
     elif first in _AUXILIARIES:
-        inner = {"mustdo", "should", "cani"}.intersection(words[head : head + 4])
-        return inner.pop() if inner else "yesno"
+        return next((word for word in words[head : head + 4] if word in _ASKING), "yesno")
     # Elsewhere only words that cannot join clauses tell.
     return next((word for word in words[head + 1 :] if word in _ANYWHERE), "")

@@ -8,7 +8,7 @@ changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -49,22 +49,51 @@ def shorten(
 
     `instructions` says that the text tells the model what to do (a system message), where the
     same thing said in other words is a repeat too. A text over two million characters, which no
-    model takes, comes back as it is.
+    model takes, comes back as it is. So does one in which shorter prose would turn code into
+    prose, as a fence does that stood behind a comment.
     """
     applied: set[PassName] = set()
-    while len(text) <= _LONGEST:
-        before = text
-        parts = [_shortened(block, passes, applied) for block in blocks(text)]
-        if "repeats" in passes:
-            once = without_repeats(parts, instructions=instructions)
-            if sum(map(len, once)) < sum(len(part.whole) for part in parts):
-                applied.add("repeats")
-            text = "".join(once)
-        else:
-            text = "".join(part.whole for part in parts)
-        if text == before:
+    parts = list(blocks(text)) if len(text) <= _LONGEST else []
+    while parts:
+        changed: set[PassName] = set()
+        shorter = _pass_over(parts, passes, changed, instructions=instructions)
+        if shorter == text:
             break
+        read = list(blocks(shorter))
+        if not _code_stands(parts, read):
+            break
+        text, parts = shorter, read
+        applied |= changed
     return Shortened(text=text, applied=frozenset(applied))
+
+
+def _pass_over(
+    parts: Sequence[Block],
+    passes: frozenset[PassName],
+    applied: set[PassName],
+    *,
+    instructions: bool,
+) -> str:
+    parts = [_shortened(block, passes, applied) for block in parts]
+    if "repeats" not in passes:
+        return "".join(part.whole for part in parts)
+    once = without_repeats(parts, instructions=instructions)
+    if sum(map(len, once)) < sum(len(part.whole) for part in parts):
+        applied.add("repeats")
+    return "".join(once)
+
+
+def _code_stands(before: Sequence[Block], after: Sequence[Block]) -> bool:
+    """Whether all that was code is code still, in the same order."""
+    code = "".join(block.whole for block in after if block.kind == "code")
+    place = 0
+    for block in before:
+        if block.kind == "code":
+            place = code.find(block.whole, place)
+            if place < 0:
+                return False
+            place += len(block.whole)
+    return True
 
 
 def _shortened(block: Block, passes: frozenset[PassName], applied: set[PassName]) -> Block:

@@ -174,7 +174,9 @@ def test_an_exception_in_an_items_place_and_a_short_answer_are_told_per_item() -
     def answer(items: Sequence[int]) -> list[int | Exception]:
         return [1, KeyError("mine")]
 
-    coalescer: Coalescer[int, int] = Coalescer(answer, limits=GroupLimits(max_size=3))
+    coalescer: Coalescer[int, int] = Coalescer(
+        answer, limits=GroupLimits(max_size=3, max_delay=WAIT)
+    )
     with coalescer:
         futures = [coalescer.submit(n) for n in range(3)]
         assert futures[0].result(WAIT) == 1

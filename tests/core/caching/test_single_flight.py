@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llm_optimizers.caching import ResponseCache
-from llm_optimizers.caching.single_flight import Flights
+from llm_optimizers.caching.single_flight import Flight, Flights
 from llm_optimizers.types import ChatRequest
 
 ASKED = ChatRequest.from_openai({"messages": [{"role": "user", "content": "What is a cache?"}]})
@@ -58,18 +58,31 @@ async def aeventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[Flight[str]]:
+    """The seats that callers have taken, of any cache."""
+    seats: list[Flight[str]] = []
+    join = Flights.join
+
+    def joining(flights: Flights[str], key: str) -> Flight[str]:
+        seats.append(join(flights, key))
+        return seats[-1]
+
+    monkeypatch.setattr(Flights, "join", joining)
+    return seats
+
+
 async def settled() -> None:
     """Let every task that can go on do so: over a store in memory the waiters wait then."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def test_five_threads_make_one_call() -> None:
+def test_five_threads_make_one_call(joined: list[Flight[str]]) -> None:
     cache, gate = ResponseCache[str](), Gate()
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(5)]
-        eventually(gate.entered.is_set)
-        time.sleep(0.05)
+        eventually(lambda: len(joined) == 5)
         gate.open.set()
         values = [answer.result(10) for answer in answers]
     assert gate.calls == 1
@@ -91,7 +104,7 @@ async def test_five_tasks_make_one_call() -> None:
     assert cache.stats.hit_rate == 0.8
 
 
-def test_threads_and_event_loops_make_one_call() -> None:
+def test_threads_and_event_loops_make_one_call(joined: list[Flight[str]]) -> None:
     cache, gate = ResponseCache[str](), Gate()
 
     async def four() -> list[str]:
@@ -101,8 +114,7 @@ def test_threads_and_event_loops_make_one_call() -> None:
     with ThreadPoolExecutor(8) as pool:
         loops = [pool.submit(asyncio.run, four()) for _ in range(4)]
         threads = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(4)]
-        eventually(gate.entered.is_set)
-        time.sleep(0.1)
+        eventually(lambda: len(joined) == 20)
         gate.open.set()
         values = [v for loop in loops for v in loop.result(10)]
         values += [thread.result(10).value for thread in threads]
@@ -110,7 +122,7 @@ def test_threads_and_event_loops_make_one_call() -> None:
     assert gate.calls == 1
 
 
-def test_an_error_is_the_leaders_alone() -> None:
+def test_an_error_is_the_leaders_alone(joined: list[Flight[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache()
     started, release = threading.Event(), threading.Event()
     calls = []
@@ -129,7 +141,7 @@ def test_an_error_is_the_leaders_alone() -> None:
         leader = pool.submit(cache.answer, ASKED, fail)
         started.wait(10)
         waiters = [pool.submit(cache.answer, ASKED, succeed) for _ in range(3)]
-        time.sleep(0.05)
+        eventually(lambda: len(joined) == 4)
         release.set()
         with pytest.raises(RuntimeError, match="the leader's"):
             leader.result(10)
@@ -193,13 +205,12 @@ async def test_a_task_out_of_time_calls_for_itself() -> None:
     await stuck
 
 
-def test_waiting_for_ever_is_allowed() -> None:
+def test_waiting_for_ever_is_allowed(joined: list[Flight[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache(wait_timeout=float("inf"))
     gate = Gate()
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(2)]
-        eventually(gate.entered.is_set)
-        time.sleep(0.05)
+        eventually(lambda: len(joined) == 2)
         gate.open.set()
         assert [answer.result(10).value for answer in answers] == ["answer 1"] * 2
 
@@ -249,7 +260,7 @@ def test_a_waiters_closed_loop_does_not_hurt_the_leader() -> None:
     assert flights.join("k").leading
 
 
-def test_an_answer_that_must_not_be_kept_is_not_shared() -> None:
+def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[Flight[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache()
     gate = Gate()
 
@@ -261,7 +272,7 @@ def test_an_answer_that_must_not_be_kept_is_not_shared() -> None:
         first = pool.submit(cache.answer, ASKED, empty)
         gate.entered.wait(10)
         second = pool.submit(cache.answer, ASKED, lambda: "full")
-        time.sleep(0.05)
+        eventually(lambda: len(joined) == 2)
         gate.open.set()
         assert first.result(10).value == ""
         assert second.result(10).value == "full"

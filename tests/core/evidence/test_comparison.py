@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from llm_optimizers.evidence import (
     same_words,
 )
 from llm_optimizers.evidence.comparison import normalised, numbers, unfenced
+from support.odd_letters import ODD_TEXTS
 
 COMPARISONS = {
     "text": same_text,
@@ -39,7 +41,7 @@ VALUES = st.recursive(
 )
 WORDS = "Yes no (B) C. 12 1,000 1000 3/4 -5 km { } [ ] \" ' , . ! \u0130 e\u0301 \u00e9 NaN"
 PIECES = st.sampled_from([*WORDS.split(), "answer is ", "\\boxed{", "\n", " "])
-ANSWERS = st.text() | VALUES.map(json.dumps) | st.lists(PIECES, max_size=8).map("".join)
+ANSWERS = st.text() | ODD_TEXTS | VALUES.map(json.dumps) | st.lists(PIECES, max_size=8).map("".join)
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
@@ -48,6 +50,12 @@ def test_every_comparison_is_symmetric_and_true_of_itself(name: str, a: str, b: 
     same = COMPARISONS[name]
     assert same(a, a) is True
     assert same(a, b) is same(b, a)
+
+
+@given(ODD_TEXTS)
+def test_an_accent_may_be_a_letter_or_a_mark(text: str):
+    assert same_text(text, unicodedata.normalize("NFD", text))
+    assert same_final_answer(f"It is \u00e9{text}", f"It is e\u0301{text}")
 
 
 @given(a=ANSWERS, b=ANSWERS)
@@ -254,6 +262,8 @@ def test_answers_that_only_end_alike(a: str, b: str):
         ("There are 12 of them.", "I count 12.", False),
         ("Yes, since it rains.", "Yes, since it is cold.", False),
         ("12", "12 of them", False),
+        ("5 thou\u017fand", "5", False),
+        ("5 m\u0131llion", "5", False),
     ],
 )
 def test_the_default_takes_only_bare_values_by_value(a: str, b: str, same: bool):

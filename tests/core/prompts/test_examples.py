@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
@@ -53,7 +53,6 @@ def test_an_embedder_sees_what_words_do_not() -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 60), st.text(max_size=30))
-@settings(max_examples=60, deadline=None)
 def test_bounds_hold(most: int, budget: int, question: str) -> None:
     selector = ExampleSelector(most=most, max_tokens=budget, counter=counter)
     chosen = selector.select(question, POOL)

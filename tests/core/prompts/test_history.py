@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
@@ -60,7 +60,6 @@ turns = st.lists(
 
 
 @given(turns, st.integers(1, 6), st.integers(1, 8))
-@settings(max_examples=150, deadline=None)
 def test_tool_calls_are_never_parted(kinds: list[str], keep: int, every: int) -> None:
     messages: list[Message] = []
     waiting: list[str] = []

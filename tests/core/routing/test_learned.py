@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
@@ -259,7 +259,6 @@ def test_a_prediction_is_explained_by_its_words(artefact):
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=150)
 def test_any_text_can_be_read(text):
     found = Featurizer(bits=10).read(text)
     assert len(found.shape) == len(SHAPE_NAMES)

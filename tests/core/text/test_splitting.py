@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from llm_optimizers.text import blocks, sentences
 from support.prompt_texts import PROSE
 
 
 @given(PROSE)
-@settings(max_examples=150, deadline=None)
 def test_blocks_and_sentences_join_back(text: str) -> None:
     assert "".join(block.whole for block in blocks(text)) == text
     assert "".join(sentences(text)) == text

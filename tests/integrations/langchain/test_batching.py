@@ -116,6 +116,7 @@ def fresh() -> None:
 
 
 def batching(child: BaseChatModel, **settings: Any) -> BatchingChatModel:
+    """A test of who shares a call fills its groups; the short delay sends those that are not."""
     settings.setdefault("combine", True)
     settings.setdefault("max_delay", 0.05)
     return BatchingChatModel(model=child, **settings)
@@ -127,7 +128,7 @@ def text(n: object) -> str:
 
 def test_a_batch_of_forty_makes_seven_calls_whatever_its_threads() -> None:
     child = CountingFake()
-    model = batching(child)
+    model = batching(child, max_delay=2.0)
     usage = UsageMetadataCallbackHandler()
     answers = model.batch([f"q{n}" for n in range(40)], {"callbacks": [usage]})
     assert [answer.text for answer in answers] == [text(f"q{n}") for n in range(40)]
@@ -179,7 +180,7 @@ def test_every_caller_hears_of_its_own_run_with_its_own_tokens() -> None:
 def test_the_childs_own_callbacks_hear_of_callers_and_never_of_the_shared_call() -> None:
     bill = Bill()
     child = CountingFake(callbacks=[bill])
-    model = batching(child)
+    model = batching(child, max_delay=WAIT)
     model.batch([f"q{n}" for n in range(6)])
     assert (len(billed), bill.started, bill.ended) == (1, 6, 6)
     model.close()
@@ -187,16 +188,18 @@ def test_the_childs_own_callbacks_hear_of_callers_and_never_of_the_shared_call()
 
 def test_what_is_missing_or_broken_is_asked_singly() -> None:
     child = CountingFake(moods={"q1"})
-    model = batching(child)
+    model = batching(child, max_delay=WAIT)
     usage = UsageMetadataCallbackHandler()
     answers = model.batch([f"q{n}" for n in range(6)], {"callbacks": [usage]})
     assert [answer.text for answer in answers] == [text(f"q{n}") for n in range(6)]
     assert child.asked() == 2
     assert usage.usage_metadata["gpt-4o-mini"]["input_tokens"] == sum(billed)
-    child.moods.add("garbled")
-    assert [a.text for a in model.batch(["x", "y"])] == [text("x"), text("y")]
-    assert child.asked() == 5
     model.close()
+    child.moods.add("garbled")
+    pairs = batching(child, max_delay=WAIT, max_size=2)
+    assert [a.text for a in pairs.batch(["x", "y"])] == [text("x"), text("y")]
+    assert child.asked() == 5
+    pairs.close()
 
 
 def test_one_bad_question_fails_alone() -> None:
@@ -285,7 +288,7 @@ def test_a_namespace_that_fails_shares_nothing() -> None:
 def test_the_childs_cache_is_asked_first_and_keeps_no_combined_prompt() -> None:
     cache = InMemoryCache()
     child = CombiningFake(cache=cache)
-    model = batching(child)
+    model = batching(child, max_delay=WAIT, max_size=3)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(model.invoke, ["a", "b", "c"]))
     assert child.asked() == 1
@@ -299,7 +302,7 @@ def test_the_childs_cache_is_asked_first_and_keeps_no_combined_prompt() -> None:
 
 def test_the_account_shows_the_bill_and_the_saving() -> None:
     ledger = Ledger()
-    model = batching(CountingFake(moods={"q5 " * 40}))
+    model = batching(CountingFake(moods={"q5 " * 40}), max_delay=WAIT)
     long = [SystemMessage("You are a help desk. " * 40)]
     inputs = [[*long, HumanMessage(f"q{n} " * 40)] for n in range(6)]
     model.batch(inputs, {"callbacks": [CostCallbackHandler(ledger)]})
@@ -401,13 +404,19 @@ async def test_plain_calls_go_to_the_childs_batch_together() -> None:
 
 
 def test_a_caller_has_its_deadline() -> None:
-    model = batching(CombiningFake(), max_delay=WAIT, answer_timeout=0.05)
+    model = batching(CombiningFake(), max_delay=WAIT, answer_timeout=4.0)
     assert model.invoke("sent before its deadline").text
-    slow = batching(CombiningFake(delay=0.2), max_size=1, answer_timeout=0.05)
+    answered = threading.Event()
+
+    def hold(_: str) -> None:
+        assert answered.wait(WAIT)
+
+    slow = batching(CombiningFake(fail=hold), max_size=1, answer_timeout=0.05)
     with pytest.raises(TimeoutError):
         slow.invoke("late")
     with pytest.raises(TimeoutError):
         asyncio.run(slow.ainvoke("late"))
+    answered.set()
     model.close()
     slow.close()
 

@@ -32,6 +32,7 @@ from support.openai_server import FakeOpenAI, last_text, openai_server
 
 pytestmark = pytest.mark.loopback
 
+WAIT = 60.0
 PROMPT = ChatPromptTemplate([("system", "Be brief."), ("human", "{question}")])
 
 
@@ -50,7 +51,9 @@ def chat(url: str, **settings: Any) -> ChatOpenAI:
 def test_questions_share_a_prompt_under_a_strict_schema() -> None:
     with openai_server(reply=reply) as server:
         model = BatchingChatModel(
-            model=chat(server.url, model="gpt-4o-mini", max_tokens=50), combine=True
+            model=chat(server.url, model="gpt-4o-mini", max_tokens=50),
+            combine=True,
+            max_delay=WAIT,
         )
         chain = PROMPT | model | StrOutputParser()
         answers = chain.batch([{"question": f"q{n}"} for n in range(12)])
@@ -75,10 +78,10 @@ def test_a_single_question_keeps_everything_its_model_says() -> None:
         model.close()
 
 
-def account(server: FakeOpenAI, **settings: Any) -> tuple[list[Any], Ledger]:
+def account(server: FakeOpenAI) -> tuple[list[Any], Ledger]:
     ledger = Ledger()
     child = chat(server.url, model="gpt-4o-mini")
-    model = BatchingChatModel(model=child, combine=True, max_delay=0.05, **settings)
+    model = BatchingChatModel(model=child, combine=True, max_size=3, max_delay=WAIT)
     config: Any = {"callbacks": [CostCallbackHandler(ledger)]}
     answers = model.batch([f"q{n}" for n in range(3)], config, return_exceptions=True)
     model.close()

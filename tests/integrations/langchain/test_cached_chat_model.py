@@ -171,7 +171,8 @@ async def test_streams_that_are_left_midway_keep_nothing(
 
 
 async def test_a_cancelled_stream_keeps_nothing_and_blocks_nobody() -> None:
-    fake = StreamingFake(delay=0.02)
+    asked = asyncio.Event()
+    fake = StreamingFake(delay=60.0, fail=lambda _: asked.set())
     model = CachedChatModel(model=fake)
 
     async def read() -> None:
@@ -179,12 +180,12 @@ async def test_a_cancelled_stream_keeps_nothing_and_blocks_nobody() -> None:
             pass
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.03)
-    assert fake.calls
+    await asyncio.wait_for(asked.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(model.cache) == 0
+    fake.delay = 0.0
     answer = await asyncio.wait_for(model.ainvoke(QUESTION), 10)
     assert answer.content == ANSWER
 

@@ -143,8 +143,10 @@ def test_a_stream_nobody_closes_is_closed_when_listening_ends() -> None:
 
 def test_a_cancelled_call_is_abandoned(costs: CostEventHandler) -> None:
     async def cancelled() -> None:
-        task = asyncio.create_task(FakeLLM(delay=10).achat(QUESTION))
-        await asyncio.sleep(0.01)
+        asked = asyncio.Event()
+        llm = FakeLLM(delay=60, fail=lambda _: asked.set())
+        task = asyncio.create_task(llm.achat(QUESTION))
+        await asyncio.wait_for(asked.wait(), 60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

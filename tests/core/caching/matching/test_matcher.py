@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.caching.matching.features import FEATURES
@@ -126,7 +126,6 @@ def test_another_static_model_is_judged_by_its_cosine(tmp_path: Path) -> None:
     assert isinstance(acceptance_for(StaticEmbedder(tmp_path)), CosineAcceptance)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(), st.text(), st.floats(-1.0, 1.0))
 def test_any_texts_are_judged_the_same_both_ways(a: str, b: str, cosine: float) -> None:
     one, two = RULE.judge(a, b, cosine), RULE.judge(b, a, cosine)

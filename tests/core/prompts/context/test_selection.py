@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.embeddings import Vectors, passage_embed
@@ -54,7 +54,6 @@ texts = st.text(
     st.lists(st.builds(Passage, title=st.text(max_size=12), text=texts), max_size=8),
     st.integers(1, 200),
 )
-@settings(max_examples=150, deadline=None)
 def test_the_budget_holds_the_order_stays_and_the_outcome_repeats(
     question: str, passages: list[Passage], budget: int
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.prompts.provider_cache import (
@@ -22,7 +22,6 @@ from llm_optimizers.prompts.provider_cache import (
     st.sampled_from([("1", 1), ("1.25", 1)]),
     st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
 def test_without_steps_no_call_costs_more(
     sizes: list[tuple[int, float]], read: str, written: tuple[str, int], fold: bool
 ) -> None:
