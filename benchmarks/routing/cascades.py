@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.routing import Router, RoutingContext
+from llm_optimizers.routing.calling import Replies
 from llm_optimizers.routing.cascade.checks import Agreement, Answer, Matches, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.cascade.worth import fit_logistic
@@ -18,7 +19,7 @@ from llm_optimizers.routing.learning.gains import fit_gains
 from llm_optimizers.routing.learning.measures import auc
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import Replies, RoutedCall
+from llm_optimizers.routing.session import RoutedCall
 from llm_optimizers.types import ChatRequest, Message
 from routing.outcomes import BITS, WEAK, Outcomes, folds
 from routing.ranking import measured

@@ -21,9 +21,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.messages import MARK
+from llm_optimizers.routing.calling import Replies
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.plan import CallModel
-from llm_optimizers.routing.session import Replies, RoutedCall
+from llm_optimizers.routing.session import RoutedCall
 
 __all__ = ["REPLIES", "Attempts", "Session"]
 

@@ -16,9 +16,10 @@ from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
 from llm_optimizers.costs.context import calling_in
+from llm_optimizers.routing.calling import Replies
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.plan import CallModel
-from llm_optimizers.routing.session import Replies, RoutedCall
+from llm_optimizers.routing.session import RoutedCall
 
 __all__ = ["REPLIES", "Attempts", "Session"]
 

@@ -6,6 +6,7 @@ request.py     what is known of a request: who asks, and what it needs
 situation.py   what a policy sees, and what it answers
 session.py     RoutedCall: one request from its decision to its last chunk
 plan.py        carrying a decision out: fallbacks, deadline, escalation
+calling.py     how a framework calls the models, and what a deadline does to a call
 health.py      which models failed lately
 experiments.py policies side by side, and what they show
 

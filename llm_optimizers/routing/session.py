@@ -7,80 +7,33 @@ what the account is to know of each call are the same everywhere.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from llm_optimizers.costs.context import CallContext, Drafts, calling
-from llm_optimizers.effects import Effect, adrive, closing, closing_async, drive
+from llm_optimizers.costs.context import CallContext, Drafts
+from llm_optimizers.effects import adrive, closing, closing_async, drive
 from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.evidence.samples import SampleStore
+from llm_optimizers.routing.calling import Caller, Got, Replies, aperforming, performing
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.decision import DecisionRecord
-from llm_optimizers.routing.plan import CallModel, Pause, RoutedRequest, serve
+from llm_optimizers.routing.plan import CallModel, RoutedRequest, serve
 from llm_optimizers.routing.request import RoutingContext
 from llm_optimizers.routing.router import Router
 from llm_optimizers.routing.specs import ModelSpec
 from llm_optimizers.tenancy import running_tenant
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["Caller", "Replies", "RoutedCall"]
+__all__ = ["RoutedCall"]
 
 R = TypeVar("R")
 C = TypeVar("C")
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 _END: Any = object()
-
-
-class Caller(Protocol[R_co, C]):
-    """How a framework calls one of the models; `attempt.model` names it."""
-
-    def ask(self, attempt: CallModel) -> R_co:
-        """The whole reply."""
-        ...
-
-    async def aask(self, attempt: CallModel) -> R_co:
-        """The whole reply, asynchronously."""
-        ...
-
-    def stream(self, attempt: CallModel) -> Iterator[C]:
-        """The reply in chunks; nothing is asked before the first is read."""
-        ...
-
-    def astream(self, attempt: CallModel) -> AsyncIterator[C]:
-        """The reply in chunks, asynchronously."""
-        ...
-
-    def mark(self, chunk: C, attempt: CallModel, *, first: bool) -> C:
-        """A stream's chunk with what the conversation's next turns need to know of the attempt."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replies(Generic[R, C]):
-    """How a framework's replies are read: `read` for a cascade's checks, `chunks` to stream a
-    reply that had to be checked whole, `text` for what of a broken stream had come.
-    """
-
-    read: Callable[[R], Answer]
-    chunks: Callable[[R], Iterator[C]]
-    text: Callable[[C], str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Got(Generic[T]):
-    """What an attempt gave."""
-
-    attempt: CallModel
-    value: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +119,7 @@ class RoutedCall(Generic[R, C]):
         """
         kept: str | None = None
         try:
-            got: _Got[R] = drive(serve(self._read_whole()), _performing(caller.ask))
+            got: Got[R] = drive(serve(self._read_whole()), performing(caller.ask))
             kept = got.attempt.context.id
             return got.value
         finally:
@@ -176,7 +129,7 @@ class RoutedCall(Generic[R, C]):
         """The asynchronous twin of `answer`; a call that takes too long is cancelled."""
         kept: str | None = None
         try:
-            got: _Got[R] = await adrive(serve(self._read_whole()), _aperforming(caller.aask))
+            got: Got[R] = await adrive(serve(self._read_whole()), aperforming(caller.aask))
             kept = got.attempt.context.id
             return got.value
         finally:
@@ -201,7 +154,7 @@ class RoutedCall(Generic[R, C]):
         kept: str | None = None
         partial: list[str] = []
         try:
-            got: _Got[_Opened[C]] = drive(serve(self._routed), _performing(opened))
+            got: Got[_Opened[C]] = drive(serve(self._routed), performing(opened))
             kept = got.attempt.context.id
             with closing(got.value.rest) as rest:
                 chunk = got.value.first
@@ -229,7 +182,7 @@ class RoutedCall(Generic[R, C]):
         kept: str | None = None
         partial: list[str] = []
         try:
-            got: _Got[_Opened[C]] = await adrive(serve(self._routed), _aperforming(opened))
+            got: Got[_Opened[C]] = await adrive(serve(self._routed), aperforming(opened))
             kept = got.attempt.context.id
             async with closing_async(got.value.rest) as rest:
                 chunk = got.value.first
@@ -246,7 +199,7 @@ class RoutedCall(Generic[R, C]):
     def _read_whole(self) -> RoutedRequest:
         """The request with what a cascade needs to look into a reply."""
 
-        def read(got: _Got[R]) -> Answer:
+        def read(got: Got[R]) -> Answer:
             return replace(self._replies.read(got.value), model=got.attempt.model)
 
         return replace(self._routed, read=read)
@@ -274,59 +227,3 @@ class RoutedCall(Generic[R, C]):
                 decision=self.decision, attempts=tuple(log.attempts), checks=dict(log.checks)
             )
         )
-
-
-def _performing(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
-    def attempt(effect: CallModel) -> _Got[T]:
-        with calling(effect.context):
-            return _Got(effect, call(effect))
-
-    def perform(effect: Effect[Any]) -> Any:
-        if isinstance(effect, Pause):
-            return time.sleep(effect.seconds)
-        assert isinstance(effect, CallModel)
-        return attempt(effect) if effect.timeout_s is None else _in_time(attempt, effect)
-
-    return perform
-
-
-def _aperforming(call: Callable[[CallModel], Any]) -> Callable[[Effect[Any]], Any]:
-    async def perform(effect: Effect[Any]) -> Any:
-        if isinstance(effect, Pause):
-            return await asyncio.sleep(effect.seconds)
-        assert isinstance(effect, CallModel)
-        async with asyncio.timeout(effect.timeout_s):
-            with calling(effect.context):
-                return _Got(effect, await call(effect))
-
-    return perform
-
-
-def _in_time(attempt: Callable[[CallModel], _Got[T]], effect: CallModel) -> _Got[T]:
-    """What the call gives, or TimeoutError when it is not there in time."""
-    reply: Future[_Got[T]] = Future()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            result = context.run(attempt, effect)
-        except BaseException as error:  # noqa: BLE001 - raised where the reply is waited for
-            reply.set_exception(error)
-        else:
-            reply.set_result(result)
-
-    threading.Thread(target=work, name=f"routed-{effect.model}", daemon=True).start()
-    try:
-        return reply.result(timeout=effect.timeout_s)
-    except TimeoutError:
-        if reply.done():
-            raise
-        reply.add_done_callback(_close)
-        seconds = f"{effect.timeout_s:.1f}"
-        raise TimeoutError(f"{effect.model} did not answer within {seconds} s") from None
-
-
-def _close(reply: Future[_Got[Any]]) -> None:
-    """Close a stream that was opened too late to be read."""
-    with suppress(Exception):
-        reply.result().value.close()

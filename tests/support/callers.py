@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.routing.calling import Replies
 from llm_optimizers.routing.cascade.checks import Answer
 from llm_optimizers.routing.plan import CallModel
-from llm_optimizers.routing.session import Replies
 
 TEXTS: Replies[str, str] = Replies(
     read=lambda reply: Answer(model="", text=reply),

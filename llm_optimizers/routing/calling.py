@@ -1,0 +1,132 @@
+"""How a framework calls a router's models, and how the plan's effects are performed with it.
+
+Deadlines are kept here: an asynchronous call that takes too long is cancelled, a synchronous one
+runs in a thread of its own and is left to itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from llm_optimizers.costs.context import calling
+from llm_optimizers.effects import Effect
+from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.plan import CallModel, Pause
+
+__all__ = ["Caller", "Got", "Replies", "aperforming", "performing"]
+
+R = TypeVar("R")
+C = TypeVar("C")
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Caller(Protocol[R_co, C]):
+    """How a framework calls one of the models; `attempt.model` names it."""
+
+    def ask(self, attempt: CallModel) -> R_co:
+        """The whole reply."""
+        ...
+
+    async def aask(self, attempt: CallModel) -> R_co:
+        """The whole reply, asynchronously."""
+        ...
+
+    def stream(self, attempt: CallModel) -> Iterator[C]:
+        """The reply in chunks; nothing is asked before the first is read."""
+        ...
+
+    def astream(self, attempt: CallModel) -> AsyncIterator[C]:
+        """The reply in chunks, asynchronously."""
+        ...
+
+    def mark(self, chunk: C, attempt: CallModel, *, first: bool) -> C:
+        """A stream's chunk with what the conversation's next turns need to know of the attempt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replies(Generic[R, C]):
+    """How a framework's replies are read: `read` for a cascade's checks, `chunks` to stream a
+    reply that had to be checked whole, `text` for what of a broken stream had come.
+    """
+
+    read: Callable[[R], Answer]
+    chunks: Callable[[R], Iterator[C]]
+    text: Callable[[C], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Got(Generic[T]):
+    """What an attempt gave."""
+
+    attempt: CallModel
+    value: T
+
+
+def performing(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
+    """What performs the plan's effects, asking models by `call`."""
+
+    def attempt(effect: CallModel) -> Got[T]:
+        with calling(effect.context):
+            return Got(effect, call(effect))
+
+    def perform(effect: Effect[Any]) -> Any:
+        if isinstance(effect, Pause):
+            return time.sleep(effect.seconds)
+        assert isinstance(effect, CallModel)
+        return attempt(effect) if effect.timeout_s is None else _in_time(attempt, effect)
+
+    return perform
+
+
+def aperforming(call: Callable[[CallModel], Any]) -> Callable[[Effect[Any]], Any]:
+    """The asynchronous twin of `performing`."""
+
+    async def perform(effect: Effect[Any]) -> Any:
+        if isinstance(effect, Pause):
+            return await asyncio.sleep(effect.seconds)
+        assert isinstance(effect, CallModel)
+        async with asyncio.timeout(effect.timeout_s):
+            with calling(effect.context):
+                return Got(effect, await call(effect))
+
+    return perform
+
+
+def _in_time(attempt: Callable[[CallModel], Got[T]], effect: CallModel) -> Got[T]:
+    """What the call gives, or TimeoutError when it is not there in time."""
+    reply: Future[Got[T]] = Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            result = context.run(attempt, effect)
+        except BaseException as error:  # noqa: BLE001 - raised where the reply is waited for
+            reply.set_exception(error)
+        else:
+            reply.set_result(result)
+
+    threading.Thread(target=work, name=f"routed-{effect.model}", daemon=True).start()
+    try:
+        return reply.result(timeout=effect.timeout_s)
+    except TimeoutError:
+        if reply.done():
+            raise
+        reply.add_done_callback(_close)
+        seconds = f"{effect.timeout_s:.1f}"
+        raise TimeoutError(f"{effect.model} did not answer within {seconds} s") from None
+
+
+def _close(reply: Future[Got[Any]]) -> None:
+    """Close a stream that was opened too late to be read."""
+    with suppress(Exception):
+        reply.result().value.close()
