@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
-
-from llm_optimizers.connections.forks import ProcessLock
 
 __all__ = ["Recent"]
 
@@ -15,24 +14,26 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Values by key; beyond `limit` the least recently used leaves. Safe between threads."""
+    """Values by key; beyond `limit` the least recently used leaves.
+
+    Safe between threads, and without a lock that a fork could leave locked: each step is one
+    operation of a dictionary, and what another thread took away meanwhile is not missed.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._values: OrderedDict[K, V] = OrderedDict()
-        self._lock = ProcessLock()
 
     def get(self, key: K) -> V | None:
         """The value, None if it is not remembered."""
-        with self._lock:
-            if key not in self._values:
-                return None
+        value = self._values.get(key)
+        with suppress(KeyError):
             self._values.move_to_end(key)
-            return self._values[key]
+        return value
 
     def put(self, key: K, value: V) -> None:
         """Remember a value."""
-        with self._lock:
+        with suppress(KeyError):
             self._values[key] = value
             self._values.move_to_end(key)
             while len(self._values) > self._limit:
