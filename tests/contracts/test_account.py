@@ -170,8 +170,11 @@ WAIT = 20.0
 async def _together(
     framework: Framework, model: Any, *, count: int = 3, system: str = SHORT
 ) -> list[Any]:
-    texts = [f"Thing number {n}?" for n in range(count)]
-    asked = (framework.aask(model, text, system=system, user=text) for text in texts)
+    asked = []
+    for text in (f"Thing number {n}?" for n in range(count)):
+        asked.append(asyncio.create_task(framework.aask(model, text, system=system, user=text)))
+        # One after the other: who comes first gets the tokens that cannot be divided.
+        await asyncio.sleep(0.05)
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
@@ -571,11 +574,13 @@ class TestEither:
 
 
 def records_of(script: Callable[[Framework], None], name: str) -> list[CallRecord]:
-    """The records that a script leaves in one framework, in the order of their calls."""
+    """The records that a script leaves in one framework, a user's in the order of their calls."""
     framework: Framework = FRAMEWORKS[name]()
     with framework.counting():
         script(framework)
-    return sorted(framework.records(), key=lambda record: (record.time, record.tags.get("user")))
+    return sorted(
+        framework.records(), key=lambda record: (record.tags.get("user", ""), record.time)
+    )
 
 
 def _first() -> Any:
