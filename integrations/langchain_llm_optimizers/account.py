@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.runnables import RunnableConfig
 
 from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import removed_of, reported_by, share_of
@@ -126,19 +125,13 @@ def call_of_share(run: RunFacts, settled: Settled) -> Call:
     )
 
 
-def record_hit(
-    ledger: Ledger, generations: Sequence[Generation], config: RunnableConfig | None
-) -> None:
-    """Record a hit where no callback does; one that does so too changes nothing."""
-    mark = hit_mark(generations)
-    if mark is not None:
-        run = RunFacts(
-            id=mark["id"],
-            started=datetime.now(UTC),
-            metadata=(config or {}).get("metadata") or {},
-            tags=(config or {}).get("tags") or (),
-        )
-        call_of_run(run, generations, latency_s=None).account(ledger)
+def record_hit(ledger: Ledger, generations: Sequence[Generation], run: RunFacts) -> None:
+    """Record a served answer for a cache that has a ledger.
+
+    A callback handler that records the run into the same ledger knows more of it, and the ledger
+    keeps the handler's record.
+    """
+    call_of_run(run, generations, latency_s=None).account(ledger)
 
 
 def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:

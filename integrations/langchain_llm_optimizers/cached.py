@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from langchain_llm_optimizers.cache import HybridCache
-from langchain_llm_optimizers.codec import Generations, finish_of
+from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.hits import replay_of
 from langchain_llm_optimizers.identity import identity_of_call
@@ -108,12 +108,4 @@ def _merged(chunks: list[AIMessageChunk]) -> Generations:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole = whole + chunk
-    metadata = whole.response_metadata
-    # Providers that LangChain knows by name say how an answer ended, unless the line went dead.
-    cut = metadata.get("model_provider") and not finish_of(metadata)
-    return [
-        ChatGeneration(
-            message=message_chunk_to_message(whole),
-            generation_info={"finish_reason": "cut off"} if cut else None,
-        )
-    ]
+    return [ChatGeneration(message=message_chunk_to_message(whole))]

@@ -117,10 +117,14 @@ def _traits(generation: Generation) -> Traits:
     blank = isinstance(message.content, str) and not message.text.strip()
     if not isinstance(message, AIMessage):
         return Traits(empty=blank, finish_reason=finish_reason, refusal=refusal)
+    # Integrations that name their provider pass its finish reasons on. Any answer may have been
+    # a stream: LangChain makes one of `invoke` too, where a setting or a listener asks for it.
+    gives_reasons = bool(message.response_metadata.get("model_provider"))
     bare = bare_call_of(message)
     return Traits(
         empty=blank and not message.tool_calls,
         finish_reason=finish_reason,
+        gives_reasons=gives_reasons,
         refusal=refusal,
         model=bare.model,
         usage=bare.usage,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from langchain_core.callbacks import (
@@ -17,23 +18,42 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
 
-from langchain_llm_optimizers.account import record_hit
+from langchain_llm_optimizers.account import RunFacts, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, pieces_of
 from llm_optimizers.costs import Ledger
+from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.prices.names import provider_of
 
 __all__ = ["CACHE_HIT", "ReplayChatModel", "chunks_of", "mark_hit", "replay_of", "served"]
 
 
-def served(hit: Hit[Generations], ledger: Ledger | None) -> Generations:
-    """The hit's generations, marked, and recorded in the ledger if one is given."""
+def served(
+    hit: Hit[Generations], ledger: Ledger | None, run: RunFacts | None = None
+) -> Generations:
+    """The hit's generations, marked, and recorded in the ledger if one is given.
+
+    `run` is what is known of the run that they answer; by default, what the running code's
+    context tells.
+    """
     generations = mark_hit(hit)
     if ledger is not None:
-        record_hit(ledger, generations, var_child_runnable_config.get())
+        record_hit(ledger, generations, run if run is not None else _running())
     return generations
+
+
+def _running() -> RunFacts:
+    """What is known of a run by a cache that LangChain asks, which is handed the prompt alone."""
+    config = var_child_runnable_config.get() or {}
+    return RunFacts(
+        id="",
+        started=datetime.now(UTC),
+        metadata=config.get("metadata") or {},
+        tags=config.get("tags") or (),
+        context=context_of(),
+    )
 
 
 def mark_hit(hit: Hit[Generations]) -> Generations:
@@ -127,10 +147,10 @@ def replay_of(
     hit: Hit[Generations], call: ModelCall, model: BaseChatModel, ledger: Ledger | None
 ) -> ReplayChatModel:
     """What answers this call with the hit as `model` would, under its name, tags and metadata."""
-    generations = served(hit, ledger)
     params = dict(model._get_ls_params(stop=call.stop, **call.kwargs))
     stated = str(params.get("ls_provider") or "")
     params["ls_provider"] = provider_of(type(model).__name__, stated) or ""
+    generations = served(hit, ledger, _run_of(call, model, params))
     return ReplayChatModel(
         generations=cast("list[ChatGeneration]", generations),
         ls_params=params,
@@ -138,6 +158,20 @@ def replay_of(
         tags=model.tags,
         metadata=model.metadata,
         cache=False,
+    )
+
+
+def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) -> RunFacts:
+    """The run that a call of the model would be, with the model's tracing parameters."""
+    config, run_id = call.config, call.config.get("run_id")
+    return RunFacts(
+        id="",
+        started=datetime.now(UTC),
+        messages=call.messages,
+        metadata={**(model.metadata or {}), **(config.get("metadata") or {}), **params},
+        tags=[*(config.get("tags") or ()), *(model.tags or ())],
+        model=str(params.get("ls_model_name") or ""),
+        context=context_of(None if run_id is None else str(run_id)),
     )
 
 

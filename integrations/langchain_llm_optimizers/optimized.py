@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
+from uuid import UUID
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -13,16 +14,19 @@ from pydantic import Field
 
 from langchain_llm_optimizers.binding import PORT
 from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.codec import finish_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.prompts import request_of, rewritten
 from langchain_llm_optimizers.usage import usage_of
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.context import CallContext, calling, context_of
 from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
-from llm_optimizers.prompts.outputs import Form, shaped, was_cut
+from llm_optimizers.prompts.outputs import CappedCall, Form, shaped
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["Limited", "OptimizedChatModel", "limited", "observed", "stopped"]
+__all__ = ["OptimizedChatModel", "stopped"]
 
 M = TypeVar("M", bound=BaseMessage)
 
@@ -62,20 +66,24 @@ class OptimizedChatModel(DelegatingChatModel):
         return {"model": self.model._identifying_params}
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        first = limited(self._shorter(call), self.model, self.limits)
-        result = first.call.generate(self.model)
-        observed(self.limits, call, result)
-        again = first.again(result)
-        return _stamped(result if again is None else again.generate(self.model), first.call)
+        shorter = self._shorter(call)
+        with self._capped(shorter) as capped:
+            with calling(capped.first):
+                result = _first_call(shorter, capped).generate(self.model)
+            if capped.cut(*_end_of(result)):
+                with calling(capped.second):
+                    result = _under(shorter, capped.second).generate(self.model)
+        return _stamped(result, shorter)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        first = limited(await self._ashorter(call), self.model, self.limits)
-        result = await first.call.agenerate(self.model)
-        observed(self.limits, call, result)
-        again = first.again(result)
-        if again is not None:
-            result = await again.agenerate(self.model)
-        return _stamped(result, first.call)
+        shorter = await self._ashorter(call)
+        with self._capped(shorter) as capped:
+            with calling(capped.first):
+                result = await _first_call(shorter, capped).agenerate(self.model)
+            if capped.cut(*_end_of(result)):
+                with calling(capped.second):
+                    result = await _under(shorter, capped.second).agenerate(self.model)
+        return _stamped(result, shorter)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         shorter = self._shorter(call)
@@ -110,6 +118,20 @@ class OptimizedChatModel(DelegatingChatModel):
             lambda found: replace(call, messages=rewritten(call.messages, found)),
         )
 
+    def _capped(self, call: ModelCall) -> CappedCall:
+        """The call as its task's limits want it; what the call or the model sets itself stays."""
+        configured = self.model._get_ls_params(stop=call.stop, **call.kwargs).get("ls_max_tokens")
+        run_id = call.config.get("run_id")
+        call_id = None if run_id is None else str(run_id)
+        return CappedCall(
+            self.limits,
+            str((call.config.get("metadata") or {}).get("task") or ""),
+            call.kwargs,
+            around=context_of(call_id),
+            call_id=call_id,
+            configured=configured if isinstance(configured, int) else None,
+        )
+
     def _name(self, call: ModelCall) -> str:
         params = self.model._get_ls_params(stop=call.stop, **call.kwargs)
         return str(params.get("ls_model_name") or "")
@@ -136,28 +158,17 @@ def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
     return message.model_copy(update={"response_metadata": metadata})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limited:
-    """A call as it is made, and the same without our cap, None where there is no cap of ours."""
-
-    call: ModelCall
-    uncapped: ModelCall | None = None
-
-    def again(self, result: ChatResult) -> ModelCall | None:
-        """The call to make in place of an answer that our cap cut."""
-        return self.uncapped if self.uncapped is not None and _was_cut(_said(result)) else None
+def _first_call(call: ModelCall, capped: CappedCall) -> ModelCall:
+    """The call with its task's cap, if it has one."""
+    if capped.cap is None:
+        return call
+    kwargs = {**call.kwargs, "max_tokens": capped.cap.tokens}
+    return replace(_under(call, capped.first), kwargs=kwargs)
 
 
-def limited(call: ModelCall, child: BaseChatModel, limits: OutputLimits | None) -> Limited:
-    """The call with its task's cap, unless the caller set a lower one or too little is known."""
-    own = child._get_ls_params(stop=call.stop, **call.kwargs).get("ls_max_tokens")
-    configured = own if isinstance(own, int) else None
-    cap = limits.cap_for(_task(call), call.kwargs, configured=configured) if limits else None
-    if cap is None:
-        return Limited(call=call)
-    capped = replace(call, kwargs={**call.kwargs, "max_tokens": cap.tokens})
-    config = {name: value for name, value in call.config.items() if name != "run_id"}
-    return Limited(call=capped, uncapped=replace(call, config=config))  # type: ignore[arg-type]
+def _under(call: ModelCall, context: CallContext) -> ModelCall:
+    """The call under the id that the account knows it by."""
+    return replace(call, config={**call.config, "run_id": UUID(context.id)})
 
 
 def stopped(call: ModelCall, model: str, form: Form | None) -> ModelCall:
@@ -172,25 +183,9 @@ def stopped(call: ModelCall, model: str, form: Form | None) -> ModelCall:
     return call if stop is None or "stop" in set_already else replace(call, stop=stop)
 
 
-def observed(limits: OutputLimits | None, call: ModelCall, result: ChatResult) -> None:
-    """Learn from an answer whose length the provider reported."""
-    message = _said(result)
-    usage = usage_of(message) if message is not None else None
-    if limits is not None and usage is not None and usage.output_tokens:
-        limits.observe(_task(call), usage.output_tokens, truncated=_was_cut(message))
-
-
-def _task(call: ModelCall) -> str:
-    """The `task` in the run's metadata."""
-    metadata: Mapping[str, Any] = call.config.get("metadata") or {}
-    return str(metadata.get("task") or "")
-
-
-def _said(result: ChatResult) -> AIMessage | None:
+def _end_of(result: ChatResult) -> tuple[str | None, Usage | None]:
+    """Why the answer ended, and the tokens it used."""
     message = result.generations[0].message if result.generations else None
-    return message if isinstance(message, AIMessage) else None
-
-
-def _was_cut(message: AIMessage | None) -> bool:
-    said = message.response_metadata if message is not None else {}
-    return any(was_cut(said.get(name)) for name in ("finish_reason", "stop_reason"))
+    if not isinstance(message, AIMessage):
+        return None, None
+    return finish_of(message.response_metadata), usage_of(message)

@@ -31,7 +31,8 @@ def usage_of(message: AIMessage) -> Usage | None:
     """
     raw: Mapping[str, Any] = message.usage_metadata or {}
     if "input_tokens" not in raw:
-        found = (Usage.read(message.response_metadata.get(name)) for name in _RAW)
+        said = message.response_metadata
+        found = (Usage.read(counts) for counts in (*(said.get(name) for name in _RAW), said))
         return next((usage for usage in found if usage is not None), None)
     read: Mapping[str, Any] = raw.get("input_token_details") or {}
     written: Mapping[str, Any] = raw.get("output_token_details") or {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,7 @@ from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import SHARED, SHORTENED
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,
+    gives_reasons,
     hit_mark,
     model_of,
     reported_by,
@@ -73,13 +74,14 @@ class Answered:
     """A whole response; `usage` None and the texts "" where the provider gave none.
 
     `model` and `usage` are those of the call that would have been made without any strategy: a
-    hit saves that one.
+    hit saves that one. `gives_reasons` is what a stream's chunks show of its provider.
     """
 
     reply: Reply
     model: str = ""
     usage: Usage | None = None
     finish_reason: str = ""
+    gives_reasons: bool = False
 
 
 def answered(reply: Reply) -> Answered:
@@ -94,7 +96,8 @@ def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
     reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
     models = [name for name in map(model_of, chunks) if name]
     said = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
-    return _answered(_whole(chunks), said, reasons[-1] if reasons else "")
+    whole = _answered(_whole(chunks), said, reasons[-1] if reasons else "")
+    return replace(whole, gives_reasons=any(map(gives_reasons, chunks)))
 
 
 def _answered(reply: Reply, said: Reported, finish_reason: str) -> Answered:
@@ -172,6 +175,7 @@ class AnswerCodec:
         return Traits(
             empty=empty,
             finish_reason=value.finish_reason,
+            gives_reasons=value.gives_reasons,
             refusal=refusal or _refused(reply.raw),
             model=value.model,
             usage=value.usage,

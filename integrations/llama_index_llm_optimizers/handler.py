@@ -32,6 +32,7 @@ from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
+from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.prompts import TokenCounter
 
@@ -159,10 +160,8 @@ class CostEventHandler(BaseEventHandler):
         call = self._calls.end(event.span_id)
         self._embeddings.forget(event.span_id)
         if call is not None:
-            # An Exception is a failure; GeneratorExit and CancelledError mean nobody listens.
-            failed = error is None or isinstance(error, Exception)
             name = None if error is None else type(error).__name__
-            self._record(call, "error" if failed else "abandoned", name)
+            self._record(call, status_of(error), name)
 
     def _hit(self, event: Any) -> None:
         self._calls.enclose(self._spans.ancestors(event.span_id))

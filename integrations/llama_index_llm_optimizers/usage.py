@@ -22,6 +22,7 @@ from llm_optimizers.costs.savings import Removed
 
 __all__ = [
     "finish_reason_of",
+    "gives_reasons",
     "hit_mark",
     "later",
     "model_of",
@@ -31,6 +32,8 @@ __all__ = [
     "usage_of",
     "usage_of_stream",
 ]
+
+_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
 def usage_of(reply: Reply) -> Usage | None:
@@ -43,9 +46,11 @@ def usage_of(reply: Reply) -> Usage | None:
         raw.get("usage"),
         raw.get("usage_metadata"),
         _mapping(raw.get("response")).get("usage"),
+        _mapping(raw.get("meta")),
         beside.get("usage"),
         beside,
         within.get("usage"),
+        raw,
     )
     for candidate in told:
         usage = Usage.read(
@@ -99,6 +104,16 @@ def finish_reason_of(reply: Reply) -> str:
     reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
     return str(getattr(reason, "name", reason) or "").lower()
+
+
+def gives_reasons(reply: Reply) -> bool:
+    """Whether the provider's object has a field for why the answer ended, filled in or not."""
+    raw = _mapping(reply.raw)
+    places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
+    for name in ("choices", "candidates"):
+        options = raw.get(name)
+        places.extend(map(_mapping, options if isinstance(options, list | tuple) else ()))
+    return any(name in place for name in _REASONS for place in places)
 
 
 def reported_by(reply: Reply) -> Reported:

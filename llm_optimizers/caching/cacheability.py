@@ -24,12 +24,14 @@ _COMPLETE = frozenset(
 class Traits:
     """What is known of an answer besides its text.
 
-    `finish_reason` is the provider's own word, "" when it gave none; `empty` means neither text
-    nor tool calls; `model` and `usage` are what the call consumed.
+    `finish_reason` is the provider's own word, "" when it gave none, and `gives_reasons` whether
+    it is known to give one with every whole answer; `empty` means neither text nor tool calls;
+    `model` and `usage` are what the call consumed.
     """
 
     empty: bool = False
     finish_reason: str = ""
+    gives_reasons: bool = False
     refusal: bool = False
     model: str = ""
     usage: Usage | None = None
@@ -39,7 +41,8 @@ def refuses(traits: Traits) -> str | None:
     """Why an answer must not be kept, or None when it may.
 
     A finish reason that is not known to mean a complete answer (`length`, `content_filter`, …)
-    refuses it.
+    refuses it, and so does none where the provider gives them: to a stream's reader a connection
+    that breaks may look like the end.
     """
     if traits.refusal:
         return "the model refused"
@@ -47,6 +50,8 @@ def refuses(traits: Traits) -> str | None:
         return f"finish reason {traits.finish_reason}"
     if traits.empty:
         return "empty"
+    if traits.gives_reasons and not traits.finish_reason:
+        return "no finish reason"
     return None
 
 

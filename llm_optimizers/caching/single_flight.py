@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -23,11 +24,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class _Call(Generic[R]):
-    """A call under way, and who makes it: a thread, and its task where there is one."""
+    """A call under way, and who makes it: a thread, and its task where there is one.
+
+    The task is only referred to: a cancelled one keeps the frames that hold this call alive.
+    """
 
     future: Future[R | None]
     thread: int
-    task: asyncio.Task[Any] | None
+    task: weakref.ref[asyncio.Task[Any]] | None
 
 
 class Flight(Generic[R]):
@@ -56,7 +60,8 @@ class Flight(Generic[R]):
     async def await_(self, timeout: float) -> R | None:  # noqa: ASYNC109 - a plain number serves both twins
         """The asynchronous twin of `wait`; works across event loops."""
         future = self._call.future
-        if self._call.task is asyncio.current_task() and not future.done():
+        task = self._call.task
+        if task is not None and task() is asyncio.current_task() and not future.done():
             return None
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
@@ -120,8 +125,9 @@ class Flights(Generic[R]):
         self._calls: dict[str, _Call[R]] = {}
 
 
-def _current_task() -> asyncio.Task[Any] | None:
+def _current_task() -> weakref.ref[asyncio.Task[Any]] | None:
     try:
-        return asyncio.current_task()
+        task = asyncio.current_task()
     except RuntimeError:
         return None
+    return None if task is None else weakref.ref(task)

@@ -178,15 +178,21 @@ class Call:
 
         What a provider reported of an answer that was left midway may lack most of the output,
         and what is counted here lacks what the provider adds: of each count the greater holds.
+        Where it reported the answer alone, the prompt is counted here.
         """
-        if self.status == "error" or (self.status == "ok" and self.reported is not None):
-            return self.reported or Usage(), False
+        reported, finished = self.reported, self.status == "ok"
+        whole = reported is not None and bool(reported.input_tokens or not reported.output_tokens)
+        if self.status == "error" or (finished and whole):
+            return reported or Usage(), False
         counted = count() if count is not None else None
-        if self.reported is None or counted is None:
-            found = self.reported or counted
-            return found or Usage(), found is not None
+        if reported is None or counted is None:
+            found = reported or counted
+            return found or Usage(), found is not None and not (finished and found is reported)
+        if finished:
+            filled = counted.later(reported)
+            return filled, filled != reported
         known = counted.as_dict()
-        greater = {name: max(known[name], n) for name, n in self.reported.as_dict().items()}
+        greater = {name: max(known[name], n) for name, n in reported.as_dict().items()}
         return Usage(**greater), True
 
     def _priced(

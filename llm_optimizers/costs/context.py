@@ -102,11 +102,12 @@ class Drafts:
 
     Safe to share between threads; a record that comes after the decision is written at once.
     What is kept of a call made `within` another whose own answer may be thrown away is held on
-    there.
+    there. What is thrown away is charged to `strategy`.
     """
 
-    def __init__(self, within: CallContext = NOTHING_KNOWN) -> None:
+    def __init__(self, within: CallContext = NOTHING_KNOWN, *, strategy: str = "routing") -> None:
         self._within = within
+        self._strategy = strategy
         self._held: list[tuple[str, CallRecord, Ledger]] = []
         self._kept: str | None = None
         self._settled = False
@@ -130,7 +131,7 @@ class Drafts:
 
     def _write(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
         if draft_id != self._kept:
-            ledger.record(charged_to(record, "routing"))
+            ledger.record(charged_to(record, self._strategy))
         elif self._within.drafts is not None:
             self._within.drafts.hold(self._within.draft_id, record, ledger)
         else:

@@ -79,7 +79,11 @@ class Ledger:
             self._warn(error)
 
     def record(self, record: CallRecord) -> None:
-        """Append a call; the same id a second time is ignored. Never raises."""
+        """Append a call. Never raises.
+
+        The same id a second time is ignored, unless it is the record of the run that a hit
+        answered, after the cache's own: that one holds all that is known.
+        """
         try:
             self._append(rows.INSERT_CALL, rows.call_row(record))
         except Exception as error:  # noqa: BLE001 - the account must never cost the user an answer

@@ -68,10 +68,15 @@ SCHEMA = Schema(
         "CREATE INDEX notes_by_kind ON notes (kind, time)",
     ),
 )
-# Everything interpolated below is a constant of this file.
+# Everything interpolated below is a constant of this file. A second record of a call is ignored,
+# except for one thing: a cache that writes down its own hits knows less of them than the run that
+# the hit answered, which alone took a time.
 INSERT_CALL = (
-    f"INSERT OR IGNORE INTO calls ({', '.join(_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+    f"INSERT INTO calls ({', '.join(_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)} "
+    "WHERE calls.hit_strategy IS NOT NULL AND calls.latency_s IS NULL "
+    "AND excluded.hit_strategy IS NOT NULL AND excluded.latency_s IS NOT NULL"
 )
 INSERT_NOTE = "INSERT OR IGNORE INTO notes (id, time, kind, payload) VALUES (?, ?, ?, ?)"
 SELECT_CALLS = (

@@ -104,10 +104,11 @@ class Usage:
         return cls(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            # DeepSeek reports its cache hits beside the details.
+            # DeepSeek reports its cache hits outside the details, gateways by Anthropic's names.
             cache_read_tokens=_first(prompt, "cached_tokens")
-            or _first(raw, "prompt_cache_hit_tokens"),
-            cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens"),
+            or _first(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens"),
+            cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens")
+            or _first(raw, "cache_creation_input_tokens"),
             reasoning_tokens=reasoning,
             input_audio_tokens=_first(prompt, "audio_tokens"),
             output_audio_tokens=_first(answer, "audio_tokens"),
@@ -159,9 +160,9 @@ class Usage:
 
     @classmethod
     def from_bedrock(cls, raw: Mapping[str, Any]) -> Usage:
-        """Read the `usage` of Bedrock's Converse.
+        """Read the `usage` of Bedrock's Converse, or the metrics that end an InvokeModel stream.
 
-        It leaves cached tokens out of the input, as Anthropic does
+        They leave cached tokens out of the input, as Anthropic does
         (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html).
 
         Raises:
@@ -170,22 +171,74 @@ class Usage:
         read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
         written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
         return cls(
-            input_tokens=_first(raw, "inputTokens") + read + written,
-            output_tokens=_first(raw, "outputTokens"),
+            input_tokens=_first(raw, "inputTokens", "inputTokenCount") + read + written,
+            output_tokens=_first(raw, "outputTokens", "outputTokenCount"),
             cache_read_tokens=read,
             cache_write_tokens=written,
         )
 
+    @classmethod
+    def from_cohere(cls, raw: Mapping[str, Any]) -> Usage:
+        """Read the `usage` of Cohere's chat, or the `meta` of its first version.
 
-# By the names that only one provider's counts have; the most particular first.
+        Of its two counts of one call the smaller, `billed_units`, is what is paid for: `tokens`
+        include those that Cohere adds (https://docs.cohere.com/reference/chat).
+
+        Raises:
+            ConfigurationError: a count is negative or no int.
+        """
+        counts = _part(raw, "billed_units") or _part(raw, "tokens")
+        return cls(
+            input_tokens=_first(counts, "input_tokens"),
+            output_tokens=_first(counts, "output_tokens"),
+        )
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> Usage:
+        """Read two counts and no details: Ollama's and watsonx's.
+
+        https://github.com/ollama/ollama/blob/main/docs/api.md,
+        https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
+
+        Raises:
+            ConfigurationError: a count is negative or no int.
+        """
+        return cls(
+            input_tokens=_first(raw, "prompt_eval_count", "input_token_count"),
+            output_tokens=_first(raw, "eval_count", "generated_token_count"),
+        )
+
+
+# By the names of either count, as streams report one at a time; the most particular first. What
+# speaks OpenAI's format counts cached tokens within the prompt, even where a gateway adds
+# Anthropic's names to it (https://docs.litellm.ai/docs/completion/prompt_caching).
 _SHAPES: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Usage]], ...] = (
+    (frozenset({"prompt_tokens", "completion_tokens"}), Usage.from_openai),
     (
-        frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"}),
+        frozenset({"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"}),
         Usage.from_anthropic,
     ),
-    (frozenset({"prompt_token_count", "promptTokenCount"}), Usage.from_google),
-    (frozenset({"inputTokens"}), Usage.from_bedrock),
-    (frozenset({"prompt_tokens", "input_tokens", "completion_tokens"}), Usage.from_openai),
+    (
+        frozenset(
+            {
+                *("prompt_token_count", "promptTokenCount"),
+                *("candidates_token_count", "candidatesTokenCount"),
+            }
+        ),
+        Usage.from_google,
+    ),
+    (
+        frozenset({"inputTokens", "outputTokens", "inputTokenCount", "outputTokenCount"}),
+        Usage.from_bedrock,
+    ),
+    (frozenset({"input_tokens", "output_tokens"}), Usage.from_openai),
+    (frozenset({"billed_units", "tokens"}), Usage.from_cohere),
+    (
+        frozenset(
+            {"prompt_eval_count", "eval_count", "input_token_count", "generated_token_count"}
+        ),
+        Usage.from_plain,
+    ),
 )
 _FIELDS = tuple(field.name for field in fields(Usage))
 

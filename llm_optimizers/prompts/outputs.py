@@ -2,7 +2,7 @@
 
 A cap is learned from the lengths that a task's answers had. An answer cut by a cap is a broken
 answer, so the cap stands well above the longest usual one, the rate of cut answers is shown, and
-a cut answer is asked for again without the cap.
+a cut answer is asked for again without the cap: what it had cost is charged to prompts.
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ from __future__ import annotations
 import math
 import re
 import threading
+import uuid
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
 
+from llm_optimizers.costs import Usage
+from llm_optimizers.costs.context import CONTEXTS, CallContext, Drafts
 from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["Form", "OutputCap", "OutputLimits", "shaped", "uncapped", "was_cut"]
+__all__ = [
+    "CappedCall",
+    "Form",
+    "OutputCap",
+    "OutputLimits",
+    "shaped",
+    "uncapped",
+    "was_cut",
+]
 
 Form: TypeAlias = Literal["line", "word", "paragraph"]
 
@@ -113,6 +125,72 @@ class OutputLimits:
         # A reasoning model's own name for it counts the hidden reasoning too.
         name = "max_completion_tokens" if _reasons(request.model) else "max_tokens"
         return replace(request, params={**request.params, name: cap.tokens})
+
+
+class CappedCall:
+    """A call under its task's learned cap, and the one made in its place if the cap cuts it.
+
+    Example:
+        ```python
+        with CappedCall(limits, task, params, around=context_of(call_id)) as capped:
+            answer = ask(capped.first, max_tokens=capped.cap and capped.cap.tokens)
+            if capped.cut(answer.finish_reason, answer.usage):
+                answer = ask(capped.second)
+        ```
+
+    `cap` is None where none is set. `first` and `second` are what the account is to know of the
+    two calls, to be made under their ids: without a cap `first` is `around`, and there is no
+    second call. The record of a first call is written when the block ends, and charged to prompts
+    if its answer was cut. `call_id` is the caller's own name for the first call, `configured` the
+    model's own cap.
+    """
+
+    def __init__(
+        self,
+        limits: OutputLimits | None,
+        task: str,
+        params: Mapping[str, Any],
+        *,
+        around: CallContext,
+        call_id: str | None = None,
+        configured: int | None = None,
+    ) -> None:
+        self.cap = limits.cap_for(task, params, configured=configured) if limits else None
+        self.first = self.second = around
+        self._limits, self._task = limits, task
+        self._drafts: Drafts | None = None
+        self._kept: str | None = None
+        if self.cap is not None:
+            named = call_id or str(uuid.uuid4())
+            self._drafts, self._kept = Drafts(around, strategy="prompts"), named
+            self.first = replace(around, id=named, drafts=self._drafts, draft_id=named)
+            self.second = replace(around, id=str(uuid.uuid4()))
+            CONTEXTS.update({each.id: each for each in (self.first, self.second)})
+
+    def cut(self, finish_reason: str | None, usage: Usage | None) -> bool:
+        """Whether our cap cut the first answer, so that the second call is to be made.
+
+        The limits learn from the answer, if its provider reported a length.
+        """
+        truncated = was_cut(finish_reason)
+        if self._limits is not None and usage is not None and usage.output_tokens:
+            self._limits.observe(self._task, usage.output_tokens, truncated=truncated)
+        if self.cap is None or not truncated:
+            return False
+        self._kept = None
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._drafts is not None:
+            self._drafts.settle(self._kept)
 
 
 def was_cut(finish_reason: str | None) -> bool:

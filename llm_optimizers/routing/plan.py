@@ -178,25 +178,28 @@ def _first_of(routed: RoutedRequest, order: Sequence[str], role: Role) -> Plan[t
     """The first model of the order that answers; waits once for a `Retry-After` if none does."""
     failures: dict[str, Failure] = {}
     last: Exception | None = None
-    for model in order:
+    try:
+        for model in order:
+            _check_time(routed, last)
+            try:
+                reply = yield from _call(routed, model, role, failures)
+            except Exception as error:
+                if not failures[model].retryable:
+                    raise
+                last = error
+            else:
+                return model, reply
+        soonest = _soonest(failures)
+        assert last is not None, "an order names at least one model"
+        longest = min(routed.longest_wait_s, routed.left() or routed.longest_wait_s)
+        if soonest is None or soonest[1] > longest:
+            raise last
+        model, seconds = soonest
+        yield Pause(seconds=seconds)
         _check_time(routed, last)
-        try:
-            reply = yield from _call(routed, model, role, failures)
-        except Exception as error:
-            if not failures[model].retryable:
-                raise
-            last = error
-        else:
-            return model, reply
-    soonest = _soonest(failures)
-    assert last is not None, "an order names at least one model"
-    longest = min(routed.longest_wait_s, routed.left() or routed.longest_wait_s)
-    if soonest is None or soonest[1] > longest:
-        raise last
-    model, seconds = soonest
-    yield Pause(seconds=seconds)
-    _check_time(routed, last)
-    return model, (yield from _call(routed, model, role, failures))
+        return model, (yield from _call(routed, model, role, failures))
+    finally:
+        del last  # An error that is kept here keeps all frames alive that it passed through.
 
 
 def _call(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from decimal import Decimal
@@ -21,6 +20,7 @@ from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 from llm_optimizers.routing.policies.cascade import CascadePolicy
 from support.frameworks import DOORS, FRAMEWORKS, Framework, through
+from support.waiting import aeventually, eventually
 
 CHEAP, OTHER, STRONG = "gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"
 QUESTION, PARAPHRASE = "How do I reset my password?", "How can I reset my password?"
@@ -131,10 +131,43 @@ def late(framework: Framework) -> None:
     routed = framework.routed([slow, framework.fake(STRONG)], Always(CHEAP), deadline_s=0.05)
     with suppress(TimeoutError):
         framework.ask(routed, QUESTION)
-    for _ in range(400):
-        if framework.records():
-            break
-        time.sleep(0.01)
+    eventually(framework.records)
+
+
+def cancelled(framework: Framework) -> None:
+    """Calls that are cancelled while a model is asked: bare, routed, cached and escalated."""
+    slow = framework.fake(CHEAP, delay=60)
+    strong = framework.fake(STRONG)
+    empty, slow_strong = framework.fake(CHEAP, reply=lambda _: ""), framework.fake(STRONG, delay=60)
+    escalating = CascadePolicy(cheap=CHEAP, strong=STRONG)
+    for model, asked in (
+        (slow, slow),
+        (framework.routed([slow, strong], Always(CHEAP)), slow),
+        (framework.cached(slow), slow),
+        (framework.cached(framework.routed([slow, strong], Always(CHEAP))), slow),
+        (framework.routed([empty, slow_strong], escalating), slow_strong),
+    ):
+        asyncio.run(_given_up(framework, model, asked))
+
+
+async def _given_up(framework: Framework, model: Any, asked: Any) -> None:
+    before = len(asked.calls)
+    task = asyncio.create_task(framework.aask(model, QUESTION, user="u1"))
+    await aeventually(lambda: len(asked.calls) > before)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def timed_out(framework: Framework) -> None:
+    """A call that is cancelled by the router, at the deadline."""
+    slow = framework.fake(CHEAP, delay=60)
+    routed = framework.routed([slow, framework.fake(STRONG)], Always(CHEAP), deadline_s=0.5)
+
+    async def ask() -> None:
+        with suppress(TimeoutError):
+            await framework.aask(routed, QUESTION)
+
+    asyncio.run(ask())
 
 
 def left_and_broken(framework: Framework) -> None:
@@ -405,6 +438,8 @@ SCRIPTS: tuple[Callable[[Framework], None], ...] = (
     routers_behind_a_router,
     cascades_behind_a_cascade,
     late,
+    cancelled,
+    timed_out,
     left_and_broken,
     shared_and_routed,
     shared_over_a_router,
@@ -520,6 +555,18 @@ class TestEither:
         assert {(record.status, record.error) for record in late} == {("error", "TimeoutError")}
         assert all(record.cost == record.baseline_cost and record.cost for record in late)
         assert not any(record.savings for record in late)
+
+    def test_a_cancelled_call_is_paid_for(self, name: str) -> None:
+        bare, routed, cached, both, draft, escalated = records_of(cancelled, name)
+        assert draft.status == "ok"
+        for record in (bare, routed, cached, both, escalated):
+            assert (record.status, record.error) == ("abandoned", "CancelledError")
+            assert record.estimated
+            assert (record.cost or 0) > 0
+            assert record.tags == {"user": "u1"}
+        assert [r.baseline_model for r in (bare, routed, both)] == [CHEAP, STRONG, STRONG]
+        (record,) = records_of(timed_out, name)
+        assert (record.status, record.baseline_model) == ("abandoned", STRONG)
 
     def test_routing_and_sharing_each_save_their_own(self, name: str) -> None:
         found = records_of(shared_and_routed, name)

@@ -28,6 +28,12 @@ def test_anything_else_is_not(traits: Traits) -> None:
     assert refuses(traits)
 
 
+def test_an_answer_without_the_reason_that_its_provider_gives_broke_off() -> None:
+    assert refuses(Traits(gives_reasons=True))
+    assert refuses(Traits(gives_reasons=True, finish_reason="stop")) is None
+    assert refuses(Traits(gives_reasons=False)) is None
+
+
 def test_one_bad_answer_of_several_spoils_the_call() -> None:
     good, cut = Traits(model="m", finish_reason="stop"), Traits(finish_reason="length")
     assert worst([good, cut]) is cut

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
-from collections.abc import Callable
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.caching.single_flight import Flight, Flights
 from llm_optimizers.types import ChatRequest
+from support.waiting import aeventually, collecting_nothing, eventually
 
 ASKED = ChatRequest.from_openai({"messages": [{"role": "user", "content": "What is a cache?"}]})
 
@@ -42,20 +42,6 @@ class Gate:
         number = self._enter()
         await aeventually(self.open.is_set)
         return f"answer {number}"
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-async def aeventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -160,6 +146,31 @@ async def test_a_cancelled_leader_leaves_the_call_to_the_others() -> None:
         await leader
     gate.open.set()
     assert (await waiter).value == "answer 2"
+
+
+async def test_a_cancelled_leader_is_let_go_with_all_that_it_held() -> None:
+    """Without waiting for the garbage collector: prompts and runs hang on it."""
+
+    class Held:
+        pass
+
+    alive: list[weakref.ref[Held]] = []
+
+    async def call() -> str:
+        held = Held()
+        alive.append(weakref.ref(held))
+        await asyncio.sleep(60)
+        return str(held)
+
+    cache = ResponseCache[str]()
+    with collecting_nothing():
+        leader = asyncio.create_task(cache.aanswer(ASKED, call))
+        await aeventually(lambda: bool(alive))
+        leader.cancel()
+        await asyncio.wait([leader])
+        del leader
+        await asyncio.sleep(0)
+        assert alive[0]() is None
 
 
 async def test_a_cancelled_waiter_disturbs_nobody() -> None:

@@ -203,6 +203,17 @@ def test_tokens_are_counted_only_where_none_were_reported() -> None:
     assert (counted.usage, counted.estimated) == (MILLION, True)
 
 
+def test_of_an_answer_reported_alone_the_prompt_is_counted_here() -> None:
+    alone = replace(CALL, reported=Usage(output_tokens=9))
+    record = alone.record(PRICES, lambda: Usage(input_tokens=7, output_tokens=5))
+    assert (record.usage, record.estimated) == (Usage(input_tokens=7, output_tokens=9), True)
+    unknown = alone.record(PRICES, lambda: None)
+    assert (unknown.usage, unknown.estimated) == (Usage(output_tokens=9), False)
+    # What is billed with another call, as several prompts sent together are, used nothing.
+    together = replace(CALL, reported=Usage()).record(PRICES, lambda: MILLION)
+    assert (together.usage, together.estimated) == (Usage(), False)
+
+
 def test_a_shared_bill_is_recorded_by_those_who_share_it() -> None:
     ledger = Ledger(prices=PRICES)
     replace(CALL, context=CallContext(shared=True)).account(ledger)
@@ -219,6 +230,20 @@ def test_drafts_are_written_once_it_is_known_what_became_of_them() -> None:
     replace(CALL, id="late", context=replace(known, draft_id="late")).account(ledger)
     saved = {record.id: record.saved for record in ledger.records()}
     assert saved == {"kept": Decimal(9), "thrown": Decimal(-1), "late": Decimal(-1)}
+
+
+def test_what_is_thrown_away_is_charged_to_the_strategy_that_made_it() -> None:
+    ledger, routing = Ledger(prices=PRICES), Drafts()
+    around = CallContext(role="draft", drafts=routing, draft_id="routed", baseline_model="strong")
+    for name, kept in (("whole", "whole"), ("cut", None)):
+        drafts = Drafts(around, strategy="prompts")
+        known = replace(around, drafts=drafts, draft_id=name)
+        replace(CALL, id=name, context=known).account(ledger)
+        drafts.settle(kept)
+    (cut,) = ledger.records()  # the other is still the router's draft
+    assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", Decimal(-1))]
+    routing.settle("routed")
+    assert {record.id: record.saved for record in ledger.records()} == {"cut": -1, "whole": 9}
 
 
 def test_a_draft_that_failed_is_written_at_once() -> None:

@@ -92,6 +92,27 @@ def test_the_same_id_twice_counts_once(ledger):
     assert (ledger.dropped, ledger.summary().requests) == (0, 2)
 
 
+def test_the_run_that_a_hit_answered_says_more_than_the_cache_does(ledger):
+    """The cache's record comes first or last; of one run there is one record."""
+    own = {"usage": Usage(), "cost": Decimal(0), "hit_strategy": "cache.exact"}
+    run = own | {"latency_s": 0.002, "tags": {"user": "u1"}, "baseline_model": "gpt-5"}
+    for call, *found in (("1", own, run), ("2", run, own), ("3", own, own), ("4", run, run)):
+        for facts in found:
+            ledger.record(a_record(call, **facts))
+    ledger.record(a_record("5", latency_s=None))
+    ledger.record(a_record("5", latency_s=1.0))
+    ledger.record(a_record("5", **run))
+    assert [(r.id, r.baseline_model, dict(r.tags)) for r in ledger.records()] == [
+        ("1", "gpt-5", {"user": "u1"}),
+        ("2", "gpt-5", {"user": "u1"}),
+        ("3", "gpt-4o", {}),
+        ("4", "gpt-5", {"user": "u1"}),
+        ("5", "gpt-4o", {}),
+    ]
+    assert [r.latency_s for r in ledger.records()] == [0.002, 0.002, None, 0.002, None]
+    assert ledger.dropped == 0
+
+
 def test_records_are_found_by_time_from_since_on_and_before_until(ledger):
     for minute in range(5):
         ledger.record(a_record(str(minute), time=AT + timedelta(minutes=minute)))

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 
+_BY_AGE = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}
+_THOUGHT = Usage(output_tokens=7, reasoning_tokens=3)
 usages = st.builds(Usage, **dict.fromkeys(Usage().as_dict(), st.integers(0, 10**9)))
 
 
@@ -188,6 +190,55 @@ def test_a_malformed_report_is_refused_by_name():
             {"input_tokens": 100.0, "output_tokens": 10.0},
             Usage(input_tokens=100, output_tokens=10),
         ),
+        (
+            {"input_tokens": 10, "output_tokens": 5, "cache_creation": _BY_AGE},
+            Usage(input_tokens=17, output_tokens=5, cache_write_tokens=7, cache_write_1h_tokens=4),
+        ),
+        (
+            {"inputTokenCount": 30, "outputTokenCount": 10, "cacheReadInputTokenCount": 64},
+            Usage(input_tokens=94, output_tokens=10, cache_read_tokens=64),
+        ),
+        (
+            {"prompt_eval_count": 26, "eval_count": 290, "eval_duration": 4_709_213_000},
+            Usage(input_tokens=26, output_tokens=290),
+        ),
+        (
+            {
+                "billed_units": {"input_tokens": 5.0, "output_tokens": 418.0},
+                "tokens": {"input_tokens": 71.0, "output_tokens": 418.0},
+            },
+            Usage(input_tokens=5, output_tokens=418),
+        ),
+        (
+            {"tokens": {"input_tokens": 71, "output_tokens": 418}},
+            Usage(input_tokens=71, output_tokens=418),
+        ),
+        (
+            {"input_token_count": 12, "generated_token_count": 20},
+            Usage(input_tokens=12, output_tokens=20),
+        ),
+        ({"output_tokens": 7}, Usage(output_tokens=7)),
+        ({"outputTokens": 7}, Usage(output_tokens=7)),
+        ({"candidates_token_count": 4, "thoughts_token_count": 3}, _THOUGHT),
+        ({"candidatesTokenCount": 4, "thoughtsTokenCount": 3}, _THOUGHT),
+        ({"eval_count": 7}, Usage(output_tokens=7)),
+        (
+            # A gateway's: OpenAI's counts with Anthropic's names beside them.
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 10,
+                "prompt_tokens_details": {"cached_tokens": 64},
+                "cache_read_input_tokens": 64,
+                "cache_creation_input_tokens": 6,
+            },
+            Usage(input_tokens=100, output_tokens=10, cache_read_tokens=64, cache_write_tokens=6),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 2, "prompt_eval_count": 9, "eval_count": 2},
+            Usage(input_tokens=9, output_tokens=2),
+        ),
+        ({"tokens": 12}, None),
+        ({"cache_creation": 12}, None),
         ({"prompt_tokens": 0, "completion_tokens": 0}, None),
         ({"prompt_tokens": 0.5, "completion_tokens": 2}, None),
         ({"prompt_tokens": -1, "completion_tokens": 2}, None),

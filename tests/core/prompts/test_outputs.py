@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
+from llm_optimizers.costs import Ledger, Usage
+from llm_optimizers.costs.call import Call
+from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, context_of
 from llm_optimizers.prompts import OutputLimits
-from llm_optimizers.prompts.outputs import shaped, uncapped, was_cut
+from llm_optimizers.prompts.outputs import CappedCall, shaped, uncapped, was_cut
 from llm_optimizers.types import ChatRequest, Message
 
 
@@ -60,6 +65,88 @@ def test_an_answer_cut_by_our_cap_is_asked_for_again() -> None:
     assert uncapped(sent, original, "stop") is None
     own = request(max_tokens=5)
     assert uncapped(own, own, "length") is None
+
+
+class TestCappedCall:
+    """The call with the cap, the one made in its place, and the account of both."""
+
+    AROUND = CallContext(role="escalation", baseline_model="gpt-5")
+    USED = Usage(input_tokens=10, output_tokens=15)
+
+    def begin(self, call_id: str | None = None, *, answers: int = 1, **params: int) -> CappedCall:
+        limits = OutputLimits(enough=1)
+        for _ in range(answers):
+            limits.observe("t", 10)
+        return CappedCall(limits, "t", params, around=self.AROUND, call_id=call_id)
+
+    def made(self, context: CallContext, ledger: Ledger) -> None:
+        """A call as a framework's handler sees it: in another thread, by its id."""
+        known = context_of(context.id)
+        Call(
+            id=context.id,
+            time=datetime(2026, 1, 2, tzinfo=UTC),
+            asked="gpt-4o",
+            reported=self.USED,
+            context=known,
+        ).account(ledger)
+
+    def test_a_cut_answer_is_charged_to_prompts_and_the_second_saves_what_it_would(self) -> None:
+        ledger, bare = Ledger(), Ledger()
+        with self.begin("run-1") as capped:
+            assert (capped.cap and capped.cap.tokens, capped.first.id) == (16, "run-1")
+            self.made(capped.first, ledger)
+            assert not list(ledger.records())  # not known yet
+            assert capped.cut("length", self.USED)
+            self.made(capped.second, ledger)
+        cut, whole = sorted(ledger.records(), key=lambda record: record.id != "run-1")
+        assert cut.baseline_cost == 0
+        assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", -(cut.cost or 0))]
+        Call(
+            id=whole.id, time=whole.time, asked="gpt-4o", reported=self.USED, context=self.AROUND
+        ).account(bare)
+        assert [whole] == list(bare.records())
+
+    def test_a_whole_answer_is_an_answer_like_any(self) -> None:
+        ledger = Ledger()
+        with self.begin() as capped:
+            self.made(capped.first, ledger)
+            assert not capped.cut("stop", self.USED)
+        (record,) = ledger.records()
+        assert record.baseline_model == "gpt-5"
+        assert (record.saved or Decimal(-1)) == (record.baseline_cost or 0) - (record.cost or 0)
+        assert context_of(capped.second.id).baseline_model == "gpt-5"
+
+    def test_a_call_whose_caller_fails_meanwhile_is_recorded(self) -> None:
+        ledger = Ledger()
+
+        def failing() -> None:
+            with self.begin() as capped:
+                self.made(capped.first, ledger)
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            failing()
+        (record,) = ledger.records()
+        assert record.baseline_model == "gpt-5"
+
+    def test_without_a_cap_of_ours_nothing_changes(self) -> None:
+        for capped in (self.begin(max_tokens=5), self.begin(answers=0)):
+            with capped:
+                assert (capped.cap, capped.first) == (None, self.AROUND)
+                assert not capped.cut("length", self.USED)
+        with CappedCall(None, "t", {}, around=NOTHING_KNOWN) as unlimited:
+            assert not unlimited.cut("length", self.USED)
+        assert unlimited.first is NOTHING_KNOWN
+
+    def test_the_limits_learn_from_the_first_answer(self) -> None:
+        limits = OutputLimits(enough=1)
+        limits.observe("t", 10)
+        for reason, usage in (("length", self.USED), ("stop", self.USED), ("stop", None)):
+            with CappedCall(limits, "t", {}, around=NOTHING_KNOWN) as capped:
+                capped.cut(reason, usage)
+        cap = limits.cap("t")
+        assert cap is not None
+        assert (cap.answers, cap.truncation_rate) == (3, pytest.approx(1 / 3))
 
 
 def test_limits_hold_under_threads() -> None:

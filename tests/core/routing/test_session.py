@@ -6,7 +6,8 @@ import asyncio
 import random
 import threading
 import time
-from contextlib import aclosing
+import weakref
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -21,6 +22,7 @@ from llm_optimizers.routing.policies.cascade import CascadePolicy
 from llm_optimizers.routing.session import RoutedCall
 from llm_optimizers.tenancy import tenant
 from support.callers import TEXTS, Calling
+from support.waiting import collecting_nothing
 
 MODELS = ["small", "middle", "large"]
 
@@ -104,6 +106,30 @@ def test_a_failing_model_is_replaced_and_rests(make, ask, perform, error):
     assert record["attempts"][0]["outcome"] == "failed"
     assert record["attempts"][0]["error"] == type(error).__name__
     assert router.decide(ask()).model == "middle"
+
+
+@pytest.mark.parametrize("deadline_s", [None, 5.0])
+async def test_errors_are_let_go_with_all_that_they_passed_through(make, ask, deadline_s):
+    """Without waiting for the garbage collector: prompts and runs hang on it."""
+
+    class Held:
+        pass
+
+    alive = []
+
+    now = [1_000.0]
+
+    def failing(effect):
+        held = Held()
+        alive.append(weakref.ref(held))
+        now[0] += 10
+        raise ProviderError(503)
+
+    with collecting_nothing():
+        session = start(make(clock=lambda: now[0]), ask(), deadline_s=deadline_s)
+        with suppress(TimeoutError, ProviderError):
+            await session.aanswer(Calling(failing))
+        assert [ref() for ref in alive] == [None] * (3 if deadline_s is None else 1)
 
 
 @pytest.mark.parametrize("error", [ProviderError(400), ProviderError(401), ValueError("bug")])

@@ -438,6 +438,20 @@ class TestOverHTTP:
         list(model.stream(QUESTION))
         assert len(model.cache) == 0
 
+    @pytest.mark.parametrize("wrapped", [False, True])
+    def test_nor_is_one_that_langchain_read_for_an_invoke(
+        self, chat: Callable[..., ChatOpenAI], server: FakeOpenAI, wrapped: bool
+    ) -> None:
+        cache = HybridCache()
+        inner = chat(streaming=True, cache=None if wrapped else cache)
+        model = CachedChatModel(model=inner, cache=cache) if wrapped else inner
+        server.cut = True
+        model.invoke(QUESTION)
+        assert len(cache) == 0
+        server.cut = False
+        model.invoke(QUESTION)
+        assert len(cache) == 1
+
     @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
     def test_structured_output_comes_through(
         self, model: CachedChatModel, server: FakeOpenAI, method: str

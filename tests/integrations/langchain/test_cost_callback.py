@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import CallbackManager
 from langchain_core.language_models.fake import FakeListLLM
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 
-from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
+from langchain_llm_optimizers import (
+    CachedChatModel,
+    ChatModelRouter,
+    CostCallbackHandler,
+    HybridCache,
+    OptimizedChatModel,
+)
 from llm_optimizers.costs import CallRecord, Ledger
+from llm_optimizers.routing import Always
 from support.fakes import StreamingFake
 from support.openai_server import FakeOpenAI
+from support.waiting import aeventually, collecting_nothing
 
 Chat = Callable[..., ChatOpenAI]
 # 10 and 5 tokens of gpt-4o-mini at $0.15 and $0.60 a million
@@ -200,38 +213,149 @@ def test_the_users_metadata_and_tags_are_kept_without_the_frameworks(
 async def test_streams_that_are_left_midway_are_recorded_as_such(
     costs: CostCallbackHandler,
 ) -> None:
-    model = CachedChatModel(model=StreamingFake())
-    left = model.stream(QUESTION, using(costs))
+    model, question = CachedChatModel(model=StreamingFake()), HumanMessage(QUESTION)
+    left = model.stream([question], using(costs))
     next(iter(left))
     left.close()  # type: ignore[attr-defined]  # a generator, as of every chat model
-    stream = model.astream(QUESTION, using(costs))
+    stream = model.astream([question], using(costs))
     await anext(aiter(stream))
     await stream.aclose()  # type: ignore[attr-defined]  # likewise
     assert [record.status for record in records(costs)] == ["abandoned", "abandoned"]
-    assert not costs._runs
+    alive = weakref.ref(question)
+    del question, left, stream
+    gc.collect()
+    assert alive() is None  # no run is kept in mind
+
+
+WRAPPED: dict[str, Callable[[StreamingFake], Any]] = {
+    "plain": lambda fake: fake,
+    "cached": lambda fake: CachedChatModel(model=fake, cache=HybridCache()),
+    "optimized": lambda fake: OptimizedChatModel(model=fake),
+    "routed": lambda fake: ChatModelRouter({"gpt-4o-mini": fake}),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+@pytest.mark.parametrize("way", ["cancel", "wait"])
+async def test_a_cancelled_call_is_abandoned(
+    kind: str, way: str, costs: CostCallbackHandler
+) -> None:
+    """LangChain does not say that it ended; recorded without waiting for a garbage collector."""
+    fake = StreamingFake(delay=60)
+    model, config = WRAPPED[kind](fake), using(costs, metadata={"user": "u1"})
+
+    async def in_a_task_that_goes_on() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                asyncio.get_running_loop().create_task(expire(limit))
+                await model.ainvoke(QUESTION, config)
+
+    async def expire(limit: asyncio.Timeout) -> None:
+        await aeventually(lambda: fake.calls)
+        limit.reschedule(0)
+
+    with collecting_nothing():
+        if way == "wait":
+            await in_a_task_that_goes_on()
+        else:
+            task = asyncio.create_task(model.ainvoke(QUESTION, config))
+            await aeventually(lambda: fake.calls)
+            assert not records(costs)  # it may still answer
+            task.cancel()
+            await asyncio.wait([task])
+            del task
+        await asyncio.sleep(0)
+        (record,) = records(costs)
+    assert (record.status, record.error, record.latency_s) == ("abandoned", "CancelledError", None)
+    assert record.estimated
+    assert record.usage.input_tokens > 5
+    assert (record.usage.output_tokens, record.tags) == (0, {"user": "u1"})
+
+
+async def test_a_cancelled_call_is_recorded_when_another_begins() -> None:
+    ledger = Ledger()
+    costs = CostCallbackHandler(ledger)
+    fake = StreamingFake(delay=60)
+    slow = asyncio.create_task(fake.ainvoke(QUESTION, using(costs)))
+    await aeventually(lambda: fake.calls)
+    slow.cancel()
+    await asyncio.wait([slow])
+    del slow
+    gc.collect()
+    await StreamingFake().ainvoke(QUESTION, using(costs))
+    assert [record.status for record in ledger.records()] == ["abandoned", "ok"]
+
+
+def test_of_very_many_runs_the_oldest_is_given_up(costs: CostCallbackHandler) -> None:
+    """As where tracing keeps every run for ever; a run that ends is not counted among them."""
+    ids = [uuid4() for _ in range(20_002)]
+    for run_id in ids:
+        costs.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=run_id)
+        if run_id is ids[1]:
+            costs.on_llm_end(LLMResult(generations=[]), run_id=run_id)
+    found = {record.id: record.status for record in records(costs)}
+    assert found == {str(ids[1]): "ok", str(ids[0]): "abandoned"}
+
+
+@pytest.mark.parametrize("kind", ["cache=", "wrapper", "stream"])
+def test_a_hit_is_recorded_with_all_that_is_known(kind: str) -> None:
+    """By the cache, the handler, or both into one ledger: it has the same baseline and tags."""
+    found = []
+    for by_cache, by_handler in ((True, True), (False, True), (True, False)):
+        ledger = Ledger()
+        cache = HybridCache(ledger=ledger if by_cache else None)
+        fake = StreamingFake(cache=cache if kind == "cache=" else None)
+        cheap = fake if kind == "cache=" else CachedChatModel(model=fake, cache=cache)
+        models = {"gpt-4o-mini": cheap, "gpt-4o": StreamingFake(model="gpt-4o")}
+        routed = ChatModelRouter(models, policy=Always("gpt-4o-mini"))
+        config: Any = {"metadata": {"user": "u1"}}
+        if by_handler:
+            config["callbacks"] = [CostCallbackHandler(ledger)]
+        for _ in range(2):
+            if kind == "stream":
+                list(routed.stream(QUESTION, config))
+            else:
+                routed.invoke(QUESTION, config)
+        (hit,) = (record for record in ledger.records() if record.hit)
+        found.append((hit.baseline_model, hit.baseline_cost, hit.provider, dict(hit.tags)))
+    full = found[1]
+    assert full[0] == "gpt-4o"
+    assert full[2:] == ("openai", {"user": "u1"})
+    assert found[0] == full
+    # LangChain hands a cache behind `cache=` the prompt alone.
+    assert found[2] == (full if kind != "cache=" else (*full[:2], None, {}))
 
 
 def test_a_failed_call_is_not_kept_in_mind(costs: CostCallbackHandler) -> None:
-    model = StreamingFake(fail=lambda text: ValueError("no"))
+    model, question = StreamingFake(fail=lambda text: ValueError("no")), HumanMessage(QUESTION)
     with pytest.raises(ValueError):
-        model.invoke(QUESTION, using(costs))
-    assert not costs._runs
+        model.invoke([question], using(costs))
+    alive = weakref.ref(question)
+    del question
+    gc.collect()
+    assert alive() is None
 
 
 def test_32_threads_share_a_handler(costs: CostCallbackHandler) -> None:
     model = CachedChatModel(model=StreamingFake())
     asked = [f"What is {number % 8}?" for number in range(320)]
+    alive: list[weakref.ref[HumanMessage]] = []
+
+    def ask(text: str) -> AIMessage:
+        question = HumanMessage(text)
+        alive.append(weakref.ref(question))
+        return model.invoke([question], using(costs, metadata={"q": text}))
+
     with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda q: model.invoke(q, using(costs, metadata={"q": q})), asked))
-    assert all(a.content.endswith(q) for a, q in zip(answers, asked, strict=True))
+        answers = list(pool.map(ask, asked))
+    assert all(a.text.endswith(q) for a, q in zip(answers, asked, strict=True))
     assert len(records(costs)) == 320
     assert sum(not record.hit for record in records(costs)) == 8
-    assert not costs._runs
+    gc.collect()
+    assert not any(ref() for ref in alive)
 
 
 def test_completion_models_usage_is_read_from_beside_the_text() -> None:
-    from uuid import uuid4
-
     costs = CostCallbackHandler()
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     for told in (usage, {}):
@@ -267,8 +391,6 @@ def test_several_generations_repeat_one_usage(costs: CostCallbackHandler) -> Non
 
 
 def test_an_end_without_a_start_is_nothing(costs: CostCallbackHandler) -> None:
-    from uuid import uuid4
-
     result = LLMResult(generations=[[ChatGeneration(message=AIMessage("x"))]])
     costs.on_llm_end(result, run_id=uuid4())
     costs.on_llm_error(ValueError(), run_id=uuid4())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -15,11 +17,13 @@ from pydantic import Field
 
 from langchain_llm_optimizers import (
     CachedChatModel,
+    ChatModelRouter,
     CostCallbackHandler,
     HybridCache,
     OptimizedChatModel,
 )
 from llm_optimizers.prompts import ContextBudget, OutputLimits, RequestOptimizer
+from llm_optimizers.routing import Always
 from support.fakes import StreamingFake
 
 BLOATED = '{\n    "order": 17,\n    "items": [\n        "tent",\n        "stove"\n    ]\n}'
@@ -140,6 +144,30 @@ async def test_a_learned_cap_is_set_and_an_answer_it_cuts_is_asked_for_again() -
     list(model.stream("Sum up.", TASK))
     model.invoke("Sum up.")  # another task
     assert [call.get("max_tokens") for call in talker.asked[6:]] == [48, None, None]
+
+
+@pytest.mark.parametrize("door", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("routed", [False, True])
+def test_an_answer_that_our_cap_cut_is_charged_to_prompts(door: str, routed: bool) -> None:
+    limits = OutputLimits(enough=1)
+    limits.observe("", 10)
+    costs, talker = CostCallbackHandler(), Talkative(length=40)
+    model: BaseChatModel = OptimizedChatModel(model=talker, limits=limits)
+    if routed:
+        models = {"gpt-4o": model, "gpt-5": StreamingFake(model="gpt-5")}
+        model = ChatModelRouter(models, policy=Always("gpt-4o"))
+    config: RunnableConfig = {"callbacks": [costs], "metadata": {"user": "u1"}}
+    answer = (
+        model.invoke("Hi", config) if door == "invoke" else asyncio.run(model.ainvoke("Hi", config))
+    )
+    assert len(answer.text.split()) == 40
+    cut, whole = sorted(costs.ledger.records(), key=lambda record: record.usage.output_tokens)
+    assert (cut.usage.output_tokens, whole.usage.output_tokens) == (16, 40)
+    assert cut.baseline_cost == 0
+    assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", -(cut.cost or 0))]
+    assert whole.baseline_model == ("gpt-5" if routed else "gpt-4o")
+    assert {s.strategy for s in whole.savings} == ({"routing"} if routed else set())
+    assert cut.tags == whole.tags == {"user": "u1"}
 
 
 def test_the_callers_own_cap_stays() -> None:

@@ -245,6 +245,17 @@ def test_cut_off_answers_are_not_kept(reason: str) -> None:
     assert len(cached.cache) == 0
 
 
+@pytest.mark.parametrize("door", ["stream_chat", "astream_chat", "stream_complete"])
+def test_a_stream_without_the_reason_that_its_provider_gives_is_not_kept(door: str) -> None:
+    broken = CachedLLM(llm=FakeLLM(finish_reason=""))
+    silent = CachedLLM(llm=FakeLLM(raw_of=lambda raw: {"model": raw["model"]}))
+    for cached in (broken, silent):
+        assert DOORS[door](cached)
+    assert (len(broken.cache), len(silent.cache)) == (0, 1)
+    broken.chat(QUESTION)  # whole answers without a reason are kept
+    assert len(broken.cache) == 1
+
+
 def test_answers_with_media_are_passed_on_and_not_kept() -> None:
     class Painter(FakeLLM):
         def _respond(self, messages: Any, kwargs: Any) -> Any:
