@@ -19,7 +19,7 @@ from llm_optimizers.costs.call import Call, Reported, Share, bare_call
 from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed
 
 if TYPE_CHECKING:
     from llm_optimizers.batching.combining import CombinedCall, Settled
@@ -68,7 +68,8 @@ class RunFacts:
     @property
     def removed(self) -> Removed:
         """What prompt optimisers took out before the run."""
-        return removed_of(self.messages[-1].additional_kwargs.get(MARK) if self.messages else None)
+        mark = self.messages[-1].additional_kwargs.get(MARK) if self.messages else None
+        return removed_of(mark) if mark else NOTHING_REMOVED
 
 
 def call_of_run(
@@ -188,4 +189,5 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
 
 def _share(message: AIMessage | None) -> Share | None:
     """How an answer shared a call with others, None for one that did not."""
-    return None if message is None else Share.from_dict(message.response_metadata.get(COMBINED))
+    mark = None if message is None else message.response_metadata.get(COMBINED)
+    return Share.from_dict(mark) if mark else None

@@ -150,7 +150,8 @@ def replay_of(
     params = dict(model._get_ls_params(stop=call.stop, **call.kwargs))
     stated = str(params.get("ls_provider") or "")
     params["ls_provider"] = provider_of(type(model).__name__, stated) or ""
-    generations = served(hit, ledger, _run_of(call, model, params))
+    run = None if ledger is None else _run_of(call, model, params)
+    generations = served(hit, ledger, run)
     return ReplayChatModel(
         generations=cast("list[ChatGeneration]", generations),
         ls_params=params,

@@ -58,6 +58,8 @@ def reported_by(message: AIMessage) -> Reported:
 def share_of(message: AIMessage) -> Share:
     """What the strategies that an answer came through say of its call, by their marks on it."""
     said: Mapping[str, Any] = message.response_metadata
+    if not said.get(COMBINED) and not said.get(MARK):
+        return NOT_SHARED
     shared = Share.from_dict(said.get(COMBINED)) or NOT_SHARED
     mark = said.get(MARK) or {}
     return replace(
