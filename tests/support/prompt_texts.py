@@ -36,6 +36,7 @@ PIECES = [
     "https://example.com/a?b=c  ", "<doc id=\"1\">", "\u200b", "\u00a0", "中文。字。", "\r\n",
     "{{slot}}  ", "def f(x):\n    return x\n\n", "- item one\n- item two\n", "{", "}", "[", "\"",
     "This very sentence is said twice in here, word for word. ", "~~~\n", "&nbsp;", "\\",
+    "\u200b```\n", "<!-- -->", "```\n", "\u00a0 ~~~\n", "`",
 ]  # fmt: skip
 PROSE = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), max_size=25).map("".join)
 """Texts put together of pieces that passes take for something."""
