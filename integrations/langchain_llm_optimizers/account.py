@@ -12,10 +12,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_llm_optimizers.messages import COMBINED, MARK
-from langchain_llm_optimizers.usage import removed_of, reported_by, share_of
-from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark, served_by_mark
+from langchain_llm_optimizers.usage import bare_call_of, removed_of, reported_by
+from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
-from llm_optimizers.costs.call import Call, Reported, Share, bare_call
+from llm_optimizers.costs.call import Call, Reported, Share
 from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "SHARED",
     "RunFacts",
-    "bare_call_of",
     "call_of_run",
     "call_of_share",
     "hit_mark",
@@ -159,13 +158,6 @@ def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
     bare = bare_call_of(message)
     usage = None if bare.usage is None else bare.usage.as_dict()
     return {"id": None, "tier": "other", "model": bare.model, "usage": usage}
-
-
-def bare_call_of(message: AIMessage) -> Reported:
-    """The call that an answer, called for or served, would have taken without any strategy."""
-    mark = message.response_metadata.get(CACHE_HIT)
-    said = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
-    return bare_call(said, share=share_of(message))
 
 
 def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:

@@ -21,8 +21,8 @@ from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
-from langchain_llm_optimizers.account import bare_call_of
 from langchain_llm_optimizers.messages import without_bill
+from langchain_llm_optimizers.usage import bare_call_of
 from llm_optimizers.caching import Traits
 from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
 from llm_optimizers.caching.cacheability import worst

@@ -9,12 +9,21 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from langchain_llm_optimizers.messages import COMBINED, MARK
+from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import NOT_SHARED, Reported, Share
+from llm_optimizers.costs.call import NOT_SHARED, Reported, Share, bare_call
 from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.savings import Removed
 
-__all__ = ["model_of", "removed_of", "reported_by", "share_of", "tier_of", "usage_of"]
+__all__ = [
+    "bare_call_of",
+    "model_of",
+    "removed_of",
+    "reported_by",
+    "share_of",
+    "tier_of",
+    "usage_of",
+]
 
 _TIERED: tuple[ServiceTier, ...] = ("flex", "priority")
 # Where integrations leave the provider's own counts, whether or not they translate them too.
@@ -67,6 +76,13 @@ def share_of(message: AIMessage) -> Share:
         removed=shared.removed + removed_of(mark),
         baseline_model=mark.get("baseline_model") or shared.baseline_model,
     )
+
+
+def bare_call_of(message: AIMessage) -> Reported:
+    """The call that an answer, called for or served, would have taken without any strategy."""
+    mark = message.response_metadata.get(CACHE_HIT)
+    said = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
+    return bare_call(said, share=share_of(message))
 
 
 def model_of(message: AIMessage) -> str:
