@@ -17,7 +17,7 @@ from llm_optimizers.batching.queue.handles import JobHandle
 from llm_optimizers.batching.queue.job import Job, Priority, QueueStats
 from llm_optimizers.batching.queue.queue import JobQueue
 from llm_optimizers.batching.queue.rules import RetryPolicy
-from llm_optimizers.batching.queue.session import BacklogAlert
+from llm_optimizers.batching.queue.loop import BacklogAlert
 
 __all__ = [
     "BacklogAlert",

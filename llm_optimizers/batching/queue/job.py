@@ -21,7 +21,7 @@ __all__ = [
     "JobState",
     "Priority",
     "QueueStats",
-    "Settlement",
+    "AttemptOutcome",
     "Times",
     "check_priority",
     "digest",
@@ -81,7 +81,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class AttemptOutcome:
     """How an attempt ended: done with a result, dead, or waiting again until `not_before`."""
 
     state: Literal["done", "dead", "waiting"]

@@ -27,7 +27,7 @@ from llm_optimizers.batching.queue.job import (
     dump_json,
 )
 from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
-from llm_optimizers.batching.queue.session import BacklogAlert, LoopThread, QueueSession
+from llm_optimizers.batching.queue.loop import BacklogAlert, LoopThread, QueueRuntime
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
@@ -57,7 +57,7 @@ class JobQueue:
         requests_per_minute, tokens_per_minute: limits of all workers together.
         max_wait: seconds after which a job that was not started is refused unpaid.
         retries: how often and when a failed attempt is repeated.
-        ageing: seconds of waiting after which a job overtakes newer ones a priority above.
+        aging: seconds of waiting after which a job overtakes newer ones a priority above.
         lease: seconds without a sign of life after which a worker's jobs are taken over.
         alert: who is told when the queue falls behind.
         clock: seconds since the epoch.
@@ -76,7 +76,7 @@ class JobQueue:
         tokens_per_minute: int | None = None,
         max_wait: float | None = None,
         retries: RetryPolicy | None = None,
-        ageing: float = 60.0,
+        aging: float = 60.0,
         lease: float = 30.0,
         alert: BacklogAlert | None = None,
         clock: Clock = time.time,
@@ -88,13 +88,13 @@ class JobQueue:
         self.name = name
         self.clock = clock
         self.rules = QueueRules(
-            rates=rates, retries=retries or RetryPolicy(), ageing=ageing, lease=lease
+            rates=rates, retries=retries or RetryPolicy(), aging=aging, lease=lease
         )
         self.dead = DeadLetters(self.run, rules=self.rules, clock=clock)
         self._durable = path is not None or url is not None
         self._max_wait = max_wait
         self._alert = alert
-        self._make_store = partial(_store, name, path=path, url=url, lease=lease)
+        self._make_store = partial(_store, name, path=path, url=url)
         make = partial(JobWorker, slots=concurrency, rules=self.rules, clock=clock, rng=rng)
         self._make_worker = None if handler is None else partial(make, handler=handler)
         self._lock = ProcessLock()
@@ -193,7 +193,7 @@ class JobQueue:
             return
         finish = not self._durable if finish is None else finish
         try:
-            thread.wait(self._session.close(finish=finish, timeout=timeout))
+            thread.wait(self._runtime.close(finish=finish, timeout=timeout))
         finally:
             thread.stop()
 
@@ -209,7 +209,7 @@ class JobQueue:
         self._thread = None
         self._store = self._make_store()
         worker = None if self._make_worker is None else self._make_worker(self._store)
-        self._session = QueueSession(
+        self._runtime = QueueRuntime(
             self._store, worker, rules=self.rules, clock=self.clock, alert=self._alert
         )
 
@@ -222,7 +222,7 @@ class JobQueue:
             if self._thread is None:
                 thread = LoopThread(f"queue-{self.name}")
                 try:
-                    thread.wait(self._session.open())
+                    thread.wait(self._runtime.open())
                 except BaseException:
                     thread.stop()
                     raise
@@ -233,7 +233,7 @@ class JobQueue:
         """In a forked child, begin again: the parent's thread and what it does stayed there."""
         if self._pid != os.getpid():
             # Kept and never closed, for its connections are the parent's.
-            self._inherited = (self._thread, self._session)
+            self._inherited = (self._thread, self._runtime)
             self._begin()
 
     def _job(
@@ -267,11 +267,11 @@ class JobQueue:
 
     def _watch(self, id_: str) -> Future[Job]:
         watched: Future[Job] = Future()
-        self._started().submit(self._session.watch(id_, watched))
+        self._started().submit(self._runtime.watch(id_, watched))
         return watched
 
 
-def _store(name: str, *, path: str | Path | None, url: str | None, lease: float) -> JobStore:
+def _store(name: str, *, path: str | Path | None, url: str | None) -> JobStore:
     """Memory, or the SQLite file at `path`, or the Redis at `url`, whose driver comes only then.
 
     Raises:
@@ -284,4 +284,4 @@ def _store(name: str, *, path: str | Path | None, url: str | None, lease: float)
         return SQLiteJobStore(name, path)
     from llm_optimizers.batching.queue.redis import RedisJobStore
 
-    return RedisJobStore(name, url, lease=lease)
+    return RedisJobStore(name, url)

@@ -1,86 +1,94 @@
-"""Jobs on Redis, for more than one machine: kept by one Lua script, delivered by streaq.
+"""Jobs on Redis, for more than one machine.
 
-Jobs put tickets into streaq (https://github.com/tastyware/streaq), which hands each ticket to one
-worker and hands it out again when that worker dies. A ticket names no job: whoever holds one does
-the job that is first in line at that moment, and then the next, until nothing is; so priorities,
-ageing, deadlines and rates hold exactly, however many tickets a worker has fetched ahead. A ticket
-delivered again gets the job it had. A ticket too many finds nothing and ends; should tickets ever
-be lost (Redis restored from an old copy), the workers make new ones.
+Redis Streams deliver: a stream for each priority keeps its jobs in order of submission, and its
+consumer group keeps who was given which job and when there last was a sign of life. One Lua script
+adds what streams do not have: which stream is next (aging), deadlines, rates, retries at a time,
+dead letters. The keys of a queue begin with `llm-optimizers:jobs:{name}:`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from llm_optimizers.batching.queue.gather import Gathered
 from llm_optimizers.batching.queue.job import (
     PRIORITIES,
+    AttemptOutcome,
     Claim,
     Job,
     QueueStats,
-    Settlement,
     digest,
     dump_json,
     other_payload,
     read_job,
     read_job_or_dead,
 )
-from llm_optimizers.batching.queue.redis_delivery import Tickets
-from llm_optimizers.batching.queue.rules import QueueRules, shape, turn
-from llm_optimizers.batching.queue.store import Serve
+from llm_optimizers.batching.queue.rules import QueueRules, burst_and_rate, priority_key
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.redis import RedisServer
+from llm_optimizers.errors import StoreError
 
 __all__ = ["RedisJobStore"]
 
 _CHUNK = 200
 _DEADLINE = 5.0
 _LONGEST_PAUSE = 1.0  # a worker holds paid results: it looks for Redis more often than others do
+_LISTEN_MILLISECONDS = 1_000
 
 
 class RedisJobStore:
     """A `JobStore` on the Redis at `url`, 7.0 or newer.
 
+    Leases are measured by the server's clock, everything else by the callers'.
+
     Raises (from every method):
         StoreError: Redis cannot be reached or refuses.
     """
 
-    def __init__(self, queue: str, url: str, *, lease: float) -> None:
+    def __init__(self, queue: str, url: str) -> None:
         self._queue = queue
-        self._prefix = f"llm-optimizers:{{{queue}}}:"
+        # Quoted, so that no key of one queue can be a key of another.
+        self._prefix = f"llm-optimizers:jobs:{{{quote(queue, safe='')}}}:"
         self._server = RedisServer(
             url,
             deadline=_DEADLINE,
             breaker=CircuitBreaker(time.monotonic, longest_pause=_LONGEST_PAUSE),
         )
-        self._tickets = Tickets(queue, self._server, lease=lease)
+        self._streams = [f"{self._prefix}stream:{priority}" for priority in PRIORITIES]
+        self._seen: dict[Any, Any] = dict.fromkeys(self._streams, "$")
+        self._gathered = Gathered(self._acknowledge_all)
 
     async def open(self) -> None:
         """Connect."""
         await self._server.acall(lambda redis: redis.ping())
-        await self._tickets.open()
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._tickets.close()
         await self._server.aclose()
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
-        """Store new jobs, a chunk in one step, and issue their tickets."""
+        """Store new jobs, a chunk in one step."""
         kept: list[Job] = []
         for start in range(0, len(jobs), _CHUNK):
+            chunk = jobs[start : start + _CHUNK]
             arguments: list[str] = []
-            for job in jobs[start : start + _CHUNK]:
-                fields = _fields(job, dump_json(job.payload, "payload"), turn(job, rules.ageing))
-                arguments += [job.id, *fields]
-            other, found = await self._ask("add", len(fields), *arguments)
+            for job in chunk:
+                payload = dump_json(job.payload, "payload")
+                fields = _fields(job, payload, priority_key(job, rules.aging))
+                arguments += [job.id, digest(payload), *fields]
+            other, known = await self._ask("add", len(fields), *arguments)
             if other:
                 raise other_payload(other)
-            kept += [read_job_or_dead(_pairs(flat)) for flat in found]
-        await self._tickets.issue(sum(job.state == "waiting" for job in kept))
+            kept += [
+                read_job_or_dead(_pairs(flat)) if flat else job
+                for job, flat in zip(chunk, known, strict=True)
+            ]
         return kept
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
@@ -91,66 +99,63 @@ class RedisJobStore:
             found += [read_job_or_dead(_pairs(flat)) if flat else None for flat in flats]
         return found
 
-    async def claim(self, tickets: Sequence[str], rules: QueueRules, now: float) -> Claim:
+    async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
         """Start the next jobs; one whose stored text is damaged dies instead of its worker."""
         shapes = (
-            *shape(rules.rates.requests_per_minute),
-            *shape(rules.rates.tokens_per_minute),
+            *burst_and_rate(rules.rates.requests_per_minute),
+            *burst_and_rate(rules.rates.tokens_per_minute),
         )
-        started, held_until, next_retry = await self._ask(
-            "claim", now, rules.retries.max_attempts, *shapes, *tickets
+        lease_ms = round(rules.lease * 1_000)
+        started, held_until, next_retry, seen = await self._ask(
+            "claim", now, worker, slots, lease_ms, rules.retries.max_attempts, *shapes
         )
+        self._seen = dict(zip(self._streams, seen, strict=True))
         jobs: list[Job] = []
         for flat in started:
             try:
                 jobs.append(read_job(_pairs(flat)))
             except ValueError:
-                await self._bury(_pairs(flat), now)
-                # Its ticket is free again for the next in line.
-                return await self.claim(tickets, rules, now)
+                await self._bury(_pairs(flat), worker, now)
         retry_at = held_until or next_retry
+        if len(jobs) < len(started):
+            retry_at = now  # a slot is free again
         return Claim(
             jobs=tuple(jobs),
             retry_at=float(retry_at) if retry_at else None,
             held=bool(held_until),
         )
 
-    async def settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
-        """End an attempt, unless the job has been taken over."""
-        if settlement.state == "waiting":
-            # First the ticket: one too many does no harm, one too few would strand the job.
-            await self._tickets.issue(1, delay=max(0.001, settlement.not_before - now))
-        fields: list[str] = []
-        if settlement.state == "done":
-            fields += ["result", dump_json(settlement.result, "result")]
-        if settlement.error is not None:
-            fields += ["error", settlement.error, "error_kind", settlement.error_kind or ""]
-        ended: int = await self._ask(
-            "settle",
-            job.id,
-            ticket,
-            job.attempts,
-            settlement.state,
-            settlement.not_before,
-            now,
-            *fields,
-        )
-        return ended == 1
+    async def changed(self) -> None:
+        """Return when there are jobs that the last claim did not see, or after a second."""
+        try:
+            await self._server.acall(
+                lambda redis: redis.xread(self._seen, count=1, block=_LISTEN_MILLISECONDS)
+            )
+        except StoreError:  # the next claim says so
+            await asyncio.sleep(_LISTEN_MILLISECONDS / 1_000)
 
-    async def serve(self, serve: Serve, rules: QueueRules) -> None:  # noqa: ARG002 - the protocol's
-        """Work on the tickets that streaq delivers, until drained."""
-        await self._tickets.deliver(serve, lambda: self._ask("orphans"))
+    async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:  # noqa: ARG002 - leases are measured by the server's clock
+        """Give a sign of life for these jobs."""
+        if jobs:
+            await self._ask("renew", worker, *(x for job in jobs for x in (job.id, job.attempts)))
+
+    async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
+        """End an attempt, unless the job has been taken over."""
+        result = dump_json(outcome.result, "result") if outcome.state == "done" else ""
+        attempt = (job.id, job.attempts, repr(job.started_at), worker)
+        ended = (now, outcome.state, outcome.not_before, result)
+        return await self._gathered(
+            (*attempt, *ended, outcome.error_kind or "", outcome.error or "")
+        )
 
     async def dead(self, limit: int) -> list[Job]:
         """The dead letters, the latest first."""
-        flats = await self._ask("dead", limit)
-        return [read_job_or_dead(_pairs(flat)) for flat in flats if flat]
+        return [read_job_or_dead(_pairs(flat)) for flat in await self._ask("dead", limit)]
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
         """Let dead jobs wait again, as if submitted now."""
-        places = [now + rank * rules.ageing for rank in range(len(PRIORITIES))]
-        replayed: int = await self._ask("replay", now, *places, *ids)
-        await self._tickets.issue(replayed)
+        keys = [now + rank * rules.aging for rank in range(len(PRIORITIES))]
+        replayed: int = await self._ask("replay", now, *keys, *ids)
         return replayed
 
     async def purge(self, ids: Sequence[str]) -> int:
@@ -160,8 +165,8 @@ class RedisJobStore:
 
     async def stats(self, now: float) -> QueueStats:
         """Count the queue."""
-        counts, oldest, latest = await self._ask("stats", now)
-        numbers = {name: int(number) for name, number in _pairs(counts).items()}
+        running, counts, oldest, latest = await self._ask("stats", now)
+        numbers = {"running": running, **_pairs(counts)}
         times = [[float(moment) for moment in row.split()] for row in latest]
         waiting = {priority: numbers.get(f"waiting:{priority}", 0) for priority in PRIORITIES}
         since = float(oldest) if oldest else None
@@ -172,22 +177,28 @@ class RedisJobStore:
         forgotten: int = await self._ask("forget", before)
         return forgotten
 
-    async def _ask(self, operation: str, *arguments: Any) -> Any:
+    async def _acknowledge_all(self, ended: list[tuple[object, ...]]) -> list[bool]:
+        kept = await self._ask("acknowledge", *(value for values in ended for value in values))
+        return [bool(own) for own in kept]
+
+    async def _ask(self, operation: str, *arguments: object) -> Any:
         texts = [repr(a) if isinstance(a, float) else str(a) for a in arguments]
         return _decoded(await self._server.aeval(_script(), [self._prefix], [operation, *texts]))
 
-    async def _bury(self, fields: dict[str, Any], now: float) -> None:
+    async def _bury(self, fields: dict[str, Any], worker: str, now: float) -> None:
         damaged = read_job_or_dead(fields)
-        poisoned = Settlement(state="dead", error=damaged.error, error_kind=damaged.error_kind)
-        await self.settle(damaged, fields["ticket"], poisoned, now)
+        attempt = (fields["id"], fields["attempts"], fields["started_at"], worker)
+        await self._gathered(
+            (*attempt, now, "dead", 0.0, "", damaged.error_kind or "", damaged.error or "")
+        )
 
 
 @cache
 def _script() -> str:
-    return (Path(__file__).parent / "redis_line.lua").read_text()
+    return (Path(__file__).parent / "redis_jobs.lua").read_text()
 
 
-def _fields(job: Job, payload: str, place: float) -> list[str]:
+def _fields(job: Job, payload: str, key: float) -> list[str]:
     """A new job's hash but for its state; always the same number of entries."""
     fields = {
         "queue": job.queue,
@@ -197,7 +208,7 @@ def _fields(job: Job, payload: str, place: float) -> list[str]:
         "priority": job.priority,
         "tokens": str(job.tokens),
         "submitted_at": repr(job.submitted_at),
-        "turn": repr(place),
+        "priority_key": repr(key),
         "attempts": "0",
         # A job without a deadline gets one that never comes.
         "expires_at": "inf" if job.expires_at is None else repr(job.expires_at),

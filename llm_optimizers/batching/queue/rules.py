@@ -1,7 +1,7 @@
 """The rules of a queue, as pure decisions; stores and workers carry them out.
 
-`turn`: who is next. `admit`: whether the rates let a job through. `after_failure`: again later, or
-dead.
+`priority_key`: which job is next. `admit`: whether the rates let it through. `after_failure`:
+again later, or dead.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from llm_optimizers.batching.queue.job import PRIORITIES, Job, Settlement
+from llm_optimizers.batching.queue.job import PRIORITIES, Job, AttemptOutcome
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import is_permanent, retry_after
 
@@ -20,8 +20,8 @@ __all__ = [
     "RetryPolicy",
     "admit",
     "after_failure",
-    "shape",
-    "turn",
+    "burst_and_rate",
+    "priority_key",
 ]
 
 _BURST = 0.1
@@ -70,29 +70,29 @@ class RetryPolicy:
 class QueueRules:
     """What every worker obeys.
 
-    `lease` is how many seconds without a sign of life make a worker count as dead; `ageing` the
+    `lease` is how many seconds without a sign of life make a worker count as dead; `aging` the
     seconds after which a job overtakes newer ones a priority above; `keep` how long settled jobs
     (and so their idempotency keys) are remembered.
     """
 
     rates: Rates = field(default_factory=Rates)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
-    ageing: float = 60.0
+    aging: float = 60.0
     lease: float = 30.0
     keep: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:
-        if self.ageing <= 0 or self.lease <= 0:
-            raise ConfigurationError("ageing and lease must be more than 0 s")
+        if self.aging <= 0 or self.lease <= 0:
+            raise ConfigurationError("aging and lease must be more than 0 s")
 
 
-def turn(job: Job, ageing: float) -> float:
-    """A job's place in the line, smallest first.
+def priority_key(job: Job, aging: float) -> float:
+    """What jobs are ordered by, smallest first: submission plus an interval for each rank below.
 
-    A job is ahead of every job of a lower priority that came less than `ageing` seconds (a level)
+    A job is ahead of every job of a lower priority that came less than `aging` seconds (a level)
     before it, so that nothing waits for ever.
     """
-    return job.submitted_at + PRIORITIES.index(job.priority) * ageing
+    return job.submitted_at + PRIORITIES.index(job.priority) * aging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,8 @@ def admit(
     Returns the bucket after it, and None if the job may start or else the time at which it may.
     A job larger than the burst goes when the bucket is full, and is paid off afterwards.
     """
-    request_burst, request_rate = shape(rates.requests_per_minute)
-    token_burst, token_rate = shape(rates.tokens_per_minute)
+    request_burst, request_rate = burst_and_rate(rates.requests_per_minute)
+    token_burst, token_rate = burst_and_rate(rates.tokens_per_minute)
     if bucket is None:
         bucket = Bucket(requests=request_burst, tokens=token_burst, at=now)
     # A clock that was set back leaves a bucket of the future: it fills from now on.
@@ -129,12 +129,12 @@ def admit(
     return Bucket(requests=requests - 1, tokens=left - tokens, at=now), None
 
 
-def shape(limit: int | None) -> tuple[float, float]:
+def burst_and_rate(limit: int | None) -> tuple[float, float]:
     """What may go at once, and what is added a second; zeros for no limit."""
     if limit is None:
         return 0.0, 0.0
     burst = max(1.0, limit * _BURST)
-    # A limit of one leaves nothing to spread: it is earned anew in a minute.
+    # A limit of one leaves nothing to spread: a minute earns it again.
     return burst, max(limit - burst, 1.0) / 60
 
 
@@ -145,12 +145,12 @@ def _wait(needed: float, level: float, rate: float) -> float:
 
 def after_failure(
     job: Job, error: Exception, policy: RetryPolicy, *, now: float, rng: random.Random
-) -> Settlement:
+) -> AttemptOutcome:
     """Decide on a failed attempt; the text of the error is kept with the job, never logged."""
     # Half a surrogate pair cannot be stored.
     text = str(error)[:2_000].encode(errors="replace").decode()
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
-        return Settlement(state="dead", error=text, error_kind=kind)
+        return AttemptOutcome(state="dead", error=text, error_kind=kind)
     pause = policy.pause(job.attempts, error, now=now, rng=rng)
-    return Settlement(state="waiting", error=text, error_kind=kind, not_before=now + pause)
+    return AttemptOutcome(state="waiting", error=text, error_kind=kind, not_before=now + pause)

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from llm_optimizers.batching.queue import sqlite_line as line
-from llm_optimizers.batching.queue.job import Claim, Job, QueueStats, Settlement, read_job_or_dead
+from llm_optimizers.batching.queue import sqlite_statements as statements
+from llm_optimizers.batching.queue.gather import Gathered
+from llm_optimizers.batching.queue.job import (
+    AttemptOutcome,
+    Claim,
+    Job,
+    QueueStats,
+    read_job_or_dead,
+)
 from llm_optimizers.batching.queue.rules import QueueRules
-from llm_optimizers.batching.queue.store import Serve
-from llm_optimizers.batching.queue.worker import poll
 from llm_optimizers.connections.sqlite import Database
 
 __all__ = ["SQLiteJobStore"]
@@ -35,10 +41,10 @@ class SQLiteJobStore:
 
     def __init__(self, queue: str, path: str | Path | None = None, *, poll_s: float = 0.05) -> None:
         self._queue = queue
-        self._database = Database(path, line.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
+        self._database = Database(path, statements.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._poll_s = poll_s
         self._changed = asyncio.Event()
-        self._settling: list[tuple[tuple[object, ...], asyncio.Future[bool]]] = []
+        self._acknowledge = Gathered(self._acknowledge_all)
 
     async def open(self) -> None:
         """Open the file, making it a queue if it is new."""
@@ -51,71 +57,48 @@ class SQLiteJobStore:
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store new jobs in one transaction."""
         with self._database.transaction() as db:
-            kept = [line.add(db, job, rules.ageing) for job in jobs]
+            kept = [statements.add(db, job, rules.aging) for job in jobs]
         self._changed.set()
         return kept
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
         """Read jobs, expiring those whose time ran out."""
         with self._database.connection() as db:
-            rows = [line.find(db, self._queue, id_) for id_ in ids]
-        if any(row is not None and line.is_late(row, now) for row in rows):
+            rows = [statements.find(db, self._queue, id_) for id_ in ids]
+        if any(row is not None and statements.is_late(row, now) for row in rows):
             with self._database.transaction() as db:
-                line.expire(db, self._queue, now)
-                rows = [line.find(db, self._queue, id_) for id_ in ids]
+                statements.expire(db, self._queue, now)
+                rows = [statements.find(db, self._queue, id_) for id_ in ids]
         return [None if row is None else read_job_or_dead(dict(row)) for row in rows]
 
-    async def claim(self, tickets: Sequence[str], rules: QueueRules, now: float) -> Claim:
+    async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
         """Start the next jobs in one transaction."""
+        self._changed.clear()
         with self._database.transaction() as db:
-            line.expire(db, self._queue, now)
-            line.take_over(db, self._queue, rules.retries.max_attempts, now)
-            return line.start_next(db, self._queue, tickets, rules, now)
+            statements.expire(db, self._queue, now)
+            statements.take_over(db, self._queue, rules.retries.max_attempts, now)
+            return statements.start_next(db, self._queue, worker, slots, rules, now)
 
-    async def renew(self, tickets: Sequence[str], rules: QueueRules, now: float) -> None:
-        """Give a sign of life for the jobs of these tickets."""
+    async def changed(self) -> None:
+        """Return when this process changed something; from time to time, if others may have."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self._database.path is None else self._poll_s):
+                await self._changed.wait()
+
+    async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
+        """Begin the leases of these jobs again."""
         with self._database.transaction() as db:
-            db.executemany(
-                "UPDATE jobs INDEXED BY leases SET lease_until = ? "
-                "WHERE queue = ? AND state = 'running' AND ticket = ?",
-                [(now + rules.lease, self._queue, ticket) for ticket in tickets],
-            )
+            statements.renew(db, self._queue, jobs, worker, now + rules.lease)
 
-    async def settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
+    async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""
-        ended = line.ended(job, ticket, settlement, now)
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[bool] = loop.create_future()
-        if not self._settling:
-            loop.call_soon(self._settle_all)
-        self._settling.append((ended, told))
-        return await told
+        return await self._acknowledge(statements.ended(job, worker, outcome, now))
 
-    def _settle_all(self) -> None:
-        """Write down in one transaction all that ended in one turn of the event loop."""
-        settling, self._settling = self._settling, []
-        try:
-            with self._database.transaction() as db:
-                kept = [line.settle(db, ended) for ended, _ in settling]
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of any
-            for _, told in settling:
-                if not told.done():
-                    told.set_exception(error)
-            return
+    async def _acknowledge_all(self, ended: list[tuple[object, ...]]) -> list[bool]:
+        with self._database.transaction() as db:
+            kept = [statements.acknowledge(db, values) for values in ended]
         self._changed.set()
-        for (_, told), was_kept in zip(settling, kept, strict=True):
-            if not told.done():
-                told.set_result(was_kept)
-
-    async def serve(self, serve: Serve, rules: QueueRules) -> None:
-        """Poll for jobs until cancelled or drained."""
-        await poll(
-            serve,
-            renew=lambda tickets, now: self.renew(tickets, rules, now),
-            changed=self._changed,
-            renew_every=rules.lease / 3,
-            interval=None if self._database.path is None else self._poll_s,
-        )
+        return kept
 
     async def dead(self, limit: int) -> list[Job]:
         """The dead letters, the latest first."""
@@ -130,7 +113,7 @@ class SQLiteJobStore:
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
         """Let dead jobs wait again, as if submitted now."""
         with self._database.transaction() as db:
-            replayed = sum(line.replay(db, self._queue, id_, rules.ageing, now) for id_ in ids)
+            replayed = sum(statements.replay(db, self._queue, id_, rules.aging, now) for id_ in ids)
         self._changed.set()
         return replayed
 
@@ -148,8 +131,8 @@ class SQLiteJobStore:
     async def stats(self, now: float) -> QueueStats:
         """Count the queue."""
         with self._database.transaction() as db:
-            line.expire(db, self._queue, now)
-            return line.stats_of(db, self._queue, now)
+            statements.expire(db, self._queue, now)
+            return statements.stats_of(db, self._queue, now)
 
     async def forget(self, before: float) -> int:
         """Delete what was done or refused before this time."""

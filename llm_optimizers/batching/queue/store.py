@@ -6,36 +6,21 @@ step, so a process may be killed between any two of them.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from llm_optimizers.batching.queue.job import Claim, Job, QueueStats, Settlement
+from llm_optimizers.batching.queue.job import AttemptOutcome, Claim, Job, QueueStats
 from llm_optimizers.batching.queue.rules import QueueRules
-from llm_optimizers.types import Clock
 
-__all__ = ["JobStore", "Serve"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serve:
-    """How a store hands work to a worker.
-
-    `claim(tickets)` takes jobs under these names, as many as may start now; `perform(job,
-    ticket)` does one. `slots` is how many may be under way; once `draining` is set, nothing new
-    is started.
-    """
-
-    claim: Callable[[Sequence[str]], Awaitable[Claim]]
-    perform: Callable[[Job, str], Coroutine[Any, Any, None]]
-    slots: int
-    draining: asyncio.Event
-    clock: Clock
+__all__ = ["JobStore"]
 
 
 class JobStore(Protocol):
-    """Jobs of one queue. Times are the caller's, in seconds since the epoch."""
+    """Jobs of one queue. Times are the caller's, in seconds since the epoch.
+
+    A worker names itself by a text of its own. It holds a job from `claim` to `acknowledge` for
+    as long as it renews it once in a lease.
+    """
 
     async def open(self) -> None:
         """Connect, in the event loop that will use the store; raises StoreError."""
@@ -52,18 +37,21 @@ class JobStore(Protocol):
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
         """The jobs as they are, in this order; those whose time ran out are expired first."""
 
-    async def claim(self, tickets: Sequence[str], rules: QueueRules, now: float) -> Claim:
-        """Start jobs, at most one a ticket, in the order of their turn within the rates.
+    async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
+        """Start up to `slots` jobs, in the order of their priority keys, within the rates.
 
-        Jobs of workers that gave no sign of life for a lease are started again, under any
-        ticket or under theirs, or die with `WorkerLost` after the last attempt.
+        Jobs that no worker renewed for a lease are started again, or die with `WorkerLost` after
+        the last attempt.
         """
 
-    async def settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
-        """End an attempt; False when the job has been taken from this ticket meanwhile."""
+    async def changed(self) -> None:
+        """Return when there may be jobs that the last claim did not find."""
 
-    async def serve(self, serve: Serve, rules: QueueRules) -> None:
-        """Hand jobs to a worker, and renew its leases, until cancelled or drained."""
+    async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
+        """Begin the leases of these jobs again; jobs that were taken over stay so."""
+
+    async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
+        """End an attempt; False when the job has been taken over meanwhile."""
 
     async def dead(self, limit: int) -> list[Job]:
         """The dead letters, the latest first."""

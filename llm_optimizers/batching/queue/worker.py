@@ -1,4 +1,4 @@
-"""Doing jobs: the handler's call, what its failure means, and the loop that asks for the next."""
+"""Doing jobs: claim the next, call the handler, renew the leases, acknowledge how it ended."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import inspect
 import logging
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from llm_optimizers.batching.queue.job import Claim, Job, Settlement, dump_json
+from llm_optimizers.batching.queue.job import AttemptOutcome, Claim, Job, dump_json
 from llm_optimizers.batching.queue.rules import QueueRules, after_failure
-from llm_optimizers.batching.queue.store import JobStore, Serve
+from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["Handler", "JobWorker", "poll"]
+__all__ = ["Handler", "JobWorker"]
 
 Handler: TypeAlias = Callable[[Any], Any]
 """Takes a job's payload and returns its result, both JSON; may be a coroutine function."""
 
-_SETTLE_TRIES = 5  # of a worker that is closing; one that goes on tries until it can
+_LAST_TRIES = 5  # of a worker that is closing; one that goes on tries until it can
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
 
@@ -58,56 +58,116 @@ class JobWorker:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
+        self._name = uuid.uuid4().hex
+        self._running: dict[asyncio.Task[Any], Job] = {}
+        self._renewal_failed = False
 
-    async def run(self, draining: asyncio.Event, settled: Callable[[Job], None]) -> None:
+    async def run(self, draining: asyncio.Event, ended: Callable[[Job], None]) -> None:
         """Work until `draining` is set and the jobs under way are done.
 
-        Calls `settled` with every job that was done or died. A store that fails is logged and
-        tried again: its jobs keep until it is back.
+        Calls `ended` with every job that was done or died. A store that fails is logged and tried
+        again: its jobs keep until it is back.
         """
         self._draining = draining
-        self._settled = settled
-        serve = Serve(
-            claim=lambda tickets: self._store.claim(tickets, self._rules, self._clock()),
-            perform=self._perform,
-            slots=self._slots,
-            draining=draining,
-            clock=self._clock,
-        )
+        self._ended = ended
         try:
             while True:
                 try:
-                    return await self._store.serve(serve, self._rules)
+                    return await self._work()
                 except StoreError as error:
                     logger.warning("the job store failed, trying again: %s", error)
                 except Exception as error:  # noqa: BLE001 - one bad job must not end the work
                     # Without the traceback: its text could hold a payload.
-                    logger.warning("the worker failed, starting anew: %s", type(error).__name__)
+                    logger.warning("the worker failed, starting again: %s", type(error).__name__)
                 await asyncio.sleep(_RESTART_SECONDS)
         finally:
             self._threads.shutdown(wait=False)
 
-    async def _perform(self, job: Job, ticket: str) -> None:
+    async def _work(self) -> None:
+        """Keep the slots filled until draining; a store that fails does not end what is running."""
+        leases = asyncio.create_task(self._keep_leases())
+        drained = asyncio.create_task(self._draining.wait())
+        changed: asyncio.Task[None] | None = None
+        try:
+            while self._running or not self._draining.is_set():
+                pause: float | None = None
+                waits: set[asyncio.Task[Any]] = {*self._running}
+                if not self._draining.is_set():
+                    claim = await self._fill()
+                    waits = {*self._running, drained}
+                    if len(self._running) < self._slots:
+                        pause = self._pause(claim.retry_at)
+                        if not claim.held:
+                            changed = changed or asyncio.create_task(self._store.changed())
+                            waits.add(changed)
+                await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                if changed is not None and changed.done():
+                    changed = changed.result()
+                for task in [task for task in self._running if task.done()]:
+                    del self._running[task]
+                    task.result()
+        finally:
+            left = [leases, drained, *self._running, *([changed] if changed else [])]
+            self._running.clear()
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _fill(self) -> Claim:
+        """Start jobs in the slots that are free."""
+        free = self._slots - len(self._running)
+        if not free:
+            return Claim()
+        try:
+            if self._renewal_failed:  # else a worker might take its own jobs over
+                await self._renew()
+            claim = await self._store.claim(self._name, free, self._rules, self._clock())
+        except StoreError as error:
+            logger.warning("the job store failed, trying again: %s", error)
+            return Claim(retry_at=self._clock() + _RESTART_SECONDS, held=True)
+        for job in claim.jobs:
+            self._running[asyncio.create_task(self._perform(job))] = job
+        return claim
+
+    def _pause(self, retry_at: float | None) -> float | None:
+        # Not longer than a moment, for a clock may be set.
+        return None if retry_at is None else min(max(0.0, retry_at - self._clock()), _LONGEST_PAUSE)
+
+    async def _keep_leases(self) -> None:
+        """Renew the leases of the jobs under way three times a lease, until cancelled."""
+        while True:
+            await asyncio.sleep(self._rules.lease / 3)
+            try:
+                await self._renew()
+            except StoreError:
+                self._renewal_failed = True  # they may run out
+
+    async def _renew(self) -> None:
+        jobs = list(self._running.values())
+        await self._store.renew(jobs, self._name, self._rules, self._clock())
+        self._renewal_failed = False
+
+    async def _perform(self, job: Job) -> None:
         try:
             result = await self._call(job.payload)
-            settlement = Settlement(state="done", result=_checked(result))
+            outcome = AttemptOutcome(state="done", result=_checked(result))
         except Exception as error:  # noqa: BLE001 - decided on below and kept with the job
-            settlement = after_failure(
+            outcome = after_failure(
                 job, error, self._rules.retries, now=self._clock(), rng=self._rng
             )
         now = self._clock()
-        if not await self._settle(job, ticket, settlement, now):
+        if not await self._acknowledge(job, outcome, now):
             logger.warning(
                 "job %s was taken over before it was done; is its lease too short?", job.id
             )
-        elif settlement.state != "waiting":
-            self._settled(
+        elif outcome.state != "waiting":
+            self._ended(
                 replace(
                     job,
-                    state=settlement.state,
-                    result=settlement.result,
-                    error=settlement.error,
-                    error_kind=settlement.error_kind,
+                    state=outcome.state,
+                    result=outcome.result,
+                    error=outcome.error,
+                    error_kind=outcome.error_kind,
                     finished_at=now,
                 )
             )
@@ -119,14 +179,14 @@ class JobWorker:
         result = await loop.run_in_executor(self._threads, Context().run, self._handler, payload)
         return await result if isinstance(result, Awaitable) else result
 
-    async def _settle(self, job: Job, ticket: str, settlement: Settlement, now: float) -> bool:
+    async def _acknowledge(self, job: Job, outcome: AttemptOutcome, now: float) -> bool:
         """Keep what was paid for, however long the store fails: it is in memory only."""
         attempt, pause = 1, 0.2
         while True:
             try:
-                return await self._store.settle(job, ticket, settlement, now)
+                return await self._store.acknowledge(job, self._name, outcome, now)
             except StoreError as error:
-                if attempt >= _SETTLE_TRIES and self._draining.is_set():
+                if attempt >= _LAST_TRIES and self._draining.is_set():
                     raise
                 logger.warning("a finished job could not be stored, trying again: %s", error)
                 await asyncio.sleep(pause)
@@ -139,102 +199,3 @@ def _checked(result: Any) -> Any:
     except ConfigurationError as error:
         raise ConfigurationError(f"the job was done and paid, but {error}") from None
     return result
-
-
-async def poll(
-    serve: Serve,
-    *,
-    renew: Callable[[Sequence[str], float], Awaitable[None]],
-    changed: asyncio.Event,
-    renew_every: float,
-    interval: float | None,
-) -> None:
-    """Work until cancelled, or until `serve.draining` is set and nothing is under way.
-
-    `interval` is how often to look for what other processes did, None if there are none. A store
-    that fails is asked again; what is under way goes on meanwhile.
-    """
-    running: dict[asyncio.Task[None], str] = {}
-    leases = _Leases(running, renew, serve.clock)
-    renewal = asyncio.create_task(leases.keep(renew_every))
-    try:
-        while running or not serve.draining.is_set():
-            changed.clear()
-            pause: float | None = None
-            free = 0 if serve.draining.is_set() else serve.slots - len(running)
-            if free:
-                tickets = [uuid.uuid4().hex for _ in range(free)]
-                try:
-                    await leases.recover()
-                    claim = await serve.claim(tickets)
-                except StoreError as error:
-                    logger.warning("the job store failed, trying again: %s", error)
-                    claim = Claim(retry_at=serve.clock() + _RESTART_SECONDS)
-                for job, ticket in zip(claim.jobs, tickets, strict=False):
-                    running[asyncio.create_task(serve.perform(job, ticket))] = ticket
-                if len(claim.jobs) < free:
-                    pause = _pause(claim.retry_at, interval, serve.clock())
-            await _something(running, [changed, serve.draining], pause)
-    finally:
-        renewal.cancel()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(renewal, *running, return_exceptions=True)
-
-
-class _Leases:
-    """The leases of the jobs under way, renewed from time to time.
-
-    After a renewal that failed they may have run out: they are renewed before anything is
-    claimed, so that a worker does not take its own jobs over.
-    """
-
-    def __init__(
-        self,
-        running: dict[asyncio.Task[None], str],
-        renew: Callable[[Sequence[str], float], Awaitable[None]],
-        clock: Clock,
-    ) -> None:
-        self._running = running
-        self._renew = renew
-        self._clock = clock
-        self._failed = False
-
-    async def keep(self, every: float) -> None:
-        """Renew every so many seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(every)
-            try:
-                await self._renew_all()
-            except StoreError:
-                self._failed = True  # the next one may get through
-
-    async def recover(self) -> None:
-        """Make up for a renewal that failed; raises StoreError while the store still does."""
-        if self._failed:
-            await self._renew_all()
-
-    async def _renew_all(self) -> None:
-        await self._renew(list(self._running.values()), self._clock())
-        self._failed = False
-
-
-def _pause(retry_at: float | None, interval: float | None, now: float) -> float | None:
-    # Not longer than a moment, for a clock may be set.
-    pauses = [] if retry_at is None else [min(max(0.0, retry_at - now), _LONGEST_PAUSE)]
-    return min([*pauses, *([] if interval is None else [interval])], default=None)
-
-
-async def _something(
-    running: dict[asyncio.Task[None], str],
-    events: Sequence[asyncio.Event],
-    pause: float | None,
-) -> None:
-    """Wait until a job is finished, an event is set, or the pause ends; raise what failed."""
-    waits = [asyncio.create_task(event.wait()) for event in events if not event.is_set()]
-    await asyncio.wait({*waits, *running}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    for task in [task for task in running if task.done()]:
-        del running[task]
-        task.result()

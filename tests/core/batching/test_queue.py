@@ -21,8 +21,7 @@ from llm_optimizers.batching.queue import BacklogAlert, Job, JobQueue, QueueStat
 from llm_optimizers.batching.queue.job import Claim
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
-from llm_optimizers.batching.queue.store import Serve
-from llm_optimizers.batching.queue.worker import JobWorker, poll
+from llm_optimizers.batching.queue.worker import JobWorker
 from llm_optimizers.errors import (
     ConfigurationError,
     DeadlineError,
@@ -446,9 +445,9 @@ class Failing(SQLiteJobStore):
             self.failures[operation] -= 1
             raise StoreError("disk full")
 
-    async def settle(self, *args: Any) -> bool:
-        self._fail("settle")
-        return await super().settle(*args)
+    async def acknowledge(self, *args: Any) -> bool:
+        self._fail("acknowledge")
+        return await super().acknowledge(*args)
 
     async def claim(self, *args: Any) -> Claim:
         self._fail("claim")
@@ -463,7 +462,7 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store, rules = Failing(), QueueRules(lease=0.03, retries=QUICK)
-    store.failures.update(settle=2, renew=10)
+    store.failures.update(acknowledge=2, renew=10)
     runs: list[Any] = []
     done = asyncio.Event()
 
@@ -503,45 +502,56 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
     await store.close()
 
 
-async def test_leases_that_may_have_run_out_are_renewed_before_anything_is_claimed() -> None:
-    """Else a worker would take its own jobs over, and do them twice."""
-    events: list[str] = []
-    working, broken, changed = asyncio.Event(), True, asyncio.Event()
-    jobs = [a_job("long")]
+class Recording(SQLiteJobStore):
+    """A store in memory that keeps what it was asked, and whose renewals fail while `broken`."""
 
-    async def claim(tickets: Sequence[str]) -> Claim:
-        events.append("claim")
-        return Claim(jobs=(jobs.pop(),) if jobs else ())
+    def __init__(self) -> None:
+        super().__init__("q")
+        self.events: list[str] = []
+        self.broken = True
 
-    async def perform(job: Job, ticket: str) -> None:
-        await working.wait()
+    async def claim(self, *args: Any) -> Claim:
+        self.events.append("claim")
+        return await super().claim(*args)
 
-    async def renew(tickets: Sequence[str], now: float) -> None:
-        assert len(tickets) == 1
-        events.append("failed" if broken else "renewed")
-        if broken:
+    async def renew(self, jobs: Sequence[Job], *args: Any) -> None:
+        assert [job.id for job in jobs] == ["long"]
+        self.events.append("failed" if self.broken else "renewed")
+        if self.broken:
             raise StoreError("disk full")
+        await super().renew(jobs, *args)
 
-    async def until(count: int, event: str) -> None:
-        while events.count(event) < count:
-            changed.set()
+    async def until(self, count: int, event: str) -> None:
+        while self.events.count(event) < count:
+            await self.add([a_job("known")], QueueRules())  # something has changed
             await asyncio.sleep(0.001)
 
-    serve = Serve(claim=claim, perform=perform, slots=2, draining=asyncio.Event(), clock=time.time)
-    polling = asyncio.create_task(
-        poll(serve, renew=renew, changed=changed, renew_every=0.05, interval=None)
-    )
+
+async def test_leases_that_may_have_run_out_are_renewed_before_anything_is_claimed() -> None:
+    """Else a worker would take its own jobs over, and do them twice."""
+    store, working, draining = Recording(), asyncio.Event(), asyncio.Event()
+
+    async def handler(payload: str) -> None:
+        if payload == "long":
+            await working.wait()
+
+    rules = QueueRules(lease=0.15)
+    worker = JobWorker(store, handler, slots=2, rules=rules, clock=time.time)
+    await store.open()
+    await store.add([a_job("long")], rules)
+    running = asyncio.create_task(worker.run(draining, lambda _: None))
     async with asyncio.timeout(WAIT):
-        await until(1, "failed")
-        first_failure = events.index("failed")
-        await until(3, "failed")
-        assert "claim" not in events[first_failure:]
-        broken = False
-        await until(1, "renewed")
-        await until(events.count("claim") + 1, "claim")
-        serve.draining.set()
+        await store.until(1, "failed")
+        first_failure = store.events.index("failed")
+        await store.until(3, "failed")
+        assert "claim" not in store.events[first_failure:]
+        store.broken = False
+        await store.until(1, "renewed")
+        await store.until(store.events.count("claim") + 1, "claim")
         working.set()
-        await polling
+        draining.set()
+        await running
+    await store.close()
 
 
 def a_job(name: str) -> Job:
@@ -552,7 +562,7 @@ def a_job(name: str) -> Job:
     "bad",
     [
         {"concurrency": 0},
-        {"ageing": 0},
+        {"aging": 0},
         {"lease": 0},
         {"requests_per_minute": 0},
         {"path": "a", "url": "redis://b"},

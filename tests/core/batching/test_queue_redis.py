@@ -1,4 +1,4 @@
-"""The same queue on Redis, and what is Redis's own: tickets, outages, lost deliveries."""
+"""The same queue on Redis, and what only Redis has: keys, outages, damaged hashes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from redis.crc import key_slot
 
 from llm_optimizers.batching import JobQueue, RetryPolicy
 from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, StoreError
-from support.redis_server import redis_server
+from support.redis_server import RedisProcess, redis_server
 
 pytestmark = pytest.mark.loopback
 
@@ -33,6 +34,10 @@ def where(redis_url: str) -> dict[str, Any]:
 
 def double(payload: Any) -> Any:
     return payload * 2
+
+
+def job_key(where: dict[str, Any], id_: str) -> str:
+    return f"llm-optimizers:jobs:{{{where['name']}}}:job:{id_}"
 
 
 def eventually(done: Callable[[], object]) -> None:
@@ -119,23 +124,11 @@ def test_a_poisoned_payload_dies_and_the_rest_is_done(
     with JobQueue(**where) as queue:
         first, second = queue.submit_many([1, 2])
     with redis.Redis.from_url(redis_url) as client:
-        client.hset(f"llm-optimizers:{{{where['name']}}}:job:{first.id}", "payload", poison)
+        client.hset(job_key(where, first.id), "payload", poison)
     with JobQueue(double, **where) as queue:
         assert queue.handle(second.id).result(WAIT) == 4
         with pytest.raises(ItemError, match="not JSON"):
             queue.handle(first.id).result(WAIT)
-
-
-def test_jobs_whose_tickets_were_lost_get_new_ones(where: dict[str, Any], redis_url: str) -> None:
-    import redis
-
-    with JobQueue(**where) as queue:
-        handles = queue.submit_many([1, 2, 3])
-    with redis.Redis.from_url(redis_url) as client:
-        for key in client.scan_iter(f"streaq:llm-optimizers:{where['name']}*"):
-            client.delete(key)
-    with JobQueue(double, **where) as queue:
-        assert [queue.handle(handle.id).result(WAIT) for handle in handles] == [2, 4, 6]
 
 
 def delete(client: Any, key: str) -> None:
@@ -170,7 +163,7 @@ def test_a_damaged_job_costs_no_other(
         with JobQueue(handler, **where) as queue:
             eventually(lambda: queue.stats().done + queue.stats().dead == 10)
     with redis.Redis.from_url(redis_url) as client:
-        spoil(client, f"llm-optimizers:{{{where['name']}}}:job:{handles[0].id}")
+        spoil(client, job_key(where, handles[0].id))
     with JobQueue(handler, **where) as queue:
         results = [queue.handle(handle.id).result(WAIT) for handle in handles[1:]]
         assert results == list(range(1, 10))
@@ -182,6 +175,76 @@ def test_a_damaged_job_costs_no_other(
         assert queue.submit("again", key=handles[0].id).result(WAIT) == "again"
         eventually(lambda: queue.stats().depth == queue.stats().running == 0)
         queue.close(finish=True)
+
+
+def test_a_redis_that_loses_everything_is_worked_on_again() -> None:
+    """Without persistence a restart leaves nothing; what is submitted afterwards is done."""
+    with RedisProcess() as server, JobQueue(double, url=server.url, lease=1.0) as queue:
+        assert queue.submit(1).result(WAIT) == 2
+        server.stop()
+        with pytest.raises(StoreError):
+            queue.submit(2)
+        server.start()
+        eventually(lambda: submitted(queue, 3) == 6)
+
+
+def submitted(queue: JobQueue, payload: int) -> Any:
+    try:
+        return queue.submit(payload).result(WAIT)
+    except StoreError:  # the breaker leaves Redis alone for a moment
+        return None
+
+
+def test_results_wait_for_a_redis_that_comes_back() -> None:
+    gate, runs = threading.Event(), list[int]()
+
+    def handler(payload: int) -> int:
+        runs.append(payload)
+        assert gate.wait(WAIT)
+        return payload * 2
+
+    with (
+        RedisProcess("--appendonly", "yes") as server,
+        JobQueue(handler, url=server.url, concurrency=2) as queue,
+    ):
+        handles = queue.submit_many([1, 2, 3])
+        eventually(lambda: len(runs) == 2)
+        server.stop()
+        gate.set()
+        server.start()
+        assert [handle.result(WAIT) for handle in handles] == [2, 4, 6]
+    assert sorted(runs) == [1, 2, 3]
+
+
+def test_all_keys_of_a_queue_are_in_one_slot_and_only_its_own(redis_url: str) -> None:
+    import redis
+
+    names = ["plain", "of {braces}: and / more"]
+    with redis.Redis.from_url(redis_url) as client:
+        known = set(client.keys())
+        for name in names:
+            with JobQueue(double, url=redis_url, name=name, requests_per_minute=600) as queue:
+                queue.submit(1, max_wait=60, key="{k}").result(WAIT)
+                queue.submit(1, max_wait=60)
+            made = {key.decode() for key in client.keys() if key not in known}
+            known.update(client.keys())
+            assert len({key_slot(key.encode()) for key in made}) == 1
+            assert len({key.split("{")[1].split("}")[0] for key in made}) == 1
+
+
+def test_keys_of_the_former_layout_are_left_alone(where: dict[str, Any], redis_url: str) -> None:
+    import redis
+
+    former = f"llm-optimizers:{{{where['name']}}}:"
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(f"{former}job:a", mapping={"id": "a", "state": "waiting", "payload": "1"})
+        client.zadd(f"{former}line", {"a": 1.0})
+        with JobQueue(double, **where) as queue:
+            assert queue.get("a") is None
+            assert queue.stats().depth == 0
+            assert queue.submit(2, key="a").result(WAIT) == 4
+        assert client.hget(f"{former}job:a", "payload") == b"1"
+        assert client.zscore(f"{former}line", "a") == 1.0
 
 
 def test_a_redis_that_is_not_there_is_said_plainly() -> None:

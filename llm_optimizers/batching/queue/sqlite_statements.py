@@ -1,4 +1,4 @@
-"""What a queue keeps in SQLite, and the statements that work on it: who is next, who is late.
+"""What a queue keeps in SQLite, and the statements that work on it.
 
 Functions over an open transaction; `sqlite.py` opens and commits it.
 """
@@ -13,25 +13,26 @@ from llm_optimizers.batching.queue.job import (
     Claim,
     Job,
     QueueStats,
-    Settlement,
+    AttemptOutcome,
     digest,
     dump_json,
     other_payload,
     read_job,
     read_job_or_dead,
 )
-from llm_optimizers.batching.queue.rules import Bucket, QueueRules, admit, turn
+from llm_optimizers.batching.queue.rules import Bucket, QueueRules, admit, priority_key
 from llm_optimizers.connections.sqlite import Schema
 
 __all__ = [
     "SCHEMA",
+    "acknowledge",
     "add",
     "ended",
     "expire",
     "find",
     "is_late",
+    "renew",
     "replay",
-    "settle",
     "start_next",
     "stats_of",
     "take_over",
@@ -83,7 +84,7 @@ SCHEMA = Schema(
 )
 
 
-def add(db: sqlite3.Connection, job: Job, ageing: float) -> Job:
+def add(db: sqlite3.Connection, job: Job, aging: float) -> Job:
     """Store a new job; one whose id is known stays and is returned as it is.
 
     Raises:
@@ -107,7 +108,7 @@ def add(db: sqlite3.Connection, job: Job, ageing: float) -> Job:
             job.tokens,
             job.submitted_at,
             job.expires_at,
-            turn(job, ageing),
+            priority_key(job, aging),
             job.not_before,
         ),
     )
@@ -152,13 +153,13 @@ def take_over(db: sqlite3.Connection, queue: str, max_attempts: int, now: float)
 
 
 def start_next(
-    db: sqlite3.Connection, queue: str, tickets: Sequence[str], rules: QueueRules, now: float
+    db: sqlite3.Connection, queue: str, worker: str, slots: int, rules: QueueRules, now: float
 ) -> Claim:
-    """Start the first jobs in line, one a ticket, as far as the rates allow."""
+    """Start up to `slots` jobs with the smallest priority keys, as far as the rates allow."""
     bucket = known = _bucket(db, queue)
     jobs: list[Job] = []
     held_until: float | None = None
-    for ticket in tickets:
+    while len(jobs) < slots:
         job = _next(db, queue, now)
         if job is None:
             break
@@ -168,7 +169,7 @@ def start_next(
         db.execute(
             "UPDATE jobs SET state = 'running', ticket = ?, lease_until = ?, started_at = ?, "
             "attempts = attempts + 1 WHERE queue = ? AND id = ?",
-            (ticket, now + rules.lease, now, queue, job.id),
+            (worker, now + rules.lease, now, queue, job.id),
         )
         jobs.append(replace(job, state="running", started_at=now, attempts=job.attempts + 1))
     if bucket is not None and bucket != known:
@@ -183,51 +184,63 @@ def start_next(
     )
 
 
-def ended(job: Job, ticket: str, settlement: Settlement, now: float) -> tuple[object, ...]:
-    """An attempt that ended, as the values of `settle`.
+def renew(
+    db: sqlite3.Connection, queue: str, jobs: Sequence[Job], worker: str, until: float
+) -> None:
+    """Let the leases of these jobs end later, where they are still the worker's."""
+    db.executemany(
+        "UPDATE jobs SET lease_until = ? "
+        "WHERE queue = ? AND id = ? AND state = 'running' AND ticket = ? AND attempts = ?",
+        [(until, queue, job.id, worker, job.attempts) for job in jobs],
+    )
+
+
+def ended(job: Job, worker: str, outcome: AttemptOutcome, now: float) -> tuple[object, ...]:
+    """An attempt that ended, as the values of `acknowledge`.
 
     Raises:
         ConfigurationError: the result is no JSON.
     """
-    done = settlement.state == "done"
+    done = outcome.state == "done"
     return (
-        settlement.state,
-        dump_json(settlement.result, "result") if done else None,
-        settlement.error,
-        settlement.error_kind,
-        settlement.not_before,
-        None if settlement.state == "waiting" else now,
+        outcome.state,
+        dump_json(outcome.result, "result") if done else None,
+        outcome.error,
+        outcome.error_kind,
+        outcome.not_before,
+        None if outcome.state == "waiting" else now,
         done,
         job.queue,
         job.id,
-        ticket,
+        worker,
         job.attempts,
+        job.started_at,
     )
 
 
-def settle(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
-    """Write down how an attempt ended; False when the job has been taken from its ticket."""
+def acknowledge(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
+    """Write down how an attempt ended; False when the job has been taken over."""
     cursor = db.execute(
         "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, not_before = ?, "
         "finished_at = ?, ticket = NULL, lease_until = NULL, "
         "payload = CASE WHEN ? THEN 'null' ELSE payload END "
-        "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ?",
+        "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ? AND started_at = ?",
         ended,
     )
     return cursor.rowcount == 1
 
 
-def replay(db: sqlite3.Connection, queue: str, id_: str, ageing: float, now: float) -> bool:
+def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: float) -> bool:
     """Let a dead job wait again, as if submitted now; False if there is none."""
     row = find(db, queue, id_)
     if row is None or row["state"] != "dead":
         return False
-    place = turn(replace(read_job_or_dead(dict(row)), submitted_at=now), ageing)
+    key = priority_key(replace(read_job_or_dead(dict(row)), submitted_at=now), aging)
     db.execute(
         "UPDATE jobs SET state = 'waiting', attempts = 0, not_before = 0, "
         "expires_at = NULL, error = NULL, error_kind = NULL, finished_at = NULL, "
         "submitted_at = ?, turn = ? WHERE queue = ? AND id = ?",
-        (now, place, queue, id_),
+        (now, key, queue, id_),
     )
     return True
 
@@ -256,7 +269,7 @@ def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
 
 
 def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
-    """The next job in line; one whose stored text is damaged dies instead of its worker."""
+    """The next job; one whose stored text is damaged dies instead of its worker."""
     while True:
         row: sqlite3.Row | None = db.execute(
             "SELECT * FROM jobs WHERE queue = ? AND state = 'waiting' AND not_before <= ? "

@@ -1,4 +1,4 @@
-"""A queue's own event loop, in a thread of its own, and what runs there while the queue is open.
+"""The thread with the event loop of a queue, and what runs in it while the queue is open.
 
 The worker, the watch for results that others bring, the alert when the queue falls behind. The
 store's connections live in this one loop, so no caller's loop can be closed under them.
@@ -23,7 +23,7 @@ from llm_optimizers.connections.recent import Recent
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["BacklogAlert", "LoopThread", "QueueSession"]
+__all__ = ["BacklogAlert", "LoopThread", "QueueRuntime"]
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class BacklogAlert:
         return stats.depth >= self.depth * scale or age >= self.oldest_s * scale
 
 
-class QueueSession:
+class QueueRuntime:
     """Everything here runs in one event loop.
 
     Jobs done in this process are told to their waiters at once; those done elsewhere are looked

@@ -1,0 +1,51 @@
+"""Many small requests of one turn of the event loop, done in one step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+__all__ = ["Gathered"]
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Gathered(Generic[A, R]):
+    """`perform` for one item at a time; the items of one turn of the event loop go together.
+
+    `perform` returns one result for each item. What it raises is raised to all of them.
+    """
+
+    def __init__(self, perform: Callable[[list[A]], Awaitable[list[R]]]) -> None:
+        self._perform = perform
+        self._waiting: list[tuple[A, asyncio.Future[R]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, item: A) -> R:
+        """The result for this item."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._start)
+        result: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, result))
+        return await result
+
+    def _start(self) -> None:
+        task = asyncio.create_task(self._perform_all())
+        self._tasks.add(task)  # the loop keeps only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            results = await self._perform([item for item, _ in waiting])
+        except Exception as error:  # noqa: BLE001 - raised to each that waits
+            for _, result in waiting:
+                if not result.done():
+                    result.set_exception(error)
+            return
+        for (_, result), value in zip(waiting, results, strict=True):
+            if not result.done():
+                result.set_result(value)
