@@ -23,7 +23,7 @@ import numpy as np
 from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage
-from llm_optimizers.prompts.context import Weights
+from llm_optimizers.prompts.context import RankingWeights
 from prompts.methods import PEERS, Method, selecting, size
 from prompts.speed import speed
 
@@ -71,19 +71,19 @@ def was_fitted_on(path: Path) -> bool:
 
 def halves(
     name: str, data: dict[str, list[Prompt]]
-) -> Iterator[tuple[list[Prompt], Weights | None]]:
+) -> Iterator[tuple[list[Prompt], RankingWeights | None]]:
     """Each half of a data set, with weights fitted on the other half of all of them."""
     embed = StaticEmbedder().embed
     for half in (0, 1):
         others = [p for prompts in data.values() for p in prompts[1 - half :: 2]]
-        weights = Weights.from_json(fit_ranking.fitted_on(others, embed))
+        weights = RankingWeights.from_json(fit_ranking.fitted_on(others, embed))
         yield data[name][half::2], weights
 
 
 def retention(
     name: str,
     saved: int,
-    folds: Sequence[tuple[list[Prompt], Weights | None]],
+    folds: Sequence[tuple[list[Prompt], RankingWeights | None]],
     embed: Callable[[Sequence[str]], np.ndarray],
     run: Run,
 ) -> Iterator[Row]:

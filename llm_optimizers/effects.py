@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 __all__ = [
-    "Do",
     "Effect",
     "Plan",
+    "RunFunction",
     "adrive",
     "adrive_stream",
     "aperform",
@@ -56,7 +56,7 @@ class Effect(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Do(Effect[T]):
+class RunFunction(Effect[T]):
     """A function to be called. It may block; an event loop awaits `awork`, or else a thread."""
 
     work: Callable[[], T]
@@ -67,14 +67,14 @@ Plan: TypeAlias = Generator[Effect[Any], Any, T]
 
 
 def perform(effect: Effect[Any]) -> Any:
-    """Call the function of a `Do`, here and now."""
-    assert isinstance(effect, Do), "every other effect is its plan's own"
+    """Call the function of a `RunFunction`, here and now."""
+    assert isinstance(effect, RunFunction), "every other effect is its plan's own"
     return effect.work()
 
 
 async def aperform(effect: Effect[Any]) -> Any:
-    """Call the function of a `Do` without blocking the event loop."""
-    assert isinstance(effect, Do), "every other effect is its plan's own"
+    """Call the function of a `RunFunction` without blocking the event loop."""
+    assert isinstance(effect, RunFunction), "every other effect is its plan's own"
     if effect.awork is not None:
         return await effect.awork()
     return await asyncio.to_thread(effect.work)

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from llm_optimizers.errors import ConfigurationError, RefusedError
 
-__all__ = ["FailOpen", "Failure", "Once", "is_permanent", "read_failure", "retry_after"]
+__all__ = ["FailOpen", "Failure", "WarningLog", "is_permanent", "read_failure", "retry_after"]
 
 _PERMANENT_STATUS = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 _RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
@@ -137,7 +137,7 @@ class FailOpen:
         return True
 
 
-class Once:
+class WarningLog:
     """Logs each warning once, by its words; safe to share between threads.
 
     A judge that is down fails a thousand times an hour, for one reason.
@@ -147,7 +147,7 @@ class Once:
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
-    def warn(self, log: logging.Logger, text: str) -> None:
+    def warn_once(self, log: logging.Logger, text: str) -> None:
         """Log a warning unless it was said before."""
         with self._lock:
             if text in self._said:

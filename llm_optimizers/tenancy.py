@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["Namespace", "current_tenant", "labels_of", "running_tenant", "tenant"]
+__all__ = ["Namespace", "current_tenant", "enclosing_tenant", "tenant", "tenant_labels"]
 
 Namespace: TypeAlias = str | Callable[[], str] | None
 
@@ -46,7 +46,7 @@ def tenant(name: str) -> Iterator[None]:
         _tenant.reset(token)
 
 
-def running_tenant() -> str:
+def enclosing_tenant() -> str:
     """The name given by the innermost `tenant(...)` around the running code, "" outside of one."""
     return _tenant.get()
 
@@ -63,7 +63,7 @@ def current_tenant(namespace: Namespace = None, request: str = "") -> str:
     return _label(_base(namespace), _tenant.get(), request)
 
 
-def labels_of(name: str, namespace: Namespace = None) -> tuple[str, ...]:
+def tenant_labels(name: str, namespace: Namespace = None) -> tuple[str, ...]:
     """Every label under which a cache with this namespace keeps what belongs to `name`.
 
     Raises:

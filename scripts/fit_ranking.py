@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
+from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.features import PASSAGE_FEATURES, SENTENCE_FEATURES
-from llm_optimizers.prompts.context.ranking import measure, with_meaning
-from llm_optimizers.prompts.context.reading import Passage
+from llm_optimizers.prompts.context.ranking import add_embedding_similarity, compute_features
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Case: TypeAlias = tuple[Floats, Floats]
@@ -40,9 +40,11 @@ def cases(rows: Iterable[dict[str, Any]], embed: Embed | None) -> tuple[list[Cas
     sentences: list[Case] = []
     for row in rows:
         docs = [Passage(title=d["title"], text=d["text"]) for d in row["docs"]]
-        measured = measure(row["question"], docs)
+        measured = compute_features(row["question"], docs)
         if embed is not None:
-            measured = with_meaning(row["question"], docs, measured, range(len(docs)), embed)
+            measured = add_embedding_similarity(
+                row["question"], docs, measured, range(len(docs)), embed
+            )
         gold = row["gold"]
         passages.append((measured.passages, np.eye(len(docs))[gold]))
         right = holding(measured.reads[gold].sentences, row["answers"])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness import Row, interleaved
 from llm_optimizers.batching import Coalescer, CombinedAsk, GroupLimits
-from llm_optimizers.batching.combining import Answered, Question, Reply, combination_key
+from llm_optimizers.batching.combining import BilledAnswer, Question, SharedAnswer, combination_key
 from llm_optimizers.types import ChatRequest, Message
 
 REQUESTS = 1_000
@@ -23,24 +23,24 @@ class Model:
         self.calls = 0
         self.lock = threading.Lock()
 
-    def __call__(self, request: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> BilledAnswer:
         with self.lock:
             self.calls += 1
         text = request.messages[-1].text
         if "response_format" not in request.params:
-            return Reply(text=f"answer to {text}")
+            return BilledAnswer(text=f"answer to {text}")
         answers = [
             {"id": asked["id"], "answer": f"answer to {asked['request']}"}
             for asked in json.loads(text.split("\n\n")[1])
             if int(asked["request"]) % 50
         ]
-        return Reply(text=json.dumps({"answers": answers}))
+        return BilledAnswer(text=json.dumps({"answers": answers}))
 
 
 def combined_calls() -> list[Row]:
     """Calls for 1,000 callers of four event loops that arrive together."""
     model = Model()
-    coalescer: Coalescer[Question, Answered] = Coalescer(
+    coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
         CombinedAsk(model), limits=GroupLimits(max_size=6)
     )
 

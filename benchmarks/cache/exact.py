@@ -22,7 +22,7 @@ from harness import Row, interleaved
 from langchain_llm_optimizers import HybridCache
 from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
-from llm_optimizers.caching.keys import key_of
+from llm_optimizers.caching.keys import cache_key
 
 GPTCACHE = ("gptcache==0.1.44", "sqlalchemy", "faiss-cpu", "numpy", "setuptools<81")
 MANY = 2_000
@@ -54,7 +54,7 @@ def memory_hit() -> list[Row]:
         repeated(100, lambda: theirs.lookup(prompt, settings)),
         repeated(5, lambda: ours.lookup(prompt, settings)),
         repeated(1, forgotten),
-        repeated(2, lambda: key_of(request)),
+        repeated(2, lambda: cache_key(request)),
         repeated(100, lambda: hashlib.sha256(f"{prompt}{settings}".encode()).hexdigest()),
     )
     row = Row(

@@ -18,7 +18,7 @@ from day.rule import DayRule
 from day.traffic import DAY, HISTORY, read
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.replay.provider import Billed
-from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.server import recorded_server
 
 BATCH_PRICE = Decimal("0.5")
 
@@ -94,7 +94,7 @@ def _run(pipe: Connection, folder: Path, history: bool, assumed: bool) -> None:
         with lock:
             lines.append(line)
 
-    with serving(rule, write) as url:
+    with recorded_server(rule, write) as url:
         pipe.send(url)
         while pipe.recv() == "bill":
             with lock:

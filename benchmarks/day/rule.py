@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from day.traffic import CHEAP, Request
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.replay.answers import Reply
+from llm_optimizers.replay.answers import RecordedAnswer
 from llm_optimizers.types import ChatRequest
 
 NOT_FOUND, CUT = "not", "cut-off"
@@ -34,7 +34,7 @@ class DayRule:
         self.unrecorded = 0
         """Requests answered by the cheap model where nothing of it is recorded."""
 
-    def answer(self, request: ChatRequest, request_id: str | None) -> Reply | None:
+    def answer(self, request: ChatRequest, request_id: str | None) -> RecordedAnswer | None:
         """See `AnsweringRule.answer`."""
         asked = self._requests.get(request_id or "")
         if asked is None:
@@ -42,16 +42,18 @@ class DayRule:
         prompt = self._counter.count_request(request).tokens
         if not holds(" ".join(message.text for message in request.messages), asked):
             text = f"{NOT_FOUND} found {asked.id}"
-            return Reply(text=text, prompt_tokens=prompt, completion_tokens=2)
+            return RecordedAnswer(text=text, prompt_tokens=prompt, completion_tokens=2)
         limit = min((request.params[name] for name in _LIMITS if name in request.params), default=0)
         if 0 < limit < asked.out:
             text = f"{CUT} {asked.id}"
-            return Reply(text=text, prompt_tokens=prompt, completion_tokens=limit, cut=True)
+            return RecordedAnswer(
+                text=text, prompt_tokens=prompt, completion_tokens=limit, cut=True
+            )
         if request.model == CHEAP and not asked.recorded:
             self.unrecorded += 1
         word = asked.word(request.model, assumed=self._assumed)
         text = f"{word} {asked.id} {filler(asked)}".strip()
-        return Reply(text=text, prompt_tokens=prompt, completion_tokens=asked.out)
+        return RecordedAnswer(text=text, prompt_tokens=prompt, completion_tokens=asked.out)
 
 
 def holds(sent: str, asked: Request) -> bool:

@@ -19,7 +19,7 @@ from langchain_openai import ChatOpenAI
 
 from day.traffic import CHEAP, DAY, STRONG, read
 from langchain_llm_optimizers import ChatModelRouter
-from llm_optimizers.replay.app import AppReply, Endpoint, http_client, replaying
+from llm_optimizers.replay.app import AppReply, Endpoint, for_request, http_client
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing import KeywordPolicy
 from minilm import embedder
@@ -61,7 +61,7 @@ class StockApp:
         messages = logged.request.to_openai()["messages"]
         if HEAD in self._parts:
             messages = [{**each, "content": head(each["content"])} for each in messages]
-        with replaying(logged):
+        with for_request(logged):
             return AppReply(text=self._model.invoke(messages).text)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context import Weights, render
+from llm_optimizers.prompts.context import RankingWeights, render
 from llm_optimizers.text import sentences, terms, topical_terms
 from llm_optimizers.text.retrieval import STOPWORDS
 
@@ -26,7 +26,7 @@ def size(title: str, text: str) -> int:
     return counter.count(render(title, text), MODEL).tokens
 
 
-def selecting(embed: Any, weights: Weights | None) -> Method:
+def selecting(embed: Any, weights: RankingWeights | None) -> Method:
     selector = PassageSelector(model=MODEL, counter=counter, embed=embed, weights=weights)
 
     def method(question: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:

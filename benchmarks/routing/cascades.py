@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.routing import Router, RoutingContext
-from llm_optimizers.routing.calling import Replies
-from llm_optimizers.routing.cascade.checks import Agreement, Answer, Matches, NotEmpty
+from llm_optimizers.routing.calling import ReplyReader
+from llm_optimizers.routing.cascade.break_even import fit_logistic
+from llm_optimizers.routing.cascade.checks import Agreement, Matches, ModelAnswer, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Verifier
-from llm_optimizers.routing.cascade.worth import fit_logistic
 from llm_optimizers.routing.learning.gains import fit_gains
-from llm_optimizers.routing.learning.measures import auc
+from llm_optimizers.routing.learning.metrics import auc
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import RoutedCall
+from llm_optimizers.routing.routed_call import RoutedCall
 from llm_optimizers.types import ChatRequest, Message
 from routing.outcomes import BITS, WEAK, Outcomes, folds
 from routing.ranking import measured
@@ -61,9 +61,9 @@ def agreement(
 def _checks(first: str, second: str | None) -> dict[str, float]:
     """What the product's checks say of a recorded answer."""
     request = ChatRequest(messages=(Message(role="user", content=""),))
-    answers = [Answer(model=MIXTRAL, text=first)]
+    answers = [ModelAnswer(model=MIXTRAL, text=first)]
     if second is not None:
-        answers.append(Answer(model=MIXTRAL, text=second))
+        answers.append(ModelAnswer(model=MIXTRAL, text=second))
     finished = Matches("####", gate=False)
     scores = {check.name: check.score(request, answers) for check in (Agreement(), finished)}
     return {name: score for name, score in scores.items() if score is not None}
@@ -109,13 +109,13 @@ class Recorded:
         self._row = row
         self.asked: list[str] = []
 
-    def ask(self, attempt: CallModel) -> Answer:
+    def ask(self, attempt: CallModel) -> ModelAnswer:
         self.asked.append(attempt.model)
         text = str(self._row["models"][attempt.model]["answer"])
-        return Answer(model=attempt.model, text=text)
+        return ModelAnswer(model=attempt.model, text=text)
 
 
-ANSWERS: Replies[Answer, str] = Replies(
+ANSWERS: ReplyReader[ModelAnswer, str] = ReplyReader(
     read=lambda answer: answer, chunks=lambda answer: iter([answer.text]), text=str
 )
 

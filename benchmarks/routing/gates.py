@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.labels import MIN_LABELS
+from llm_optimizers.routing.learning.activation import assess_activation
 from llm_optimizers.routing.learning.calibration import calibrate
 from llm_optimizers.routing.learning.gains import fit_gains
-from llm_optimizers.routing.learning.gate import examine
-from llm_optimizers.routing.learning.measures import apgr
+from llm_optimizers.routing.learning.metrics import apgr
 from routing.outcomes import BITS, WEAK, Outcomes, outcomes
 
 FITTED, JUDGED = 1_500, 600
@@ -40,7 +40,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Transfer:
     """One router on traffic of another kind."""
 
     fitted_on: str
@@ -76,7 +76,7 @@ def traffics(
     return [each for each in found if len(each.prompts) >= 2 * MIN_LABELS]
 
 
-def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Trial]:
+def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Transfer]:
     """Every ordered pair of sets; the judging sample and the truth do not overlap."""
     rng = np.random.default_rng(seed)
     orders = {data.name: rng.permutation(len(data.prompts)) for data in sets}
@@ -94,7 +94,7 @@ def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Trial]:
         held, rest = order[:size], order[size : size + 4_000]
         model = models[source.name]
         scores = {int(i): model.score(goal.features[i])[WEAK] for i in (*held, *rest)}
-        yield Trial(
+        yield Transfer(
             fitted_on=source.name,
             applied_to=goal.name,
             truth=_truth([scores[int(i)] for i in rest], goal.gains[rest]),
@@ -102,13 +102,13 @@ def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Trial]:
         )
 
 
-def shuffled(data: Outcomes, seed: int = 0) -> Iterator[Trial]:
+def shuffled(data: Outcomes, seed: int = 0) -> Iterator[Transfer]:
     """Scores without any meaning, judged on samples: the truth is exactly chance."""
     for number in range(SHUFFLES * seed, SHUFFLES * (seed + 1)):
         rng = np.random.default_rng(number)
         held = rng.permutation(len(data.prompts))[:JUDGED]
         scores = list(rng.random(len(held)))
-        yield Trial(
+        yield Transfer(
             fitted_on="nothing",
             applied_to=data.name,
             truth=0.5,
@@ -128,8 +128,10 @@ def own_traffic(data: Outcomes, labels: int) -> str:
             f"acts: {report.cheap_share:.0%} to the weak model, loss {report.loss.value:.3f} "
             f"(at most {report.loss.high:.3f})"
         )
-    lacking = "" if report.lacking is None else f"; about {report.lacking:,} more labels"
-    return f"declines: {report.reasons[0]}{lacking}"
+    labels_needed = (
+        "" if report.labels_needed is None else f"; about {report.labels_needed:,} more labels"
+    )
+    return f"declines: {report.reasons[0]}{labels_needed}"
 
 
 def _part(data: Outcomes, name: str, numbers: NDArray[np.int64]) -> Outcomes:
@@ -148,7 +150,7 @@ def _truth(scores: Sequence[float], gains: NDArray[np.float64]) -> float:
 
 
 def _passes(data: Outcomes, held: NDArray[np.int64], scores: Sequence[float]) -> bool:
-    report = examine(
+    report = assess_activation(
         scores,
         data.gains[held],
         [len(data.prompts[i]) for i in held],

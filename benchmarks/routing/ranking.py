@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llm_optimizers.routing import KeywordPolicy
 from llm_optimizers.routing.learning.gains import fit_gains
-from llm_optimizers.routing.learning.measures import apgr, cpt
+from llm_optimizers.routing.learning.metrics import apgr, cpt
 from routing.outcomes import BITS, WEAK, Outcomes, folds
 
 Split = tuple[NDArray[Any], NDArray[Any]]

@@ -9,10 +9,10 @@ from decimal import Decimal
 from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.evidence.drift import quantile_edges
 from llm_optimizers.routing import ModelSpec, Router
+from llm_optimizers.routing.learning.activation import assess_activation
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.learning.calibration import Calibration
 from llm_optimizers.routing.learning.gains import fit_gains
-from llm_optimizers.routing.learning.gate import examine
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 from llm_optimizers.types import ChatRequest, Message
 from routing.outcomes import Outcomes
@@ -48,7 +48,9 @@ def _artefact(data: Outcomes) -> RouterArtefact:
     """A router that acts, so that nothing is skipped; how well it does is not the question here."""
     size = 1_500
     gains = data.gains[:size]
-    report = examine(gains, gains, range(size), weak="weak", strong="strong", tolerance=0.5)
+    report = assess_activation(
+        gains, gains, range(size), weak="weak", strong="strong", tolerance=0.5
+    )
     model = fit_gains(data.features[:size], {"weak": gains}, bits=17)
     return RouterArtefact.of(
         Calibration(

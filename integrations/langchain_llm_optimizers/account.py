@@ -15,14 +15,14 @@ from langchain_llm_optimizers.messages import COMBINED, MARK
 from langchain_llm_optimizers.usage import bare_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
-from llm_optimizers.costs.call import Call, Reported, Share
-from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext
+from llm_optimizers.costs.call import Call, CallShare, Reported
+from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext
 from llm_optimizers.costs.prices.names import provider_of
+from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.costs.records import Status
-from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed
 
 if TYPE_CHECKING:
-    from llm_optimizers.batching.combining import CombinedCall, Settled
+    from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome
 
 __all__ = [
     "SHARED",
@@ -57,7 +57,7 @@ class RunFacts:
     tags: Sequence[str] = ()
     model: str = ""
     kind: str = ""
-    context: CallContext = NOTHING_KNOWN
+    context: CallContext = NO_CALL_CONTEXT
 
     @property
     def provider(self) -> str | None:
@@ -65,7 +65,7 @@ class RunFacts:
         return provider_of(self.kind, str(self.metadata.get("ls_provider") or ""))
 
     @property
-    def removed(self) -> Removed:
+    def removed(self) -> RemovedTokens:
         """What prompt optimisers took out before the run."""
         mark = self.messages[-1].additional_kwargs.get(MARK) if self.messages else None
         return removed_of(mark) if mark else NOTHING_REMOVED
@@ -105,7 +105,7 @@ def call_of_run(
     )
 
 
-def call_of_share(run: RunFacts, settled: Settled) -> Call:
+def call_of_share(run: RunFacts, settled: QuestionOutcome) -> Call:
     """A run whose answer, if it got one, came out of a combined call."""
     return Call(
         id=run.id,
@@ -179,7 +179,7 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
     return None
 
 
-def _share(message: AIMessage | None) -> Share | None:
+def _share(message: AIMessage | None) -> CallShare | None:
     """How an answer shared a call with others, None for one that did not."""
     mark = None if message is None else message.response_metadata.get(COMBINED)
-    return Share.from_dict(mark) if mark else None
+    return CallShare.from_dict(mark) if mark else None

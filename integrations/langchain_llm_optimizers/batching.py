@@ -21,9 +21,9 @@ from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelAsk, request_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behind
 from langchain_llm_optimizers.shared import SharedRun, cache_of
-from llm_optimizers.batching import Coalescer, GateReport, GroupLimits
+from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
-from llm_optimizers.batching.combining import CombinedCall, CombinedCalls, Kept, choices_of
+from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.tenancy import current_tenant
 
@@ -73,7 +73,7 @@ class BatchingChatModel(DelegatingChatModel):
     namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
     """A tenant's name, or a function that returns the running code's."""
 
-    _kept: Kept[Any] | None = PrivateAttr(default=None)
+    _kept: BoundCalls[Any] | None = PrivateAttr(default=None)
 
     @property
     def _child(self) -> BaseChatModel:
@@ -94,7 +94,7 @@ class BatchingChatModel(DelegatingChatModel):
         tolerance: float = 0.05,
         confidence: float = 0.9,
         agree: Comparison = same_answer,
-    ) -> GateReport:
+    ) -> AgreementReport:
         """Answer a sample singly and combined, and combine from now on only if the two agree.
 
         Raises:
@@ -209,7 +209,9 @@ class BatchingChatModel(DelegatingChatModel):
         """The caller's end of a shared call; None when it goes to the model as it is."""
         calls = self._calls_of_model()
         if isinstance(calls, CombinedCalls):
-            return calls.enter(request_of(call), tenant=lambda: current_tenant(self.namespace))
+            return calls.combined_call(
+                request_of(call), tenant=lambda: current_tenant(self.namespace)
+            )
         # The model's own `batch` takes one set of settings and gives one answer a call.
         if call.stop or call.kwargs or any(choices_of(m) != 1 for m in models_behind(self.model)):
             return None
@@ -223,7 +225,7 @@ class BatchingChatModel(DelegatingChatModel):
             # A copy of this model with another child or other settings shares nothing with it.
             if kept is None or kept.calls.closed or not kept.serves(self.model, settings):
                 calls = self._combined_calls() if self.combine else self._plain_calls()
-                kept = self._kept = Kept(model=self.model, settings=settings, calls=calls)
+                kept = self._kept = BoundCalls(model=self.model, settings=settings, calls=calls)
         return cast("CombinedCalls | Coalescer[ModelCall, AIMessage]", kept.calls)
 
     def _combined_calls(self) -> CombinedCalls:

@@ -23,9 +23,9 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.messages import without_bill
 from langchain_llm_optimizers.usage import bare_call_of
-from llm_optimizers.caching import Traits
-from llm_optimizers.caching.answers import as_json, fresh_id, json_copy
-from llm_optimizers.caching.cacheability import worst
+from llm_optimizers.caching import Cacheability
+from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id
+from llm_optimizers.caching.cacheability import least_cacheable
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
 
@@ -49,9 +49,9 @@ class GenerationsCodec:
         """See `Codec.decode`."""
         return [copy() for copy in _copiers(payload)]
 
-    def traits(self, value: Generations) -> Traits:
-        """See `Codec.traits`."""
-        return worst([_traits(generation) for generation in value])
+    def cacheability(self, value: Generations) -> Cacheability:
+        """See `Codec.cacheability`."""
+        return least_cacheable([_traits(generation) for generation in value])
 
 
 def finish_of(metadata: Mapping[str, Any]) -> str:
@@ -107,21 +107,21 @@ def _read(raw: Mapping[str, Any]) -> Generation:
     return ChatGeneration(message=message, generation_info=info)
 
 
-def _traits(generation: Generation) -> Traits:
+def _traits(generation: Generation) -> Cacheability:
     info = generation.generation_info or {}
     if not isinstance(generation, ChatGeneration):
-        return Traits(empty=not generation.text.strip(), finish_reason=finish_of(info))
+        return Cacheability(empty=not generation.text.strip(), finish_reason=finish_of(info))
     message = generation.message
     finish_reason = finish_of({**info, **message.response_metadata})
     refusal = bool(message.additional_kwargs.get("refusal"))
     blank = isinstance(message.content, str) and not message.text.strip()
     if not isinstance(message, AIMessage):
-        return Traits(empty=blank, finish_reason=finish_reason, refusal=refusal)
+        return Cacheability(empty=blank, finish_reason=finish_reason, refusal=refusal)
     # Integrations that name their provider pass its finish reasons on. Any answer may have been
     # a stream: LangChain makes one of `invoke` too, where a setting or a listener asks for it.
     gives_reasons = bool(message.response_metadata.get("model_provider"))
     bare = bare_call_of(message)
-    return Traits(
+    return Cacheability(
         empty=blank and not message.tool_calls,
         finish_reason=finish_reason,
         gives_reasons=gives_reasons,
@@ -155,7 +155,7 @@ def _message_copier(template: BaseMessage) -> Callable[[], BaseMessage]:
     copied = _value_copier(values)
 
     def copy() -> BaseMessage:
-        fields = json_copy(values, {id_: fresh_id(id_) for id_ in ids}) if ids else copied()
+        fields = copy_with_new_ids(values, {id_: new_id(id_) for id_ in ids}) if ids else copied()
         fields["id"] = f"lc_run--{secrets.token_hex(16)}"
         return _clone(template, fields)
 
@@ -187,6 +187,6 @@ def _clone(template: M, changes: Mapping[str, Any]) -> M:
     extra = template.__pydantic_extra__
     _set(clone, "__dict__", {**template.__dict__, **changes})
     _set(clone, "__pydantic_fields_set__", template.__pydantic_fields_set__.copy())
-    _set(clone, "__pydantic_extra__", json_copy(extra, {}) if extra else extra and {})
+    _set(clone, "__pydantic_extra__", copy_with_new_ids(extra, {}) if extra else extra and {})
     _set(clone, "__pydantic_private__", None)
     return clone

@@ -17,10 +17,10 @@ from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behi
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.shared import usage_metadata
 from langchain_llm_optimizers.usage import reported_by, share_of
-from llm_optimizers.batching.combining import Reply, combined_format, raised_limits
+from llm_optimizers.batching.combining import BilledAnswer, combined_format, raised_limits
 from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.context import CallContext, calling
+from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -52,15 +52,15 @@ class ModelAsk:
         self._shared = shared
         self._structured = lru_cache(maxsize=64)(self._structured_model)
 
-    def __call__(self, request: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> BilledAnswer:
         """Ask, and say what was answered and billed."""
         if not self._shared:
             return self._ask(request)
         # Models inside the model may have callbacks of their own.
-        with calling(CallContext(shared=True)):
+        with call_scope(CallContext(shared=True)):
             return self._ask(request)
 
-    def _ask(self, request: ChatRequest) -> Reply:
+    def _ask(self, request: ChatRequest) -> BilledAnswer:
         messages: list[BaseMessage] = [
             SystemMessage(message.text) if message.role == "system" else HumanMessage(message.text)
             for message in request.messages
@@ -92,13 +92,13 @@ class ModelAsk:
             return model  # The prompt itself says which JSON is wanted.
 
 
-def _reply(text: str, message: AIMessage) -> Reply:
+def _reply(text: str, message: AIMessage) -> BilledAnswer:
     """What was answered and billed, and what strategies inside the model did."""
     mark = hit_mark([ChatGeneration(message=message)])
-    return Reply.of(
+    return BilledAnswer.of(
         text,
         said=reported_by(message) if mark is None else reported_by_mark(mark),
-        behind=share_of(message),
+        inner_share=share_of(message),
         served=None if mark is None else served_by_mark(mark),
         raw=message,
     )
@@ -110,7 +110,7 @@ def _unparsed(answer: AIMessage) -> str:
     return "".join(broken) or answer.text
 
 
-def _cut_off(error: Exception) -> Reply | None:
+def _cut_off(error: Exception) -> BilledAnswer | None:
     """What the SDK of OpenAI holds of an answer it refuses to parse for its length, billed all the
     same; None for any other error.
     """

@@ -29,7 +29,7 @@ from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 
 if TYPE_CHECKING:
-    from llm_optimizers.batching.combining import Settled
+    from llm_optimizers.batching.combining import QuestionOutcome
     from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostCallbackHandler"]
@@ -131,7 +131,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         """Record what failed, or what its consumer left midway with the tokens used by then."""
         shared = SHARED.get(str(run_id))
         if shared is not None:
-            shared.when_settled(lambda settled: self._end_share(run_id, settled))
+            shared.when_done(lambda settled: self._end_share(run_id, settled))
             return
         response = kwargs.get("response")
         generations = _first(response) if isinstance(response, LLMResult) else []
@@ -214,7 +214,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             reported=reported,
         ).account(self._ledger, lambda: self._count(facts, generations))
 
-    def _end_share(self, run_id: UUID, settled: Settled) -> None:
+    def _end_share(self, run_id: UUID, settled: QuestionOutcome) -> None:
         """Record a run without an answer whose share of a combined call is known by now."""
         with self._lock:
             run = self._runs.pop(str(run_id), None)

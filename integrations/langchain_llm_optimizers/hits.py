@@ -22,7 +22,7 @@ from langchain_llm_optimizers.account import RunFacts, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
 from llm_optimizers.caching import Hit
-from llm_optimizers.caching.answers import CACHE_HIT, mark_of, pieces_of
+from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.prices.names import provider_of
@@ -179,7 +179,7 @@ def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) ->
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
     """A message in chunks whose sum is the message: words, then tool calls, then the figures."""
     if isinstance(message.content, str):
-        for piece in pieces_of(message.content):
+        for piece in split_for_streaming(message.content):
             yield AIMessageChunk(content=piece, id=message.id)
         rest: str | list[Any] = "" if message.content.strip() else message.content
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from llm_optimizers.caching.keys import OBJECT_ADDRESS, visible
+from llm_optimizers.caching.keys import OBJECT_ADDRESS, fingerprint
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["identity_of_call", "identity_of_string"]
@@ -25,7 +25,7 @@ def identity_of_call(
     Raises:
         ConfigurationError: a setting is an object whose content cannot be seen.
     """
-    plain = {name: visible(value) for name, value in kwargs.items()}
+    plain = {name: fingerprint(value) for name, value in kwargs.items()}
     return {**plain, "stop": stop, "llm": _stable(model._get_llm_string())}
 
 
@@ -41,7 +41,7 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     identity: dict[str, Any] = {"llm": _stable(llm_string)}
     model, _, settings = llm_string.partition("---")
     settings = settings or model
-    schemas = {name: visible(_loaded(name)) for name in _CLASS.findall(settings)}
+    schemas = {name: fingerprint(_loaded(name)) for name in _CLASS.findall(settings)}
     if schemas:
         identity["schemas"] = schemas
     if "('tools', [" in settings or "('functions', [" in settings:

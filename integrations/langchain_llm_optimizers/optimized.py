@@ -20,10 +20,10 @@ from langchain_llm_optimizers.messages import MARK
 from langchain_llm_optimizers.prompts import request_of, rewritten
 from langchain_llm_optimizers.usage import usage_of
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.context import CallContext, calling, context_of
+from llm_optimizers.costs.context import CallContext, call_scope, context_of
 from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
-from llm_optimizers.prompts.outputs import CappedCall, Form, shaped
+from llm_optimizers.prompts.outputs import AnswerForm, CappedCall, with_answer_form
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["OptimizedChatModel", "stopped"]
@@ -50,7 +50,7 @@ class OptimizedChatModel(DelegatingChatModel):
     """What shortens them; lossless only by default."""
     limits: OutputLimits | None = Field(default=None, exclude=True)
     """Learns caps on output tokens; streams are not capped, since they cannot be asked again."""
-    form: Form | None = None
+    form: AnswerForm | None = None
     """The form every answer is expected in, for stop sequences; none are set by default."""
 
     @property
@@ -68,21 +68,21 @@ class OptimizedChatModel(DelegatingChatModel):
     def _answer(self, call: ModelCall) -> ChatResult:
         shorter = self._shorter(call)
         with self._capped(shorter) as capped:
-            with calling(capped.first):
+            with call_scope(capped.first):
                 result = _first_call(shorter, capped).generate(self.model)
-            if capped.cut(*_end_of(result)):
-                with calling(capped.second):
-                    result = _under(shorter, capped.second).generate(self.model)
+            if capped.needs_retry(*_end_of(result)):
+                with call_scope(capped.retry):
+                    result = _under(shorter, capped.retry).generate(self.model)
         return _stamped(result, shorter)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
         shorter = await self._ashorter(call)
         with self._capped(shorter) as capped:
-            with calling(capped.first):
+            with call_scope(capped.first):
                 result = await _first_call(shorter, capped).agenerate(self.model)
-            if capped.cut(*_end_of(result)):
-                with calling(capped.second):
-                    result = await _under(shorter, capped.second).agenerate(self.model)
+            if capped.needs_retry(*_end_of(result)):
+                with call_scope(capped.retry):
+                    result = await _under(shorter, capped.retry).agenerate(self.model)
         return _stamped(result, shorter)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
@@ -127,7 +127,7 @@ class OptimizedChatModel(DelegatingChatModel):
             self.limits,
             str((call.config.get("metadata") or {}).get("task") or ""),
             call.kwargs,
-            around=context_of(call_id),
+            context=context_of(call_id),
             call_id=call_id,
             configured=configured if isinstance(configured, int) else None,
         )
@@ -171,7 +171,7 @@ def _under(call: ModelCall, context: CallContext) -> ModelCall:
     return replace(call, config={**call.config, "run_id": UUID(context.id)})
 
 
-def stopped(call: ModelCall, model: str, form: Form | None) -> ModelCall:
+def stopped(call: ModelCall, model: str, form: AnswerForm | None) -> ModelCall:
     """The call with the stop sequences of a form, where the core sets any."""
     set_already = dict(call.kwargs)
     if call.stop is not None:
@@ -179,7 +179,7 @@ def stopped(call: ModelCall, model: str, form: Form | None) -> ModelCall:
     if PORT in call.kwargs:
         set_already["response_format"] = call.kwargs[PORT]
     request = ChatRequest(messages=(), model=model, params=set_already)
-    stop = shaped(request, form=form).params.get("stop")
+    stop = with_answer_form(request, form=form).params.get("stop")
     return call if stop is None or "stop" in set_already else replace(call, stop=stop)
 
 

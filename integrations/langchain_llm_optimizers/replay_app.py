@@ -23,9 +23,9 @@ from llm_optimizers.replay.app import (
     AppReply,
     Endpoint,
     Strategies,
+    for_request,
     http_client,
     prompt_optimizer,
-    replaying,
 )
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing.policies.learned import LearnedPolicy
@@ -68,7 +68,7 @@ class LangChainApp:
                 "task": logged.feature,
             },
         }
-        with replaying(logged):
+        with for_request(logged):
             message = (
                 reduce(add, chain.stream(given, config))
                 if streamed

@@ -21,10 +21,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.messages import MARK
-from llm_optimizers.routing.calling import Replies
-from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.calling import ReplyReader
+from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
-from llm_optimizers.routing.session import RoutedCall
+from llm_optimizers.routing.routed_call import RoutedCall
 
 __all__ = ["REPLIES", "Attempts", "Session"]
 
@@ -102,12 +102,12 @@ def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
     return message.model_copy(update={"response_metadata": metadata})
 
 
-def _read(result: ChatResult) -> Answer:
+def _read(result: ChatResult) -> ModelAnswer:
     message = result.generations[0].message
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     named = [{"name": call["name"], "args": call["args"]} for call in calls]
     canonical = json.dumps(named, sort_keys=True, default=repr) if named else ""
-    return Answer(model="", text=str(message.text), tool_calls=canonical)
+    return ModelAnswer(model="", text=str(message.text), tool_calls=canonical)
 
 
 def _chunks(result: ChatResult) -> Iterator[AIMessageChunk]:
@@ -120,6 +120,6 @@ def _message(role: str, text: str) -> BaseMessage:
     return SystemMessage(text) if role == "system" else HumanMessage(text)
 
 
-REPLIES: Replies[ChatResult, AIMessageChunk] = Replies(
+REPLIES: ReplyReader[ChatResult, AIMessageChunk] = ReplyReader(
     read=_read, chunks=_chunks, text=lambda chunk: str(chunk.text)
 )

@@ -158,7 +158,7 @@ class ChatModelRouter(DelegatingChatModel):
             context_of(call, streaming=streaming),
             REPLIES,
             models=self._named,
-            around=known_of_call(first_call_id),
+            call_context=known_of_call(first_call_id),
             traffic=self.traffic,
             deadline_s=self.deadline_s,
             first_call_id=first_call_id,

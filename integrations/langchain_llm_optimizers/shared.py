@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_llm_optimizers.account import SHARED
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import COMBINED, without_bill
-from llm_optimizers.batching.combining import Answered, CombinedCall, Settled
+from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome, SharedAnswer
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.prices.names import provider_of
@@ -85,7 +85,7 @@ class SharedRun(BaseChatModel):
             # LangChain leaves the run of a cancelled caller open; its share is billed all the same.
             if run_manager is not None:
                 run = run_manager.get_sync()
-                self.shared.when_settled(lambda settled: _end(run, settled))
+                self.shared.when_done(lambda settled: _end(run, settled))
             raise
 
     def _announce(
@@ -104,7 +104,7 @@ def cache_of(model: BaseChatModel) -> Any:
     return None if isinstance(model, DelegatingChatModel) else model.cache
 
 
-def _result_of(answered: Answered) -> ChatResult:
+def _result_of(answered: SharedAnswer) -> ChatResult:
     """A caller's own answer as its model's result, with its own share of the tokens."""
     raw: AIMessage = answered.raw
     # An answer named after the run of the shared call would pass for counted there.
@@ -127,7 +127,7 @@ def _result_of(answered: Answered) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _end(run: CallbackManagerForLLMRun, settled: Settled) -> None:
+def _end(run: CallbackManagerForLLMRun, settled: QuestionOutcome) -> None:
     """End a cancelled caller's run as its share of the call was settled."""
     answered = settled.answered
     made = [] if answered is None else [list(_result_of(answered).generations)]

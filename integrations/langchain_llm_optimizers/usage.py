@@ -11,9 +11,9 @@ from langchain_core.messages import AIMessage
 from langchain_llm_optimizers.messages import COMBINED, MARK
 from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import NOT_SHARED, Reported, Share, bare_call
+from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, baseline_call
 from llm_optimizers.costs.prices.rates import service_tier
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
     "bare_call_of",
@@ -64,12 +64,12 @@ def reported_by(message: AIMessage) -> Reported:
     return Reported(model=model_of(message), usage=usage_of(message), tier=tier_of(message))
 
 
-def share_of(message: AIMessage) -> Share:
+def share_of(message: AIMessage) -> CallShare:
     """What the strategies that an answer came through say of its call, by their marks on it."""
     said: Mapping[str, Any] = message.response_metadata
     if not said.get(COMBINED) and not said.get(MARK):
         return NOT_SHARED
-    shared = Share.from_dict(said.get(COMBINED)) or NOT_SHARED
+    shared = CallShare.from_dict(said.get(COMBINED)) or NOT_SHARED
     mark = said.get(MARK) or {}
     return replace(
         shared,
@@ -82,7 +82,7 @@ def bare_call_of(message: AIMessage) -> Reported:
     """The call that an answer, called for or served, would have taken without any strategy."""
     mark = message.response_metadata.get(CACHE_HIT)
     said = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
-    return bare_call(said, share=share_of(message))
+    return baseline_call(said, share=share_of(message))
 
 
 def model_of(message: AIMessage) -> str:
@@ -110,9 +110,9 @@ def _count(raw: Mapping[str, Any], name: str) -> int:
     return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
-def removed_of(mark: object) -> Removed:
+def removed_of(mark: object) -> RemovedTokens:
     """What the prompt optimisers that left a mark took out of the prompt."""
     if not isinstance(mark, Mapping):
-        return Removed()
+        return RemovedTokens()
     removed = int(mark.get("prompt_tokens_removed", 0))
-    return Removed(tokens=removed, repeated=int(mark.get("prompt_tokens_sent_before", 0)))
+    return RemovedTokens(tokens=removed, repeated=int(mark.get("prompt_tokens_sent_before", 0)))

@@ -15,7 +15,7 @@ from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Call, ServedAnswer
-from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, context_of
+from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.records import Status
@@ -54,7 +54,7 @@ class CallFacts:
     messages: Sequence[ChatMessage] | str = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)
-    context: CallContext = NOTHING_KNOWN
+    context: CallContext = NO_CALL_CONTEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

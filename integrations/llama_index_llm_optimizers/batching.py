@@ -22,11 +22,11 @@ from llama_index_llm_optimizers.combining import (
 )
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.shared import announce_share
-from llm_optimizers.batching import GateReport, GroupLimits
+from llm_optimizers.batching import AgreementReport, GroupLimits
 from llm_optimizers.batching.combining import (
+    BoundCalls,
     CombinedCall,
     CombinedCalls,
-    Kept,
 )
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.tenancy import current_tenant
@@ -66,7 +66,7 @@ class BatchedLLM(DelegatingLLM):
     combine: bool = False
     timeout: float | None = None
     _limits: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _kept: Kept[CombinedCalls] | None = PrivateAttr(default=None)
+    _kept: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class BatchedLLM(DelegatingLLM):
         tolerance: float = 0.05,
         confidence: float = 0.9,
         agree: Comparison = same_answer,
-    ) -> GateReport:
+    ) -> AgreementReport:
         """Answer a sample singly and combined, and combine from now on only if the two agree.
 
         Raises:
@@ -147,7 +147,9 @@ class BatchedLLM(DelegatingLLM):
         if not self.combine:
             return None
         request = request_of(call, self.llm)
-        return self._shared_calls().enter(request, tenant=current_tenant, caller=call.context)
+        return self._shared_calls().combined_call(
+            request, tenant=current_tenant, caller=call.context
+        )
 
     def _shared_calls(self) -> CombinedCalls:
         with _MAKING:
@@ -160,7 +162,7 @@ class BatchedLLM(DelegatingLLM):
                     timeout=self.timeout,
                     **self._limits,
                 )
-                kept = self._kept = Kept(model=self.llm, settings=self.timeout, calls=calls)
+                kept = self._kept = BoundCalls(model=self.llm, settings=self.timeout, calls=calls)
         return kept.calls
 
 

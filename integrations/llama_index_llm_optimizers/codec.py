@@ -36,10 +36,10 @@ from llama_index_llm_optimizers.usage import (
     share_of,
     usage_of_stream,
 )
-from llm_optimizers.caching import Traits
-from llm_optimizers.caching.answers import as_json, fresh_id, json_copy, reported_by_mark
+from llm_optimizers.caching import Cacheability
+from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id, reported_by_mark
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Reported, bare_call
+from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -102,7 +102,7 @@ def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
 
 def _answered(reply: Reply, said: Reported, finish_reason: str) -> Answered:
     mark = hit_mark(reply)
-    bare = bare_call(said if mark is None else reported_by_mark(mark), share=share_of(reply))
+    bare = baseline_call(said if mark is None else reported_by_mark(mark), share=share_of(reply))
     return Answered(reply=reply, model=bare.model, usage=bare.usage, finish_reason=finish_reason)
 
 
@@ -163,8 +163,8 @@ class AnswerCodec:
         ) as error:
             raise ValueError(f"no stored response: {type(error).__name__}") from error
 
-    def traits(self, value: Answered) -> Traits:
-        """See `Codec.traits`."""
+    def cacheability(self, value: Answered) -> Cacheability:
+        """See `Codec.cacheability`."""
         reply = value.reply
         if isinstance(reply, ChatResponse):
             calls = any(isinstance(block, ToolCallBlock) for block in reply.message.blocks)
@@ -172,7 +172,7 @@ class AnswerCodec:
             refusal = bool(reply.message.additional_kwargs.get("refusal"))
         else:
             empty, refusal = not reply.text.strip(), False
-        return Traits(
+        return Cacheability(
             empty=empty,
             finish_reason=value.finish_reason,
             gives_reasons=value.gives_reasons,
@@ -204,21 +204,23 @@ def _written(reply: Reply) -> dict[str, Any]:
 
 
 def _read(raw: Mapping[str, Any]) -> Reply:
-    common = {"additional_kwargs": json_copy(raw["additional_kwargs"], {})}
+    common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
     ids = {
-        block["tool_call_id"]: fresh_id(block["tool_call_id"])
+        block["tool_call_id"]: new_id(block["tool_call_id"])
         for block in raw["blocks"]
         if block.get("tool_call_id")
     }
-    blocks = [_BLOCKS[block["block_type"]](**block) for block in json_copy(raw["blocks"], ids)]
+    blocks = [
+        _BLOCKS[block["block_type"]](**block) for block in copy_with_new_ids(raw["blocks"], ids)
+    ]
     message = ChatMessage(
         role=MessageRole(raw["role"]),
         blocks=blocks,
         additional_kwargs={
             name: value
-            for name, value in json_copy(raw["message_kwargs"], ids).items()
+            for name, value in copy_with_new_ids(raw["message_kwargs"], ids).items()
             if name not in _BESIDE_MESSAGE
         },
     )

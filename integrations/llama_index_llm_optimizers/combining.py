@@ -21,9 +21,14 @@ from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
 from llama_index_llm_optimizers.messages import SHARED
 from llama_index_llm_optimizers.messages import request_of as read
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
-from llm_optimizers.batching.combining import Answered, Reply, combined_format, raised_limits
+from llm_optimizers.batching.combining import (
+    BilledAnswer,
+    SharedAnswer,
+    combined_format,
+    raised_limits,
+)
 from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
-from llm_optimizers.costs.context import CallContext, calling
+from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -54,7 +59,7 @@ def models_behind(llm: LLM) -> Iterator[LLM]:
         yield from models_behind(child)
 
 
-def ask(llm: LLM, request: ChatRequest) -> Reply:
+def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
     """One call of the LLM."""
     settings, combined = dict(request.params), combined_format(request)
     if combined is not None:
@@ -69,25 +74,25 @@ def ask(llm: LLM, request: ChatRequest) -> Reply:
     return _reply(llm.chat(messages, **settings))
 
 
-def ask_shared(llm: LLM, request: ChatRequest) -> Reply:
+def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
     """`ask`, with the bill shared out among the callers instead of recorded for the call."""
-    with calling(CallContext(shared=True)):
+    with call_scope(CallContext(shared=True)):
         return ask(llm, request)
 
 
-def _reply(reply: FrameworkReply) -> Reply:
+def _reply(reply: FrameworkReply) -> BilledAnswer:
     """What was answered and billed, and what strategies inside the LLM did."""
     mark = hit_mark(reply)
-    return Reply.of(
+    return BilledAnswer.of(
         text_of(reply),
         said=reported_by(reply) if mark is None else reported_by_mark(mark),
-        behind=share_of(reply),
+        inner_share=share_of(reply),
         served=None if mark is None else served_by_mark(mark),
         raw=reply,
     )
 
 
-def reply_of(call: ModelCall, answer: Answered, llm: LLM) -> FrameworkReply:
+def reply_of(call: ModelCall, answer: SharedAnswer, llm: LLM) -> FrameworkReply:
     """The caller's own answer; `raw` of a shared one has the caller's share of the usage."""
     made: FrameworkReply = answer.raw
     if answer.asked_with == 1 and isinstance(call, ChatCall):

@@ -18,7 +18,7 @@ from pydantic import ConfigDict
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.codec import Answered
 from llm_optimizers.caching import Hit
-from llm_optimizers.caching.answers import CACHE_HIT, mark_of, pieces_of
+from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Usage
 
 __all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce", "chunks_of", "served"]
@@ -93,7 +93,7 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
     text = (reply.message.content or "") if isinstance(reply, ChatResponse) else reply.text
     # Blocks joined by newlines would put characters into the deltas that no block has.
     single = not isinstance(reply, ChatResponse) or _texts(reply) <= 1
-    pieces = pieces_of(text) if single else []
+    pieces = split_for_streaming(text) if single else []
     so_far = ""
     for piece in pieces[:-1]:
         so_far += piece

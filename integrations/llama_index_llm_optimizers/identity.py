@@ -10,7 +10,7 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
 
-from llm_optimizers.caching.keys import visible
+from llm_optimizers.caching.keys import fingerprint
 
 __all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
 
@@ -47,7 +47,10 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: a setting is an object whose content cannot be seen.
     """
-    return {**{name: visible(value) for name, value in kwargs.items()}, "llm": identity_of_llm(llm)}
+    return {
+        **{name: fingerprint(value) for name, value in kwargs.items()},
+        "llm": identity_of_llm(llm),
+    }
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
     for name in ("messages_to_prompt", "completion_to_prompt"):
         function = getattr(llm, name)
         if function not in _DEFAULTS:
-            identity[name] = visible(function)
+            identity[name] = fingerprint(function)
     if llm.system_prompt:
         identity["system_prompt"] = llm.system_prompt
     return identity
@@ -94,4 +97,4 @@ def _field(value: Any) -> Any:
         return {str(key): _field(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_field(item) for item in value]
-    return visible(value)
+    return fingerprint(value)

@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
-from llm_optimizers.caching.keys import visible
+from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
@@ -132,7 +132,7 @@ def _image(block: ImageBlock) -> str:
 
 
 def _content(value: Any) -> Any:
-    """A block's field; an open stream is refused by `visible`."""
+    """A block's field; an open stream is refused by `fingerprint`."""
     if isinstance(value, bytes):
         return {"sha256": hashlib.sha256(value).hexdigest()}
     return str(value) if type(value).__module__.startswith(("pydantic", "pathlib")) else value
@@ -184,4 +184,4 @@ def _extras(message: ChatMessage) -> dict[str, Any]:
     if message.role.value in ("assistant", "chatbot", "model"):
         skipped = (*_OWN, *_BOOKKEEPING)
     kept = {k: v for k, v in message.additional_kwargs.items() if k not in skipped and v}
-    return {name: visible(value) for name, value in kept.items()}
+    return {name: fingerprint(value) for name, value in kept.items()}

@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context import Kept
+from llm_optimizers.prompts.context import KeptPassage
 
 __all__ = ["PromptCompressor"]
 
@@ -79,7 +79,7 @@ def _text(node: BaseNode) -> str:
     return node.get_content(metadata_mode=MetadataMode.NONE)
 
 
-def _cut(nodes: Sequence[NodeWithScore], kept: Sequence[Kept]) -> list[NodeWithScore]:
+def _cut(nodes: Sequence[NodeWithScore], kept: Sequence[KeptPassage]) -> list[NodeWithScore]:
     """The kept nodes: the same objects where they are whole, else copies with less text."""
     found: list[NodeWithScore] = []
     for part in kept:

@@ -17,8 +17,8 @@ from pydantic import Field, SerializeAsAny
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply, agenerated
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
-from llm_optimizers.costs.context import CallContext, calling, calling_in, context_of
-from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed
+from llm_optimizers.costs.context import CallContext, call_scope, context_of, context_with_call
+from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest, Message
 
@@ -30,16 +30,16 @@ class _Shorter:
     """The call to make, and what the account needs to know of the one it stands for."""
 
     call: ModelCall
-    removed: Removed = NOTHING_REMOVED
+    removed: RemovedTokens = NOTHING_REMOVED
 
     @property
     def context(self) -> CallContext:
         """What the account is to know of the call."""
-        return context_of(within=self.call.context).shortened(self.removed)
+        return context_of(within=self.call.context).with_removed(self.removed)
 
     def streamed(self) -> ModelCall:
         """The call for a stream, which is read in the context it was asked for in."""
-        return replace(self.call, context=calling_in(self.call.context, self.context))
+        return replace(self.call, context=context_with_call(self.call.context, self.context))
 
     def marked(self, reply: Reply) -> Reply:
         """The reply with what was taken away: a cache prices by it what it serves."""
@@ -83,12 +83,12 @@ class PromptOptimizingLLM(DelegatingLLM):
 
     def _answer(self, call: ModelCall) -> Reply:
         shorter = self._shorter(call)
-        with calling(shorter.context):
+        with call_scope(shorter.context):
             return shorter.marked(shorter.call.ask(self.llm))
 
     async def _aanswer(self, call: ModelCall) -> Reply:
         shorter = await self._ashorter(call)
-        with calling(shorter.context):
+        with call_scope(shorter.context):
             return shorter.marked(await shorter.call.aask(self.llm))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:

@@ -36,7 +36,7 @@ from llama_index_llm_optimizers.hits import CACHE_HIT, announce, chunks_of
 from llama_index_llm_optimizers.identity import identity_of_llm
 from llama_index_llm_optimizers.metering import Meter, Reading
 from llm_optimizers.caching import Hit
-from llm_optimizers.caching.keys import visible
+from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -64,7 +64,7 @@ def request_of_query(
     if synthesizer._output_cls is not None or isinstance(llm, StructuredLLM):
         return None
     prompts = {
-        name: [prompt.get_template(llm), visible(prompt.kwargs)]
+        name: [prompt.get_template(llm), fingerprint(prompt.kwargs)]
         for name, prompt in engine.get_prompts().items()
     }
     return ChatRequest(

@@ -22,9 +22,9 @@ from llm_optimizers.replay.app import (
     AppReply,
     Endpoint,
     Strategies,
+    for_request,
     http_client,
     prompt_optimizer,
-    replaying,
 )
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing.policies.learned import LearnedPolicy
@@ -72,7 +72,7 @@ class LlamaIndexApp:
         streamed = settings.pop("stream", False)
         messages = from_openai_message_dicts(_detailed(logged.request.to_openai()["messages"]))
         tags = {"tenant": logged.tenant, "feature": logged.feature, "task": logged.feature}
-        with replaying(logged), instrument_tags(tags):
+        with for_request(logged), instrument_tags(tags):
             if streamed:
                 *_, response = self._llms[name].stream_chat(messages, **settings)
             else:

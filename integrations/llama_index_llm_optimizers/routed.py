@@ -15,11 +15,11 @@ from llama_index_llm_optimizers.binding import unpacked
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
-from llm_optimizers.costs.context import calling_in
-from llm_optimizers.routing.calling import Replies
-from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.costs.context import context_with_call
+from llm_optimizers.routing.calling import ReplyReader
+from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
-from llm_optimizers.routing.session import RoutedCall
+from llm_optimizers.routing.routed_call import RoutedCall
 
 __all__ = ["REPLIES", "Attempts", "Session"]
 
@@ -69,7 +69,7 @@ class Attempts:
     def _streamed(self, attempt: CallModel) -> ModelCall:
         """The call of a stream, which is read in the context it was asked for in."""
         call = self._prepared(attempt)
-        return replace(call, context=calling_in(call.context, attempt.context))
+        return replace(call, context=context_with_call(call.context, attempt.context))
 
     def _marked(self, reply: Reply, attempt: CallModel) -> Reply:
         """The reply with who gave it; the message too, for the turns that follow it."""
@@ -89,15 +89,15 @@ class Attempts:
         return reply.model_copy(update=marked)
 
 
-def _read(reply: Reply) -> Answer:
+def _read(reply: Reply) -> ModelAnswer:
     calls = ""
     if isinstance(reply, ChatResponse):
         found = core_message(reply.message).tool_calls
         named = [{"name": call.name, "arguments": call.arguments} for call in found]
         calls = json.dumps(named, sort_keys=True) if named else ""
-    return Answer(model="", text=text_of(reply), tool_calls=calls)
+    return ModelAnswer(model="", text=text_of(reply), tool_calls=calls)
 
 
-REPLIES: Replies[Reply, Reply] = Replies(
+REPLIES: ReplyReader[Reply, Reply] = ReplyReader(
     read=_read, chunks=chunks_of, text=lambda chunk: chunk.delta or ""
 )

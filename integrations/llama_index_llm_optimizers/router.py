@@ -82,7 +82,7 @@ class RoutedLLM(DelegatingLLM):
         if router is None:
             specs = [spec_of(name, llm) for name, llm in llms.items()]
             router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)
-        missing = [spec.name for spec in router.ladder.specs if spec.name not in llms]
+        missing = [spec.name for spec in router.model_tiers.specs if spec.name not in llms]
         if missing:
             raise ConfigurationError(f"the router has models without an LLM: {', '.join(missing)}")
         super().__init__(models=llms, router=router, **data)
@@ -144,7 +144,7 @@ class RoutedLLM(DelegatingLLM):
             replace(known, streaming=streaming, previous=known.previous or led_by(call)),
             REPLIES,
             models=self._specs,
-            around=context_of(within=call.context),
+            call_context=context_of(within=call.context),
             traffic=self.traffic,
             deadline_s=self.deadline_s,
         )

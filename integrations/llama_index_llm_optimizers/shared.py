@@ -13,9 +13,9 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
 from llama_index_llm_optimizers.delegating import kind_of
-from llm_optimizers.batching.combining import Settled
+from llm_optimizers.batching.combining import QuestionOutcome
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import Share
+from llm_optimizers.costs.call import CallShare
 from llm_optimizers.costs.records import Status
 
 __all__ = ["LLMSharedAnswerEvent", "announce_share"]
@@ -40,7 +40,7 @@ class LLMSharedAnswerEvent(BaseEvent):
     asked_class: str
     tier: ServiceTier
     usage: Usage
-    share: Share
+    share: CallShare
     asked_with: int
     started: datetime
     latency_s: float | None = None
@@ -53,7 +53,7 @@ class LLMSharedAnswerEvent(BaseEvent):
         return "LLMSharedAnswerEvent"
 
 
-def announce_share(llm: LLM, settled: Settled) -> None:
+def announce_share(llm: LLM, settled: QuestionOutcome) -> None:
     """Emit the event of a caller's share, with the caller's tags and span."""
     found = settled.answered
     event = partial(

@@ -16,9 +16,9 @@ from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import ROUTING, SHARED, SHORTENED
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import NOT_SHARED, Reported, Share
+from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
 from llm_optimizers.costs.prices.rates import service_tier
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
     "finish_reason_of",
@@ -122,14 +122,14 @@ def reported_by(reply: Reply) -> Reported:
     return Reported(model=model_of(reply), usage=usage_of(reply), tier=tier)
 
 
-def share_of(reply: Reply) -> Share:
+def share_of(reply: Reply) -> CallShare:
     """What the strategies that a reply came through say of its call, by their marks on it."""
     beside = reply.additional_kwargs
-    shared = Share.from_dict(beside.get(SHARED)) or NOT_SHARED
+    shared = CallShare.from_dict(beside.get(SHARED)) or NOT_SHARED
     routed = beside.get(ROUTING) or {}
     return replace(
         shared,
-        removed=shared.removed + Removed(**(beside.get(SHORTENED) or {})),
+        removed=shared.removed + RemovedTokens(**(beside.get(SHORTENED) or {})),
         baseline_model=routed.get("baseline_model") or shared.baseline_model,
     )
 

@@ -10,7 +10,7 @@ rows.py       AskRows: a callable over rows, for whatever maps functions over pa
 from __future__ import annotations
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits
-from llm_optimizers.batching.combining import CombinedAsk, GateReport, compare_combined
+from llm_optimizers.batching.combining import AgreementReport, CombinedAsk, compare_combined
 from llm_optimizers.batching.provider import (
     AnthropicBatches,
     BatchResult,
@@ -29,8 +29,10 @@ from llm_optimizers.batching.queue import (
     RetryPolicy,
 )
 from llm_optimizers.batching.rows import AskRows
+from llm_optimizers.lazy import lazy_names
 
 __all__ = [
+    "AgreementReport",
     "AnthropicBatches",
     "AskRows",
     "BacklogAlert",
@@ -38,7 +40,6 @@ __all__ = [
     "BatchStatus",
     "Coalescer",
     "CombinedAsk",
-    "GateReport",
     "GroupLimits",
     "Job",
     "JobHandle",
@@ -51,3 +52,5 @@ __all__ = [
     "compare_combined",
     "with_flex",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, {}, renamed={"GateReport": "AgreementReport"})

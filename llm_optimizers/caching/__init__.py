@@ -14,20 +14,27 @@ matching/         whether two questions ask the same
 
 from __future__ import annotations
 
-from llm_optimizers.caching.answers import Answer, Codec, Hit
+from llm_optimizers.caching.answers import CacheResult, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
-from llm_optimizers.caching.cacheability import Traits, refuses
+from llm_optimizers.caching.cacheability import Cacheability, reason_not_to_cache
 from llm_optimizers.caching.stats import CacheStats
+from llm_optimizers.lazy import lazy_names
 from llm_optimizers.tenancy import Namespace, tenant
 
 __all__ = [
-    "Answer",
+    "CacheResult",
     "CacheStats",
+    "Cacheability",
     "Codec",
     "Hit",
     "Namespace",
     "ResponseCache",
-    "Traits",
-    "refuses",
+    "reason_not_to_cache",
     "tenant",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {},
+    renamed={"Answer": "CacheResult", "Traits": "Cacheability", "refuses": "reason_not_to_cache"},
+)

@@ -17,24 +17,24 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from llm_optimizers.caching.cacheability import Traits
+from llm_optimizers.caching.cacheability import Cacheability
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, ServedAnswer
 
 __all__ = [
     "CACHE_HIT",
-    "Answer",
+    "CacheResult",
     "Codec",
     "Hit",
     "JSONCodec",
     "Tier",
     "as_json",
-    "fresh_id",
-    "json_copy",
+    "copy_with_new_ids",
     "mark_of",
-    "pieces_of",
+    "new_id",
     "reported_by_mark",
     "served_by_mark",
+    "split_for_streaming",
     "usage_of_mark",
 ]
 
@@ -60,7 +60,7 @@ class Codec(Protocol[R]):
     def decode(self, payload: str) -> R:
         """A fresh copy of the answer. Raises ValueError for text that `encode` did not write."""
 
-    def traits(self, value: R) -> Traits:
+    def cacheability(self, value: R) -> Cacheability:
         """What admission and the account need to know of the answer."""
 
 
@@ -83,7 +83,7 @@ class Hit(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Generic[R]):
+class CacheResult(Generic[R]):
     """An answer; `hit` is None when it was called for."""
 
     value: R
@@ -121,7 +121,7 @@ def served_by_mark(mark: Mapping[str, Any]) -> ServedAnswer:
     return ServedAnswer(tier=str(mark["tier"]), usage=usage_of_mark(mark))
 
 
-def pieces_of(text: str) -> list[str]:
+def split_for_streaming(text: str) -> list[str]:
     """The text a few words at a time, for a served answer that is streamed; [] for blank text."""
     return _PIECE.findall(text)
 
@@ -152,12 +152,14 @@ class JSONCodec:
         """See `Codec.decode`."""
         return json.loads(payload)
 
-    def traits(self, value: Any) -> Traits:
-        """See `Codec.traits`."""
-        return Traits(empty=value is None or (not value and isinstance(value, str | list | dict)))
+    def cacheability(self, value: Any) -> Cacheability:
+        """See `Codec.cacheability`."""
+        return Cacheability(
+            empty=value is None or (not value and isinstance(value, str | list | dict))
+        )
 
 
-def fresh_id(old: str) -> str:
+def new_id(old: str) -> str:
     """An id of the same prefix and length, as providers are particular about both.
 
     Shorter ones than any provider makes are lengthened, so that no two are drawn alike.
@@ -167,7 +169,7 @@ def fresh_id(old: str) -> str:
     return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
-def json_copy(value: Any, ids: Mapping[str, str]) -> Any:
+def copy_with_new_ids(value: Any, ids: Mapping[str, str]) -> Any:
     """A deep copy of a JSON value with ids replaced in the fields that hold such ids.
 
     What a tool is called with is the model's own and copied as it is.
@@ -175,11 +177,11 @@ def json_copy(value: Any, ids: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _field(key, item, ids) for key, item in value.items()}
     if isinstance(value, list):
-        return [json_copy(item, ids) for item in value]
+        return [copy_with_new_ids(item, ids) for item in value]
     return value
 
 
 def _field(name: str, value: Any, ids: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return ids.get(value, value) if name in _FIELDS else value
-    return json_copy(value, {} if name in _ARGUMENTS else ids)
+    return copy_with_new_ids(value, {} if name in _ARGUMENTS else ids)

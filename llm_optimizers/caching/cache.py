@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from llm_optimizers.caching.answers import Answer, Codec, Hit, JSONCodec
+from llm_optimizers.caching.answers import CacheResult, Codec, Hit, JSONCodec
 from llm_optimizers.caching.executor import Executor
-from llm_optimizers.caching.keys import CacheKey, key_of
+from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
-from llm_optimizers.caching.matching.matcher import acceptance_for
-from llm_optimizers.caching.plan import CachePlans, Call
-from llm_optimizers.caching.single_flight import Flights
-from llm_optimizers.caching.stats import CacheStats, Journal
+from llm_optimizers.caching.matching.matcher import matcher_for
+from llm_optimizers.caching.plan import CachePlans, MakeCall
+from llm_optimizers.caching.single_flight import SingleFlight
+from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
 from llm_optimizers.effects import (
     Effect,
@@ -27,7 +27,7 @@ from llm_optimizers.effects import (
 )
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
-from llm_optimizers.tenancy import Namespace, current_tenant, labels_of
+from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ResponseCache"]
@@ -81,7 +81,7 @@ class ResponseCache(Generic[R]):
         self._embedder_id = "" if embedder is None else embedder.id
         self._index = None if embedder is None else FaissIndex(self._store)
         self._namespace = namespace
-        self._journal = Journal()
+        self._counters = Counters()
         self._plans: CachePlans[R] = CachePlans(
             codec=codec if codec is not None else JSONCodec(),
             executor=Executor(
@@ -91,9 +91,9 @@ class ResponseCache(Generic[R]):
                 clock=clock,
                 wait_timeout=wait_timeout,
             ),
-            acceptance=None if embedder is None else acceptance_for(embedder, threshold),
-            flights=Flights(),
-            journal=self._journal,
+            matcher=None if embedder is None else matcher_for(embedder, threshold),
+            single_flight=SingleFlight(),
+            counters=self._counters,
             clock=clock,
             ttl=ttl,
         )
@@ -110,7 +110,7 @@ class ResponseCache(Generic[R]):
         if tenant is None:
             return None
         try:
-            return key_of(request, tenant=tenant, embedder=self._embedder_id)
+            return cache_key(request, tenant=tenant, embedder=self._embedder_id)
         except ConfigurationError as error:
             self.bypassed(error)
             return None
@@ -123,7 +123,7 @@ class ResponseCache(Generic[R]):
         try:
             return current_tenant(self._namespace, request)
         except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache
-            self._journal.trouble("namespace: the cache is bypassed", error)
+            self._counters.trouble("namespace: the cache is bypassed", error)
             return None
 
     def key_within(self, tenant: str, request: ChatRequest) -> CacheKey:
@@ -132,7 +132,7 @@ class ResponseCache(Generic[R]):
         Raises:
             ConfigurationError: a setting of the request has no stable written form.
         """
-        return key_of(request, tenant=tenant, embedder=self._embedder_id)
+        return cache_key(request, tenant=tenant, embedder=self._embedder_id)
 
     def lookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
         """An answer that may be served, or None."""
@@ -156,7 +156,7 @@ class ResponseCache(Generic[R]):
         if key is not None:
             await adrive(self._plans.keep(key, value), aperform)
 
-    def answer(self, request: ChatRequest | None, call: Callable[[], R]) -> Answer[R]:
+    def answer(self, request: ChatRequest | None, call: Callable[[], R]) -> CacheResult[R]:
         """Serve the request, calling only if nothing may be served; None is always called for.
 
         Raises:
@@ -164,23 +164,23 @@ class ResponseCache(Generic[R]):
         """
         key = self.key(request)
         if key is None:
-            return Answer(value=call(), hit=None)
+            return CacheResult(value=call(), hit=None)
 
         def calling(effect: Effect[Any]) -> Any:
-            return call() if isinstance(effect, Call) else perform(effect)
+            return call() if isinstance(effect, MakeCall) else perform(effect)
 
         return drive(self._plans.answer(key), calling)
 
     async def aanswer(
         self, request: ChatRequest | None, call: Callable[[], Awaitable[R]]
-    ) -> Answer[R]:
+    ) -> CacheResult[R]:
         """The asynchronous twin of `answer`."""
         key = self.key(request)
         if key is None:
-            return Answer(value=await call(), hit=None)
+            return CacheResult(value=await call(), hit=None)
 
         async def calling(effect: Effect[Any]) -> Any:
-            return await (call() if isinstance(effect, Call) else aperform(effect))
+            return await (call() if isinstance(effect, MakeCall) else aperform(effect))
 
         return await adrive(self._plans.answer(key), calling)
 
@@ -209,7 +209,7 @@ class ResponseCache(Generic[R]):
         answer = yield from drive_stream(
             self._plans.answer(key),
             perform,
-            lambda effect: call() if isinstance(effect, Call) else None,
+            lambda effect: call() if isinstance(effect, MakeCall) else None,
             merge,
         )
         if answer.hit is not None:
@@ -229,7 +229,7 @@ class ResponseCache(Generic[R]):
         return adrive_stream(
             self._plans.answer(key),
             aperform,
-            lambda effect: call() if isinstance(effect, Call) else None,
+            lambda effect: call() if isinstance(effect, MakeCall) else None,
             merge,
             lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
@@ -240,7 +240,7 @@ class ResponseCache(Generic[R]):
         Of an error that is not ours only the name is said: its message may hold a prompt.
         """
         foreign = isinstance(reason, Exception) and not isinstance(reason, LLMOptimizersError)
-        self._journal.trouble("bypassed", type(reason).__name__ if foreign else reason)
+        self._counters.trouble("bypassed", type(reason).__name__ if foreign else reason)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, however it was named.
@@ -251,7 +251,7 @@ class ResponseCache(Generic[R]):
         if tenant is None:
             self._store.clear()
         else:
-            for label in labels_of(tenant, self._namespace):
+            for label in tenant_labels(tenant, self._namespace):
                 self._store.clear(label)
         if self._index is not None:
             self._index.clear()
@@ -259,7 +259,7 @@ class ResponseCache(Generic[R]):
     @property
     def stats(self) -> CacheStats:
         """What happened since this cache was made."""
-        return self._journal.stats()
+        return self._counters.stats()
 
     def __len__(self) -> int:
         return len(self._store)

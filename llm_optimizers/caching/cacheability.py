@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llm_optimizers.costs import Usage
 
-__all__ = ["Traits", "refuses", "worst"]
+__all__ = ["Cacheability", "least_cacheable", "reason_not_to_cache"]
 
 _COMPLETE = frozenset(
     {
@@ -21,7 +21,7 @@ _COMPLETE = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
+class Cacheability:
     """What is known of an answer besides its text.
 
     `finish_reason` is the provider's own word, "" when it gave none, and `gives_reasons` whether
@@ -37,28 +37,28 @@ class Traits:
     usage: Usage | None = None
 
 
-def refuses(traits: Traits) -> str | None:
+def reason_not_to_cache(cacheability: Cacheability) -> str | None:
     """Why an answer must not be kept, or None when it may.
 
     A finish reason that is not known to mean a complete answer (`length`, `content_filter`, …)
     refuses it, and so does none where the provider gives them: to a stream's reader a connection
     that breaks may look like the end.
     """
-    if traits.refusal:
+    if cacheability.refusal:
         return "the model refused"
-    if traits.finish_reason.lower() not in _COMPLETE:
-        return f"finish reason {traits.finish_reason}"
-    if traits.empty:
+    if cacheability.finish_reason.lower() not in _COMPLETE:
+        return f"finish reason {cacheability.finish_reason}"
+    if cacheability.empty:
         return "empty"
-    if traits.gives_reasons and not traits.finish_reason:
+    if cacheability.gives_reasons and not cacheability.finish_reason:
         return "no finish reason"
     return None
 
 
-def worst(several: Sequence[Traits]) -> Traits:
+def least_cacheable(several: Sequence[Cacheability]) -> Cacheability:
     """Of several answers to one call the one that must not be kept, else the first.
 
     A call is kept whole or not at all, and one without any answer counts as empty.
     """
-    refused = (each for each in several if refuses(each))
-    return next(refused, several[0] if several else Traits(empty=True))
+    refused = (each for each in several if reason_not_to_cache(each))
+    return next(refused, several[0] if several else Cacheability(empty=True))

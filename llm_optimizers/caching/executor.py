@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from llm_optimizers.caching.single_flight import Flight
-from llm_optimizers.caching.stores.entries import Store, Vector, VectorIndex
+from llm_optimizers.caching.single_flight import InFlightCall
+from llm_optimizers.caching.stores.protocol import Store, Vector, VectorIndex
 from llm_optimizers.connections.breaker import CircuitBreaker
-from llm_optimizers.effects import Do, Plan
+from llm_optimizers.effects import Plan, RunFunction
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
@@ -59,7 +59,7 @@ class Executor:
             if not self._store.blocking:
                 return work(self._store)
             breaker = self._writing if writing else self._reading
-            return (yield from Do(lambda: self._guarded(breaker, work)))
+            return (yield from RunFunction(lambda: self._guarded(breaker, work)))
         except StoreError:
             raise
         except Exception as error:
@@ -114,14 +114,16 @@ class Executor:
             with self._embedding_watched():
                 return await embedder.aembed([text])
 
-        rows = yield from Do(embed, aembed)
+        rows = yield from RunFunction(embed, aembed)
         vector = rows[0]
         return vector
 
-    def waited(self, flight: Flight[str]) -> Plan[str | None]:
+    def waited(self, flight: InFlightCall[str]) -> Plan[str | None]:
         """The payload of a call that another caller makes; None if there is none in time."""
         timeout = self._wait_timeout
-        return (yield from Do(lambda: flight.wait(timeout), lambda: flight.await_(timeout)))
+        return (
+            yield from RunFunction(lambda: flight.wait(timeout), lambda: flight.aresult(timeout))
+        )
 
     def _guarded(self, breaker: CircuitBreaker, work: Callable[[Store], T]) -> T:
         # A poisoned entry is an answer of the store; it is what it held that is no good.

@@ -25,7 +25,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["OBJECT_ADDRESS", "CacheKey", "key_of", "normalise", "split_question", "visible"]
+__all__ = ["OBJECT_ADDRESS", "CacheKey", "cache_key", "fingerprint", "normalise", "split_question"]
 
 SCHEMA = 1
 """Part of every key: raise it when the meaning of a key changes, and old entries fall out."""
@@ -82,7 +82,7 @@ class CacheKey:
     question: str | None
 
 
-def key_of(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
+def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
     """The key of a request; message ids and tool-call ids do not enter it.
 
     `tenant` replaces the one that the request names. `embedder` names what makes the vectors:
@@ -213,7 +213,7 @@ OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 """How a representation ends that names an object by where it lies in memory."""
 
 
-def visible(value: Any) -> Any:
+def fingerprint(value: Any) -> Any:
     """The value as JSON-like data, by content.
 
     Raises:
@@ -228,9 +228,9 @@ def visible(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {"class": type(value).__qualname__, "fields": value.model_dump(mode="json")}
     if isinstance(value, Mapping):
-        return {str(key): visible(item) for key, item in value.items()}
+        return {str(key): fingerprint(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [visible(item) for item in value]
+        return [fingerprint(item) for item in value]
     if isinstance(value, bytes):
         return {"sha256": hashlib.sha256(value).hexdigest()}
     if isinstance(value, FunctionType):
@@ -250,7 +250,7 @@ def _function(value: FunctionType) -> dict[str, Any]:
     return {
         "function": f"{value.__module__}.{value.__qualname__}",
         "code": _code(value.__code__),
-        "defaults": visible([value.__defaults__, value.__kwdefaults__]),
+        "defaults": fingerprint([value.__defaults__, value.__kwdefaults__]),
     }
 
 
@@ -259,7 +259,8 @@ def _code(code: CodeType) -> dict[str, Any]:
     return {
         "body": hashlib.sha256(code.co_code + names.encode()).hexdigest(),
         "constants": [
-            _code(each) if isinstance(each, CodeType) else visible(each) for each in code.co_consts
+            _code(each) if isinstance(each, CodeType) else fingerprint(each)
+            for each in code.co_consts
         ],
     }
 
@@ -270,4 +271,4 @@ def _fields(value: type) -> Any:
         return TypeAdapter(value).json_schema()
     except PydanticUserError:
         kinds = getattr(value, "__annotations__", {})
-        return visible({name: repr(kind) for name, kind in kinds.items()})
+        return fingerprint({name: repr(kind) for name, kind in kinds.items()})

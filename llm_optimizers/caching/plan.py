@@ -12,26 +12,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from llm_optimizers.caching.answers import Answer, Codec, Hit, Tier
-from llm_optimizers.caching.cacheability import refuses
+from llm_optimizers.caching.answers import CacheResult, Codec, Hit, Tier
+from llm_optimizers.caching.cacheability import reason_not_to_cache
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey
-from llm_optimizers.caching.matching.matcher import Acceptance
-from llm_optimizers.caching.single_flight import Flight, Flights
-from llm_optimizers.caching.stats import Journal
-from llm_optimizers.caching.stores.entries import Entry, Vector
+from llm_optimizers.caching.matching.matcher import Matcher
+from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
+from llm_optimizers.caching.stats import Counters
+from llm_optimizers.caching.stores.protocol import Entry, Vector
 from llm_optimizers.effects import Effect, Plan
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["CachePlans", "Call", "Lookup"]
+__all__ = ["CachePlans", "Lookup", "MakeCall"]
 
 R = TypeVar("R")
 _EXACT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Effect[R], Generic[R]):
+class MakeCall(Effect[R], Generic[R]):
     """The call itself: the one effect that an adapter performs, as a stream if it likes."""
 
 
@@ -45,13 +45,13 @@ class Lookup(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePlans(Generic[R]):
-    """The cache's decisions; `acceptance` None means exact matching only, `ttl` is in seconds."""
+    """The cache's decisions; `matcher` None means exact matching only, `ttl` is in seconds."""
 
     codec: Codec[R]
     executor: Executor
-    acceptance: Acceptance | None
-    flights: Flights[str]
-    journal: Journal
+    matcher: Matcher | None
+    single_flight: SingleFlight[str]
+    counters: Counters
     clock: Clock
     ttl: float | None
 
@@ -59,32 +59,32 @@ class CachePlans(Generic[R]):
         """Find an answer that may be served for this key."""
         found = yield from self._find(key)
         if found.hit is None:
-            self.journal.miss()
+            self.counters.miss()
         return found.hit
 
-    def answer(self, key: CacheKey) -> Plan[Answer[R]]:
+    def answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
         """Serve the key from the cache, from a call under way, or by calling."""
-        landed_before = self.flights.landed
+        landed_before = self.single_flight.completed
         found = yield from self._find(key)
         if found.hit is not None:
-            return Answer(value=found.hit.value, hit=found.hit)
-        flight = self.flights.join(key.exact)
+            return CacheResult(value=found.hit.value, hit=found.hit)
+        flight = self.single_flight.join(key.exact)
         if not flight.leading:
             shared = yield from self._joined(key, flight)
             if shared is not None:
-                return Answer(value=shared.value, hit=shared)
+                return CacheResult(value=shared.value, hit=shared)
             value, _ = yield from self._called(key, found)
-            return Answer(value=value, hit=None)
+            return CacheResult(value=value, hit=None)
         payload = None
         try:
-            if self.flights.landed != landed_before:
-                landed, payload = yield from self._landed_meanwhile(key)
-                if landed is not None:
-                    return Answer(value=landed.value, hit=landed)
+            if self.single_flight.completed != landed_before:
+                completed, payload = yield from self._landed_meanwhile(key)
+                if completed is not None:
+                    return CacheResult(value=completed.value, hit=completed)
             value, payload = yield from self._called(key, found)
         finally:
-            self.flights.land(key.exact, flight, payload)
-        return Answer(value=value, hit=None)
+            self.single_flight.complete(key.exact, flight, payload)
+        return CacheResult(value=value, hit=None)
 
     def keep(self, key: CacheKey, value: R, found: Lookup[R] | None = None) -> Plan[str | None]:
         """Store an answer if it is worth it; returns it as text if others may share it.
@@ -92,14 +92,14 @@ class CachePlans(Generic[R]):
         Failing to store it is no failure.
         """
         try:
-            traits = self.codec.traits(value)
-            reason = refuses(traits)
+            cacheability = self.codec.cacheability(value)
+            reason = reason_not_to_cache(cacheability)
             if reason is not None:
-                self.journal.trouble("not admitted", reason, quiet=True)
+                self.counters.trouble("not admitted", reason, quiet=True)
                 return None
             payload = self.codec.encode(value)
         except Exception as error:  # noqa: BLE001 - an answer of any kind is the caller's, kept or not
-            self.journal.trouble("answer cannot be stored", error)
+            self.counters.trouble("answer cannot be stored", error)
             return None
         vector = found.vector if found is not None else (yield from self._embedded(key))
         now = self.clock()
@@ -113,22 +113,22 @@ class CachePlans(Generic[R]):
             vector=vector,
             created=now,
             expires=None if self.ttl is None else now + self.ttl,
-            model=traits.model,
-            usage=traits.usage,
+            model=cacheability.model,
+            usage=cacheability.usage,
         )
         try:
             yield from self.executor.stored(lambda store: store.save(entry), writing=True)
         except StoreError as error:
-            self.journal.trouble("store", error)
+            self.counters.trouble("store", error)
         else:
-            self.journal.stored()
+            self.counters.stored()
         return payload
 
     def _find(self, key: CacheKey) -> Plan[Lookup[R]]:
         try:
             hit = yield from self._exact(key)
         except StoreError as error:
-            self.journal.trouble("store", error)
+            self.counters.trouble("store", error)
             return Lookup(hit=None)
         if hit is not None:
             return Lookup(hit=hit)
@@ -160,22 +160,22 @@ class CachePlans(Generic[R]):
 
     def _semantic(self, key: CacheKey, vector: Vector) -> Plan[Hit[R] | None]:
         """The nearest stored question of the scope that asks the same."""
-        acceptance, question = self.acceptance, key.question
-        if acceptance is None or question is None:
+        matcher, question = self.matcher, key.question
+        if matcher is None or question is None:
             return None
         try:
             for candidate, cosine in (yield from self.executor.nearest(key.scope, vector)):
-                if cosine < acceptance.floor:
+                if cosine < matcher.min_cosine:
                     break
-                hit = yield from self._weigh(key, question, candidate, cosine, acceptance)
+                hit = yield from self._weigh(key, question, candidate, cosine, matcher)
                 if hit is not None:
                     return hit
         except StoreError as error:
-            self.journal.trouble("store", error)
+            self.counters.trouble("store", error)
         return None
 
     def _weigh(
-        self, key: CacheKey, question: str, candidate: str, cosine: float, acceptance: Acceptance
+        self, key: CacheKey, question: str, candidate: str, cosine: float, matcher: Matcher
     ) -> Plan[Hit[R] | None]:
         """The candidate as a hit, if it asks the same as the question."""
         try:
@@ -187,9 +187,9 @@ class CachePlans(Generic[R]):
             yield from self._forget(candidate)
             return None
         try:
-            verdict = acceptance.judge(question, entry.question, cosine)
+            verdict = matcher.decide(question, entry.question, cosine)
         except Exception as error:  # noqa: BLE001 - whatever cannot be judged is not served
-            self.journal.trouble("a question could not be judged", error)
+            self.counters.trouble("a question could not be judged", error)
             return None
         if not verdict.accept:
             return None
@@ -212,8 +212,8 @@ class CachePlans(Generic[R]):
         try:
             yield from self.executor.stored(lambda store: store.touch(entry.key, now), writing=True)
         except StoreError as error:
-            self.journal.trouble("store", error)
-        self.journal.hit(tier)
+            self.counters.trouble("store", error)
+        self.counters.hit(tier)
         return Hit(
             value=value,
             tier=tier,
@@ -226,32 +226,32 @@ class CachePlans(Generic[R]):
 
     def _called(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
         """Make the call; its answer and, if others may share it, its text."""
-        self.journal.miss()
-        value: R = yield Call()
+        self.counters.miss()
+        value: R = yield MakeCall()
         payload = yield from self.keep(key, value, found)
         return value, payload
 
-    def _joined(self, key: CacheKey, flight: Flight[str]) -> Plan[Hit[R] | None]:
+    def _joined(self, key: CacheKey, flight: InFlightCall[str]) -> Plan[Hit[R] | None]:
         """The answer of a call under way; None if there is none in time."""
         payload = yield from self.executor.waited(flight)
         if payload is None:
-            if flight.overdue:
-                self.flights.leave(key.exact, flight)
+            if flight.timed_out:
+                self.single_flight.forget(key.exact, flight)
             return None
         try:
             value = self.codec.decode(payload)
-            traits = self.codec.traits(value)
+            cacheability = self.codec.cacheability(value)
         except Exception as error:  # noqa: BLE001 - a codec that cannot read itself shares nothing
-            self.journal.trouble("answer cannot be stored", error)
+            self.counters.trouble("answer cannot be stored", error)
             return None
-        self.journal.hit("shared")
+        self.counters.hit("shared")
         return Hit(
             value=value,
             tier="shared",
             score=1.0,
             key=key.exact,
-            model=traits.model,
-            usage=traits.usage,
+            model=cacheability.model,
+            usage=cacheability.usage,
             age=0.0,
         )
 
@@ -271,16 +271,16 @@ class CachePlans(Generic[R]):
 
     def _embedded(self, key: CacheKey) -> Plan[Vector | None]:
         """The question's vector, None where it may not be matched by meaning or cannot be."""
-        if key.question is None or self.acceptance is None:
+        if key.question is None or self.matcher is None:
             return None
         try:
             return (yield from self.executor.embedded(key.question))
         except Exception as error:  # noqa: BLE001 - a user's embedder may raise anything
-            self.journal.trouble("embedder: exact matching only", error)
+            self.counters.trouble("embedder: exact matching only", error)
             return None
 
     def _drop(self, key: str, reason: object) -> Plan[None]:
-        self.journal.trouble("poisoned entry dropped", reason)
+        self.counters.trouble("poisoned entry dropped", reason)
         yield from self._forget(key)
 
     def _forget(self, key: str) -> Plan[None]:
@@ -288,4 +288,4 @@ class CachePlans(Generic[R]):
         try:
             yield from self.executor.forget(key)
         except StoreError as failure:
-            self.journal.trouble("store", failure)
+            self.counters.trouble("store", failure)

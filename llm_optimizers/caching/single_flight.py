@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Flight", "Flights"]
+__all__ = ["InFlightCall", "SingleFlight"]
 
 R = TypeVar("R")
 
@@ -34,16 +34,16 @@ class _Call(Generic[R]):
     task: weakref.ref[asyncio.Task[Any]] | None
 
 
-class Flight(Generic[R]):
+class InFlightCall(Generic[R]):
     """A seat on a call under way; `leading` tells its maker from those who wait for it.
 
-    `overdue` is True after a wait that ran out of time.
+    `timed_out` is True after a wait that ran out of time.
     """
 
     def __init__(self, call: _Call[R], *, leading: bool) -> None:
         self._call = call
         self.leading = leading
-        self.overdue = False
+        self.timed_out = False
 
     def wait(self, timeout: float) -> R | None:
         """The leader's answer, or None after `timeout` seconds or when there will be none."""
@@ -54,10 +54,10 @@ class Flight(Generic[R]):
         try:
             return future.result(min(timeout, threading.TIMEOUT_MAX))
         except FutureTimeoutError:
-            self.overdue = True
+            self.timed_out = True
             return None
 
-    async def await_(self, timeout: float) -> R | None:  # noqa: ASYNC109 - a plain number serves both twins
+    async def aresult(self, timeout: float) -> R | None:  # noqa: ASYNC109 - a plain number serves both twins
         """The asynchronous twin of `wait`; works across event loops."""
         future = self._call.future
         task = self._call.task
@@ -74,22 +74,22 @@ class Flight(Generic[R]):
         try:
             await asyncio.wait_for(done.wait(), timeout)
         except TimeoutError:
-            self.overdue = True
+            self.timed_out = True
             return None
         return future.result()
 
 
-class Flights(Generic[R]):
+class SingleFlight(Generic[R]):
     """The calls under way in this process, by key; threads and event loops share them.
 
-    `landed` counts those that have ended: where it has not changed since a lookup, no other
+    `completed` counts those that have ended: where it has not changed since a lookup, no other
     caller can have stored the answer since.
     """
 
     def __init__(self) -> None:
         self._start()
 
-    def join(self, key: str) -> Flight[R]:
+    def join(self, key: str) -> InFlightCall[R]:
         """Join the call under way for this key, or lead a new one."""
         if self._pid != os.getpid():
             # After a fork the leaders are in the other process, and one may have held the lock.
@@ -97,29 +97,29 @@ class Flights(Generic[R]):
         with self._lock:
             known = self._calls.get(key)
             if known is not None:
-                return Flight(known, leading=False)
+                return InFlightCall(known, leading=False)
             call: _Call[R] = _Call(Future(), threading.get_ident(), _current_task())
             self._calls[key] = call
-            return Flight(call, leading=True)
+            return InFlightCall(call, leading=True)
 
-    def land(self, key: str, flight: Flight[R], answer: R | None) -> None:
+    def complete(self, key: str, flight: InFlightCall[R], answer: R | None) -> None:
         """End a led flight; None sends the waiters to call for themselves."""
         with self._lock:
             self._remove(key, flight)
-            self.landed += 1
+            self.completed += 1
         flight._call.future.set_result(answer)
 
-    def leave(self, key: str, flight: Flight[R]) -> None:
+    def forget(self, key: str, flight: InFlightCall[R]) -> None:
         """Let no other caller join: the next one leads a new flight."""
         with self._lock:
             self._remove(key, flight)
 
-    def _remove(self, key: str, flight: Flight[R]) -> None:
+    def _remove(self, key: str, flight: InFlightCall[R]) -> None:
         if self._calls.get(key) is flight._call:
             del self._calls[key]
 
     def _start(self) -> None:
-        self.landed = 0
+        self.completed = 0
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._calls: dict[str, _Call[R]] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from llm_optimizers.connections.forks import ProcessLock
 
-__all__ = ["CacheStats", "Journal"]
+__all__ = ["CacheStats", "Counters"]
 
 logger = logging.getLogger("llm_optimizers.caching")
 
@@ -34,7 +34,7 @@ class CacheStats:
         return hits / (hits + self.misses) if hits + self.misses else 0.0
 
 
-class Journal:
+class Counters:
     """Counts events from any thread; warns of each kind of trouble once."""
 
     def __init__(self) -> None:

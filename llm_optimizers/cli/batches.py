@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
-from llm_optimizers.cli.output import AsJSON, explained
+from llm_optimizers.cli.output import AsJSON, exit_on_error
 from llm_optimizers.costs import Ledger
 
 __all__ = ["cancel", "collect", "status", "submit"]
@@ -114,7 +114,7 @@ def _batch(
     ledger: Path | None,
     poll: float = 30.0,
 ) -> Iterator[ProviderBatch]:
-    with explained(), ExitStack() as stack:
+    with exit_on_error(), ExitStack() as stack:
         account = None if ledger is None else stack.enter_context(Ledger(ledger))
         client = _client(provider, base_url)
         if hasattr(client, "close"):

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llm_optimizers.cli.output import AsJSON, explained
+from llm_optimizers.cli.output import AsJSON, exit_on_error
 from llm_optimizers.costs import Ledger
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.replay.answers import LoggedAnswers
@@ -20,7 +20,7 @@ from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies
 from llm_optimizers.replay.figures import Replay, as_dict
 from llm_optimizers.replay.log import Log, read_log
 from llm_optimizers.replay.run import replay
-from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.server import recorded_server
 from llm_optimizers.replay.shipped import CHEAP, day_log, week_before
 from llm_optimizers.replay.table import print_replay
 
@@ -116,7 +116,7 @@ def replay_log(
     beside it: "response" (a text or OpenAI's completion), "tenant", "time", and "answer_class",
     by which wrong hits are counted. Lines that are no requests are skipped and listed by number.
     """
-    with explained():
+    with exit_on_error():
         requests = read_log(log, limit)
     endpoint = _endpoint(live=live, base_url=base_url, model=model)
     _run(
@@ -143,7 +143,7 @@ def _run(
     console = Console(stderr=as_json)
     _show_left_out(log, console)
     answers = None
-    with explained():
+    with exit_on_error():
         if endpoint is not None:
             result = _passes(log, framework, endpoint, strategies, ledger, console, bare=False)
         else:
@@ -153,7 +153,7 @@ def _run(
                 cheap_models=frozenset({CHEAP}),
                 assumed_tokens=assumed_tokens,
             )
-            with serving(answers) as url:
+            with recorded_server(answers) as url:
                 recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
                 few = len(log.requests) <= _FEW
                 result = _passes(log, framework, recorded, strategies, ledger, console, bare=few)
@@ -175,8 +175,8 @@ def _show_left_out(log: Log, console: Console) -> None:
         console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
     if len(log.bad_lines) > _SHOWN_BAD_LINES:
         console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
-    if log.left_out:
-        names = ", ".join(sorted(log.left_out))
+    if log.unknown_fields:
+        names = ", ".join(sorted(log.unknown_fields))
         console.print(f"no settings of the API, not sent: {names}", style="yellow", markup=False)
 
 

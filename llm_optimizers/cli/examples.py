@@ -14,9 +14,14 @@ from openai import OpenAI, OpenAIError
 from rich.console import Console
 from rich.table import Table
 
-from llm_optimizers.cli.output import AsJSON, explained
+from llm_optimizers.cli.output import AsJSON, exit_on_error
 from llm_optimizers.evidence.labels import read_json_lines
-from llm_optimizers.prompts.examples import Example, ExampleSelector, Trial, enough_examples
+from llm_optimizers.prompts.examples import (
+    Example,
+    ExampleCountResult,
+    ExampleSelector,
+    enough_examples,
+)
 
 __all__ = ["examples"]
 
@@ -53,7 +58,7 @@ def examples(
         raise typer.BadParameter("set OPENAI_API_KEY, or give --base-url")
     console = Console(stderr=True)
     with (
-        explained(OpenAIError),
+        exit_on_error(OpenAIError),
         OpenAI(api_key=key or "none", base_url=base_url) as client,
         console.status(f"asking {model} …"),
     ):
@@ -93,7 +98,7 @@ def _asked(
     return reply.choices[0].message.content or ""
 
 
-def _show(best: int, trials: Sequence[Trial], *, as_json: bool) -> None:
+def _show(best: int, trials: Sequence[ExampleCountResult], *, as_json: bool) -> None:
     if as_json:
         tried = [{"examples": t.examples, "quality": t.quality} for t in trials]
         asked = trials[0].questions if trials else 0

@@ -10,13 +10,13 @@ import typer
 
 from llm_optimizers.errors import LLMOptimizersError
 
-__all__ = ["AsJSON", "explained"]
+__all__ = ["AsJSON", "exit_on_error"]
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @contextmanager
-def explained(*others: type[Exception], code: int = 1) -> Iterator[None]:
+def exit_on_error(*others: type[Exception], code: int = 1) -> Iterator[None]:
     """Exit with `code` at an error that says what to do, of ours or one of `others`: no trace."""
     foreseen: tuple[type[Exception], ...] = (LLMOptimizersError, ImportError, *others)
     try:

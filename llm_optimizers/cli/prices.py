@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_optimizers.cli.output import AsJSON
-from llm_optimizers.costs import PriceBook, Quote
+from llm_optimizers.costs import PriceBook, PriceQuote
 from llm_optimizers.errors import UnpricedError
 
 __all__ = ["prices"]
@@ -77,7 +77,7 @@ def _per_million(rate: Decimal | None) -> Decimal | None:
     return None if rate is None else rate.scaleb(6)
 
 
-def _plain(quote: Quote) -> dict[str, Any]:
+def _plain(quote: PriceQuote) -> dict[str, Any]:
     """The quote ready for JSON, dollars per million tokens as numbers."""
 
     def rates(card: Any) -> dict[str, float | None]:
@@ -103,7 +103,7 @@ def _plain(quote: Quote) -> dict[str, Any]:
     }
 
 
-def _table(quote: Quote) -> Table:
+def _table(quote: PriceQuote) -> Table:
     table = Table(title=f"{quote.model} from {quote.provider}, {quote.tier} tier")
     table.add_column("On")
     table.add_column(f"{quote.at:%Y-%m-%d}", justify="right")

@@ -17,7 +17,7 @@ import typer
 
 from llm_optimizers.batching import Job, JobQueue
 from llm_optimizers.cli.batches import cancel, collect, status, submit
-from llm_optimizers.cli.output import AsJSON, explained
+from llm_optimizers.cli.output import AsJSON, exit_on_error
 
 __all__ = ["queue"]
 
@@ -62,7 +62,7 @@ def work(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with (
-        explained(),
+        exit_on_error(),
         JobQueue(
             function,
             name=name,
@@ -159,7 +159,7 @@ def _open(path: Path | None, url: str | None, name: str) -> Iterator[JobQueue]:
     _place(path, url)
     if path is not None and not path.exists():
         raise typer.BadParameter(f"there is no queue at {path}")
-    with explained(), JobQueue(name=name, path=path, url=url) as jobs:
+    with exit_on_error(), JobQueue(name=name, path=path, url=url) as jobs:
         yield jobs
 
 

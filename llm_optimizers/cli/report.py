@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm_optimizers.cli.output import AsJSON, explained
+from llm_optimizers.cli.output import AsJSON, exit_on_error
 from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
-from llm_optimizers.routing.experiments import experiments, summarised
+from llm_optimizers.routing.experiments import comparison_rows, experiments
 
 __all__ = ["report"]
 
@@ -39,9 +39,9 @@ def report(
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved."""
-    with explained(), Ledger(ledger) as account:
+    with exit_on_error(), Ledger(ledger) as account:
         summary = account.summary(premium_model=premium, since=since, until=until)
-        trials = {name: summarised(rows) for name, rows in experiments(account).items()}
+        trials = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
     if as_json:
         told = {"experiments": trials} if trials else {}
         typer.echo(json.dumps({**summary.as_dict(), **told}, indent=2))

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm_optimizers.cli.output import AsJSON, explained
+from llm_optimizers.cli.output import AsJSON, exit_on_error
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence.labels import read_labels
-from llm_optimizers.routing.experiments import experiments, summarised
+from llm_optimizers.routing.experiments import comparison_rows, experiments
+from llm_optimizers.routing.learning.activation import ActivationReport
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate
 from llm_optimizers.routing.learning.calibration import evaluate as judge
-from llm_optimizers.routing.learning.explaining import explain as account_for
-from llm_optimizers.routing.learning.gate import GateReport
+from llm_optimizers.routing.learning.explanation import explain as account_for
 
 __all__ = ["experiment_table", "router"]
 
@@ -59,7 +59,7 @@ def fit(
     as_json: AsJSON = False,
 ) -> None:
     """Fit a router and say whether it may act; the file is written in either case."""
-    with explained(code=2):
+    with exit_on_error(code=2):
         calibration = calibrate(
             read_labels(labels),
             strong=strong,
@@ -81,7 +81,7 @@ def evaluate(
     as_json: AsJSON = False,
 ) -> None:
     """Judge a router file on labels it has not seen; exits with 1 if it should not act."""
-    with explained(code=2):
+    with exit_on_error(code=2):
         kept = read_artefact(artefact)
         reports = judge(
             kept.gain_model(),
@@ -103,13 +103,13 @@ def explain(
     as_json: AsJSON = False,
 ) -> None:
     """Show what a router predicts for a prompt, and which words and measures move it."""
-    with explained(code=2):
+    with exit_on_error(code=2):
         found = account_for(read_artefact(artefact), prompt, task=task)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2))
         return
     console = Console()
-    console.print(Text(found.verdict))
+    console.print(Text(found.conclusion))
     table = Table(title="What moves the prediction")
     table.add_column("part of the request")
     table.add_column(Text("gain of the strong model"), justify="right")
@@ -125,9 +125,10 @@ def show_experiments(
     as_json: AsJSON = False,
 ) -> None:
     """Compare the arms of every experiment: cost, quality, and whether it may be stopped."""
-    with explained(code=2), Ledger(ledger) as account:
+    with exit_on_error(code=2), Ledger(ledger) as account:
         found = {
-            name: summarised(rows) for name, rows in experiments(account, margin=margin).items()
+            name: comparison_rows(rows)
+            for name, rows in experiments(account, margin=margin).items()
         }
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -149,7 +150,7 @@ def experiment_table(name: str, rows: list[Mapping[str, object]]) -> Table:
 
 
 def _show_reports(
-    reports: Mapping[str, GateReport], *, as_json: bool, extra: Mapping[str, Any]
+    reports: Mapping[str, ActivationReport], *, as_json: bool, extra: Mapping[str, Any]
 ) -> None:
     if as_json:
         rows = {
@@ -165,12 +166,12 @@ def _show_reports(
         console.print(table)
 
 
-def _lines(report: GateReport) -> list[tuple[str, str]]:
+def _lines(report: ActivationReport) -> list[tuple[str, str]]:
     """A report as label and value, the verdict first."""
     lines = [("May act", "yes" if report.passed else "no: the safe model serves everything")]
     lines += [("Why not", reason) for reason in report.reasons]
-    if report.lacking is not None:
-        lines.append(("Labels lacking", f"about {report.lacking:,}, if the estimates stand"))
+    if report.labels_needed is not None:
+        lines.append(("Labels lacking", f"about {report.labels_needed:,}, if the estimates stand"))
     lines += [
         ("Labels, none of them fitted on", f"{report.labels:,}"),
         (f"Quality {report.strong} gains", str(report.gap)),

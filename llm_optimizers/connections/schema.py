@@ -30,7 +30,7 @@ class Schema:
     statements: tuple[str, ...]
     migrations: Mapping[int, Migration] = field(default_factory=dict)
 
-    def bring_up(self, connection: sqlite3.Connection, name: str) -> None:
+    def ensure(self, connection: sqlite3.Connection, name: str) -> None:
         """Make the tables of an empty file, or migrate those of an older version.
 
         Raises:

@@ -225,7 +225,7 @@ class Database:
         deadline = time.monotonic() + _SET_UP_S
         while True:
             try:
-                self._schema.bring_up(connection, self.name)
+                self._schema.ensure(connection, self.name)
                 (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
                 if mode not in ("wal", "memory"):
                     connection.execute("PRAGMA journal_mode = WAL")

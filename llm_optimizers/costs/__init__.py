@@ -16,20 +16,21 @@ from __future__ import annotations
 
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.book import PriceBook
-from llm_optimizers.costs.prices.rates import ModelPrice, Quote, Rates, ServiceTier
-from llm_optimizers.costs.records import CallRecord, Note, Saving
-from llm_optimizers.costs.savings import price_call
+from llm_optimizers.costs.prices.rates import ModelPrice, PriceQuote, Rates, ServiceTier
+from llm_optimizers.costs.pricing import price_call
+from llm_optimizers.costs.records import CallRecord, LedgerNote, Saving
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.lazy import lazy_names
 
 __all__ = [
     "CallRecord",
     "Ledger",
+    "LedgerNote",
     "ModelPrice",
-    "Note",
     "PriceBook",
-    "Quote",
+    "PriceQuote",
     "Rates",
     "Saving",
     "ServiceTier",
@@ -38,3 +39,7 @@ __all__ = [
     "price_call",
     "summarise",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__, {}, renamed={"Note": "LedgerNote", "Quote": "PriceQuote"}
+)

@@ -11,16 +11,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, Role
+from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
+from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to, price_call
 from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
-from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed, charged_to, price_call
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 
-__all__ = ["NOT_SHARED", "Call", "Reported", "ServedAnswer", "Share", "bare_call", "status_of"]
+__all__ = [
+    "NOT_SHARED",
+    "Call",
+    "CallShare",
+    "Reported",
+    "ServedAnswer",
+    "baseline_call",
+    "status_of",
+]
 
 _CHARGED_TO: Mapping[Role, str] = {"sample": "routing", "judge": "routing", "summary": "prompts"}
 """Calls that would not have been made without a strategy: all they cost is that strategy's."""
@@ -47,7 +55,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class CallShare:
     """What is known of an answer out of a call that several callers may have shared.
 
     `alone` is what a call of its own would have used, None when there was no answer; it is
@@ -58,7 +66,7 @@ class Share:
 
     alone: Usage | None
     estimated: bool
-    removed: Removed = NOTHING_REMOVED
+    removed: RemovedTokens = NOTHING_REMOVED
     baseline_model: str | None = None
     served: str = ""
 
@@ -73,25 +81,25 @@ class Share:
         }
 
     @classmethod
-    def from_dict(cls, raw: object) -> Share | None:
+    def from_dict(cls, raw: object) -> CallShare | None:
         """The share that `as_dict` gave, None for anything else."""
         try:
             fields = {name: raw[name] for name in cls.__dataclass_fields__}  # type: ignore[index]
             alone = fields.pop("alone")
-            removed = Removed(**fields.pop("removed"))
+            removed = RemovedTokens(**fields.pop("removed"))
             return cls(alone=None if alone is None else Usage(**alone), removed=removed, **fields)
         except (LookupError, TypeError, ConfigurationError):
             return None
 
 
-NOT_SHARED = Share(alone=None, estimated=False)
+NOT_SHARED = CallShare(alone=None, estimated=False)
 
 
-def bare_call(
+def baseline_call(
     reported: Reported,
     *,
-    share: Share = NOT_SHARED,
-    removed: Removed = NOTHING_REMOVED,
+    share: CallShare = NOT_SHARED,
+    removed: RemovedTokens = NOTHING_REMOVED,
     baseline_model: str | None = None,
 ) -> Reported:
     """The call that would have been made without any strategy, which is what a hit saves.
@@ -101,7 +109,7 @@ def bare_call(
     """
     usage = reported.usage if share.alone is None else share.alone
     if usage is not None and usage.total_tokens:
-        usage = (removed + share.removed).restored(usage)
+        usage = (removed + share.removed).added_back_to(usage)
     model = baseline_model or share.baseline_model or reported.model
     return Reported(model=model, usage=usage)
 
@@ -136,9 +144,9 @@ class Call:
     provider: str | None = None
     reported: Usage | None = None
     tier: ServiceTier = "standard"
-    context: CallContext = NOTHING_KNOWN
-    removed: Removed = NOTHING_REMOVED
-    share: Share | None = None
+    context: CallContext = NO_CALL_CONTEXT
+    removed: RemovedTokens = NOTHING_REMOVED
+    share: CallShare | None = None
     served: ServedAnswer | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     latency_s: float | None = None
@@ -201,14 +209,14 @@ class Call:
         usage: Usage | None,
         *,
         served: ServedAnswer | None = None,
-        share: Share = NOT_SHARED,
+        share: CallShare = NOT_SHARED,
         estimated: bool = False,
     ) -> CallRecord:
         """The record of a call that used so much, or of a served one that had, against the bare
         call it stands for.
         """
         model, usage = self._model(prices), usage or Usage()
-        bare = bare_call(
+        bare = baseline_call(
             Reported(model=model, usage=usage),
             share=share,
             removed=self.removed + self.context.removed,
@@ -233,7 +241,7 @@ class Call:
             estimated=estimated or (served is not None and served.estimated),
         )
 
-    def _shared(self, prices: PriceBook, share: Share, used: Usage) -> CallRecord:
+    def _shared(self, prices: PriceBook, share: CallShare, used: Usage) -> CallRecord:
         """The record of a call alone, or of one served, with what sharing it saved on top.
 
         A call that failed saved nothing, whatever came of it after its caller had left.

@@ -1,7 +1,7 @@
 """What a strategy that makes a call knows of it, and the account needs, while the call is made.
 
 CallContext   the call's role, the model that would have been called without the strategy,
-              what was taken out of the prompt; set with `calling(...)`, read with
+              what was taken out of the prompt; set with `call_scope(...)`, read with
               `context_of(...)`
 Drafts        records of cheap answers, held until it is known whether they were served
 """
@@ -17,18 +17,18 @@ from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from llm_optimizers.costs.ledger import Ledger
+from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to
 from llm_optimizers.costs.records import CallRecord
-from llm_optimizers.costs.savings import NOTHING_REMOVED, Removed, charged_to
 
 __all__ = [
-    "CONTEXTS",
-    "NOTHING_KNOWN",
+    "CONTEXTS_BY_CALL",
+    "NO_CALL_CONTEXT",
     "CallContext",
     "Drafts",
     "Role",
-    "calling",
-    "calling_in",
+    "call_scope",
     "context_of",
+    "context_with_call",
 ]
 
 Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation", "summary"]
@@ -52,25 +52,25 @@ class CallContext:
     role: Role = "answer"
     baseline_model: str | None = None
     baseline_provider: str | None = None
-    removed: Removed = NOTHING_REMOVED
+    removed: RemovedTokens = NOTHING_REMOVED
     shared: bool = False
     drafts: Drafts | None = None
     draft_id: str = ""
 
-    def shortened(self, removed: Removed) -> CallContext:
+    def with_removed(self, removed: RemovedTokens) -> CallContext:
         """The same call with these tokens, too, taken out of its prompt."""
         return replace(self, removed=self.removed + removed)
 
 
-CONTEXTS: WeakValueDictionary[str, CallContext] = WeakValueDictionary()
+CONTEXTS_BY_CALL: WeakValueDictionary[str, CallContext] = WeakValueDictionary()
 """Contexts by the id of their call, for calls made on a thread that does not inherit the
 caller's context variables. An entry lives as long as the strategy that made it holds it."""
-NOTHING_KNOWN = CallContext()
-_current: ContextVar[CallContext] = ContextVar("llm_optimizers_call", default=NOTHING_KNOWN)
+NO_CALL_CONTEXT = CallContext()
+_current: ContextVar[CallContext] = ContextVar("llm_optimizers_call", default=NO_CALL_CONTEXT)
 
 
 @contextmanager
-def calling(context: CallContext) -> Iterator[None]:
+def call_scope(context: CallContext) -> Iterator[None]:
     """Calls made inside the block are made for this reason."""
     token = _current.set(context)
     try:
@@ -79,7 +79,7 @@ def calling(context: CallContext) -> Iterator[None]:
         _current.reset(token)
 
 
-def calling_in(context: Context, call: CallContext) -> Context:
+def context_with_call(context: Context, call: CallContext) -> Context:
     """A copy of a `contextvars.Context` in which calls are made for this reason.
 
     For streams, which are opened in one place and read in another.
@@ -91,10 +91,10 @@ def calling_in(context: Context, call: CallContext) -> Context:
 
 def context_of(call_id: str | None = None, *, within: Context | None = None) -> CallContext:
     """What is known of a call: by its id, else of the code that runs now (or ran `within`)."""
-    named = CONTEXTS.get(call_id) if call_id else None
+    named = CONTEXTS_BY_CALL.get(call_id) if call_id else None
     if named is not None:
         return named
-    return _current.get() if within is None else within.get(_current, NOTHING_KNOWN)
+    return _current.get() if within is None else within.get(_current, NO_CALL_CONTEXT)
 
 
 class Drafts:
@@ -105,7 +105,7 @@ class Drafts:
     there. What is thrown away is charged to `strategy`.
     """
 
-    def __init__(self, within: CallContext = NOTHING_KNOWN, *, strategy: str = "routing") -> None:
+    def __init__(self, within: CallContext = NO_CALL_CONTEXT, *, strategy: str = "routing") -> None:
         self._within = within
         self._strategy = strategy
         self._held: list[tuple[str, CallRecord, Ledger]] = []
@@ -114,14 +114,14 @@ class Drafts:
         self._lock = threading.Lock()
 
     def hold(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
-        """Keep a record until `settle` says what became of its answer."""
+        """Keep a record until `resolve` says what became of its answer."""
         with self._lock:
             if not self._settled:
                 self._held.append((draft_id, record, ledger))
                 return
         self._write(draft_id, record, ledger)
 
-    def settle(self, kept: str | None) -> None:
+    def resolve(self, kept: str | None) -> None:
         """Write what is held; `kept` is the name of the answer that was served, None for none."""
         with self._lock:
             self._settled, self._kept = True, kept

@@ -22,9 +22,9 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
-from llm_optimizers.costs import rows
+from llm_optimizers.costs import ledger_rows
 from llm_optimizers.costs.prices.book import PriceBook
-from llm_optimizers.costs.records import JSON, CallRecord, Note
+from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
@@ -69,7 +69,7 @@ class Ledger:
         self._warned = False
         self._closed = False
         self._locked = False
-        self._database = Database(path, rows.SCHEMA, wait=_WAIT)
+        self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT)
         self._late_rows = _LateRows(self._database, self._drop)
         try:
             self._database.open()
@@ -85,7 +85,7 @@ class Ledger:
         answered, after the cache's own: that one holds all that is known.
         """
         try:
-            self._append(rows.INSERT_CALL, rows.call_row(record))
+            self._append(ledger_rows.INSERT_CALL, ledger_rows.call_row(record))
         except Exception as error:  # noqa: BLE001 - the account must never cost the user an answer
             self._drop(error)
 
@@ -102,13 +102,13 @@ class Ledger:
             ConfigurationError: the payload is not JSON.
         """
         now = datetime.fromtimestamp(self._clock(), UTC)
-        note = Note(id=id or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
+        note = LedgerNote(id=id or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
         try:
-            row = rows.note_row(note)
+            row = ledger_rows.note_row(note)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._append(rows.INSERT_NOTE, row)
+            self._append(ledger_rows.INSERT_NOTE, row)
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -120,18 +120,18 @@ class Ledger:
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else rows.micros(since)
-        last = _ALWAYS if until is None else rows.micros(until)
-        return self._read(rows.SELECT_CALLS, (first, last), rows.read_call)
+        first = -_ALWAYS if since is None else ledger_rows.micros(since)
+        last = _ALWAYS if until is None else ledger_rows.micros(until)
+        return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
 
-    def notes(self, kind: str, since: datetime | None = None) -> Iterator[Note]:
+    def notes(self, kind: str, since: datetime | None = None) -> Iterator[LedgerNote]:
         """Events of a kind in the order they were written, from `since` on.
 
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else rows.micros(since)
-        return self._read(rows.SELECT_NOTES, (kind, first), rows.read_note)
+        first = -_ALWAYS if since is None else ledger_rows.micros(since)
+        return self._read(ledger_rows.SELECT_NOTES, (kind, first), ledger_rows.read_note)
 
     def summary(
         self,
@@ -272,16 +272,16 @@ class _LateRows:
     def _write(self) -> None:
         while True:
             with self._lock:
-                rows, self._rows = self._rows, []
-                if not rows:
+                ledger_rows, self._rows = self._rows, []
+                if not ledger_rows:
                     self._writer = None
                     return
             try:
                 with self._database.transaction(wait=_LONG_WAIT) as connection:
-                    for insert, row in rows:
+                    for insert, row in ledger_rows:
                         connection.execute(insert, row)
             except Exception as error:  # noqa: BLE001 - as in record
-                for _ in rows:
+                for _ in ledger_rows:
                     self._drop(error)
 
     def _leave_to_parent(self) -> None:

@@ -15,7 +15,7 @@ from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["JSON", "Basis", "CallRecord", "Note", "Saving", "Status"]
+__all__ = ["JSON", "Basis", "CallRecord", "LedgerNote", "Saving", "Status"]
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
@@ -90,7 +90,7 @@ class CallRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class LedgerNote:
     """An event beside the calls: a decision, a label, an experiment's arm."""
 
     id: str

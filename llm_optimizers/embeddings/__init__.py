@@ -14,7 +14,8 @@ from llm_optimizers.embeddings.embedders import (
     passage_embed,
 )
 from llm_optimizers.embeddings.static import STATIC_MODEL, StaticEmbedder
-from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, scaled, unit_rows
+from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, normalise_rows, unit_rows
+from llm_optimizers.lazy import lazy_names
 
 __all__ = [
     "STATIC_MODEL",
@@ -25,7 +26,9 @@ __all__ = [
     "StaticEmbedder",
     "Vectors",
     "as_embedder",
+    "normalise_rows",
     "passage_embed",
-    "scaled",
     "unit_rows",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, {}, renamed={"scaled": "normalise_rows"})

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.connections.recent import Recent
+from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
@@ -112,7 +112,7 @@ class CachedEmbedder:
         if max_entries < 1:
             raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
         self._embedder = embedder
-        self._known: Recent[str, _Row] = Recent(max_entries)
+        self._known: LRUCache[str, _Row] = LRUCache(max_entries)
 
     @property
     def id(self) -> str:

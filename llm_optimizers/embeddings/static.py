@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.embeddings.vectors import Vectors, scaled, unit_rows
+from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["STATIC_MODEL", "StaticEmbedder"]
@@ -68,7 +68,7 @@ class StaticEmbedder:
 
     def word_vectors(self, words: Sequence[str]) -> Vectors:
         """One unit row a word or text, zeros where it has no known token."""
-        return scaled(self._sums(words))
+        return normalise_rows(self._sums(words))
 
     def _sums(self, texts: Sequence[str]) -> Vectors:
         table = _load(self._path)

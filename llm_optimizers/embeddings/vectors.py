@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from llm_optimizers.errors import StoreError
 
-__all__ = ["Embed", "Embedder", "Vectors", "scaled", "unit_rows"]
+__all__ = ["Embed", "Embedder", "Vectors", "normalise_rows", "unit_rows"]
 
 F = TypeVar("F", np.float32, np.float64)
 
@@ -75,10 +75,10 @@ def unit_rows(
         )
     if not np.isfinite(matrix).all() or not (zeros or matrix.any(axis=1).all()):
         raise StoreError(f"{source} gave a vector that is zero or not finite")
-    return np.asarray(scaled(matrix), np.float32)
+    return np.asarray(normalise_rows(matrix), np.float32)
 
 
-def scaled(rows: npt.NDArray[F]) -> npt.NDArray[F]:
+def normalise_rows(rows: npt.NDArray[F]) -> npt.NDArray[F]:
     """Rows (n, d) of unit length; rows of zeros stay zeros."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms > 0, norms, 1.0), rows.dtype)

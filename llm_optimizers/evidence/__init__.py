@@ -7,8 +7,8 @@
     drift.py       whether requests still look like those that were labelled
 
 The usual way: `SampleStore` keeps requests, `shadow` asks every model and grades with a
-`Comparison`, `complaints` says whether the labels will do, `safe_threshold` says how far a saving
-may go, and `DriftAlarm` when that has to be found out again. Nothing here decides to act.
+`Comparison`, `label_problems` says whether the labels will do, `safe_threshold` says how far a
+saving may go, and `DriftAlarm` when that has to be found out again. Nothing here decides to act.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ from llm_optimizers.evidence.drift import DriftAlarm, quantile_edges
 from llm_optimizers.evidence.labels import (
     MIN_LABELS,
     Label,
-    complaints,
+    label_problems,
     merged,
     read_labels,
     write_labels,
 )
 from llm_optimizers.evidence.samples import Sample, SampleStore, read_traffic, shadow
+from llm_optimizers.lazy import lazy_names
 
 __all__ = [
     "MIN_LABELS",
@@ -56,8 +57,8 @@ __all__ = [
     "SampleStore",
     "Threshold",
     "bootstrap_interval",
-    "complaints",
     "confidence_sequence_half_width",
+    "label_problems",
     "mean_difference",
     "mean_interval",
     "mean_loss_interval",
@@ -78,3 +79,5 @@ __all__ = [
     "shadow",
     "write_labels",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, {}, renamed={"complaints": "label_problems"})

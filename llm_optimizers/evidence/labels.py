@@ -1,8 +1,8 @@
 """Labels: requests of the user's own with what each model's answer was worth, and their file.
 
 A line of JSON each: {"prompt": "…", "scores": {"small": 0, "large": 1}, "task": "…"}. Scores come
-from a checker, a judge or users and may be on any scale, the same for all lines. `complaints` says
-why labels cannot be learned from.
+from a checker, a judge or users and may be on any scale, the same for all lines. `label_problems`
+says why labels cannot be learned from.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llm_optimizers.errors import ConfigurationError
 __all__ = [
     "MIN_LABELS",
     "Label",
-    "complaints",
+    "label_problems",
     "merged",
     "read_json_lines",
     "read_labels",
@@ -107,7 +107,7 @@ def merged(labels: Sequence[Label]) -> list[Label]:
     ]
 
 
-def complaints(labels: Sequence[Label], *, strong: str, weak: str) -> list[str]:
+def label_problems(labels: Sequence[Label], *, strong: str, weak: str) -> list[str]:
     """Why nothing can be learned from these labels, empty when something can."""
     found: list[str] = []
     lacking = sum(strong not in label.scores or weak not in label.scores for label in labels)

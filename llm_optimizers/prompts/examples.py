@@ -16,13 +16,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.embeddings import Embed, scaled
+from llm_optimizers.embeddings import Embed, normalise_rows
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import same_words
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import topical_terms
 
-__all__ = ["Example", "ExampleSelector", "Trial", "enough_examples", "level_off"]
+__all__ = ["Example", "ExampleCountResult", "ExampleSelector", "enough_examples", "level_off"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class ExampleCountResult:
     """Mean quality with a number of examples, and how many questions it was measured on."""
 
     examples: int
@@ -135,7 +135,7 @@ def enough_examples(
     score: Callable[[str, str], float] | None = None,
     most: int = 8,
     tolerance: float = 0.01,
-) -> tuple[int, tuple[Trial, ...]]:
+) -> tuple[int, tuple[ExampleCountResult, ...]]:
     """How many examples are enough on the user's own labelled questions.
 
     Each question is asked with examples picked from the others. `answer(examples, question)` calls
@@ -158,7 +158,9 @@ def enough_examples(
         return sum(marks) / len(marks)
 
     best, tried = level_off(quality, most=min(most, len(labelled) - 1), tolerance=tolerance)
-    return best, tuple(Trial(examples=n, quality=q, questions=len(labelled)) for n, q in tried)
+    return best, tuple(
+        ExampleCountResult(examples=n, quality=q, questions=len(labelled)) for n, q in tried
+    )
 
 
 def _likeness(texts: Sequence[str], embed: Embed | None) -> Floats:
@@ -173,5 +175,5 @@ def _likeness(texts: Sequence[str], embed: Embed | None) -> Floats:
     for row, bag in zip(vectors, bags, strict=True):
         for term, count in bag.items():
             row[places[term]] = (1 + math.log(count)) * math.log(1 + len(texts) / held[term])
-    vectors = scaled(vectors)
+    vectors = normalise_rows(vectors)
     return np.asarray(vectors @ vectors.T)

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.connections.recent import Recent
-from llm_optimizers.costs.context import CallContext, calling
+from llm_optimizers.connections.lru import LRUCache
+from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
 
-__all__ = ["History", "Summariser", "extract", "first_message", "safe_cuts"]
+__all__ = ["History", "Summariser", "extractive_summary", "first_message", "safe_cuts"]
 
 _log = logging.getLogger(__name__)
 _LONGEST_LINE = 400
@@ -69,7 +69,7 @@ class History:
         self.every = every
         self.summary_tokens = summary_tokens
         self.summariser = summariser
-        self._summaries: Recent[bytes, str] = Recent(remembered)
+        self._summaries: LRUCache[bytes, str] = LRUCache(remembered)
 
     def stretch(self, messages: Sequence[Message], last: int, count: int) -> range | None:
         """The next messages to fold when `count` are sent and all before `last` are folded."""
@@ -105,9 +105,11 @@ class History:
     def _made(self, messages: Sequence[Message], counter: TokenCounter, model: str) -> str | None:
         room = self.summary_tokens - counter.count(_HEADING, model).tokens
         if self.summariser is None:
-            return extract(messages, max_tokens=room, counter=counter, model=model) or None
+            return (
+                extractive_summary(messages, max_tokens=room, counter=counter, model=model) or None
+            )
         try:
-            with calling(CallContext(role="summary")):
+            with call_scope(CallContext(role="summary")):
                 text = self.summariser.call(_request(messages, room)).strip()
         except Exception as error:  # noqa: BLE001 - whatever the user's model raises, history stays
             _log.warning(
@@ -146,7 +148,7 @@ def safe_cuts(messages: Sequence[Message]) -> list[int]:
     return cuts
 
 
-def extract(
+def extractive_summary(
     messages: Sequence[Message], *, max_tokens: int, counter: TokenCounter, model: str
 ) -> str:
     """The most telling sentences of a conversation, in order and marked by who said them.

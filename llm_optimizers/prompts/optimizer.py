@@ -17,7 +17,7 @@ from itertools import takewhile
 from typing import TypeVar
 
 from llm_optimizers.costs import PriceBook
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
@@ -56,7 +56,7 @@ class Optimized:
     request: ChatRequest
     tokens_before: int
     tokens: int
-    removed: Removed
+    removed: RemovedTokens
     exact: bool
     origins: tuple[int | None, ...]
     done: tuple[str, ...]
@@ -132,7 +132,7 @@ class RequestOptimizer:
             request=sent,
             tokens_before=before.tokens,
             tokens=after.tokens,
-            removed=Removed(tokens=removed, repeated=max(0, removed - newly)),
+            removed=RemovedTokens(tokens=removed, repeated=max(0, removed - newly)),
             exact=before.exact and after.exact,
             origins=planned.origins,
             done=tuple(done),

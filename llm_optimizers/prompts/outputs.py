@@ -18,23 +18,23 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.context import CONTEXTS, CallContext, Drafts
+from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts
 from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
+    "AnswerForm",
     "CappedCall",
-    "Form",
     "OutputCap",
     "OutputLimits",
-    "shaped",
     "uncapped",
     "was_cut",
+    "with_answer_form",
 ]
 
-Form: TypeAlias = Literal["line", "word", "paragraph"]
+AnswerForm: TypeAlias = Literal["line", "word", "paragraph"]
 
-_STOPS: Mapping[Form, tuple[str, ...]] = {
+_STOPS: Mapping[AnswerForm, tuple[str, ...]] = {
     "line": ("\n",),
     "word": ("\n", "."),
     "paragraph": ("\n\n",),
@@ -138,8 +138,8 @@ class CappedCall:
                 answer = ask(capped.second)
         ```
 
-    `cap` is None where none is set. `first` and `second` are what the account is to know of the
-    two calls, to be made under their ids: without a cap `first` is `around`, and there is no
+    `cap` is None where none is set. `first` and `retry` are what the account is to know of the
+    two calls, to be made under their ids: without a cap `first` is `context`, and there is no
     second call. The record of a first call is written when the block ends, and charged to prompts
     if its answer was cut. `call_id` is the caller's own name for the first call, `configured` the
     model's own cap.
@@ -151,23 +151,23 @@ class CappedCall:
         task: str,
         params: Mapping[str, Any],
         *,
-        around: CallContext,
+        context: CallContext,
         call_id: str | None = None,
         configured: int | None = None,
     ) -> None:
         self.cap = limits.cap_for(task, params, configured=configured) if limits else None
-        self.first = self.second = around
+        self.first = self.retry = context
         self._limits, self._task = limits, task
         self._drafts: Drafts | None = None
         self._kept: str | None = None
         if self.cap is not None:
             named = call_id or str(uuid.uuid4())
-            self._drafts, self._kept = Drafts(around, strategy="prompts"), named
-            self.first = replace(around, id=named, drafts=self._drafts, draft_id=named)
-            self.second = replace(around, id=str(uuid.uuid4()))
-            CONTEXTS.update({each.id: each for each in (self.first, self.second)})
+            self._drafts, self._kept = Drafts(context, strategy="prompts"), named
+            self.first = replace(context, id=named, drafts=self._drafts, draft_id=named)
+            self.retry = replace(context, id=str(uuid.uuid4()))
+            CONTEXTS_BY_CALL.update({each.id: each for each in (self.first, self.retry)})
 
-    def cut(self, finish_reason: str | None, usage: Usage | None) -> bool:
+    def needs_retry(self, finish_reason: str | None, usage: Usage | None) -> bool:
         """Whether our cap cut the first answer, so that the second call is to be made.
 
         The limits learn from the answer, if its provider reported a length.
@@ -190,7 +190,7 @@ class CappedCall:
         trace: TracebackType | None,
     ) -> None:
         if self._drafts is not None:
-            self._drafts.settle(self._kept)
+            self._drafts.resolve(self._kept)
 
 
 def was_cut(finish_reason: str | None) -> bool:
@@ -206,8 +206,8 @@ def uncapped(
     return original if was_cut(finish_reason) and ours else None
 
 
-def shaped(
-    request: ChatRequest, *, form: Form | None = None, schema: Mapping[str, Any] | None = None
+def with_answer_form(
+    request: ChatRequest, *, form: AnswerForm | None = None, schema: Mapping[str, Any] | None = None
 ) -> ChatRequest:
     """The request with stop sequences of an expected form, or a schema in place of prose.
 

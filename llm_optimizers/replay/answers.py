@@ -16,11 +16,11 @@ from llm_optimizers.prompts import TokenCount, TokenCounter
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["AnsweringRule", "LoggedAnswers", "Reply"]
+__all__ = ["AnsweringRule", "LoggedAnswers", "RecordedAnswer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class RecordedAnswer:
     """An answer and what OpenAI would count for it; `cut` if a limit on output ended it."""
 
     text: str
@@ -32,7 +32,7 @@ class Reply:
 class AnsweringRule(Protocol):
     """Answers requests in place of a model; called from several threads at once."""
 
-    def answer(self, request: ChatRequest, request_id: str | None) -> Reply | None:
+    def answer(self, request: ChatRequest, request_id: str | None) -> RecordedAnswer | None:
         """The answer to a request as it was sent, None if none is known for it.
 
         `request_id` is what the sender named the request by (see `REPLAY_ID`), None without a name.
@@ -66,7 +66,7 @@ class LoggedAnswers:
             self._by_id[logged.id] = logged
             self._by_messages.setdefault(_fingerprint(logged.request), logged)
 
-    def answer(self, request: ChatRequest, request_id: str | None) -> Reply | None:
+    def answer(self, request: ChatRequest, request_id: str | None) -> RecordedAnswer | None:
         """See `AnsweringRule.answer`."""
         logged = self._by_id.get(request_id or "") or self._by_messages.get(_fingerprint(request))
         if logged is None:
@@ -78,9 +78,11 @@ class LoggedAnswers:
         prompt = self._count(self._counter.count_request(request))
         if text is None:
             text = f"[no answer in the log for {logged.answer_class or logged.id}]"
-            return Reply(text=text, prompt_tokens=prompt, completion_tokens=self._assumed_tokens)
+            return RecordedAnswer(
+                text=text, prompt_tokens=prompt, completion_tokens=self._assumed_tokens
+            )
         tokens = self._count(self._counter.count(text, request.model))
-        return Reply(text=text, prompt_tokens=prompt, completion_tokens=tokens)
+        return RecordedAnswer(text=text, prompt_tokens=prompt, completion_tokens=tokens)
 
     def _count(self, count: TokenCount) -> int:
         self.estimated = self.estimated or not count.exact

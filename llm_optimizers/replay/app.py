@@ -30,10 +30,10 @@ __all__ = [
     "Endpoint",
     "ReplayApp",
     "Strategies",
+    "for_request",
     "http_client",
     "open_app",
     "prompt_optimizer",
-    "replaying",
 ]
 
 FRAMEWORKS: Mapping[str, tuple[str, str]] = {
@@ -121,7 +121,7 @@ def open_app(
 
 
 @contextmanager
-def replaying(logged: LoggedRequest) -> Iterator[None]:
+def for_request(logged: LoggedRequest) -> Iterator[None]:
     """Inside the block calls are made for this request, and for its tenant."""
     token = _request_id.set(logged.id)
     try:

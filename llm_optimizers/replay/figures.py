@@ -17,7 +17,7 @@ from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.router import DECISION_NOTE
 
-__all__ = ["TIERS", "Pass", "Replay", "as_dict", "gathered", "percent"]
+__all__ = ["TIERS", "Pass", "Replay", "as_dict", "collect_figures", "percent"]
 
 TIERS = ("exact", "normalised", "semantic", "shared")
 """The cache's tiers, in the order in which they are asked."""
@@ -34,7 +34,7 @@ class Pass:
     errors: Counter[str] = field(default_factory=Counter)
     first_error: str = ""
     # The ledger may be a file that holds earlier calls.
-    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     interrupted: bool = False
     gave_up: bool = False
 
@@ -86,7 +86,7 @@ class Replay:
         return self.account.baseline_cost if self.bare is None else self.bare.cost
 
 
-def gathered(
+def collect_figures(
     requests: Sequence[LoggedRequest],
     run: Pass,
     bare: Pass | None,
@@ -112,7 +112,7 @@ def gathered(
         errors=dict(run.errors),
         first_error=run.first_error,
         bare=bare.ledger.summary(premium_model=premium) if bare and compared else None,
-        account=run.ledger.summary(premium_model=premium, since=run.begun),
+        account=run.ledger.summary(premium_model=premium, since=run.started),
         overhead_ms=None if bare is None or bare is run else _overhead_ms(run, bare),
         unanswered=sum(1 for r in requests if recorded and r.response is None),
         pass_name=run.name,

@@ -14,11 +14,11 @@ from llm_optimizers.evidence.comparison import normalised
 from llm_optimizers.replay.app import AppReply
 from llm_optimizers.replay.log import LoggedRequest
 
-__all__ = ["Verdict", "judged"]
+__all__ = ["Judgement", "judged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Judgement:
     """The ids of wrong hits (None where the log has no classes), and right answers of `judged`."""
 
     wrong: Sequence[str] | None
@@ -28,7 +28,7 @@ class Verdict:
 
 def judged(
     requests: Sequence[LoggedRequest], replies: Mapping[str, AppReply], *, recorded: bool
-) -> Verdict:
+) -> Judgement:
     """Judge the replies; answers of a live provider are not compared with the log's."""
     answered = [request for request in requests if request.id in replies]
     classes = _classes(requests, answered, replies)
@@ -40,7 +40,7 @@ def judged(
         accepted.setdefault(_same(request), set()).add(normalised(request.response or ""))
     right = sum(1 for r in comparable if normalised(replies[r.id].text) in accepted[_same(r)])
     has_classes = any(request.answer_class for request in requests)
-    return Verdict(wrong=wrong if has_classes else None, judged=len(comparable), right=right)
+    return Judgement(wrong=wrong if has_classes else None, judged=len(comparable), right=right)
 
 
 def _classes(

@@ -11,8 +11,8 @@ Besides the request's own fields a line may have:
     evidence        words of the request that its answer rests on
     cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
 
-Other fields that are no settings of the API are not sent; `Log.left_out` names them. A line with
-a `prompt` or `text` instead of `messages` is a question by itself.
+Other fields that are no settings of the API are not sent; `Log.unknown_fields` names them. A line
+with a `prompt` or `text` instead of `messages` is a question by itself.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class BadLine:
 class Log:
     """The requests of a log in its order, the lines that were none, and the fields not understood.
 
-    `left_out` are names beside a request's that are neither ours nor settings of the API.
+    `unknown_fields` are names beside a request's that are neither ours nor settings of the API.
     """
 
     requests: tuple[LoggedRequest, ...]
     bad_lines: tuple[BadLine, ...] = ()
-    left_out: frozenset[str] = frozenset()
+    unknown_fields: frozenset[str] = frozenset()
 
 
 def read_log(path: Path, limit: int | None = None) -> Log:
@@ -122,14 +122,14 @@ def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
     names: set[str] = set()
-    left_out: set[str] = set()
+    unknown_fields: set[str] = set()
     for number, line in _numbered(lines):
         if limit is not None and len(requests) >= limit:
             break
         try:
             raw = json.loads(line.decode("utf-8"), parse_constant=_no_number)
             requests.append(_request(_name(raw, number, names), raw))
-            left_out.update(raw.keys() - _SETTINGS - _OURS)
+            unknown_fields.update(raw.keys() - _SETTINGS - _OURS)
         except json.JSONDecodeError as error:
             bad.append(BadLine(number=number, reason=f"no JSON: {error.msg}"))
         except RecursionError:
@@ -138,7 +138,11 @@ def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
             bad.append(BadLine(number=number, reason="not UTF-8 text"))
         except (ConfigurationError, ValueError) as error:
             bad.append(BadLine(number=number, reason=str(error)))
-    return Log(requests=tuple(requests), bad_lines=tuple(bad), left_out=frozenset(left_out))
+    return Log(
+        requests=tuple(requests),
+        bad_lines=tuple(bad),
+        unknown_fields=frozenset(unknown_fields),
+    )
 
 
 def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

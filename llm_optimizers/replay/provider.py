@@ -17,7 +17,7 @@ from email.policy import HTTP
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.replay.answers import AnsweringRule, Reply
+from llm_optimizers.replay.answers import AnsweringRule, RecordedAnswer
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["REPLAY_ID", "Billed", "OnBilled", "Provider", "usage_of"]
@@ -55,7 +55,7 @@ class Provider:
 
     def reply(
         self, request: ChatRequest, request_id: str | None, *, batch: bool = False
-    ) -> Reply | None:
+    ) -> RecordedAnswer | None:
         """The rule's answer, entered in the bill; None if the rule has none."""
         reply = self._rule.answer(request, request_id)
         if reply is not None and self._on_billed is not None:
@@ -75,7 +75,7 @@ class Provider:
         number = f"chatcmpl-replay-{next(self._numbers)}"
         return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
 
-    def completion(self, request: ChatRequest, reply: Reply) -> dict[str, Any]:
+    def completion(self, request: ChatRequest, reply: RecordedAnswer) -> dict[str, Any]:
         """The answer as a completion."""
         message = {"role": "assistant", "content": reply.text, "refusal": None}
         choice = {
@@ -189,7 +189,7 @@ class Provider:
         }
 
 
-def usage_of(reply: Reply) -> dict[str, Any]:
+def usage_of(reply: RecordedAnswer) -> dict[str, Any]:
     """An answer's usage, as a completion or a stream's last chunk has it."""
     return {
         "prompt_tokens": reply.prompt_tokens,

@@ -22,7 +22,7 @@ from llm_optimizers.replay.app import (
     http_client,
     open_app,
 )
-from llm_optimizers.replay.figures import Pass, Replay, gathered
+from llm_optimizers.replay.figures import Pass, Replay, collect_figures
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.provider import REPLAY_ID
 from llm_optimizers.routing import Router, RoutingContext
@@ -61,7 +61,9 @@ def replay(
             run = Pass(name="with strategies", ledger=ledger)
             _pass(run, requests, framework, strategies, endpoint, progress)
         before = bare if bare_pass else None
-        return gathered(requests, run, before, recorded=endpoint.recorded, router=strategies.router)
+        return collect_figures(
+            requests, run, before, recorded=endpoint.recorded, router=strategies.router
+        )
 
 
 def _pass(
@@ -88,14 +90,14 @@ def _request_pass(
     run: Pass, requests: Sequence[LoggedRequest], app: ReplayApp, progress: Callable[[int], None]
 ) -> None:
     for done, logged in enumerate(requests, 1):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             run.replies[logged.id] = app.ask(logged)
         except Exception as error:  # noqa: BLE001 - one failed request must not end the replay
             run.errors[type(error).__name__] += 1
             run.first_error = run.first_error or str(error)
         else:
-            run.seconds[logged.id] = time.perf_counter() - begun
+            run.seconds[logged.id] = time.perf_counter() - started
         progress(done)
         if run.errors.total() >= _HOPELESS and not run.replies:
             run.gave_up = True
@@ -131,7 +133,7 @@ def send_batch(
     lines = [
         {"custom_id": each.id, "body": _body(each, models[each.id], endpoint)} for each in requests
     ]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     answered = [each for each in _collected(lines, endpoint) if each.text is not None]
     by_id = {each.id: each for each in requests}
     for result in answered:
@@ -139,7 +141,7 @@ def send_batch(
         ledger.record(
             price_call(
                 ledger.prices,
-                id=f"batch-{result.id}-{begun}",
+                id=f"batch-{result.id}-{started}",
                 time=datetime.now(UTC),
                 model=models[result.id],
                 provider="openai",

@@ -15,11 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.replay.answers import AnsweringRule, Reply
+from llm_optimizers.replay.answers import AnsweringRule, RecordedAnswer
 from llm_optimizers.replay.provider import REPLAY_ID, OnBilled, Provider, usage_of
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["serving"]
+__all__ = ["recorded_server"]
 
 _WORDS_A_CHUNK = 8
 _POLL_S = 0.05
@@ -27,7 +27,7 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def serving(rule: AnsweringRule, on_billed: OnBilled | None = None) -> Iterator[str]:
+def recorded_server(rule: AnsweringRule, on_billed: OnBilled | None = None) -> Iterator[str]:
     """Serve a rule's answers on a free port of 127.0.0.1; gives the base URL for a client."""
     handler = type("Handler", (_Handler,), {"provider": Provider(rule, on_billed)})
     server = _Server(("127.0.0.1", 0), handler)
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(200, self.provider.completion(request, reply))
 
-    def _stream(self, request: ChatRequest, reply: Reply) -> None:
+    def _stream(self, request: ChatRequest, reply: RecordedAnswer) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def _deltas(reply: Reply) -> Iterator[tuple[dict[str, str], str | None]]:
+def _deltas(reply: RecordedAnswer) -> Iterator[tuple[dict[str, str], str | None]]:
     """The answer as a stream's deltas, a few words each."""
     yield {"role": "assistant", "content": ""}, None
     words = reply.text.split(" ")

@@ -16,7 +16,7 @@ from llm_optimizers.evidence.labels import read_labels
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.replay.answers import LoggedAnswers
 from llm_optimizers.replay.log import Log, parse_log
-from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.server import recorded_server
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.learning.calibration import calibrate
 
@@ -50,6 +50,6 @@ def recorded_provider(*, cheap_models: Iterable[str] = ()) -> dict[str, Any]:
     """
     stack = ExitStack()
     rule = LoggedAnswers(day_log().requests, TokenCounter(), cheap_models=frozenset(cheap_models))
-    url = stack.enter_context(serving(rule))
+    url = stack.enter_context(recorded_server(rule))
     atexit.register(stack.close)
     return {"base_url": url, "api_key": "recorded"}

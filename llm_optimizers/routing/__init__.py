@@ -34,13 +34,13 @@ from llm_optimizers.routing.policies.simple import (
     ForTier,
     Weighted,
 )
+from llm_optimizers.routing.policy import Candidate, Choice, Policy, PolicyInput
 from llm_optimizers.routing.request import Previous, RoutingContext
 from llm_optimizers.routing.router import Router
-from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situation
 from llm_optimizers.routing.specs import ModelSpec, UserTier
 
 if TYPE_CHECKING:
-    from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade
+    from llm_optimizers.routing.cascade.break_even import CascadeLabel, calibrate_cascade
     from llm_optimizers.routing.experiments import Experiment
     from llm_optimizers.routing.learning.calibration import Calibration, calibrate
     from llm_optimizers.routing.policies.cascade import CascadePolicy
@@ -66,10 +66,10 @@ __all__ = [
     "LearnedPolicy",
     "ModelSpec",
     "Policy",
+    "PolicyInput",
     "Previous",
     "Router",
     "RoutingContext",
-    "Situation",
     "UserTier",
     "Weighted",
     "calibrate",
@@ -83,8 +83,9 @@ __getattr__, __dir__ = lazy_names(
         "CascadePolicy": "policies.cascade",
         "Experiment": "experiments",
         "LearnedPolicy": "policies.learned",
-        "CascadeLabel": "cascade.worth",
+        "CascadeLabel": "cascade.break_even",
         "calibrate": "learning.calibration",
-        "calibrate_cascade": "cascade.worth",
+        "calibrate_cascade": "cascade.break_even",
     },
+    renamed={"Situation": "PolicyInput"},
 )

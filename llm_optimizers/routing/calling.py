@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from llm_optimizers.costs.context import calling
+from llm_optimizers.costs.context import call_scope
 from llm_optimizers.effects import Effect
-from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel, Pause
 
-__all__ = ["Caller", "Got", "Replies", "aperforming", "performing"]
+__all__ = ["CallResult", "Caller", "ReplyReader", "async_effect_runner", "effect_runner"]
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -54,30 +54,30 @@ class Caller(Protocol[R_co, C]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replies(Generic[R, C]):
+class ReplyReader(Generic[R, C]):
     """How a framework's replies are read: `read` for a cascade's checks, `chunks` to stream a
     reply that had to be checked whole, `text` for what of a broken stream had come.
     """
 
-    read: Callable[[R], Answer]
+    read: Callable[[R], ModelAnswer]
     chunks: Callable[[R], Iterator[C]]
     text: Callable[[C], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Got(Generic[T]):
+class CallResult(Generic[T]):
     """What an attempt gave."""
 
     attempt: CallModel
     value: T
 
 
-def performing(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
+def effect_runner(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
     """What performs the plan's effects, asking models by `call`."""
 
-    def attempt(effect: CallModel) -> Got[T]:
-        with calling(effect.context):
-            return Got(effect, call(effect))
+    def attempt(effect: CallModel) -> CallResult[T]:
+        with call_scope(effect.context):
+            return CallResult(effect, call(effect))
 
     def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):
@@ -88,23 +88,23 @@ def performing(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
     return perform
 
 
-def aperforming(call: Callable[[CallModel], Any]) -> Callable[[Effect[Any]], Any]:
-    """The asynchronous twin of `performing`."""
+def async_effect_runner(call: Callable[[CallModel], Any]) -> Callable[[Effect[Any]], Any]:
+    """The asynchronous twin of `effect_runner`."""
 
     async def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):
             return await asyncio.sleep(effect.seconds)
         assert isinstance(effect, CallModel)
         async with asyncio.timeout(effect.timeout_s):
-            with calling(effect.context):
-                return Got(effect, await call(effect))
+            with call_scope(effect.context):
+                return CallResult(effect, await call(effect))
 
     return perform
 
 
-def _in_time(attempt: Callable[[CallModel], Got[T]], effect: CallModel) -> Got[T]:
+def _in_time(attempt: Callable[[CallModel], CallResult[T]], effect: CallModel) -> CallResult[T]:
     """What the call gives, or TimeoutError when it is not there in time."""
-    reply: Future[Got[T]] = Future()
+    reply: Future[CallResult[T]] = Future()
     context = contextvars.copy_context()
 
     def work() -> None:
@@ -126,7 +126,7 @@ def _in_time(attempt: Callable[[CallModel], Got[T]], effect: CallModel) -> Got[T
         raise TimeoutError(f"{effect.model} did not answer within {seconds} s") from None
 
 
-def _close(reply: Future[Got[Any]]) -> None:
+def _close(reply: Future[CallResult[Any]]) -> None:
     """Close a stream that was opened too late to be read."""
     with suppress(Exception):
         reply.result().value.close()

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.errors import ConfigurationError, NoModelFitsError
-from llm_optimizers.failures import Once
+from llm_optimizers.failures import WarningLog
 from llm_optimizers.routing.decision import Decision
-from llm_optimizers.routing.filters import Market, weigh
-from llm_optimizers.routing.request import Needs, RoutingContext
-from llm_optimizers.routing.situation import Candidate, Choice, Policy, Situation
-from llm_optimizers.routing.specs import NO_BOUNDS, Ladder, UserTier
+from llm_optimizers.routing.filters import PriceSnapshot, filter_models
+from llm_optimizers.routing.policy import Candidate, Choice, Policy, PolicyInput
+from llm_optimizers.routing.request import Requirements, RoutingContext
+from llm_optimizers.routing.specs import NO_BOUNDS, ModelTiers, UserTier
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Rules", "decide"]
@@ -28,19 +28,19 @@ _log = logging.getLogger(__name__)
 class Rules:
     """What stays the same from one decision to the next."""
 
-    ladder: Ladder
-    market: Market
+    model_tiers: ModelTiers
+    price_snapshot: PriceSnapshot
     policy: Policy
     safe: str
     tiers: Mapping[str, UserTier] = field(default_factory=dict)
-    once: Once = field(default_factory=Once)
+    warnings: WarningLog = field(default_factory=WarningLog)
 
 
 def decide(
     rules: Rules,
     request: ChatRequest,
     context: RoutingContext,
-    needs: Needs,
+    requirements: Requirements,
     *,
     now: float,
     draw: Callable[[], float],
@@ -54,22 +54,30 @@ def decide(
         ConfigurationError: the context names a user tier the router does not have.
     """
     tier = _tier(rules, context)
-    candidates = weigh(rules.ladder, rules.market, needs, context, tier, now=now, cooling=cooling)
+    candidates = filter_models(
+        rules.model_tiers,
+        rules.price_snapshot,
+        requirements,
+        context,
+        tier,
+        now=now,
+        cooling=cooling,
+    )
     able = tuple(c for c in candidates if c.rejected is None)
     if not able:
         raise NoModelFitsError(_nothing_fits(candidates))
-    baseline = _nearest(able, rules.safe, rules.ladder)
-    situation = Situation(
+    baseline = _nearest(able, rules.safe, rules.model_tiers)
+    policy_input = PolicyInput(
         request=request,
         context=context,
-        needs=needs,
+        requirements=requirements,
         candidates=able,
         safe=baseline.model,
         now=now,
         draw=draw,
     )
-    choice = _held(situation) or _ask(rules.policy, situation, rules.once)
-    settled, reason = _settle(situation, choice, rules.ladder)
+    choice = _held(policy_input) or _ask(rules.policy, policy_input, rules.warnings)
+    settled, reason = _settle(policy_input, choice, rules.model_tiers)
     return Decision(
         id=decision_id,
         time=now,
@@ -80,7 +88,7 @@ def decide(
         candidates=candidates,
         fallbacks=_fallbacks(settled, able),
         escalation=choice.escalation if settled.model == choice.model else None,
-        needs=needs,
+        requirements=requirements,
         user=context.user,
         session=context.session,
         tier=context.tier,
@@ -99,42 +107,44 @@ def _tier(rules: Rules, context: RoutingContext) -> UserTier:
     return NO_BOUNDS
 
 
-def _held(situation: Situation) -> Choice | None:
+def _held(policy_input: PolicyInput) -> Choice | None:
     """A tool's result goes to the model that asked for it: another would not know the call."""
-    previous, messages = situation.context.previous, situation.request.messages
+    previous, messages = policy_input.context.previous, policy_input.request.messages
     if previous is None or not messages or messages[-1].role != "tool":
         return None
-    if not situation.has(previous.model):
+    if not policy_input.has(previous.model):
         return None
     return Choice(model=previous.model, policy="hold", reason="answers its own tool call")
 
 
-def _ask(policy: Policy, situation: Situation, once: Once) -> Choice:
+def _ask(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> Choice:
     """The policy's choice; a policy that fails or abstains costs nobody an answer."""
     try:
-        choice = policy.choose(situation)
+        choice = policy.choose(policy_input)
     except Exception as error:  # noqa: BLE001 - fail open, whatever a policy raises
         name = type(policy).__name__
         said = f"routing policy {name} failed ({type(error).__name__}); the safe model serves"
-        once.warn(_log, said)
+        warnings.warn_once(_log, said)
         _log.debug("what the policy raised", exc_info=True)
         why = f"the policy failed ({type(error).__name__})"
-        return Choice(model=situation.safe, policy="safe", reason=why)
+        return Choice(model=policy_input.safe, policy="safe", reason=why)
     if choice is None:
-        return Choice(model=situation.safe, policy="safe", reason="every policy abstained")
+        return Choice(model=policy_input.safe, policy="safe", reason="every policy abstained")
     return choice
 
 
-def _settle(situation: Situation, choice: Choice, ladder: Ladder) -> tuple[Candidate, str]:
+def _settle(
+    policy_input: PolicyInput, choice: Choice, model_tiers: ModelTiers
+) -> tuple[Candidate, str]:
     """Hold the choice to the filters and to the conversation's model."""
-    able = situation.candidates
-    wanted = _nearest(able, choice.model, ladder)
+    able = policy_input.candidates
+    wanted = _nearest(able, choice.model, model_tiers)
     reason = choice.reason
     if wanted.model != choice.model:
         reason = f"{choice.reason}; {choice.model} cannot serve this request"
-    leader = situation.context.previous.model if situation.context.previous else None
+    leader = policy_input.context.previous.model if policy_input.context.previous else None
     previous = next((c for c in able if c.model == leader), None)
-    if previous is None or wanted.rung >= previous.rung or _saves(wanted, previous):
+    if previous is None or wanted.rank >= previous.rank or _saves(wanted, previous):
         return wanted, reason
     return previous, (
         f"stays with {previous.model}: moving the conversation to {wanted.model} would cost more "
@@ -149,20 +159,20 @@ def _saves(wanted: Candidate, previous: Candidate) -> bool:
     return wanted.expected_cost < previous.expected_cost
 
 
-def _nearest(able: tuple[Candidate, ...], name: str, ladder: Ladder) -> Candidate:
+def _nearest(able: tuple[Candidate, ...], name: str, model_tiers: ModelTiers) -> Candidate:
     """The named model, or the next stronger that can serve, or else the strongest that can."""
     exact = next((c for c in able if c.model == name), None)
     if exact is not None:
         return exact
-    rung = ladder.rung(name)
-    return next((c for c in able if c.rung >= rung), able[-1])
+    rank = model_tiers.rank(name)
+    return next((c for c in able if c.rank >= rank), able[-1])
 
 
 def _fallbacks(chosen: Candidate, able: tuple[Candidate, ...]) -> tuple[str, ...]:
     """Whom to try when the chosen model fails: siblings, then up the ladder, then down."""
 
     def order(candidate: Candidate) -> tuple[int, int]:
-        step = candidate.rung - chosen.rung
+        step = candidate.rank - chosen.rank
         return (0, 0) if step == 0 else (1, step) if step > 0 else (2, -step)
 
     others = [c for c in able if c.model != chosen.model]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from llm_optimizers.routing.request import Needs
-from llm_optimizers.routing.situation import Candidate, Choice, Escalation
+from llm_optimizers.routing.policy import Candidate, Choice, Escalation
+from llm_optimizers.routing.request import Requirements
 
 __all__ = [
     "DECISION_NOTE",
@@ -51,7 +51,7 @@ class Decision:
     choice: Choice
     candidates: tuple[Candidate, ...]
     fallbacks: tuple[str, ...]
-    needs: Needs
+    requirements: Requirements
     escalation: Escalation | None = None
     user: str = ""
     session: str = ""
@@ -113,8 +113,8 @@ class DecisionRecord:
             "session": decision.session,
             "tier": decision.tier,
             "task": decision.task,
-            "input_tokens": decision.needs.input_tokens,
-            "needs": sorted(decision.needs.capabilities),
+            "input_tokens": decision.requirements.input_tokens,
+            "needs": sorted(decision.requirements.capabilities),
             "candidates": [_candidate(candidate) for candidate in decision.candidates],
             "attempts": [
                 {

@@ -18,17 +18,17 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.bounds import Interval, confidence_sequence_half_width, mean_difference
 from llm_optimizers.routing.decision import DECISION_NOTE, FEEDBACK_NOTE
-from llm_optimizers.routing.situation import Choice, Policy, Situation, check_policies
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.policy import Choice, Policy, PolicyInput, check_policies
+from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = [
-    "Comparison",
+    "ArmComparison",
     "Experiment",
     "Observation",
-    "compare",
+    "compare_arms",
+    "comparison_rows",
     "experiments",
     "observations",
-    "summarised",
 ]
 
 
@@ -61,9 +61,9 @@ class Experiment:
         self._shares = {arm: weights[arm] / total for arm in arms}
         self._unit = unit
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """Check the policies of all arms."""
-        check_policies(self._arms.values(), ladder)
+        check_policies(self._arms.values(), model_tiers)
 
     def arm(self, unit: str) -> str:
         """The arm of a user or session."""
@@ -75,15 +75,15 @@ class Experiment:
                 return arm
         return arm
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Let the policy of the requester's arm choose, and put the arm on the choice."""
-        context = situation.context
+        context = policy_input.context
         unit = context.user if self._unit == "user" else context.session
         if not unit:
-            return self._arms[self.control].choose(situation)
+            return self._arms[self.control].choose(policy_input)
         arm = self.arm(unit)
-        choice = self._arms[arm].choose(situation) or Choice(
-            model=situation.safe, policy="safe", reason="the arm's policy abstained"
+        choice = self._arms[arm].choose(policy_input) or Choice(
+            model=policy_input.safe, policy="safe", reason="the arm's policy abstained"
         )
         return replace(
             choice,
@@ -94,7 +94,7 @@ class Experiment:
         )
 
 
-Verdict: TypeAlias = Literal["running", "not worse", "worse"]
+Conclusion: TypeAlias = Literal["running", "not worse", "worse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +108,10 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ArmComparison:
     """An arm against the control: means of users, and differences (arm less control).
 
-    `verdict` says whether quality is known to be no more than `margin` worse; once it is not
+    `conclusion` says whether quality is known to be no more than `margin` worse; once it is not
     "running" the experiment may stop.
     """
 
@@ -121,7 +121,7 @@ class Comparison:
     cost: Interval | None
     quality: Interval | None
     margin: float
-    verdict: Verdict
+    conclusion: Conclusion
 
 
 def observations(ledger: Ledger, experiment: str) -> list[Observation]:
@@ -156,14 +156,14 @@ def _cost(attempts: object, costs: Mapping[str, float]) -> float | None:
     return sum(known) if known else None
 
 
-def compare(
+def compare_arms(
     seen: Iterable[Observation],
     *,
     control: str,
     margin: float,
     confidence: float = 0.95,
     expected_units: int = 500,
-) -> list[Comparison]:
+) -> list[ArmComparison]:
     """Every arm against the control; `margin` is the loss of quality that would be borne.
 
     `expected_units` is where the always-valid interval is tightest; it holds everywhere.
@@ -173,20 +173,20 @@ def compare(
     costs = {arm: _unit_means(rows, arm, "cost") for arm in (control, *arms)}
     worth = {arm: _unit_means(rows, arm, "quality") for arm in (control, *arms)}
     units = {arm: len({row.unit for row in rows if row.arm == arm}) for arm in (control, *arms)}
-    found: list[Comparison] = []
+    found: list[ArmComparison] = []
     for arm in arms:
         quality = _difference(
             worth[arm], worth[control], confidence=confidence, always=expected_units
         )
         found.append(
-            Comparison(
+            ArmComparison(
                 arm=arm,
                 control=control,
                 units=(units[arm], units[control]),
                 cost=_difference(costs[arm], costs[control], confidence=confidence),
                 quality=quality,
                 margin=margin,
-                verdict=_verdict(quality, margin),
+                conclusion=_verdict(quality, margin),
             )
         )
     return found
@@ -219,7 +219,7 @@ def _difference(
     return Interval(value=value, low=value - spread, high=value + spread)
 
 
-def _verdict(quality: Interval | None, margin: float) -> Verdict:
+def _verdict(quality: Interval | None, margin: float) -> Conclusion:
     if quality is None:
         return "running"
     if quality.low > -margin:
@@ -227,7 +227,7 @@ def _verdict(quality: Interval | None, margin: float) -> Verdict:
     return "worse" if quality.high < -margin else "running"
 
 
-def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[Comparison]]:
+def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[ArmComparison]]:
     """Every experiment that a ledger knows of, its arms against its control."""
     controls = {
         str(note.payload["experiment"]): str(note.payload.get("control") or "")
@@ -235,12 +235,12 @@ def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[Compa
         if note.payload.get("experiment")
     }
     return {
-        name: compare(observations(ledger, name), control=control, margin=margin)
+        name: compare_arms(observations(ledger, name), control=control, margin=margin)
         for name, control in controls.items()
     }
 
 
-def summarised(comparisons: Iterable[Comparison]) -> list[Mapping[str, object]]:
+def comparison_rows(comparisons: Iterable[ArmComparison]) -> list[Mapping[str, object]]:
     """Comparisons as rows for a table or JSON."""
     return [
         {
@@ -249,7 +249,7 @@ def summarised(comparisons: Iterable[Comparison]) -> list[Mapping[str, object]]:
             "units": list(row.units),
             "cost_difference": None if row.cost is None else str(row.cost),
             "quality_difference": None if row.quality is None else str(row.quality),
-            "verdict": row.verdict,
+            "verdict": row.conclusion,
         }
         for row in comparisons
     ]

@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from llm_optimizers.costs import Rates
-from llm_optimizers.routing.request import Needs, Previous, RoutingContext
-from llm_optimizers.routing.situation import Candidate
-from llm_optimizers.routing.specs import Ladder, ModelSpec, UserTier
+from llm_optimizers.routing.policy import Candidate
+from llm_optimizers.routing.request import Previous, Requirements, RoutingContext
+from llm_optimizers.routing.specs import ModelSpec, ModelTiers, UserTier
 
-__all__ = ["Market", "weigh"]
+__all__ = ["PriceSnapshot", "filter_models"]
 
 PROVIDER_CACHE_S = 300.0
 """How long a provider's prompt cache lives: 5 minutes at Anthropic, 5 to 10 at OpenAI."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Market:
+class PriceSnapshot:
     """What the price book said about each model, read once: rates a token, and windows."""
 
     rates: Mapping[str, Rates | None]
     windows: Mapping[str, int | None]
 
 
-def weigh(
-    ladder: Ladder,
-    market: Market,
-    needs: Needs,
+def filter_models(
+    model_tiers: ModelTiers,
+    price_snapshot: PriceSnapshot,
+    requirements: Requirements,
     context: RoutingContext,
     tier: UserTier,
     *,
@@ -45,20 +45,22 @@ def weigh(
     some other model can serve: a tired model is better than none.
     """
     ceilings = [limit for limit in (tier.max_cost, context.max_cost) if limit is not None]
-    objections = tier.objections(ladder)
+    objections = tier.objections(model_tiers)
     found: list[Candidate] = []
-    for spec in ladder.specs:
-        cost = _expected_cost(market.rates[spec.name], spec.name, needs, context.previous, now=now)
+    for spec in model_tiers.specs:
+        cost = _expected_cost(
+            price_snapshot.rates[spec.name], spec.name, requirements, context.previous, now=now
+        )
         reason = (
-            _incapable(spec, needs)
-            or _too_long(market.windows[spec.name], needs)
+            _incapable(spec, requirements)
+            or _too_long(price_snapshot.windows[spec.name], requirements)
             or objections.get(spec.name)
             or _too_dear(cost, min(ceilings) if ceilings else None)
         )
         found.append(
             Candidate(
                 model=spec.name,
-                rung=ladder.rungs[spec.name],
+                rank=model_tiers.ranks[spec.name],
                 expected_cost=cost,
                 latency_s=spec.latency_s,
                 rejected=reason,
@@ -67,18 +69,18 @@ def weigh(
     return _rest(found, cooling)
 
 
-def _incapable(spec: ModelSpec, needs: Needs) -> str | None:
-    lacking = sorted(needs.capabilities - spec.capabilities)
+def _incapable(spec: ModelSpec, requirements: Requirements) -> str | None:
+    lacking = sorted(requirements.capabilities - spec.capabilities)
     return f"cannot do {', '.join(lacking)}" if lacking else None
 
 
-def _too_long(window: int | None, needs: Needs) -> str | None:
-    wanted = needs.input_tokens + needs.headroom
+def _too_long(window: int | None, requirements: Requirements) -> str | None:
+    wanted = requirements.input_tokens + requirements.headroom
     if window is None or wanted <= window:
         return None
     return (
-        f"context window of {window} tokens is too small for about {needs.input_tokens} in "
-        f"and {needs.headroom} out"
+        f"context window of {window} tokens is too small for about {requirements.input_tokens} in "
+        f"and {requirements.headroom} out"
     )
 
 
@@ -105,7 +107,7 @@ def _rest(found: list[Candidate], cooling: Mapping[str, float]) -> tuple[Candida
 def _tired(candidate: Candidate, seconds: float) -> Candidate:
     return Candidate(
         model=candidate.model,
-        rung=candidate.rung,
+        rank=candidate.rank,
         expected_cost=candidate.expected_cost,
         latency_s=candidate.latency_s,
         rejected=f"failed lately, rests for another {seconds:.0f} s",
@@ -113,14 +115,19 @@ def _tired(candidate: Candidate, seconds: float) -> Candidate:
 
 
 def _expected_cost(
-    rates: Rates | None, model: str, needs: Needs, previous: Previous | None, *, now: float
+    rates: Rates | None,
+    model: str,
+    requirements: Requirements,
+    previous: Previous | None,
+    *,
+    now: float,
 ) -> Decimal | None:
     """Dollars for one answer; a conversation's prefix is cached at its model, cold elsewhere."""
     if rates is None:
         return None
     warm = previous is not None and (previous.at is None or now - previous.at < PROVIDER_CACHE_S)
-    cached = min(needs.prefix_tokens, needs.input_tokens) if warm else 0
-    fresh = needs.input_tokens - cached
+    cached = min(requirements.prefix_tokens, requirements.input_tokens) if warm else 0
+    fresh = requirements.input_tokens - cached
     here = previous is not None and previous.model == model
     prefix_rate = rates.cache_read if here else rates.cache_write
-    return cached * prefix_rate + fresh * rates.input + needs.output_tokens * rates.output
+    return cached * prefix_rate + fresh * rates.input + requirements.output_tokens * rates.output

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llm_optimizers.costs.context import CONTEXTS, CallContext, Drafts, Role
+from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts, Role
 from llm_optimizers.effects import Effect, Plan
-from llm_optimizers.failures import Failure, Once, read_failure
-from llm_optimizers.routing.cascade.checks import Answer
-from llm_optimizers.routing.cascade.verifier import Judge, Verdict
+from llm_optimizers.failures import Failure, WarningLog, read_failure
+from llm_optimizers.routing.cascade.checks import ModelAnswer
+from llm_optimizers.routing.cascade.verifier import CheckResult, Judge
 from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.health import Health
-from llm_optimizers.routing.situation import Escalation
+from llm_optimizers.routing.policy import Escalation
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["AttemptLog", "CallModel", "Pause", "RoutedRequest", "serve"]
@@ -101,9 +101,9 @@ class RoutedRequest:
     drafts: Drafts | None
     health: Health
     clock: Clock
-    once: Once
+    warnings: WarningLog
     log: AttemptLog = field(default_factory=AttemptLog)
-    read: Callable[[Any], Answer] | None = None
+    read: Callable[[Any], ModelAnswer] | None = None
     until: float | None = None
     longest_wait_s: float = 10.0
     first_call_id: str | None = None
@@ -131,7 +131,7 @@ class RoutedRequest:
             context = replace(context, role=context.role if role == "answer" else role)
             if self.drafts is not None:
                 context = replace(context, drafts=self.drafts, draft_id=call_id)
-        CONTEXTS[call_id] = context
+        CONTEXTS_BY_CALL[call_id] = context
         self.log.contexts.append(context)
         return context
 
@@ -170,7 +170,7 @@ def _upwards(routed: RoutedRequest, to: str) -> tuple[str, ...]:
     """The strong model, then those that are no weaker."""
     strong = routed.decision.candidate(to)
     others = (routed.decision.candidate(name) for name in routed.decision.fallbacks)
-    peers = [c.model for c in others if c and strong and c.rung >= strong.rung and c.model != to]
+    peers = [c.model for c in others if c and strong and c.rank >= strong.rank and c.model != to]
     return (to, *peers)
 
 
@@ -239,27 +239,27 @@ def _call(
     return reply
 
 
-def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[Verdict]:
+def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[CheckResult]:
     """Check a draft: gates first, then further samples, then a judge, each only if needed."""
     assert routed.read is not None, "cascades are only chosen where answers can be read"
     verifier = escalation.verifier
     answers = [routed.read(reply)]
     gates = verifier.gates(routed.request, answers[0])
     if 0.0 in gates.values():
-        return Verdict(accepted=False, probability=0.0, scores=gates)
+        return CheckResult(accepted=False, probability=0.0, scores=gates)
     for name in escalation.samples:
         try:
             sample = yield from _call(routed, name, "sample", {}, noted="sampled")
         except Exception:  # noqa: BLE001 - without a second opinion the strong model decides
-            return Verdict(accepted=False, probability=0.0, scores=gates)
+            return CheckResult(accepted=False, probability=0.0, scores=gates)
         answers.append(routed.read(sample))
     judged = None
     if verifier.judge is not None:
         judged = yield from _judge(routed, verifier.judge, answers[0])
-    return verifier.verdict(routed.request, answers, judged=judged)
+    return verifier.verify(routed.request, answers, judged=judged)
 
 
-def _judge(routed: RoutedRequest, judge: Judge, answer: Answer) -> Plan[float | None]:
+def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[float | None]:
     """The judge's grade, or None when the judge fails: the draft is then not trusted."""
     assert routed.read is not None, "cascades are only chosen where answers can be read"
     request = judge.request(routed.request, answer)
@@ -268,10 +268,12 @@ def _judge(routed: RoutedRequest, judge: Judge, answer: Answer) -> Plan[float | 
         grade = judge.read(routed.read(reply).text)
     except Exception as error:  # noqa: BLE001 - fail closed: the strong model serves
         name = type(error).__name__
-        routed.once.warn(_log, f"the judge failed ({name}); the strong model serves")
+        routed.warnings.warn_once(_log, f"the judge failed ({name}); the strong model serves")
         return None
     if grade is None:
-        routed.once.warn(_log, "the judge's reply could not be read; the strong model serves")
+        routed.warnings.warn_once(
+            _log, "the judge's reply could not be read; the strong model serves"
+        )
     return grade
 
 

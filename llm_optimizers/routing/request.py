@@ -18,12 +18,12 @@ from llm_optimizers.routing.specs import Capability
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
-    "Needs",
     "Previous",
+    "Requirements",
     "RoutingContext",
     "TokenEstimate",
     "estimate_tokens",
-    "needs_of",
+    "requirements_of",
 ]
 
 TokenEstimate: TypeAlias = Callable[[ChatRequest], int]
@@ -101,7 +101,7 @@ class RoutingContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class Requirements:
     """Tokens in and out, and what the model must be able to do.
 
     `output_tokens` is what the cost is reckoned with; `headroom` is the room the context window
@@ -123,17 +123,17 @@ def estimate_tokens(request: ChatRequest) -> int:
     return extra + sum(_message_tokens(message) for message in request.messages)
 
 
-def needs_of(
+def requirements_of(
     request: ChatRequest,
     *,
     streaming: bool,
     expected_output: int,
     count_tokens: TokenEstimate = estimate_tokens,
-) -> Needs:
+) -> Requirements:
     """Read a request's needs; `expected_output` (tokens) stands in where it sets no limit."""
     limits = [request.params.get(name) for name in _OUTPUT_LIMITS]
     limit = next((value for value in limits if isinstance(value, int) and value > 0), None)
-    return Needs(
+    return Requirements(
         input_tokens=count_tokens(request),
         output_tokens=expected_output if limit is None else limit,
         headroom=HEADROOM_TOKENS if limit is None else limit,

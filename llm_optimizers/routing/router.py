@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
-from llm_optimizers.failures import Once
+from llm_optimizers.failures import WarningLog
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
     DECISION_NOTE,
@@ -19,12 +19,17 @@ from llm_optimizers.routing.decision import (
     Decision,
     DecisionRecord,
 )
-from llm_optimizers.routing.filters import Market
+from llm_optimizers.routing.filters import PriceSnapshot
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.policies.simple import Always
-from llm_optimizers.routing.request import RoutingContext, TokenEstimate, estimate_tokens, needs_of
-from llm_optimizers.routing.situation import Policy, check_policies
-from llm_optimizers.routing.specs import Ladder, ModelSpec, UserTier
+from llm_optimizers.routing.policy import Policy, check_policies
+from llm_optimizers.routing.request import (
+    RoutingContext,
+    TokenEstimate,
+    estimate_tokens,
+    requirements_of,
+)
+from llm_optimizers.routing.specs import ModelSpec, ModelTiers, UserTier
 from llm_optimizers.types import ChatRequest, Clock
 
 if TYPE_CHECKING:
@@ -66,17 +71,17 @@ class Router:
         clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        self.ladder = Ladder.of(models)
-        self.safe = safe if safe is not None else self.ladder.strongest
-        self.ladder.rung(self.safe)
+        self.model_tiers = ModelTiers.of(models)
+        self.safe = safe if safe is not None else self.model_tiers.strongest
+        self.model_tiers.rank(self.safe)
         self.policy: Policy = policy if policy is not None else Always(self.safe)
-        check_policies([self.policy], self.ladder)
+        check_policies([self.policy], self.model_tiers)
         self.tiers = dict(tiers or {})
         for tier in self.tiers.values():
-            tier.check(self.ladder)
+            tier.check(self.model_tiers)
         self.health = health if health is not None else Health()
         self.clock = clock
-        self.once = Once()
+        self.warnings = WarningLog()
         self._drift = dict(drift or {})
         self._ledger = ledger
         self._prices = prices or (ledger.prices if ledger is not None else PriceBook())
@@ -98,7 +103,7 @@ class Router:
             self._rules_at(now),
             request,
             context,
-            needs_of(
+            requirements_of(
                 request,
                 streaming=context.streaming,
                 expected_output=self._expected_output,
@@ -136,23 +141,23 @@ class Router:
             self._ledger.note(kind, payload, id=id)
         except Exception as error:  # noqa: BLE001 - an unwritten record must not cost an answer
             name = type(error).__name__
-            self.once.warn(_log, f"a {kind} could not be written to the ledger ({name})")
+            self.warnings.warn_once(_log, f"a {kind} could not be written to the ledger ({name})")
 
     def _rules_at(self, now: float) -> Rules:
         """The rules with prices at most an hour old: looking one up costs more than deciding."""
         if self._rules is None or now - self._rules[0] > PRICES_STAY_S:
             at = datetime.fromtimestamp(now, UTC)
-            market = Market(
-                rates={s.name: s.rates(self._prices, at=at) for s in self.ladder.specs},
-                windows={s.name: s.window(self._prices) for s in self.ladder.specs},
+            price_snapshot = PriceSnapshot(
+                rates={s.name: s.rates(self._prices, at=at) for s in self.model_tiers.specs},
+                windows={s.name: s.window(self._prices) for s in self.model_tiers.specs},
             )
             rules = Rules(
-                ladder=self.ladder,
-                market=market,
+                model_tiers=self.model_tiers,
+                price_snapshot=price_snapshot,
                 policy=self.policy,
                 safe=self.safe,
                 tiers=self.tiers,
-                once=self.once,
+                warnings=self.warnings,
             )
             self._rules = (now, rules)
         return self._rules[1]

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, get_args
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 
-__all__ = ["ALL_CAPABILITIES", "NO_BOUNDS", "Capability", "Ladder", "ModelSpec", "UserTier"]
+__all__ = ["ALL_CAPABILITIES", "NO_BOUNDS", "Capability", "ModelSpec", "ModelTiers", "UserTier"]
 
 Capability: TypeAlias = Literal[
     "tools", "structured_output", "vision", "audio", "files", "streaming"
@@ -94,15 +94,15 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
+class ModelTiers:
     """Models in order of strength, weakest first, with the rung each stands on."""
 
     specs: tuple[ModelSpec, ...]
-    rungs: Mapping[str, int]
+    ranks: Mapping[str, int]
     """A model's tier, or its position when no tiers were given."""
 
     @classmethod
-    def of(cls, models: Sequence[ModelSpec | str]) -> Ladder:
+    def of(cls, models: Sequence[ModelSpec | str]) -> ModelTiers:
         """Put models in order.
 
         Raises:
@@ -120,11 +120,11 @@ class Ladder:
             bare = ", ".join(spec.name for spec in specs if spec.tier is None)
             raise ConfigurationError(f"give a tier to every model or to none; missing: {bare}")
         ordered = tuple(sorted(specs, key=lambda spec: spec.tier or 0))
-        rungs = {
+        ranks = {
             spec.name: position if spec.tier is None else spec.tier
             for position, spec in enumerate(ordered)
         }
-        return cls(specs=ordered, rungs=rungs)
+        return cls(specs=ordered, ranks=ranks)
 
     def spec(self, name: str) -> ModelSpec:
         """What is known of a model.
@@ -132,21 +132,21 @@ class Ladder:
         Raises:
             ConfigurationError: no such model; lists those there are.
         """
-        self.rung(name)
+        self.rank(name)
         return next(spec for spec in self.specs if spec.name == name)
 
-    def rung(self, name: str) -> int:
+    def rank(self, name: str) -> int:
         """A model's place: its tier, or its position when no tiers were given.
 
         Raises:
             ConfigurationError: no such model; lists those there are.
         """
-        rung = self.rungs.get(name)
-        if rung is None:
+        rank = self.ranks.get(name)
+        if rank is None:
             raise ConfigurationError(
-                f"no model {name!r} in this router; it has {', '.join(self.rungs)}"
+                f"no model {name!r} in this router; it has {', '.join(self.ranks)}"
             )
-        return rung
+        return rank
 
     @property
     def strongest(self) -> str:
@@ -173,7 +173,7 @@ class UserTier:
         if self.max_cost is not None and self.max_cost <= 0:
             raise ConfigurationError("max_cost must be above 0 dollars a request")
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """Make sure that the tier speaks of models the router has.
 
         Raises:
@@ -181,21 +181,25 @@ class UserTier:
         """
         for name in (*(self.allowed or ()), self.floor, self.ceiling):
             if name is not None:
-                ladder.rung(name)
-        if self.floor and self.ceiling and ladder.rung(self.floor) > ladder.rung(self.ceiling):
+                model_tiers.rank(name)
+        if (
+            self.floor
+            and self.ceiling
+            and model_tiers.rank(self.floor) > model_tiers.rank(self.ceiling)
+        ):
             raise ConfigurationError(
                 f"the tier's floor {self.floor} is stronger than its ceiling {self.ceiling}"
             )
 
-    def objections(self, ladder: Ladder) -> dict[str, str]:
+    def objections(self, model_tiers: ModelTiers) -> dict[str, str]:
         """The models this tier may not use, each with why."""
         found: dict[str, str] = {}
-        for name, rung in ladder.rungs.items():
+        for name, rank in model_tiers.ranks.items():
             if self.allowed is not None and name not in self.allowed:
                 found[name] = "not among the models of the user's tier"
-            elif self.floor is not None and rung < ladder.rungs[self.floor]:
+            elif self.floor is not None and rank < model_tiers.ranks[self.floor]:
                 found[name] = f"below the user's floor {self.floor}"
-            elif self.ceiling is not None and rung > ladder.rungs[self.ceiling]:
+            elif self.ceiling is not None and rank > model_tiers.ranks[self.ceiling]:
                 found[name] = f"above the user's ceiling {self.ceiling}"
         return found
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage
-from llm_optimizers.costs.context import CallContext, calling
+from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.routing import Always
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from support.frameworks import DOORS, FRAMEWORKS, Framework, through
+from support.frameworks import FRAMEWORKS, METHODS, Framework, ask_by
 from support.waiting import aeventually, eventually
 
 CHEAP, OTHER, STRONG = "gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"
@@ -35,9 +35,9 @@ def stack(framework: Framework) -> None:
     """Cache, prompts and router behind one another, by every door."""
     models = [framework.fake(name) for name in (CHEAP, STRONG)]
     model = framework.cached(framework.shortened(framework.routed(models, Always(CHEAP))))
-    for door in DOORS:
-        for text in (QUESTION, PARAPHRASE, f"Something else, by {door}?"):
-            through(framework, door, model, text, system=BLOATED)
+    for method in METHODS:
+        for text in (QUESTION, PARAPHRASE, f"Something else, by {method}?"):
+            ask_by(framework, method, model, text, system=BLOATED)
     for text in ("One?", "Two?"):
         framework.ask(framework.fake("house-blend-7"), text, user="u1")
 
@@ -60,9 +60,12 @@ def cached_behind_the_router(framework: Framework) -> None:
 def fallback(framework: Framework) -> None:
     """A model that fails is replaced."""
     cheap = framework.fake(CHEAP, fail=lambda _: RateLimitedError())
-    for door in DOORS:
-        through(
-            framework, door, framework.routed([cheap, framework.fake(STRONG)], Always(CHEAP)), door
+    for method in METHODS:
+        ask_by(
+            framework,
+            method,
+            framework.routed([cheap, framework.fake(STRONG)], Always(CHEAP)),
+            method,
         )
 
 
@@ -89,9 +92,9 @@ def cascade(framework: Framework) -> None:
         verifier=Verifier(checks=(NotEmpty(),), judge=Judge(model=OTHER), threshold=0.7),
     )
     for policy in (agreeing, judged):
-        for door in DOORS:
+        for method in METHODS:
             for text in ("an easy one", "a hard one", "an empty one"):
-                through(framework, door, framework.routed(models, policy), f"{text}, {door}")
+                ask_by(framework, method, framework.routed(models, policy), f"{text}, {method}")
 
 
 def cached_opinions(framework: Framework) -> None:
@@ -293,9 +296,9 @@ def cached_routed_and_shortened(framework: Framework) -> None:
     """A hit in front of a router saves what an optimiser behind it would have removed."""
     models = [framework.shortened(framework.fake(CHEAP)), framework.fake(STRONG)]
     model = framework.cached(framework.routed(models, _first()))
-    for door in DOORS:
+    for method in METHODS:
         for _ in range(2):
-            through(framework, door, model, f"By {door}?", system=BLOATED)
+            ask_by(framework, method, model, f"By {method}?", system=BLOATED)
 
 
 def shared_over_a_cache(framework: Framework) -> None:
@@ -424,7 +427,7 @@ def callers_out_of_time(framework: Framework) -> None:
 
 def summaries(framework: Framework) -> None:
     """A summary of earlier messages is charged to prompts."""
-    with calling(CallContext(role="summary")):
+    with call_scope(CallContext(role="summary")):
         framework.ask(framework.fake(CHEAP), "Sum this up.")
 
 
@@ -637,8 +640,8 @@ def _first() -> Any:
     """A policy that takes the weakest model, whatever its name."""
 
     class First:
-        def choose(self, situation: Any) -> Any:
-            return Always(situation.candidates[0].model).choose(situation)
+        def choose(self, policy_input: Any) -> Any:
+            return Always(policy_input.candidates[0].model).choose(policy_input)
 
     return First()
 
@@ -647,11 +650,11 @@ def _judged() -> Any:
     """A cascade from the weakest model to the strongest, judged by the one between."""
 
     class Judged:
-        def choose(self, situation: Any) -> Any:
-            weak, judge, strong = (candidate.model for candidate in situation.candidates)
+        def choose(self, policy_input: Any) -> Any:
+            weak, judge, strong = (candidate.model for candidate in policy_input.candidates)
             verifier = Verifier(checks=(NotEmpty(),), judge=Judge(model=judge), threshold=0.7)
             policy = CascadePolicy(cheap=weak, strong=strong, verifier=verifier)
-            return policy.choose(situation)
+            return policy.choose(policy_input)
 
     return Judged()
 

@@ -24,7 +24,7 @@ from support.llama_fakes import FakeLLM
 WAIT = 20.0
 
 
-class WordedFake(StreamingFake):
+class NoStructuredOutputFake(StreamingFake):
     """A LangChain fake with further settings, that is asked for JSON in words only."""
 
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -63,7 +63,7 @@ class SettingLLM(FakeLLM):
 
 
 def fake(framework: Framework, **settings: Any) -> Any:
-    return (WordedFake if isinstance(framework, LangChain) else SettingLLM)(**settings)
+    return (NoStructuredOutputFake if isinstance(framework, LangChain) else SettingLLM)(**settings)
 
 
 @pytest.fixture(params=FRAMEWORKS)

@@ -15,7 +15,7 @@ from llm_optimizers.caching import tenant
 from llm_optimizers.costs import PriceBook, Usage
 from llm_optimizers.routing import Always
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from support.frameworks import DOORS, FRAMEWORKS, Framework, through
+from support.frameworks import FRAMEWORKS, METHODS, Framework, ask_by
 
 CHEAP, STRONG = "gpt-4o-mini", "gpt-4o"
 QUESTION, PARAPHRASE = "How do I reset my password?", "How can I reset my password?"
@@ -32,15 +32,15 @@ def framework(request: pytest.FixtureRequest) -> Iterator[Framework]:
         yield found
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", METHODS)
 class TestCached:
     def test_a_repeated_question_is_answered_once_and_the_hit_is_a_saving(
         self, framework: Framework, door: str
     ) -> None:
         inner = framework.fake(STRONG)
         cached = framework.cached(inner)
-        bare = through(framework, door, framework.fake(STRONG), QUESTION)
-        assert [through(framework, door, cached, QUESTION) for _ in range(2)] == [bare, bare]
+        bare = ask_by(framework, door, framework.fake(STRONG), QUESTION)
+        assert [ask_by(framework, door, cached, QUESTION) for _ in range(2)] == [bare, bare]
         assert len(inner.calls) == 1
         _, call, hit = framework.records()
         assert (hit.hit_strategy, hit.usage, hit.cost) == ("cache.exact", Usage(), Decimal(0))
@@ -52,10 +52,10 @@ class TestCached:
     ) -> None:
         inner = framework.fake(STRONG)
         cached = framework.cached(inner)
-        first = through(framework, door, cached, QUESTION)
-        assert through(framework, door, cached, PARAPHRASE) == first
+        first = ask_by(framework, door, cached, QUESTION)
+        assert ask_by(framework, door, cached, PARAPHRASE) == first
         for trap in ("How do I reset my username?", "Why do I never reset my password?"):
-            assert through(framework, door, cached, trap).endswith(trap)
+            assert ask_by(framework, door, cached, trap).endswith(trap)
         assert framework.stats(cached).hits == {"semantic": 1}
 
     def test_what_stands_before_the_question_is_its_scope(
@@ -64,7 +64,7 @@ class TestCached:
         inner = framework.fake(STRONG)
         cached = framework.cached(inner)
         for system in ("Be brief.", "Be brief.", "Be long."):
-            through(framework, door, cached, QUESTION, system=system)
+            ask_by(framework, door, cached, QUESTION, system=system)
         assert len(inner.calls) == 2
 
     def test_tenants_never_share(self, framework: Framework, door: str) -> None:
@@ -72,7 +72,7 @@ class TestCached:
         cached = framework.cached(inner)
         for name in ("a", "b", "a"):
             with tenant(name):
-                through(framework, door, cached, QUESTION)
+                ask_by(framework, door, cached, QUESTION)
         assert len(inner.calls) == 2
 
     def test_failures_and_cut_off_answers_are_told_and_not_kept(
@@ -82,11 +82,11 @@ class TestCached:
         cached = framework.cached(failing)
         for _ in range(2):
             with pytest.raises(TimeoutError):
-                through(framework, door, cached, QUESTION)
+                ask_by(framework, door, cached, QUESTION)
         cut = framework.fake(STRONG, finish_reason="length")
         short = framework.cached(cut)
         for _ in range(2):
-            through(framework, door, short, QUESTION)
+            ask_by(framework, door, short, QUESTION)
         assert (len(failing.calls), len(cut.calls)) == (2, 2)
         told = [(record.status, record.error) for record in framework.records()]
         assert told == [("error", "TimeoutError")] * 2 + [("ok", None)] * 2
@@ -98,7 +98,7 @@ class TestCached:
         path.write_bytes(b"this is no database" * 100)
         cached = framework.cached(framework.fake(STRONG), path=path)
         for _ in range(2):
-            assert through(framework, door, cached, QUESTION).endswith(QUESTION)
+            assert ask_by(framework, door, cached, QUESTION).endswith(QUESTION)
 
 
 def test_an_abandoned_stream_is_not_kept_and_told_as_such(framework: Framework) -> None:
@@ -135,13 +135,13 @@ def test_identical_calls_at_once_are_one(framework: Framework) -> None:
     assert (len(inner.calls), len(set(answers)), len(answers)) == (1, 1, 6)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", METHODS)
 class TestRouted:
     def test_a_cheaper_model_is_a_saving_against_the_safe_one(
         self, framework: Framework, door: str
     ) -> None:
         models = [framework.fake(name) for name in (CHEAP, STRONG)]
-        answer = through(framework, door, framework.routed(models, Always(CHEAP)), QUESTION)
+        answer = ask_by(framework, door, framework.routed(models, Always(CHEAP)), QUESTION)
         assert answer.startswith(CHEAP)
         (record,) = framework.records()
         assert (record.model, record.baseline_model) == (CHEAP, STRONG)
@@ -152,7 +152,7 @@ class TestRouted:
     def test_a_model_that_fails_is_replaced(self, framework: Framework, door: str) -> None:
         cheap = framework.fake(CHEAP, fail=lambda _: RateLimitedError())
         routed = framework.routed([cheap, framework.fake(STRONG)], Always(CHEAP))
-        assert through(framework, door, routed, QUESTION).startswith(STRONG)
+        assert ask_by(framework, door, routed, QUESTION).startswith(STRONG)
         assert [record.status for record in framework.records()] == ["error", "ok"]
 
 
@@ -161,8 +161,8 @@ def test_a_cascade_is_charged_with_what_it_threw_away(framework: Framework, door
     cheap = framework.fake(CHEAP, reply=lambda text: "" if "hard" in text else "fine")
     policy = CascadePolicy(cheap=CHEAP, strong=STRONG)
     routed = framework.routed([cheap, framework.fake(STRONG)], policy)
-    assert through(framework, door, routed, "An easy one") == "fine"
-    assert through(framework, door, routed, "A hard one").startswith(STRONG)
+    assert ask_by(framework, door, routed, "An easy one") == "fine"
+    assert ask_by(framework, door, routed, "A hard one").startswith(STRONG)
     kept, thrown, asked = sorted(framework.records(), key=lambda record: record.time)
     assert kept.savings[0].amount > 0
     assert (thrown.baseline_cost, thrown.savings[0].amount) == (0, -(thrown.cost or 0))
@@ -205,11 +205,11 @@ def _said(text: str) -> int:
     return len(combined(text).split()) + 1
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", METHODS)
 def test_shorter_prompts_are_told_by_what_they_saved(framework: Framework, door: str) -> None:
     inner = framework.fake(STRONG)
     system = "Be brief.    \n\n\n\n\nBe brief.\n" * 4
-    answer = through(framework, door, framework.shortened(inner), QUESTION, system=system)
+    answer = ask_by(framework, door, framework.shortened(inner), QUESTION, system=system)
     assert answer.endswith(QUESTION)
     (record,) = framework.records()
     assert [saving.strategy for saving in record.savings] == ["prompts"]

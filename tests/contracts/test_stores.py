@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
-from llm_optimizers.caching.stores.entries import Entry, Store
+from llm_optimizers.caching.stores.protocol import Entry, Store
 from llm_optimizers.costs import Usage
 
 Make = Callable[[int], Store]

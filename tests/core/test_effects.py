@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.effects import Do, Effect, Plan, adrive, adrive_stream, drive, drive_stream
+from llm_optimizers.effects import (
+    Effect,
+    Plan,
+    RunFunction,
+    adrive,
+    adrive_stream,
+    drive,
+    drive_stream,
+)
 from llm_optimizers.effects import aperform as adefault
 from llm_optimizers.effects import perform as default
 
@@ -91,13 +99,13 @@ def doing(effect: Effect[int], seen: list[str]) -> Plan[int]:
 
 async def test_a_function_is_called_here_or_in_a_thread() -> None:
     main = threading.get_ident()
-    assert drive(doing(Do(threading.get_ident), []), default) == main
-    assert await adrive(doing(Do(threading.get_ident), []), adefault) != main
+    assert drive(doing(RunFunction(threading.get_ident), []), default) == main
+    assert await adrive(doing(RunFunction(threading.get_ident), []), adefault) != main
 
     async def awaited() -> int:
         return threading.get_ident()
 
-    assert await adrive(doing(Do(threading.get_ident, awaited), []), adefault) == main
+    assert await adrive(doing(RunFunction(threading.get_ident, awaited), []), adefault) == main
 
 
 async def test_what_a_function_raises_is_thrown_into_the_plan() -> None:
@@ -107,7 +115,7 @@ async def test_what_a_function_raises_is_thrown_into_the_plan() -> None:
     async def abroken() -> int:
         raise LookupError("gone")
 
-    for effect in (Do(broken), Do(broken, abroken)):
+    for effect in (RunFunction(broken), RunFunction(broken, abroken)):
         seen: list[str] = []
         with pytest.raises(LookupError, match="gone"):
             drive(doing(effect, seen), default)
@@ -125,7 +133,7 @@ async def test_cancellation_is_thrown_into_the_plan() -> None:
         await asyncio.Event().wait()
         return 0
 
-    task = asyncio.create_task(adrive(doing(Do(lambda: 0, forever), seen), adefault))
+    task = asyncio.create_task(adrive(doing(RunFunction(lambda: 0, forever), seen), adefault))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -276,7 +284,7 @@ def test_an_error_that_a_plan_survives_is_let_go() -> None:
 
     def surviving() -> Plan[bool]:
         with suppress(LostError):
-            yield from Do(broken)
-        return (yield from Do(lambda: errors[0]() is None))
+            yield from RunFunction(broken)
+        return (yield from RunFunction(lambda: errors[0]() is None))
 
     assert drive(surviving(), default)

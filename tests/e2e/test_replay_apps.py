@@ -11,7 +11,7 @@ from llm_optimizers.evidence.labels import Label
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.replay.answers import LoggedAnswers
 from llm_optimizers.replay.app import FRAMEWORKS, Endpoint, Strategies, open_app
-from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.server import recorded_server
 from llm_optimizers.replay.shipped import CHEAP, STRONG, day_log
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.learning.calibration import calibrate
@@ -23,7 +23,7 @@ REQUESTS = day_log().requests[:80]
 
 def account(framework: str, strategies: Strategies) -> tuple[list[str], dict[str, float]]:
     answers = LoggedAnswers(REQUESTS, TokenCounter())
-    with serving(answers) as url, Ledger() as ledger:
+    with recorded_server(answers) as url, Ledger() as ledger:
         endpoint = Endpoint(base_url=url, api_key="recorded", recorded=True)
         app = open_app(framework, strategies, endpoint, ledger)
         replies = [app.ask(request) for request in REQUESTS]

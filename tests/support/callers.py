@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from llm_optimizers.routing.calling import Replies
-from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.calling import ReplyReader
+from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
 
-TEXTS: Replies[str, str] = Replies(
-    read=lambda reply: Answer(model="", text=reply),
+TEXT_READER: ReplyReader[str, str] = ReplyReader(
+    read=lambda reply: ModelAnswer(model="", text=reply),
     chunks=lambda reply: iter(reply.split(" ")),
     text=lambda chunk: chunk,
 )
 
 
 @dataclass
-class Calling:
+class FunctionCaller:
     """Calls a function for each attempt; one that returns a coroutine is awaited."""
 
     call: Callable[[CallModel], Any]

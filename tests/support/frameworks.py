@@ -20,7 +20,7 @@ from llm_optimizers.costs import CallRecord, Ledger
 from support.fakes import StreamingFake
 from support.llama_fakes import FakeLLM
 
-DOORS = ("ask", "aask", "stream", "astream")
+METHODS = ("ask", "aask", "stream", "astream")
 
 
 class Framework(Protocol):
@@ -54,7 +54,7 @@ class Framework(Protocol):
         ...
 
 
-def through(framework: Framework, door: str, model: Any, text: str, *, system: str = "") -> str:
+def ask_by(framework: Framework, door: str, model: Any, text: str, *, system: str = "") -> str:
     """The answer, by one of the four doors."""
     if door == "ask":
         return framework.ask(model, text, system=system)
@@ -69,7 +69,7 @@ def through(framework: Framework, door: str, model: Any, text: str, *, system: s
     return asyncio.run(joined())
 
 
-class WordedFake(StreamingFake):
+class NoStructuredOutputFake(StreamingFake):
     """A fake that can be asked for JSON in words only."""
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
@@ -82,8 +82,8 @@ class LangChain:
     def __init__(self) -> None:
         self._costs = lc.CostCallbackHandler(Ledger())
 
-    def fake(self, model: str, **behaviour: Any) -> WordedFake:
-        return WordedFake(model=model, **behaviour)
+    def fake(self, model: str, **behaviour: Any) -> NoStructuredOutputFake:
+        return NoStructuredOutputFake(model=model, **behaviour)
 
     def cached(self, inner: Any, **settings: Any) -> Any:
         return lc.CachedChatModel(model=inner, cache=lc.HybridCache(**settings))

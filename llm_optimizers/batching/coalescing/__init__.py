@@ -9,13 +9,13 @@ slots.py        a bounded number of callers at a time
 from __future__ import annotations
 
 from llm_optimizers.batching.coalescing.coalescer import Coalescer, SharedCall
-from llm_optimizers.batching.coalescing.dispatch import AskAlone, is_item_fault
+from llm_optimizers.batching.coalescing.dispatch import RetryAlone, is_item_error
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 
 __all__ = [
-    "AskAlone",
     "Coalescer",
     "GroupLimits",
+    "RetryAlone",
     "SharedCall",
-    "is_item_fault",
+    "is_item_error",
 ]

@@ -27,7 +27,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from llm_optimizers.batching.coalescing.dispatch import Call, Dispatch, Pending, is_item_fault
+from llm_optimizers.batching.coalescing.dispatch import Dispatch, GroupCall, Pending, is_item_error
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 from llm_optimizers.batching.coalescing.slots import Slots
 from llm_optimizers.errors import DeadlineError, RefusedError
@@ -47,7 +47,7 @@ class Coalescer(Generic[Item, Answer]):
     Args:
         call: takes the items of one group (all of one key) and returns as many answers in the
             same order; an exception in place of an answer is raised to that caller alone, and
-            `AskAlone` asks for one item again by itself. It runs in a worker thread, never in a
+            `RetryAlone` asks for one item again by itself. It runs in a worker thread, never in a
             caller's context.
         limits: when a group is sent.
         max_pending: callers beyond this many wait for a place (backpressure).
@@ -58,12 +58,12 @@ class Coalescer(Generic[Item, Answer]):
 
     def __init__(
         self,
-        call: Call[Item, Answer],
+        call: GroupCall[Item, Answer],
         *,
         limits: GroupLimits | None = None,
         max_pending: int = 1_000,
         max_calls: int = 8,
-        isolate: Callable[[Exception], bool] = is_item_fault,
+        isolate: Callable[[Exception], bool] = is_item_error,
         clock: Clock = time.monotonic,
     ) -> None:
         self._new_dispatch: Callable[[], Dispatch[Item, Answer]] = lambda: Dispatch(
@@ -258,11 +258,11 @@ class SharedCall(Generic[Item, Answer]):
             raise _late(self._timeout, paid=paid) from error
 
     @property
-    def under_way(self) -> bool:
+    def in_flight(self) -> bool:
         """Whether a group was joined, and neither answered nor left."""
         return self._future is not None and not self._future.done()
 
-    def when_settled(self, callback: Callable[[Answer | BaseException], None]) -> None:
+    def when_done(self, callback: Callable[[Answer | BaseException], None]) -> None:
         """Pass the answer or the error to `callback` once it is known, even if the caller was
         cancelled; never for a call that was not made. It runs in the thread that made the call.
         """

@@ -18,7 +18,7 @@ from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
 from llm_optimizers.types import Clock
 
-__all__ = ["AskAlone", "Call", "Dispatch", "Pending", "is_item_fault"]
+__all__ = ["Dispatch", "GroupCall", "Pending", "RetryAlone", "is_item_error"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -28,16 +28,16 @@ _ITEM_FAULTS = frozenset({400, 404, 413, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskAlone(Generic[Item]):
+class RetryAlone(Generic[Item]):
     """An item's outcome when the group left it open: it is asked again, as `item`, by itself."""
 
     item: Item
 
 
-Call: TypeAlias = Callable[[Sequence[Item]], "Sequence[Answer | Exception | AskAlone[Item]]"]
+GroupCall: TypeAlias = Callable[[Sequence[Item]], "Sequence[Answer | Exception | RetryAlone[Item]]"]
 
 
-def is_item_fault(error: Exception) -> bool:
+def is_item_error(error: Exception) -> bool:
     """Whether a group's failure may be one item's doing, so that asking singly can help.
 
     A refusal of the request itself (HTTP 400, 404, 413, 422) or a local error may be; a rate
@@ -64,7 +64,7 @@ class Dispatch(Generic[Item, Answer]):
 
     def __init__(
         self,
-        call: Call[Item, Answer],
+        call: GroupCall[Item, Answer],
         *,
         limits: GroupLimits,
         max_calls: int,
@@ -193,7 +193,7 @@ class Dispatch(Generic[Item, Answer]):
             self._finished(self._clock() - began)
         again: list[Pending[Item, Answer]] = []
         for pending, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, AskAlone):
+            if isinstance(outcome, RetryAlone):
                 pending.item = outcome.item
                 again.append(pending)
             elif isinstance(outcome, Exception):
@@ -207,13 +207,13 @@ class Dispatch(Generic[Item, Answer]):
 
     def _outcomes(
         self, group: Sequence[Pending[Item, Answer]]
-    ) -> list[Answer | Exception | AskAlone[Item]]:
+    ) -> list[Answer | Exception | RetryAlone[Item]]:
         """Make the call: as many outcomes as items, whatever it does."""
         try:
             answers = self._call([pending.item for pending in group])
         except Exception as error:  # noqa: BLE001 - it is raised again to each caller
             if len(group) > 1 and self._isolate(error):
-                return [AskAlone(item=pending.item) for pending in group]
+                return [RetryAlone(item=pending.item) for pending in group]
             return [error for _ in group]
         except BaseException as error:  # noqa: BLE001 - a pool thread has nobody to raise it to
             return [ItemError(f"the call was stopped: {type(error).__name__}") for _ in group]

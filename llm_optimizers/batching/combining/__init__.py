@@ -10,17 +10,17 @@ gate.py       compare_combined: a sample must show that the answers agree
 
 from __future__ import annotations
 
+from llm_optimizers.batching.combining.agreement import AgreementReport, compare_combined
 from llm_optimizers.batching.combining.ask import (
-    Answered,
-    Ask,
+    AskModel,
+    BilledAnswer,
     CombinedAsk,
     Question,
-    Reply,
-    Settled,
+    QuestionOutcome,
+    SharedAnswer,
 )
-from llm_optimizers.batching.combining.caller import CombinedCall
-from llm_optimizers.batching.combining.calls import CombinedCalls, Kept
-from llm_optimizers.batching.combining.gate import GateReport, compare_combined
+from llm_optimizers.batching.combining.calls import BoundCalls, CombinedCalls
+from llm_optimizers.batching.combining.combined_call import CombinedCall
 from llm_optimizers.batching.combining.prompts import (
     choices_of,
     combination_key,
@@ -29,16 +29,16 @@ from llm_optimizers.batching.combining.prompts import (
 )
 
 __all__ = [
-    "Answered",
-    "Ask",
+    "AgreementReport",
+    "AskModel",
+    "BilledAnswer",
+    "BoundCalls",
     "CombinedAsk",
     "CombinedCall",
     "CombinedCalls",
-    "GateReport",
-    "Kept",
     "Question",
-    "Reply",
-    "Settled",
+    "QuestionOutcome",
+    "SharedAnswer",
     "choices_of",
     "combination_key",
     "combined_format",

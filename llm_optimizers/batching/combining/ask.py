@@ -11,29 +11,29 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from llm_optimizers.batching.coalescing.dispatch import AskAlone
+from llm_optimizers.batching.coalescing.dispatch import RetryAlone
 from llm_optimizers.batching.combining.prompts import combine, split_answers
-from llm_optimizers.batching.combining.shares import share_usage, shared_by
+from llm_optimizers.batching.combining.shares import question_share, split_usage
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import NOT_SHARED, Reported, ServedAnswer, Share
+from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, ServedAnswer
 from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
-    "Answered",
-    "Ask",
+    "AskModel",
+    "BilledAnswer",
     "CombinedAsk",
     "Question",
-    "Reply",
-    "Settled",
+    "QuestionOutcome",
+    "SharedAnswer",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class BilledAnswer:
     """What a model answered to one call, and what it was billed; `raw` is its own object.
 
-    `model` and `tier` are those that the provider says answered. `behind` is what strategies
+    `model` and `tier` are those that the provider says answered. `inner_share` is what strategies
     behind the call did to it, with `alone` None for a call that used what was billed.
     """
 
@@ -41,28 +41,41 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     tier: ServiceTier = "standard"
-    behind: Share = NOT_SHARED
+    inner_share: CallShare = NOT_SHARED
     raw: Any = None
 
     @classmethod
     def of(
-        cls, text: str, *, said: Reported, behind: Share, served: ServedAnswer | None, raw: object
-    ) -> Reply:
+        cls,
+        text: str,
+        *,
+        said: Reported,
+        inner_share: CallShare,
+        served: ServedAnswer | None,
+        raw: object,
+    ) -> BilledAnswer:
         """The reply with what its provider said; a `served` one, out of a cache, bills nothing."""
         if served is not None:
-            kept = replace(behind, alone=served.usage, served=served.tier)
-            return cls(text=text, model=said.model, behind=kept, raw=raw)
+            kept = replace(inner_share, alone=served.usage, served=served.tier)
+            return cls(text=text, model=said.model, inner_share=kept, raw=raw)
         usage = said.usage or Usage()
-        return cls(text=text, usage=usage, model=said.model, tier=said.tier, behind=behind, raw=raw)
+        return cls(
+            text=text,
+            usage=usage,
+            model=said.model,
+            tier=said.tier,
+            inner_share=inner_share,
+            raw=raw,
+        )
 
     @property
-    def share(self) -> Share:
+    def share(self) -> CallShare:
         """The whole call as the share of one question."""
-        alone = self.usage if self.behind.alone is None else self.behind.alone
-        return replace(self.behind, alone=alone)
+        alone = self.usage if self.inner_share.alone is None else self.inner_share.alone
+        return replace(self.inner_share, alone=alone)
 
 
-Ask: TypeAlias = Callable[[ChatRequest], Reply]
+AskModel: TypeAlias = Callable[[ChatRequest], BilledAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +83,17 @@ class Question:
     """A caller's request; `spent` is its share of the combined call `missed_by` that did not
     answer it.
 
-    `caller` is whatever the adapter knows its caller by; it comes back in `Settled`.
+    `caller` is whatever the adapter knows its caller by; it comes back in `QuestionOutcome`.
     """
 
     request: ChatRequest
     spent: Usage = field(default_factory=Usage)
-    missed_by: Reply | None = None
+    missed_by: BilledAnswer | None = None
     caller: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class SharedAnswer:
     """A caller's own answer.
 
     `usage` is everything billed for it; `share` says what a call of its own would have used:
@@ -90,7 +103,7 @@ class Answered:
 
     text: str
     usage: Usage
-    share: Share
+    share: CallShare
     asked_with: int
     model: str = ""
     tier: ServiceTier = "standard"
@@ -106,11 +119,11 @@ class Answered:
         """Whether `raw` says all there is to say of it: a call of its own and no other was made
         for it, with no strategy behind.
         """
-        return self.asked_with == 1 and self.share == Share(alone=self.usage, estimated=False)
+        return self.asked_with == 1 and self.share == CallShare(alone=self.usage, estimated=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class QuestionOutcome:
     """How a question ended: with an answer, or with an error after `usage` had been spent.
 
     `model` and `tier` are those of the call that was billed. `status` and `error` are what its
@@ -120,7 +133,7 @@ class Settled:
 
     request: ChatRequest
     usage: Usage
-    answered: Answered | None = None
+    answered: SharedAnswer | None = None
     error: BaseException | None = None
     caller: Any = None
     model: str = ""
@@ -130,7 +143,7 @@ class Settled:
     latency_s: float | None = None
 
     @property
-    def share(self) -> Share:
+    def share(self) -> CallShare:
         """What the account is to know of a call of its own."""
         return NOT_SHARED if self.answered is None else self.answered.share
 
@@ -146,9 +159,9 @@ class CombinedAsk:
 
     def __init__(
         self,
-        ask: Ask,
+        ask: AskModel,
         *,
-        observe: Callable[[Settled], None] | None = None,
+        observe: Callable[[QuestionOutcome], None] | None = None,
         measure: Callable[[str], int] = len,
     ) -> None:
         self._ask = ask
@@ -157,7 +170,7 @@ class CombinedAsk:
 
     def __call__(
         self, questions: Sequence[Question]
-    ) -> list[Answered | Exception | AskAlone[Question]]:
+    ) -> list[SharedAnswer | Exception | RetryAlone[Question]]:
         """Answer a group; what the combined call left open comes back to be asked alone."""
         if len(questions) == 1:
             return [self._ask_alone(questions[0])]
@@ -166,16 +179,16 @@ class CombinedAsk:
         found = split_answers(reply.text, ids)
         answers = [found.get(id_, "") for id_ in ids]
         shares = self._shares(questions, reply.usage, answers)
-        outcomes: list[Answered | Exception | AskAlone[Question]] = []
+        outcomes: list[SharedAnswer | Exception | RetryAlone[Question]] = []
         for question, answer, usage in zip(questions, answers, shares, strict=True):
             if not answer:
                 spent = question.spent + usage
-                outcomes.append(AskAlone(item=replace(question, spent=spent, missed_by=reply)))
+                outcomes.append(RetryAlone(item=replace(question, spent=spent, missed_by=reply)))
                 continue
-            answered = Answered(
+            answered = SharedAnswer(
                 text=answer,
                 usage=usage,
-                share=shared_by(
+                share=question_share(
                     reply.share,
                     request=question.request,
                     answer=answer,
@@ -192,13 +205,13 @@ class CombinedAsk:
             outcomes.append(answered)
         return outcomes
 
-    def _ask_alone(self, question: Question) -> Answered | Exception:
+    def _ask_alone(self, question: Question) -> SharedAnswer | Exception:
         try:
             reply = self._ask(question.request)
         except Exception as error:  # noqa: BLE001 - it is raised to the caller
             self._settle(question, error)
             return error
-        answered = Answered(
+        answered = SharedAnswer(
             text=reply.text,
             usage=question.spent + reply.usage,
             share=reply.share,
@@ -215,19 +228,19 @@ class CombinedAsk:
     ) -> list[Usage]:
         shared = sum(self._measure(m.text) for m in questions[0].request.messages[:-1])
         asked = [self._measure(q.request.messages[-1].text) for q in questions]
-        return share_usage(
+        return split_usage(
             billed,
             input_weights=[shared + len(questions) * size for size in asked],
             output_weights=[1 + self._measure(answer) for answer in answers],
         )
 
-    def _settle(self, question: Question, end: Answered | Exception) -> None:
+    def _settle(self, question: Question, end: SharedAnswer | Exception) -> None:
         if self._observe is None:
             return
-        answered, error = (end, None) if isinstance(end, Answered) else (None, end)
-        billed = answered or question.missed_by or Reply(text="")
+        answered, error = (end, None) if isinstance(end, SharedAnswer) else (None, end)
+        billed = answered or question.missed_by or BilledAnswer(text="")
         self._observe(
-            Settled(
+            QuestionOutcome(
                 request=question.request,
                 usage=question.spent if answered is None else answered.usage,
                 answered=answered,

@@ -16,9 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, SharedCall
-from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question, Settled
-from llm_optimizers.batching.combining.caller import CombinedCall
-from llm_optimizers.batching.combining.gate import GateReport, compare_combined
+from llm_optimizers.batching.combining.agreement import AgreementReport, compare_combined
+from llm_optimizers.batching.combining.ask import (
+    AskModel,
+    CombinedAsk,
+    Question,
+    QuestionOutcome,
+    SharedAnswer,
+)
+from llm_optimizers.batching.combining.combined_call import CombinedCall
 from llm_optimizers.batching.combining.prompts import (
     COMBINED_SIZE,
     combination_key,
@@ -28,7 +34,7 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["CombinedCalls", "Kept"]
+__all__ = ["BoundCalls", "CombinedCalls"]
 
 _CHARACTERS_A_TOKEN = 4
 
@@ -51,11 +57,11 @@ class CombinedCalls:
 
     def __init__(
         self,
-        ask: Ask,
+        ask: AskModel,
         *,
         models: Sequence[object] = (),
         takes_settings: bool = True,
-        observe: Callable[[Settled], None] | None = None,
+        observe: Callable[[QuestionOutcome], None] | None = None,
         limits: GroupLimits | None = None,
         max_pending: int = 1_000,
         max_calls: int = 8,
@@ -68,21 +74,21 @@ class CombinedCalls:
         limits = limits or GroupLimits()
         self._size = limits.max_size or COMBINED_SIZE
         self._timeout = timeout
-        self._coalescer: Coalescer[Question, Answered] = Coalescer(
-            CombinedAsk(ask, observe=lambda found: found.caller.settle(found)),
+        self._coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
+            CombinedAsk(ask, observe=lambda found: found.caller.finish(found)),
             limits=replace(limits, max_size=self._size),
             max_pending=max_pending,
             max_calls=max_calls,
         )
 
-    def enter(
+    def combined_call(
         self, request: ChatRequest | None, *, tenant: Callable[[], str] = str, caller: Any = None
     ) -> CombinedCall | None:
         """A call's place among the others, None when it goes alone.
 
         `request` is None where the call's content could not be translated. `tenant` names the
         tenant of the running code; if it fails the call goes alone. `caller` comes back in
-        `Settled`.
+        `QuestionOutcome`.
         """
         try:
             name = tenant()
@@ -94,7 +100,7 @@ class CombinedCalls:
             return None
         tokens = len(own.messages[-1].text) // _CHARACTERS_A_TOKEN
 
-        def join(question: Question) -> SharedCall[Question, Answered]:
+        def join(question: Question) -> SharedCall[Question, SharedAnswer]:
             return self._coalescer.shared(question, key=key, tokens=tokens, timeout=self._timeout)
 
         question = Question(request=own, caller=caller)
@@ -107,8 +113,8 @@ class CombinedCalls:
         tolerance: float = 0.05,
         confidence: float = 0.9,
         agree: Comparison = same_answer,
-        ask: Ask | None = None,
-    ) -> GateReport:
+        ask: AskModel | None = None,
+    ) -> AgreementReport:
         """Answer a sample singly and combined, as many to a prompt as there would be.
 
         `ask` makes these calls, if not in the way in which those that callers share are made.
@@ -152,7 +158,7 @@ class CombinedCalls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept(Generic[Calls]):
+class BoundCalls(Generic[Calls]):
     """The shared calls of one model, as a wrapper keeps them for as long as it has that model.
 
     Their threads and locks belong to one wrapper: copied deeply or pickled with it, this is None.

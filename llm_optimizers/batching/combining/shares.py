@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Share
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.call import CallShare
+from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["apportion", "share_usage", "shared_by"]
+__all__ = ["question_share", "split_total", "split_usage"]
 
 
-def apportion(total: int, weights: Sequence[int]) -> list[int]:
+def split_total(total: int, weights: Sequence[int]) -> list[int]:
     """Split `total` by the weights into whole numbers that add up to it (largest remainders).
 
     Equal remainders go to the earlier item; weights that are all zero count as equal.
@@ -33,7 +33,7 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
-def share_usage(
+def split_usage(
     billed: Usage, *, input_weights: Sequence[int], output_weights: Sequence[int]
 ) -> list[Usage]:
     """Split a call's usage among its items.
@@ -41,14 +41,14 @@ def share_usage(
     Disjoint parts are split and summed again, so that within every share too the cached tokens
     are part of the input and the reasoning is part of the output.
     """
-    read = apportion(billed.cache_read_tokens, input_weights)
-    hour = apportion(billed.cache_write_1h_tokens, input_weights)
-    brief = apportion(billed.cache_write_tokens - billed.cache_write_1h_tokens, input_weights)
-    fresh = apportion(
+    read = split_total(billed.cache_read_tokens, input_weights)
+    hour = split_total(billed.cache_write_1h_tokens, input_weights)
+    brief = split_total(billed.cache_write_tokens - billed.cache_write_1h_tokens, input_weights)
+    fresh = split_total(
         billed.input_tokens - billed.cache_read_tokens - billed.cache_write_tokens, input_weights
     )
-    reasoning = apportion(billed.reasoning_tokens, output_weights)
-    spoken = apportion(billed.output_tokens - billed.reasoning_tokens, output_weights)
+    reasoning = split_total(billed.reasoning_tokens, output_weights)
+    spoken = split_total(billed.output_tokens - billed.reasoning_tokens, output_weights)
     return [
         Usage(
             input_tokens=fresh[i] + read[i] + hour[i] + brief[i],
@@ -62,15 +62,15 @@ def share_usage(
     ]
 
 
-def shared_by(
-    whole: Share,
+def question_share(
+    whole: CallShare,
     *,
     request: ChatRequest,
     answer: str,
     combined: ChatRequest,
     reply: str,
     measure: Callable[[str], int] = len,
-) -> Share:
+) -> CallShare:
     """A question's share of a combined call: what a call of its own would have used, scaled.
 
     `whole` is the combined call, `reply` its text. Tokens per unit of text are those of the
@@ -91,7 +91,7 @@ def shared_by(
         output_tokens=spoken + reasoning,
         reasoning_tokens=reasoning,
     )
-    removed = Removed(
+    removed = RemovedTokens(
         tokens=_scaled(whole.removed.tokens, own, everything),
         repeated=_scaled(whole.removed.repeated, own, everything),
     )

@@ -5,7 +5,7 @@ client.py        BatchClient, a provider's batch API seen from here; BatchStatus
 openai.py        OpenAIBatches
 anthropic.py     AnthropicBatches
 journal.py       Journal: what is known, on disk; journal_views.py: its tables and readings
-driver.py        BatchDriver: one step that may be repeated and cut off anywhere
+driver.py        BatchRunner: one step that may be repeated and cut off anywhere
 batch.py         ProviderBatch
 flex.py          with_flex: batch price on an ordinary call
 """

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch, Verdict
+from llm_optimizers.batching.provider.client import LineOutcome, LineStatus, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
 
@@ -95,7 +95,7 @@ def _outcome(name: str, result: Any) -> LineOutcome:
         body = result.message.model_dump(mode="json")
         return LineOutcome(
             name=name,
-            verdict="answered",
+            status="answered",
             body=body,
             usage=Usage.from_anthropic(body.get("usage") or {}),
         )
@@ -103,11 +103,11 @@ def _outcome(name: str, result: Any) -> LineOutcome:
         # The SDK wraps the error in an error response.
         error = getattr(result.error, "error", result.error)
         kind = str(error.type)
-        verdict: Verdict = "refused" if kind in _REFUSED else "again"
-        return LineOutcome(name=name, verdict=verdict, error=str(error.message), error_kind=kind)
-    verdict = "cancelled" if result.type == "canceled" else "again"
+        status: LineStatus = "refused" if kind in _REFUSED else "again"
+        return LineOutcome(name=name, status=status, error=str(error.message), error_kind=kind)
+    status = "cancelled" if result.type == "canceled" else "again"
     return LineOutcome(
-        name=name, verdict=verdict, error=f"the request was {result.type}", error_kind=result.type
+        name=name, status=status, error=f"the request was {result.type}", error_kind=result.type
     )
 
 

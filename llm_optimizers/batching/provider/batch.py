@@ -19,12 +19,12 @@ from typing import Any
 
 from llm_optimizers.batching.provider.anthropic import AnthropicBatches
 from llm_optimizers.batching.provider.client import BatchClient, BatchResult, BatchStatus
-from llm_optimizers.batching.provider.driver import BatchDriver
-from llm_optimizers.batching.provider.journal import Journal
 from llm_optimizers.batching.provider.openai import OpenAIBatches
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
+from llm_optimizers.batching.provider.runner import BatchRunner
+from llm_optimizers.batching.provider.store import BatchStore
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
-from llm_optimizers.effects import Do, Plan, adrive, aperform, drive, perform
+from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -61,14 +61,14 @@ class ProviderBatch:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client: BatchClient = batch_client(client)
-        self._journal = Journal(path)
+        self._journal = BatchStore(path)
         self._ledger = ledger
         self._prices = ledger.prices if ledger is not None else PriceBook()
         self._poll_s = poll_s
         self._count_tokens = count_tokens
         self._clock = clock
         self._sleep = sleep
-        self._driver = BatchDriver(
+        self._driver = BatchRunner(
             self._client,
             self._journal,
             max_enqueued_tokens=max_enqueued_tokens,
@@ -192,13 +192,13 @@ class ProviderBatch:
         self, job: str, timeout: float | None, progress: Callable[[BatchStatus], None] | None
     ) -> Plan[list[BatchResult]]:
         deadline = None if timeout is None else self._clock() + timeout
-        pause = Do(lambda: self._sleep(self._poll_s), lambda: asyncio.sleep(self._poll_s))
+        pause = RunFunction(lambda: self._sleep(self._poll_s), lambda: asyncio.sleep(self._poll_s))
         while True:
-            status = yield from Do(lambda: self.status(job))
+            status = yield from RunFunction(lambda: self.status(job))
             if progress is not None:
                 progress(status)
             if status.finished:
-                return (yield from Do(lambda: list(self.results(job))))
+                return (yield from RunFunction(lambda: list(self.results(job))))
             if deadline is not None and self._clock() + self._poll_s > deadline:
                 raise TimeoutError(f"{status.pending} requests of {job} are pending; collect later")
             yield from pause

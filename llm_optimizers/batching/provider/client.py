@@ -19,13 +19,13 @@ __all__ = [
     "BatchResult",
     "BatchStatus",
     "LineOutcome",
+    "LineStatus",
     "RemoteBatch",
     "ResultState",
     "ShardStatus",
-    "Verdict",
 ]
 
-Verdict: TypeAlias = Literal["answered", "again", "refused", "cancelled"]
+LineStatus: TypeAlias = Literal["answered", "again", "refused", "cancelled"]
 """`again`: nothing was paid and asking again may help; `refused`: asking again cannot help."""
 
 
@@ -35,14 +35,14 @@ class RemoteBatch:
 
     `ended` means that nothing more will be added to its results, which may be partial.
     `too_many_tokens` means it never started, for lack of room among the enqueued tokens.
-    `faults` are reasons by position in the file for a batch that was refused as a whole;
+    `line_errors` are reasons by position in the file for a batch that was refused as a whole;
     `reason` is one that concerns no line.
     """
 
     state: str
     ended: bool
     too_many_tokens: bool = False
-    faults: Mapping[int, str] = field(default_factory=dict)
+    line_errors: Mapping[int, str] = field(default_factory=dict)
     reason: str | None = None
 
 
@@ -51,7 +51,7 @@ class LineOutcome:
     """What became of one line; `name` is the one it was sent under."""
 
     name: str
-    verdict: Verdict
+    status: LineStatus
     body: Mapping[str, Any] | None = None
     usage: Usage = field(default_factory=Usage)
     error: str | None = None

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from llm_optimizers.batching.queue.rules import RetryPolicy
-from llm_optimizers.effects import Do, Plan, adrive, aperform, drive, perform
+from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 
 __all__ = ["with_flex"]
 
@@ -66,11 +66,11 @@ def _plan(
     policy = RetryPolicy(base=base, cap=math.inf)
     for attempt in range(1, tries + 1):
         try:
-            return (yield from Do(flex, flex))
+            return (yield from RunFunction(flex, flex))
         except Exception as error:
             if getattr(error, "status_code", None) != 429:
                 raise
             seconds = policy.pause(attempt, error, now=time.time(), rng=dice)
         if attempt < tries:
-            yield from Do(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
-    return (yield from Do(usual, usual))
+            yield from RunFunction(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
+    return (yield from RunFunction(usual, usual))

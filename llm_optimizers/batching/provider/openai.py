@@ -81,7 +81,7 @@ class OpenAIBatches:
             state=batch.status,
             ended=batch.status in _ENDED,
             too_many_tokens=any(error.code == "token_limit_exceeded" for error in errors),
-            faults={
+            line_errors={
                 error.line - 1: f"{error.code}: {error.message}" for error in errors if error.line
             },
             reason=next((f"{e.code}: {e.message}" for e in errors if not e.line), None),
@@ -123,12 +123,12 @@ def _outcome(
     status = response.get("status_code")
     body = response.get("body")
     if error is None and status == 200 and isinstance(body, Mapping):
-        return LineOutcome(name=name, verdict="answered", body=body, usage=_usage(body))
+        return LineOutcome(name=name, status="answered", body=body, usage=_usage(body))
     fault = error or (body.get("error") if isinstance(body, Mapping) else None) or {}
     kind = str(fault.get("code") or fault.get("type") or f"http_{status}")
     return LineOutcome(
         name=name,
-        verdict=_verdict(kind, status),
+        status=_verdict(kind, status),
         error=str(fault.get("message") or kind),
         error_kind=kind,
     )

@@ -19,7 +19,7 @@ from llm_optimizers.batching.queue.job import Job, QueueStats
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import JobWorker
-from llm_optimizers.connections.recent import Recent
+from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
 from llm_optimizers.types import Clock
 
@@ -139,7 +139,7 @@ class QueueRuntime:
         self._alert = alert
         self._worker = worker
         self._waiters: dict[str, list[Future[Job]]] = {}
-        self._latest: Recent[str, Job] = Recent(_LATEST)
+        self._latest: LRUCache[str, Job] = LRUCache(_LATEST)
         self._tasks: list[asyncio.Task[None]] = []
         self._work: asyncio.Task[None] | None = None
 

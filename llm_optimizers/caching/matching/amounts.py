@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from llm_optimizers.text.lexicon import stem
 from llm_optimizers.text.word_lists import lines, words
 
-__all__ = ["BLANK", "ROOM", "Amounts"]
+__all__ = ["BLANK", "DATA_PACKAGE", "Amounts"]
 
-ROOM = "llm_optimizers.caching.matching"
+DATA_PACKAGE = "llm_optimizers.caching.matching"
 """Whose data/ holds the word lists."""
 BLANK = "#"
 """What stands in a list of tokens where a number or its unit stood."""
@@ -54,7 +54,7 @@ _DATE_INITIALS = frozenset("jfmasondtw")
 
 def _names(name: str) -> dict[str, str]:
     """Each word of a list of `meaning: words` with its meaning."""
-    pairs = [line.split(": ") for line in lines(name, ROOM)]
+    pairs = [line.split(": ") for line in lines(name, DATA_PACKAGE)]
     return {word: meaning for meaning, named in pairs for word in named.split()}
 
 
@@ -66,7 +66,7 @@ def _values(name: str) -> dict[str, float]:
 _CURRENCIES = _names("currencies")
 _UNITS = _names("units")
 _DATES = _names("dates")
-_MOMENTS = words("moments", ROOM)
+_MOMENTS = words("moments", DATA_PACKAGE)
 _NUMBERS = _values("numbers")
 _SCALES = _values("scales")
 _ORDINALS = _values("ordinals")

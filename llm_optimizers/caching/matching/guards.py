@@ -7,7 +7,7 @@ allow anything: what they let pass is still scored.
 
 from __future__ import annotations
 
-from llm_optimizers.caching.matching.profiles import Profile, profile_of
+from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
 
 __all__ = ["compare", "vetoes"]
 
@@ -30,10 +30,10 @@ def vetoes(a: str, b: str) -> tuple[str, ...]:
 
     Never raises; linear in the lengths of the texts.
     """
-    return compare(profile_of(a), profile_of(b))
+    return compare(extract_features(a), extract_features(b))
 
 
-def compare(a: Profile, b: Profile) -> tuple[str, ...]:
+def compare(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
     """`vetoes` for texts that were taken apart before."""
     fired = []
     if a.amounts.numbers != b.amounts.numbers or (
@@ -67,7 +67,7 @@ def _contained(quotations: list[str], text: str) -> bool:
     return all(quotation in text for quotation in quotations)
 
 
-def _negations_differ(a: Profile, b: Profile) -> bool:
+def _negations_differ(a: TextFeatures, b: TextFeatures) -> bool:
     if a.negated != b.negated and not (a.soft_negated or b.soft_negated):
         return True
     if a.vocabulary == b.vocabulary:
@@ -96,7 +96,7 @@ def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
     return False
 
 
-def _foreign(a: Profile, b: Profile) -> bool:
+def _foreign(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether `a` names something that `b` does not mention."""
     for name in a.names:
         if name not in b.folded and not _abbreviated(name, b) and not _spelled_out(a, b):
@@ -104,24 +104,24 @@ def _foreign(a: Profile, b: Profile) -> bool:
     return False
 
 
-def _abbreviated(name: str, other: Profile) -> bool:
+def _abbreviated(name: str, other: TextFeatures) -> bool:
     """Whether a name is a form of the other's ("Indian", "India"), or made of initials there."""
     if any(len(word) > 3 and name.startswith(word) for word in other.names):
         return True
     return 1 < len(name) < 6 and name in _initials(other)
 
 
-def _spelled_out(a: Profile, b: Profile) -> bool:
+def _spelled_out(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether `b` names the initials of consecutive words of `a`."""
     initials = _initials(a)
     return any(1 < len(name) < 6 and name in initials for name in b.names)
 
 
-def _initials(profile: Profile) -> str:
+def _initials(profile: TextFeatures) -> str:
     return "".join(word[0] for word in profile.words if word not in _UNSPOKEN)
 
 
-def _reversed(a: Profile, b: Profile) -> bool:
+def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether two things changed places: "from A to B", or "does A cause B" and its reverse."""
     for connector, ends in a.after.items():
         others = b.after.get(connector)
@@ -148,7 +148,7 @@ def _reversed(a: Profile, b: Profile) -> bool:
     )
 
 
-def _shuffled(a: Profile, b: Profile) -> bool:
+def _shuffled(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether most pairs of the same words stand the other way round, in one clause."""
     if len(a.concepts) < 4 or "," in a.folded or "," in b.folded:
         return False

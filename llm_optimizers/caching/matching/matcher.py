@@ -18,19 +18,19 @@ from typing import Protocol
 
 import numpy as np
 
-from llm_optimizers.caching.matching.features import FEATURES, features, overlap, partnered
 from llm_optimizers.caching.matching.guards import compare
-from llm_optimizers.caching.matching.profiles import Profile, profile_of
+from llm_optimizers.caching.matching.pair_features import FEATURES, features, overlap, partnered
+from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
-    "Acceptance",
-    "CosineAcceptance",
-    "FittedAcceptance",
-    "Verdict",
-    "Weights",
-    "acceptance_for",
+    "CosineMatcher",
+    "FittedMatcher",
+    "MatchDecision",
+    "Matcher",
+    "MatcherWeights",
+    "matcher_for",
 ]
 
 STATIC_WEIGHTS = Path(__file__).parent / "acceptance.json"
@@ -46,7 +46,7 @@ _OVERLAP = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class MatchDecision:
     """Whether a stored answer may be served, how sure that is (0 to 1), and why."""
 
     accept: bool
@@ -54,29 +54,29 @@ class Verdict:
     reason: str
 
 
-class Acceptance(Protocol):
+class Matcher(Protocol):
     """Judges candidates."""
 
     @property
-    def floor(self) -> float:
+    def min_cosine(self) -> float:
         """The cosine below which no candidate is accepted, so that a search may stop there."""
 
-    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
+    def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
         """Decide on one candidate; never raises on any text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
+class MatcherWeights:
     """A logistic regression over `FEATURES`, and the probability from which it accepts."""
 
     embedder: str
-    floor: float
+    min_cosine: float
     bound: float
     intercept: float
     coefficients: tuple[float, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Weights:
+    def read(cls, path: Path) -> MatcherWeights:
         """Read what scripts/fit_acceptance.py wrote.
 
         Raises:
@@ -90,7 +90,7 @@ class Weights:
             )
         return cls(
             embedder=raw["embedder"],
-            floor=raw["floor"],
+            min_cosine=raw["floor"],
             bound=raw["bound"],
             intercept=raw["intercept"],
             coefficients=tuple(coefficients.values()),
@@ -104,20 +104,20 @@ class Weights:
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
 
 
-class _GuardedAcceptance(ABC):
+class _GuardedMatcher(ABC):
     """Refuses below a cosine, texts that the embedder does not see whole, and what a guard vetoes.
 
     What is left is up to `weigh`.
     """
 
-    def __init__(self, floor: float, covers: Callable[[str], bool]) -> None:
-        self.floor = floor
+    def __init__(self, min_cosine: float, covers: Callable[[str], bool]) -> None:
+        self.min_cosine = min_cosine
         self._covers = covers
-        self._profile = functools.lru_cache(_REMEMBERED)(profile_of)
+        self._profile = functools.lru_cache(_REMEMBERED)(extract_features)
 
-    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
-        """See `Acceptance.judge`."""
-        if not cosine >= self.floor:
+    def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
+        """See `Matcher.decide`."""
+        if not cosine >= self.min_cosine:
             return _refused("cosine", cosine)
         if not (self._covers(question) and self._covers(candidate)):
             return _refused("longer than the embedder sees")
@@ -126,11 +126,11 @@ class _GuardedAcceptance(ABC):
         return _refused(", ".join(fired)) if fired else self.weigh(a, b, cosine)
 
     @abstractmethod
-    def weigh(self, a: Profile, b: Profile, cosine: float) -> Verdict:
+    def weigh(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
         """Decide on two texts that no guard keeps apart."""
 
 
-class CosineAcceptance(_GuardedAcceptance):
+class CosineMatcher(_GuardedMatcher):
     """Accepts from a cosine on, if no guard objects and the texts share content words.
 
     Args:
@@ -138,14 +138,14 @@ class CosineAcceptance(_GuardedAcceptance):
         covers: Whether the embedder sees the whole of a text; longer texts are refused.
     """
 
-    def weigh(self, a: Profile, b: Profile, cosine: float) -> Verdict:
-        """See `_GuardedAcceptance.weigh`."""
+    def weigh(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
+        """See `_GuardedMatcher.weigh`."""
         if overlap(a, b) < _OVERLAP:
             return _refused("words", cosine)
-        return Verdict(accept=True, score=min(1.0, cosine), reason="cosine")
+        return MatchDecision(accept=True, score=min(1.0, cosine), reason="cosine")
 
 
-class FittedAcceptance(_GuardedAcceptance):
+class FittedMatcher(_GuardedMatcher):
     """Accepts from a fitted probability on, if no guard objects and every word has its partner.
 
     A static embedder is a bag of words: "return boots" and "return worn boots" lie as near to
@@ -157,26 +157,26 @@ class FittedAcceptance(_GuardedAcceptance):
         embedder: The static embedder that it was made for.
     """
 
-    def __init__(self, weights: Weights, embedder: StaticEmbedder) -> None:
-        super().__init__(weights.floor, embedder.covers)
+    def __init__(self, weights: MatcherWeights, embedder: StaticEmbedder) -> None:
+        super().__init__(weights.min_cosine, embedder.covers)
         self._weights = weights
         self._embedder = embedder
 
-    def weigh(self, a: Profile, b: Profile, cosine: float) -> Verdict:
-        """See `_GuardedAcceptance.weigh`."""
+    def weigh(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
+        """See `_GuardedMatcher.weigh`."""
         if not partnered(a, b):
             return _refused("a word without a partner")
         # A word that stands in both texts needs no vector to find its partner.
         words = _unread if set(a.concepts) == set(b.concepts) else self._word_vectors
         values = features(a, b, cosine, words(a), words(b))
         score = self._weights.probability(values)
-        return Verdict(accept=score >= self._weights.bound, score=score, reason="score")
+        return MatchDecision(accept=score >= self._weights.bound, score=score, reason="score")
 
-    def _word_vectors(self, profile: Profile) -> Vectors:
+    def _word_vectors(self, profile: TextFeatures) -> Vectors:
         return self._embedder.word_vectors(profile.content)
 
 
-def acceptance_for(embedder: Embedder, threshold: float | None = None) -> Acceptance:
+def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
     """The rule for an embedder; `threshold` is a cosine that replaces it, guards stay on.
 
     Raises:
@@ -185,20 +185,20 @@ def acceptance_for(embedder: Embedder, threshold: float | None = None) -> Accept
     if threshold is not None:
         if not 0.0 < threshold <= 1.0:
             raise ConfigurationError(f"threshold is a cosine above 0 and up to 1, not {threshold}")
-        return CosineAcceptance(threshold, embedder.covers)
+        return CosineMatcher(threshold, embedder.covers)
     if isinstance(embedder, StaticEmbedder):
-        weights = Weights.read(STATIC_WEIGHTS)
+        weights = MatcherWeights.read(STATIC_WEIGHTS)
         if weights.embedder == embedder.id:
-            return FittedAcceptance(weights, embedder)
+            return FittedMatcher(weights, embedder)
     name = embedder.id.lower()
     bound = next((bound for family, bound in _BOUNDS if family in name), _BOUND)
-    return CosineAcceptance(bound, embedder.covers)
+    return CosineMatcher(bound, embedder.covers)
 
 
-def _unread(profile: Profile) -> Vectors:
+def _unread(profile: TextFeatures) -> Vectors:
     """Rows for words that nobody will look at."""
     return np.zeros((len(profile.content), 1), np.float32)
 
 
-def _refused(reason: str, score: float = 0.0) -> Verdict:
-    return Verdict(accept=False, score=min(1.0, max(0.0, score)), reason=reason)
+def _refused(reason: str, score: float = 0.0) -> MatchDecision:
+    return MatchDecision(accept=False, score=min(1.0, max(0.0, score)), reason=reason)

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.caching.stores.entries import Entry, VectorRow
+from llm_optimizers.caching.stores.protocol import Entry, VectorRow
 from llm_optimizers.connections.forks import ProcessLock
 
 __all__ = ["MemoryStore"]

@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from llm_optimizers.caching.stores.entries import Entry, Vector
+from llm_optimizers.caching.stores.protocol import Entry, Vector
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import PoisonedEntryError
 
-__all__ = ["COLUMNS", "entry_of", "row_of", "vector_of"]
+__all__ = ["COLUMNS", "entry_from_row", "row_from_entry", "vector_from_blob"]
 
 COLUMNS = (
     "key, normalised, scope, tenant, question, payload, vector, created, expires, model, usage"
 )
 
 
-def vector_of(blob: object) -> Vector | None:
+def vector_from_blob(blob: object) -> Vector | None:
     """A stored vector, None if the bytes cannot be one."""
     if not isinstance(blob, bytes) or not blob or len(blob) % 4:
         return None
     return np.frombuffer(blob, np.float32)
 
 
-def row_of(entry: Entry) -> tuple[object, ...]:
+def row_from_entry(entry: Entry) -> tuple[object, ...]:
     """The entry's values in the order of `COLUMNS`."""
     question = entry.question
     return (
@@ -47,7 +47,7 @@ def row_of(entry: Entry) -> tuple[object, ...]:
     )
 
 
-def entry_of(row: tuple[Any, ...]) -> Entry:
+def entry_from_row(row: tuple[Any, ...]) -> Entry:
     """The entry of a row.
 
     Raises:
@@ -63,7 +63,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
             **texts,
             normalised=_optional_text(values["normalised"]),
             question=_optional_text(values["question"]),
-            vector=vector_of(values["vector"]),
+            vector=vector_from_blob(values["vector"]),
             created=_moment(values["created"]),
             expires=None if values["expires"] is None else _moment(values["expires"]),
             usage=None if values["usage"] is None else _usage(json.loads(values["usage"])),

@@ -8,8 +8,13 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from llm_optimizers.caching.stores.entries import Entry, VectorRow
-from llm_optimizers.caching.stores.rows import COLUMNS, entry_of, row_of, vector_of
+from llm_optimizers.caching.stores.protocol import Entry, VectorRow
+from llm_optimizers.caching.stores.rows import (
+    COLUMNS,
+    entry_from_row,
+    row_from_entry,
+    vector_from_blob,
+)
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import StoreError
@@ -66,7 +71,7 @@ class SQLiteStore:
                     " ORDER BY sequence DESC LIMIT 1",
                     (normalised,),
                 ).fetchone()
-        return None if row is None else entry_of(row)
+        return None if row is None else entry_from_row(row)
 
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""
@@ -80,7 +85,7 @@ class SQLiteStore:
             connection.execute(
                 f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row_of(entry), age + 1.0, entry.created),
+                (*row_from_entry(entry), age + 1.0, entry.created),
             )
 
     def touch(self, key: str, now: float) -> None:
@@ -119,7 +124,7 @@ class SQLiteStore:
         return [
             VectorRow(sequence=sequence, key=key, scope=scope, vector=vector)
             for sequence, key, scope, blob in rows
-            if (vector := vector_of(blob)) is not None
+            if (vector := vector_from_blob(blob)) is not None
         ]
 
     def __len__(self) -> int:

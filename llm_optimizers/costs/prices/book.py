@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from llm_optimizers.costs.prices import catalog
 from llm_optimizers.costs.prices.names import ModelName, canonical_provider, parse_model
-from llm_optimizers.costs.prices.rates import ModelPrice, Quote, RateCard, Rates, ServiceTier, bill
+from llm_optimizers.costs.prices.rates import (
+    ModelPrice,
+    PriceQuote,
+    RateCard,
+    Rates,
+    ServiceTier,
+    bill,
+)
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.types import Clock
@@ -122,7 +129,7 @@ class PriceBook:
         provider: str | None = None,
         at: datetime | None = None,
         tier: ServiceTier = "standard",
-    ) -> Quote:
+    ) -> PriceQuote:
         """The price that `cost` would use, with its source.
 
         Raises:
@@ -133,7 +140,7 @@ class PriceBook:
         card = self._card(model, provider, moment, tier)
         wanted = parse_model(model, provider)
         if self._override(model, provider, wanted) is not None:
-            return Quote(
+            return PriceQuote(
                 model=wanted.name,
                 provider=wanted.provider,
                 tier=tier,
@@ -143,7 +150,7 @@ class PriceBook:
                 context_window=self.context_window(model, provider=provider),
             )
         listing = self._listing(self._current(), wanted)
-        return Quote(
+        return PriceQuote(
             model=listing.model.id,
             provider=listing.provider.id,
             tier=tier,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from llm_optimizers.costs.prices.names import ModelName, stands_for
+from llm_optimizers.costs.prices.names import ModelName, is_same_model
 from llm_optimizers.costs.prices.rates import RateCard, ServiceTier, per_token
 from llm_optimizers.errors import UnpricedError
 
@@ -195,13 +195,13 @@ def _listed(
     """The provider's entry, or else the entry of the maker it resells, if the name is exact."""
     model = provider.find_model(name)
     if model is not None:
-        if not stands_for(model.id, model.match, name):
+        if not is_same_model(model.id, model.match, name):
             return None
         return Listing(provider=provider, model=model, own=True)
     for maker_id in () if own else provider.fallback_model_providers or ():
         maker = next((p for p in snapshot.providers if p.id == maker_id), None)
         model = None if maker is None else maker.find_model(name)
-        if model is not None and stands_for(model.id, model.match, name):
+        if model is not None and is_same_model(model.id, model.match, name):
             return Listing(provider=provider, model=model, own=False)
     return None
 

@@ -20,10 +20,10 @@ from typing import Any
 __all__ = [
     "ModelName",
     "canonical_provider",
+    "is_same_model",
     "knows_provider",
     "parse_model",
     "provider_of",
-    "stands_for",
 ]
 
 # LangChain (`ls_provider`, `init_chat_model`), LlamaIndex, LiteLLM and Pydantic AI names, and the
@@ -130,7 +130,7 @@ _AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global)\.")
 _FUZZY = ("starts_with", "ends_with", "contains")
 
 
-def stands_for(listed_id: str, rule: Any, name: str) -> bool:
+def is_same_model(listed_id: str, rule: Any, name: str) -> bool:
     """Whether `name` (lower case), which `rule` accepts, is exactly the model `listed_id`.
 
     `rule` is a match clause of genai-prices; a path before the name (`models/…`, an ARN) and

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["ModelPrice", "Quote", "RateCard", "Rates", "ServiceTier", "bill", "service_tier"]
+__all__ = ["ModelPrice", "PriceQuote", "RateCard", "Rates", "ServiceTier", "bill", "service_tier"]
 
 ServiceTier: TypeAlias = Literal["standard", "batch", "flex", "priority"]
 _TIERS: tuple[ServiceTier, ...] = ("batch", "flex", "priority")
@@ -134,7 +134,7 @@ class RateCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class PriceQuote:
     """A price and where it comes from. `since` is the day it took effect, if the list says."""
 
     model: str

@@ -11,11 +11,11 @@ trimming.py     a hard bound kept by leaving out the middle of the longest messa
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.context.ranking import Weights
-from llm_optimizers.prompts.context.reading import Passage
+from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.ranking import RankingWeights
 from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
 from llm_optimizers.prompts.context.selection import (
-    Kept,
+    KeptPassage,
     PassageSelector,
     Selection,
     render,
@@ -24,11 +24,11 @@ from llm_optimizers.prompts.context.trimming import trimmed
 
 __all__ = [
     "ContextBudget",
-    "Kept",
+    "KeptPassage",
     "Passage",
     "PassageSelector",
+    "RankingWeights",
     "Selection",
-    "Weights",
     "cut_context",
     "render",
     "trimmed",

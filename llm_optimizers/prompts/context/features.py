@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from llm_optimizers.prompts.context.reading import NEAR, Asked, Read, Sighting
+from llm_optimizers.prompts.context.analysis import NEAR, PassageTerms, QuestionTerms, TermMatches
 from llm_optimizers.text.retrieval import STOPWORDS
 
 __all__ = [
@@ -54,7 +54,7 @@ SENTENCE_FEATURES = (
 _K1, _B = 1.2, 0.75
 
 
-def passage_features(asked: Asked, passage: Read, seen: Sighting) -> list[float]:
+def passage_features(asked: QuestionTerms, passage: PassageTerms, seen: TermMatches) -> list[float]:
     """One value for each of `PASSAGE_FEATURES`."""
     everywhere = seen.title
     for mask in seen.sentences:
@@ -63,8 +63,8 @@ def passage_features(asked: Asked, passage: Read, seen: Sighting) -> list[float]
     nexts = seen.sentences[1:] or seen.sentences
     named = [t for t in passage.title if t not in STOPWORDS]
     length = passage.length
-    counts = {t: len(seen.places.get(t, ())) for t in asked.weight}
-    pairs = asked.adjacent and len(set().union(*seen.phrases)) / len(asked.adjacent)
+    counts = {t: len(seen.positions.get(t, ())) for t in asked.weight}
+    pairs = asked.bigrams and len(set().union(*seen.phrases)) / len(asked.bigrams)
     return [
         _bm25(asked, passage, counts, seen.title),
         asked.share(everywhere),
@@ -74,15 +74,17 @@ def passage_features(asked: Asked, passage: Read, seen: Sighting) -> list[float]
         float(pairs or 0.0),
         max(best),
         max(asked.share(a | b) for a, b in zip(seen.sentences, nexts, strict=False)),
-        max(b * (1.0 if s else 0.3) for b, s in zip(best, seen.shaped, strict=True)),
-        float(any(seen.shaped)),
+        max(b * (1.0 if s else 0.3) for b, s in zip(best, seen.has_answer, strict=True)),
+        float(any(seen.has_answer)),
         sum(w * min(counts[t], 4) for t, w in asked.weight.items()),
         everywhere.bit_count() / max(1, len(asked.weight)),
         math.log(20 + length),
     ]
 
 
-def sentence_features(asked: Asked, passage: Read, seen: Sighting) -> list[list[float]]:
+def sentence_features(
+    asked: QuestionTerms, passage: PassageTerms, seen: TermMatches
+) -> list[list[float]]:
     """For each sentence of the passage, one value for each of `SENTENCE_FEATURES`."""
     covers = [asked.share(mask) for mask in seen.sentences]
     best, last = max(covers), len(covers) - 1
@@ -91,15 +93,15 @@ def sentence_features(asked: Asked, passage: Read, seen: Sighting) -> list[list[
         titled = asked.share(seen.sentences[at] | seen.title)
         before = covers[at - 1] if at else 0.0
         after = covers[at + 1] if at < last else 0.0
-        phrases = len(seen.phrases[at + 1]) / len(asked.adjacent) if asked.adjacent else 0.0
+        phrases = len(seen.phrases[at + 1]) / len(asked.bigrams) if asked.bigrams else 0.0
         rows.append(
             [
                 cover,
                 titled,
                 before,
                 after,
-                float(seen.shaped[at]),
-                titled * seen.shaped[at],
+                float(seen.has_answer[at]),
+                titled * seen.has_answer[at],
                 float(at == 0),
                 float(at == last),
                 math.log(5 + len(passage.words[at])),
@@ -113,7 +115,9 @@ def sentence_features(asked: Asked, passage: Read, seen: Sighting) -> list[list[
     return rows
 
 
-def _bm25(asked: Asked, passage: Read, counts: Mapping[str, int], title: int) -> float:
+def _bm25(
+    asked: QuestionTerms, passage: PassageTerms, counts: Mapping[str, int], title: int
+) -> float:
     norm = 1 - _B + _B * (passage.length + 2 * len(passage.title)) / asked.average_length
     score = 0.0
     for term, weight in asked.weight.items():
@@ -122,14 +126,14 @@ def _bm25(asked: Asked, passage: Read, counts: Mapping[str, int], title: int) ->
     return score
 
 
-def _proximity(asked: Asked, seen: Sighting, everywhere: int) -> float:
+def _proximity(asked: QuestionTerms, seen: TermMatches, everywhere: int) -> float:
     total = sum(asked.weight[a] + asked.weight[b] for a, b in asked.near)
     if not total:
         return asked.share(everywhere)
     found = 0.0
     for a, b in asked.near:
-        behind = seen.places.get(b)
-        if behind and _follows(seen.places.get(a, ()), behind):
+        behind = seen.positions.get(b)
+        if behind and _follows(seen.positions.get(a, ()), behind):
             found += asked.weight[a] + asked.weight[b]
     return found / total
 

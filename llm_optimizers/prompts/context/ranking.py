@@ -19,15 +19,28 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
+from llm_optimizers.prompts.context.analysis import (
+    Passage,
+    PassageTerms,
+    passage_terms,
+    question_terms,
+    term_matches,
+)
 from llm_optimizers.prompts.context.features import (
     PASSAGE_FEATURES,
     SENTENCE_FEATURES,
     passage_features,
     sentence_features,
 )
-from llm_optimizers.prompts.context.reading import Passage, Read, ask, read, sight
 
-__all__ = ["Measured", "Ranking", "Weights", "measure", "rank", "with_meaning"]
+__all__ = [
+    "FeatureMatrices",
+    "Ranking",
+    "RankingWeights",
+    "add_embedding_similarity",
+    "compute_features",
+    "rank",
+]
 
 _SECOND_LOOK = 6
 """Passages ranked again by meaning: embedding takes longer than all the rest."""
@@ -36,10 +49,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class FeatureMatrices:
     """Features of n passages: shape (n, f), and for each passage of its m sentences, (m, g)."""
 
-    reads: tuple[Read, ...]
+    reads: tuple[PassageTerms, ...]
     passages: Floats
     sentences: tuple[Floats, ...]
 
@@ -57,7 +70,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
+class RankingWeights:
     """One weight a feature, in the features' order, for passages and for sentences.
 
     The second pair also weighs likeness in meaning, its last entries.
@@ -69,7 +82,7 @@ class Weights:
     sentence_meaning: Floats
 
     @classmethod
-    def from_json(cls, fitted: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Weights:
+    def from_json(cls, fitted: Mapping[str, Mapping[str, Mapping[str, float]]]) -> RankingWeights:
         """Read what `scripts/fit_ranking.py` writes."""
         words, meaning = fitted["words"], fitted["meaning"]
         return cls(
@@ -88,7 +101,7 @@ def rank(
     *,
     cut: Sequence[tuple[str, ...]] | None = None,
     embed: Embed | None = None,
-    weights: Weights | None = None,
+    weights: RankingWeights | None = None,
 ) -> Ranking:
     """Rank passages and their sentences by how likely they hold the answer to `question`.
 
@@ -96,13 +109,13 @@ def rank(
     together they keep the probability they had, so the others' need no second look. `cut` gives
     the passages' sentences where they are known.
     """
-    measured = measure(question, passages, cut=cut)
+    measured = compute_features(question, passages, cut=cut)
     weights = weights or _shipped()
     whole = _softmax(measured.passages @ weights.passage)
     within = [_softmax(m @ weights.sentence) for m in measured.sentences]
     if embed is not None and len(whole):
         best = np.sort(np.argsort(-whole, kind="stable")[:_SECOND_LOOK])
-        closer = with_meaning(question, passages, measured, best, embed)
+        closer = add_embedding_similarity(question, passages, measured, best, embed)
         whole[best] = whole[best].sum() * _softmax(closer.passages @ weights.passage_meaning)
         for at, features in zip(best, closer.sentences, strict=True):
             within[at] = _softmax(features @ weights.sentence_meaning)
@@ -113,18 +126,18 @@ def rank(
     )
 
 
-def measure(
+def compute_features(
     question: str,
     passages: Sequence[Passage],
     *,
     cut: Sequence[tuple[str, ...]] | None = None,
-) -> Measured:
+) -> FeatureMatrices:
     """The features of words that `rank` weighs."""
-    reads = tuple(read(p, cut[at] if cut else None) for at, p in enumerate(passages))
-    asked = ask(question, reads)
-    seen = [sight(asked, r) for r in reads]
+    reads = tuple(passage_terms(p, cut[at] if cut else None) for at, p in enumerate(passages))
+    asked = question_terms(question, reads)
+    seen = [term_matches(asked, r) for r in reads]
     rows = [passage_features(asked, r, s) for r, s in zip(reads, seen, strict=True)]
-    return Measured(
+    return FeatureMatrices(
         reads=reads,
         passages=np.array(rows).reshape(len(reads), len(PASSAGE_FEATURES)),
         sentences=tuple(
@@ -133,13 +146,13 @@ def measure(
     )
 
 
-def with_meaning(
+def add_embedding_similarity(
     question: str,
     passages: Sequence[Passage],
-    measured: Measured,
+    measured: FeatureMatrices,
     chosen: Iterable[int],
     embed: Embed,
-) -> Measured:
+) -> FeatureMatrices:
     """The chosen passages' features and, after them, their likeness to the question in meaning.
 
     A sentence is embedded under its passage's title; a passage is its sentences' mean.
@@ -159,7 +172,7 @@ def with_meaning(
         likeness = float(mean @ vectors[0]) / max(1e-9, float(np.linalg.norm(mean)))
         wholes.append([*measured.passages[at], likeness, float(alike.max())])
         nested.append(np.column_stack([measured.sentences[at], alike]))
-    return Measured(reads=reads, passages=np.array(wholes), sentences=tuple(nested))
+    return FeatureMatrices(reads=reads, passages=np.array(wholes), sentences=tuple(nested))
 
 
 def _embedded(texts: Sequence[str], embed: Embed) -> Floats:
@@ -185,10 +198,10 @@ def _in_order(named: Mapping[str, float], names: Sequence[str]) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _shipped() -> Weights:
+def _shipped() -> RankingWeights:
     packed = (
         resources.files("llm_optimizers.prompts.context")
         .joinpath("ranking.json")
         .read_text("utf-8")
     )
-    return Weights.from_json(json.loads(packed))
+    return RankingWeights.from_json(json.loads(packed))

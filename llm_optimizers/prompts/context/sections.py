@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.context.reading import Passage
+from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.selection import PassageSelector, render
 
 __all__ = ["ContextBudget", "cut_context"]

@@ -19,13 +19,13 @@ import numpy.typing as npt
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
-from llm_optimizers.prompts.context.filling import Unit, fill
-from llm_optimizers.prompts.context.ranking import Ranking, Weights, rank
-from llm_optimizers.prompts.context.reading import Passage
+from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.knapsack import Unit, fill
+from llm_optimizers.prompts.context.ranking import Ranking, RankingWeights, rank
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.text import sentences
 
-__all__ = ["GAP", "Kept", "PassageSelector", "Selection", "render"]
+__all__ = ["GAP", "KeptPassage", "PassageSelector", "Selection", "render"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _NEIGHBOUR = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptPassage:
     """What is left of one passage: its place in the input, its text, and how likely it helps."""
 
     index: int
@@ -55,7 +55,7 @@ class Kept:
 class Selection:
     """The kept passages in their first order, and the tokens of all before and after."""
 
-    kept: tuple[Kept, ...]
+    kept: tuple[KeptPassage, ...]
     tokens_before: int
     tokens: int
     exact: bool
@@ -83,7 +83,7 @@ class PassageSelector:
         model: str = "gpt-4o",
         counter: TokenCounter | None = None,
         embed: Embed | None = None,
-        weights: Weights | None = None,
+        weights: RankingWeights | None = None,
     ) -> None:
         self._model = model
         self._counter = counter or TokenCounter()
@@ -124,8 +124,8 @@ class PassageSelector:
         passages: Sequence[Passage],
         *,
         max_tokens: int,
-        shown: Callable[[Sequence[Kept]], int] | None = None,
-    ) -> tuple[Kept, ...] | None:
+        shown: Callable[[Sequence[KeptPassage]], int] | None = None,
+    ) -> tuple[KeptPassage, ...] | None:
         """What an app should keep of its passages, in order; None when all stay as they are.
 
         They stay when they fit, when the question has no word to choose by, when not one sentence
@@ -147,13 +147,13 @@ class PassageSelector:
         question: str,
         passages: Sequence[Passage],
         max_tokens: int,
-        shown: Callable[[Sequence[Kept]], int] | None,
-    ) -> tuple[Kept, ...]:
+        shown: Callable[[Sequence[KeptPassage]], int] | None,
+    ) -> tuple[KeptPassage, ...]:
         """What fits, or the least there is: what is added to a passage costs what it then lacks."""
         filled = [at for at, passage in enumerate(passages) if passage.text.strip()]
         blank = [_whole(at, p) for at, p in enumerate(passages) if not p.text.strip()]
         budget = max_tokens
-        found: tuple[Kept, ...] = ()
+        found: tuple[KeptPassage, ...] = ()
         while budget >= 1:
             chosen = self.select(question, [passages[at] for at in filled], max_tokens=budget)
             if not chosen.kept:
@@ -227,8 +227,10 @@ def render(title: str, text: str) -> str:
     return f"{title}\n{text}" if title else text
 
 
-def _whole(index: int, passage: Passage) -> Kept:
-    return Kept(index=index, text=passage.text, title=passage.title, whole=True, probability=1.0)
+def _whole(index: int, passage: Passage) -> KeptPassage:
+    return KeptPassage(
+        index=index, text=passage.text, title=passage.title, whole=True, probability=1.0
+    )
 
 
 def _pieces(document: int, passage: Passage) -> list[_Piece]:
@@ -257,7 +259,7 @@ def _beside(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _written(
     picks: Sequence[Unit], passages: Sequence[Passage], pieces: Sequence[_Piece]
-) -> tuple[Kept, ...]:
+) -> tuple[KeptPassage, ...]:
     """The picked sentences put together again, document by document."""
     sizes = [0] * len(passages)
     for piece in pieces:
@@ -268,7 +270,7 @@ def _written(
         parts = list(units)
         whole = len(parts) == sizes[index]
         kept.append(
-            Kept(
+            KeptPassage(
                 index=index,
                 title=passages[index].title,
                 text=passages[index].text if whole else _joined(parts),

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_optimizers.connections.recent import Recent
+from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.prompts.counting.images import image_cost
 from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
@@ -68,7 +68,7 @@ class TokenCounter:
     """
 
     def __init__(self, *, remembered: int = _REMEMBERED) -> None:
-        self._memo: Recent[tuple[str, bytes], TokenCount] = Recent(remembered)
+        self._memo: LRUCache[tuple[str, bytes], TokenCount] = LRUCache(remembered)
 
     def count(self, text: str, model: str) -> TokenCount:
         """Tokens of a bare text; special-token look-alikes in it count as the text they are."""

@@ -7,8 +7,8 @@ repeats.py    what is said twice
 
 from __future__ import annotations
 
+from llm_optimizers.prompts.lossless.json_layout import minified, to_table
 from llm_optimizers.prompts.lossless.passes import LOSSLESS, PassName, Shortened, shorten
-from llm_optimizers.prompts.lossless.records import minified, to_table
 from llm_optimizers.prompts.lossless.repeats import instruction, is_example
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from llm_optimizers.prompts.lossless.records import minified, to_table
+from llm_optimizers.prompts.lossless.json_layout import minified, to_table
 from llm_optimizers.prompts.lossless.repeats import without_repeats
 from llm_optimizers.text import Block, blocks, protected_spans
 

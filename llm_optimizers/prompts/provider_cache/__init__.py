@@ -8,7 +8,7 @@ layout.py        prefix, history, tail: lints, and the provider's own cache mark
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.provider_cache.break_even import (
+from llm_optimizers.prompts.provider_cache.change_plan import (
     Fold,
     Weighed,
     call_cost,

@@ -9,7 +9,7 @@ from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import UnpricedError
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.provider_cache.break_even import Fold, Plan, Weighed, plan_changes
+from llm_optimizers.prompts.provider_cache.change_plan import Fold, Plan, Weighed, plan_changes
 from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message
 

@@ -22,9 +22,9 @@ from llm_optimizers.types import ChatRequest
 
 __all__ = [
     "Agreement",
-    "Answer",
     "Check",
     "Matches",
+    "ModelAnswer",
     "NotEmpty",
     "NotRefused",
     "ValidJson",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ModelAnswer:
     """One model's answer: its text, and its tool calls as canonical JSON."""
 
     model: str
@@ -48,7 +48,7 @@ class Check(Protocol):
     gate: bool
     """Whether a score of 0 alone sends the request up, whatever the other checks say."""
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
         """The first answer's score in the light of the others; None when it cannot tell."""
         ...
 
@@ -59,7 +59,7 @@ class NotEmpty:
     name = "not_empty"
     gate = True
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
         """1 if there is anything."""
         return float(bool(answers[0].text.strip() or answers[0].tool_calls))
 
@@ -79,7 +79,7 @@ class NotRefused:
     name = "not_refused"
     gate = True
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
         """0 for a refusal."""
         return float(bool(answers[0].tool_calls) or not _REFUSALS.match(answers[0].text[:200]))
 
@@ -94,7 +94,7 @@ class ValidJson:
     name = "valid_json"
     gate = True
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
         """1 if the answer parses and has the shape asked for."""
         wanted = request.params.get("response_format")
         if not isinstance(wanted, Mapping) or wanted.get("type") not in (
@@ -118,7 +118,7 @@ class ValidSchema:
     def __init__(self, schema: type[BaseModel]) -> None:
         self._schema = schema
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
         """1 if the answer validates."""
         try:
             self._schema.model_validate_json(unfenced(answers[0].text))
@@ -139,7 +139,7 @@ class Matches:
         self._pattern = re.compile(pattern)
         self.gate = gate
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float:  # noqa: ARG002
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
         """1 if the pattern occurs, or tools are called instead."""
         return float(bool(answers[0].tool_calls or self._pattern.search(answers[0].text)))
 
@@ -157,14 +157,14 @@ class Agreement:
     def __init__(self, same: Comparison = same_final_answer) -> None:
         self._same = same
 
-    def score(self, request: ChatRequest, answers: Sequence[Answer]) -> float | None:  # noqa: ARG002
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:  # noqa: ARG002
         """1 if all agree; None with a single answer."""
         if len(answers) < 2:
             return None
         first, *others = answers
         return sum(self._agrees(first, other) for other in others) / len(others)
 
-    def _agrees(self, first: Answer, other: Answer) -> bool:
+    def _agrees(self, first: ModelAnswer, other: ModelAnswer) -> bool:
         if first.tool_calls or other.tool_calls:
             return same_json(first.tool_calls, other.tool_calls)
         return self._same(first.text, other.text)

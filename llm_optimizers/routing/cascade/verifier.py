@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.failures import Once
-from llm_optimizers.routing.cascade.checks import Answer, Check
+from llm_optimizers.failures import WarningLog
+from llm_optimizers.routing.cascade.checks import Check, ModelAnswer
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["Judge", "Verdict", "Verifier"]
+__all__ = ["CheckResult", "Judge", "Verifier"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Judge:
     instructions: str = JUDGE_INSTRUCTIONS
     read: Callable[[str], float | None] = field(default=lambda text: _grade(text))
 
-    def request(self, request: ChatRequest, answer: Answer) -> ChatRequest:
+    def request(self, request: ChatRequest, answer: ModelAnswer) -> ChatRequest:
         """What the judge is asked: the conversation's last question and the answer."""
         question = next((m.text for m in reversed(request.messages) if m.role == "user"), "")
         text = f"<request>\n{question}\n</request>\n<answer>\n{answer.text}\n</answer>"
@@ -50,7 +50,7 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CheckResult:
     """Whether an answer stands, with the probability and the scores behind it."""
 
     accepted: bool
@@ -72,7 +72,7 @@ class Verifier:
     bias: float = 0.0
     threshold: float = 0.5
     judge: Judge | None = None
-    once: Once = field(default_factory=Once, repr=False, compare=False)
+    warnings: WarningLog = field(default_factory=WarningLog, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [check.name for check in self.checks]
@@ -84,22 +84,22 @@ class Verifier:
                 f"weights for checks that are not there: {sorted(set(self.weights) - known)}"
             )
 
-    def gates(self, request: ChatRequest, answer: Answer) -> dict[str, float]:
+    def gates(self, request: ChatRequest, answer: ModelAnswer) -> dict[str, float]:
         """The scores of the gates on one answer."""
         return self._scores([c for c in self.checks if c.gate], request, [answer])
 
-    def verdict(
-        self, request: ChatRequest, answers: Sequence[Answer], *, judged: float | None = None
-    ) -> Verdict:
+    def verify(
+        self, request: ChatRequest, answers: Sequence[ModelAnswer], *, judged: float | None = None
+    ) -> CheckResult:
         """Judge the first answer in the light of the further ones and the judge's grade."""
         scores = self._scores(self.checks, request, answers)
         if judged is not None:
             scores["judge"] = judged
         elif self.judge is not None:
-            return Verdict(accepted=False, probability=0.0, scores=scores)
+            return CheckResult(accepted=False, probability=0.0, scores=scores)
         closed = any(c.gate and scores.get(c.name) == 0.0 for c in self.checks)
         probability = 0.0 if closed else self.probability(scores)
-        return Verdict(
+        return CheckResult(
             accepted=probability >= self.threshold, probability=probability, scores=scores
         )
 
@@ -111,7 +111,7 @@ class Verifier:
         return 1.0 / (1.0 + math.exp(-max(min(self.bias + sums, 60.0), -60.0)))
 
     def _scores(
-        self, checks: Sequence[Check], request: ChatRequest, answers: Sequence[Answer]
+        self, checks: Sequence[Check], request: ChatRequest, answers: Sequence[ModelAnswer]
     ) -> dict[str, float]:
         """Scores by check; a check that fails counts as failed, so that the safe model serves."""
         found: dict[str, float] = {}
@@ -120,7 +120,7 @@ class Verifier:
                 score = check.score(request, answers)
             except Exception as error:  # noqa: BLE001 - fail closed, whatever a check raises
                 name = type(error).__name__
-                self.once.warn(_log, f"check {check.name} failed ({name}); not trusted")
+                self.warnings.warn_once(_log, f"check {check.name} failed ({name}); not trusted")
                 score = 0.0
             if score is not None:
                 found[check.name] = score

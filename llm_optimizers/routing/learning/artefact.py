@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing.learning.activation import ActivationReport
 from llm_optimizers.routing.learning.calibration import Calibration
 from llm_optimizers.routing.learning.features import SHAPE_NAMES
 from llm_optimizers.routing.learning.gains import CURVES, MAX_DEPTH, GainModel, Head, Projection
-from llm_optimizers.routing.learning.gate import GateReport
 from llm_optimizers.routing.learning.topics import Topics
 from llm_optimizers.routing.learning.trees import Forest
 
@@ -50,7 +50,7 @@ class RouterArtefact(BaseModel):
     tasks: tuple[str, ...]
     means: dict[str, float]
     forest_shares: dict[str, float]
-    reports: dict[str, GateReport]
+    reports: dict[str, ActivationReport]
     edges: dict[str, tuple[float, ...]]
     arrays: dict[str, str]
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.drift import quantile_edges
-from llm_optimizers.evidence.labels import Label, complaints, merged
+from llm_optimizers.evidence.labels import Label, label_problems, merged
+from llm_optimizers.routing.learning.activation import ActivationReport, assess_activation
 from llm_optimizers.routing.learning.features import Features, Featurizer
 from llm_optimizers.routing.learning.gains import GainModel, fit_gains
-from llm_optimizers.routing.learning.gate import GateReport, examine
 
 __all__ = ["BITS", "Calibration", "calibrate", "cross_scores", "evaluate"]
 
@@ -40,7 +40,7 @@ class Calibration:
     strong: str
     tolerance: float
     labels: int
-    reports: Mapping[str, GateReport]
+    reports: Mapping[str, ActivationReport]
     edges: Mapping[str, tuple[float, ...]]
 
     @property
@@ -69,7 +69,7 @@ def calibrate(
     cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
     if not cheap:
         raise ConfigurationError(f"the labels score no model besides {strong}")
-    wrong = {w: complaints(labels, strong=strong, weak=w) for w in cheap}
+    wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
     told = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
     if told:
         raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(told))
@@ -81,7 +81,7 @@ def calibrate(
     held = cross_scores(features, gains, tasks=tasks, seed=seed)
     lengths = [len(label.prompt) for label in distinct]
     reports = {
-        w: examine(
+        w: assess_activation(
             held[w],
             gains[w],
             lengths,
@@ -136,12 +136,12 @@ def evaluate(
     tolerance: float,
     confidence: float = 0.95,
     seed: int = 0,
-) -> dict[str, GateReport]:
+) -> dict[str, ActivationReport]:
     """Judge a fitted model on labels it has not seen, say from another month or another task."""
     distinct = merged(labels)
     predicted = [model.predict(label.prompt, task=label.task) for label in distinct]
     return {
-        weak: examine(
+        weak: assess_activation(
             [scores[weak] for scores in predicted],
             [label.gain(strong=strong, weak=weak) for label in distinct],
             [len(label.prompt) for label in distinct],

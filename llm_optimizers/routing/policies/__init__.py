@@ -2,7 +2,7 @@
 
 `simple` needs no data (always, weighted, by latency, by tier, and two combinators), `keyword`
 states rules by word lists, `learned` predicts what a stronger model would gain, `cascade` asks a
-cheap model first. Any object with `choose(situation)` is a policy.
+cheap model first. Any object with `choose(policy_input)` is a policy.
 """
 
 from __future__ import annotations

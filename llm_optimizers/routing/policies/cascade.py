@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.routing.cascade.break_even import CascadeReport
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused, ValidJson
 from llm_optimizers.routing.cascade.verifier import Verifier
-from llm_optimizers.routing.cascade.worth import CascadeReport
-from llm_optimizers.routing.situation import Choice, Escalation, Situation
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.policy import Choice, Escalation, PolicyInput
+from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = ["CascadePolicy"]
 
@@ -50,23 +50,23 @@ class CascadePolicy:
         self._report = report
         self._buffer_streams = buffer_streams
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """The router must have every model of the cascade, its judge among them."""
         judge = self._escalation.verifier.judge
         named = (self._cheap, self._escalation.to, *self._escalation.samples)
         for model in (*named, judge.model) if judge else named:
-            ladder.rung(model)
+            model_tiers.rank(model)
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Start with the cheap model; abstain where a cascade cannot be run."""
-        if situation.context.streaming and not self._buffer_streams:
+        if policy_input.context.streaming and not self._buffer_streams:
             return None
         if self._report is not None and not self._report.passed:
             return Choice(
-                model=situation.safe, policy="cascade", reason=f"off: {self._report.reasons[0]}"
+                model=policy_input.safe, policy="cascade", reason=f"off: {self._report.reasons[0]}"
             )
         needed = (self._cheap, self._escalation.to, *self._escalation.samples)
-        if not all(situation.has(model) for model in needed):
+        if not all(policy_input.has(model) for model in needed):
             return None
         return Choice(
             model=self._cheap,

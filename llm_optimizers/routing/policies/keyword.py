@@ -14,8 +14,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.situation import Choice, Situation
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.policy import Choice, PolicyInput
+from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = ["DEFAULT_INTENTS", "KeywordPolicy"]
 
@@ -63,10 +63,10 @@ class KeywordPolicy:
             if words
         }
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """The router must have both models."""
-        ladder.rung(self._weak)
-        ladder.rung(self._strong)
+        model_tiers.rank(self._weak)
+        model_tiers.rank(self._strong)
 
     def points(self, text: str) -> dict[str, float]:
         """Points by intent, and for length."""
@@ -74,9 +74,9 @@ class KeywordPolicy:
         found["length"] = len(text.split()) / self._words_per_point
         return found
 
-    def choose(self, situation: Situation) -> Choice:
+    def choose(self, policy_input: PolicyInput) -> Choice:
         """Add the points up."""
-        points = self.points(situation.question)
+        points = self.points(policy_input.question)
         total = sum(points.values())
         said = ", ".join(f"{name} {value:.1f}" for name, value in points.items() if value)
         return Choice(

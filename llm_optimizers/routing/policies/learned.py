@@ -11,8 +11,8 @@ from pathlib import Path
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
-from llm_optimizers.routing.situation import Choice, Situation, cheapest
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.policy import Choice, PolicyInput, cheapest
+from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = ["LearnedPolicy"]
 
@@ -46,33 +46,33 @@ class LearnedPolicy:
         if not self._thresholds:
             _log.warning("the learned router is not active (%s)", self._why_not)
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """Make sure that the router has the models of the file.
 
         Raises:
             ConfigurationError: it has not; says how to refit.
         """
-        have = {spec.name for spec in ladder.specs}
+        have = {spec.name for spec in model_tiers.specs}
         missing = sorted({self.artefact.strong, *self.artefact.means} - have)
         if missing:
             raise ConfigurationError(
                 f"the router file was fitted for other models: this router has no "
-                f"{', '.join(missing)}; {refit_command(ladder.strongest)}"
+                f"{', '.join(missing)}; {refit_command(model_tiers.strongest)}"
             )
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """The cheapest of the strong model and those whose predicted gap is small enough."""
         strong = self.artefact.strong
-        if not situation.has(strong):
+        if not policy_input.has(strong):
             return None
         if not self._thresholds:
             return self._choice(strong, f"not active: {self._why_not}", {})
-        task = situation.context.task
+        task = policy_input.context.task
         if task and self.artefact.tasks and task not in self.artefact.tasks:
             return self._choice(strong, f"no labels of the task {task!r}: label some and refit", {})
-        gaps = self._model.predict(situation.question, task=task)
+        gaps = self._model.predict(policy_input.question, task=task)
         able = {w for w, t in self._thresholds.items() if gaps[w] <= t} | {strong}
-        chosen = cheapest(tuple(c for c in situation.candidates if c.model in able)).model
+        chosen = cheapest(tuple(c for c in policy_input.candidates if c.model in able)).model
         reason = (
             f"no cheaper model's predicted gap to {strong} is small enough"
             if chosen == strong

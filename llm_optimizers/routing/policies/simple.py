@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.situation import Choice, Policy, Situation, cheapest, check_policies
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.policy import Choice, Policy, PolicyInput, cheapest, check_policies
+from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = ["Always", "ByTask", "FastEnough", "FirstOf", "ForTier", "Weighted"]
 
@@ -20,11 +20,11 @@ class Always:
     def __init__(self, model: str) -> None:
         self._model = model
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """The router must have the model."""
-        ladder.rung(self._model)
+        model_tiers.rank(self._model)
 
-    def choose(self, situation: Situation) -> Choice:  # noqa: ARG002 - the answer is fixed
+    def choose(self, policy_input: PolicyInput) -> Choice:  # noqa: ARG002 - the answer is fixed
         """Answer with the one model."""
         return Choice(model=self._model, policy="always", reason=f"always {self._model}")
 
@@ -40,18 +40,18 @@ class Weighted:
             raise ConfigurationError("weights must be 0 or more and at least one above 0")
         self._weights = dict(weights)
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """The router must have every weighted model."""
         for model in self._weights:
-            ladder.rung(model)
+            model_tiers.rank(model)
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Draw one of the models that can serve; abstain when none of them has weight."""
-        open_to = {m: w for m, w in self._weights.items() if w > 0 and situation.has(m)}
+        open_to = {m: w for m, w in self._weights.items() if w > 0 and policy_input.has(m)}
         if not open_to:
             return None
         total = sum(open_to.values())
-        left = situation.draw() * total
+        left = policy_input.draw() * total
         model = next(iter(open_to))
         for model, weight in open_to.items():  # noqa: B007 - the last one stands if rounding does
             left -= weight
@@ -73,9 +73,9 @@ class FastEnough:
             raise ConfigurationError("limit_s must be above 0 seconds")
         self._limit_s = limit_s
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Pick by latency; abstain when no candidate's latency is known."""
-        timed = [(c.latency_s, c) for c in situation.candidates if c.latency_s is not None]
+        timed = [(c.latency_s, c) for c in policy_input.candidates if c.latency_s is not None]
         if not timed:
             return None
         quick = tuple(c for seconds, c in timed if seconds <= self._limit_s)
@@ -94,17 +94,17 @@ class ForTier:
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = dict(models)
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """The router must have every tier's model."""
         for model in self._models.values():
-            ladder.rung(model)
+            model_tiers.rank(model)
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Look the user's tier up."""
-        model = self._models.get(situation.context.tier)
+        model = self._models.get(policy_input.context.tier)
         if model is None:
             return None
-        reason = f"the model of tier {situation.context.tier!r}"
+        reason = f"the model of tier {policy_input.context.tier!r}"
         return Choice(model=model, policy="for_tier", reason=reason)
 
 
@@ -114,13 +114,13 @@ class FirstOf:
     def __init__(self, policies: Sequence[Policy]) -> None:
         self._policies = tuple(policies)
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """Check each policy."""
-        check_policies(self._policies, ladder)
+        check_policies(self._policies, model_tiers)
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """The first answer, None when all abstain."""
-        answers = (policy.choose(situation) for policy in self._policies)
+        answers = (policy.choose(policy_input) for policy in self._policies)
         return next((choice for choice in answers if choice is not None), None)
 
 
@@ -130,11 +130,11 @@ class ByTask:
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = dict(policies)
 
-    def check(self, ladder: Ladder) -> None:
+    def check(self, model_tiers: ModelTiers) -> None:
         """Check each policy."""
-        check_policies(self._policies.values(), ladder)
+        check_policies(self._policies.values(), model_tiers)
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Hand the request to its task's policy."""
-        policy = self._policies.get(situation.context.task)
-        return policy.choose(situation) if policy is not None else None
+        policy = self._policies.get(policy_input.context.task)
+        return policy.choose(policy_input) if policy is not None else None

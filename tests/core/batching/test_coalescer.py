@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, is_item_fault
+from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, is_item_error
 from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, RefusedError
 
 WAIT = 20.0
@@ -163,11 +163,11 @@ def test_only_faults_of_an_item_are_asked_again_singly() -> None:
         error.status_code = status  # type: ignore[attr-defined]
         return error
 
-    assert is_item_fault(http(400))
-    assert is_item_fault(KeyError("x"))
-    assert not is_item_fault(http(429))
-    assert not is_item_fault(http(401))
-    assert not is_item_fault(TimeoutError())
+    assert is_item_error(http(400))
+    assert is_item_error(KeyError("x"))
+    assert not is_item_error(http(429))
+    assert not is_item_error(http(401))
+    assert not is_item_error(TimeoutError())
 
 
 def test_an_exception_in_an_items_place_and_a_short_answer_are_told_per_item() -> None:
@@ -356,12 +356,12 @@ async def test_an_outcome_is_reported_after_its_caller_was_cancelled() -> None:
         await asyncio.to_thread(upstream.entered.acquire)
         leaver.cancel()
         await asyncio.wait([leaver])
-        shared.when_settled(lambda outcome: (outcomes.append(outcome), came.set()))
+        shared.when_done(lambda outcome: (outcomes.append(outcome), came.set()))
         assert not outcomes
         upstream.free.set()
         assert await other == 4
         assert await asyncio.to_thread(came.wait, WAIT)
-        shared.when_settled(outcomes.append)
+        shared.when_done(outcomes.append)
     assert leaver.cancelled()
     assert outcomes == [2, 2]
 
@@ -370,13 +370,13 @@ async def test_nothing_is_reported_of_a_call_that_was_never_made() -> None:
     upstream = Upstream()
     outcomes: list[object] = []
     with coalescing(upstream) as coalescer:
-        coalescer.shared(0).when_settled(outcomes.append)
+        coalescer.shared(0).when_done(outcomes.append)
         shared = coalescer.shared(1)
         leaver = asyncio.create_task(shared.aresult())
         await asyncio.sleep(0)
         leaver.cancel()
         await asyncio.wait([leaver])
-        shared.when_settled(outcomes.append)
+        shared.when_done(outcomes.append)
     assert (upstream.calls, outcomes) == ([], [])
 
 

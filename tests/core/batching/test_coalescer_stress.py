@@ -13,7 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits
-from llm_optimizers.batching.combining.ask import Answered, CombinedAsk, Question, Reply, Settled
+from llm_optimizers.batching.combining.ask import (
+    BilledAnswer,
+    CombinedAsk,
+    Question,
+    QuestionOutcome,
+    SharedAnswer,
+)
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import RefusedError
 from llm_optimizers.types import ChatRequest, Message
@@ -144,7 +150,7 @@ class FrailModel:
         self._lock = threading.Lock()
         self._rng = random.Random(3)
 
-    def __call__(self, request: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> BilledAnswer:
         text = request.messages[-1].text
         with self._lock:
             broken = self._rng.random() < 0.05
@@ -162,13 +168,13 @@ class FrailModel:
         usage = Usage(input_tokens=len(text), output_tokens=len(answer))
         with self._lock:
             self.billed.append(usage)
-        return Reply(text=answer, usage=usage)
+        return BilledAnswer(text=answer, usage=usage)
 
 
 def test_the_shares_of_combined_prompts_are_the_bill_whoever_leaves() -> None:
     model = FrailModel()
-    settled: list[Settled] = []
-    coalescer: Coalescer[Question, Answered] = Coalescer(
+    settled: list[QuestionOutcome] = []
+    coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
         CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=0.005)
     )
 
@@ -184,7 +190,7 @@ def test_the_shares_of_combined_prompts_are_the_bill_whoever_leaves() -> None:
                 task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         for number, answer in zip(numbers, answers, strict=True):
-            if isinstance(answer, Answered):
+            if isinstance(answer, SharedAnswer):
                 assert answer.text == f"echo {number}"
             elif isinstance(answer, ValueError):
                 assert str(answer) == f"no answer to {number}"

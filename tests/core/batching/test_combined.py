@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.batching.coalescing import AskAlone, Coalescer, GroupLimits
+from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, RetryAlone
+from llm_optimizers.batching.combining.agreement import compare_combined
 from llm_optimizers.batching.combining.ask import (
-    Answered,
+    BilledAnswer,
     CombinedAsk,
     Question,
-    Reply,
-    Settled,
+    QuestionOutcome,
+    SharedAnswer,
 )
-from llm_optimizers.batching.combining.gate import compare_combined
 from llm_optimizers.batching.combining.prompts import combination_key, combine
-from llm_optimizers.batching.combining.shares import apportion, share_usage, shared_by
+from llm_optimizers.batching.combining.shares import question_share, split_total, split_usage
 from llm_optimizers.costs import CallRecord, ModelPrice, PriceBook, Usage
 from llm_optimizers.costs.call import Call
 from llm_optimizers.errors import ConfigurationError
@@ -46,7 +46,7 @@ class Model:
         self.billed: list[Usage] = []
         self.lock = threading.Lock()
 
-    def __call__(self, request: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> BilledAnswer:
         text = request.messages[-1].text
         if "response_format" in request.params:
             asked = json.loads(text.split("\n\n")[1])
@@ -67,7 +67,7 @@ class Model:
         )
         with self.lock:
             self.billed.append(usage)
-        return Reply(text=answer, usage=usage)
+        return BilledAnswer(text=answer, usage=usage)
 
 
 def questions(count: int) -> list[Question]:
@@ -77,7 +77,7 @@ def questions(count: int) -> list[Question]:
 def test_each_question_gets_its_own_answer_and_the_shares_are_the_bill() -> None:
     model = Model()
     outcomes = CombinedAsk(model)(questions(6))
-    answered = [outcome for outcome in outcomes if isinstance(outcome, Answered)]
+    answered = [outcome for outcome in outcomes if isinstance(outcome, SharedAnswer)]
     assert [a.text for a in answered] == [f"echo question {n}" for n in range(6)]
     assert sum(a.usage for a in answered) == model.billed[0]
     assert {a.asked_with for a in answered} == {6}
@@ -90,11 +90,11 @@ def test_what_is_missing_comes_back_with_what_was_spent_on_it() -> None:
     ask = CombinedAsk(model)
     outcomes = ask(questions(3))
     again = outcomes[1]
-    assert isinstance(again, AskAlone)
+    assert isinstance(again, RetryAlone)
     assert again.item.spent.input_tokens > 0
     retried = ask([again.item])[0]
-    assert isinstance(retried, Answered)
-    total = sum(o.usage for o in (outcomes[0], retried, outcomes[2]) if isinstance(o, Answered))
+    assert isinstance(retried, SharedAnswer)
+    total = sum(o.usage for o in (outcomes[0], retried, outcomes[2]) if isinstance(o, SharedAnswer))
     assert total == sum(model.billed)
     assert retried.alone == model.billed[1]
 
@@ -103,8 +103,8 @@ def test_through_the_coalescer_every_caller_is_answered_and_every_token_accounte
     model = Model()
     model.forgets = {f"question {n}" for n in range(0, 1_000, 50)}
     model.refuses = {"question 0", "question 500"}
-    settled: list[Settled] = []
-    coalescer: Coalescer[Question, Answered] = Coalescer(
+    settled: list[QuestionOutcome] = []
+    coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
         CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=1.0)
     )
 
@@ -142,35 +142,35 @@ def test_broken_json_costs_nobody_the_answer() -> None:
 def test_a_model_that_repeats_a_bracket_costs_nobody_the_answer_or_the_account() -> None:
     model = Model()
 
-    def looping(request: ChatRequest) -> Reply:
+    def looping(request: ChatRequest) -> BilledAnswer:
         reply = model(request)
         if "response_format" not in request.params:
             return reply
-        return Reply(text='{"answers": ' + "[" * 100_000, usage=reply.usage)
+        return BilledAnswer(text='{"answers": ' + "[" * 100_000, usage=reply.usage)
 
     ask = CombinedAsk(looping)
-    again = [o.item for o in ask(questions(3)) if isinstance(o, AskAlone)]
+    again = [o.item for o in ask(questions(3)) if isinstance(o, RetryAlone)]
     answered = [ask([item])[0] for item in again]
-    assert [a.text for a in answered if isinstance(a, Answered)] == [
+    assert [a.text for a in answered if isinstance(a, SharedAnswer)] == [
         f"echo question {n}" for n in range(3)
     ]
-    assert sum(a.usage for a in answered if isinstance(a, Answered)) == sum(model.billed)
+    assert sum(a.usage for a in answered if isinstance(a, SharedAnswer)) == sum(model.billed)
 
 
 PRICES = PriceBook({"fake": ModelPrice(input=Decimal(1), output=Decimal(4))})
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def records(model: Model, count: int) -> list[Settled]:
-    settled: list[Settled] = []
+def records(model: Model, count: int) -> list[QuestionOutcome]:
+    settled: list[QuestionOutcome] = []
     ask = CombinedAsk(model, observe=settled.append)
-    again = [o.item for o in ask(questions(count)) if isinstance(o, AskAlone)]
+    again = [o.item for o in ask(questions(count)) if isinstance(o, RetryAlone)]
     for item in again:
         ask([item])
     return settled
 
 
-def shared_record(settled: Settled, name: str) -> CallRecord:
+def shared_record(settled: QuestionOutcome, name: str) -> CallRecord:
     return Call(
         id=name,
         time=NOW,
@@ -201,7 +201,7 @@ def test_a_call_alone_is_estimated_close_to_what_it_would_have_been_billed() -> 
     requests = [question.request for question in questions(6)]
     combined, _ = combine(requests)
     reply = model(combined)
-    estimate = shared_by(
+    estimate = question_share(
         reply.share,
         request=requests[0],
         answer="echo question 0",
@@ -231,7 +231,7 @@ def test_a_retry_is_charged_against_the_saving_and_a_failure_is_kept() -> None:
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 50), min_size=1, max_size=9))
 def test_shares_are_whole_fair_and_add_up(total: int, weights: list[int]) -> None:
-    shares = apportion(total, weights)
+    shares = split_total(total, weights)
     assert sum(shares) == total
     even = weights if sum(weights) else [1] * len(weights)
     for share, weight in zip(shares, even, strict=True):
@@ -252,7 +252,7 @@ def test_every_share_of_a_bill_is_a_sound_bill(data: st.DataObject) -> None:
         reasoning_tokens=reasoning,
     )
     weights = data.draw(st.lists(st.integers(1, 99), min_size=1, max_size=7))
-    shares = share_usage(billed, input_weights=weights, output_weights=weights[::-1])
+    shares = split_usage(billed, input_weights=weights, output_weights=weights[::-1])
     assert sum(shares) == billed
     for share in shares:
         assert share.cache_read_tokens + share.cache_write_tokens <= share.input_tokens
@@ -275,10 +275,10 @@ def test_the_gate_opens_when_both_ways_agree() -> None:
 def test_the_gate_stays_shut_when_answers_differ() -> None:
     model = Model()
 
-    def confused(request: ChatRequest) -> Reply:
+    def confused(request: ChatRequest) -> BilledAnswer:
         reply = model(request)
         if "response_format" in request.params:
-            return Reply(text=reply.text.replace("question 11", "?"), usage=reply.usage)
+            return BilledAnswer(text=reply.text.replace("question 11", "?"), usage=reply.usage)
         return reply
 
     report = compare_combined(sample(12), confused)

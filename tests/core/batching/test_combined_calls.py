@@ -16,11 +16,11 @@ import pytest
 
 from llm_optimizers.batching import GroupLimits
 from llm_optimizers.batching.combining import (
+    BilledAnswer,
+    BoundCalls,
     CombinedCall,
     CombinedCalls,
-    Kept,
-    Reply,
-    Settled,
+    QuestionOutcome,
     combined_format,
 )
 from llm_optimizers.batching.combining.prompts import gives_plain_text, raised_limits, split_answers
@@ -38,16 +38,16 @@ class Asked:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def __call__(self, request: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> BilledAnswer:
         wanted = combined_format(request)
         self.sizes.append(wanted.count if wanted else 1)
         text = request.messages[-1].text
         if wanted is None:
-            return Reply(text=text)
+            return BilledAnswer(text=text)
         _, questions = text.split("\n\n")
         answers = questions.replace('"request"', '"answer"')
         assert len(split_answers(f'{{"answers": {answers}}}', ["q1"])) == 1
-        return Reply(text=f'{{"answers": {answers}}}')
+        return BilledAnswer(text=f'{{"answers": {answers}}}')
 
 
 def question(text: str = "Why?", **params: Any) -> ChatRequest:
@@ -55,7 +55,7 @@ def question(text: str = "Why?", **params: Any) -> ChatRequest:
 
 
 def answers(calls: CombinedCalls, requests: list[ChatRequest | None], **how: Any) -> list[str]:
-    places = [calls.enter(request, **how) for request in requests]
+    places = [calls.combined_call(request, **how) for request in requests]
     for place in places:
         if place is not None:
             place.submit()
@@ -96,7 +96,7 @@ def test_what_cannot_be_translated_or_has_no_tenant_goes_alone() -> None:
 def test_tenants_never_share_a_prompt() -> None:
     asked = Asked()
     calls = CombinedCalls(asked, limits=LIMITS)
-    places = [calls.enter(question(name), tenant=lambda name=name: name) for name in "abab"]
+    places = [calls.combined_call(question(name), tenant=lambda name=name: name) for name in "abab"]
     for place in places:
         assert place is not None
         place.submit()
@@ -107,7 +107,9 @@ def test_tenants_never_share_a_prompt() -> None:
 @pytest.mark.parametrize("takes_settings", [True, False])
 def test_a_calls_own_settings_are_shared_where_they_can_be_sent(takes_settings: bool) -> None:
     calls = CombinedCalls(Asked(), takes_settings=takes_settings)
-    found = [calls.enter(each) for each in (question(), question(temperature=1), question(n=2))]
+    found = [
+        calls.combined_call(each) for each in (question(), question(temperature=1), question(n=2))
+    ]
     assert [each is not None for each in found] == [True, takes_settings, False]
     calls.close()
 
@@ -143,7 +145,7 @@ def test_a_models_own_settings_decide_too(settings: dict[str, Any], plain: bool)
     model = SimpleNamespace(**settings)
     assert gives_plain_text(model) is plain
     calls = CombinedCalls(Asked(), models=[SimpleNamespace(), model])
-    assert (calls.enter(question()) is not None) is plain
+    assert (calls.combined_call(question()) is not None) is plain
     calls.close()
 
 
@@ -176,10 +178,10 @@ def test_a_sample_that_is_never_combined_is_named_by_its_place(bad: ChatRequest 
 
 
 def test_a_caller_is_known_when_its_question_is_settled() -> None:
-    settled: list[Settled] = []
+    settled: list[QuestionOutcome] = []
     calls = CombinedCalls(Asked(), observe=settled.append, limits=LIMITS)
     for name in ("ann", "bob"):
-        place = calls.enter(question(f"{name}?"), caller=name)
+        place = calls.combined_call(question(f"{name}?"), caller=name)
         assert place is not None
         place.submit()
     calls.close()
@@ -196,7 +198,7 @@ class Held:
         self.error = error
         self.came, self.go_on = threading.Event(), threading.Event()
 
-    def __call__(self, request: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> BilledAnswer:
         self.came.set()
         assert self.go_on.wait(WAIT)
         if self.error is not None:
@@ -205,12 +207,12 @@ class Held:
 
 
 def place(calls: CombinedCalls, text: str = "Why?") -> CombinedCall:
-    found = calls.enter(question(text))
+    found = calls.combined_call(question(text))
     assert found is not None
     return found
 
 
-def ends(settled: list[Settled]) -> list[tuple[str, type | None, int]]:
+def ends(settled: list[QuestionOutcome]) -> list[tuple[str, type | None, int]]:
     """How each question ended: status, error and tokens billed."""
     return [
         (one.status, None if one.error is None else type(one.error), one.usage.total_tokens)
@@ -224,7 +226,7 @@ class UnreachableError(Exception):
 
 @pytest.mark.parametrize("error", [None, ValueError("no"), UnreachableError()])
 def test_a_caller_out_of_time_is_settled_when_the_bill_is_known(error: Exception | None) -> None:
-    settled: list[Settled] = []
+    settled: list[QuestionOutcome] = []
     ask = Held(error)
     limits = GroupLimits(max_size=1)
     calls = CombinedCalls(ask, observe=settled.append, limits=limits, timeout=0.05)
@@ -238,13 +240,13 @@ def test_a_caller_out_of_time_is_settled_when_the_bill_is_known(error: Exception
     (one,) = settled
     assert (one.model, one.tier) == (("", "standard") if error else ("m", "flex"))
     assert one.latency_s is not None
-    again: list[Settled] = []
-    late.when_settled(again.append)
+    again: list[QuestionOutcome] = []
+    late.when_done(again.append)
     assert again == settled
 
 
 async def test_a_cancelled_caller_is_settled_when_the_bill_is_known() -> None:
-    settled: list[Settled] = []
+    settled: list[QuestionOutcome] = []
     ask = Held()
     limits = GroupLimits(max_size=2, max_delay=WAIT)
     calls = CombinedCalls(ask, observe=settled.append, limits=limits)
@@ -261,7 +263,7 @@ async def test_a_cancelled_caller_is_settled_when_the_bill_is_known() -> None:
 
 
 async def test_a_caller_that_left_before_it_was_sent_is_settled_at_once() -> None:
-    settled: list[Settled] = []
+    settled: list[QuestionOutcome] = []
     asked = Asked()
     calls = CombinedCalls(asked, observe=settled.append, limits=LIMITS)
     task = asyncio.create_task(place(calls).aresult())
@@ -283,7 +285,7 @@ async def test_a_caller_that_left_before_it_was_sent_is_settled_at_once() -> Non
 
 
 def test_a_call_that_fails_as_a_whole_is_settled_for_each_of_its_callers() -> None:
-    settled: list[Settled] = []
+    settled: list[QuestionOutcome] = []
     ask = Held(UnreachableError())
     ask.go_on.set()
     limits = GroupLimits(max_size=2, max_delay=WAIT)
@@ -301,7 +303,7 @@ def test_a_call_that_fails_as_a_whole_is_settled_for_each_of_its_callers() -> No
 def test_an_observer_that_fails_costs_no_caller_its_answer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(settled: Settled) -> None:
+    def broken(settled: QuestionOutcome) -> None:
         raise ValueError("secret text")
 
     calls = CombinedCalls(Asked(), observe=broken, limits=GroupLimits(max_size=1))
@@ -312,7 +314,7 @@ def test_an_observer_that_fails_costs_no_caller_its_answer(
 
 
 def test_callers_that_leave_at_the_last_moment_are_each_settled_once() -> None:
-    settled: list[Settled] = []
+    settled: list[QuestionOutcome] = []
     limits = GroupLimits(max_size=6, max_delay=0.001)
     calls = CombinedCalls(Asked(), observe=settled.append, limits=limits, timeout=0.002)
 
@@ -329,7 +331,7 @@ def test_callers_that_leave_at_the_last_moment_are_each_settled_once() -> None:
 
 def test_what_a_wrapper_keeps_for_its_model_stays_with_it() -> None:
     model = SimpleNamespace()
-    kept = Kept(model=model, settings=(True, 1), calls=CombinedCalls(Asked()))
+    kept = BoundCalls(model=model, settings=(True, 1), calls=CombinedCalls(Asked()))
     assert kept.serves(model, (True, 1))
     assert not kept.serves(model, (False, 1))
     assert not kept.serves(SimpleNamespace(), (True, 1))

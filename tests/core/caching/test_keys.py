@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.caching.keys import CacheKey, key_of, normalise, split_question
+from llm_optimizers.caching.keys import CacheKey, cache_key, normalise, split_question
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -14,7 +14,7 @@ from llm_optimizers.types import ChatRequest
 def key(*messages: dict[str, Any] | str, **fields: Any) -> CacheKey:
     turns = [{"role": "user", "content": m} if isinstance(m, str) else m for m in messages]
     tenant = fields.pop("tenant", "")
-    return key_of(
+    return cache_key(
         ChatRequest.from_openai({"model": "m", "messages": turns, **fields}, tenant=tenant)
     )
 

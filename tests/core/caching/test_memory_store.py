@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_optimizers.caching.stores import MemoryStore
-from llm_optimizers.caching.stores.entries import Entry
+from llm_optimizers.caching.stores.protocol import Entry
 
 
 def test_saving_one_key_for_ever_takes_no_more_room() -> None:

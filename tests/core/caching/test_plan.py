@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_optimizers.caching.answers import Answer, JSONCodec
+from llm_optimizers.caching.answers import CacheResult, JSONCodec
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey
-from llm_optimizers.caching.matching.matcher import Verdict
-from llm_optimizers.caching.plan import CachePlans, Call
-from llm_optimizers.caching.single_flight import Flight, Flights
-from llm_optimizers.caching.stats import Journal
-from llm_optimizers.caching.stores.entries import Entry
+from llm_optimizers.caching.matching.matcher import MatchDecision
+from llm_optimizers.caching.plan import CachePlans, MakeCall
+from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
+from llm_optimizers.caching.stats import Counters
+from llm_optimizers.caching.stores.protocol import Entry
 from llm_optimizers.effects import Effect, adrive, aperform, drive, perform
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 
@@ -34,11 +34,11 @@ KEY = CacheKey(exact="e", normalised="n", scope="s", tenant="", question="a ques
 class SameWords:
     """Accepts what holds the same words."""
 
-    floor = 0.5
+    min_cosine = 0.5
 
-    def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
+    def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
         same = sorted(question.split()) == sorted(candidate.split())
-        return Verdict(accept=same, score=cosine, reason="words")
+        return MatchDecision(accept=same, score=cosine, reason="words")
 
 
 Make = Callable[..., "World"]
@@ -95,7 +95,7 @@ class World:
         return len(text) < 100
 
     def perform(self, effect: Effect[Any]) -> Any:
-        if isinstance(effect, Call):
+        if isinstance(effect, MakeCall):
             self.done.append(("call",))
             return given(self.called)
         return perform(effect)
@@ -149,23 +149,23 @@ class Served:
     def __init__(self, **fields: Any) -> None:
         self.fields: dict[str, Any] = {
             "codec": JSONCodec(),
-            "acceptance": SameWords(),
-            "flights": Flights(),
-            "journal": Journal(),
+            "matcher": SameWords(),
+            "single_flight": SingleFlight(),
+            "counters": Counters(),
             "clock": lambda: NOW,
             "ttl": 60.0,
             **fields,
         }
 
     @property
-    def flights(self) -> Flights[str]:
-        flights: Flights[str] = self.fields["flights"]
-        return flights
+    def single_flight(self) -> SingleFlight[str]:
+        single_flight: SingleFlight[str] = self.fields["single_flight"]
+        return single_flight
 
     @property
-    def journal(self) -> Journal:
-        journal: Journal = self.fields["journal"]
-        return journal
+    def counters(self) -> Counters:
+        counters: Counters = self.fields["counters"]
+        return counters
 
     def over(self, world: World) -> CachePlans[Any]:
         executor = Executor(
@@ -177,7 +177,7 @@ class Served:
         )
         return CachePlans(executor=executor, **self.fields)
 
-    def answer(self, world: World, key: CacheKey = KEY) -> Answer[Any]:
+    def answer(self, world: World, key: CacheKey = KEY) -> CacheResult[Any]:
         return drive(self.over(world).answer(key), world.perform)
 
 
@@ -233,7 +233,7 @@ def test_a_miss_is_called_for_and_kept_with_the_vector_it_was_looked_up_by(
     assert world.saved().vector is VECTOR
     assert (world.saved().created, world.saved().expires) == (NOW, NOW + 60)
     assert len(world.those("embed")) == 1
-    assert plans.journal.stats().misses == 1
+    assert plans.counters.stats().misses == 1
 
 
 def test_an_expired_entry_is_dropped_and_called_for_again(plans: Served, make: Make) -> None:
@@ -257,7 +257,7 @@ def test_a_poisoned_entry_is_dropped_and_counted(plans: Served, make: Make, pois
     world = make({"e": poison})
     assert plans.answer(world).value == "live"
     assert ("delete", "e") in world.done
-    assert plans.journal.stats().troubles == {"poisoned entry dropped": 1}
+    assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
 
 
 def test_a_poisoned_candidate_is_dropped_and_the_next_one_weighed(
@@ -284,7 +284,7 @@ def test_a_broken_store_is_a_miss(plans: Served, make: Make) -> None:
     broken = StoreError("broken")
     world = make({"e": broken}, saving=broken, near=broken)
     assert plans.answer(world).value == "live"
-    assert plans.journal.stats().stored == 0
+    assert plans.counters.stats().stored == 0
     world = make(near=broken)
     assert plans.answer(world).value == "live"
 
@@ -318,7 +318,7 @@ def test_questions_longer_than_the_embedder_sees_are_not_embedded(
 
 def test_a_judge_or_an_embedder_that_breaks_serves_nothing(make: Make) -> None:
     class Broken(SameWords):
-        def judge(self, question: str, candidate: str, cosine: float) -> Verdict:
+        def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
             raise RuntimeError("broken")
 
     class Blind(World):
@@ -327,7 +327,7 @@ def test_a_judge_or_an_embedder_that_breaks_serves_nothing(make: Make) -> None:
 
     stored = {"other": entry("other")}
     world = make(stored, near=[("other", 0.99)])
-    assert Served(acceptance=Broken()).answer(world).value == "live"
+    assert Served(matcher=Broken()).answer(world).value == "live"
     blind = Blind(blocking=world.blocking, fetched=stored, near=[("other", 0.99)])
     assert Served().answer(blind).value == "live"
 
@@ -339,7 +339,7 @@ def test_what_is_not_worth_keeping_is_returned_and_not_kept(
     world = make(called=value)
     assert plans.answer(world).value == value
     assert not world.those("save")
-    assert plans.journal.stats().troubles == {"not admitted": 1}
+    assert plans.counters.stats().troubles == {"not admitted": 1}
 
 
 def test_an_answer_that_cannot_be_written_is_returned_and_not_kept(
@@ -349,36 +349,36 @@ def test_an_answer_that_cannot_be_written_is_returned_and_not_kept(
     world = make(called=value)
     assert plans.answer(world).value is value
     assert not world.those("save")
-    assert plans.journal.stats().troubles == {"answer cannot be stored": 1}
+    assert plans.counters.stats().troubles == {"answer cannot be stored": 1}
 
 
-class Aboard(Flights[str]):
+class Aboard(SingleFlight[str]):
     """Every caller joins a call under way, which brings this payload."""
 
     def __init__(self, payload: str | None) -> None:
         super().__init__()
         self._payload = payload
 
-    def join(self, key: str) -> Flight[str]:
+    def join(self, key: str) -> InFlightCall[str]:
         leader, waiter = super().join(key), super().join(key)
-        self.land(key, leader, self._payload)
+        self.complete(key, leader, self._payload)
         return waiter
 
 
 def test_a_call_under_way_is_joined(make: Make) -> None:
-    plans, world = Served(flights=Aboard('"theirs"')), make()
+    plans, world = Served(single_flight=Aboard('"theirs"')), make()
     answer = plans.answer(world)
     assert answer.value == "theirs"
     assert answer.hit is not None
     assert answer.hit.tier == "shared"
     assert not world.those("call")
-    assert plans.journal.stats().misses == 0
+    assert plans.counters.stats().misses == 0
 
 
 @pytest.mark.parametrize("shared", [None, "no json"])
 def test_a_flight_that_brings_nothing_is_replaced_by_a_call(make: Make, shared: str | None) -> None:
     world = make()
-    assert Served(flights=Aboard(shared)).answer(world).value == "live"
+    assert Served(single_flight=Aboard(shared)).answer(world).value == "live"
     assert len(world.those("save")) == 1
 
 
@@ -387,7 +387,7 @@ def test_an_error_of_the_call_is_the_callers_and_ends_the_flight(plans: Served, 
     with pytest.raises(KeyError) as caught:
         plans.answer(make(called=error))
     assert caught.value is error
-    assert plans.flights.join("e").leading
+    assert plans.single_flight.join("e").leading
 
 
 def test_a_plan_that_is_closed_midway_ends_the_flight_and_keeps_nothing(
@@ -396,31 +396,31 @@ def test_a_plan_that_is_closed_midway_ends_the_flight_and_keeps_nothing(
     world = make()
     plan = plans.over(world).answer(KEY)
     effect = next(plan)
-    while not isinstance(effect, Call):
+    while not isinstance(effect, MakeCall):
         effect = plan.send(world.perform(effect))
     plan.close()
     assert not world.those("save")
-    assert plans.flights.join("e").leading
+    assert plans.single_flight.join("e").leading
 
 
 def test_an_answer_stored_on_the_way_to_the_flight_is_served_to_all_aboard(make: Make) -> None:
     world = make()
 
-    class Racing(Flights[str]):
+    class Racing(SingleFlight[str]):
         """Another caller is done between our lookup and our joining, and a third joins us."""
 
-        def join(self, key: str) -> Flight[str]:
+        def join(self, key: str) -> InFlightCall[str]:
             other = super().join(key)
             world.fetched["e"] = entry()
-            self.land(key, other, None)
+            self.complete(key, other, None)
             ours = super().join(key)
             self.waiter = super().join(key)
             return ours
 
-    flights = Racing()
-    answer = Served(flights=flights).answer(world, replace(KEY, question=None))
+    single_flight = Racing()
+    answer = Served(single_flight=single_flight).answer(world, replace(KEY, question=None))
     assert answer.value == "stored e"
-    assert flights.waiter.wait(0) == '"stored e"'
+    assert single_flight.waiter.wait(0) == '"stored e"'
 
 
 def test_where_nobody_was_under_way_the_store_is_asked_once(plans: Served, make: Make) -> None:
@@ -436,7 +436,7 @@ def test_an_entry_of_another_tenant_is_dropped_and_counted(
     world = make({asked: entry("x", tenant="theirs")})
     assert plans.answer(world, replace(KEY, tenant="ours")).value == "live"
     assert ("delete", "x") in world.done
-    assert plans.journal.stats().troubles == {"poisoned entry dropped": 1}
+    assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
 
 
 def test_a_store_or_an_index_that_breaks_its_promise_costs_no_answer(
@@ -471,7 +471,7 @@ async def test_only_a_store_that_blocks_is_called_off_the_event_loop(blocking: b
     world = Watched(blocking=blocking, near=[("gone", 0.99)])
 
     async def calling(effect: Effect[Any]) -> Any:
-        return "live" if isinstance(effect, Call) else await aperform(effect)
+        return "live" if isinstance(effect, MakeCall) else await aperform(effect)
 
     answer = await adrive(Served().over(world).answer(KEY), calling)
     assert answer.value == "live"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llm_optimizers.caching import ResponseCache
-from llm_optimizers.caching.single_flight import Flight, Flights
+from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.types import ChatRequest
 from support.waiting import aeventually, collecting_nothing, eventually
 
@@ -45,16 +45,16 @@ class Gate:
 
 
 @pytest.fixture
-def joined(monkeypatch: pytest.MonkeyPatch) -> list[Flight[str]]:
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[InFlightCall[str]]:
     """The seats that callers have taken, of any cache."""
-    seats: list[Flight[str]] = []
-    join = Flights.join
+    seats: list[InFlightCall[str]] = []
+    join = SingleFlight.join
 
-    def joining(flights: Flights[str], key: str) -> Flight[str]:
-        seats.append(join(flights, key))
+    def joining(single_flight: SingleFlight[str], key: str) -> InFlightCall[str]:
+        seats.append(join(single_flight, key))
         return seats[-1]
 
-    monkeypatch.setattr(Flights, "join", joining)
+    monkeypatch.setattr(SingleFlight, "join", joining)
     return seats
 
 
@@ -64,7 +64,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def test_five_threads_make_one_call(joined: list[Flight[str]]) -> None:
+def test_five_threads_make_one_call(joined: list[InFlightCall[str]]) -> None:
     cache, gate = ResponseCache[str](), Gate()
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(5)]
@@ -90,7 +90,7 @@ async def test_five_tasks_make_one_call() -> None:
     assert cache.stats.hit_rate == 0.8
 
 
-def test_threads_and_event_loops_make_one_call(joined: list[Flight[str]]) -> None:
+def test_threads_and_event_loops_make_one_call(joined: list[InFlightCall[str]]) -> None:
     cache, gate = ResponseCache[str](), Gate()
 
     async def four() -> list[str]:
@@ -108,7 +108,7 @@ def test_threads_and_event_loops_make_one_call(joined: list[Flight[str]]) -> Non
     assert gate.calls == 1
 
 
-def test_an_error_is_the_leaders_alone(joined: list[Flight[str]]) -> None:
+def test_an_error_is_the_leaders_alone(joined: list[InFlightCall[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache()
     started, release = threading.Event(), threading.Event()
     calls = []
@@ -194,12 +194,12 @@ def test_a_waiter_out_of_time_calls_for_itself_and_the_next_does_not_wait() -> N
         assert cache.answer(ASKED, lambda: "mine").value == "mine"
         gate.open.set()
         assert stuck.result(10).value == "answer 1"
-    flights: Flights[str] = Flights()
-    flights.join("k")
-    waiter = flights.join("k")
+    single_flight: SingleFlight[str] = SingleFlight()
+    single_flight.join("k")
+    waiter = single_flight.join("k")
     assert waiter.wait(0) is None
-    flights.leave("k", waiter)
-    assert flights.join("k").leading
+    single_flight.forget("k", waiter)
+    assert single_flight.join("k").leading
 
 
 async def test_a_task_out_of_time_calls_for_itself() -> None:
@@ -216,7 +216,7 @@ async def test_a_task_out_of_time_calls_for_itself() -> None:
     await stuck
 
 
-def test_waiting_for_ever_is_allowed(joined: list[Flight[str]]) -> None:
+def test_waiting_for_ever_is_allowed(joined: list[InFlightCall[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache(wait_timeout=float("inf"))
     gate = Gate()
     with ThreadPoolExecutor(2) as pool:
@@ -259,19 +259,19 @@ def test_a_stream_that_is_being_read_does_not_block_its_reader() -> None:
 
 
 def test_a_waiters_closed_loop_does_not_hurt_the_leader() -> None:
-    flights: Flights[str] = Flights()
-    leader, waiter = flights.join("k"), flights.join("k")
+    single_flight: SingleFlight[str] = SingleFlight()
+    leader, waiter = single_flight.join("k"), single_flight.join("k")
     loop = asyncio.new_event_loop()
-    task = loop.create_task(waiter.await_(60))
+    task = loop.create_task(waiter.aresult(60))
     loop.run_until_complete(asyncio.sleep(0))
     task.cancel()
     loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
     loop.close()
-    flights.land("k", leader, "answer")
-    assert flights.join("k").leading
+    single_flight.complete("k", leader, "answer")
+    assert single_flight.join("k").leading
 
 
-def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[Flight[str]]) -> None:
+def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[InFlightCall[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache()
     gate = Gate()
 
@@ -291,8 +291,8 @@ def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[Flight[str]]
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_waits_for_none_of_its_parents_calls() -> None:
-    flights: Flights[str] = Flights()
-    flights.join("k")
+    single_flight: SingleFlight[str] = SingleFlight()
+    single_flight.join("k")
     children: list[int] = []
 
     class Forking(str):
@@ -302,9 +302,9 @@ def test_a_forked_child_waits_for_none_of_its_parents_calls() -> None:
             if not children:
                 children.append(os.fork())
                 if children == [0]:
-                    os._exit(0 if flights.join("k").leading else 1)
+                    os._exit(0 if single_flight.join("k").leading else 1)
             return super().__hash__()
 
-    flights.join(Forking("other"))
+    single_flight.join(Forking("other"))
     _, status = os.waitpid(children[0], 0)
     assert status == 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from llm_optimizers.caching.stores import SQLiteStore
-from llm_optimizers.caching.stores.entries import Entry
+from llm_optimizers.caching.stores.protocol import Entry
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 
 

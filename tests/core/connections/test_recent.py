@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from llm_optimizers.connections.recent import Recent
+from llm_optimizers.connections.lru import LRUCache
 
 
 def test_the_least_recently_used_leaves_first() -> None:
-    recent: Recent[str, int] = Recent(2)
+    recent: LRUCache[str, int] = LRUCache(2)
     recent.put("a", 1)
     recent.put("b", 2)
     assert recent.get("a") == 1
@@ -17,14 +17,14 @@ def test_the_least_recently_used_leaves_first() -> None:
 
 
 def test_a_value_put_again_is_the_latest() -> None:
-    recent: Recent[str, int] = Recent(2)
+    recent: LRUCache[str, int] = LRUCache(2)
     for key, value in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
         recent.put(key, value)
     assert [recent.get(key) for key in "abc"] == [3, None, 4]
 
 
 def test_threads_share_it() -> None:
-    recent: Recent[int, int] = Recent(10)
+    recent: LRUCache[int, int] = LRUCache(10)
 
     def use(start: int) -> None:
         for number in range(start, start + 2_000):

@@ -18,22 +18,22 @@ from llm_optimizers.costs import Ledger, ModelPrice, PriceBook, Usage
 from llm_optimizers.costs.call import (
     NOT_SHARED,
     Call,
+    CallShare,
     Reported,
     ServedAnswer,
-    Share,
-    bare_call,
+    baseline_call,
     status_of,
 )
 from llm_optimizers.costs.context import (
-    CONTEXTS,
+    CONTEXTS_BY_CALL,
     CallContext,
     Drafts,
     Role,
-    calling,
-    calling_in,
+    call_scope,
     context_of,
+    context_with_call,
 )
-from llm_optimizers.costs.savings import Removed
+from llm_optimizers.costs.pricing import RemovedTokens
 
 MILLION = Usage(input_tokens=1_000_000)
 PRICES = PriceBook(
@@ -62,8 +62,8 @@ def test_a_call_that_only_a_strategy_made_is_charged_to_it(role: Role, strategy:
 
 
 def test_what_optimisers_removed_adds_up_and_repeated_tokens_come_at_the_cache_price() -> None:
-    known = CallContext().shortened(Removed(tokens=600_000))
-    known = known.shortened(Removed(tokens=400_000, repeated=400_000))
+    known = CallContext().with_removed(RemovedTokens(tokens=600_000))
+    known = known.with_removed(RemovedTokens(tokens=400_000, repeated=400_000))
     read = Usage(input_tokens=1_000_000, cache_read_tokens=1_000_000)
     record = replace(CALL, reported=read, context=known).record(PRICES)
     assert record.baseline_usage == Usage(input_tokens=2_000_000, cache_read_tokens=1_400_000)
@@ -81,7 +81,7 @@ def test_a_served_answer_saves_the_call_of_the_model_that_would_have_been_asked(
     assert (record.usage, record.cost, record.baseline_cost) == (Usage(), 0, Decimal(10))
     assert [(s.strategy, s.amount) for s in record.savings] == [("cache.exact", Decimal(10))]
     unknown = replace(
-        served, served=ServedAnswer(tier="exact", usage=None), removed=Removed(tokens=9)
+        served, served=ServedAnswer(tier="exact", usage=None), removed=RemovedTokens(tokens=9)
     )
     assert unknown.record(PRICES).baseline_cost is None
 
@@ -91,7 +91,7 @@ def test_a_share_saves_the_difference_to_a_call_alone_on_top_of_what_routing_sav
     shared = replace(
         CALL,
         reported=half,
-        share=Share(alone=MILLION, estimated=True),
+        share=CallShare(alone=MILLION, estimated=True),
         context=CallContext(baseline_model="strong"),
     )
     record = shared.record(PRICES)
@@ -107,10 +107,13 @@ def test_strategies_behind_the_sharing_save_their_own_too() -> None:
     """They are known from the answer, and those around it from the context: of two routers the
     outer one's baseline counts."""
     half = Usage(input_tokens=500_000)
-    share = Share(
-        alone=MILLION, estimated=True, removed=Removed(tokens=250_000), baseline_model="strong"
+    share = CallShare(
+        alone=MILLION,
+        estimated=True,
+        removed=RemovedTokens(tokens=250_000),
+        baseline_model="strong",
     )
-    shared = replace(CALL, reported=half, share=share, removed=Removed(tokens=250_000))
+    shared = replace(CALL, reported=half, share=share, removed=RemovedTokens(tokens=250_000))
     record = shared.record(PRICES)
     assert record.baseline_usage == Usage(input_tokens=1_500_000)
     saved = {s.strategy: s.amount for s in record.savings}
@@ -120,7 +123,7 @@ def test_strategies_behind_the_sharing_save_their_own_too() -> None:
 
 
 def test_a_share_of_a_served_answer_saves_the_call_alone_but_for_what_was_spent() -> None:
-    share = Share(alone=MILLION, estimated=True, served="exact")
+    share = CallShare(alone=MILLION, estimated=True, served="exact")
     served = replace(CALL, reported=None, share=share)
     record = served.record(PRICES)
     assert (record.hit_strategy, record.cost, record.estimated) == ("cache.exact", 0, True)
@@ -131,7 +134,7 @@ def test_a_share_of_a_served_answer_saves_the_call_alone_but_for_what_was_spent(
 
 
 def test_a_share_without_an_answer_for_its_caller_saves_nothing() -> None:
-    share = Share(alone=MILLION, estimated=True, served="exact")
+    share = CallShare(alone=MILLION, estimated=True, served="exact")
     half = Usage(input_tokens=500_000)
     late = replace(CALL, reported=half, share=share, status="error").record(PRICES)
     unanswered = replace(CALL, reported=half, share=NOT_SHARED, status="abandoned").record(PRICES)
@@ -141,32 +144,32 @@ def test_a_share_without_an_answer_for_its_caller_saves_nothing() -> None:
 
 
 def test_a_share_is_read_as_it_was_written() -> None:
-    share = Share(
+    share = CallShare(
         alone=MILLION,
         estimated=True,
-        removed=Removed(tokens=3, repeated=2),
+        removed=RemovedTokens(tokens=3, repeated=2),
         baseline_model="strong",
         served="semantic",
     )
-    assert Share.from_dict(json.loads(json.dumps(share.as_dict()))) == share
-    assert Share.from_dict(NOT_SHARED.as_dict()) == NOT_SHARED
+    assert CallShare.from_dict(json.loads(json.dumps(share.as_dict()))) == share
+    assert CallShare.from_dict(NOT_SHARED.as_dict()) == NOT_SHARED
     for other in (None, {}, "share", {**share.as_dict(), "alone": {"input_tokens": -1}}):
-        assert Share.from_dict(other) is None
+        assert CallShare.from_dict(other) is None
 
 
 def test_the_bare_call_is_the_one_without_any_strategy() -> None:
     said = Reported(model="cheap", usage=Usage(input_tokens=10), tier="flex")
-    assert bare_call(said) == Reported(model="cheap", usage=Usage(input_tokens=10))
-    share = Share(
+    assert baseline_call(said) == Reported(model="cheap", usage=Usage(input_tokens=10))
+    share = CallShare(
         alone=Usage(input_tokens=50),
         estimated=True,
-        removed=Removed(tokens=5),
+        removed=RemovedTokens(tokens=5),
         baseline_model="inner",
     )
-    bare = bare_call(said, share=share, removed=Removed(tokens=7))
+    bare = baseline_call(said, share=share, removed=RemovedTokens(tokens=7))
     assert bare == Reported(model="inner", usage=Usage(input_tokens=62))
-    assert bare_call(said, share=share, baseline_model="outer").model == "outer"
-    assert bare_call(Reported(), removed=Removed(tokens=7)) == Reported()
+    assert baseline_call(said, share=share, baseline_model="outer").model == "outer"
+    assert baseline_call(Reported(), removed=RemovedTokens(tokens=7)) == Reported()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_drafts_are_written_once_it_is_known_what_became_of_them() -> None:
     for name in ("kept", "thrown"):
         replace(CALL, id=name, context=replace(known, draft_id=name)).account(ledger)
     assert not list(ledger.records())
-    drafts.settle("kept")
+    drafts.resolve("kept")
     replace(CALL, id="late", context=replace(known, draft_id="late")).account(ledger)
     saved = {record.id: record.saved for record in ledger.records()}
     assert saved == {"kept": Decimal(9), "thrown": Decimal(-1), "late": Decimal(-1)}
@@ -239,10 +242,10 @@ def test_what_is_thrown_away_is_charged_to_the_strategy_that_made_it() -> None:
         drafts = Drafts(around, strategy="prompts")
         known = replace(around, drafts=drafts, draft_id=name)
         replace(CALL, id=name, context=known).account(ledger)
-        drafts.settle(kept)
+        drafts.resolve(kept)
     (cut,) = ledger.records()  # the other is still the router's draft
     assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", Decimal(-1))]
-    routing.settle("routed")
+    routing.resolve("routed")
     assert {record.id: record.saved for record in ledger.records()} == {"cut": -1, "whole": 9}
 
 
@@ -268,7 +271,7 @@ def test_drafts_held_by_many_threads_are_each_written_once() -> None:
     for thread in threads:
         thread.start()
     ready.wait()
-    drafts.settle("3-7")
+    drafts.resolve("3-7")
     for thread in threads:
         thread.join()
     found = list(ledger.records())
@@ -278,7 +281,7 @@ def test_drafts_held_by_many_threads_are_each_written_once() -> None:
 
 def test_what_is_known_of_a_call_follows_the_code_that_makes_it() -> None:
     async def asked(name: str) -> str | None:
-        with calling(CallContext(baseline_model=name)):
+        with call_scope(CallContext(baseline_model=name)):
             await asyncio.sleep(0)
             return await asyncio.to_thread(lambda: context_of().baseline_model)
 
@@ -295,7 +298,7 @@ def test_a_stream_is_read_in_the_context_it_was_asked_for_in() -> None:
             yield context_of().baseline_model
 
     async def read() -> list[str | None]:
-        known = calling_in(contextvars.copy_context(), CallContext(baseline_model="strong"))
+        known = context_with_call(contextvars.copy_context(), CallContext(baseline_model="strong"))
         stream = chunks()
         return [
             await asyncio.get_running_loop().create_task(_next(stream), context=known)
@@ -306,13 +309,13 @@ def test_a_stream_is_read_in_the_context_it_was_asked_for_in() -> None:
         return await anext(stream)
 
     assert asyncio.run(read()) == ["strong", "strong"]
-    known = calling_in(contextvars.copy_context(), CallContext(baseline_model="strong"))
+    known = context_with_call(contextvars.copy_context(), CallContext(baseline_model="strong"))
     assert context_of(within=known).baseline_model == "strong"
     assert context_of().baseline_model is None
 
 
 def test_a_call_on_another_thread_is_known_by_its_id_as_long_as_its_maker_lives() -> None:
-    known = CONTEXTS["run-7"] = CallContext(id="run-7", baseline_model="strong")
+    known = CONTEXTS_BY_CALL["run-7"] = CallContext(id="run-7", baseline_model="strong")
     found: list[str | None] = []
     thread = threading.Thread(
         target=lambda: found.append(context_of("run-7").baseline_model),

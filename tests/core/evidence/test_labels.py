@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.evidence import Label, complaints, merged, read_labels, write_labels
+from llm_optimizers.evidence import Label, label_problems, merged, read_labels, write_labels
 from llm_optimizers.evidence.labels import read_json_lines
 
 
 def test_missing_scores_are_counted():
     full = [Label(prompt=f"{n}", scores={"small": n % 2, "large": 1.0}) for n in range(400)]
     labels = [*full, Label(prompt="x", scores={"large": 1.0})]
-    assert complaints(labels, strong="large", weak="small") == [
+    assert label_problems(labels, strong="large", weak="small") == [
         "1 labels lack a score for large or small"
     ]
 

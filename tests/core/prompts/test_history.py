@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
-from llm_optimizers.prompts.history import extract, safe_cuts
+from llm_optimizers.prompts.history import extractive_summary, safe_cuts
 from llm_optimizers.types import ChatRequest, Message, ToolCall
 from support.prompt_texts import agent_conversation, assert_pairs_are_whole
 
@@ -149,10 +149,10 @@ async def test_a_summariser_runs_outside_the_event_loop() -> None:
 
 def test_an_extract_keeps_within_its_budget_and_names_the_speakers() -> None:
     messages = agent_conversation(4, 7)[1:]
-    text = extract(messages, max_tokens=90, counter=counter, model=MODEL)
+    text = extractive_summary(messages, max_tokens=90, counter=counter, model=MODEL)
     assert 40 < counter.count(text, MODEL).tokens <= 90
     assert all(line.split(":")[0] in ("user", "assistant", "tool") for line in text.splitlines())
-    assert extract([], max_tokens=90, counter=counter, model=MODEL) == ""
+    assert extractive_summary([], max_tokens=90, counter=counter, model=MODEL) == ""
 
 
 def test_history_refuses_bounds_that_keep_nothing() -> None:

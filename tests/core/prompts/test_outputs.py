@@ -10,9 +10,9 @@ import pytest
 
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import Call
-from llm_optimizers.costs.context import NOTHING_KNOWN, CallContext, context_of
+from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.prompts import OutputLimits
-from llm_optimizers.prompts.outputs import CappedCall, shaped, uncapped, was_cut
+from llm_optimizers.prompts.outputs import CappedCall, uncapped, was_cut, with_answer_form
 from llm_optimizers.types import ChatRequest, Message
 
 
@@ -77,7 +77,7 @@ class TestCappedCall:
         limits = OutputLimits(enough=1)
         for _ in range(answers):
             limits.observe("t", 10)
-        return CappedCall(limits, "t", params, around=self.AROUND, call_id=call_id)
+        return CappedCall(limits, "t", params, context=self.AROUND, call_id=call_id)
 
     def made(self, context: CallContext, ledger: Ledger) -> None:
         """A call as a framework's handler sees it: in another thread, by its id."""
@@ -96,8 +96,8 @@ class TestCappedCall:
             assert (capped.cap and capped.cap.tokens, capped.first.id) == (16, "run-1")
             self.made(capped.first, ledger)
             assert not list(ledger.records())  # not known yet
-            assert capped.cut("length", self.USED)
-            self.made(capped.second, ledger)
+            assert capped.needs_retry("length", self.USED)
+            self.made(capped.retry, ledger)
         cut, whole = sorted(ledger.records(), key=lambda record: record.id != "run-1")
         assert cut.baseline_cost == 0
         assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", -(cut.cost or 0))]
@@ -110,11 +110,11 @@ class TestCappedCall:
         ledger = Ledger()
         with self.begin() as capped:
             self.made(capped.first, ledger)
-            assert not capped.cut("stop", self.USED)
+            assert not capped.needs_retry("stop", self.USED)
         (record,) = ledger.records()
         assert record.baseline_model == "gpt-5"
         assert (record.saved or Decimal(-1)) == (record.baseline_cost or 0) - (record.cost or 0)
-        assert context_of(capped.second.id).baseline_model == "gpt-5"
+        assert context_of(capped.retry.id).baseline_model == "gpt-5"
 
     def test_a_call_whose_caller_fails_meanwhile_is_recorded(self) -> None:
         ledger = Ledger()
@@ -133,17 +133,17 @@ class TestCappedCall:
         for capped in (self.begin(max_tokens=5), self.begin(answers=0)):
             with capped:
                 assert (capped.cap, capped.first) == (None, self.AROUND)
-                assert not capped.cut("length", self.USED)
-        with CappedCall(None, "t", {}, around=NOTHING_KNOWN) as unlimited:
-            assert not unlimited.cut("length", self.USED)
-        assert unlimited.first is NOTHING_KNOWN
+                assert not capped.needs_retry("length", self.USED)
+        with CappedCall(None, "t", {}, context=NO_CALL_CONTEXT) as unlimited:
+            assert not unlimited.needs_retry("length", self.USED)
+        assert unlimited.first is NO_CALL_CONTEXT
 
     def test_the_limits_learn_from_the_first_answer(self) -> None:
         limits = OutputLimits(enough=1)
         limits.observe("t", 10)
         for reason, usage in (("length", self.USED), ("stop", self.USED), ("stop", None)):
-            with CappedCall(limits, "t", {}, around=NOTHING_KNOWN) as capped:
-                capped.cut(reason, usage)
+            with CappedCall(limits, "t", {}, context=NO_CALL_CONTEXT) as capped:
+                capped.needs_retry(reason, usage)
         cap = limits.cap("t")
         assert cap is not None
         assert (cap.answers, cap.truncation_rate) == (3, pytest.approx(1 / 3))
@@ -169,16 +169,18 @@ def test_limits_hold_under_threads() -> None:
 
 def test_forms_and_schemas_are_set_where_the_model_takes_them() -> None:
     schema = {"title": "label", "type": "object", "properties": {}, "additionalProperties": False}
-    assert shaped(request(), form="line").params["stop"] == ["\n"]
-    assert "stop" not in shaped(request("o3"), form="line").params
-    assert shaped(request(stop=["x"]), form="line").params["stop"] == ["x"]
-    formatted = shaped(request(), schema=schema).params["response_format"]
+    assert with_answer_form(request(), form="line").params["stop"] == ["\n"]
+    assert "stop" not in with_answer_form(request("o3"), form="line").params
+    assert with_answer_form(request(stop=["x"]), form="line").params["stop"] == ["x"]
+    formatted = with_answer_form(request(), schema=schema).params["response_format"]
     assert formatted["json_schema"]["name"] == "label"
     assert formatted["json_schema"]["strict"] is True
-    assert shaped(request(), schema={"type": "object"}).params["response_format"]["json_schema"][
-        "strict"
-    ] is False  # fmt: skip
-    assert "response_format" not in shaped(request("claude-sonnet-4-5"), schema=schema).params
+    loose = with_answer_form(request(), schema={"type": "object"})
+    assert loose.params["response_format"]["json_schema"]["strict"] is False
+    assert (
+        "response_format"
+        not in with_answer_form(request("claude-sonnet-4-5"), schema=schema).params
+    )
 
 
 def test_a_cap_of_the_models_own_that_is_lower_stays() -> None:
@@ -193,7 +195,7 @@ def test_a_cap_of_the_models_own_that_is_lower_stays() -> None:
 
 @pytest.mark.parametrize("name", ["tools", "functions", "response_format"])
 def test_what_has_a_form_of_its_own_gets_no_stop_sequences(name: str) -> None:
-    assert "stop" not in shaped(request(**{name: []}), form="line").params
+    assert "stop" not in with_answer_form(request(**{name: []}), form="line").params
 
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "stop", None])

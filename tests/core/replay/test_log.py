@@ -76,7 +76,7 @@ def test_a_question_by_itself_is_a_request(read):
     assert [r.answer_class for r in log.requests] == ["", "card_arrival", "c"]
     assert [r.request.model for r in log.requests] == ["gpt-4o", "gpt-4o", "gpt-4o-mini"]
     assert [r.tenant for r in log.requests] == ["", "", "acme"]
-    assert not log.left_out
+    assert not log.unknown_fields
 
 
 def test_a_response_is_a_text_or_a_completion(read):
@@ -100,7 +100,7 @@ def test_settings_are_passed_through_and_other_fields_are_told(read):
     }
     log = read(json.dumps({**json.loads(GOOD), **settings, "latency": 3, "time": "2026-01-01"}))
     assert log.requests[0].request.params == settings
-    assert log.left_out == {"latency"}
+    assert log.unknown_fields == {"latency"}
 
 
 def test_every_request_has_a_name_of_its_own_that_fits_into_a_header(read):

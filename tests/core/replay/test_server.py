@@ -9,10 +9,10 @@ import pytest
 from openai import NotFoundError, OpenAI
 
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.replay.answers import LoggedAnswers, Reply
+from llm_optimizers.replay.answers import LoggedAnswers, RecordedAnswer
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.replay.provider import REPLAY_ID
-from llm_optimizers.replay.server import serving
+from llm_optimizers.replay.server import recorded_server
 from llm_optimizers.types import ChatRequest, Message
 
 pytestmark = pytest.mark.loopback
@@ -47,7 +47,7 @@ def answers(counter):
 
 @pytest.fixture
 def url(answers):
-    with serving(answers) as url:
+    with recorded_server(answers) as url:
         yield url
 
 
@@ -182,7 +182,10 @@ def test_files_and_batches_through_the_sdk(client):
 
 def test_a_line_of_a_batch_is_known_by_its_metadata_and_billed_as_such(answers):
     billed = []
-    with serving(answers, billed.append) as url, OpenAI(base_url=url, api_key="x") as client:
+    with (
+        recorded_server(answers, billed.append) as url,
+        OpenAI(base_url=url, api_key="x") as client,
+    ):
         body = {"model": "gpt-4o", "messages": user("shorter"), "metadata": {REPLAY_ID: "a"}}
         asked = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
         file = client.files.create(file=("b.jsonl", json.dumps(asked).encode()), purpose="batch")
@@ -197,9 +200,9 @@ def test_a_line_of_a_batch_is_known_by_its_metadata_and_billed_as_such(answers):
 def test_an_answer_that_a_limit_cut_says_so():
     class Cutting:
         def answer(self, request, request_id):
-            return Reply(text="half an", prompt_tokens=5, completion_tokens=2, cut=True)
+            return RecordedAnswer(text="half an", prompt_tokens=5, completion_tokens=2, cut=True)
 
-    with serving(Cutting()) as url, OpenAI(base_url=url, api_key="x") as client:
+    with recorded_server(Cutting()) as url, OpenAI(base_url=url, api_key="x") as client:
         asked = {"model": "gpt-4o", "messages": user("x")}
         whole = client.chat.completions.create(**asked)
         chunks = list(client.chat.completions.create(**asked, stream=True))
@@ -216,7 +219,7 @@ def test_a_batch_of_nonsense_is_a_bad_request(client, url, content):
 
 
 def test_it_stops_and_leaves_its_port(answers):
-    with serving(answers) as url:
+    with recorded_server(answers) as url:
         assert httpx.get(f"{url}/batches").json()["data"] == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/models")

@@ -10,8 +10,8 @@ from llm_optimizers.evidence.comparison import same_by, same_final_answer
 from llm_optimizers.failures import read_failure
 from llm_optimizers.routing.cascade.checks import (
     Agreement,
-    Answer,
     Matches,
+    ModelAnswer,
     NotEmpty,
     NotRefused,
     ValidJson,
@@ -20,8 +20,8 @@ from llm_optimizers.routing.cascade.checks import (
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 
 
-def a(text: str, **more: str) -> Answer:
-    return Answer(model="m", text=text, **more)
+def a(text: str, **more: str) -> ModelAnswer:
+    return ModelAnswer(model="m", text=text, **more)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_agreement_is_a_share(ask):
     check = Agreement()
     assert check.score(ask(), [a("4")]) is None
     assert check.score(ask(), [a("4"), a("It is 4.0"), a("5")]) == 0.5
-    called = Answer(model="m", text="", tool_calls='[{"name": "f"}]')
+    called = ModelAnswer(model="m", text="", tool_calls='[{"name": "f"}]')
     assert check.score(ask(), [called, called]) == 1.0
     custom = Agreement(same_by(lambda text: text[:1]))
     assert custom.score(ask(), [a("yes!"), a("yep")]) == 1.0
@@ -136,8 +136,8 @@ def test_a_verifier_is_checked_when_made():
 
 def test_a_closed_gate_outweighs_everything(ask):
     verifier = Verifier(checks=(NotEmpty(), Agreement()), weights={"agreement": 9.0}, threshold=0.5)
-    assert not verifier.verdict(ask(), [a(""), a("")]).accepted
-    assert verifier.verdict(ask(), [a("4"), a("4")]).accepted
+    assert not verifier.verify(ask(), [a(""), a("")]).accepted
+    assert verifier.verify(ask(), [a("4"), a("4")]).accepted
 
 
 def test_the_judge_is_asked_about_question_and_answer(ask):

@@ -17,7 +17,7 @@ from llm_optimizers.evidence.labels import Label
 from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate, evaluate
-from llm_optimizers.routing.learning.explaining import explain
+from llm_optimizers.routing.learning.explanation import explain
 from llm_optimizers.routing.learning.features import SHAPE_NAMES, Featurizer
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 
@@ -60,7 +60,7 @@ def test_a_router_that_gains_is_activated(calibration):
     assert report.over_length.low > 0
     assert 0.2 < report.cheap_share < 0.6
     assert report.loss.high <= 0.05
-    assert report.lacking is None
+    assert report.labels_needed is None
 
 
 def test_the_promise_holds_on_requests_never_seen(calibration):

@@ -15,22 +15,22 @@ from llm_optimizers.costs import Ledger, Usage, price_call
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.drift import DriftAlarm, quantile_edges
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
+from llm_optimizers.routing.cascade.break_even import CascadeLabel, calibrate_cascade, required_auc
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty
-from llm_optimizers.routing.cascade.worth import CascadeLabel, calibrate_cascade, required_auc
-from llm_optimizers.routing.experiments import Experiment, Observation, compare, observations
-from llm_optimizers.routing.learning.gate import examine
-from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, auc, cpt, recovered
+from llm_optimizers.routing.experiments import Experiment, Observation, compare_arms, observations
+from llm_optimizers.routing.learning.activation import assess_activation
+from llm_optimizers.routing.learning.metrics import apgr, apgr_resampled, auc, cpt, recovery_curve
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import RoutedCall
-from support.callers import TEXTS, Calling
+from llm_optimizers.routing.routed_call import RoutedCall
+from support.callers import TEXT_READER, FunctionCaller
 
 GAINS = [1.0, 0.0, 1.0, 0.0]
 
 
 def test_a_perfect_ranking_recovers_the_gap_first():
     perfect = [4, 1, 3, 2]
-    assert recovered(perfect, GAINS).tolist() == [0, 0.5, 1, 1, 1]
+    assert recovery_curve(perfect, GAINS).tolist() == [0, 0.5, 1, 1, 1]
     assert apgr(perfect, GAINS) == pytest.approx(0.75)
     assert cpt(perfect, GAINS, share=0.5) == 25.0
     assert cpt([1, 4, 2, 3], GAINS, share=0.8) == 100.0
@@ -67,7 +67,7 @@ def test_random_scores_are_hardly_ever_let_through():
     for seed in range(60):
         rng = np.random.default_rng(seed)
         gains = rng.choice([-1.0, 0.0, 1.0], size=400, p=[0.05, 0.7, 0.25])
-        report = examine(
+        report = assess_activation(
             rng.random(400), gains, rng.random(400), weak="w", strong="s", tolerance=0.05
         )
         passed += report.passed
@@ -80,11 +80,13 @@ def test_what_is_promising_but_unproven_is_told_how_much_it_lacks():
         rng = np.random.default_rng(seed)
         gains = rng.choice([-1.0, 0.0, 1.0], size=320, p=[0.1, 0.6, 0.3])
         scores = 0.25 * gains + rng.normal(size=320)
-        reports.append(examine(scores, gains, rng.random(320), weak="w", strong="s", tolerance=0.5))
-    promising = [r for r in reports if not r.passed and r.lacking is not None]
+        reports.append(
+            assess_activation(scores, gains, rng.random(320), weak="w", strong="s", tolerance=0.5)
+        )
+    promising = [r for r in reports if not r.passed and r.labels_needed is not None]
     assert len(promising) > 5
-    assert all(10 < r.lacking < 100_000 for r in promising)
-    assert all(r.lacking is None for r in reports if r.passed)
+    assert all(10 < r.labels_needed < 100_000 for r in promising)
+    assert all(r.labels_needed is None for r in reports if r.passed)
 
 
 def cascade_labels(count: int, *, skill: float, right: float = 0.7) -> list[CascadeLabel]:
@@ -203,13 +205,13 @@ def seen(users: int, *, control: float, cheap: float, seed: int = 0) -> list[Obs
 
 
 def test_an_arm_that_is_no_worse_is_recognised_and_one_that_is_worse_too():
-    (same,) = compare(seen(3_000, control=0.9, cheap=0.9), control="control", margin=0.05)
-    assert same.verdict == "not worse"
+    (same,) = compare_arms(seen(3_000, control=0.9, cheap=0.9), control="control", margin=0.05)
+    assert same.conclusion == "not worse"
     assert same.cost.high < -0.7
-    (worse,) = compare(seen(3_000, control=0.9, cheap=0.7), control="control", margin=0.05)
-    assert worse.verdict == "worse"
-    (early,) = compare(seen(20, control=0.9, cheap=0.9), control="control", margin=0.05)
-    assert early.verdict == "running"
+    (worse,) = compare_arms(seen(3_000, control=0.9, cheap=0.7), control="control", margin=0.05)
+    assert worse.conclusion == "worse"
+    (early,) = compare_arms(seen(20, control=0.9, cheap=0.9), control="control", margin=0.05)
+    assert early.conclusion == "running"
 
 
 def test_looking_often_does_not_deceive():
@@ -217,8 +219,10 @@ def test_looking_often_does_not_deceive():
     cleared = 0
     for seed in range(40):
         rows = seen(600, control=0.9, cheap=0.8, seed=seed)
-        looks = (compare(rows[: 2 * n], control="control", margin=0.1) for n in range(50, 601, 50))
-        cleared += any(look[0].verdict == "not worse" for look in looks)
+        looks = (
+            compare_arms(rows[: 2 * n], control="control", margin=0.1) for n in range(50, 601, 50)
+        )
+        cleared += any(look[0].conclusion == "not worse" for look in looks)
     assert cleared <= 2
 
 
@@ -229,9 +233,9 @@ def test_users_count_and_not_their_requests():
         for user in range(6)
         for _ in range(500)
     ]
-    (found,) = compare(rows, control="control", margin=0.05)
+    (found,) = compare_arms(rows, control="control", margin=0.05)
     assert found.units == (6, 6)
-    assert found.verdict == "running"
+    assert found.conclusion == "running"
 
 
 def test_an_experiment_is_read_from_the_ledger(prices, ask):
@@ -252,8 +256,8 @@ def test_an_experiment_is_read_from_the_ledger(prices, ask):
         return effect.model
 
     for number in range(40):
-        session = RoutedCall(router, ask(), RoutingContext(user=f"u{number}"), TEXTS)
-        session.answer(Calling(call))
+        session = RoutedCall(router, ask(), RoutingContext(user=f"u{number}"), TEXT_READER)
+        session.answer(FunctionCaller(call))
         router.feedback(session.decision.id, 1.0)
     router.record(DecisionRecord(decision=router.decide(ask(), RoutingContext(user="silent"))))
     rows = observations(ledger, "e1")
@@ -263,17 +267,17 @@ def test_an_experiment_is_read_from_the_ledger(prices, ask):
         ("cheap", 0.1),
     }
     assert [row.cost for row in rows if row.unit == "silent"] == [None]
-    (found,) = compare(rows, control="control", margin=0.1)
+    (found,) = compare_arms(rows, control="control", margin=0.1)
     assert found.cost.value == pytest.approx(-9.9)
     assert observations(ledger, "other") == []
 
 
 def test_a_router_sounds_the_alarm(prices, ask, caplog):
     class Scored(Always):
-        def choose(self, situation):
+        def choose(self, policy_input):
             from dataclasses import replace
 
-            return replace(super().choose(situation), scores={"small": 9.0})
+            return replace(super().choose(policy_input), scores={"small": 9.0})
 
     ledger = Ledger(prices=prices)
     alarm = DriftAlarm(quantile_edges(range(9)), window=10)

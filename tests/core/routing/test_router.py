@@ -56,7 +56,7 @@ def test_two_decisions_have_two_ids(prices, ask):
 
 def test_tiers_order_models_however_they_are_listed(prices):
     specs = [ModelSpec("large", tier=3), ModelSpec("small", tier=1), ModelSpec("middle", tier=2)]
-    assert [s.name for s in router(prices, specs).ladder.specs] == MODELS
+    assert [s.name for s in router(prices, specs).model_tiers.specs] == MODELS
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_conversation_moves_up_freely(ask):
 
 def test_a_policy_that_fails_costs_nobody_an_answer(prices, ask, caplog):
     class Broken:
-        def choose(self, situation):
+        def choose(self, policy_input):
             raise RuntimeError("no scorer")
 
     broken = router(prices, policy=Broken())

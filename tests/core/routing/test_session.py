@@ -19,9 +19,9 @@ from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefuse
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
-from llm_optimizers.routing.session import RoutedCall
+from llm_optimizers.routing.routed_call import RoutedCall
 from llm_optimizers.tenancy import tenant
-from support.callers import TEXTS, Calling
+from support.callers import TEXT_READER, FunctionCaller
 from support.waiting import collecting_nothing
 
 MODELS = ["small", "middle", "large"]
@@ -57,7 +57,7 @@ class Models:
 
 
 def start(router, asked, **settings):
-    return RoutedCall(router, asked, RoutingContext(), TEXTS, **settings)
+    return RoutedCall(router, asked, RoutingContext(), TEXT_READER, **settings)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -65,7 +65,7 @@ def perform(request):
     """The same plan, with and without an event loop."""
 
     def go(router, asked, models, **settings):
-        session, caller = start(router, asked, **settings), Calling(models)
+        session, caller = start(router, asked, **settings), FunctionCaller(models)
         if request.param == "sync":
             return session.answer(caller)
         return asyncio.run(session.aanswer(caller))
@@ -128,7 +128,7 @@ async def test_errors_are_let_go_with_all_that_they_passed_through(make, ask, de
     with collecting_nothing():
         session = start(make(clock=lambda: now[0]), ask(), deadline_s=deadline_s)
         with suppress(TimeoutError, ProviderError):
-            await session.aanswer(Calling(failing))
+            await session.aanswer(FunctionCaller(failing))
         assert [ref() for ref in alive] == [None] * (3 if deadline_s is None else 1)
 
 
@@ -198,7 +198,7 @@ def test_a_model_that_hangs_is_given_up_in_time(make, ask):
 
     started = time.monotonic()
     with pytest.raises(TimeoutError):
-        start(router, ask(), deadline_s=0.1).answer(Calling(call))
+        start(router, ask(), deadline_s=0.1).answer(FunctionCaller(call))
     assert time.monotonic() - started < 15
     released.set()
 
@@ -214,7 +214,7 @@ async def test_a_model_that_hangs_is_cancelled_in_time(make, ask):
             raise
 
     with pytest.raises(TimeoutError):
-        await start(router, ask(), deadline_s=1.0).aanswer(Calling(call))
+        await start(router, ask(), deadline_s=1.0).aanswer(FunctionCaller(call))
     assert cancelled == ["small"]
 
 
@@ -226,7 +226,7 @@ async def test_a_cancelled_request_tries_nobody_else(make, ask):
         begun.set()
         await asyncio.sleep(20)
 
-    task = asyncio.create_task(start(router, ask()).aanswer(Calling(call)))
+    task = asyncio.create_task(start(router, ask()).aanswer(FunctionCaller(call)))
     await asyncio.wait_for(begun.wait(), 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -445,7 +445,7 @@ def test_an_empty_stream_is_an_answer(make, ask, stream):
 def test_a_cascade_holds_its_stream_back_until_the_answer_is_accepted(make, ask):
     router = make(cascade())
     models = Models(small=[""], large=["it is four"])
-    assert list(start(router, ask()).stream(Calling(models))) == ["it", "is", "four"]
+    assert list(start(router, ask()).stream(FunctionCaller(models))) == ["it", "is", "four"]
     assert models.calls == [("small", "draft"), ("large", "escalation")]
 
 
@@ -476,7 +476,9 @@ def test_a_sample_of_the_questions_is_kept_under_tenant_and_user(make, ask, tmp_
     for name in ("acme", "birch"):
         with tenant(name):
             context = RoutingContext(user="u1")
-            session = RoutedCall(make(), ask(f"Is it {name}?"), context, TEXTS, traffic=traffic)
-            session.answer(Calling(Models(small=["four"])))
+            session = RoutedCall(
+                make(), ask(f"Is it {name}?"), context, TEXT_READER, traffic=traffic
+            )
+            session.answer(FunctionCaller(Models(small=["four"])))
     assert traffic.forget(user="u1", tenant="acme") == 1
     assert list(read_traffic(tmp_path / "traffic.sqlite")) == [("Is it birch?", "")]

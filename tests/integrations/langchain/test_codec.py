@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
 from langchain_llm_optimizers.codec import GenerationsCodec
-from llm_optimizers.caching import refuses
+from llm_optimizers.caching import reason_not_to_cache
 from llm_optimizers.costs import Usage
 
 codec = GenerationsCodec()
@@ -197,16 +197,16 @@ def test_no_json_makes_anything_but_generations(value: Any) -> None:
     ],
 )
 def test_only_complete_answers_are_worth_keeping(made: Generation, kept: bool) -> None:
-    assert (refuses(codec.traits([made])) is None) is kept
+    assert (reason_not_to_cache(codec.cacheability([made])) is None) is kept
 
 
 def test_of_several_generations_the_worst_decides() -> None:
-    assert refuses(codec.traits([chat(), chat("")]))
-    assert refuses(codec.traits([]))
+    assert reason_not_to_cache(codec.cacheability([chat(), chat("")]))
+    assert reason_not_to_cache(codec.cacheability([]))
 
 
 def test_traits_tell_what_the_call_consumed() -> None:
-    traits = codec.traits(
+    cacheability = codec.cacheability(
         [
             chat(
                 response_metadata={"model_name": "gpt-4o"},
@@ -214,5 +214,5 @@ def test_traits_tell_what_the_call_consumed() -> None:
             )
         ]
     )
-    assert traits.model == "gpt-4o"
-    assert traits.usage == Usage(input_tokens=3, output_tokens=2)
+    assert cacheability.model == "gpt-4o"
+    assert cacheability.usage == Usage(input_tokens=3, output_tokens=2)

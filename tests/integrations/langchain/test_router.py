@@ -124,7 +124,7 @@ def test_models_by_name_and_without_names(monkeypatch):
     model = ChatModelRouter(models=["openai:gpt-4o-mini", "openai:gpt-4o"])
     assert list(model.models) == ["openai:gpt-4o-mini", "openai:gpt-4o"]
     assert model.router.safe == "openai:gpt-4o"
-    specs = model.router.ladder.specs
+    specs = model.router.model_tiers.specs
     assert [s.priced_as for s in specs] == ["gpt-4o-mini", "gpt-4o"]
     assert all(s.rates(PriceBook()) is not None for s in specs)
     fakes = ChatModelRouter(models=[StreamingFake(model=SMALL), StreamingFake(model=LARGE)])

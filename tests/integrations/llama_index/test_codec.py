@@ -137,14 +137,14 @@ def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
 )
 def test_an_answer_cut_off_is_known_whoever_gave_it(raw: dict[str, Any]) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", content="hi"), raw=raw)
-    assert CODEC.traits(answered(reply)).finish_reason not in ("", "stop")
+    assert CODEC.cacheability(answered(reply)).finish_reason not in ("", "stop")
 
 
 def test_a_refusal_is_known() -> None:
     said = SimpleNamespace(refusal="no")
     raw = SimpleNamespace(choices=[SimpleNamespace(message=said)])
     reply = ChatResponse(message=ChatMessage(role="assistant", content="no"), raw=raw)
-    assert CODEC.traits(answered(reply)).refusal
+    assert CODEC.cacheability(answered(reply)).refusal
 
 
 def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
@@ -169,7 +169,7 @@ def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
         CompletionResponse(text="one", delta="two"),
     ]
     assert answered_by_stream(chunks).reply.text == "one two"  # type: ignore[union-attr]
-    assert CODEC.traits(answered_by_stream([])).empty
+    assert CODEC.cacheability(answered_by_stream([])).empty
 
 
 @pytest.mark.parametrize(

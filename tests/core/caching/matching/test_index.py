@@ -8,7 +8,7 @@ import numpy as np
 
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.stores import MemoryStore
-from llm_optimizers.caching.stores.entries import Entry
+from llm_optimizers.caching.stores.protocol import Entry
 
 
 def unit(*values: float) -> Any:

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.caching.matching.features import FEATURES
 from llm_optimizers.caching.matching.guards import vetoes
 from llm_optimizers.caching.matching.matcher import (
     STATIC_WEIGHTS,
-    CosineAcceptance,
-    FittedAcceptance,
-    Verdict,
-    Weights,
-    acceptance_for,
+    CosineMatcher,
+    FittedMatcher,
+    MatchDecision,
+    MatcherWeights,
+    matcher_for,
 )
+from llm_optimizers.caching.matching.pair_features import FEATURES
 from llm_optimizers.embeddings import STATIC_MODEL, FrameworkEmbedder, StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
 
 DATA = Path(__file__).parent / "data"
 EMBEDDER = StaticEmbedder()
-RULE = acceptance_for(EMBEDDER)
+RULE = matcher_for(EMBEDDER)
 
 
 class Embeddings:
@@ -40,9 +40,9 @@ def pairs(name: str) -> list[tuple[str, str, str]]:
     return [(kind.strip(), a.strip(), b.strip()) for kind, a, b in rows]
 
 
-def judged(a: str, b: str) -> Verdict:
+def judged(a: str, b: str) -> MatchDecision:
     first, second = EMBEDDER.embed([a, b])
-    return RULE.judge(a, b, float(first @ second))
+    return RULE.decide(a, b, float(first @ second))
 
 
 def test_no_trap_is_served_and_most_paraphrases_are() -> None:
@@ -73,39 +73,39 @@ def test_the_verdict_says_why() -> None:
 
 
 def test_a_pair_below_the_floor_is_not_scored() -> None:
-    assert RULE.judge("the same", "the same", RULE.floor - 0.01).reason == "cosine"
-    assert not RULE.judge("the same", "the same", float("nan")).accept
+    assert RULE.decide("the same", "the same", RULE.min_cosine - 0.01).reason == "cosine"
+    assert not RULE.decide("the same", "the same", float("nan")).accept
 
 
 def test_texts_beyond_the_window_are_refused() -> None:
     long = "How does this contract end? " * 200
-    assert RULE.judge(long, long + "Or not?", 0.999).reason == "longer than the embedder sees"
-    rule = acceptance_for(FrameworkEmbedder(Embeddings("m"), window=10))
-    assert not rule.judge("a longer text", "a longer text!", 0.99).accept
+    assert RULE.decide(long, long + "Or not?", 0.999).reason == "longer than the embedder sees"
+    rule = matcher_for(FrameworkEmbedder(Embeddings("m"), window=10))
+    assert not rule.decide("a longer text", "a longer text!", 0.99).accept
 
 
 def test_other_embedders_get_a_strict_bound_by_family() -> None:
-    assert acceptance_for(FrameworkEmbedder(Embeddings("new-model"))).floor == 0.95
-    assert acceptance_for(FrameworkEmbedder(Embeddings("all-MiniLM-L6-v2"))).floor == 0.93
-    assert acceptance_for(FrameworkEmbedder(Embeddings("text-embedding-ada-002"))).floor == 0.97
+    assert matcher_for(FrameworkEmbedder(Embeddings("new-model"))).min_cosine == 0.95
+    assert matcher_for(FrameworkEmbedder(Embeddings("all-MiniLM-L6-v2"))).min_cosine == 0.93
+    assert matcher_for(FrameworkEmbedder(Embeddings("text-embedding-ada-002"))).min_cosine == 0.97
 
 
 def test_a_threshold_replaces_the_bound_and_keeps_the_guards() -> None:
-    rule = acceptance_for(EMBEDDER, 0.7)
-    assert isinstance(rule, CosineAcceptance)
-    assert rule.floor == 0.7
-    assert rule.judge("What is a mortgage?", "What's a mortgage", 0.71).accept
-    assert not rule.judge("What is a mortgage?", "What's a mortgage", 0.69).accept
-    assert rule.judge("Raise my limit by 5", "Raise my limit by 6", 0.99).reason == "number"
-    assert rule.judge("mortgage", "photosynthesis", 0.99).reason == "words"
+    rule = matcher_for(EMBEDDER, 0.7)
+    assert isinstance(rule, CosineMatcher)
+    assert rule.min_cosine == 0.7
+    assert rule.decide("What is a mortgage?", "What's a mortgage", 0.71).accept
+    assert not rule.decide("What is a mortgage?", "What's a mortgage", 0.69).accept
+    assert rule.decide("Raise my limit by 5", "Raise my limit by 6", 0.99).reason == "number"
+    assert rule.decide("mortgage", "photosynthesis", 0.99).reason == "words"
     for bad in (0.0, -1.0, 1.1, float("nan")):
         with pytest.raises(ConfigurationError, match="threshold"):
-            acceptance_for(EMBEDDER, bad)
+            matcher_for(EMBEDDER, bad)
 
 
 def test_the_bundled_weights_fit_the_bundled_model() -> None:
-    assert isinstance(RULE, FittedAcceptance)
-    weights = Weights.read(STATIC_WEIGHTS)
+    assert isinstance(RULE, FittedMatcher)
+    weights = MatcherWeights.read(STATIC_WEIGHTS)
     assert weights.embedder == EMBEDDER.id
     assert len(weights.coefficients) == len(FEATURES)
     assert 0.5 < weights.bound < 1.0
@@ -116,19 +116,19 @@ def test_weights_for_other_features_are_refused(tmp_path: Path) -> None:
     raw["coefficients"]["moonlight"] = 1.0
     (tmp_path / "acceptance.json").write_text(json.dumps(raw))
     with pytest.raises(ConfigurationError, match=r"fit_acceptance\.py"):
-        Weights.read(tmp_path / "acceptance.json")
+        MatcherWeights.read(tmp_path / "acceptance.json")
 
 
 def test_another_static_model_is_judged_by_its_cosine(tmp_path: Path) -> None:
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).write_bytes((STATIC_MODEL / name).read_bytes())
     (tmp_path / "config.json").write_text("{}")
-    assert isinstance(acceptance_for(StaticEmbedder(tmp_path)), CosineAcceptance)
+    assert isinstance(matcher_for(StaticEmbedder(tmp_path)), CosineMatcher)
 
 
 @given(st.text(), st.text(), st.floats(-1.0, 1.0))
 def test_any_texts_are_judged_the_same_both_ways(a: str, b: str, cosine: float) -> None:
-    one, two = RULE.judge(a, b, cosine), RULE.judge(b, a, cosine)
+    one, two = RULE.decide(a, b, cosine), RULE.decide(b, a, cosine)
     assert one.accept == two.accept
     assert one.score == pytest.approx(two.score, abs=1e-9)
     assert 0.0 <= one.score <= 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_optimizers.caching.matching import amounts
-from llm_optimizers.caching.matching.amounts import ROOM
+from llm_optimizers.caching.matching.amounts import DATA_PACKAGE
 from llm_optimizers.text.word_lists import lines
 
 FOLDER = Path(amounts.__file__).with_name("data")
@@ -27,7 +27,7 @@ def test_every_list_is_there() -> None:
 
 @pytest.mark.parametrize("name", [name for name in LISTS if name not in SIDES])
 def test_no_word_has_two_meanings(name: str) -> None:
-    words = [word for line in lines(name, ROOM) for word in line.split(": ")[-1].split()]
+    words = [word for line in lines(name, DATA_PACKAGE) for word in line.split(": ")[-1].split()]
     assert words
     assert repeated(words) == []
     assert all(word == word.lower() for word in words)
@@ -35,7 +35,7 @@ def test_no_word_has_two_meanings(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIDES)
 def test_every_group_has_sides_that_share_no_word(name: str) -> None:
-    groups = lines(name, ROOM)
+    groups = lines(name, DATA_PACKAGE)
     assert repeated(groups) == []
     for group in groups:
         sides = group.split("/")

@@ -17,7 +17,7 @@ from llm_optimizers.prompts import (
     PassageSelector,
     TokenCounter,
 )
-from llm_optimizers.prompts.context import Kept, render
+from llm_optimizers.prompts.context import KeptPassage, render
 from llm_optimizers.prompts.context.ranking import rank
 from llm_optimizers.prompts.context.selection import GAP
 from support.prompt_texts import FACTS
@@ -145,7 +145,7 @@ def test_an_embedder_is_not_asked_about_texts_without_words() -> None:
 
 
 def test_an_app_keeps_what_answers_within_what_the_model_is_shown() -> None:
-    def shown(kept: Sequence[Kept]) -> int:
+    def shown(kept: Sequence[KeptPassage]) -> int:
         return sum(counter.count(k.text, "gpt-4o").tokens + 9 for k in kept)
 
     question = "Who is the mayor of Carrow?"

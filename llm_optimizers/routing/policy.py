@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Protocol
 
 from llm_optimizers.routing.cascade.verifier import Verifier
-from llm_optimizers.routing.request import Needs, RoutingContext
-from llm_optimizers.routing.specs import Ladder
+from llm_optimizers.routing.request import Requirements, RoutingContext
+from llm_optimizers.routing.specs import ModelTiers
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "Choice",
     "Escalation",
     "Policy",
-    "Situation",
+    "PolicyInput",
     "cheapest",
     "check_policies",
 ]
@@ -37,7 +37,7 @@ class Candidate:
     """
 
     model: str
-    rung: int
+    rank: int
     expected_cost: Decimal | None = None
     latency_s: float | None = None
     rejected: str | None = None
@@ -78,7 +78,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class PolicyInput:
     """A request and the models that may serve it, weakest first.
 
     `now` is in seconds since the epoch; `draw` gives a number that is uniform in [0, 1).
@@ -86,7 +86,7 @@ class Situation:
 
     request: ChatRequest
     context: RoutingContext
-    needs: Needs
+    requirements: Requirements
     candidates: tuple[Candidate, ...]
     safe: str
     now: float
@@ -108,12 +108,12 @@ class Situation:
 class Policy(Protocol):
     """Chooses among the candidates, or abstains with None so that the next policy is asked."""
 
-    def choose(self, situation: Situation) -> Choice | None:
+    def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Answer with one of the situation's candidates, or None to abstain."""
         ...
 
 
-def check_policies(policies: Iterable[Policy], ladder: Ladder) -> None:
+def check_policies(policies: Iterable[Policy], model_tiers: ModelTiers) -> None:
     """Let every policy that has a `check` make sure that the router suits it.
 
     Raises:
@@ -122,7 +122,7 @@ def check_policies(policies: Iterable[Policy], ladder: Ladder) -> None:
     for policy in policies:
         check = getattr(policy, "check", None)
         if check is not None:
-            check(ladder)
+            check(model_tiers)
 
 
 def cheapest(candidates: tuple[Candidate, ...]) -> Candidate:
@@ -130,6 +130,6 @@ def cheapest(candidates: tuple[Candidate, ...]) -> Candidate:
 
     def key(candidate: Candidate) -> tuple[bool, Decimal, int]:
         cost = candidate.expected_cost
-        return (cost is None, cost or Decimal(0), candidate.rung)
+        return (cost is None, cost or Decimal(0), candidate.rank)
 
     return min(candidates, key=key)

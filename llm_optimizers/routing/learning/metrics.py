@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["apgr", "apgr_resampled", "auc", "cpt", "recovered"]
+__all__ = ["apgr", "apgr_resampled", "auc", "cpt", "recovery_curve"]
 
 
-def recovered(scores: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
+def recovery_curve(scores: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
     """The share of the whole gain recovered with the 0, 1, … n highest scores sent up.
 
     `gains` is the strong model's score less the weak one's, a request each. Meaningless unless
@@ -26,14 +26,14 @@ def recovered(scores: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
 
 
 def apgr(scores: ArrayLike, gains: ArrayLike) -> float:
-    """Average performance gap recovered: the area under `recovered`; 0.5 is chance."""
-    curve = recovered(scores, gains)
+    """Average performance gap recovered: the area under `recovery_curve`; 0.5 is chance."""
+    curve = recovery_curve(scores, gains)
     return float(np.trapezoid(curve) / (len(curve) - 1))
 
 
 def cpt(scores: ArrayLike, gains: ArrayLike, *, share: float) -> float:
     """Call-performance threshold: percent of strong calls that recover `share` of the gap."""
-    curve = recovered(scores, gains)
+    curve = recovery_curve(scores, gains)
     return 100.0 * int(np.argmax(curve >= share)) / (len(curve) - 1)
 
 

@@ -21,13 +21,13 @@ from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
-__all__ = ["NOTHING_REMOVED", "Removed", "charged_to", "price_call"]
+__all__ = ["NOTHING_REMOVED", "RemovedTokens", "charged_to", "price_call"]
 
 _NOTHING: Mapping[str, Decimal] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
+class RemovedTokens:
     """Input tokens that prompt optimisers took out of a call; two optimisers add up.
 
     `repeated` of them had been sent by an earlier call of the conversation: those would have come
@@ -37,10 +37,12 @@ class Removed:
     tokens: int = 0
     repeated: int = 0
 
-    def __add__(self, other: Removed) -> Removed:
-        return Removed(tokens=self.tokens + other.tokens, repeated=self.repeated + other.repeated)
+    def __add__(self, other: RemovedTokens) -> RemovedTokens:
+        return RemovedTokens(
+            tokens=self.tokens + other.tokens, repeated=self.repeated + other.repeated
+        )
 
-    def restored(self, usage: Usage) -> Usage:
+    def added_back_to(self, usage: Usage) -> Usage:
         """The usage that the call would have had with its whole prompt."""
         if self.tokens <= 0:
             return usage
@@ -48,7 +50,7 @@ class Removed:
         return usage + Usage(input_tokens=self.tokens, cache_read_tokens=read)
 
 
-NOTHING_REMOVED = Removed()
+NOTHING_REMOVED = RemovedTokens()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class Explanation:
     model: str
     gains: dict[str, float]
     thresholds: dict[str, float | None]
-    verdict: str
+    conclusion: str
     parts: tuple[tuple[str, float], ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Explanation:
             "model": self.model,
             "predicted_gains": self.gains,
             "thresholds": self.thresholds,
-            "verdict": self.verdict,
+            "verdict": self.conclusion,
             "parts": [{"part": part, "gain": amount} for part, amount in self.parts],
         }
 
@@ -58,18 +58,20 @@ def explain(artefact: RouterArtefact, prompt: str, *, task: str = "") -> Explana
     limit = thresholds[weak]
     if weak not in artefact.active:
         chosen = artefact.strong
-        verdict = f"{chosen}: not active for {weak}: {'; '.join(artefact.reports[weak].reasons)}"
+        conclusion = f"{chosen}: not active for {weak}: {'; '.join(artefact.reports[weak].reasons)}"
     elif limit is not None and gains[weak] <= limit:
         chosen = weak
-        verdict = f"{weak}: the predicted gap of {gains[weak]:.3f} is within {limit:.3f}"
+        conclusion = f"{weak}: the predicted gap of {gains[weak]:.3f} is within {limit:.3f}"
     else:
         chosen = artefact.strong
-        verdict = f"{chosen}: the predicted gap to {weak} of {gains[weak]:.3f} is above {limit:.3f}"
+        conclusion = (
+            f"{chosen}: the predicted gap to {weak} of {gains[weak]:.3f} is above {limit:.3f}"
+        )
     return Explanation(
         model=chosen,
         gains=gains,
         thresholds=thresholds,
-        verdict=verdict,
+        conclusion=conclusion,
         parts=_parts(model, Featurizer(bits=artefact.bits), prompt, task, weak),
     )
 

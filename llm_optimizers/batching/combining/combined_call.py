@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llm_optimizers.batching.coalescing import SharedCall
-from llm_optimizers.batching.combining.ask import Answered, Question, Settled
+from llm_optimizers.batching.combining.ask import Question, QuestionOutcome, SharedAnswer
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.failures import FailOpen
@@ -31,15 +31,15 @@ _log = logging.getLogger(__name__)
 class CombinedCall:
     """A question on its way, with the methods of a `SharedCall`.
 
-    `join` makes the shared call of its question; `caller` comes back in `Settled`.
+    `join` makes the shared call of its question; `caller` comes back in `QuestionOutcome`.
     """
 
     def __init__(
         self,
         question: Question,
         *,
-        join: Callable[[Question], SharedCall[Question, Answered]],
-        observe: Callable[[Settled], None] | None = None,
+        join: Callable[[Question], SharedCall[Question, SharedAnswer]],
+        observe: Callable[[QuestionOutcome], None] | None = None,
     ) -> None:
         self._caller = question.caller
         self._request = question.request
@@ -48,11 +48,11 @@ class CombinedCall:
         self._clock = 0.0
         self._left: BaseException | None = None
         self._latency_s: float | None = None
-        self._settled: Settled | None = None
+        self._settled: QuestionOutcome | None = None
         self._waiting = [] if observe is None else [observe]
         self._lock = threading.Lock()
 
-    def submit(self) -> Future[Answered]:
+    def submit(self) -> Future[SharedAnswer]:
         """Join a group now; see `Coalescer.submit`."""
         self._start()
         try:
@@ -67,7 +67,7 @@ class CombinedCall:
         if self._started is not None:
             self._leave(asyncio.CancelledError())
 
-    def result(self) -> Answered:
+    def result(self) -> SharedAnswer:
         """The answer, waiting in this thread; raises what `Coalescer.call` raises."""
         self._start()
         try:
@@ -76,7 +76,7 @@ class CombinedCall:
             self._leave(error)
             raise
 
-    async def aresult(self) -> Answered:
+    async def aresult(self) -> SharedAnswer:
         """The answer, without blocking the event loop; raises what `Coalescer.call` raises."""
         self._start()
         try:
@@ -85,7 +85,7 @@ class CombinedCall:
             self._leave(error)
             raise
 
-    def when_settled(self, callback: Callable[[Settled], None]) -> None:
+    def when_done(self, callback: Callable[[QuestionOutcome], None]) -> None:
         """Pass on how the call ended, once that is known; in whichever thread it becomes known."""
         with self._lock:
             settled = self._settled
@@ -94,7 +94,7 @@ class CombinedCall:
                 return
         callback(settled)
 
-    def settle(self, found: Settled) -> None:
+    def finish(self, found: QuestionOutcome) -> None:
         """Take what came of the question; a caller that had left saw another end."""
         with self._lock:
             if self._settled is not None:
@@ -115,16 +115,16 @@ class CombinedCall:
             if self._settled is not None:
                 return
             self._left, self._latency_s = error, self._waited()
-        if self._shared.under_way:
+        if self._shared.in_flight:
             # Settled with the answer; if there comes none, by what the call ends with.
-            self._shared.when_settled(lambda _: self._end(error))
+            self._shared.when_done(lambda _: self._end(error))
         else:
             self._end(error)
 
     def _end(self, error: BaseException) -> None:
-        self.settle(Settled(request=self._request, usage=Usage(), error=error, caller=self))
+        self.finish(QuestionOutcome(request=self._request, usage=Usage(), error=error, caller=self))
 
-    def _seen(self, found: Settled) -> Settled:
+    def _seen(self, found: QuestionOutcome) -> QuestionOutcome:
         """The outcome as the caller saw it."""
         latency_s = self._waited() if self._latency_s is None else self._latency_s
         known: dict[str, Any] = {

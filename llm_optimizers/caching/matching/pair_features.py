@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from llm_optimizers.caching.matching.profiles import Profile
+from llm_optimizers.caching.matching.text_features import TextFeatures
 from llm_optimizers.embeddings import Vectors
 
 __all__ = ["FEATURES", "features", "overlap", "partnered"]
@@ -40,7 +40,7 @@ FEATURES = (
 
 
 def features(
-    a: Profile, b: Profile, cosine: float, vectors_a: Vectors, vectors_b: Vectors
+    a: TextFeatures, b: TextFeatures, cosine: float, vectors_a: Vectors, vectors_b: Vectors
 ) -> list[float]:
     """One number per name in `FEATURES`; symmetric in the two texts.
 
@@ -82,14 +82,14 @@ def features(
     ]
 
 
-def partnered(a: Profile, b: Profile) -> bool:
+def partnered(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether every content word of either text has its partner in the other."""
     left, right = set(a.concepts), set(b.concepts)
     return left == right or not any(_unmatched(left - right, right - left))
 
 
 def _alignment(
-    a: Profile, b: Profile, vectors_a: Vectors, vectors_b: Vectors, shared: set[str]
+    a: TextFeatures, b: TextFeatures, vectors_a: Vectors, vectors_b: Vectors, shared: set[str]
 ) -> tuple[float, float]:
     """How near each word's nearest one in the other text is: weighted mean and worst.
 
@@ -133,7 +133,7 @@ def _unmatched(left: set[str], right: set[str]) -> tuple[set[str], set[str]]:
     return left, right
 
 
-def _trigrams(profile: Profile) -> set[str]:
+def _trigrams(profile: TextFeatures) -> set[str]:
     text = " ".join(profile.concepts)
     return {text[place : place + 3] for place in range(len(text) - 2)}
 
@@ -153,6 +153,6 @@ def _order(a: Sequence[str], b: Sequence[str], shared: set[str]) -> float:
     return turned / (len(row) - 1)
 
 
-def overlap(a: Profile, b: Profile) -> float:
+def overlap(a: TextFeatures, b: TextFeatures) -> float:
     """The share of content words that both texts have, 1.0 for two texts without any."""
     return _jaccard(set(a.concepts), set(b.concepts))

@@ -21,19 +21,19 @@ from llm_optimizers.evidence.bounds import (
     mean_interval,
     safe_threshold,
 )
-from llm_optimizers.routing.learning.measures import apgr, apgr_resampled, cpt
+from llm_optimizers.routing.learning.metrics import apgr, apgr_resampled, cpt
 
-__all__ = ["GateReport", "examine"]
+__all__ = ["ActivationReport", "assess_activation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateReport:
+class ActivationReport:
     """What held-out labels say about a router between one cheap model and the strong one.
 
     `apgr` is the area under the gain curve (0.5 is chance); `over_random` and `over_length` are
     what it is above chance and above ranking by length. `threshold` is the predicted gain up to
     which the cheap model serves, `cheap_share` the share of requests that is, `loss` the quality
-    this costs on average with its upper bound. `lacking` estimates how many more labels would
+    this costs on average with its upper bound. `labels_needed` estimates how many more labels would
     settle what is open, None if nothing is or no number would.
     """
 
@@ -51,7 +51,7 @@ class GateReport:
     cheap_share: float
     loss: Interval
     reasons: tuple[str, ...]
-    lacking: int | None
+    labels_needed: int | None
 
     @property
     def passed(self) -> bool:
@@ -59,7 +59,7 @@ class GateReport:
         return not self.reasons
 
 
-def examine(
+def assess_activation(
     scores: ArrayLike,
     gains: ArrayLike,
     lengths: ArrayLike,
@@ -69,7 +69,7 @@ def examine(
     tolerance: float,
     confidence: float = 0.95,
     seed: int = 0,
-) -> GateReport:
+) -> ActivationReport:
     """Judge predicted gains (`scores`) by true ones, none of which were fitted on.
 
     `lengths` are the prompts' lengths, the ranking to beat. `tolerance` is the mean quality that
@@ -91,7 +91,7 @@ def examine(
     over_length = bootstrap_interval(value - rival, ranked - by_length, confidence=confidence)
     safe = safe_threshold(predicted, true, tolerance=tolerance, confidence=confidence)
     reasons = _reasons(gap, over_random, over_length, safe.score, weak=weak, strong=strong)
-    return GateReport(
+    return ActivationReport(
         weak=weak,
         strong=strong,
         labels=len(true),
@@ -106,7 +106,7 @@ def examine(
         cheap_share=safe.share,
         loss=safe.loss,
         reasons=tuple(reasons),
-        lacking=_lacking(len(true), [gap, over_random, over_length], safe.score, reasons),
+        labels_needed=_lacking(len(true), [gap, over_random, over_length], safe.score, reasons),
     )
 
 

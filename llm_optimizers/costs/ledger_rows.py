@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from llm_optimizers.connections.sqlite import Schema
-from llm_optimizers.costs.records import CallRecord, Note, Saving
+from llm_optimizers.costs.records import CallRecord, LedgerNote, Saving
 from llm_optimizers.costs.usage import Usage
 
 __all__ = [
@@ -155,15 +155,15 @@ def read_call(row: sqlite3.Row) -> CallRecord:
     )
 
 
-def note_row(note: Note) -> tuple[Any, ...]:
+def note_row(note: LedgerNote) -> tuple[Any, ...]:
     """The values of `INSERT_NOTE`."""
     return note.id, micros(note.time), note.kind, _json(dict(note.payload))
 
 
-def read_note(row: sqlite3.Row) -> Note:
+def read_note(row: sqlite3.Row) -> LedgerNote:
     """The note of a row of `SELECT_NOTES`."""
     time = _EPOCH + timedelta(microseconds=row["time"])
-    return Note(id=row["id"], time=time, kind=row["kind"], payload=json.loads(row["payload"]))
+    return LedgerNote(id=row["id"], time=time, kind=row["kind"], payload=json.loads(row["payload"]))
 
 
 def _json(value: object) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.batching.coalescing.dispatch import AskAlone
-from llm_optimizers.batching.combining.ask import Answered, Ask, CombinedAsk, Question
+from llm_optimizers.batching.coalescing.dispatch import RetryAlone
+from llm_optimizers.batching.combining.ask import AskModel, CombinedAsk, Question, SharedAnswer
 from llm_optimizers.batching.combining.prompts import COMBINED_SIZE, combination_key
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
@@ -18,11 +18,11 @@ from llm_optimizers.evidence.bounds import rate_upper_bound, samples_needed
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["GateReport", "compare_combined"]
+__all__ = ["AgreementReport", "compare_combined"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateReport:
+class AgreementReport:
     """What the sample showed. `passed` says whether combining may be switched on.
 
     `differing` holds the sample's indices whose two answers differ (or one of which failed);
@@ -48,13 +48,13 @@ class GateReport:
 
 def compare_combined(
     sample: Sequence[ChatRequest],
-    ask: Ask,
+    ask: AskModel,
     *,
     size: int = COMBINED_SIZE,
     tolerance: float = 0.05,
     confidence: float = 0.9,
     agree: Comparison = same_answer,
-) -> GateReport:
+) -> AgreementReport:
     """Answer the sample singly and in groups of `size`, and judge by how often the two agree.
 
     `agree(single, combined)` decides what counts as the same answer; give your own checker or
@@ -73,17 +73,17 @@ def compare_combined(
     for group in _grouped(sample, size):
         questions = [Question(request=sample[index]) for index in group]
         for index, outcome in zip(group, combined(questions), strict=True):
-            retried += isinstance(outcome, AskAlone)
-            together = combined([outcome.item])[0] if isinstance(outcome, AskAlone) else outcome
+            retried += isinstance(outcome, RetryAlone)
+            together = combined([outcome.item])[0] if isinstance(outcome, RetryAlone) else outcome
             single = combined([Question(request=sample[index])])[0]
-            if isinstance(single, Answered) and isinstance(together, Answered):
+            if isinstance(single, SharedAnswer) and isinstance(together, SharedAnswer):
                 usage_single += single.usage
                 usage_combined += together.usage
                 if agree(single.text, together.text):
                     continue
             differing.append(index)
     bound = rate_upper_bound(len(differing), len(sample), confidence=confidence)
-    return GateReport(
+    return AgreementReport(
         asked=len(sample),
         differing=tuple(differing),
         bound=bound,

@@ -18,7 +18,7 @@ from llm_optimizers.evidence.bounds import Interval, bootstrap_interval, safe_th
 from llm_optimizers.evidence.labels import MIN_LABELS
 from llm_optimizers.routing.cascade.checks import Check
 from llm_optimizers.routing.cascade.verifier import Judge, Verifier
-from llm_optimizers.routing.learning.measures import auc
+from llm_optimizers.routing.learning.metrics import auc
 
 __all__ = [
     "CascadeLabel",

@@ -13,19 +13,19 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, RemoteBatch
-from llm_optimizers.batching.provider.journal import Journal
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
+from llm_optimizers.batching.provider.store import BatchStore
 from llm_optimizers.failures import is_permanent
 from llm_optimizers.types import Clock
 
-__all__ = ["BatchDriver"]
+__all__ = ["BatchRunner"]
 
 _LEASE_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
 
 
-class BatchDriver:
+class BatchRunner:
     """Steps of jobs with one client.
 
     Args:
@@ -36,7 +36,7 @@ class BatchDriver:
     def __init__(
         self,
         client: BatchClient,
-        journal: Journal,
+        journal: BatchStore,
         *,
         max_enqueued_tokens: int | None,
         max_rounds: int,
@@ -57,7 +57,7 @@ class BatchDriver:
             Exception: what the SDK raised, if asking again cannot help (a wrong key, say).
         """
         now = self._clock()
-        if not self._journal.drive(
+        if not self._journal.claim(
             job, self._name, now=now, until=now + _LEASE_SECONDS, alive=_alive
         ):
             return
@@ -131,7 +131,7 @@ class BatchDriver:
             self._make_room(job, number, len(members))
             return
         by_name = {_name(position): position for position, _ in members}
-        found = _faults(remote, by_name) if remote.faults else self._client.results(remote_id)
+        found = _faults(remote, by_name) if remote.line_errors else self._client.results(remote_id)
         outcomes = {by_name[each.name]: each for each in found if each.name in by_name}
         for name, position in by_name.items():
             outcomes.setdefault(position, _missing(name, remote))
@@ -150,11 +150,11 @@ class BatchDriver:
 def _faults(remote: RemoteBatch, names: Iterable[str]) -> Iterator[LineOutcome]:
     """Of a batch refused for some of its lines: those fail, the others are sent again."""
     for line, name in enumerate(names):
-        if line in remote.faults:
+        if line in remote.line_errors:
             yield LineOutcome(
                 name=name,
-                verdict="refused",
-                error=remote.faults[line],
+                status="refused",
+                error=remote.line_errors[line],
                 error_kind="refused_line",
             )
 
@@ -163,7 +163,7 @@ def _missing(name: str, remote: RemoteBatch) -> LineOutcome:
     stopped = remote.state in ("cancelled", "canceled")
     return LineOutcome(
         name=name,
-        verdict="cancelled" if stopped else "again",
+        status="cancelled" if stopped else "again",
         error=remote.reason or f"the provider returned nothing for it (batch {remote.state})",
         error_kind=f"missing_{remote.state}",
     )

@@ -28,10 +28,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from llm_optimizers.caching.keys import normalise
-from llm_optimizers.caching.matching.features import FEATURES, features
 from llm_optimizers.caching.matching.guards import compare
-from llm_optimizers.caching.matching.matcher import STATIC_WEIGHTS, Weights
-from llm_optimizers.caching.matching.profiles import profile_of
+from llm_optimizers.caching.matching.matcher import STATIC_WEIGHTS, MatcherWeights
+from llm_optimizers.caching.matching.pair_features import FEATURES, features
+from llm_optimizers.caching.matching.text_features import extract_features
 from llm_optimizers.embeddings import StaticEmbedder
 
 FLOOR = 0.5
@@ -162,7 +162,7 @@ class Reader:
 
     def _read(self, text: str) -> Any:
         if text not in self._known:
-            profile = profile_of(text)
+            profile = extract_features(text)
             self._known[text] = (profile, self._embedder.word_vectors(profile.content))
         return self._known[text]
 
@@ -178,7 +178,7 @@ class Reader:
 
 def fit(
     sets: dict[str, list[Candidate]], reader: Reader, embedder: str
-) -> tuple[Weights, np.ndarray]:
+) -> tuple[MatcherWeights, np.ndarray]:
     """A logistic regression on what the guards let pass, in units of the raw features."""
     table, labels, shares = [], [], []
     for name, pairs in sets.items():
@@ -191,9 +191,9 @@ def fit(
     model.fit(np.array(table), labels, logisticregression__sample_weight=shares)
     scaler, regression = model[0], model[-1]
     slopes = regression.coef_[0] / scaler.scale_
-    weights = Weights(
+    weights = MatcherWeights(
         embedder=embedder,
-        floor=FLOOR,
+        min_cosine=FLOOR,
         bound=1.0,
         intercept=round(float(regression.intercept_[0] - slopes @ scaler.mean_), 5),
         coefficients=tuple(round(float(slope), 5) for slope in slopes),
@@ -201,7 +201,7 @@ def fit(
     return weights, regression.coef_[0]
 
 
-def scorer(reader: Reader, weights: Weights) -> Score:
+def scorer(reader: Reader, weights: MatcherWeights) -> Score:
     """Guards and weights as one number; vetoed pairs are 0."""
     known: dict[tuple[str, str], float] = {}
 

@@ -17,14 +17,20 @@ from llm_optimizers.costs.context import CallContext, Drafts
 from llm_optimizers.effects import adrive, closing, closing_async, drive
 from llm_optimizers.errors import InterruptedStreamError
 from llm_optimizers.evidence.samples import SampleStore
-from llm_optimizers.routing.calling import Caller, Got, Replies, aperforming, performing
-from llm_optimizers.routing.cascade.checks import Answer
+from llm_optimizers.routing.calling import (
+    Caller,
+    CallResult,
+    ReplyReader,
+    async_effect_runner,
+    effect_runner,
+)
+from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.decision import DecisionRecord
 from llm_optimizers.routing.plan import CallModel, RoutedRequest, serve
 from llm_optimizers.routing.request import RoutingContext
 from llm_optimizers.routing.router import Router
 from llm_optimizers.routing.specs import ModelSpec
-from llm_optimizers.tenancy import running_tenant
+from llm_optimizers.tenancy import enclosing_tenant
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["RoutedCall"]
@@ -52,10 +58,10 @@ class _Opened(Generic[C]):
 class RoutedCall(Generic[R, C]):
     """One routed request: decides when it is made, then answers once, by one of four ways.
 
-    `models` says how models are named in the price list where the router does not, `around` what
-    the account knows of the call already. With a deadline every synchronous call runs in a thread
-    of its own, and one that does not answer in time is left to itself. `traffic` keeps a sample of
-    the questions.
+    `models` says how models are named in the price list where the router does not, `call_context`
+    what the account knows of the call already. With a deadline every synchronous call runs in a
+    thread of its own, and one that does not answer in time is left to itself. `traffic` keeps a
+    sample of the questions.
 
     Raises:
         NoModelFitsError: no model can take the request; lists each with its reason.
@@ -66,10 +72,10 @@ class RoutedCall(Generic[R, C]):
         router: Router,
         request: ChatRequest,
         context: RoutingContext,
-        replies: Replies[R, C],
+        replies: ReplyReader[R, C],
         *,
         models: Mapping[str, ModelSpec] = MappingProxyType({}),
-        around: CallContext | None = None,
+        call_context: CallContext | None = None,
         traffic: SampleStore | None = None,
         deadline_s: float | None = None,
         first_call_id: str | None = None,
@@ -78,18 +84,18 @@ class RoutedCall(Generic[R, C]):
             traffic.offer(
                 request.question,
                 task=context.task,
-                tenant=request.tenant or running_tenant(),
+                tenant=request.tenant or enclosing_tenant(),
                 user=context.user,
             )
         self.request = request
         self.decision = router.decide(request, context)
-        baseline = router.ladder.spec(self.decision.baseline)
+        baseline = router.model_tiers.spec(self.decision.baseline)
         if baseline.model is None:
             baseline = models.get(baseline.name, baseline)
         self.baseline_model = baseline.priced_as
         self._router = router
         self._replies = replies
-        account = around or CallContext()
+        account = call_context or CallContext()
         if account.baseline_model is None:
             account = replace(
                 account,
@@ -105,7 +111,7 @@ class RoutedCall(Generic[R, C]):
             drafts=self._drafts,
             health=router.health,
             clock=router.clock,
-            once=router.once,
+            warnings=router.warnings,
             until=None if deadline_s is None else router.clock() + deadline_s,
             first_call_id=first_call_id,
         )
@@ -119,7 +125,7 @@ class RoutedCall(Generic[R, C]):
         """
         kept: str | None = None
         try:
-            got: Got[R] = drive(serve(self._read_whole()), performing(caller.ask))
+            got: CallResult[R] = drive(serve(self._read_whole()), effect_runner(caller.ask))
             kept = got.attempt.context.id
             return got.value
         finally:
@@ -129,7 +135,9 @@ class RoutedCall(Generic[R, C]):
         """The asynchronous twin of `answer`; a call that takes too long is cancelled."""
         kept: str | None = None
         try:
-            got: Got[R] = await adrive(serve(self._read_whole()), aperforming(caller.aask))
+            got: CallResult[R] = await adrive(
+                serve(self._read_whole()), async_effect_runner(caller.aask)
+            )
             kept = got.attempt.context.id
             return got.value
         finally:
@@ -154,7 +162,7 @@ class RoutedCall(Generic[R, C]):
         kept: str | None = None
         partial: list[str] = []
         try:
-            got: Got[_Opened[C]] = drive(serve(self._routed), performing(opened))
+            got: CallResult[_Opened[C]] = drive(serve(self._routed), effect_runner(opened))
             kept = got.attempt.context.id
             with closing(got.value.rest) as rest:
                 chunk = got.value.first
@@ -182,7 +190,9 @@ class RoutedCall(Generic[R, C]):
         kept: str | None = None
         partial: list[str] = []
         try:
-            got: Got[_Opened[C]] = await adrive(serve(self._routed), aperforming(opened))
+            got: CallResult[_Opened[C]] = await adrive(
+                serve(self._routed), async_effect_runner(opened)
+            )
             kept = got.attempt.context.id
             async with closing_async(got.value.rest) as rest:
                 chunk = got.value.first
@@ -199,7 +209,7 @@ class RoutedCall(Generic[R, C]):
     def _read_whole(self) -> RoutedRequest:
         """The request with what a cascade needs to look into a reply."""
 
-        def read(got: Got[R]) -> Answer:
+        def read(got: CallResult[R]) -> ModelAnswer:
             return replace(self._replies.read(got.value), model=got.attempt.model)
 
         return replace(self._routed, read=read)
@@ -220,7 +230,7 @@ class RoutedCall(Generic[R, C]):
     def _finish(self, kept: str | None) -> None:
         """Write the record; `kept` names the call whose answer was served, if one was."""
         if self._drafts is not None:
-            self._drafts.settle(kept)
+            self._drafts.resolve(kept)
         log = self._routed.log
         self._router.record(
             DecisionRecord(

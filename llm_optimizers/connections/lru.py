@@ -7,13 +7,13 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-__all__ = ["Recent"]
+__all__ = ["LRUCache"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class LRUCache(Generic[K, V]):
     """Values by key; beyond `limit` the least recently used leaves.
 
     Safe between threads, and without a lock that a fork could leave locked: each step is one

@@ -13,7 +13,7 @@ from llm_optimizers.batching.provider.client import BatchStatus, ShardStatus
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["JournalViews"]
+__all__ = ["BatchStoreReader"]
 
 _WAIT = 20.0  # seconds, for another process that is writing: what was sent must be written down
 _PAGE = 1_000
@@ -64,7 +64,7 @@ _SCHEMA = Schema(
 )
 
 
-class JournalViews:
+class BatchStoreReader:
     """Readings of the journal; every method raises StoreError when the file fails."""
 
     def __init__(self, path: str | Path) -> None:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from llm_optimizers.caching.matching.amounts import BLANK, ROOM, Amounts
+from llm_optimizers.caching.matching.amounts import BLANK, DATA_PACKAGE, Amounts
 from llm_optimizers.text.lexicon import (
     CONCEPTS,
     NEGATORS,
@@ -23,7 +23,7 @@ from llm_optimizers.text.lexicon import (
 )
 from llm_optimizers.text.word_lists import lines
 
-__all__ = ["Profile", "profile_of"]
+__all__ = ["TextFeatures", "extract_features"]
 
 _QUOTED = re.compile(
     r"```(.+?)```|`([^`]+)`|\"([^\"]+)\"|\u201c([^\u201c\u201d]+)\u201d|\u00ab([^\u00ab\u00bb]+)\u00bb"
@@ -80,7 +80,7 @@ _PHRASES_BY_HEAD = _phrase_table(PHRASES)
 def _sides(name: str) -> dict[str, tuple[tuple[str, str], ...]]:
     """For each stem of a list of opposites the (group, side)s that it stands for."""
     table: dict[str, tuple[tuple[str, str], ...]] = {}
-    for group in lines(name, ROOM):
+    for group in lines(name, DATA_PACKAGE):
         for side in group.split("/"):
             for word in side.split("="):
                 entry, key = (group, side), stem(word)
@@ -95,7 +95,7 @@ _FORMATS = _sides("formats")
 
 
 @dataclass(slots=True)
-class Profile:
+class TextFeatures:
     """A text taken apart; every string in it is `folded`.
 
     `words` are lower-case and in order, phrases replaced by what stands for them; `concepts` are
@@ -119,10 +119,10 @@ class Profile:
     kind: str = ""
 
 
-def profile_of(text: str) -> Profile:
+def extract_features(text: str) -> TextFeatures:
     """Take a text apart; never raises."""
     text = unicodedata.normalize("NFC", text)
-    profile = Profile(folded=folded(text))
+    profile = TextFeatures(folded=folded(text))
     if not _QUOTES.isdisjoint(text):
         profile.quotations = [
             folded(next(group for group in match.groups() if group).strip())
@@ -135,7 +135,7 @@ def profile_of(text: str) -> Profile:
     return profile
 
 
-def _scan(text: str, profile: Profile) -> list[str]:
+def _scan(text: str, profile: TextFeatures) -> list[str]:
     """Split into lower-case tokens; codes and addresses go to `codes`, capitals to `names`."""
     tokens: list[str] = []
     capitals: list[str] = []
@@ -169,7 +169,7 @@ def _scan(text: str, profile: Profile) -> list[str]:
 
 
 def _split(
-    word: str, tokens: list[str], profile: Profile, capitals: list[str], *, starts: bool
+    word: str, tokens: list[str], profile: TextFeatures, capitals: list[str], *, starts: bool
 ) -> None:
     """A token that is not all letters: a contraction, number, code, address or compound."""
     lower = folded(word)
@@ -216,7 +216,7 @@ def _merged(tokens: list[str]) -> list[str]:
     return words
 
 
-def _read(profile: Profile) -> None:
+def _read(profile: TextFeatures) -> None:
     """Everything that goes by words: polarity, kind, poles, directions, concepts."""
     profile.kind = _kind(profile.words)
     connector = ""

@@ -21,17 +21,17 @@ from llm_optimizers.text.retrieval import STOPWORDS
 
 __all__ = [
     "NEAR",
-    "AnswerKind",
-    "Asked",
+    "AnswerType",
     "Passage",
-    "Read",
-    "Sighting",
-    "answer_kind",
-    "ask",
+    "PassageTerms",
+    "QuestionTerms",
+    "TermMatches",
+    "answer_type",
     "corrections",
-    "has_cue",
-    "read",
-    "sight",
+    "has_answer_of_type",
+    "passage_terms",
+    "question_terms",
+    "term_matches",
 ]
 
 NEAR = 4
@@ -40,9 +40,9 @@ _SHORTEST = 5
 """Letters of a word that may be a misspelling."""
 _SIMILAR = 0.8
 
-AnswerKind: TypeAlias = Literal["name", "date", "number", "open"]
+AnswerType: TypeAlias = Literal["name", "date", "number", "open"]
 
-_ASKED: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
+_ASKED: tuple[tuple[AnswerType, re.Pattern[str]], ...] = (
     ("date", re.compile(r"\bwhen\b|\b(what|which) (year|date|month|day|century|decade)\b", re.I)),
     (
         "number",
@@ -82,7 +82,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class PassageTerms:
     """A passage read once: its sentences and their terms."""
 
     sentences: tuple[str, ...]
@@ -96,15 +96,15 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class QuestionTerms:
     """A question's words, the weight of each topical one among some passages, and its kind."""
 
     words: tuple[str, ...]
-    kind: AnswerKind
+    kind: AnswerType
     weight: Mapping[str, float]
     bits: Mapping[str, int]
     near: tuple[tuple[str, str], ...]
-    adjacent: Set[tuple[str, str]]
+    bigrams: Set[tuple[str, str]]
     average_length: float
 
     def share(self, mask: int) -> float:
@@ -113,7 +113,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class TermMatches:
     """Where a passage says the question's words: a mask a sentence, places in reading order.
 
     The title stands first, and `NEAR` empty places part it and the sentences from each other.
@@ -121,22 +121,22 @@ class Sighting:
 
     title: int
     sentences: tuple[int, ...]
-    places: Mapping[str, list[int]]
-    shaped: tuple[bool, ...]
+    positions: Mapping[str, list[int]]
+    has_answer: tuple[bool, ...]
     phrases: tuple[Set[tuple[str, str]], ...]
 
 
-def read(passage: Passage, cut: tuple[str, ...] | None = None) -> Read:
+def passage_terms(passage: Passage, cut: tuple[str, ...] | None = None) -> PassageTerms:
     """Cut a passage into sentences (unless that is done) and terms."""
     cut = cut or tuple(sentences(passage.text)) or (passage.text,)
-    return Read(
+    return PassageTerms(
         sentences=cut,
         words=tuple(terms(sentence) for sentence in cut),
         title=terms(passage.title),
     )
 
 
-def ask(question: str, passages: Sequence[Read]) -> Asked:
+def question_terms(question: str, passages: Sequence[PassageTerms]) -> QuestionTerms:
     """Weigh the question's words by how few of the passages hold them.
 
     A word that no passage holds is taken for its likeliest misspelling, if there is one.
@@ -155,21 +155,21 @@ def ask(question: str, passages: Sequence[Read]) -> Asked:
     scale = sum(rarity.values()) or 1.0
     spoken = [t for t in said if t in rarity]
     lengths = sum(p.length + 2 * len(p.title) for p in passages)
-    return Asked(
+    return QuestionTerms(
         words=tuple(said),
-        kind=answer_kind(question),
+        kind=answer_type(question),
         weight={t: r / scale for t, r in rarity.items()},
         bits={t: 1 << at for at, t in enumerate(rarity)},
         near=tuple((a, b) for a, b in pairwise(spoken) if a != b),
-        adjacent=set(pairwise(said)),
+        bigrams=set(pairwise(said)),
         average_length=max(1.0, lengths / max(1, len(passages))),
     )
 
 
-def sight(asked: Asked, passage: Read) -> Sighting:
+def term_matches(asked: QuestionTerms, passage: PassageTerms) -> TermMatches:
     """Find the question's words in a passage."""
     said = set(asked.words)
-    places: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     masks: list[int] = []
     phrases: list[Set[tuple[str, str]]] = []
     start = 0
@@ -178,23 +178,23 @@ def sight(asked: Asked, passage: Read) -> Sighting:
         hits = [(at, word) for at, word in enumerate(words) if word in said]
         for at, word in hits:
             mask |= asked.bits.get(word, 0)
-            places.setdefault(word, []).append(start + at)
+            positions.setdefault(word, []).append(start + at)
         for (at, word), (then, following) in pairwise(hits):
-            if then == at + 1 and (word, following) in asked.adjacent:
+            if then == at + 1 and (word, following) in asked.bigrams:
                 pairs.add((word, following))
         masks.append(mask)
         phrases.append(pairs)
         start += len(words) + NEAR
-    return Sighting(
+    return TermMatches(
         title=masks[0],
         sentences=tuple(masks[1:]),
-        places=places,
-        shaped=tuple(has_cue(asked.kind, s, said) for s in passage.sentences),
+        positions=positions,
+        has_answer=tuple(has_answer_of_type(asked.kind, s, said) for s in passage.sentences),
         phrases=tuple(phrases),
     )
 
 
-def answer_kind(question: str) -> AnswerKind:
+def answer_type(question: str) -> AnswerType:
     """The shape of answer that the question's own words ask for."""
     for kind, pattern in _ASKED:
         if pattern.search(question):
@@ -202,7 +202,7 @@ def answer_kind(question: str) -> AnswerKind:
     return "open"
 
 
-def has_cue(kind: AnswerKind, sentence: str, asked: Collection[str]) -> bool:
+def has_answer_of_type(kind: AnswerType, sentence: str, asked: Collection[str]) -> bool:
     """Whether the sentence holds something of that shape which the question does not already say.
 
     Always False for an open question, which has no shape to look for.

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llm_optimizers.batching.provider.client import LineOutcome
-from llm_optimizers.batching.provider.journal_views import JournalViews
 from llm_optimizers.batching.provider.requests import BatchRequest
+from llm_optimizers.batching.provider.store_reader import BatchStoreReader
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["Journal"]
+__all__ = ["BatchStore"]
 
 
-class Journal(JournalViews):
+class BatchStore(BatchStoreReader):
     """Jobs, requests and shards; every method raises StoreError when the file fails."""
 
     def add(self, job: str, provider: str, requests: Sequence[BatchRequest], now: float) -> None:
@@ -51,7 +51,7 @@ class Journal(JournalViews):
                 ],
             )
 
-    def drive(
+    def claim(
         self, job: str, driver: str, *, now: float, until: float, alive: Callable[[str], bool]
     ) -> bool:
         """Take the job for one process; False while another that is alive drives it."""
@@ -220,9 +220,9 @@ class Journal(JournalViews):
 
 def _end(outcome: LineOutcome, attempts: int, max_rounds: int, stopped: bool) -> str:
     """A request's next state."""
-    if outcome.verdict == "answered":
+    if outcome.status == "answered":
         return "answered"
-    if outcome.verdict == "refused":
+    if outcome.status == "refused":
         return "failed"
     if stopped:
         return "cancelled"
