@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.batching.queue.job import Job, Priority, AttemptOutcome
+from llm_optimizers.batching.queue.job import AttemptOutcome, Job, Priority
 from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore

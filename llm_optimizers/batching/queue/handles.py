@@ -1,4 +1,4 @@
-"""The submitter's end of a job: wait for it, await it, be called back, or look it up."""
+"""What the submitter of a job holds: wait for it, await it, be called back, read dead letters."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 
 
 class AskStore(Protocol):
-    """Runs a question to the store in the queue's event loop and waits for the answer."""
+    """Runs a coroutine of the store in the queue's event loop and waits for its result."""
 
     def __call__(self, ask: Callable[[JobStore], Coroutine[Any, Any, T]]) -> T:
-        """What the store answers."""
+        """Return what the store returned."""
 
 
 class JobHandle:
-    """A job that was handed in; `await handle` or `handle.result()` gives its result.
+    """A submitted job; `await handle` or `handle.result()` returns its result.
 
-    Waiting may be given up and taken up again; it never changes what becomes of the job.
+    Waiting may be stopped and started again at any time: it has no effect on the job.
     """
 
     def __init__(self, id: str, watch: Callable[[str], Future[Job]]) -> None:  # noqa: A002
@@ -36,12 +36,12 @@ class JobHandle:
         self._watch = watch
 
     def result(self, timeout: float | None = None) -> Any:
-        """The job's result, waiting for it in this thread.
+        """Wait for the job in this thread and return its result.
 
         Raises:
-            DeadlineError: the job was not started within its `max_wait`, and is unpaid.
+            DeadlineError: the job was not started within its `max_wait`; nothing was paid.
             ItemError: the job failed for good; it is among the dead letters.
-            TimeoutError: it was not settled within `timeout` seconds; it goes on.
+            TimeoutError: it was not finished within `timeout` seconds; it goes on.
         """
         return _outcome(self._watch(self.id).result(timeout))
 
@@ -49,20 +49,20 @@ class JobHandle:
         return self._result().__await__()
 
     def add_callback(self, callback: Callable[[Job], None]) -> None:
-        """Call back with the settled job, in the queue's thread: be brief."""
+        """Call back with the finished job in the queue's thread; the callback must not block."""
 
-        def settled(future: Future[Job]) -> None:
+        def finished(future: Future[Job]) -> None:
             if not future.cancelled() and future.exception() is None:
                 callback(future.result())
 
-        self._watch(self.id).add_done_callback(settled)
+        self._watch(self.id).add_done_callback(finished)
 
     async def _result(self) -> Any:
         return _outcome(await asyncio.wrap_future(self._watch(self.id)))
 
 
 class DeadLetters:
-    """Jobs that failed for good, to be looked at, tried again or deleted."""
+    """Jobs that failed for good: list, show, replay or delete them."""
 
     def __init__(self, ask: AskStore, *, rules: QueueRules, clock: Clock) -> None:
         self._ask = ask
@@ -70,27 +70,27 @@ class DeadLetters:
         self._clock = clock
 
     def list(self, limit: int = 100) -> list[Job]:
-        """The dead letters, the latest first."""
+        """Return the dead letters, the latest first."""
         return self._ask(lambda store: store.dead(limit))
 
     def show(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
-        """One dead letter with its payload and error, or None."""
+        """Return one dead letter with its payload and error, or None."""
         (job,) = self._ask(lambda store: store.get([id], self._clock()))
         return job if job is not None and job.state == "dead" else None
 
     def replay(self, *ids: str) -> int:
-        """Let these wait again with all their attempts, or all without ids; returns how many."""
+        """Queue these again with all their attempts, or all without ids; return how many."""
         chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
         return self._ask(lambda store: store.replay(chosen, self._clock(), self._rules))
 
     def purge(self, *ids: str) -> int:
-        """Delete these for good, or all without ids; returns how many."""
+        """Delete these for good, or all without ids; return how many."""
         chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
         return self._ask(lambda store: store.purge(chosen))
 
 
 def _outcome(job: Job) -> Any:
-    """A settled job's result, or its error raised."""
+    """Return a finished job's result, or raise its error."""
     if job.state == "done":
         return job.result
     if job.state == "expired":

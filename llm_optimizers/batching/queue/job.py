@@ -1,6 +1,6 @@
 """A job: what is to be done, how urgent it is, how it ended; as values, and as stored text.
 
-Stored text may be anybody's: it is parsed as JSON, never unpickled or evaluated, and checked.
+Stored text is not trusted: it is parsed as JSON and checked, never unpickled or evaluated.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -16,12 +17,12 @@ from llm_optimizers.costs.records import JSON
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
+    "AttemptOutcome",
     "Claim",
     "Job",
     "JobState",
     "Priority",
     "QueueStats",
-    "AttemptOutcome",
     "Times",
     "check_priority",
     "digest",
@@ -35,7 +36,7 @@ __all__ = [
 Priority: TypeAlias = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 JobState: TypeAlias = Literal["waiting", "running", "done", "dead", "expired"]
-"""`dead` jobs failed for good and can be replayed; `expired` ones were refused unpaid."""
+"""`dead` jobs failed for good and can be replayed; `expired` ones were not started in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,22 @@ class Job:
     error_kind: str | None = None
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing more will happen to it by itself."""
+    def finished(self) -> bool:
+        """Whether it is done, dead or expired, so that no worker will start it."""
         return self.state in ("done", "dead", "expired")
+
+    @property
+    def settled(self) -> bool:
+        """The former name of `finished`."""
+        warnings.warn("Job.settled is now called finished", DeprecationWarning, stacklevel=2)
+        return self.finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a worker may start now, and when it is worth asking again if nothing changes.
+    """The jobs that a worker starts now, and when to claim again if nothing changes.
 
-    `held` says that it is the rates that hold the next job back until then.
+    `held`: the next job waits for the rates, or for a store that failed.
     """
 
     jobs: tuple[Job, ...] = ()
@@ -82,7 +89,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptOutcome:
-    """How an attempt ended: done with a result, dead, or waiting again until `not_before`."""
+    """How an attempt ended: done with a result, dead, or to be started again at `not_before`."""
 
     state: Literal["done", "dead", "waiting"]
     result: JSON = None
@@ -100,7 +107,7 @@ class Times:
 
     @classmethod
     def of(cls, seconds: list[float]) -> Times | None:
-        """The percentiles of what was measured, None of nothing."""
+        """The percentiles of these seconds, None if there are none."""
         if not seconds:
             return None
         ordered = sorted(seconds)
@@ -110,7 +117,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """A queue at a moment: depth by priority, what runs, what is settled, and how long it took."""
+    """A queue at a moment: depth by priority, jobs by state, and how long the latest took."""
 
     queue: str
     waiting: dict[Priority, int]
@@ -132,9 +139,15 @@ class QueueStats:
         latest: Sequence[Sequence[float]],
         now: float,
     ) -> QueueStats:
-        """The jobs by state, those that wait by priority too, and when the oldest of those came.
+        """Make the statistics of counts and times.
 
-        `latest` are the times of the jobs done last: submitted, started, finished.
+        Args:
+            queue: its name.
+            states: jobs by state.
+            waiting: waiting jobs by priority.
+            oldest: when the oldest waiting job was submitted.
+            latest: when each of the jobs done last was submitted, started and finished.
+            now: seconds since the epoch.
         """
         return cls(
             queue=queue,
@@ -155,10 +168,10 @@ class QueueStats:
 
 
 def check_priority(priority: str) -> Priority:
-    """The priority, if it is one.
+    """Return the text as a priority.
 
     Raises:
-        ConfigurationError: it is none; names those there are.
+        ConfigurationError: it is no priority.
     """
     for known in PRIORITIES:
         if priority == known:
@@ -167,10 +180,10 @@ def check_priority(priority: str) -> Priority:
 
 
 def dump_json(value: Any, what: str) -> str:
-    """The value as compact JSON with sorted keys, which UTF-8 can hold.
+    """Return the value as compact JSON with sorted keys, encodable as UTF-8.
 
     Raises:
-        ConfigurationError: it is not JSON; says what `what` may hold instead.
+        ConfigurationError: it is not JSON; the message calls it `what`.
     """
     try:
         text = json.dumps(
@@ -186,7 +199,7 @@ def dump_json(value: Any, what: str) -> str:
 
 
 def load_json(text: str) -> JSON:
-    """Read stored JSON; raises ValueError for anything else, however deep."""
+    """Parse stored JSON; raises ValueError for anything else, also when it is nested too deeply."""
     try:
         return cast("JSON", json.loads(text))
     except RecursionError as error:
@@ -194,19 +207,19 @@ def load_json(text: str) -> JSON:
 
 
 def other_payload(id_: str) -> ConfigurationError:
-    """The error for a key that is used a second time, for something else."""
+    """Return the error for a key that is used again for something else."""
     return ConfigurationError(
-        f"the key {id_!r} was used for another payload; a key stands for one piece of work"
+        f"the key {id_!r} was used for another payload; use one key for one piece of work"
     )
 
 
 def digest(text: str) -> str:
-    """A payload's fingerprint, kept when the payload is not."""
+    """Return the hash of a payload; it is kept after the payload is deleted."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_job(fields: Mapping[str, Any]) -> Job:
-    """A job from what a store holds of it: typed values, or all of them as text.
+    """Return the job that a store holds as these fields, typed (SQLite) or all text (Redis).
 
     Raises:
         ValueError: they are damaged.
@@ -234,7 +247,7 @@ def read_job(fields: Mapping[str, Any]) -> Job:
 
 
 def read_job_or_dead(fields: Mapping[str, Any]) -> Job:
-    """`read_job`; a damaged one is shown as dead instead of failing others."""
+    """Return the job, or a dead one in place of a damaged one, so that lists can be read."""
     try:
         return read_job(fields)
     except ValueError:
@@ -252,13 +265,13 @@ def read_job_or_dead(fields: Mapping[str, Any]) -> Job:
 
 
 def _moment(fields: Mapping[str, Any], name: str) -> float | None:
-    """A time, None if there is none; Redis sorts jobs without a deadline under infinity."""
+    """Return a time, None if there is none (on Redis: "inf")."""
     value = fields.get(name)
     return None if value is None or float(value) == float("inf") else float(value)
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, None for anything else."""
+    """Return a finite number, None for anything else."""
     try:
         return float(value) if math.isfinite(float(value)) else None
     except (TypeError, ValueError, OverflowError):

@@ -1,7 +1,7 @@
-"""The thread with the event loop of a queue, and what runs in it while the queue is open.
+"""The event loop of a queue, in its own thread, and what runs in it while the queue is open.
 
-The worker, the watch for results that others bring, the alert when the queue falls behind. The
-store's connections live in this one loop, so no caller's loop can be closed under them.
+The worker, the look-up of jobs that other processes do, the backlog alert. The store is used only
+in this loop, so it does not matter when a caller's loop is closed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LoopThread:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:
             work.close()
-            raise RefusedError("closed: open a new one to go on") from error
+            raise RefusedError("the queue is closed; open a new one to go on") from error
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and wait for it in this thread.
@@ -61,12 +61,12 @@ class LoopThread:
         if threading.current_thread() is self._thread:
             work.close()
             raise ConfigurationError(
-                "an asynchronous handler must not wait for its own queue: use asubmit"
+                "an asynchronous handler must not block its own queue; await asubmit instead"
             )
         return self.submit(work).result()
 
     def stop(self) -> None:
-        """Cancel what is left, end the loop and its thread."""
+        """Cancel the tasks that are left, and end the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
@@ -94,9 +94,9 @@ def _log(stats: QueueStats) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogAlert:
-    """Calls `notify` (a log warning unless given) when a queue is deeper or older than this.
+    """Calls `notify` (by default logs a warning) when `depth` jobs wait or one waits `oldest_s`.
 
-    It is silent again until both have fallen below half.
+    It calls again only after both have fallen below half.
     """
 
     depth: int = 1_000
@@ -104,24 +104,24 @@ class BacklogAlert:
     notify: Callable[[QueueStats], None] = _log
 
     def tell(self, stats: QueueStats) -> None:
-        """Call `notify`; what it raises is logged, for a queue goes on without its alert."""
+        """Call `notify`; an error of its own is logged, because the queue works without it."""
         try:
             self.notify(stats)
         except Exception as error:  # noqa: BLE001 - it is the user's own code
-            logger.warning("the backlog alert could not be told: %s", type(error).__name__)
+            logger.warning("the backlog alert failed: %s", type(error).__name__)
 
     def raised(self, stats: QueueStats, *, before: bool) -> bool:
-        """Whether the alert is on, given whether it was."""
+        """Return whether the alert is on, given whether it was on `before`."""
         scale = 0.5 if before else 1.0
         age = stats.oldest_waiting_s or 0.0
         return stats.depth >= self.depth * scale or age >= self.oldest_s * scale
 
 
 class QueueRuntime:
-    """Everything here runs in one event loop.
+    """What runs in a queue's event loop while it is open.
 
-    Jobs done in this process are told to their waiters at once; those done elsewhere are looked
-    up, the less often the more there are.
+    A job of this process completes its futures at once. Jobs of other processes are looked up in
+    the store, less often the more there are.
     """
 
     def __init__(
@@ -149,29 +149,29 @@ class QueueRuntime:
         self._draining = asyncio.Event()
         self._asked = asyncio.Event()
         if self._worker is not None:
-            self._work = asyncio.create_task(self._worker.run(self._draining, self._done_here))
+            self._work = asyncio.create_task(self._worker.run(self._draining, self._ended_here))
         self._tasks = [
-            asyncio.create_task(self._look_out()),
-            asyncio.create_task(self._keep_up()),
+            asyncio.create_task(self._look_up_all()),
+            asyncio.create_task(self._upkeep()),
         ]
 
     async def watch(self, id_: str, watched: Future[Job]) -> None:
-        """Settle the future once the job is settled, at once if it is."""
+        """Complete the future with the job once it is finished."""
         self._waiters.setdefault(id_, []).append(watched)
         done = self._latest.get(id_)
         if done is not None:
-            self._tell(done)
+            self._complete(done)
             return
-        await self._look([id_])
+        await self._look_up([id_])
         self._asked.set()
 
     async def close(self, *, finish: bool, timeout: float | None) -> None:  # noqa: ASYNC109
-        """Drain, disconnect, and tell who still waits."""
+        """Drain, disconnect, and fail the futures that are left."""
         try:
             async with asyncio.timeout(timeout):
                 if self._work is not None:
                     await self._drain(self._work, finish=finish)
-                await self._look(list(self._waiters))
+                await self._look_up(list(self._waiters))
         except TimeoutError:
             raise TimeoutError(
                 f"jobs were still under way {timeout} s after close(); a durable queue's are "
@@ -195,16 +195,13 @@ class QueueRuntime:
         self._draining.set()
         await work
 
-    def _done_here(self, job: Job) -> None:
-        """Tell waiters, and remember what is done for those about to ask.
-
-        A dead job is not remembered, for it may be replayed.
-        """
+    def _ended_here(self, job: Job) -> None:
+        """Complete the futures of a job, and keep it if it is done: a dead one may be replayed."""
         if job.state == "done":
             self._latest.put(job.id, job)
-        self._tell(job)
+        self._complete(job)
 
-    def _tell(self, job: Job) -> None:
+    def _complete(self, job: Job) -> None:
         for watched in self._waiters.pop(job.id, ()):
             if watched.set_running_or_notify_cancel():
                 watched.set_result(job)
@@ -214,7 +211,7 @@ class QueueRuntime:
             if watched.set_running_or_notify_cancel():
                 watched.set_exception(error)
 
-    async def _look_out(self) -> None:
+    async def _look_up_all(self) -> None:
         while True:
             if not self._waiters:
                 self._asked.clear()
@@ -222,11 +219,11 @@ class QueueRuntime:
             for id_, waiting in list(self._waiters.items()):
                 if all(watched.cancelled() for watched in waiting):
                     del self._waiters[id_]
-            await self._look(list(self._waiters))
+            await self._look_up(list(self._waiters))
             await asyncio.sleep(max(_LOOK_SECONDS, len(self._waiters) / _LOOKS_A_SECOND))
 
-    async def _look(self, ids: list[str]) -> None:
-        """Ask the store about jobs somebody waits for."""
+    async def _look_up(self, ids: list[str]) -> None:
+        """Complete the futures of these jobs if the store has them finished."""
         try:
             jobs = await self._store.get(ids, self._clock())
         except StoreError as error:
@@ -235,15 +232,15 @@ class QueueRuntime:
         for id_, job in zip(ids, jobs, strict=True):
             if job is None:
                 self._fail(id_, ItemError(f"no job {id_} is known; it may have been forgotten"))
-            elif job.settled:
-                self._tell(job)
+            elif job.finished:
+                self._complete(job)
 
-    async def _keep_up(self) -> None:
+    async def _upkeep(self) -> None:
         """Raise the alert and forget old jobs, as long as the queue is open."""
         raised = False
         beats = 0
         while True:
-            with contextlib.suppress(StoreError):  # said where it matters, in submit and work
+            with contextlib.suppress(StoreError):  # reported by submit and by the worker
                 raised = await self._alarm(raised)
                 if beats % _FORGET_EVERY == 0:
                     await self._store.forget(self._clock() - self._rules.keep)

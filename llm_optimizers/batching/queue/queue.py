@@ -1,8 +1,8 @@
-"""`JobQueue`: work that need not be answered now, done in the order of its urgency.
+"""`JobQueue`: jobs that can wait, done by priority.
 
-Nothing is lost: a job is stored before `submit` returns, a worker that dies is noticed by its
-lease, and a result is looked up before it is paid again (give a `key` to submissions that may be
-repeated). Delivery is at least once: of a killed worker, the jobs under way are done again.
+No job is lost: it is stored before `submit` returns, and when a worker dies, another takes its jobs
+over after the lease. Delivery is at least once: the jobs under way in a killed worker are done
+again. Give a `key` to submissions that may be repeated: a job with a result is not done again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import random
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -26,8 +27,8 @@ from llm_optimizers.batching.queue.job import (
     check_priority,
     dump_json,
 )
-from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
 from llm_optimizers.batching.queue.loop import BacklogAlert, LoopThread, QueueRuntime
+from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
@@ -46,22 +47,23 @@ class JobQueue:
     """Jobs of one kind, usually of one model: one queue a model keeps their limits apart.
 
     In memory; or durable in the SQLite file `path`, shared by the processes of one machine; or on
-    the Redis at `url`, shared by many (extra `redis`). With a `handler` this process works; one
-    without only submits and looks. A forked child has a worker of its own, and its parent's jobs
-    where they are durable.
+    the Redis at `url`, shared by machines (extra `redis`). With a `handler` this process does jobs;
+    without one it only submits and reads. A forked child starts its own worker, and sees its
+    parent's jobs if they are durable.
 
     Args:
         handler: takes a payload, returns a result (both JSON); a function or coroutine function.
         name: the queue's name; several queues may share a file or a Redis.
         concurrency: jobs at the same time in this process.
         requests_per_minute, tokens_per_minute: limits of all workers together.
-        max_wait: seconds after which a job that was not started is refused unpaid.
+        max_wait: seconds after which a job that was not started expires, unpaid.
         retries: how often and when a failed attempt is repeated.
-        aging: seconds of waiting after which a job overtakes newer ones a priority above.
-        lease: seconds without a sign of life after which a worker's jobs are taken over.
-        alert: who is told when the queue falls behind.
+        aging: seconds after which a job overtakes newer ones of the next higher priority.
+        lease: seconds after which the jobs of a dead worker are taken over; workers renew it.
+        alert: what is called when the queue falls behind.
         clock: seconds since the epoch.
-        rng: dice for the spread of retries.
+        rng: spreads retries at random.
+        ageing: the former name of `aging`.
     """
 
     def __init__(
@@ -81,7 +83,11 @@ class JobQueue:
         alert: BacklogAlert | None = None,
         clock: Clock = time.time,
         rng: random.Random | None = None,
+        ageing: float | None = None,
     ) -> None:
+        if ageing is not None:
+            warnings.warn("JobQueue(ageing=) is now aging=", DeprecationWarning, stacklevel=2)
+            aging = ageing
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; give at least 1")
         rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
@@ -103,7 +109,7 @@ class JobQueue:
         self._begin()
 
     def start(self) -> None:
-        """Open the store and begin to work; every other method does it when it is needed.
+        """Open the store and begin to work; every other method does so when needed.
 
         Raises:
             StoreError: the store cannot be opened.
@@ -123,12 +129,12 @@ class JobQueue:
     ) -> JobHandle:
         """Store a job; when this returns it cannot be lost (in memory: while the process lives).
 
-        `key` makes it safe to submit twice: the same key is the same job, whatever became of it.
-        `tokens` is what the job will use, as far as known, for the token rate.
+        `key` makes it safe to submit twice: the same key is the same job, also when it is done or
+        dead. `tokens` is what the job is expected to use, for the token rate.
 
         Raises:
-            ConfigurationError: the payload is no JSON, or the key stands for another payload.
-            StoreError: the store failed; the job is not in it.
+            ConfigurationError: the payload is not JSON, or the key was used for another payload.
+            StoreError: the store failed; give a `key` to submit the job again.
         """
         job = self._job(payload, priority, key, max_wait, tokens)
         (handle,) = self._started().wait(self._add([job]))
@@ -154,36 +160,36 @@ class JobQueue:
     def submit_many(
         self, payloads: Iterable[Any], *, priority: Priority = "medium", tokens: int = 0
     ) -> list[JobHandle]:
-        """Store many jobs in one step, all or none."""
+        """Store many jobs in one step, all or none; on Redis 200 a step."""
         jobs = [self._job(payload, priority, None, None, tokens) for payload in payloads]
         return self._started().wait(self._add(jobs))
 
     def get(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
-        """The job as it is now, or None when it is unknown or long forgotten."""
+        """Return the job as it is now, or None when it is unknown or was deleted after `keep`."""
         return self.run(lambda store: store.get([id], self.clock()))[0]
 
     def handle(self, id: str) -> JobHandle:  # noqa: A002 - the job's own word
-        """A handle for a job submitted earlier or by another process."""
+        """Return a handle for a job submitted earlier or by another process."""
         self.start()
         return JobHandle(id, self._watch)
 
     def stats(self) -> QueueStats:
-        """Depth by priority, what runs and is settled, ages and latencies."""
+        """Count jobs by priority and state; how long they waited and ran."""
         return self.run(lambda store: store.stats(self.clock()))
 
     def run(self, ask: Callable[[JobStore], Coroutine[Any, Any, T]]) -> T:
-        """Ask the store something, waiting in this thread."""
+        """Run a coroutine of the store and wait for its result in this thread."""
         return self._started().wait(ask(self._store))
 
     def close(self, *, finish: bool | None = None, timeout: float | None = None) -> None:
-        """Stop working; the jobs under way are done first.
+        """Finish the jobs under way, then stop.
 
-        With `finish` those that wait are done too. Without it, it depends: in memory they are
-        done, for nobody could do them later; a durable queue keeps them. Who still waits for a
-        job then gets a RefusedError.
+        With `finish=True` the jobs that wait are done too, with False they are not; by default
+        they are done in memory, where they would be lost, and kept in a durable queue. Handles
+        that still wait then raise RefusedError.
 
         Raises:
-            TimeoutError: work was left after `timeout` seconds; it is abandoned.
+            TimeoutError: jobs were still under way after `timeout` seconds; they are abandoned.
         """
         with self._lock:
             self._leave_to_parent()
@@ -214,7 +220,7 @@ class JobQueue:
         )
 
     def _started(self) -> LoopThread:
-        """The thread in which everything runs; raises what `start` raises."""
+        """Return the running event loop, starting it if needed; raises what `start` raises."""
         with self._lock:
             self._leave_to_parent()
             if self._closed:
@@ -230,9 +236,9 @@ class JobQueue:
             return self._thread
 
     def _leave_to_parent(self) -> None:
-        """In a forked child, begin again: the parent's thread and what it does stayed there."""
+        """In a forked child, begin again: the parent's thread does not run there."""
         if self._pid != os.getpid():
-            # Kept and never closed, for its connections are the parent's.
+            # Kept and never closed, because the connections are the parent's.
             self._inherited = (self._thread, self._runtime)
             self._begin()
 
@@ -272,14 +278,14 @@ class JobQueue:
 
 
 def _store(name: str, *, path: str | Path | None, url: str | None) -> JobStore:
-    """Memory, or the SQLite file at `path`, or the Redis at `url`, whose driver comes only then.
+    """Return a store in memory, in the SQLite file `path` or on the Redis at `url`.
 
     Raises:
         ConfigurationError: both are given.
         ImportError: the `redis` extra is missing.
     """
     if path is not None and url is not None:
-        raise ConfigurationError("give a path or a url, not both: one queue has one store")
+        raise ConfigurationError("give a path or a url, not both")
     if url is None:
         return SQLiteJobStore(name, path)
     from llm_optimizers.batching.queue.redis import RedisJobStore

@@ -1,9 +1,9 @@
 """Jobs on Redis, for more than one machine.
 
-Redis Streams deliver: a stream for each priority keeps its jobs in order of submission, and its
-consumer group keeps who was given which job and when there last was a sign of life. One Lua script
-adds what streams do not have: which stream is next (aging), deadlines, rates, retries at a time,
-dead letters. The keys of a queue begin with `llm-optimizers:jobs:{name}:`.
+Redis Streams deliver them: each priority has a stream in order of submission, whose consumer group
+keeps which jobs are under way and when their leases were renewed. One Lua script adds what streams
+do not have: which stream is next (aging), deadlines, rates, retries at a time, dead letters. The
+keys of a queue begin with `llm-optimizers:jobs:{name}:`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["RedisJobStore"]
 
 _CHUNK = 200
 _DEADLINE = 5.0
-_LONGEST_PAUSE = 1.0  # a worker holds paid results: it looks for Redis more often than others do
+_LONGEST_PAUSE = 1.0  # short, because a worker holds paid results that are not stored yet
 _LISTEN_MILLISECONDS = 1_000
 
 
@@ -92,7 +92,7 @@ class RedisJobStore:
         return kept
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
-        """Read jobs, expiring those whose time ran out."""
+        """Read jobs; those past their deadline expire first."""
         found: list[Job | None] = []
         for start in range(0, len(ids), _CHUNK):
             flats = await self._ask("get", now, *ids[start : start + _CHUNK])
@@ -100,14 +100,14 @@ class RedisJobStore:
         return found
 
     async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
-        """Start the next jobs; one whose stored text is damaged dies instead of its worker."""
+        """Start the next jobs; a job whose stored text is damaged becomes a dead letter."""
         shapes = (
             *burst_and_rate(rules.rates.requests_per_minute),
             *burst_and_rate(rules.rates.tokens_per_minute),
         )
         lease_ms = round(rules.lease * 1_000)
         started, held_until, next_retry, seen = await self._ask(
-            "claim", now, worker, slots, lease_ms, rules.retries.max_attempts, *shapes
+            "claim", float(now), worker, slots, lease_ms, rules.retries.max_attempts, *shapes
         )
         self._seen = dict(zip(self._streams, seen, strict=True))
         jobs: list[Job] = []
@@ -126,7 +126,7 @@ class RedisJobStore:
         )
 
     async def changed(self) -> None:
-        """Return when there are jobs that the last claim did not see, or after a second."""
+        """Wait until a job was added that the last claim did not see, for a second at most."""
         try:
             await self._server.acall(
                 lambda redis: redis.xread(self._seen, count=1, block=_LISTEN_MILLISECONDS)
@@ -135,7 +135,7 @@ class RedisJobStore:
             await asyncio.sleep(_LISTEN_MILLISECONDS / 1_000)
 
     async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:  # noqa: ARG002 - leases are measured by the server's clock
-        """Give a sign of life for these jobs."""
+        """Restart the leases of these jobs."""
         if jobs:
             await self._ask("renew", worker, *(x for job in jobs for x in (job.id, job.attempts)))
 
@@ -153,7 +153,7 @@ class RedisJobStore:
         return [read_job_or_dead(_pairs(flat)) for flat in await self._ask("dead", limit)]
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
-        """Let dead jobs wait again, as if submitted now."""
+        """Queue dead jobs again, as if submitted now."""
         keys = [now + rank * rules.aging for rank in range(len(PRIORITIES))]
         replayed: int = await self._ask("replay", now, *keys, *ids)
         return replayed
@@ -173,7 +173,7 @@ class RedisJobStore:
         return QueueStats.of(self._queue, numbers, waiting, since, times, now)
 
     async def forget(self, before: float) -> int:
-        """Delete what was done or refused before this time."""
+        """Delete jobs that were done or expired before this time."""
         forgotten: int = await self._ask("forget", before)
         return forgotten
 
@@ -182,7 +182,7 @@ class RedisJobStore:
         return [bool(own) for own in kept]
 
     async def _ask(self, operation: str, *arguments: object) -> Any:
-        texts = [repr(a) if isinstance(a, float) else str(a) for a in arguments]
+        texts = [repr(float(a)) if isinstance(a, float) else str(a) for a in arguments]
         return _decoded(await self._server.aeval(_script(), [self._prefix], [operation, *texts]))
 
     async def _bury(self, fields: dict[str, Any], worker: str, now: float) -> None:
@@ -199,7 +199,7 @@ def _script() -> str:
 
 
 def _fields(job: Job, payload: str, key: float) -> list[str]:
-    """A new job's hash but for its state; always the same number of entries."""
+    """Return a new job's hash without its state; the number of entries is always the same."""
     fields = {
         "queue": job.queue,
         "id": job.id,
@@ -210,7 +210,7 @@ def _fields(job: Job, payload: str, key: float) -> list[str]:
         "submitted_at": repr(job.submitted_at),
         "priority_key": repr(key),
         "attempts": "0",
-        # A job without a deadline gets one that never comes.
+        # So that every job has the same fields.
         "expires_at": "inf" if job.expires_at is None else repr(job.expires_at),
     }
     return [text for field in fields.items() for text in field]
@@ -221,7 +221,7 @@ def _pairs(flat: Sequence[Any]) -> dict[str, Any]:
 
 
 def _decoded(reply: Any) -> Any:
-    """Text for bytes; bytes that are no text stay bytes, for `read_job` to refuse."""
+    """Decode bytes; those that are no UTF-8 stay bytes, which `read_job` refuses."""
     if isinstance(reply, list):
         return [_decoded(part) for part in reply]
     try:

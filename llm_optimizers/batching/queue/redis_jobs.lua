@@ -1,22 +1,22 @@
 -- A queue's jobs on Redis Streams; every call is one atomic step.
--- KEYS[1]: the queue's prefix, with a hash tag: all its keys are in one slot of a cluster.
+-- KEYS[1]: the prefix of the queue's keys, with a hash tag: all are in one slot of a cluster.
 -- ARGV[1]: the operation. Times and levels travel as text, so that no digit is lost.
 --
---   job:<id>           hash of one job; `entry` is its entry in its priority's stream
---   stream:<priority>  the jobs that wait or run, in order of submission, each until it ends.
---                      Pending in the group are those started before: consumer `running` does
---                      them (idle since its last sign of life), `again` lets them start again
---   later, ready       what `again` holds: ids by the time of their retry, then by priority key
---   deadlines          ids of waiting jobs by their deadline
---   dead, done, expired  ids by their end
---   bucket, latest     the levels of the rates; the times of the jobs done last
+--   job:<id>           hash of one job; `entry` is the id of its entry in its stream
+--   stream:<priority>  jobs that wait or run, in order of submission. Those started at least once
+--                      are pending in the group: with consumer `running`, where the idle time
+--                      counts from the last sign of life, or with `waiting`, to be started again
+--   later, ready       jobs with consumer `waiting`, by time of retry; when due, by priority key
+--   deadlines          waiting jobs by deadline
+--   dead, done, expired  jobs by end
+--   bucket, latest     levels of the rates; times of the jobs done last
 
 local P = KEYS[1]
-local GROUP, RUNNING, AGAIN = 'workers', 'running', 'again'
+local GROUP, RUNNING, WAITING = 'workers', 'running', 'waiting'
 local PRIORITIES = { 'high', 'medium', 'low' }
 local LATEST = 1000
 
-local function key(id) return P .. 'job:' .. id end
+local function job_key(id) return P .. 'job:' .. id end
 local function stream(priority) return P .. 'stream:' .. priority end
 
 for _, priority in ipairs(PRIORITIES) do
@@ -25,49 +25,49 @@ for _, priority in ipairs(PRIORITIES) do
   end
 end
 
--- Fields of a job, none if its hash was deleted or replaced by others. Such a job is dropped where
--- it is found, and costs no other.
+-- Fields of a job; none if others deleted or replaced its hash. Such a job is dropped where it is
+-- found, and costs no other.
 local function get(id, ...)
-  local found = redis.pcall('HMGET', key(id), ...)
+  local found = redis.pcall('HMGET', job_key(id), ...)
   if not found.err then return unpack(found) end
 end
 
 local function read(id)
-  return get(id, 'state') and redis.call('HGETALL', key(id)) or {}
+  return get(id, 'state') and redis.call('HGETALL', job_key(id)) or {}
 end
 
-local function leave(id, ...)
+local function remove(id, ...)
   for _, name in ipairs({ ... }) do redis.call('ZREM', P .. name, id) end
 end
 
 local function delete(id)
-  leave(id, 'later', 'ready', 'deadlines', 'dead', 'done', 'expired')
-  redis.call('DEL', key(id))
+  remove(id, 'later', 'ready', 'deadlines', 'dead', 'done', 'expired')
+  redis.call('DEL', job_key(id))
 end
 
 local function wait(id)
-  redis.call('HSET', key(id), 'state', 'waiting')
+  redis.call('HSET', job_key(id), 'state', 'waiting')
   local deadline = get(id, 'expires_at')
   if deadline and deadline ~= 'inf' then redis.call('ZADD', P .. 'deadlines', deadline, id) end
 end
 
 local function enter(id)
   local entry = redis.call('XADD', stream(get(id, 'priority')), '*', 'id', id)
-  redis.call('HSET', key(id), 'entry', entry)
+  redis.call('HSET', job_key(id), 'entry', entry)
   wait(id)
 end
 
 local function make_ready(id)
-  leave(id, 'later')
+  remove(id, 'later')
   redis.call('ZADD', P .. 'ready', tonumber((get(id, 'priority_key'))) or 0, id)
 end
 
--- The entry of a job that was started keeps its place.
+-- Lets a job that was started wait; its entry keeps its place in the stream.
 local function wait_again(id, not_before)
   local priority, entry = get(id, 'priority', 'entry')
-  redis.call('XCLAIM', stream(priority), GROUP, AGAIN, 0, entry, 'JUSTID')
-  redis.call('HDEL', key(id), 'worker')
-  redis.call('HSET', key(id), 'not_before', not_before)
+  redis.call('XCLAIM', stream(priority), GROUP, WAITING, 0, entry, 'JUSTID')
+  redis.call('HDEL', job_key(id), 'worker')
+  redis.call('HSET', job_key(id), 'not_before', not_before)
   if tonumber(not_before) > 0 then
     redis.call('ZADD', P .. 'later', not_before, id)
   else
@@ -84,18 +84,18 @@ end
 local function finish(id, state, now)
   local priority, entry = get(id, 'priority', 'entry')
   drop(stream(priority), entry)
-  leave(id, 'later', 'ready', 'deadlines')
-  redis.call('HDEL', key(id), 'worker')
-  redis.call('HSET', key(id), 'state', state, 'finished_at', now)
-  if state ~= 'dead' then redis.call('HSET', key(id), 'payload', 'null') end
+  remove(id, 'later', 'ready', 'deadlines')
+  redis.call('HDEL', job_key(id), 'worker')
+  redis.call('HSET', job_key(id), 'state', state, 'finished_at', now)
+  if state ~= 'dead' then redis.call('HSET', job_key(id), 'payload', 'null') end
   redis.call('ZADD', P .. state, now, id)
 end
 
--- Ids up to a score that are in this state; others are dropped from the set.
+-- Jobs of a set up to a score, if they are in this state; others are removed from the set.
 local function due(name, score, wanted)
   local found = {}
   for _, id in ipairs(redis.call('ZRANGE', P .. name, '-inf', score, 'BYSCORE')) do
-    if get(id, 'state') == wanted then found[#found + 1] = id else leave(id, name) end
+    if get(id, 'state') == wanted then found[#found + 1] = id else remove(id, name) end
   end
   return found
 end
@@ -104,7 +104,7 @@ local function expire(now)
   for _, id in ipairs(due('deadlines', now, 'waiting')) do finish(id, 'expired', now) end
 end
 
--- Jobs whose worker gave no sign of life for a lease wait again, or die after the last attempt.
+-- Jobs that were not renewed for a lease wait again, or die after the last attempt.
 local function take_over(name, lease_ms, max_attempts, now)
   local idle = redis.call('XPENDING', name, GROUP, 'IDLE', lease_ms, '-', '+', 100, RUNNING)
   for _, pending in ipairs(idle) do
@@ -116,7 +116,7 @@ local function take_over(name, lease_ms, max_attempts, now)
     elseif tonumber(attempts) < tonumber(max_attempts) then
       wait_again(id, '0')
     else
-      redis.call('HSET', key(id), 'error_kind', 'WorkerLost',
+      redis.call('HSET', job_key(id), 'error_kind', 'WorkerLost',
         'error', 'its worker died at every attempt')
       finish(id, 'dead', now)
     end
@@ -133,9 +133,9 @@ local function head(name)
     local first = redis.call('XRANGE', name, '(' .. last, '+', 'COUNT', 1)[1]
     if not first then return nil, last end
     local id = first[2][2]
-    local state, entry, place, since = get(id, 'state', 'entry', 'priority_key', 'submitted_at')
+    local state, entry, order, since = get(id, 'state', 'entry', 'priority_key', 'submitted_at')
     if state == 'waiting' and entry == first[1] then
-      return { id = id, name = name, place = tonumber(place) or 0, since = tonumber(since) }, last
+      return { id = id, name = name, order = tonumber(order) or 0, since = tonumber(since) }, last
     end
     redis.call('XDEL', name, first[1])
   end
@@ -144,10 +144,10 @@ end
 -- The first job that waits to be started again.
 local function first_ready()
   while true do
-    local id, place = unpack(redis.call('ZRANGE', P .. 'ready', 0, 0, 'WITHSCORES'))
+    local id, order = unpack(redis.call('ZRANGE', P .. 'ready', 0, 0, 'WITHSCORES'))
     if not id then return nil end
-    if get(id, 'state') == 'waiting' then return { id = id, place = tonumber(place) } end
-    leave(id, 'ready')
+    if get(id, 'state') == 'waiting' then return { id = id, order = tonumber(order) } end
+    remove(id, 'ready')
   end
 end
 
@@ -159,8 +159,8 @@ local function start(job, worker, now)
     local priority, entry = get(id, 'priority', 'entry')
     redis.call('XCLAIM', stream(priority), GROUP, RUNNING, 0, entry, 'JUSTID')
   end
-  leave(id, 'ready', 'deadlines')
-  redis.call('HSET', key(id), 'state', 'running', 'worker', worker, 'started_at', now,
+  remove(id, 'ready', 'deadlines')
+  redis.call('HSET', job_key(id), 'state', 'running', 'worker', worker, 'started_at', now,
     'attempts', (tonumber((get(id, 'attempts'))) or 0) + 1)
   return read(id)
 end
@@ -172,6 +172,7 @@ local function short_of(needed, level, rate)
 end
 
 local function admit(id, now, request_burst, request_rate, token_burst, token_rate)
+  if request_burst == 0 and token_burst == 0 then return 0 end
   local tokens = tonumber(get(id, 'tokens') or 0) or 0
   local requests, left, at = unpack(redis.call('HMGET', P .. 'bucket', 'requests', 'tokens', 'at'))
   local passed = math.max(0, now - (tonumber(at or now)))
@@ -205,7 +206,7 @@ function operations.add()
     known[#known + 1] = read(id)
     if #known[#known] == 0 then
       delete(id)
-      redis.call('HSET', key(id), unpack(ARGV, position + 2, position + width - 1))
+      redis.call('HSET', job_key(id), unpack(ARGV, position + 2, position + width - 1))
       enter(id)
     end
   end
@@ -235,7 +236,7 @@ function operations.claim()
     local first, from = first_ready(), nil
     for rank = 1, #PRIORITIES do
       local job = heads[rank]
-      if job and not (first and first.place <= job.place) then first, from = job, rank end
+      if job and not (first and first.order <= job.order) then first, from = job, rank end
     end
     if not first then break end
     pause = admit(first.id, tonumber(now), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]),
@@ -270,11 +271,12 @@ function operations.acknowledge()
     local holder, current, since = get(id, 'worker', 'attempts', 'started_at')
     local own = holder == worker and current == attempts and since == started_at
     kept[#kept + 1] = own and 1 or 0
+    if own then redis.call('HDEL', job_key(id), 'error_kind', 'error') end
     if own and error_kind ~= '' then
-      redis.call('HSET', key(id), 'error_kind', error_kind, 'error', error)
+      redis.call('HSET', job_key(id), 'error_kind', error_kind, 'error', error)
     end
     if own and state == 'done' then
-      redis.call('HSET', key(id), 'result', result)
+      redis.call('HSET', job_key(id), 'result', result)
       redis.call('LPUSH', P .. 'latest', table.concat({ get(id, 'submitted_at'), since, now }, ' '))
       redis.call('LTRIM', P .. 'latest', 0, LATEST - 1)
     end
@@ -288,7 +290,7 @@ end
 function operations.dead()
   local letters = {}
   for _, id in ipairs(redis.call('ZRANGE', P .. 'dead', 0, ARGV[2] - 1, 'REV')) do
-    if get(id, 'state') == 'dead' then letters[#letters + 1] = read(id) else leave(id, 'dead') end
+    if get(id, 'state') == 'dead' then letters[#letters + 1] = read(id) else remove(id, 'dead') end
   end
   return letters
 end
@@ -296,15 +298,15 @@ end
 -- now, priority key by priority (high, medium, low), then ids
 function operations.replay()
   local now, replayed = ARGV[2], 0
-  local places = { high = ARGV[3], medium = ARGV[4], low = ARGV[5] }
+  local priority_keys = { high = ARGV[3], medium = ARGV[4], low = ARGV[5] }
   for position = 6, #ARGV do
     local id = ARGV[position]
     local state, priority = get(id, 'state', 'priority')
-    if state == 'dead' then
-      leave(id, 'dead')
-      redis.call('HDEL', key(id), 'error', 'error_kind', 'expires_at', 'finished_at')
-      redis.call('HSET', key(id), 'attempts', '0', 'not_before', '0', 'submitted_at', now,
-        'priority_key', places[priority])
+    if state == 'dead' and priority_keys[priority] then
+      remove(id, 'dead')
+      redis.call('HDEL', job_key(id), 'error', 'error_kind', 'expires_at', 'finished_at')
+      redis.call('HSET', job_key(id), 'attempts', '0', 'not_before', '0', 'submitted_at', now,
+        'priority_key', priority_keys[priority])
       enter(id)
       replayed = replayed + 1
     end
@@ -344,7 +346,7 @@ function operations.stats()
     for _, consumer in ipairs(redis.call('XPENDING', name, GROUP)[4] or {}) do
       if consumer[1] == RUNNING then running = tonumber(consumer[2]) end
     end
-    local never, again = head(name), redis.call('XPENDING', name, GROUP, '-', '+', 1, AGAIN)[1]
+    local never, again = head(name), redis.call('XPENDING', name, GROUP, '-', '+', 1, WAITING)[1]
     local entry = again and redis.call('XRANGE', name, again[1], again[1])[1]
     local since = entry and get(entry[2][2], 'submitted_at')
     oldest = math.min(oldest, never and never.since or oldest, tonumber(since or oldest))

@@ -1,4 +1,4 @@
-"""The rules of a queue, as pure decisions; stores and workers carry them out.
+"""The rules of a queue as pure decisions; stores and workers carry them out.
 
 `priority_key`: which job is next. `admit`: whether the rates let it through. `after_failure`:
 again later, or dead.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from llm_optimizers.batching.queue.job import PRIORITIES, Job, AttemptOutcome
+from llm_optimizers.batching.queue.job import PRIORITIES, AttemptOutcome, Job
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import is_permanent, retry_after
 
@@ -31,8 +31,8 @@ _BURST = 0.1
 class Rates:
     """A queue's limits for all its workers together; None is no limit.
 
-    A tenth of the minute's allowance may go at once; the rest is spread, so that no 60 seconds
-    hold more than the limit.
+    A tenth of a minute's allowance may start at once; the rest is spread over the minute, so that
+    no 60 seconds hold more than the limit.
     """
 
     requests_per_minute: int | None = None
@@ -41,15 +41,17 @@ class Rates:
     def __post_init__(self) -> None:
         for limit in (self.requests_per_minute, self.tokens_per_minute):
             if limit is not None and limit < 1:
-                raise ConfigurationError(f"a rate of {limit} a minute lets nothing through")
+                raise ConfigurationError(
+                    f"a rate of {limit} a minute lets no job start; give 1 or more"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """At most `max_attempts` starts; the nth wait is `base` · 2ⁿ⁻¹ seconds, at most `cap`.
 
-    A quarter of each wait is left to chance, so that jobs that failed together do not come back
-    together. A server's Retry-After wins where it is longer.
+    Each wait is shortened at random by up to a quarter, so that jobs that failed together are not
+    retried together. The provider's Retry-After is used where it is longer.
     """
 
     max_attempts: int = 5
@@ -68,11 +70,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRules:
-    """What every worker obeys.
+    """The rules of all workers of a queue.
 
-    `lease` is how many seconds without a sign of life make a worker count as dead; `aging` the
-    seconds after which a job overtakes newer ones a priority above; `keep` how long settled jobs
-    (and so their idempotency keys) are remembered.
+    A job that its worker did not renew for `lease` seconds is taken over by another. After `aging`
+    seconds a job overtakes newer ones of the next higher priority. Finished jobs, and so their
+    idempotency keys, are kept for `keep` seconds.
     """
 
     rates: Rates = field(default_factory=Rates)
@@ -87,17 +89,17 @@ class QueueRules:
 
 
 def priority_key(job: Job, aging: float) -> float:
-    """What jobs are ordered by, smallest first: submission plus an interval for each rank below.
+    """Return what jobs are started by, smallest first.
 
-    A job is ahead of every job of a lower priority that came less than `aging` seconds (a level)
-    before it, so that nothing waits for ever.
+    A job goes before every job of the next lower priority that was submitted less than `aging`
+    seconds earlier, and after older ones, so that none waits for ever.
     """
     return job.submitted_at + PRIORITIES.index(job.priority) * aging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """How much may go at once at the moment `at`; below zero after a job larger than the burst."""
+    """Token bucket: how much may start at the time `at`; negative after a job above the burst."""
 
     requests: float
     tokens: float
@@ -107,10 +109,10 @@ class Bucket:
 def admit(
     rates: Rates, bucket: Bucket | None, *, tokens: int, now: float
 ) -> tuple[Bucket, float | None]:
-    """Let a job of `tokens` tokens through, or say when to ask again.
+    """Decide whether a job of `tokens` tokens may start now.
 
-    Returns the bucket after it, and None if the job may start or else the time at which it may.
-    A job larger than the burst goes when the bucket is full, and is paid off afterwards.
+    Returns the bucket afterwards, and None if the job may start or else the time at which it may.
+    A job larger than the burst starts when the bucket is full and leaves it negative.
     """
     request_burst, request_rate = burst_and_rate(rates.requests_per_minute)
     token_burst, token_rate = burst_and_rate(rates.tokens_per_minute)
@@ -130,11 +132,11 @@ def admit(
 
 
 def burst_and_rate(limit: int | None) -> tuple[float, float]:
-    """What may go at once, and what is added a second; zeros for no limit."""
+    """Return what a bucket holds at most, and what is added a second; zeros for no limit."""
     if limit is None:
         return 0.0, 0.0
     burst = max(1.0, limit * _BURST)
-    # A limit of one leaves nothing to spread: a minute earns it again.
+    # A limit of 1 leaves nothing to spread: the bucket fills again within a minute.
     return burst, max(limit - burst, 1.0) / 60
 
 
@@ -146,8 +148,8 @@ def _wait(needed: float, level: float, rate: float) -> float:
 def after_failure(
     job: Job, error: Exception, policy: RetryPolicy, *, now: float, rng: random.Random
 ) -> AttemptOutcome:
-    """Decide on a failed attempt; the text of the error is kept with the job, never logged."""
-    # Half a surrogate pair cannot be stored.
+    """Decide what follows a failed attempt; the error's text is kept with the job, never logged."""
+    # A lone surrogate cannot be stored.
     text = str(error)[:2_000].encode(errors="replace").decode()
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:

@@ -1,8 +1,8 @@
 """Jobs in SQLite: in memory, or in a file that several processes of one machine share.
 
-A claim is one transaction that no other writer shares, so two workers never start the same job.
-Leases let anybody take over the jobs of a killed process. Every committed job outlives a killed
-process; only a power cut can lose the last ones.
+A claim is one transaction, so two workers never start the same job. After a lease any worker takes
+over the jobs of a killed process. A committed job outlives its process; only a power cut can lose
+the last ones.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SQLiteJobStore:
         return kept
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
-        """Read jobs, expiring those whose time ran out."""
+        """Read jobs; those past their deadline expire first."""
         with self._database.connection() as db:
             rows = [statements.find(db, self._queue, id_) for id_ in ids]
         if any(row is not None and statements.is_late(row, now) for row in rows):
@@ -80,13 +80,13 @@ class SQLiteJobStore:
             return statements.start_next(db, self._queue, worker, slots, rules, now)
 
     async def changed(self) -> None:
-        """Return when this process changed something; from time to time, if others may have."""
+        """Wait until this process changed something, or for `poll_s` if others may have."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if self._database.path is None else self._poll_s):
                 await self._changed.wait()
 
     async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
-        """Begin the leases of these jobs again."""
+        """Restart the leases of these jobs."""
         with self._database.transaction() as db:
             statements.renew(db, self._queue, jobs, worker, now + rules.lease)
 
@@ -111,7 +111,7 @@ class SQLiteJobStore:
         return [read_job_or_dead(dict(row)) for row in rows]
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
-        """Let dead jobs wait again, as if submitted now."""
+        """Queue dead jobs again, as if submitted now."""
         with self._database.transaction() as db:
             replayed = sum(statements.replay(db, self._queue, id_, rules.aging, now) for id_ in ids)
         self._changed.set()
@@ -135,7 +135,7 @@ class SQLiteJobStore:
             return statements.stats_of(db, self._queue, now)
 
     async def forget(self, before: float) -> int:
-        """Delete what was done or refused before this time."""
+        """Delete jobs that were done or expired before this time."""
         with self._database.transaction() as db:
             return db.execute(
                 "DELETE FROM jobs WHERE queue = ? AND state IN ('done', 'expired') "

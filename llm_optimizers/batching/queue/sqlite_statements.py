@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llm_optimizers.batching.queue.job import (
+    AttemptOutcome,
     Claim,
     Job,
     QueueStats,
-    AttemptOutcome,
     digest,
     dump_json,
     other_payload,
@@ -116,7 +116,7 @@ def add(db: sqlite3.Connection, job: Job, aging: float) -> Job:
 
 
 def find(db: sqlite3.Connection, queue: str, id_: str) -> sqlite3.Row | None:
-    """One job's row."""
+    """Return a job's row."""
     found: sqlite3.Row | None = db.execute(
         "SELECT * FROM jobs WHERE queue = ? AND id = ?", (queue, id_)
     ).fetchone()
@@ -124,12 +124,12 @@ def find(db: sqlite3.Connection, queue: str, id_: str) -> sqlite3.Row | None:
 
 
 def is_late(row: sqlite3.Row, now: float) -> bool:
-    """Whether a waiting job's time ran out."""
+    """Return whether a waiting job is past its deadline."""
     return row["state"] == "waiting" and row["expires_at"] is not None and row["expires_at"] <= now
 
 
 def expire(db: sqlite3.Connection, queue: str, now: float) -> None:
-    """Refuse every waiting job whose time ran out."""
+    """Expire every waiting job past its deadline."""
     db.execute(
         "UPDATE jobs SET state = 'expired', finished_at = ?, payload = 'null' "
         "WHERE queue = ? AND state = 'waiting' AND expires_at <= ?",
@@ -138,7 +138,7 @@ def expire(db: sqlite3.Connection, queue: str, now: float) -> None:
 
 
 def take_over(db: sqlite3.Connection, queue: str, max_attempts: int, now: float) -> None:
-    """Let jobs whose lease ran out wait again, or die after the last attempt."""
+    """Let jobs that were not renewed for a lease wait again, or die after the last attempt."""
     db.execute(
         "UPDATE jobs SET state = 'dead', finished_at = ?, ticket = NULL, "
         "error_kind = 'WorkerLost', error = 'its worker died at every attempt' "
@@ -187,7 +187,7 @@ def start_next(
 def renew(
     db: sqlite3.Connection, queue: str, jobs: Sequence[Job], worker: str, until: float
 ) -> None:
-    """Let the leases of these jobs end later, where they are still the worker's."""
+    """Restart the leases of these jobs, where they are still held by the worker."""
     db.executemany(
         "UPDATE jobs SET lease_until = ? "
         "WHERE queue = ? AND id = ? AND state = 'running' AND ticket = ? AND attempts = ?",
@@ -196,7 +196,7 @@ def renew(
 
 
 def ended(job: Job, worker: str, outcome: AttemptOutcome, now: float) -> tuple[object, ...]:
-    """An attempt that ended, as the values of `acknowledge`.
+    """Return the values of `acknowledge` for an attempt.
 
     Raises:
         ConfigurationError: the result is no JSON.
@@ -219,7 +219,7 @@ def ended(job: Job, worker: str, outcome: AttemptOutcome, now: float) -> tuple[o
 
 
 def acknowledge(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
-    """Write down how an attempt ended; False when the job has been taken over."""
+    """Store how an attempt ended; False when the job has been taken over."""
     cursor = db.execute(
         "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, not_before = ?, "
         "finished_at = ?, ticket = NULL, lease_until = NULL, "
@@ -231,7 +231,7 @@ def acknowledge(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
 
 
 def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: float) -> bool:
-    """Let a dead job wait again, as if submitted now; False if there is none."""
+    """Queue a dead job again, as if submitted now; False if there is none."""
     row = find(db, queue, id_)
     if row is None or row["state"] != "dead":
         return False
@@ -246,7 +246,7 @@ def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: floa
 
 
 def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
-    """Count a queue and time the jobs it finished last."""
+    """Count a queue and time the jobs done last."""
     states = dict(
         db.execute("SELECT state, count(*) FROM jobs WHERE queue = ? GROUP BY state", (queue,))
     )
@@ -269,7 +269,7 @@ def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
 
 
 def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
-    """The next job; one whose stored text is damaged dies instead of its worker."""
+    """Return the next job; a job whose stored text is damaged becomes a dead letter."""
     while True:
         row: sqlite3.Row | None = db.execute(
             "SELECT * FROM jobs WHERE queue = ? AND state = 'waiting' AND not_before <= ? "
@@ -297,7 +297,7 @@ def _bucket(db: sqlite3.Connection, queue: str) -> Bucket | None:
 
 
 def _next_event(db: sqlite3.Connection, queue: str, now: float) -> float | None:
-    """When a retry falls due or a lease runs out."""
+    """Return when the next retry is due or the next lease ends."""
     (soonest,) = db.execute(
         "SELECT min(at) FROM ("
         "SELECT min(not_before) AS at FROM jobs "

@@ -1,7 +1,7 @@
-"""What a queue needs of the place that keeps its jobs; one protocol, in memory, SQLite or Redis.
+"""What a queue needs of the place that keeps its jobs: one protocol for memory, SQLite and Redis.
 
-Everything is JSON: nothing stored is ever unpickled or evaluated. Every change is one atomic
-step, so a process may be killed between any two of them.
+Everything is JSON: nothing stored is unpickled or evaluated. Every change is one atomic step, so a
+process may be killed between any two of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["JobStore"]
 class JobStore(Protocol):
     """Jobs of one queue. Times are the caller's, in seconds since the epoch.
 
-    A worker names itself by a text of its own. It holds a job from `claim` to `acknowledge` for
-    as long as it renews it once in a lease.
+    A worker has a unique name. It holds a job from `claim` to `acknowledge`, as long as it renews
+    the job at least once in a lease.
     """
 
     async def open(self) -> None:
         """Connect, in the event loop that will use the store; raises StoreError."""
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store jobs; one whose id is known stays as it is and is returned as it is.
@@ -35,35 +35,35 @@ class JobStore(Protocol):
         """
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
-        """The jobs as they are, in this order; those whose time ran out are expired first."""
+        """Return the jobs as they are, in this order; those past their deadline expire first."""
 
     async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
-        """Start up to `slots` jobs, in the order of their priority keys, within the rates.
+        """Start up to `slots` jobs in the order of their priority keys, within the rates.
 
-        Jobs that no worker renewed for a lease are started again, or die with `WorkerLost` after
+        Jobs that were not renewed for a lease are started again, or die with `WorkerLost` after
         the last attempt.
         """
 
     async def changed(self) -> None:
-        """Return when there may be jobs that the last claim did not find."""
+        """Wait until there may be jobs that the last claim did not find."""
 
     async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
-        """Begin the leases of these jobs again; jobs that were taken over stay so."""
+        """Restart the leases of these jobs, except of those that were taken over."""
 
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
         """End an attempt; False when the job has been taken over meanwhile."""
 
     async def dead(self, limit: int) -> list[Job]:
-        """The dead letters, the latest first."""
+        """Return the dead letters, the latest first."""
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
-        """Let dead jobs wait again with all their attempts; returns how many there were."""
+        """Queue dead jobs again with all their attempts; return how many there were."""
 
     async def purge(self, ids: Sequence[str]) -> int:
-        """Delete dead jobs for good; returns how many there were."""
+        """Delete dead jobs for good; return how many there were."""
 
     async def stats(self, now: float) -> QueueStats:
-        """The queue at this moment."""
+        """Count the queue at this moment."""
 
     async def forget(self, before: float) -> int:
-        """Delete jobs that were done or refused before this time."""
+        """Delete jobs that were done or expired before this time; return how many."""

@@ -1,4 +1,4 @@
-"""Doing jobs: claim the next, call the handler, renew the leases, acknowledge how it ended."""
+"""The worker of a queue: claims jobs, calls the handler, renews leases, acknowledges outcomes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 class JobWorker:
     """Does the jobs of one queue, `slots` at the same time, until drained.
 
-    A synchronous handler runs in threads of the worker's own, an asynchronous one in its event
-    loop; neither sees the submitter's context.
+    A synchronous handler runs in the worker's threads, an asynchronous one in its event loop;
+    neither sees the submitter's context variables.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class JobWorker:
         self._store = store
         self._handler = handler
         self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object may have an async one
+            getattr(handler, "__call__", None)  # noqa: B004 - an object's __call__ may be async
         )
         self._slots = slots
         self._rules = rules
@@ -63,10 +63,10 @@ class JobWorker:
         self._renewal_failed = False
 
     async def run(self, draining: asyncio.Event, ended: Callable[[Job], None]) -> None:
-        """Work until `draining` is set and the jobs under way are done.
+        """Work until `draining` is set and the jobs under way are finished.
 
-        Calls `ended` with every job that was done or died. A store that fails is logged and tried
-        again: its jobs keep until it is back.
+        Calls `ended` with every job that was done or died. A failure of the store is logged, and
+        the work goes on when the store is back.
         """
         self._draining = draining
         self._ended = ended
@@ -76,7 +76,7 @@ class JobWorker:
                     return await self._work()
                 except StoreError as error:
                     logger.warning("the job store failed, trying again: %s", error)
-                except Exception as error:  # noqa: BLE001 - one bad job must not end the work
+                except Exception as error:  # noqa: BLE001 - one bad job must not stop the worker
                     # Without the traceback: its text could hold a payload.
                     logger.warning("the worker failed, starting again: %s", type(error).__name__)
                 await asyncio.sleep(_RESTART_SECONDS)
@@ -84,7 +84,7 @@ class JobWorker:
             self._threads.shutdown(wait=False)
 
     async def _work(self) -> None:
-        """Keep the slots filled until draining; a store that fails does not end what is running."""
+        """Keep the slots filled until draining, then wait for the jobs under way."""
         leases = asyncio.create_task(self._keep_leases())
         drained = asyncio.create_task(self._draining.wait())
         changed: asyncio.Task[None] | None = None
@@ -119,7 +119,7 @@ class JobWorker:
         if not free:
             return Claim()
         try:
-            if self._renewal_failed:  # else a worker might take its own jobs over
+            if self._renewal_failed:  # or the claim could take over this worker's own jobs
                 await self._renew()
             claim = await self._store.claim(self._name, free, self._rules, self._clock())
         except StoreError as error:
@@ -130,17 +130,17 @@ class JobWorker:
         return claim
 
     def _pause(self, retry_at: float | None) -> float | None:
-        # Not longer than a moment, for a clock may be set.
+        # At most a second, because the clock may be set.
         return None if retry_at is None else min(max(0.0, retry_at - self._clock()), _LONGEST_PAUSE)
 
     async def _keep_leases(self) -> None:
-        """Renew the leases of the jobs under way three times a lease, until cancelled."""
+        """Renew the leases three times a lease, until cancelled."""
         while True:
             await asyncio.sleep(self._rules.lease / 3)
             try:
                 await self._renew()
             except StoreError:
-                self._renewal_failed = True  # they may run out
+                self._renewal_failed = True
 
     async def _renew(self) -> None:
         jobs = list(self._running.values())
@@ -180,7 +180,7 @@ class JobWorker:
         return await result if isinstance(result, Awaitable) else result
 
     async def _acknowledge(self, job: Job, outcome: AttemptOutcome, now: float) -> bool:
-        """Keep what was paid for, however long the store fails: it is in memory only."""
+        """Retry until the store has the outcome: a result that was paid for is only in memory."""
         attempt, pause = 1, 0.2
         while True:
             try:
