@@ -1,4 +1,4 @@
-"""What every job store keeps: in memory, in a file, on Redis."""
+"""What every job store must do: in memory, in a file, on Redis."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_job_goes_from_waiting_over_running_to_done(store: JobStore) -> 
     assert await ids(store, 1, NOW) == ""
 
 
-async def test_the_same_key_is_the_same_job_whatever_became_of_it(store: JobStore) -> None:
+async def test_the_same_key_is_the_same_job_also_when_it_is_done(store: JobStore) -> None:
     await store.add([job("a")], RULES)
     (again,) = await store.add([job("a", at=NOW + 9)], RULES)
     assert again.submitted_at == NOW
@@ -98,7 +98,7 @@ async def test_the_same_key_is_the_same_job_whatever_became_of_it(store: JobStor
 
 
 async def test_unknown_jobs_are_none(store: JobStore) -> None:
-    assert await store.get(["nobody"], NOW) == [None]
+    assert await store.get(["unknown"], NOW) == [None]
 
 
 async def test_high_goes_before_medium_before_low_and_first_come_first(store: JobStore) -> None:
@@ -132,7 +132,7 @@ async def test_queues_in_one_place_do_not_see_each_other(
     await other.close()
 
 
-async def test_a_late_job_is_refused_and_never_started(store: JobStore) -> None:
+async def test_a_job_past_its_deadline_expires_and_is_never_started(store: JobStore) -> None:
     await store.add([job("a", expires_at=NOW + 10), job("b", expires_at=NOW + 20)], RULES)
     assert await state(store, "a", NOW + 9) == "waiting"
     assert await ids(store, 2, NOW + 10) == "b"
@@ -140,7 +140,7 @@ async def test_a_late_job_is_refused_and_never_started(store: JobStore) -> None:
     assert await state(store, "b", NOW + 30) == "running"
 
 
-async def test_a_late_job_is_refused_even_without_a_worker(store: JobStore) -> None:
+async def test_a_job_expires_also_without_a_worker(store: JobStore) -> None:
     await store.add([job("a", expires_at=NOW + 10)], RULES)
     assert await state(store, "a", NOW + 11) == "expired"
     (late,) = await store.get(["a"], NOW + 11)
@@ -158,6 +158,10 @@ async def test_a_retry_waits_until_its_time(store: JobStore) -> None:
     assert early.retry_at == NOW + 5
     (second,) = await started(store, 1, NOW + 5)
     assert (second.id, second.attempts) == ("a", 2)
+    assert await store.acknowledge(second, "w", DONE, NOW + 6)
+    (done,) = await store.get(["a"], NOW + 6)
+    assert done is not None
+    assert (done.result, done.error) == ({"ok": True}, None)
 
 
 async def test_a_retry_keeps_its_place_among_those_that_wait(store: JobStore) -> None:
@@ -169,7 +173,7 @@ async def test_a_retry_keeps_its_place_among_those_that_wait(store: JobStore) ->
     assert await ids(store, 9, NOW + 91) == "l m1 m2 h m3"
 
 
-async def test_a_late_retry_is_refused(store: JobStore) -> None:
+async def test_a_retry_past_its_deadline_expires(store: JobStore) -> None:
     await store.add([job("a", expires_at=NOW + 10)], RULES)
     (first,) = await started(store, 1, NOW)
     again = AttemptOutcome(state="waiting", not_before=NOW + 20)
@@ -188,7 +192,9 @@ async def lapse() -> None:
     await asyncio.sleep(SHORT.lease + 0.02)
 
 
-async def test_a_dead_workers_job_is_taken_over_and_its_late_word_refused(store: JobStore) -> None:
+async def test_a_dead_workers_job_is_taken_over_and_its_late_outcome_refused(
+    store: JobStore,
+) -> None:
     await store.add([job("a"), job("b", at=NOW + 1)], RULES)
     (first,) = await started(store, 1, NOW, rules=SHORT)
     assert await ids(store, 1, NOW + 0.04, worker="other") == "b"
@@ -223,7 +229,9 @@ async def test_a_lease_that_is_renewed_is_not_taken_over(store: JobStore) -> Non
     assert await store.acknowledge(first, "w", DONE, NOW + 1)
 
 
-async def test_a_job_that_kills_its_workers_dies_itself(store: JobStore) -> None:
+async def test_a_job_whose_workers_die_at_every_attempt_becomes_a_dead_letter(
+    store: JobStore,
+) -> None:
     await store.add([job("a")], RULES)
     for attempt in range(3):
         assert await ids(store, 1, NOW + attempt, rules=SHORT) == "a"
@@ -235,15 +243,15 @@ async def test_a_job_that_kills_its_workers_dies_itself(store: JobStore) -> None
 
 async def test_dead_letters_are_listed_replayed_and_purged(store: JobStore) -> None:
     await store.add([job(n) for n in "abc"], RULES)
-    bury = AttemptOutcome(state="dead", error="no", error_kind="BadRequest")
+    dead_end = AttemptOutcome(state="dead", error="no", error_kind="BadRequest")
     for place, failed in enumerate(await started(store, 3, NOW)):
-        assert await store.acknowledge(failed, "w", bury, NOW + place)
+        assert await store.acknowledge(failed, "w", dead_end, NOW + place)
     letters = await store.dead(2)
     assert [(dead.id, dead.error, dead.payload) for dead in letters] == [
         ("c", "no", {"n": "c"}),
         ("b", "no", {"n": "b"}),
     ]
-    assert await store.replay(["a", "nobody"], NOW + 9, RULES) == 1
+    assert await store.replay(["a", "unknown"], NOW + 9, RULES) == 1
     assert await store.replay(["a"], NOW + 9, RULES) == 0
     (again,) = await started(store, 1, NOW + 9)
     assert (again.id, again.attempts, again.error) == ("a", 1, None)
@@ -251,7 +259,7 @@ async def test_dead_letters_are_listed_replayed_and_purged(store: JobStore) -> N
     assert [dead.id for dead in await store.dead(10)] == ["c"]
 
 
-async def test_requests_a_minute_hold_over_all_claims(store: JobStore) -> None:
+async def test_requests_per_minute_hold_over_all_claims(store: JobStore) -> None:
     rules = replace(RULES, rates=Rates(requests_per_minute=60))
     await store.add([job(str(n), at=NOW + n / 1000) for n in range(100)], rules)
     moments = []
@@ -264,7 +272,7 @@ async def test_requests_a_minute_hold_over_all_claims(store: JobStore) -> None:
     assert len(moments) >= 90
 
 
-async def test_tokens_a_minute_hold_back_the_next_in_line(store: JobStore) -> None:
+async def test_tokens_per_minute_hold_back_the_next_job(store: JobStore) -> None:
     rules = replace(RULES, rates=Rates(tokens_per_minute=6_000))
     await store.add([job(str(n), tokens=500, at=NOW + n) for n in range(3)], rules)
     assert await ids(store, 2, NOW + 3, rules=rules) == "0"
@@ -293,7 +301,7 @@ async def test_the_queue_can_be_counted(store: JobStore) -> None:
     assert (stats.waited.median, stats.ran.p95) == (4, 1)
 
 
-async def test_old_settled_jobs_are_forgotten_and_dead_ones_kept(store: JobStore) -> None:
+async def test_old_finished_jobs_are_deleted_and_dead_ones_kept(store: JobStore) -> None:
     await store.add([job("a"), job("b"), job("c", expires_at=NOW + 1), job("d")], RULES)
     claimed = await started(store, 2, NOW)
     await store.acknowledge(claimed[0], "w", DONE, NOW)

@@ -88,7 +88,11 @@ class SQLiteJobStore:
     async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
         """Restart the leases of these jobs."""
         with self._database.transaction() as db:
-            statements.renew(db, self._queue, jobs, worker, now + rules.lease)
+            db.executemany(
+                "UPDATE jobs SET lease_until = ? "
+                "WHERE queue = ? AND id = ? AND state = 'running' AND ticket = ? AND attempts = ?",
+                [(now + rules.lease, self._queue, job.id, worker, job.attempts) for job in jobs],
+            )
 
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""

@@ -31,7 +31,6 @@ __all__ = [
     "expire",
     "find",
     "is_late",
-    "renew",
     "replay",
     "start_next",
     "stats_of",
@@ -181,17 +180,6 @@ def start_next(
         jobs=tuple(jobs),
         retry_at=held_until or _next_event(db, queue, now),
         held=held_until is not None,
-    )
-
-
-def renew(
-    db: sqlite3.Connection, queue: str, jobs: Sequence[Job], worker: str, until: float
-) -> None:
-    """Restart the leases of these jobs, where they are still held by the worker."""
-    db.executemany(
-        "UPDATE jobs SET lease_until = ? "
-        "WHERE queue = ? AND id = ? AND state = 'running' AND ticket = ? AND attempts = ?",
-        [(until, queue, job.id, worker, job.attempts) for job in jobs],
     )
 
 

@@ -1,4 +1,4 @@
-"""The queue as its callers see it: answers, refusals, retries, dead letters, alerts."""
+"""The queue as its callers see it: results, refusals, retries, dead letters, alerts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from llm_optimizers.errors import (
 
 WAIT = 20.0
 QUICK = RetryPolicy(max_attempts=3, base=0.001, cap=0.01)
-user = contextvars.ContextVar("user", default="nobody")
+user = contextvars.ContextVar("user", default="unknown")
 
 
 def double(payload: Any) -> Any:
@@ -88,9 +88,9 @@ def test_a_result_can_be_waited_for_awaited_called_back_and_looked_up(path: Path
         assert looked_up is not None
         assert (looked_up.state, looked_up.result, looked_up.payload) == ("done", 4, None)
         assert queue.handle(handle.id).result(WAIT) == 4
-        assert queue.get("nobody") is None
-        with pytest.raises(ItemError, match="no job nobody"):
-            queue.handle("nobody").result(WAIT)
+        assert queue.get("unknown") is None
+        with pytest.raises(ItemError, match="no job unknown"):
+            queue.handle("unknown").result(WAIT)
 
 
 def test_an_asynchronous_handler_and_its_concurrency() -> None:
@@ -109,7 +109,7 @@ def test_an_asynchronous_handler_and_its_concurrency() -> None:
     assert most == 3
 
 
-def test_an_asynchronous_handler_may_submit_but_not_wait_for_its_own_queue() -> None:
+def test_an_asynchronous_handler_may_submit_but_not_block_its_own_queue() -> None:
     async def handler(payload: str) -> str:
         if payload == "child":
             return "grown"
@@ -124,16 +124,16 @@ def test_an_asynchronous_handler_may_submit_but_not_wait_for_its_own_queue() -> 
             queue.submit("blocks").result(WAIT)
 
 
-def test_no_submitters_context_reaches_the_handler() -> None:
+def test_the_handler_does_not_see_the_submitters_context() -> None:
     token = user.set("ann")
     try:
         with JobQueue(lambda _: user.get()) as queue:
-            assert queue.submit(None).result(WAIT) == "nobody"
+            assert queue.submit(None).result(WAIT) == "unknown"
     finally:
         user.reset(token)
 
 
-def test_urgent_work_goes_first() -> None:
+def test_jobs_start_by_priority() -> None:
     gate = Gate()
     with JobQueue(gate, concurrency=1) as queue:
         queue.submit("first")
@@ -145,7 +145,7 @@ def test_urgent_work_goes_first() -> None:
     assert gate.started == ["first", "high", "medium", "low"]
 
 
-def test_a_job_that_waited_too_long_is_refused_unpaid(path: Path | None) -> None:
+def test_a_job_past_its_deadline_expires_unpaid(path: Path | None) -> None:
     gate = Gate()
     with JobQueue(gate, path=path, concurrency=1) as queue:
         queue.submit("first")
@@ -158,7 +158,7 @@ def test_a_job_that_waited_too_long_is_refused_unpaid(path: Path | None) -> None
     assert gate.started == ["first"]
 
 
-def test_a_submitter_without_a_worker_hears_of_its_timeout_too(tmp_path: Path) -> None:
+def test_a_job_expires_also_without_a_worker(tmp_path: Path) -> None:
     with (
         JobQueue(path=tmp_path / "jobs.db", max_wait=0.01) as queue,
         pytest.raises(DeadlineError),
@@ -166,7 +166,7 @@ def test_a_submitter_without_a_worker_hears_of_its_timeout_too(tmp_path: Path) -
         queue.submit("x").result(WAIT)
 
 
-def test_failures_are_tried_again_and_the_last_one_is_kept() -> None:
+def test_failures_are_retried_and_the_last_error_is_kept() -> None:
     attempts: Counter[str] = Counter()
 
     def flaky(payload: str) -> str:
@@ -183,7 +183,7 @@ def test_failures_are_tried_again_and_the_last_one_is_kept() -> None:
     assert attempts == {"flaky": 3, "hopeless": 3}
 
 
-def test_a_refused_request_is_not_repeated_and_a_busy_server_is_obeyed() -> None:
+def test_a_permanent_error_is_not_retried_and_retry_after_is_obeyed() -> None:
     answers = iter([HTTPError(429, **{"retry-after": "0.01"}), None])
     calls: list[str] = []
 
@@ -249,7 +249,7 @@ def test_the_same_key_is_done_once(path: Path | None) -> None:
     assert calls == ["x"]
 
 
-def test_what_is_no_json_is_refused_at_once_and_a_result_that_is_none_is_said_plainly() -> None:
+def test_a_payload_or_result_that_is_not_json_gives_a_clear_error() -> None:
     with JobQueue(lambda _: {1, 2}) as queue:
         for bad in (object(), float("nan"), {("a",): 1}, b"bytes"):
             with pytest.raises(ConfigurationError, match="payload cannot be stored"):
@@ -271,13 +271,13 @@ def test_jobs_survive_the_process_that_submitted_them(tmp_path: Path) -> None:
         assert queue.handle(kept.id).result(WAIT) == "keptkept"
 
 
-def test_a_result_comes_back_across_queues_on_one_file(tmp_path: Path) -> None:
+def test_a_result_comes_back_to_another_queue_on_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with JobQueue(path=path) as submitter, JobQueue(double, path=path):
         assert [h.result(WAIT) for h in submitter.submit_many([1, 2, 3])] == [2, 4, 6]
 
 
-def test_closing_in_memory_finishes_what_waits_and_refuses_what_comes() -> None:
+def test_closing_in_memory_finishes_waiting_jobs_and_refuses_new_ones() -> None:
     done: list[int] = []
     queue = JobQueue(done.append, concurrency=1)
     queue.submit_many(range(20))
@@ -288,7 +288,7 @@ def test_closing_in_memory_finishes_what_waits_and_refuses_what_comes() -> None:
     queue.close()
 
 
-def test_closing_a_durable_queue_keeps_what_waits(tmp_path: Path) -> None:
+def test_closing_a_durable_queue_keeps_waiting_jobs(tmp_path: Path) -> None:
     gate = Gate()
     queue = JobQueue(gate, path=tmp_path / "jobs.db", concurrency=1)
     handles = queue.submit_many(["under way", "waiting"])
@@ -307,7 +307,7 @@ def test_closing_a_durable_queue_keeps_what_waits(tmp_path: Path) -> None:
     assert gate.started == ["under way"]
 
 
-def test_a_close_that_takes_too_long_says_so() -> None:
+def test_a_close_that_takes_too_long_raises() -> None:
     gate = Gate()
     queue = JobQueue(gate)
     queue.submit(1)
@@ -317,19 +317,19 @@ def test_a_close_that_takes_too_long_says_so() -> None:
     gate.open.set()
 
 
-def test_a_queue_that_falls_behind_tells_once(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[QueueStats] = []
+def test_a_queue_that_falls_behind_alerts_once(caplog: pytest.LogCaptureFixture) -> None:
+    alerts: list[QueueStats] = []
 
-    def tell(stats: QueueStats) -> None:
-        told.append(stats)
+    def notify(stats: QueueStats) -> None:
+        alerts.append(stats)
         raise ValueError("the pager is broken")
 
     gate = Gate()
-    with JobQueue(gate, alert=BacklogAlert(depth=3, notify=tell), concurrency=1) as queue:
+    with JobQueue(gate, alert=BacklogAlert(depth=3, notify=notify), concurrency=1) as queue:
         queue.submit_many(range(6))
-        eventually(lambda: told)
+        eventually(lambda: alerts)
         gate.open.set()
-    assert told[0].depth >= 3
+    assert alerts[0].depth >= 3
     assert "ValueError" in caplog.text
 
 
@@ -394,7 +394,7 @@ def test_a_poisoned_payload_dies_and_the_rest_is_done(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("poison", [b"[" * 100_000, b'"\xff\xfe"'], ids=["deep", "not UTF-8"])
-def test_a_payload_that_cannot_be_read_does_not_hold_up_the_line(
+def test_a_payload_that_cannot_be_read_does_not_stop_the_queue(
     tmp_path: Path, poison: bytes
 ) -> None:
     path = tmp_path / "jobs.db"
@@ -416,7 +416,7 @@ def test_a_payload_that_cannot_be_read_does_not_hold_up_the_line(
 HALF = "a cut emoji: \ud83d"
 
 
-def test_text_that_has_no_bytes_is_refused_and_as_a_result_dies_alone(path: Path | None) -> None:
+def test_a_lone_surrogate_is_refused_and_as_a_result_fails_one_job(path: Path | None) -> None:
     def answer(payload: Any) -> Any:
         if payload == "raise":
             raise ValueError(HALF)
@@ -458,7 +458,7 @@ class Failing(SQLiteJobStore):
         await super().renew(*args)
 
 
-async def test_a_worker_outlives_a_store_that_fails_for_a_while(
+async def test_a_worker_goes_on_after_the_store_failed_for_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store, rules = Failing(), QueueRules(lease=0.03, retries=QUICK)
@@ -475,7 +475,7 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
             await asyncio.sleep(0.2)
         return payload
 
-    def settled(job: Job) -> None:
+    def ended(job: Job) -> None:
         if job.id == "short":
             done.set()
 
@@ -490,7 +490,7 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
     await store.open()
     await store.add([a_job("long")], rules)
     draining = asyncio.Event()
-    running = asyncio.create_task(worker.run(draining, settled))
+    running = asyncio.create_task(worker.run(draining, ended))
     await asyncio.wait_for(done.wait(), WAIT)
     draining.set()
     await running
@@ -499,6 +499,28 @@ async def test_a_worker_outlives_a_store_that_fails_for_a_while(
     assert sorted(runs) == ["long", "short"]
     assert "could not be stored, trying again: disk full" in caplog.text
     assert "the job store failed, trying again: disk full" in caplog.text
+    await store.close()
+
+
+async def test_pauses_between_tries_to_store_a_result_grow_to_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def record(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(seconds if seconds > WAIT else 0)
+
+    store, rules, draining = Failing(), QueueRules(lease=300.0), asyncio.Event()
+    store.failures.update(acknowledge=7)
+    worker = JobWorker(store, double, slots=1, rules=rules, clock=time.time)
+    await store.open()
+    await store.add([a_job("x")], rules)
+    monkeypatch.setattr(asyncio, "sleep", record)
+    async with asyncio.timeout(WAIT):
+        await worker.run(draining, lambda _: draining.set())
+    assert pauses == [100, 0.2, 0.4, 0.8, 1, 1, 1, 1]
     await store.close()
 
 
@@ -527,8 +549,8 @@ class Recording(SQLiteJobStore):
             await asyncio.sleep(0.001)
 
 
-async def test_leases_that_may_have_run_out_are_renewed_before_anything_is_claimed() -> None:
-    """Else a worker would take its own jobs over, and do them twice."""
+async def test_leases_that_may_have_run_out_are_renewed_before_the_next_claim() -> None:
+    """Otherwise a worker could take over its own jobs and do them twice."""
     store, working, draining = Recording(), asyncio.Event(), asyncio.Event()
 
     async def handler(payload: str) -> None:
@@ -568,7 +590,7 @@ def a_job(name: str) -> Job:
         {"path": "a", "url": "redis://b"},
     ],
 )
-def test_settings_that_cannot_work_are_refused(bad: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         JobQueue(double, **bad)
 
@@ -576,7 +598,7 @@ def test_settings_that_cannot_work_are_refused(bad: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "bad", [{"tokens": "many"}, {"tokens": -1}, {"tokens": 2**60}, {"tokens": 1.5}, {"key": 5}]
 )
-def test_a_job_that_cannot_work_is_refused_and_the_next_is_done(bad: dict[str, Any]) -> None:
+def test_an_invalid_job_is_refused_and_the_next_is_done(bad: dict[str, Any]) -> None:
     with JobQueue(double, tokens_per_minute=100_000) as queue:
         with pytest.raises(ConfigurationError):
             queue.submit(1, **bad)
@@ -584,8 +606,8 @@ def test_a_job_that_cannot_work_is_refused_and_the_next_is_done(bad: dict[str, A
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
-def test_a_forked_child_begins_anew(path: Path | None) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_child_starts_its_own_worker(path: Path | None) -> None:
     with JobQueue(double, path=path) as queue:
         before = queue.submit("before")
         assert before.result(WAIT) == "beforebefore"
@@ -605,7 +627,7 @@ def test_a_forked_child_begins_anew(path: Path | None) -> None:
         assert queue.stats().done == (2 if path is None else 3)
 
 
-def test_a_clock_that_is_set_back_stalls_nothing(path: Path | None) -> None:
+def test_a_clock_that_is_set_back_does_not_stop_the_queue(path: Path | None) -> None:
     now, done = [1_000_000.0], []
     with JobQueue(done.append, path=path, clock=lambda: now[0], requests_per_minute=1) as queue:
         queue.submit(0).result(WAIT)
@@ -618,7 +640,7 @@ def test_a_clock_that_is_set_back_stalls_nothing(path: Path | None) -> None:
     assert done == [0, 1]
 
 
-def test_a_paid_result_is_kept_until_there_is_room_for_it(
+def test_a_result_is_kept_in_memory_until_the_disk_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk is full for longer than a lease, and for more tries than a closing worker makes."""
@@ -644,7 +666,7 @@ def test_a_paid_result_is_kept_until_there_is_room_for_it(
     assert runs == [1]
 
 
-def test_rates_hold_in_the_queue() -> None:
+def test_the_queue_keeps_its_rates() -> None:
     now = [1_000_000.0]
     with JobQueue(double, requests_per_minute=10, max_wait=1.0, clock=lambda: now[0]) as queue:
         assert queue.submit(1).result(WAIT) == 2
@@ -654,6 +676,13 @@ def test_rates_hold_in_the_queue() -> None:
             second.result(WAIT)
 
 
-def test_the_dice_are_the_callers() -> None:
+def test_former_names_work_and_say_the_new_ones() -> None:
+    with pytest.warns(DeprecationWarning, match="aging="):
+        assert JobQueue(ageing=5.0).rules.aging == 5.0
+    with pytest.warns(DeprecationWarning, match="finished"):
+        assert not a_job("x").settled
+
+
+def test_a_random_generator_can_be_given() -> None:
     with JobQueue(double, rng=random.Random(1)) as queue:
         assert queue.submit(1).result(WAIT) == 2

@@ -1,4 +1,4 @@
-"""Two worker processes, one of them killed at work: nothing is lost, hardly anything paid twice."""
+"""Two worker processes, one killed at work: no job is lost, only those in flight are done twice."""
 
 from __future__ import annotations
 

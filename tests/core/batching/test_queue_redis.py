@@ -47,7 +47,7 @@ def eventually(done: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_results_come_back_here_and_elsewhere(where: dict[str, Any]) -> None:
+def test_results_come_back_in_this_process_and_to_other_queues(where: dict[str, Any]) -> None:
     with JobQueue(**where) as submitter, JobQueue(double, **where) as worker:
         assert [h.result(WAIT) for h in submitter.submit_many(range(450))] == list(range(0, 900, 2))
         assert worker.submit("x", key="k").result(WAIT) == "xx"
@@ -57,7 +57,7 @@ def test_results_come_back_here_and_elsewhere(where: dict[str, Any]) -> None:
         assert worker.stats().done == 451
 
 
-def test_failures_are_tried_again_then_dead_shown_and_replayed(where: dict[str, Any]) -> None:
+def test_failures_are_retried_then_dead_then_replayed(where: dict[str, Any]) -> None:
     attempts: list[str] = []
     broken = True
 
@@ -78,7 +78,7 @@ def test_failures_are_tried_again_then_dead_shown_and_replayed(where: dict[str, 
         assert handle.result(WAIT) == "up"
 
 
-def test_urgent_work_goes_first_and_late_work_is_refused(where: dict[str, Any]) -> None:
+def test_jobs_start_by_priority_and_expire_at_their_deadline(where: dict[str, Any]) -> None:
     started: list[str] = []
     gate = threading.Event()
 
@@ -103,7 +103,7 @@ def test_urgent_work_goes_first_and_late_work_is_refused(where: dict[str, Any]) 
     assert started == ["first", "high", "medium", "low"]
 
 
-def test_rates_hold_and_a_draining_worker_does_not_wait_for_them(where: dict[str, Any]) -> None:
+def test_a_draining_worker_does_not_wait_for_the_rates(where: dict[str, Any]) -> None:
     queue = JobQueue(double, requests_per_minute=2, **where)
     first, second = queue.submit_many([1, 2])
     assert {handle.id: handle for handle in (first, second)}
@@ -177,7 +177,7 @@ def test_a_damaged_job_costs_no_other(
         queue.close(finish=True)
 
 
-def test_a_redis_that_loses_everything_is_worked_on_again() -> None:
+def test_the_queue_works_on_after_redis_lost_everything() -> None:
     """Without persistence a restart leaves nothing; what is submitted afterwards is done."""
     with RedisProcess() as server, JobQueue(double, url=server.url, lease=1.0) as queue:
         assert queue.submit(1).result(WAIT) == 2
@@ -195,7 +195,7 @@ def submitted(queue: JobQueue, payload: int) -> Any:
         return None
 
 
-def test_results_wait_for_a_redis_that_comes_back() -> None:
+def test_results_are_kept_until_redis_comes_back() -> None:
     gate, runs = threading.Event(), list[int]()
 
     def handler(payload: int) -> int:
@@ -232,7 +232,9 @@ def test_all_keys_of_a_queue_are_in_one_slot_and_only_its_own(redis_url: str) ->
             assert len({key.split(b"{")[1].split(b"}")[0] for key in made}) == 1
 
 
-def test_keys_of_the_former_layout_are_left_alone(where: dict[str, Any], redis_url: str) -> None:
+def test_keys_of_the_former_layout_are_neither_read_nor_deleted(
+    where: dict[str, Any], redis_url: str
+) -> None:
     import redis
 
     former = f"llm-optimizers:{{{where['name']}}}:"
@@ -247,7 +249,7 @@ def test_keys_of_the_former_layout_are_left_alone(where: dict[str, Any], redis_u
         assert client.zscore(f"{former}line", "a") == 1.0
 
 
-def test_a_redis_that_is_not_there_is_said_plainly() -> None:
+def test_a_redis_that_cannot_be_reached_gives_a_clear_error() -> None:
     with pytest.raises(StoreError, match=r"Redis at 127\.0\.0\.1:1 cannot be reached") as caught:
         JobQueue(url="redis://user:secret@127.0.0.1:1").submit(1)
     assert "secret" not in str(caught.value)
