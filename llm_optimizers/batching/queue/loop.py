@@ -144,10 +144,10 @@ class QueueRuntime:
         self._work: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect, and begin to work and to watch."""
+        """Connect, and start the worker and the look-ups."""
         await self._store.open()
         self._draining = asyncio.Event()
-        self._asked = asyncio.Event()
+        self._watching = asyncio.Event()
         if self._worker is not None:
             self._work = asyncio.create_task(self._worker.run(self._draining, self._ended_here))
         self._tasks = [
@@ -155,15 +155,15 @@ class QueueRuntime:
             asyncio.create_task(self._upkeep()),
         ]
 
-    async def watch(self, id_: str, watched: Future[Job]) -> None:
+    async def watch(self, id_: str, future: Future[Job]) -> None:
         """Complete the future with the job once it is finished."""
-        self._waiters.setdefault(id_, []).append(watched)
+        self._waiters.setdefault(id_, []).append(future)
         done = self._latest.get(id_)
         if done is not None:
             self._complete(done)
             return
         await self._look_up([id_])
-        self._asked.set()
+        self._watching.set()
 
     async def close(self, *, finish: bool, timeout: float | None) -> None:  # noqa: ASYNC109
         """Drain, disconnect, and fail the futures that are left."""
@@ -202,22 +202,22 @@ class QueueRuntime:
         self._complete(job)
 
     def _complete(self, job: Job) -> None:
-        for watched in self._waiters.pop(job.id, ()):
-            if watched.set_running_or_notify_cancel():
-                watched.set_result(job)
+        for future in self._waiters.pop(job.id, ()):
+            if future.set_running_or_notify_cancel():
+                future.set_result(job)
 
     def _fail(self, id_: str, error: Exception) -> None:
-        for watched in self._waiters.pop(id_, ()):
-            if watched.set_running_or_notify_cancel():
-                watched.set_exception(error)
+        for future in self._waiters.pop(id_, ()):
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
 
     async def _look_up_all(self) -> None:
         while True:
             if not self._waiters:
-                self._asked.clear()
-                await self._asked.wait()
+                self._watching.clear()
+                await self._watching.wait()
             for id_, waiting in list(self._waiters.items()):
-                if all(watched.cancelled() for watched in waiting):
+                if all(future.cancelled() for future in waiting):
                     del self._waiters[id_]
             await self._look_up(list(self._waiters))
             await asyncio.sleep(max(_LOOK_SECONDS, len(self._waiters) / _LOOKS_A_SECOND))
@@ -231,20 +231,20 @@ class QueueRuntime:
             return
         for id_, job in zip(ids, jobs, strict=True):
             if job is None:
-                self._fail(id_, ItemError(f"no job {id_} is known; it may have been forgotten"))
+                self._fail(id_, ItemError(f"no job {id_} is known; it may have been deleted"))
             elif job.finished:
                 self._complete(job)
 
     async def _upkeep(self) -> None:
-        """Raise the alert and forget old jobs, as long as the queue is open."""
+        """Check the alert every second and delete old jobs every minute."""
         raised = False
-        beats = 0
+        rounds = 0
         while True:
             with contextlib.suppress(StoreError):  # reported by submit and by the worker
                 raised = await self._alarm(raised)
-                if beats % _FORGET_EVERY == 0:
+                if rounds % _FORGET_EVERY == 0:
                     await self._store.forget(self._clock() - self._rules.keep)
-            beats += 1
+            rounds += 1
             await asyncio.sleep(_UPKEEP_SECONDS)
 
     async def _alarm(self, before: bool) -> bool:

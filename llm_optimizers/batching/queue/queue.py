@@ -272,9 +272,9 @@ class JobQueue:
         return [JobHandle(job.id, self._watch) for job in kept]
 
     def _watch(self, id_: str) -> Future[Job]:
-        watched: Future[Job] = Future()
-        self._started().submit(self._runtime.watch(id_, watched))
-        return watched
+        future: Future[Job] = Future()
+        self._started().submit(self._runtime.watch(id_, future))
+        return future
 
 
 def _store(name: str, *, path: str | Path | None, url: str | None) -> JobStore:

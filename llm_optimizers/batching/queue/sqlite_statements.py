@@ -6,7 +6,6 @@ Functions over an open transaction; `sqlite.py` opens and commits it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import replace
 
 from llm_optimizers.batching.queue.job import (

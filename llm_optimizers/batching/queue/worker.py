@@ -102,7 +102,8 @@ class JobWorker:
                             waits.add(changed)
                 await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 if changed is not None and changed.done():
-                    changed = changed.result()
+                    changed.result()
+                    changed = None
                 for task in [task for task in self._running if task.done()]:
                     del self._running[task]
                     task.result()
