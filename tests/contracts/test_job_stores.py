@@ -122,12 +122,12 @@ async def test_queues_in_one_place_do_not_see_each_other(
     store, other = make("q"), make("q}:job:{a")
     await store.open()
     await other.open()
-    await store.add([job("a"), job("a}:stream:high")], RULES)
+    await store.add([job("a"), job("{a}:stream:high")], RULES)
     assert await ids(other, 9, NOW) == ""
     assert await other.get(["a"], NOW) == [None]
     assert (await other.stats(NOW)).depth == 0
     await other.add([job("a", payload="another", queue="q}:job:{a")], RULES)
-    assert await ids(store, 9, NOW) == "a a}:stream:high"
+    assert await ids(store, 9, NOW) == "a {a}:stream:high"
     await store.close()
     await other.close()
 
@@ -162,6 +162,16 @@ async def test_a_retry_waits_until_its_time(store: JobStore) -> None:
     (done,) = await store.get(["a"], NOW + 6)
     assert done is not None
     assert (done.result, done.error) == ({"ok": True}, None)
+
+
+async def test_a_second_retry_waits_too(store: JobStore) -> None:
+    await store.add([job("a")], RULES)
+    for moment in (0, 5):
+        (failed,) = await started(store, 1, NOW + moment)
+        again = AttemptOutcome(state="waiting", not_before=NOW + moment + 5)
+        assert await store.acknowledge(failed, "w", again, NOW + moment)
+    assert await ids(store, 1, NOW + 9) == ""
+    assert await ids(store, 1, NOW + 10) == "a"
 
 
 async def test_a_retry_keeps_its_place_among_those_that_wait(store: JobStore) -> None:
@@ -259,6 +269,34 @@ async def test_dead_letters_are_listed_replayed_and_purged(store: JobStore) -> N
     assert [dead.id for dead in await store.dead(10)] == ["c"]
 
 
+async def test_a_replayed_job_has_no_deadline(store: JobStore) -> None:
+    await store.add([job("a", expires_at=NOW + 10)], RULES)
+    (failed,) = await started(store, 1, NOW)
+    assert await store.acknowledge(failed, "w", AttemptOutcome(state="dead"), NOW)
+    assert await store.replay(["a"], NOW + 1, RULES) == 1
+    assert await state(store, "a", NOW + 11) == "waiting"
+    assert await ids(store, 1, NOW + 11) == "a"
+
+
+async def test_rates_hold_after_a_clock_was_set_back(store: JobStore) -> None:
+    rules = replace(RULES, rates=Rates(requests_per_minute=1))
+    await store.add([job("a"), job("b", at=NOW + 1)], rules)
+    assert await ids(store, 2, NOW, rules=rules) == "a"
+    held = await store.claim("w", 1, rules, NOW - 3_600)
+    assert (held.jobs, held.retry_at) == ((), NOW - 3_540)
+    assert await ids(store, 1, NOW - 3_540, rules=rules) == "b"
+
+
+async def test_an_idle_hour_saves_up_no_more_than_the_burst(store: JobStore) -> None:
+    rates = Rates(requests_per_minute=20, tokens_per_minute=1_000)
+    rules = replace(RULES, rates=rates, lease=86_400.0)
+    await store.add([job(str(n), tokens=60, at=NOW + n / 100) for n in range(9)], rules)
+    assert await ids(store, 9, NOW + 1, rules=rules) == "0"
+    assert await ids(store, 9, NOW + 3_600, rules=rules) == "1"
+    await store.add([job(f"h{n}", "high", at=NOW) for n in range(9)], rules)
+    assert await ids(store, 9, NOW + 7_200, rules=rules) == "h0 h1"
+
+
 async def test_requests_per_minute_hold_over_all_claims(store: JobStore) -> None:
     rules = replace(RULES, rates=Rates(requests_per_minute=60))
     await store.add([job(str(n), at=NOW + n / 1000) for n in range(100)], rules)
@@ -299,6 +337,15 @@ async def test_the_queue_can_be_counted(store: JobStore) -> None:
     assert stats.waited is not None
     assert stats.ran is not None
     assert (stats.waited.median, stats.ran.p95) == (4, 1)
+
+
+async def test_the_oldest_waiting_job_may_be_a_retry(store: JobStore) -> None:
+    await store.add([job("a"), job("b", at=NOW + 5)], RULES)
+    (failed,) = await started(store, 1, NOW + 6)
+    again = AttemptOutcome(state="waiting", not_before=NOW + 60)
+    assert await store.acknowledge(failed, "w", again, NOW + 6)
+    stats = await store.stats(NOW + 10)
+    assert (stats.oldest_waiting_s, stats.waiting["medium"], stats.running) == (10, 2, 0)
 
 
 async def test_old_finished_jobs_are_deleted_and_dead_ones_kept(store: JobStore) -> None:

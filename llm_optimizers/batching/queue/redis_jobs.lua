@@ -84,7 +84,6 @@ end
 local function finish(id, state, now)
   local priority, entry = get(id, 'priority', 'entry')
   drop(stream(priority), entry)
-  remove(id, 'later', 'ready', 'deadlines')
   redis.call('HDEL', job_key(id), 'worker')
   redis.call('HSET', job_key(id), 'state', state, 'finished_at', now)
   if state ~= 'dead' then redis.call('HSET', job_key(id), 'payload', 'null') end
@@ -101,7 +100,10 @@ local function due(name, score, wanted)
 end
 
 local function expire(now)
-  for _, id in ipairs(due('deadlines', now, 'waiting')) do finish(id, 'expired', now) end
+  for _, id in ipairs(due('deadlines', now, 'waiting')) do
+    remove(id, 'later', 'ready', 'deadlines')
+    finish(id, 'expired', now)
+  end
 end
 
 -- Jobs that were not renewed for a lease wait again, or die after the last attempt.
@@ -158,8 +160,9 @@ local function start(job, worker, now)
   else
     local priority, entry = get(id, 'priority', 'entry')
     redis.call('XCLAIM', stream(priority), GROUP, RUNNING, 0, entry, 'JUSTID')
+    remove(id, 'ready')
   end
-  remove(id, 'ready', 'deadlines')
+  remove(id, 'deadlines')
   redis.call('HSET', job_key(id), 'state', 'running', 'worker', worker, 'started_at', now,
     'attempts', (tonumber((get(id, 'attempts'))) or 0) + 1)
   return read(id)

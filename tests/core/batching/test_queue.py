@@ -124,11 +124,17 @@ def test_an_asynchronous_handler_may_submit_but_not_block_its_own_queue() -> Non
             queue.submit("blocks").result(WAIT)
 
 
-def test_the_handler_does_not_see_the_submitters_context() -> None:
+def test_the_handler_sees_no_context_of_the_submitter_or_of_another_job() -> None:
+    def handler(payload: str) -> str:
+        seen = user.get()
+        user.set(payload)
+        return seen
+
     token = user.set("ann")
     try:
-        with JobQueue(lambda _: user.get()) as queue:
-            assert queue.submit(None).result(WAIT) == "unknown"
+        with JobQueue(handler, concurrency=1) as queue:
+            assert queue.submit("bob").result(WAIT) == "unknown"
+            assert queue.submit("eve").result(WAIT) == "unknown"
     finally:
         user.reset(token)
 
@@ -574,6 +580,28 @@ async def test_leases_that_may_have_run_out_are_renewed_before_the_next_claim() 
         draining.set()
         await running
     await store.close()
+
+
+class Held(SQLiteJobStore):
+    """A store whose rates always hold the next job back."""
+
+    async def claim(self, *args: Any) -> Claim:
+        return Claim(retry_at=time.time() + 60, held=True)
+
+    async def changed(self) -> None:
+        raise AssertionError("on Redis this would return at once, again and again")
+
+
+async def test_a_worker_whose_next_job_is_held_back_does_not_listen_for_new_ones(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, draining = Held("q"), asyncio.Event()
+    worker = JobWorker(store, double, slots=1, rules=QueueRules(), clock=time.time)
+    running = asyncio.create_task(worker.run(draining, lambda _: None))
+    await asyncio.sleep(0.01)
+    draining.set()
+    await running
+    assert caplog.text == ""
 
 
 def a_job(name: str) -> Job:

@@ -146,24 +146,34 @@ def forget_all_but_the_id(client: Any, key: str) -> None:
 
 
 @pytest.mark.parametrize("spoil", [delete, replace_by_text, forget_all_but_the_id])
-@pytest.mark.parametrize("state", ["waiting", "done", "dead"])
+@pytest.mark.parametrize("state", ["waiting", "running", "done", "dead"])
 def test_a_damaged_job_costs_no_other(
     where: dict[str, Any], redis_url: str, spoil: Callable[[Any, str], None], state: str
 ) -> None:
     import redis
 
+    gate = threading.Event()
+
     def handler(payload: int) -> int:
         if state == "dead" and payload == 0:
             raise ConfigurationError("no")
+        if state == "running":
+            gate.wait(WAIT)
         return payload
 
     with JobQueue(**where) as queue:
         handles = queue.submit_many(range(10))
-    if state != "waiting":
+    if state == "running":
+        lost = JobQueue(handler, **where)
+        eventually(lambda: lost.stats().running == 5)
+        with pytest.raises(TimeoutError):
+            lost.close(timeout=0.01)
+    elif state != "waiting":
         with JobQueue(handler, **where) as queue:
             eventually(lambda: queue.stats().done + queue.stats().dead == 10)
     with redis.Redis.from_url(redis_url) as client:
         spoil(client, job_key(where, handles[0].id))
+    gate.set()
     with JobQueue(handler, **where) as queue:
         results = [queue.handle(handle.id).result(WAIT) for handle in handles[1:]]
         assert results == list(range(1, 10))
@@ -175,6 +185,24 @@ def test_a_damaged_job_costs_no_other(
         assert queue.submit("again", key=handles[0].id).result(WAIT) == "again"
         eventually(lambda: queue.stats().depth == queue.stats().running == 0)
         queue.close(finish=True)
+
+
+def test_a_key_whose_hash_was_deleted_and_that_is_submitted_again_is_done_once(
+    where: dict[str, Any], redis_url: str
+) -> None:
+    import redis
+
+    done: list[str] = []
+    with JobQueue(**where) as queue:
+        queue.submit("x", key="k")
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete(job_key(where, "k"))
+        queue.submit("x", key="k")
+    with JobQueue(done.append, **where) as queue:
+        queue.handle("k").result(WAIT)
+        queue.submit("last").result(WAIT)
+        assert done == ["x", "last"]
+        assert (queue.stats().depth, queue.stats().running) == (0, 0)
 
 
 def test_the_queue_works_on_after_redis_lost_everything() -> None:
