@@ -101,7 +101,7 @@ end
 
 local function expire(now)
   for _, id in ipairs(due('deadlines', now, 'waiting')) do
-    remove(id, 'later', 'ready', 'deadlines')
+    remove(id, 'deadlines')
     finish(id, 'expired', now)
   end
 end
