@@ -129,7 +129,7 @@ def test_lines_that_fail_are_asked_again_or_failed_by_their_fault(
     assert [r.state for r in results] == ["answered"] * 3 + ["failed"] + ["answered"] * 4
     assert (results[3].error_kind, results[3].error, results[3].cost) == (
         "invalid",
-        "told to fail",
+        "failure requested by the test",
         None,
     )
     assert server.sizes == [8, 2]

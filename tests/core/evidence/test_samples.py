@@ -272,7 +272,7 @@ print(store.count())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on files")
-def test_a_full_disk_costs_no_answer(path: Path):
+def test_a_full_disk_does_not_lose_an_answer(path: Path):
     """A limit on the file's size stands for the full disk: the write fails in the same place."""
     done = subprocess.run(
         [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, check=False
