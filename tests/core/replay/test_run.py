@@ -62,7 +62,7 @@ class FakeApp:
 
 @pytest.fixture
 def go(monkeypatch):
-    """Replays requests through a fake app that gives fixed answers; returns the replay and the apps."""
+    """Replays requests through a fake app with fixed answers; returns the replay and the apps."""
 
     def going(requests, answers, *, endpoint=RECORDED, bare_pass=True):
         apps = []
