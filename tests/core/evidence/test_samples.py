@@ -149,7 +149,7 @@ def test_a_tenant_is_forgotten_whole(store: SampleStore):
             store.offer("question", tenant=tenant, user=user)
     assert store.forget(tenant="a") == 3
     assert (store.count(tenant="a"), store.count(tenant="b")) == (0, 3)
-    with pytest.raises(ConfigurationError, match="name the user"):
+    with pytest.raises(ConfigurationError, match="give the user"):
         store.forget()
 
 
@@ -359,4 +359,4 @@ def test_traffic_is_labelled(path: Path, caplog: pytest.LogCaptureFixture):
     assert all(label.scores == {"small": 0.0, "large": 1.0} for label in labels)
     assert all(label.task == "quiz" for label in labels)
     assert not any(label.prompt.endswith("7") for label in labels)
-    assert "left unlabelled: TimeoutError" in caplog.text
+    assert "has no label: TimeoutError" in caplog.text

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from llm_optimizers.prompts import TokenCount, TokenCounter
 from llm_optimizers.prompts.counting import tokens as counting
-from llm_optimizers.prompts.counting import vocabularies
-from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
+from llm_optimizers.prompts.counting.vocabularies import (
+    EncodingLoader,
+    encoding_name,
+    load_encoding,
+)
 from llm_optimizers.types import ChatRequest
 
 counter = TokenCounter()
@@ -252,45 +255,48 @@ def test_gif_and_webp_sizes_are_read() -> None:
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A process that has read no vocabulary yet and has an empty cache folder."""
-    monkeypatch.setattr(vocabularies, "_loaded", {})
-    monkeypatch.setattr(vocabularies, "_failed", set())
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache folder, in a process where tiktoken has loaded no vocabulary yet."""
     monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def test_a_shipped_vocabulary_is_copied_into_tiktokens_cache(bare: Path) -> None:
-    assert load_encoding("cl100k_base") is not None
-    assert [file.name for file in bare.iterdir()] == ["9b5ad71b2ce5302211f9c61530b329a4922fc6a4"]
+def test_a_shipped_vocabulary_is_copied_into_tiktokens_cache(empty_cache: Path) -> None:
+    assert EncodingLoader().load("cl100k_base") is not None
+    assert [f.name for f in empty_cache.iterdir()] == ["9b5ad71b2ce5302211f9c61530b329a4922fc6a4"]
 
 
-def test_without_any_vocabulary_counts_are_estimates_and_one_warning_says_so(
-    bare: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("empty_cache")
+def test_without_a_vocabulary_counts_are_estimates_and_one_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_network(path: str) -> bytes:
         raise OSError(path)
 
-    monkeypatch.setattr(vocabularies, "_shipped_copies", lambda key: [])
     monkeypatch.setattr("tiktoken.load.read_file", no_network)
-    text = "Several ordinary words stand here, 12 of them, and nothing else at all.\n" * 40
+    monkeypatch.setattr(counting, "load_encoding", EncodingLoader(lambda key: []).load)
+    text = "Several ordinary words are in this line, 12 of them, and nothing else at all.\n" * 40
     with caplog.at_level(logging.WARNING):
         found = [TokenCounter().count(text, "gpt-4o") for _ in range(2)]
     assert not any(count.exact for count in found)
-    assert abs(found[0].tokens / (17 * 40) - 1) < 0.15
+    assert abs(found[0].tokens / (19 * 40) - 1) < 0.15
     assert len(caplog.records) == 1
     assert "TIKTOKEN_CACHE_DIR" in caplog.text
 
 
-def test_a_spoilt_shipped_copy_is_not_used(
-    bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.usefixtures("empty_cache")
+def test_a_damaged_shipped_copy_is_not_used_and_not_deleted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    spoilt = tmp_path / "spoilt"
-    spoilt.write_bytes(b"not a vocabulary")
-    monkeypatch.setattr(vocabularies, "_shipped_copies", lambda key: [spoilt])
-    assert load_encoding("cl100k_base") is None
-    assert spoilt.read_bytes() == b"not a vocabulary"
+    def no_network(path: str) -> bytes:
+        raise OSError(path)
+
+    monkeypatch.setattr("tiktoken.load.read_file", no_network)
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(b"not a vocabulary")
+    assert EncodingLoader(lambda key: [damaged]).load("cl100k_base") is None
+    assert damaged.read_bytes() == b"not a vocabulary"
 
 
 def test_images_in_other_forms_cost_the_same() -> None:
