@@ -57,7 +57,7 @@ class ProviderCache:
 @pytest.mark.parametrize("read", [0.1, 0.25, 0.5])
 @pytest.mark.parametrize("fold", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_thirty_turns_never_cost_more_at_any_turn(read: float, fold: bool, seed: int) -> None:
+def test_the_bill_is_never_higher_at_any_of_thirty_turns(read: float, fold: bool, seed: int) -> None:
     book = prices(read)
     rules = cache_rules(MODEL, book)
     assert rules is not None
@@ -81,7 +81,7 @@ def test_thirty_turns_never_cost_more_at_any_turn(read: float, fold: bool, seed:
     assert paid[1] < (0.8 if fold and read == 0.5 else 0.99) * paid[0]
 
 
-def test_the_break_even_rule_leaves_a_cached_prefix_alone() -> None:
+def test_a_cached_prefix_is_kept_if_that_is_cheaper() -> None:
     """1,500 tokens at 0.1 cost 150; shrunk to 900, below the minimum, they would cost 900."""
     rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
     messages = [Weighed(raw=1500, short=900), Weighed(raw=20, short=20)]
@@ -91,7 +91,7 @@ def test_the_break_even_rule_leaves_a_cached_prefix_alone() -> None:
     assert plan_changes(messages, [1, 2], rules=None).short == {0}
 
 
-def test_a_saving_that_outweighs_the_cache_is_made() -> None:
+def test_a_prefix_is_shortened_if_that_saves_more_than_the_cache() -> None:
     """20,000 tokens read at 0.1 cost 2,000; what is left of them costs 300 without any cache."""
     rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
     messages = [Weighed(raw=20_000, short=300), Weighed(raw=20, short=20)]
@@ -100,7 +100,7 @@ def test_a_saving_that_outweighs_the_cache_is_made() -> None:
     assert plan.left_alone == ()
 
 
-def test_what_does_not_fit_is_folded_whatever_is_cached() -> None:
+def test_history_that_does_not_fit_is_summarised_even_if_cached() -> None:
     messages = agent_conversation(20, 3)
     request = ChatRequest(model=MODEL, messages=tuple(messages))
     book = prices(0.1)
@@ -137,7 +137,7 @@ def test_with_a_cold_cache_everything_is_shortened() -> None:
         (Message(role="user", content=(Part(kind="image_url", data={"image_url": 3}),)),),
     ],
 )
-def test_bad_input_comes_back_as_it_was(messages: tuple[Message, ...]) -> None:
+def test_malformed_requests_are_returned_unchanged(messages: tuple[Message, ...]) -> None:
     request = ChatRequest(model=MODEL, messages=messages)
     optimizer = RequestOptimizer(history=History(), counter=counter)
     assert optimizer.optimize(request).request is request
@@ -159,7 +159,7 @@ def test_unchanged_messages_are_the_same_objects() -> None:
     assert found.tokens <= found.tokens_before
 
 
-async def test_a_prompt_is_never_lost_to_its_shortening_or_translation(
+async def test_a_failing_translation_sends_the_original_prompt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     optimizer = RequestOptimizer(counter=counter)
@@ -179,7 +179,7 @@ async def test_a_prompt_is_never_lost_to_its_shortening_or_translation(
     assert found.removed.tokens == found.tokens_before - found.tokens > 0
 
 
-async def test_a_cancelled_call_is_not_taken_for_a_failed_one() -> None:
+async def test_a_cancelled_optimisation_raises_cancelled_error() -> None:
     started = threading.Event()
     going_on = threading.Event()
 

@@ -50,7 +50,7 @@ def test_each_family_has_its_own_encoding(model: str, name: str | None) -> None:
 
 
 @given(st.text(max_size=400))
-def test_a_public_vocabulary_gives_tiktokens_own_count(text: str) -> None:
+def test_counts_equal_tiktokens(text: str) -> None:
     load_encoding("o200k_base")
     expected = len(tiktoken.get_encoding("o200k_base").encode(text, disallowed_special=()))
     assert counter.count(text, "gpt-4o") == TokenCount(tokens=expected, exact=True)
@@ -61,11 +61,11 @@ def test_the_two_encodings_differ() -> None:
     assert counter.count(text, "gpt-4o").tokens < counter.count(text, "gpt-4").tokens
 
 
-def test_special_tokens_in_a_text_are_text() -> None:
+def test_special_tokens_in_a_text_count_as_text() -> None:
     assert counter.count("<|endoftext|>", "gpt-4o").tokens > 1
 
 
-def test_a_model_without_a_public_tokenizer_is_an_estimate() -> None:
+def test_a_count_without_a_public_tokenizer_is_an_estimate() -> None:
     found = counter.count("The quick brown fox.", "claude-sonnet-4-5")
     assert not found.exact
     assert found.tokens == 5
@@ -79,7 +79,7 @@ def test_a_long_text_is_counted_in_parts_that_add_up() -> None:
 
 
 @pytest.mark.parametrize("run", [" ", "a", "^", "\n", "中"])
-def test_a_run_without_seams_is_counted_and_marked(run: str) -> None:
+def test_a_long_run_without_a_safe_cut_is_an_estimate(run: str) -> None:
     found = counter.count(run * 250_000, "gpt-4o")
     assert found.tokens > 1_000
     assert not found.exact
@@ -89,7 +89,7 @@ def test_lone_surrogates_do_not_stop_a_count() -> None:
     assert counter.count("a\ud800b", "gpt-4o").tokens > 0
 
 
-def test_no_text_is_no_tokens() -> None:
+def test_an_empty_text_has_no_tokens() -> None:
     assert counter.count("", "gpt-4o") == TokenCount(tokens=0, exact=True)
 
 
@@ -123,7 +123,7 @@ def test_chat_framing_is_three_a_message_and_three_for_the_reply() -> None:
     assert counter.count_request(request) == TokenCount(tokens=text + 2 * 3 + 1 + 3, exact=True)
 
 
-def test_openais_published_example_is_met() -> None:
+def test_openais_published_example_is_reproduced() -> None:
     """The messages and the count of OpenAI's cookbook on counting tokens."""
     said = [
         ("system", "You are a helpful, pattern-following assistant that translates corporate "
@@ -146,7 +146,7 @@ def test_openais_published_example_is_met() -> None:
         assert counter.count_request(request) == TokenCount(tokens=tokens, exact=True)
 
 
-def test_openais_published_tool_example_is_met() -> None:
+def test_openais_published_tool_example_is_reproduced() -> None:
     """The tools and the counts of the same page."""
     unit = {"type": "string", "description": "The unit of temperature to return",
             "enum": ["celsius", "fahrenheit"]}  # fmt: skip
@@ -193,7 +193,7 @@ def test_nested_tools_and_earlier_tool_calls_are_estimates() -> None:
     assert not counter.count_request(called).exact
 
 
-def test_odd_tools_do_not_stop_a_count() -> None:
+def test_malformed_tools_do_not_stop_a_count() -> None:
     odd = [{}, {"function": None}, {"name": "x", "parameters": {"properties": {"p": 1}}}, "no"]
     request = ChatRequest.from_openai(
         {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "tools": odd}
@@ -228,7 +228,7 @@ def jpeg(width: int, height: int) -> str:
         ("gpt-4o", "data:image/png;base64,!!!!", "high", 765, False),
     ],
 )
-def test_images_cost_what_the_rules_say(
+def test_images_are_counted_by_the_documented_rules(
     model: str, url: str, detail: str, tokens: int, exact: bool
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": url, "detail": detail}}
@@ -299,7 +299,7 @@ def test_a_damaged_shipped_copy_is_not_used_and_not_deleted(
     assert damaged.read_bytes() == b"not a vocabulary"
 
 
-def test_images_in_other_forms_cost_the_same() -> None:
+def test_images_in_other_formats_have_the_same_count() -> None:
     data = png(512, 512).partition(",")[2]
     source = {"type": "base64", "media_type": "image/png", "data": data}
     for block in (

@@ -21,7 +21,7 @@ everything = LOSSLESS | {"tables"}
 
 
 @given(PROSE, st.booleans(), st.sampled_from([LOSSLESS, everything]))
-def test_twice_is_once_and_the_same_every_time(text: str, instructions: bool, passes: Any) -> None:
+def test_shortening_is_idempotent_and_deterministic(text: str, instructions: bool, passes: Any) -> None:
     once = shorten(text, passes=passes, instructions=instructions).text
     assert shorten(once, passes=passes, instructions=instructions).text == once
     assert shorten(text, passes=passes, instructions=instructions).text == once
@@ -34,7 +34,7 @@ def test_twice_is_once_and_the_same_every_time(text: str, instructions: bool, pa
 @example("<!-- aside -->```\nopen\n```\nopen   it")
 @example("\u00a0 ```\nopen  it\n```\nopen   it")
 @example("- \u200b~~~\n\u2060~~~\na  b\n```\nopen   it\n")
-def test_placeholders_and_code_survive(text: str) -> None:
+def test_placeholders_and_code_are_unchanged(text: str) -> None:
     shorter = shorten(text, passes=LOSSLESS - {"repeats"}).text
     for slot in ("{name}", "{{slot}}"):
         assert shorter.count(slot) == text.count(slot)
@@ -100,7 +100,7 @@ def test_a_table_halves_uniform_records() -> None:
 @pytest.mark.parametrize(
     "text", ['[{"a":1},{"b":2}]', '[{"a":[1]},{"a":[2]}]', '[{"a":1}]', "[]", "{", "[{},{}]", "7"]
 )
-def test_records_that_are_not_alike_make_no_table(text: str) -> None:
+def test_records_with_different_keys_make_no_table(text: str) -> None:
     assert to_table(text) is None
 
 
@@ -131,11 +131,11 @@ def test_records_that_are_not_alike_make_no_table(text: str) -> None:
         ("Use 3 steps. Use 4 steps.", "Use 3 steps. Use 4 steps."),
     ],
 )
-def test_instructions_said_twice_are_said_once(text: str, shorter: str) -> None:
+def test_repeated_instructions_are_removed(text: str, shorter: str) -> None:
     assert shorten(text, instructions=True).text == shorter
 
 
-def test_a_users_own_repeats_stay_unless_long() -> None:
+def test_short_repeats_in_a_users_text_stay() -> None:
     song = "Row, row, row your boat\nGently down the stream\n" * 3
     log = "2024-01-01 the service was restarted by the operator on duty today.\n" * 3
     assert shorten(song).text == song
@@ -162,11 +162,11 @@ def test_a_users_own_repeats_stay_unless_long() -> None:
         ("family \U0001f468\u200d\U0001f469", "family \U0001f468\u200d\U0001f469"),
     ],
 )
-def test_noise_goes_and_form_stays(text: str, shorter: str) -> None:
+def test_noise_is_removed_and_layout_stays(text: str, shorter: str) -> None:
     assert shorten(text).text == shorter
 
 
-def test_numbers_urls_ids_and_placeholders_stay_as_they_are() -> None:
+def test_numbers_urls_ids_and_placeholders_are_unchanged() -> None:
     text = (
         "Pay   $1,299.50 at https://x.org/a?b=1  for JIRA-123, by 12:30  to a.b@c.org, {amount} of "
         "10 km,  123e4567-e89b-12d3-a456-426614174000  and %(name)s for ${HOME} or {{ user.name }}"
@@ -175,7 +175,7 @@ def test_numbers_urls_ids_and_placeholders_stay_as_they_are() -> None:
     assert "{{ user.name }}" in shorten(text).text
 
 
-def test_quotations_are_neither_cut_nor_rewritten() -> None:
+def test_quotations_are_unchanged() -> None:
     text = 'He wrote "Stop here.  Then go.  Wait." and left.   So did `a   b` and {a  b}.'
     assert [text[a:b] for a, b in protected_spans(text)] == [
         '"Stop here.  Then go.  Wait."',
@@ -192,11 +192,11 @@ def test_quotations_are_neither_cut_nor_rewritten() -> None:
     ["", " ", "\x00\x01\xff" * 50, "\ud800", "```", "{" * 2_000, "[" * 200_000, "<!--" * 2_000,
      '"' * 5_000, "| - " * 3_000, "{{" * 3_000, " \t" * 200_000, "." * 100_000, "~~~\n```\n~~~"],
 )  # fmt: skip
-def test_bad_input_comes_back_whole_or_shorter(text: str) -> None:
+def test_malformed_input_never_gets_longer(text: str) -> None:
     assert len(shorten(text).text) <= len(text)
 
 
-def test_a_text_that_fits_no_model_is_left_alone() -> None:
+def test_a_text_too_long_for_any_model_is_unchanged() -> None:
     text = "a  b\n" * 2_100_000
     assert shorten(text).text is text
 
@@ -250,7 +250,7 @@ def shaped_prompts() -> list[str]:
     ]
 
 
-def test_twenty_shaped_prompts_lose_tokens_and_nothing_else() -> None:
+def test_twenty_typical_prompts_lose_tokens_but_no_data() -> None:
     prompts = shaped_prompts()
     assert len(prompts) == 20
     before = after = 0

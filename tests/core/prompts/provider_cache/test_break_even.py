@@ -22,7 +22,7 @@ from llm_optimizers.prompts.provider_cache import (
     st.sampled_from([("1", 1), ("1.25", 1)]),
     st.booleans(),
 )
-def test_without_steps_no_call_costs_more(
+def test_without_steps_the_bill_is_never_higher(
     sizes: list[tuple[int, float]], read: str, written: tuple[str, int], fold: bool
 ) -> None:
     """Anthropic's and the newest OpenAI models' caches count single tokens."""
