@@ -18,7 +18,7 @@ def test_missing_scores_are_counted():
     full = [Label(prompt=f"{n}", scores={"small": n % 2, "large": 1.0}) for n in range(400)]
     labels = [*full, Label(prompt="x", scores={"large": 1.0})]
     assert label_problems(labels, strong="large", weak="small") == [
-        "1 labels lack a score for large or small"
+        "1 labels have no score for large or small"
     ]
 
 
@@ -44,7 +44,7 @@ def test_labels_read_back_equal(tmp_path: Path):
 def test_an_invalid_label_is_reported_with_its_line(tmp_path: Path, line: str):
     path = tmp_path / "labels.jsonl"
     path.write_text('{"prompt": "a", "scores": {"m": 1}}\n\n' + line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="line 3 is no label"):
+    with pytest.raises(ConfigurationError, match="line 3 is not a valid label"):
         read_labels(path)
 
 
@@ -92,5 +92,5 @@ def test_a_file_that_is_not_utf_8_is_reported(tmp_path: Path):
 def test_a_line_that_the_reader_cannot_use_is_reported(tmp_path: Path, line: str):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"n": 1}\n' + line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"line 2 is no row .*write \{"):
+    with pytest.raises(ConfigurationError, match=r"line 2 is not a valid row .*write \{"):
         read_json_lines(path, lambda raw: int(raw["n"]), kind="row", example='{"n": 1}')

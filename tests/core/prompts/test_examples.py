@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import Example, ExampleSelector, TokenCounter
-from llm_optimizers.prompts.examples import enough_examples, level_off
+from llm_optimizers.prompts.examples import enough_examples, find_plateau
 
 counter = TokenCounter()
 POOL = [
@@ -53,7 +53,9 @@ def test_an_embedder_finds_examples_without_shared_words() -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 60), st.text(max_size=30))
-def test_selection_keeps_its_bounds_and_is_deterministic(most: int, budget: int, question: str) -> None:
+def test_selection_keeps_its_bounds_and_is_deterministic(
+    most: int, budget: int, question: str
+) -> None:
     selector = ExampleSelector(most=most, max_tokens=budget, counter=counter)
     chosen = selector.select(question, POOL)
     assert len(chosen) <= most
@@ -79,7 +81,7 @@ def test_an_empty_pool_gives_no_examples_and_bad_bounds_are_rejected() -> None:
     ],
 )
 def test_trials_stop_when_quality_levels_off(qualities: list[float], best: int, tried: int) -> None:
-    found, trials = level_off(lambda n: qualities[n], most=len(qualities) - 1)
+    found, trials = find_plateau(lambda n: qualities[n], most=len(qualities) - 1)
     assert found == best
     assert len(trials) == tried
 

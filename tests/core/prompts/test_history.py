@@ -60,7 +60,9 @@ turns = st.lists(
 
 
 @given(turns, st.integers(1, 6), st.integers(1, 8))
-def test_tool_calls_are_never_separated_from_their_results(kinds: list[str], keep: int, every: int) -> None:
+def test_tool_calls_are_never_separated_from_their_results(
+    kinds: list[str], keep: int, every: int
+) -> None:
     messages: list[Message] = []
     waiting: list[str] = []
     for at, kind in enumerate(kinds):
@@ -126,7 +128,7 @@ def test_a_failing_summariser_leaves_the_history_unchanged(
     with caplog.at_level(logging.WARNING):
         found = optimizer.optimize(request)
     assert len(found.request.messages) == len(request.messages)
-    assert "history stays whole" in caplog.text
+    assert "history is sent unchanged" in caplog.text
     assert "parcel" not in caplog.text
 
 

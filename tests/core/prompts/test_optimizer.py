@@ -14,7 +14,7 @@ from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
 from llm_optimizers.prompts.provider_cache import (
     CacheRules,
-    Weighed,
+    MessageTokens,
     cache_rules,
     call_cost,
     plan_changes,
@@ -57,7 +57,9 @@ class ProviderCache:
 @pytest.mark.parametrize("read", [0.1, 0.25, 0.5])
 @pytest.mark.parametrize("fold", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_bill_is_never_higher_at_any_of_thirty_turns(read: float, fold: bool, seed: int) -> None:
+def test_the_bill_is_never_higher_at_any_of_thirty_turns(
+    read: float, fold: bool, seed: int
+) -> None:
     book = prices(read)
     rules = cache_rules(MODEL, book)
     assert rules is not None
@@ -84,19 +86,25 @@ def test_the_bill_is_never_higher_at_any_of_thirty_turns(read: float, fold: bool
 def test_a_cached_prefix_is_kept_if_that_is_cheaper() -> None:
     """1,500 tokens at 0.1 cost 150; shrunk to 900, below the minimum, they would cost 900."""
     rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
-    messages = [Weighed(raw=1500, short=900), Weighed(raw=20, short=20)]
+    messages = [
+        MessageTokens(original=1500, shortened=900),
+        MessageTokens(original=20, shortened=20),
+    ]
     plan = plan_changes(messages, [1, 2], rules=rules)
-    assert plan.short == frozenset()
+    assert plan.shortened == frozenset()
     assert any("too short" in r or "miss" in r for r in plan.left_alone)
-    assert plan_changes(messages, [1, 2], rules=None).short == {0}
+    assert plan_changes(messages, [1, 2], rules=None).shortened == {0}
 
 
 def test_a_prefix_is_shortened_if_that_saves_more_than_the_cache() -> None:
     """20,000 tokens read at 0.1 cost 2,000; what is left of them costs 300 without any cache."""
     rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
-    messages = [Weighed(raw=20_000, short=300), Weighed(raw=20, short=20)]
+    messages = [
+        MessageTokens(original=20_000, shortened=300),
+        MessageTokens(original=20, shortened=20),
+    ]
     plan = plan_changes(messages, [1, 2], rules=rules)
-    assert plan.short == {0}
+    assert plan.shortened == {0}
     assert plan.left_alone == ()
 
 

@@ -12,7 +12,7 @@ from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.prompts import OutputLimits
-from llm_optimizers.prompts.outputs import CappedCall, uncapped, was_cut, with_answer_form
+from llm_optimizers.prompts.outputs import CappedCall, was_truncated, with_answer_form
 from llm_optimizers.types import ChatRequest, Message
 
 
@@ -56,17 +56,6 @@ def test_the_users_own_cap_is_kept() -> None:
     assert limits.capped(request(), "unknown").params == {}
 
 
-def test_an_answer_cut_by_our_cap_is_asked_for_again() -> None:
-    limits = OutputLimits(enough=1)
-    limits.observe("t", 5)
-    original = request()
-    sent = limits.capped(original, "t")
-    assert uncapped(sent, original, "length") is original
-    assert uncapped(sent, original, "stop") is None
-    own = request(max_tokens=5)
-    assert uncapped(own, own, "length") is None
-
-
 class TestCappedCall:
     """The call with the cap, the one made in its place, and the account of both."""
 
@@ -90,7 +79,9 @@ class TestCappedCall:
             context=known,
         ).account(ledger)
 
-    def test_a_truncated_answer_is_charged_to_prompts_and_the_retry_is_recorded_normally(self) -> None:
+    def test_a_truncated_answer_is_charged_to_prompts_and_the_retry_is_recorded_normally(
+        self,
+    ) -> None:
         ledger, bare = Ledger(), Ledger()
         with self.begin("run-1") as capped:
             assert (capped.cap and capped.cap.tokens, capped.first.id) == (16, "run-1")
@@ -200,4 +191,4 @@ def test_structured_answers_get_no_stop_sequences(name: str) -> None:
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "stop", None])
 def test_every_providers_finish_reason_for_truncation_is_known(reason: str | None) -> None:
-    assert was_cut(reason) is (reason not in ("stop", None))
+    assert was_truncated(reason) is (reason not in ("stop", None))

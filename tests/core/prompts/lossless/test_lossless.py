@@ -21,7 +21,9 @@ everything = LOSSLESS | {"tables"}
 
 
 @given(PROSE, st.booleans(), st.sampled_from([LOSSLESS, everything]))
-def test_shortening_is_idempotent_and_deterministic(text: str, instructions: bool, passes: Any) -> None:
+def test_shortening_is_idempotent_and_deterministic(
+    text: str, instructions: bool, passes: Any
+) -> None:
     once = shorten(text, passes=passes, instructions=instructions).text
     assert shorten(once, passes=passes, instructions=instructions).text == once
     assert shorten(text, passes=passes, instructions=instructions).text == once

@@ -9,7 +9,7 @@ import pytest
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.prompts import RequestOptimizer, TokenCounter
-from llm_optimizers.prompts.provider_cache import cache_rules, lint_prefix, marked
+from llm_optimizers.prompts.provider_cache import cache_rules, lint_prefix, with_breakpoints
 from llm_optimizers.types import ChatRequest, Message, Part
 
 counter = TokenCounter()
@@ -59,7 +59,7 @@ def test_short_prefixes_get_no_breakpoint_and_the_users_own_stay() -> None:
     for messages in ((replace(LONG, content="Short."),), (own,), ()):
         request = ChatRequest(model="claude-sonnet-4-5", messages=messages)
         sizes = [counter.count_message(m, "gpt-4o").tokens for m in messages]
-        assert marked(request, sizes, rules).messages == messages
+        assert with_breakpoints(request, sizes, rules).messages == messages
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from llm_optimizers.prompts.provider_cache import (
     CacheRules,
-    Fold,
-    Weighed,
+    MessageTokens,
+    PlannedSummary,
     call_cost,
     plan_changes,
 )
@@ -27,24 +27,26 @@ def test_without_steps_the_bill_is_never_higher(
 ) -> None:
     """Anthropic's and the newest OpenAI models' caches count single tokens."""
     rules = CacheRules(minimum=1024, step=written[1], read=Decimal(read), write=Decimal(written[0]))
-    messages = [Weighed(raw=raw, short=raw - int(raw * part)) for raw, part in sizes]
+    messages = [MessageTokens(original=raw, shortened=raw - int(raw * part)) for raw, part in sizes]
 
-    def fold_at(last: int, count: int) -> Fold | None:
+    def propose_summary(last: int, count: int) -> PlannedSummary | None:
         start, end = max(1, last), count - 3
-        return Fold(start=start, end=end, tokens=40) if end - start >= 2 else None
+        return PlannedSummary(start=start, end=end, tokens=40) if end - start >= 2 else None
 
     plain = ours = 0.0
     before: list[tuple[int, int]] = []
     raw_before = 0
     for count in range(1, len(messages) + 1, 2):
         calls = list(range(1, count + 1, 2))
-        plan = plan_changes(messages[:count], calls, rules=rules, fold_at=fold_at if fold else None)
+        plan = plan_changes(
+            messages[:count], calls, rules=rules, propose_summary=propose_summary if fold else None
+        )
         sent: list[tuple[int, int]] = []
         at = 0
-        for each in [*plan.folds, None]:
+        for each in [*plan.summaries, None]:
             end = each.start if each else count
             for n in range(at, end):
-                tokens = messages[n].short if n in plan.short else messages[n].raw
+                tokens = messages[n].shortened if n in plan.shortened else messages[n].original
                 sent.append((n, tokens))
             if each:
                 sent.append((-each.start - 1, each.tokens))
@@ -54,7 +56,7 @@ def test_without_steps_the_bill_is_never_higher(
             if a != b:
                 break
             prefix += a[1]
-        raw = sum(m.raw for m in messages[:count])
+        raw = sum(m.original for m in messages[:count])
         plain += call_cost(rules, raw, raw_before)
         ours += call_cost(rules, sum(t for _, t in sent), prefix)
         before, raw_before = sent, raw
