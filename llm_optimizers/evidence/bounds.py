@@ -192,15 +192,10 @@ def safe_threshold(
 ) -> Threshold:
     """Return the largest score up to which the mean loss over all requests stays in tolerance.
 
-    Args:
-        scores: One score a request, shape (n,); low scores are the safe ones.
-        losses: What each request loses if the saving is made on it, negative for a gain, (n,).
-        tolerance: The highest mean loss over all n requests.
-        confidence: The probability that the result keeps the tolerance.
-        steps: How many thresholds are tried, evenly spaced by rank.
-
-    Thresholds are tried from low to high and the search stops at the first that fails, so the
-    error probability holds for all tries together (fixed-sequence testing; Learn then Test,
+    `scores` and `losses` have one value a request, shape (n,): low scores are the safe ones, and
+    a loss is what the request loses if the saving is made on it, negative for a gain. Thresholds
+    are tried from low to high, `steps` in all, and the search stops at the first that fails, so
+    the error probability holds for all tries together (fixed-sequence testing; Learn then Test,
     arXiv:2110.01052). Each is bounded by `mean_loss_interval`.
     """
     order = scores.argsort(kind="stable")

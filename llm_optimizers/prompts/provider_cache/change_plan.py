@@ -194,12 +194,12 @@ class _Planner:
             default=options[0],
         )
         if chosen.size > options[-1].size:
-            self._note("messages: shortening them would cost more than the provider's cache gives")
+            self._note("messages: shortening them would lose more on the cache than it saves")
         if baseline.size >= rules.minimum > baseline.prefix and not self._covers_reserve(
             rules, chosen, baseline
         ):
             # Nothing is cached yet, and from the next call on all of it is: send the original.
-            self._note("everything so far: shorter, it would miss the provider's cache")
+            self._note("everything so far: a shorter prompt would miss the provider's cache")
             chosen = replace(baseline, prefix=0)
         else:
             summarised = self._with_summary(chosen, count)

@@ -103,10 +103,7 @@ def _summaries(
 
 
 def _price(history: History, model: str, prices: PriceBook, read: int, written: int) -> float:
-    """Return a summary's cost in input tokens of the main model.
-
-    If a price is unknown, the summariser is taken to cost as much as the main model.
-    """
+    """Return a summary's cost in the main model's input tokens; a rough one if unpriced."""
     if history.summariser is None:
         return 0.0
     try:

@@ -1,4 +1,4 @@
-"""Bounds against exact computations and against what they promise."""
+"""Bounds against exact computations and simulations."""
 
 from __future__ import annotations
 

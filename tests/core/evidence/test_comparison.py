@@ -1,4 +1,4 @@
-"""When two answers are the same, and when they only look it."""
+"""Which answers count as the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift: an alarm when scores spread otherwise than they did, and none when they do not."""
+"""The drift alarm: raised for shifted scores only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels and their file, and the reader that every file of JSON lines goes through."""
+"""Labels, their file, and the reader of JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of traffic: kept where a store was made, for a time, apart by tenant, and forgotten."""
+"""The sample store: share, time to live, tenants, deletion, failures; and shadow labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llm_optimizers.evidence import Sample, SampleStore, read_traffic, shadow
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that changes only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -51,7 +51,7 @@ def prompts(store: SampleStore, tenant: str = "") -> list[str]:
 
 
 def on_disk(path: Path) -> bytes:
-    """All that the store left on the disk, SQLite's log included."""
+    """Return all bytes of the store's files, including SQLite's log."""
     return b"".join(file.read_bytes() for file in path.parent.iterdir())
 
 
@@ -180,10 +180,10 @@ def test_samples_can_be_written_while_others_are_read(store: SampleStore):
     read = []
     for sample in store.samples():
         if len(read) < 600:
-            assert store.offer("meanwhile")
+            assert store.offer("later")
         read.append(sample.prompt)
     assert read[:1_200] == [f"question {n}" for n in range(1_200)]
-    assert read[1_200:] == ["meanwhile"] * 600
+    assert read[1_200:] == ["later"] * 600
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
@@ -202,7 +202,7 @@ def test_settings_out_of_range_are_rejected(path: Path, setting: dict[str, float
         SampleStore(path, **setting)
 
 
-def test_an_unusable_file_costs_no_answer_and_is_logged_once(
+def test_an_unusable_file_does_not_lose_an_answer_and_is_logged_once(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "file").write_text("no folder")
@@ -231,7 +231,7 @@ def test_sampling_resumes_when_the_file_works_again(tmp_path: Path, clock: Clock
 
 
 @pytest.mark.parametrize("content", [b"nonsense" * 500, b"SQLite format 3\x00" + b"\xff" * 4_000])
-def test_a_damaged_file_costs_no_answer_and_is_not_changed(path: Path, clock: Clock, content):
+def test_a_damaged_file_does_not_lose_an_answer_and_is_not_changed(path: Path, clock: Clock, content):
     path.write_bytes(content)
     store = SampleStore(path, rate=1.0, clock=clock)
     assert not store.offer("question")
@@ -240,7 +240,7 @@ def test_a_damaged_file_costs_no_answer_and_is_not_changed(path: Path, clock: Cl
         list(read_traffic(path))
 
 
-def test_a_prompt_that_cannot_be_stored_costs_no_answer(
+def test_a_prompt_that_cannot_be_stored_does_not_lose_an_answer(
     store: SampleStore, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.WARNING):
@@ -248,7 +248,7 @@ def test_a_prompt_that_cannot_be_stored_costs_no_answer(
     assert "half a pair" not in caplog.text
 
 
-def test_a_file_locked_by_another_process_costs_no_answer(store: SampleStore, path: Path):
+def test_a_file_locked_by_another_process_does_not_lose_an_answer(store: SampleStore, path: Path):
     store.offer("first")
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -273,7 +273,7 @@ print(store.count())
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on files")
 def test_a_full_disk_does_not_lose_an_answer(path: Path):
-    """A limit on the file's size stands for the full disk: the write fails in the same place."""
+    """A limit on the file's size makes writes fail as a full disk does."""
     done = subprocess.run(
         [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, check=False
     )

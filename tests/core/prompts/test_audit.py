@@ -1,4 +1,4 @@
-"""The audit names the line, the waste and the remedy, in a function and on the command line."""
+"""The prompt audit, as a function and on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Few-shot examples: which, and how many are enough."""
+"""Few-shot examples: which ones, and how many are enough."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_the_most_relevant_examples_come_in_the_pools_order() -> None:
 
 def test_diversity_skips_a_near_copy() -> None:
     question = "Where is my parcel with the lamp from Lisbon?"
-    alike = ExampleSelector(diversity=0).select(question, POOL)
+    similar = ExampleSelector(diversity=0).select(question, POOL)
     diverse = ExampleSelector(diversity=0.5).select(question, POOL)
-    assert alike == (POOL[0], POOL[1])
+    assert similar == (POOL[0], POOL[1])
     assert diverse == (POOL[0], POOL[2])
 
 
@@ -81,9 +81,9 @@ def test_an_empty_pool_gives_no_examples_and_bad_bounds_are_rejected() -> None:
     ],
 )
 def test_trials_stop_when_quality_levels_off(qualities: list[float], best: int, tried: int) -> None:
-    found, trials = find_plateau(lambda n: qualities[n], most=len(qualities) - 1)
+    found, results = find_plateau(lambda n: qualities[n], most=len(qualities) - 1)
     assert found == best
-    assert len(trials) == tried
+    assert len(results) == tried
 
 
 def test_enough_examples_measures_on_the_users_own_labels() -> None:
@@ -99,9 +99,9 @@ def test_enough_examples_measures_on_the_users_own_labels() -> None:
         word = question.split(",")[0]
         return next((e.output for e in examples if e.input.startswith(word)), "unknown")
 
-    best, trials = enough_examples(labelled, answer, selector=ExampleSelector())
+    best, results = enough_examples(labelled, answer, selector=ExampleSelector())
     assert best == 1
-    assert [(t.examples, t.quality, t.questions) for t in trials[:2]] == [(0, 0.0, 8), (1, 1.0, 8)]
+    assert [(t.examples, t.quality, t.questions) for t in results[:2]] == [(0, 0.0, 8), (1, 1.0, 8)]
     assert max(shown) <= 3
     with pytest.raises(ConfigurationError):
         enough_examples(labelled[:1], answer, selector=ExampleSelector())

@@ -1,4 +1,4 @@
-"""Long conversations folded: what stays, what is summarised, what is never parted."""
+"""Long conversations: what is kept, what is summarised, where they may be cut."""
 
 from __future__ import annotations
 

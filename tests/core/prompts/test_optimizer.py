@@ -1,4 +1,4 @@
-"""Whole requests: cheaper at every turn, the same question, the same bytes."""
+"""Whole requests: cheaper in every turn, with the same question."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def prices(read: float, write: float = 1.0) -> PriceBook:
 
 
 class ProviderCache:
-    """A provider that remembers the prefix of the call before, and bills."""
+    """A provider that caches the prefix of the previous call, and bills."""
 
     def __init__(self, rules: CacheRules) -> None:
         self.rules = rules
@@ -55,17 +55,17 @@ class ProviderCache:
 
 
 @pytest.mark.parametrize("read", [0.1, 0.25, 0.5])
-@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("summarise", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_bill_is_never_higher_at_any_of_thirty_turns(
-    read: float, fold: bool, seed: int
+    read: float, summarise: bool, seed: int
 ) -> None:
     book = prices(read)
     rules = cache_rules(MODEL, book)
     assert rules is not None
     assert float(rules.read) == read
     optimizer = RequestOptimizer(
-        prices=book, counter=counter, history=History(summary_tokens=120) if fold else None
+        prices=book, counter=counter, history=History(summary_tokens=120) if summarise else None
     )
     messages = agent_conversation(30, seed)
     plain, ours = ProviderCache(rules), ProviderCache(rules)
@@ -80,7 +80,7 @@ def test_the_bill_is_never_higher_at_any_of_thirty_turns(
         assert paid[1] <= paid[0] + 1e-6
         assert end % 7 or optimizer.optimize(request) == found
         assert_pairs_are_whole(found.request.messages)
-    assert paid[1] < (0.8 if fold and read == 0.5 else 0.99) * paid[0]
+    assert paid[1] < (0.8 if summarise and read == 0.5 else 0.99) * paid[0]
 
 
 def test_a_cached_prefix_is_kept_if_that_is_cheaper() -> None:
@@ -138,7 +138,7 @@ def test_with_a_cold_cache_everything_is_shortened() -> None:
     [
         (),
         (Message(role="user", content=""),),
-        (Message(role="tool", content="x", tool_call_id="nobody"),),
+        (Message(role="tool", content="x", tool_call_id="unknown"),),
         (Message(role="user", content="\x00\ud800\xff" * 100),),
         (Message(role="user", content="```\nnever closed"),),
         (Message(role="user", content="a b " * 2_600_000),),

@@ -57,7 +57,7 @@ def test_the_users_own_cap_is_kept() -> None:
 
 
 class TestCappedCall:
-    """The call with the cap, the one made in its place, and the account of both."""
+    """The capped call, its retry, and the records of both."""
 
     AROUND = CallContext(role="escalation", baseline_model="gpt-5")
     USED = Usage(input_tokens=10, output_tokens=15)
@@ -82,7 +82,7 @@ class TestCappedCall:
     def test_a_truncated_answer_is_charged_to_prompts_and_the_retry_is_recorded_normally(
         self,
     ) -> None:
-        ledger, bare = Ledger(), Ledger()
+        ledger, reference = Ledger(), Ledger()
         with self.begin("run-1") as capped:
             assert (capped.cap and capped.cap.tokens, capped.first.id) == (16, "run-1")
             self.made(capped.first, ledger)
@@ -94,8 +94,8 @@ class TestCappedCall:
         assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", -(cut.cost or 0))]
         Call(
             id=whole.id, time=whole.time, asked="gpt-4o", reported=self.USED, context=self.AROUND
-        ).account(bare)
-        assert [whole] == list(bare.records())
+        ).account(reference)
+        assert [whole] == list(reference.records())
 
     def test_a_complete_answer_is_recorded_normally(self) -> None:
         ledger = Ledger()

@@ -1,4 +1,4 @@
-"""Shapes of answers and misspelt words."""
+"""Answer types and corrected spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrieved context found inside a message, and cut."""
+"""Retrieved context inside a message is found and cut."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_a_single_question_over_its_budget_is_cut_for_every_provider(
     found = optimizer.optimize(ChatRequest(model=model, messages=messages))
     assert found.tokens_before > 1024
     assert found.tokens < 300
-    said = "".join(m.text for m in found.request.messages)
-    assert "Mina Vale" in said
-    assert question in said
+    sent = "".join(m.text for m in found.request.messages)
+    assert "Mina Vale" in sent
+    assert question in sent
 
     later = (
         *messages,

@@ -1,4 +1,4 @@
-"""Passages within a budget: what answers the question stays."""
+"""Passages within a budget: the ones that answer the question are kept."""
 
 from __future__ import annotations
 
@@ -154,9 +154,9 @@ def test_the_budget_can_count_what_the_framework_adds() -> None:
     assert shown(kept) <= 40
     assert "Mina Vale" in " ".join(k.text for k in kept)
     assert [FACTS[k.index].title for k in kept] == [k.title for k in kept]
-    bare = selector.keep(question, FACTS, max_tokens=40)
-    assert bare is not None
-    assert sum(counter.count(k.text, "gpt-4o").tokens for k in bare) > 40 - 9
+    without_shown = selector.keep(question, FACTS, max_tokens=40)
+    assert without_shown is not None
+    assert sum(counter.count(k.text, "gpt-4o").tokens for k in without_shown) > 40 - 9
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The last resort: the middle left out, loudly."""
+"""A hard limit, kept by removing the middle of messages."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_head_and_tail_keep_whole_sentences_and_mark_the_gap() -> None:
 def test_a_hard_bound_is_logged_whether_kept_or_not(caplog: pytest.LogCaptureFixture) -> None:
     optimizer = RequestOptimizer(max_tokens=150, counter=counter)
     long = "".join(f"Line {n} of a long report. " for n in range(200))
-    said = (Message(role="system", content="Be brief."), Message(role="user", content=long))
+    messages = (Message(role="system", content="Be brief."), Message(role="user", content=long))
     with caplog.at_level(logging.WARNING):
-        found = optimizer.optimize(ChatRequest(model="gpt-4o", messages=said))
+        found = optimizer.optimize(ChatRequest(model="gpt-4o", messages=messages))
     assert found.tokens <= 150
     assert "middle left out" in found.done[-1]
     assert "middle left out" in caplog.text

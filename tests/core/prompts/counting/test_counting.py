@@ -1,4 +1,4 @@
-"""Token counts are exact where they say so, and marked where they are not."""
+"""Token counts, exact or marked as estimates."""
 
 from __future__ import annotations
 
@@ -96,16 +96,15 @@ def test_an_empty_text_has_no_tokens() -> None:
 def test_the_same_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(counting, "load_encoding", lambda n: calls.append(n) or load_encoding(n))
-    fresh = TokenCounter(remembered=2)
+    small = TokenCounter(remembered=2)
     for text in ("a", "b", "a", "c", "b"):
-        fresh.count(text, "gpt-4o")
+        small.count(text, "gpt-4o")
     assert len(calls) == 4  # `b` was the oldest when `c` came
 
 
 def test_a_megabyte_is_counted() -> None:
-    fresh = TokenCounter()
-    assert fresh.count("word " * 200_000, "gpt-4o").tokens > 190_000
-    assert fresh.count("word", "gpt-4o").tokens == 1
+    assert counter.count("word " * 200_000, "gpt-4o").tokens > 190_000
+    assert counter.count("word", "gpt-4o").tokens == 1
 
 
 def test_chat_framing_is_three_a_message_and_three_for_the_reply() -> None:
@@ -125,7 +124,7 @@ def test_chat_framing_is_three_a_message_and_three_for_the_reply() -> None:
 
 def test_openais_published_example_is_reproduced() -> None:
     """The messages and the count of OpenAI's cookbook on counting tokens."""
-    said = [
+    parts = [
         ("system", "You are a helpful, pattern-following assistant that translates corporate "
          "jargon into plain English.", None),
         ("system", "New synergies will help drive top-line growth.", "example_user"),
@@ -139,7 +138,7 @@ def test_openais_published_example_is_reproduced() -> None:
     ]  # fmt: skip
     messages = [
         {"role": role, "content": text} | ({"name": name} if name else {})
-        for role, text, name in said
+        for role, text, name in parts
     ]
     for model, tokens in (("gpt-4", 129), ("gpt-4o", 124)):
         request = ChatRequest.from_openai({"model": model, "messages": messages})

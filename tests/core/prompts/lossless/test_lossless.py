@@ -1,4 +1,4 @@
-"""Lossless passes: what they shorten, and what they leave as it is."""
+"""Lossless passes: what they shorten and what they keep."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_minified_json_parses_equal(value: Any) -> None:
 
 
 def read_table(table: str) -> list[dict[str, Any]]:
-    """What a table says: a cell that is no JSON is a text as it stands."""
+    """Parse a table; a cell that is not JSON is a plain string."""
 
     def value(cell: str) -> Any:
         try:
@@ -217,17 +217,17 @@ WORDS = [
 ]
 
 
-def shaped_prompts() -> list[str]:
-    """Twenty prompts of the shapes found in the wild, each with a little bloat."""
+def typical_prompts() -> list[str]:
+    """Return twenty typical prompts, each with a few wasted tokens."""
     draw = random.Random(4)
-    said = [" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(60)]
+    lines = [" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(60)]
     records = [{"id": n, "sku": f"A-{n}", "price": n * 1.5, "tags": ["x", None]} for n in range(8)]
     data = json.dumps(records, indent=4)
     code = "def total(rows):\n    out  =  0\n\n\n\n    for r in rows:\n        out += r\n"
     fenced = f"```python\n{code}```\n"
     nested = json.dumps({"user": {"name": "A  B", "n": 1e-7}, "list": [[1], [2]]}, indent=2)
     rules = "You are an assistant.   Be kind and clear.\nPlease be clear and kind.\n" * 2
-    doc = " ".join(said[:9])
+    doc = " ".join(lines[:9])
     return [
         f"{rules}\nAnswer from:\n{data}\n",
         f"{rules}\n{fenced}\nExplain   the function.",
@@ -242,18 +242,18 @@ def shaped_prompts() -> list[str]:
         f'{rules}Use `a  b`   and "x  y".',
         f"Log:\n{data}\n\n\n\n\n{nested}",
         f"SELECT  *\nFROM orders\nWHERE id  = 3;\n\n{rules}",
-        f"Step 1.   {said[0]}\nStep 2.   {said[1]}\n",
-        f"{said[3]}\u200b   {said[4]}\u00a0{said[5]}",
+        f"Step 1.   {lines[0]}\nStep 2.   {lines[1]}\n",
+        f"{lines[3]}\u200b   {lines[4]}\u00a0{lines[5]}",
         f"~~~\n{code}~~~\n{rules}",
         f"{rules}\n{rules}\n{rules}",
         f"```\n{data}\n```\n\n{fenced}   ",
         f"Tool result:\n{json.dumps({'rows': records}, indent=1)}",
-        f"- {said[0]}\n- {said[1]}\n- {said[0]}\n",
+        f"- {lines[0]}\n- {lines[1]}\n- {lines[0]}\n",
     ]
 
 
 def test_twenty_typical_prompts_lose_tokens_but_no_data() -> None:
-    prompts = shaped_prompts()
+    prompts = typical_prompts()
     assert len(prompts) == 20
     before = after = 0
     for prompt in prompts:

@@ -1,4 +1,4 @@
-"""Cache marks and what varies in a prefix."""
+"""Cache breakpoints, and lints for varying text in a prefix."""
 
 from __future__ import annotations
 

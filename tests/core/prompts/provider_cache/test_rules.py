@@ -1,4 +1,4 @@
-"""What each provider's prompt cache takes."""
+"""The rules of each provider's prompt cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llm_optimizers.prompts.provider_cache import cache_rules
 
 
 @pytest.mark.parametrize(
-    ("model", "minimum", "marking", "read"),
+    ("model", "minimum", "breakpoints", "read"),
     [
         ("gpt-4o", 1024, "none", "0.5"),
         ("gpt-4.1-mini", 1024, "none", "0.25"),
