@@ -140,7 +140,7 @@ def end_of_system(messages: Sequence[Message]) -> int:
 def safe_cuts(messages: Sequence[Message]) -> list[int]:
     """Return the indices before which a conversation may be cut.
 
-    None lies between a tool call and its result, or after a call that still has no result.
+    A cut never separates a tool call from its result, nor follows a call without a result.
     """
     answered: dict[str, int] = {}
     for at, message in enumerate(messages):
