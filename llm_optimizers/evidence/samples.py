@@ -61,7 +61,7 @@ class SampleStore:
     """Stores a random share of the requests offered to it in an SQLite file.
 
     Safe to share between threads, event loops and forked processes; several processes may use one
-    file. `offer` never raises: a failing file is logged once and costs no answer. All other
+    file. `offer` never raises: a failing file is logged once and loses no answer. All other
     methods raise `StoreError`.
 
     Args:

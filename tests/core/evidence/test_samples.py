@@ -231,7 +231,7 @@ def test_sampling_resumes_when_the_file_works_again(tmp_path: Path, clock: Clock
 
 
 @pytest.mark.parametrize("content", [b"nonsense" * 500, b"SQLite format 3\x00" + b"\xff" * 4_000])
-def test_a_damaged_file_does_not_lose_an_answer_and_is_not_changed(path: Path, clock: Clock, content):
+def test_a_damaged_file_loses_no_answer_and_is_not_changed(path: Path, clock: Clock, content):
     path.write_bytes(content)
     store = SampleStore(path, rate=1.0, clock=clock)
     assert not store.offer("question")
