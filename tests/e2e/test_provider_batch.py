@@ -155,6 +155,15 @@ def test_damaged_output_lines_are_asked_again(batch: ProviderBatch, server: Batc
     assert server.sizes == [6, 2]
 
 
+def test_line_separators_within_an_answer_do_not_split_its_line(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    question = "a\u2028b\u2029c\x85d\x1ee\x0cf"
+    (result,) = batch.collect(batch.submit([body(question)]))
+    assert result.text == f"answer to {question}"
+    assert server.paid == {question: 1}
+
+
 def test_a_file_refused_for_some_lines_fails_those_and_sends_the_rest(
     batch: ProviderBatch, server: BatchServer
 ) -> None:

@@ -146,7 +146,8 @@ class BatchServer:
             "usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100},
         }
         response = {"status_code": 200, "request_id": "r", "body": completion}
-        return json.dumps({"id": "x", "custom_id": name, "response": response, "error": None})
+        line = {"id": "x", "custom_id": name, "response": response, "error": None}
+        return json.dumps(line, ensure_ascii=False)
 
 
 @contextmanager

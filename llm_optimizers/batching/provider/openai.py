@@ -93,7 +93,7 @@ class OpenAIBatches:
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id:
                 with self._client.files.with_streaming_response.content(file_id) as response:
-                    yield from _outcomes(response.iter_lines())
+                    yield from _outcomes(_split_lines(response.iter_bytes()))
 
     def cancel(self, remote_id: str) -> None:
         """Ask for the batch to be cancelled."""
@@ -107,7 +107,21 @@ def _line(name: str, request: BatchRequest) -> str:
     )
 
 
-def _outcomes(lines: Iterable[str]) -> Iterator[LineOutcome]:
+def _split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split a JSONL file at line feeds only.
+
+    httpx's `iter_lines` also splits at U+2028 and other separators, which a JSON string may hold
+    unescaped (https://www.rfc-editor.org/rfc/rfc8259#section-7).
+    """
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _outcomes(lines: Iterable[bytes]) -> Iterator[LineOutcome]:
     """Read result lines; one that is damaged is left out, and so asked for again."""
     for line in lines:
         try:
