@@ -253,7 +253,7 @@ class _DelayedRows:
                 self._writer.start()
 
     def add_if_waiting(self, insert: str, row: _Row) -> bool:
-        """Add a row behind those that wait; False if none do."""
+        """Add a row after the waiting ones; False if there are none."""
         with self._lock:
             self._reset_after_fork()
             if self._writer is None:

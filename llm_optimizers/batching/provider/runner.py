@@ -1,4 +1,4 @@
-"""Running a job: one step checks what was sent, collects what has ended and sends what may be sent.
+"""Runs jobs in steps: a step checks shards that were sent, collects ended ones, and sends more.
 
 A step may be repeated, and may be interrupted at any point. Only one process at a time runs a
 step of a job; the claim of a process that died on the same machine is ignored.

@@ -191,7 +191,7 @@ class PriceBook:
         if own is not None:
             card = RateCard.of(own, tier)
             if card is None:
-                reason = f"your own price says nothing about the {tier} tier"
+                reason = f"your own price does not cover the {tier} tier"
                 raise _unpriced(model, provider, tier, reason)
         else:
             try:
