@@ -111,7 +111,7 @@ class CombinedCall:
             self._started, self._clock = datetime.now(UTC), time.perf_counter()
 
     def _leave(self, error: BaseException) -> None:
-        """Keep the error that the caller saw; finish, unless the call goes on without the caller."""
+        """Keep the error that the caller saw; finish, unless the call goes on without it."""
         with self._lock:
             if self._outcome is not None:
                 return
