@@ -119,7 +119,10 @@ def price_call(
         baseline_usage=None if base.usage == used.usage else base.usage,
         tier=tier,
         hit_strategy=hit_strategy,
-        savings=_savings(steps or {}, "estimated" if estimated else basis),
+        savings=tuple(
+            Saving(strategy=each, amount=amount, basis="estimated" if estimated else basis)
+            for each, amount in (steps or {}).items()
+        ),
         tags=dict(tags or {}),
         latency_s=latency_s,
         status=status,
@@ -161,12 +164,6 @@ def _baseline(
         provider=provider or (used.provider if model in (None, used.model) else None),
         tier=tier,
         usage=used.usage if usage is None else usage,
-    )
-
-
-def _savings(steps: Mapping[str, Decimal], basis: Basis) -> tuple[Saving, ...]:
-    return tuple(
-        Saving(strategy=strategy, amount=amount, basis=basis) for strategy, amount in steps.items()
     )
 
 

@@ -5,8 +5,7 @@ Problems of simpler designs, and how they are avoided here:
 - A future bound to one event loop hangs callers of other loops: callers hold a
   `concurrent.futures.Future`, which `acall` wraps for the running loop.
 - A cancelled caller breaks its group: it is removed before the call is billed
-  (`set_running_or_notify_cancel`), and no cancellation affects the call, which runs in a separate
-  thread.
+  (`set_running_or_notify_cancel`), and the call runs in a thread that no cancellation affects.
 - The first caller's context variables (with callbacks and token counters) leak into the call: the
   call runs in an empty context.
 - An async client fails in a second event loop: the call is synchronous.
@@ -159,10 +158,8 @@ class Coalescer(Generic[Item, Answer]):
         self.close()
 
     def _start(self) -> None:
-        """Start without waiting callers, also in a forked process.
-
-        A forked process has neither the threads nor the callers of its parent, and locks may be
-        held by threads that it does not have.
+        """Start without callers, also in a forked process: its parent's threads are missing there,
+        and may hold locks.
         """
         self._dispatch = self._new_dispatch()
         self._slots = Slots(self._max_pending)
