@@ -97,7 +97,7 @@ def _reply(text: str, message: AIMessage) -> BilledAnswer:
     mark = hit_mark([ChatGeneration(message=message)])
     return BilledAnswer.of(
         text,
-        said=reported_by(message) if mark is None else reported_by_mark(mark),
+        reported=reported_by(message) if mark is None else reported_by_mark(mark),
         inner_share=share_of(message),
         served=None if mark is None else served_by_mark(mark),
         raw=message,

@@ -85,7 +85,7 @@ def _reply(reply: FrameworkReply) -> BilledAnswer:
     mark = hit_mark(reply)
     return BilledAnswer.of(
         text_of(reply),
-        said=reported_by(reply) if mark is None else reported_by_mark(mark),
+        reported=reported_by(reply) if mark is None else reported_by_mark(mark),
         inner_share=share_of(reply),
         served=None if mark is None else served_by_mark(mark),
         raw=reply,

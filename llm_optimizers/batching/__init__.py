@@ -1,10 +1,10 @@
-"""Work that need not be answered alone, or not now.
+"""Calls that can share a request or can wait.
 
 coalescing/   Coalescer: concurrent callers of any thread and event loop share calls
-combining/    several questions in one prompt: CombinedAsk, behind compare_combined, its gate
+combining/    CombinedAsk: several questions in one prompt; compare_combined tests it on a sample
 queue/        JobQueue: jobs by priority, within rates, in memory, on SQLite or on Redis
 provider/     ProviderBatch: thousands of requests at a provider's batch price; with_flex
-rows.py       AskRows: a callable over rows, for whatever maps functions over partitions
+rows.py       AskRows: a function over rows, for frameworks that map functions over partitions
 """
 
 from __future__ import annotations

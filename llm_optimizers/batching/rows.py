@@ -1,7 +1,7 @@
-"""A million prompts: one picklable callable, rows in, rows out, each with its result or its error.
+"""A picklable function over rows of prompts, which returns each row with its result or error.
 
-It fits wherever a framework maps a function over partitions. Each process makes one client,
-however often the callable is sent to it:
+For any framework that maps a function over partitions. Each process creates one client, however
+often the function is sent to it:
 
     multiprocessing   pool.map(ask, chunks)
     Ray Data          dataset.map_batches(
@@ -14,7 +14,7 @@ however often the callable is sent to it:
                           return [row["result"] for row in rows]
                       frame.with_column("answer", answer(daft.col("prompt")))
 
-`ProviderBatch` costs half as much and needs no cluster, where an answer within a day will do.
+`ProviderBatch` costs half as much and needs no cluster, if answers within a day are soon enough.
 """
 
 from __future__ import annotations
@@ -37,30 +37,31 @@ if TYPE_CHECKING:
 
 __all__ = ["AskRows"]
 
-_ARRIVED: dict[tuple[int, str], AskRows] = {}
-"""By process and identity: a pool sends its function with every chunk, and clients are costly."""
-_ARRIVING = threading.Lock()
-_KEPT = 16
+_COPIES: dict[tuple[int, str], AskRows] = {}
+"""Unpickled copies by process and id: a pool sends its function with each chunk, and a client is
+expensive to create."""
+_COPIES_LOCK = threading.Lock()
+_MAX_COPIES = 16
 
 
 @dataclass(eq=False, repr=False)
 class AskRows:
     """Asks a model about every row.
 
-    A row holds its question under `column`, or whole messages under `messages`. What comes back
-    is the row with four more entries, of the same types everywhere: `result` (text or None),
-    `error` (text or None), `usage` (counts by name) and `cost` (dollars as text, None when there
-    is no price). A row that fails costs the others nothing.
+    A row holds its question under `column`, or a list of messages under `messages`. The returned
+    row has four more entries, always of the same types: `result` (text or None), `error` (text or
+    None), `usage` (counts by name) and `cost` (dollars as text, None without a price). A row that
+    fails does not affect the others.
 
     Args:
-        model: what to ask.
-        client: makes the SDK's client, once in each process; must be picklable, such as
+        model: the model's name.
+        client: creates the SDK's client, once in each process; must be picklable, such as
             `functools.partial(OpenAI, max_retries=5)`. From the environment if not given.
-        column: where the question is.
-        system: instructions in front of every question.
-        params: further settings of the request.
-        concurrency: calls at the same time in each process.
-        provider: who sells the model, for its price.
+        column: the key of the question.
+        system: a system message for every question.
+        params: more parameters of the request.
+        concurrency: concurrent calls in each process.
+        provider: the model's provider, for its price.
         prices: your own prices by model.
     """
 
@@ -84,30 +85,30 @@ class AskRows:
         self._connecting = threading.Lock()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Answer rows, in their order; raises only for what would fail every row alike."""
+        """Answer rows, in order; raises only errors that would affect every row."""
         if not rows:
             return []
-        client = self._connected()
+        client = self._connect()
         with ThreadPoolExecutor(min(self.concurrency, len(rows))) as pool:
             return list(pool.map(lambda row: self._ask(client, row), rows))
 
     def close(self) -> None:
-        """Close this process's client; the next rows are asked through a new one."""
+        """Close this process's client; later rows use a new one."""
         with self._connecting:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as settings; a client belongs to the process that made it."""
+        """Pickle only the settings; a client belongs to the process that created it."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}
-        return _arrive, (self._identity, settings)
+        return _copy_of, (self._identity, settings)
 
-    def _connected(self) -> OpenAI:
+    def _connect(self) -> OpenAI:
         with self._connecting:
-            # A process that was forked must not speak on its parent's connections.
+            # A forked process must not use its parent's connections.
             if self._client is None or self._connected_in != os.getpid():
-                # The SDK stumbles over modules that the price list is loading in another thread.
+                # Load the price list first: the SDK fails while another thread loads modules.
                 self._cost(Usage())
                 if self.client is not None:
                     self._client = self.client()
@@ -126,10 +127,12 @@ class AskRows:
             )
             usage = Usage.from_openai(json.loads(answer.usage.to_json()) if answer.usage else {})
             text = _text(answer)
-        except Exception as error:  # noqa: BLE001 - it is the row's own result
+        except Exception as error:  # noqa: BLE001 - it becomes the row's error
             cost = None if usage is None else self._cost(usage)
-            return _filled(row, error=f"{type(error).__name__}: {error}", usage=usage, cost=cost)
-        return _filled(row, result=text, usage=usage, cost=self._cost(usage))
+            return _with_result(
+                row, error=f"{type(error).__name__}: {error}", usage=usage, cost=cost
+            )
+        return _with_result(row, result=text, usage=usage, cost=self._cost(usage))
 
     def _messages(self, row: Mapping[str, Any]) -> Any:
         if "messages" in row:
@@ -147,17 +150,17 @@ class AskRows:
 
 
 def _text(answer: ChatCompletion) -> str:
-    """The answer's text; one without any is the row's error, though it is billed."""
+    """Return the answer's text; an answer without text is an error, although it is billed."""
     if not answer.choices:
         raise ItemError("the answer is empty")
     choice = answer.choices[0]
     if choice.message.content is None:
-        said = choice.message.refusal or f"finish reason {choice.finish_reason}"
-        raise ItemError(f"the answer has no text: {said}")
+        reason = choice.message.refusal or f"finish reason {choice.finish_reason}"
+        raise ItemError(f"the answer has no text: {reason}")
     return choice.message.content
 
 
-def _filled(
+def _with_result(
     row: Mapping[str, Any],
     *,
     result: str | None = None,
@@ -169,13 +172,13 @@ def _filled(
     return {**row, "result": result, "error": error, "usage": counts, "cost": cost}
 
 
-def _arrive(identity: str, settings: dict[str, Any]) -> AskRows:
-    """The process's own copy, made when it first arrives; the oldest of many are let go."""
-    place = os.getpid(), identity
-    with _ARRIVING:
-        if place not in _ARRIVED:
-            while len(_ARRIVED) >= _KEPT:
-                del _ARRIVED[next(iter(_ARRIVED))]
-            copy = _ARRIVED[place] = AskRows(**settings)
+def _copy_of(identity: str, settings: dict[str, Any]) -> AskRows:
+    """Return this process's copy, created when first unpickled; the oldest of many are dropped."""
+    key = os.getpid(), identity
+    with _COPIES_LOCK:
+        if key not in _COPIES:
+            while len(_COPIES) >= _MAX_COPIES:
+                del _COPIES[next(iter(_COPIES))]
+            copy = _COPIES[key] = AskRows(**settings)
             copy._identity = identity
-        return _ARRIVED[place]
+        return _COPIES[key]

@@ -1,4 +1,4 @@
-"""The `llm-optimizers` command: one file a subcommand, put together in `app`."""
+"""The `llm-optimizers` command: one file per subcommand, registered in `app`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command, or say what to install when the `cli` extra is missing."""
+    """Run the command, or say what to install if the `cli` extra is missing."""
     try:
         from llm_optimizers.cli.app import app
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The command's root: every subcommand is registered here and lives in its own file."""
+"""The root of the command: registers every subcommand, each defined in its own file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="llm-optimizers",
-    help="See what your LLM calls cost, and what caching, routing, shorter prompts and "
-    "batching save on them.",
+    help="See what your LLM calls cost, and how much caching, routing, shorter prompts and "
+    "batching save.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 @app.callback()
 def root() -> None:
-    """See what your LLM calls cost and what could be saved on them."""
+    """See what your LLM calls cost and how much of it could be saved."""
 
 
 app.command()(demo)

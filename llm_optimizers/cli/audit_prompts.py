@@ -1,4 +1,4 @@
-"""`llm-optimizers audit-prompts`: token bloat in prompt files, line by line, and its price."""
+"""`llm-optimizers audit-prompts`: wasted tokens in prompt files, line by line, and their cost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_BYTES = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Audited:
-    """One message of a file: where it stands, its size and what was found in it."""
+    """One message of a file: its place, its size and the findings."""
 
     file: str
     place: str
@@ -47,8 +47,8 @@ def audit_prompts(
             readable=True,
         ),
     ],
-    model: Annotated[str, typer.Option(help="The model they go to.")] = "gpt-4o",
-    per_day: Annotated[int, typer.Option(min=0, help="Requests a day with each prompt.")] = 1_000,
+    model: Annotated[str, typer.Option(help="The model that the prompts are sent to.")] = "gpt-4o",
+    per_day: Annotated[int, typer.Option(min=0, help="Requests per day with each prompt.")] = 1_000,
     as_json: AsJSON = False,
 ) -> None:
     """Show where prompts waste tokens, what to change, and what it costs at your traffic."""
@@ -79,7 +79,7 @@ def audit_prompts(
 
 
 def _messages(path: Path) -> Iterator[tuple[str, Message]]:
-    """The messages of a file; a text file is one system prompt."""
+    """Yield the messages of a file; a text file is one system prompt."""
     if path.stat().st_size > _MAX_BYTES:
         raise typer.BadParameter(f"{path} is over {_MAX_BYTES // 1_000_000} MB; split it")
     try:
@@ -89,7 +89,7 @@ def _messages(path: Path) -> Iterator[tuple[str, Message]]:
     if path.suffix not in (".json", ".jsonl"):
         yield "", Message(role="system", content=text)
         return
-    rows = [text] if path.suffix == ".json" else [r for r in text.splitlines() if r.strip()]
+    rows = [text] if path.suffix == ".json" else [r for r in text.split("\n") if r.strip()]
     for number, row in enumerate(rows, start=1):
         at = f"row {number}, " if path.suffix == ".jsonl" else ""
         try:
@@ -103,7 +103,7 @@ def _messages(path: Path) -> Iterator[tuple[str, Message]]:
 
 
 def _totals(audited: list[_Audited], model: str, per_day: int) -> dict[str, Any]:
-    """Tokens and money: the tokens at the plain price, and at the cached one where there is one."""
+    """Return tokens and money per month, at the input price and at the price of cached input."""
     tokens = sum(a.tokens.tokens for a in audited)
     sure = sum(f.tokens for a in audited for f in a.findings if f.lossless)
     more = sum(f.tokens for a in audited for f in a.findings if not f.lossless)
@@ -166,7 +166,8 @@ def _print(audited: _Audited) -> None:
 def _print_totals(totals: dict[str, Any]) -> None:
     tokens, sure, more = (totals[k] for k in ("tokens", "lossless_tokens", "tokens_to_judge"))
     typer.echo(
-        f"\n{sure:,} of {tokens:,} tokens go without any loss, {more:,} more are yours to judge."
+        f"\n{sure:,} of {tokens:,} tokens can be removed without changing the prompt's meaning; "
+        f"check {more:,} more by hand."
     )
     money = totals["dollars_per_month"]
     if money is None:
@@ -174,8 +175,8 @@ def _print_totals(totals: dict[str, Any]) -> None:
         return
     sure_money, cached = money["lossless_saving"], money["lossless_saving_if_cached"]
     typer.echo(
-        f"At {totals['requests_per_day']:,} requests a day to {totals['model']}: "
-        f"${money['now']:,.2f} a month. Without any loss it would be ${sure_money:,.2f} less "
-        f"(${cached:,.2f} where the provider has the prompt cached), and "
-        f"${money['saving_to_judge']:,.2f} more are yours to judge."
+        f"At {totals['requests_per_day']:,} requests a day to {totals['model']}, the prompts cost "
+        f"${money['now']:,.2f} a month. The safe changes save ${sure_money:,.2f} (${cached:,.2f} "
+        f"if the provider has cached the prompt), the others up to "
+        f"${money['saving_to_judge']:,.2f}."
     )

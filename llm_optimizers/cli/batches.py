@@ -1,4 +1,4 @@
-"""`llm-optimizers queue submit|status|collect|cancel`: a file of requests at half price."""
+"""`llm-optimizers queue submit|status|collect|cancel`: a file of requests as provider batches."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from llm_optimizers.costs import Ledger
 __all__ = ["cancel", "collect", "status", "submit"]
 
 FileArgument = Annotated[
-    Path, typer.Argument(help="Requests, one JSON object a line.", metavar="FILE.jsonl")
+    Path, typer.Argument(help="Requests, one JSON object per line.", metavar="FILE.jsonl")
 ]
 JournalOption = Annotated[
     Path | None,
-    typer.Option(help="What is known of the batch; keep it. FILE.jsonl.batch.db if not given."),
+    typer.Option(help="The batch's state; keep this file. Default: FILE.jsonl.batch.db."),
 ]
 ProviderOption = Annotated[
-    str, typer.Option(help="openai or anthropic; keys from the environment.")
+    str, typer.Option(help="openai or anthropic; API keys are read from the environment.")
 ]
-BaseURLOption = Annotated[str | None, typer.Option(help="A server that speaks OpenAI's API.")]
-LedgerOption = Annotated[Path | None, typer.Option(help="Where to account for the answers.")]
+BaseURLOption = Annotated[str | None, typer.Option(help="An OpenAI-compatible server.")]
+LedgerOption = Annotated[
+    Path | None, typer.Option(help="Record the cost of the answers in this ledger.")
+]
 
 
 def submit(
@@ -40,7 +42,7 @@ def submit(
     base_url: BaseURLOption = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Check a file and send its requests; safe to repeat."""
+    """Check a file and submit its requests; running it twice submits them once."""
     with _batch(file, journal, provider, base_url, None) as batch:
         _show(batch.status(batch.submit(file, id=_id_of(file))), as_json=as_json)
 
@@ -53,7 +55,7 @@ def status(
     ledger: LedgerOption = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Say where a file's batch stands, sending and fetching what can be by now."""
+    """Show the state of a file's batch; submits and fetches whatever is due."""
     with _batch(file, journal, provider, base_url, ledger) as batch:
         _show(batch.status(_job(batch, file)), as_json=as_json)
 
@@ -61,20 +63,22 @@ def status(
 def collect(
     file: FileArgument,
     out: Annotated[
-        Path | None, typer.Option(help="The results; FILE.results.jsonl if not given.")
+        Path | None, typer.Option(help="Where to write the results. Default: FILE.results.jsonl.")
     ] = None,
     journal: JournalOption = None,
     provider: ProviderOption = "openai",
     base_url: BaseURLOption = None,
     ledger: LedgerOption = None,
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks.")] = 30.0,
-    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="With the whole answers.")] = False,
+    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 30.0,
+    timeout: Annotated[float | None, typer.Option(help="Longest time to wait, in seconds.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Write the whole response of each answer.")
+    ] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Wait for a file's batch and write its results, in the order of the requests.
 
-    Exits with 1 if some requests were not answered, with 2 if the time ran out before the end.
+    Exits with 1 if some requests were not answered, with 2 if the timeout was reached.
     """
     target = out or file.with_suffix(".results.jsonl")
     with _batch(file, journal, provider, base_url, ledger, poll) as batch:
@@ -100,7 +104,7 @@ def cancel(
     base_url: BaseURLOption = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Stop a file's batch; `collect` still gives what was done, and that is billed."""
+    """Cancel a file's batch; `collect` still returns finished answers, which are billed."""
     with _batch(file, journal, provider, base_url, None) as batch:
         _show(batch.cancel(_job(batch, file)), as_json=as_json)
 
@@ -130,17 +134,17 @@ def _client(provider: str, base_url: str | None) -> Any:
 
         return AnthropicBatches()
     if provider != "openai":
-        raise typer.BadParameter(f"{provider!r} is neither openai nor anthropic")
+        raise typer.BadParameter(f"unknown provider {provider!r}; use openai or anthropic")
     from openai import OpenAI, OpenAIError
 
     try:
         return OpenAI(base_url=base_url)
     except OpenAIError as error:
-        raise typer.BadParameter(f"{error} (OPENAI_API_KEY)") from None
+        raise typer.BadParameter(f"{error} (set OPENAI_API_KEY)") from None
 
 
 def _id_of(file: Path) -> str:
-    """The same requests are the same batch."""
+    """Return the batch id: the same for the same requests."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -149,7 +153,7 @@ def _id_of(file: Path) -> str:
 
 
 def _job(batch: ProviderBatch, file: Path) -> str:
-    """The batch that was submitted last."""
+    """Return the batch that was submitted last."""
     jobs = batch.jobs()
     if not jobs:
         typer.echo(f"{file} was not submitted; run: llm-optimizers queue submit {file}", err=True)

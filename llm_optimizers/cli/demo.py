@@ -1,4 +1,4 @@
-"""`llm-optimizers demo` and `replay`: a log through a real chain, and what it saves."""
+"""`llm-optimizers demo` and `replay`: send a log through a real chain and show the savings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FEW = 2_000
 
 
 class Strategy(StrEnum):
-    """The four, as they are named on the command line."""
+    """The four strategies, by their names on the command line."""
 
     cache = "cache"
     routing = "routing"
@@ -43,23 +43,26 @@ _SHOWN_BAD_LINES = 5
 _Live = Annotated[
     bool,
     typer.Option(
-        "--live", help="Ask a real provider (costs money): OPENAI_API_KEY, or --base-url."
+        "--live", help="Call a real provider (costs money); needs OPENAI_API_KEY or --base-url."
     ),
 ]
 _BaseURL = Annotated[
-    str | None, typer.Option(help="An OpenAI-compatible server to ask instead; implies --live.")
+    str | None, typer.Option(help="An OpenAI-compatible server to call instead; implies --live.")
 ]
-_Model = Annotated[str | None, typer.Option(help="The model to ask for, instead of the log's.")]
-_Framework = Annotated[str, typer.Option(help=f"Whose chain: {', '.join(FRAMEWORKS)}.")]
+_Model = Annotated[str | None, typer.Option(help="The model to call instead of the log's.")]
+_Framework = Annotated[
+    str, typer.Option(help=f"The framework of the chain: {', '.join(FRAMEWORKS)}.")
+]
 _LedgerFile = Annotated[
-    Path | None, typer.Option(help="Keep the account in this file; see `llm-optimizers report`.")
+    Path | None,
+    typer.Option(help="Keep the ledger in this file; show it with `llm-optimizers report`."),
 ]
 
 
 def demo(
     framework: _Framework = "langchain",
     only: Annotated[
-        list[Strategy] | None, typer.Option(help="Only this strategy; may be repeated.")
+        list[Strategy] | None, typer.Option(help="Switch on only this strategy; may be repeated.")
     ] = None,
     live: _Live = False,
     base_url: _BaseURL = None,
@@ -69,9 +72,9 @@ def demo(
 ) -> None:
     """Replay a day of requests and see what each strategy saves.
 
-    A support product's Monday of 436 requests ships with the package. They go through a real
+    One Monday of a support product, 436 requests, ships with the package. They go through a real
     chain and the real SDK, over HTTP, to a server on this machine that answers from the log:
-    once bare, once with the strategies on. No key and no network are needed.
+    once without, once with the strategies. It needs no API key and no network.
     """
     endpoint = _endpoint(live=live, base_url=base_url, model=model)
     wanted = set(only or Strategy)
@@ -98,23 +101,23 @@ def demo(
 
 
 def replay_log(
-    log: Annotated[Path, typer.Argument(help="One OpenAI chat request a line (.jsonl or .gz).")],
+    log: Annotated[Path, typer.Argument(help="One OpenAI chat request per line (.jsonl or .gz).")],
     framework: _Framework = "langchain",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N requests.")] = None,
     live: _Live = False,
     base_url: _BaseURL = None,
     model: _Model = None,
     assumed_tokens: Annotated[
-        int, typer.Option(min=1, help="Length of an answer that the log does not have.")
+        int, typer.Option(min=1, help="Assumed length, in tokens, of answers missing from the log.")
     ] = 150,
     ledger: _LedgerFile = None,
     as_json: AsJSON = False,
 ) -> None:
     """Replay your own log the same way.
 
-    A line is the body of a chat completion request: {"model": …, "messages": […]}. Optional
-    beside it: "response" (a text or OpenAI's completion), "tenant", "time", and "answer_class",
-    by which wrong hits are counted. Lines that are no requests are skipped and listed by number.
+    A line is the body of a chat completion request: {"model": …, "messages": […]}. It may also
+    have "response" (a text or an OpenAI completion), "tenant", "time", and "answer_class", which
+    is needed to count wrong hits. Malformed lines are skipped and listed by number.
     """
     with exit_on_error():
         requests = read_log(log, limit)
@@ -170,14 +173,16 @@ def _run(
 
 
 def _show_left_out(log: Log, console: Console) -> None:
-    """Say which lines were skipped, and which fields are not sent."""
+    """Print which lines were skipped and which fields are not sent."""
     for bad in log.bad_lines[:_SHOWN_BAD_LINES]:
         console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
     if len(log.bad_lines) > _SHOWN_BAD_LINES:
         console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
     if log.unknown_fields:
         names = ", ".join(sorted(log.unknown_fields))
-        console.print(f"no settings of the API, not sent: {names}", style="yellow", markup=False)
+        console.print(
+            f"not sent, because the API has no such fields: {names}", style="yellow", markup=False
+        )
 
 
 def _passes(
@@ -214,7 +219,7 @@ def _passes(
 
 
 def _endpoint(*, live: bool, base_url: str | None, model: str | None) -> Endpoint | None:
-    """A real provider if one was asked for, None for the log's own answers."""
+    """Return the real provider if one was requested, None to answer from the log."""
     if not live and base_url is None:
         if model is not None:
             raise typer.BadParameter("--model needs --live or --base-url")

@@ -1,4 +1,4 @@
-"""`llm-optimizers examples`: how many few-shot examples are enough on one's own labels."""
+"""`llm-optimizers examples`: find how many few-shot examples are enough, on your own labels."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def examples(
     labelled: Annotated[
         Path,
         typer.Argument(
-            help='Labelled examples, a line of JSON each: {"input": "…", "output": "…"}.',
+            help='Labelled examples, one JSON object per line: {"input": "…", "output": "…"}.',
             exists=True,
             dir_okay=False,
         ),
     ],
-    model: Annotated[str, typer.Option(help="The model to try them on; calls cost money.")],
+    model: Annotated[str, typer.Option(help="The model to test; its calls cost money.")],
     instructions: Annotated[
-        str, typer.Option(help="The system prompt that stands before the examples.")
+        str, typer.Option(help="The system prompt before the examples.")
     ] = "Answer as in the examples.",
-    most: Annotated[int, typer.Option(min=1, help="Try up to so many examples.")] = 8,
+    most: Annotated[int, typer.Option(min=1, help="The largest number of examples to try.")] = 8,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, help="Quality a further example must gain to be worth it.")
+        float, typer.Option(min=0.0, help="Smallest gain in quality that justifies more examples.")
     ] = 0.01,
     base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server; OpenAI's own by default.")
+        str | None, typer.Option(help="An OpenAI-compatible server. Default: OpenAI.")
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Try 0, 1, 2 … examples on your labelled questions, and stop where quality levels off.
+    """Try 0, 1, 2 … examples on your labelled questions and stop when quality levels off.
 
-    Each question is asked with examples picked from the others; an answer is right if it says the
-    same words as its label. The key is read from OPENAI_API_KEY.
+    Each question is asked with examples selected from the others; an answer is right if it has the
+    same words as its label. The API key is read from OPENAI_API_KEY.
     """
     key = os.environ.get("OPENAI_API_KEY")
     if key is None and base_url is None:
@@ -73,10 +73,10 @@ def examples(
 
 
 def _read(path: Path) -> list[Example]:
-    """The labelled examples of a file.
+    """Read the labelled examples of a file.
 
     Raises:
-        ConfigurationError: a line is none; says which.
+        ConfigurationError: a line is malformed; the message says which.
     """
 
     def example(raw: Any) -> Example:
@@ -110,4 +110,4 @@ def _show(best: int, trials: Sequence[ExampleCountResult], *, as_json: bool) -> 
         table.add_row(str(trial.examples), f"{100 * trial.quality:.0f} %", style=chosen)
     console = Console()
     console.print(table)
-    console.print(f"{best} are enough: further ones gained less than the tolerance.")
+    console.print(f"{best} examples are enough: more of them gained less than the tolerance.")

@@ -1,4 +1,4 @@
-"""How every subcommand answers: as JSON if that is asked for, and an error as one line."""
+"""Output that all subcommands share: the `--json` option, and errors as one line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 @contextmanager
 def exit_on_error(*others: type[Exception], code: int = 1) -> Iterator[None]:
-    """Exit with `code` at an error that says what to do, of ours or one of `others`: no trace."""
-    foreseen: tuple[type[Exception], ...] = (LLMOptimizersError, ImportError, *others)
+    """Print an expected error (ours or one of `others`) as one line and exit with `code`."""
+    expected: tuple[type[Exception], ...] = (LLMOptimizersError, ImportError, *others)
     try:
         yield
-    except foreseen as error:
+    except expected as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(code) from None

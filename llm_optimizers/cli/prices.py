@@ -1,4 +1,4 @@
-"""`llm-optimizers prices`: the price used for a model, where it comes from and since when."""
+"""`llm-optimizers prices`: show the price used for a model, its source and its start date."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LABELS = {
 
 
 class _Tier(StrEnum):
-    """The tiers as a type that the command line can offer."""
+    """The service tiers, as choices for the command line."""
 
     STANDARD = "standard"
     BATCH = "batch"
@@ -39,18 +39,23 @@ class _Tier(StrEnum):
 
 
 def prices(
-    model: Annotated[str, typer.Argument(help="Such as gpt-4o-mini or anthropic:claude-opus-4-5.")],
+    model: Annotated[
+        str, typer.Argument(help="For example gpt-4o-mini or anthropic:claude-opus-4-5.")
+    ],
     at: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="The price on that day, UTC; now."
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="Show the price on that date, UTC. Default: now.",
         ),
     ] = None,
-    provider: Annotated[str | None, typer.Option(help="Who sells it, if not its maker.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="The provider that bills it, if not the model's maker.")
+    ] = None,
     tier: Annotated[_Tier, typer.Option(help="The service tier.")] = _Tier.STANDARD,
     as_json: AsJSON = False,
 ) -> None:
-    """Show the price that is used for a model, its source and since when it holds."""
+    """Show the price used for a model, its source and its start date."""
     book = PriceBook()
     try:
         quote = book.quote(model, provider=provider, at=at, tier=tier.value)
@@ -70,7 +75,7 @@ def _say_unpriced(model: str, reason: str, similar: list[str], *, as_json: bool)
         return
     typer.echo(reason, err=True)
     if similar:
-        typer.echo(f"Listed names like it: {', '.join(similar)}", err=True)
+        typer.echo(f"Similar names in the price list: {', '.join(similar)}", err=True)
 
 
 def _per_million(rate: Decimal | None) -> Decimal | None:
@@ -78,7 +83,7 @@ def _per_million(rate: Decimal | None) -> Decimal | None:
 
 
 def _plain(quote: PriceQuote) -> dict[str, Any]:
-    """The quote ready for JSON, dollars per million tokens as numbers."""
+    """Return the quote ready for JSON, in dollars per million tokens."""
 
     def rates(card: Any) -> dict[str, float | None]:
         amounts = {part: _per_million(getattr(card, part)) for part in _LABELS}
@@ -120,7 +125,7 @@ def _table(quote: PriceQuote) -> Table:
     if quote.context_window is not None:
         table.add_row("Context window", f"{quote.context_window:,} tokens")
     table.add_row("Source", Text(quote.source))
-    table.add_row("Known to hold since", "not stated" if quote.since is None else f"{quote.since}")
+    table.add_row("Valid since", "not stated" if quote.since is None else f"{quote.since}")
     if quote.url is not None:
         table.add_row("Published at", Text(quote.url))
     return table

@@ -1,4 +1,4 @@
-"""`llm-optimizers queue`: batches of a file, workers of a job queue, and its dead letters."""
+"""`llm-optimizers queue`: provider batches, job queue workers, and dead letters."""
 
 from __future__ import annotations
 
@@ -22,40 +22,44 @@ from llm_optimizers.cli.output import AsJSON, exit_on_error
 __all__ = ["queue"]
 
 queue = typer.Typer(
-    help="Send a file of requests at half price, or run the workers of a job queue.",
+    help="Send a file of requests at batch price, or run the workers of a job queue.",
     no_args_is_help=True,
 )
-dead = typer.Typer(help="Jobs that failed for good.", no_args_is_help=True)
+dead = typer.Typer(help="Jobs that failed permanently.", no_args_is_help=True)
 queue.add_typer(dead, name="dead")
 for _command in (submit, status, collect, cancel):
     queue.command()(_command)
 
 _Path = Annotated[Path | None, typer.Option(help="The queue's SQLite file.")]
-_URL = Annotated[str | None, typer.Option(help="The queue's Redis, such as redis://host:6379.")]
+_URL = Annotated[str | None, typer.Option(help="The queue's Redis, for example redis://host:6379.")]
 _Name = Annotated[str, typer.Option(help="The queue's name.")]
-_Ids = Annotated[list[str] | None, typer.Argument(help="Jobs; all if none is named.")]
+_Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs. Default: all.")]
 
 
 @queue.command()
 def work(
     handler: Annotated[
-        str, typer.Argument(help="What does a job: package.module:function.", metavar="HANDLER")
+        str,
+        typer.Argument(
+            help="The function that runs a job, as package.module:function.", metavar="HANDLER"
+        ),
     ],
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
-    concurrency: Annotated[int, typer.Option(min=1, help="Jobs at the same time.")] = 5,
+    concurrency: Annotated[int, typer.Option(min=1, help="Jobs run at the same time.")] = 5,
     requests_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Of all workers together.")
+        int | None, typer.Option(min=1, help="Limit for all workers together.")
     ] = None,
     tokens_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Of all workers together.")
+        int | None, typer.Option(min=1, help="Limit for all workers together.")
     ] = None,
     lease: Annotated[
-        float, typer.Option(min=0.1, help="Seconds after which a silent worker counts as dead.")
+        float,
+        typer.Option(min=0.1, help="Seconds without a sign of life after which a worker is dead."),
     ] = 30.0,
 ) -> None:
-    """Do a queue's jobs until interrupted; the jobs under way are finished first."""
+    """Run a queue's jobs until interrupted; running jobs are finished first."""
     _place(path, url)
     function = _handler(handler)
     stop = threading.Event()
@@ -74,7 +78,7 @@ def work(
             lease=lease,
         ),
     ):
-        typer.echo(f"working on {name!r}; interrupt to stop")
+        typer.echo(f"working on queue {name!r}; press Ctrl-C to stop")
         stop.wait()
 
 
@@ -82,7 +86,7 @@ def work(
 def stats(
     path: _Path = None, url: _URL = None, name: _Name = "default", as_json: AsJSON = False
 ) -> None:
-    """Count a queue: depth by priority, what runs and is settled, waits."""
+    """Show a queue: depth by priority, running and finished jobs, waiting times."""
     with _open(path, url, name) as jobs:
         found = jobs.stats()
     figures = {**asdict(found), "depth": found.depth}
@@ -98,10 +102,12 @@ def list_dead(
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, help="The largest number to list, newest first.")
+    ] = 100,
     as_json: AsJSON = False,
 ) -> None:
-    """List dead letters, the latest first, without their payloads."""
+    """List dead letters, newest first, without their payloads."""
     with _open(path, url, name) as jobs:
         letters = jobs.dead.list(limit)
     if as_json:
@@ -113,25 +119,25 @@ def list_dead(
 
 @dead.command()
 def show(
-    id: Annotated[str, typer.Argument(help="A dead job.")],  # noqa: A002 - the job's own word
+    id: Annotated[str, typer.Argument(help="The id of a dead job.")],  # noqa: A002 - the name in the API
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
 ) -> None:
-    """Show one dead letter as JSON, its payload and error included."""
+    """Show one dead letter as JSON, with its payload and error."""
     with _open(path, url, name) as jobs:
         letter = jobs.dead.show(id)
     if letter is None:
-        typer.echo(f"no dead job {id} is in queue {name!r}", err=True)
+        typer.echo(f"queue {name!r} has no dead job {id}", err=True)
         raise typer.Exit(1)
     typer.echo(json.dumps({**_brief(letter), "payload": letter.payload}, ensure_ascii=False))
 
 
 @dead.command()
 def replay(ids: _Ids = None, path: _Path = None, url: _URL = None, name: _Name = "default") -> None:
-    """Let dead jobs wait again, with all their attempts."""
+    """Put dead jobs back in the queue, with all attempts available again."""
     with _open(path, url, name) as jobs:
-        typer.echo(f"{jobs.dead.replay(*(ids or ()))} jobs wait again")
+        typer.echo(f"{jobs.dead.replay(*(ids or ()))} jobs are waiting again")
 
 
 @dead.command()
@@ -140,18 +146,18 @@ def purge(
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Delete all of them.")] = False,
 ) -> None:
-    """Delete dead jobs for good."""
+    """Delete dead jobs permanently."""
     if not ids and not every:
-        raise typer.BadParameter("name the jobs, or say --all")
+        raise typer.BadParameter("name the jobs, or use --all")
     with _open(path, url, name) as jobs:
         typer.echo(f"{jobs.dead.purge(*(ids or ()))} jobs deleted")
 
 
 def _place(path: Path | None, url: str | None) -> None:
     if (path is None) == (url is None):
-        raise typer.BadParameter("give either --path (a SQLite file) or --url (a Redis)")
+        raise typer.BadParameter("give either --path (an SQLite file) or --url (a Redis)")
 
 
 @contextmanager
@@ -164,7 +170,7 @@ def _open(path: Path | None, url: str | None, name: str) -> Iterator[JobQueue]:
 
 
 def _handler(where: str) -> Any:
-    """The function named on the command line; the working directory is searched too."""
+    """Import the function named on the command line; also searches the working directory."""
     module, _, name = where.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -1,4 +1,4 @@
-"""`llm-optimizers report`: what the calls in a ledger cost and what was saved on them."""
+"""`llm-optimizers report`: show what the calls in a ledger cost and what was saved."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _SHOWN = 10
 def report(
     ledger: Annotated[Path, typer.Argument(help="The ledger's file.", exists=True, dir_okay=False)],
     since: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="From that moment on, UTC.")
+        datetime | None, typer.Option(formats=_FORMATS, help="Only calls from this time on, UTC.")
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Before that moment, UTC.")
+        datetime | None, typer.Option(formats=_FORMATS, help="Only calls before this time, UTC.")
     ] = None,
     premium: Annotated[
-        str | None, typer.Option(help="The dear model whose share of requests to show.")
+        str | None, typer.Option(help="The expensive model whose share of requests to show.")
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved."""
     with exit_on_error(), Ledger(ledger) as account:
         summary = account.summary(premium_model=premium, since=since, until=until)
-        trials = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
+        arms = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
     if as_json:
-        told = {"experiments": trials} if trials else {}
-        typer.echo(json.dumps({**summary.as_dict(), **told}, indent=2))
+        extra = {"experiments": arms} if arms else {}
+        typer.echo(json.dumps({**summary.as_dict(), **extra}, indent=2))
         return
     console = Console()
     for table in _tables(summary):
         console.print(table)
-    for name, rows in trials.items():
+    for name, rows in arms.items():
         console.print(experiment_table(name, rows))
 
 
@@ -71,7 +71,7 @@ def _period(summary: Summary) -> str:
 
 
 def _breakdown(heading: str, parts: Mapping[str, Breakdown]) -> Table:
-    """The dearest parts, and the others in one line, so that a tag per user stays readable."""
+    """List the most expensive parts; the rest are one row, so a tag per user stays readable."""
     table = Table(title=Text(f"By {heading}"))
     table.add_column(Text(heading))
     for column in ("requests", "hits", "tokens", "cost", "saved", "unpriced"):
@@ -97,7 +97,7 @@ def _cells(part: Breakdown) -> tuple[str, ...]:
 
 
 def _cost(part: Breakdown) -> str:
-    """The cost, told apart from free when calls without a price are among the part."""
+    """Return the cost; says "over" or "unknown" if some calls have no known price."""
     if not part.unpriced:
         return dollars(part.cost)
     return f"over {dollars(part.cost)}" if part.cost else "unknown"

@@ -1,4 +1,4 @@
-"""`llm-optimizers router`: fit a router on labels, judge one, and see why it decides as it does."""
+"""`llm-optimizers router`: fit a router on labels, evaluate it, and explain its decisions."""
 
 from __future__ import annotations
 
@@ -27,38 +27,44 @@ from llm_optimizers.routing.learning.explanation import explain as account_for
 __all__ = ["experiment_table", "router"]
 
 router = typer.Typer(
-    help="Fit a router on your own labels, judge it, and see why it decides as it does.",
+    help="Fit a router on your own labels, evaluate it, and explain its decisions.",
     no_args_is_help=True,
 )
 
 _Labels = Annotated[
     Path,
     typer.Argument(
-        help='Labels, a line of JSON each: {"prompt": "...", "scores": {"small": 0, "large": 1}}.',
+        help='Labels, one JSON per line: {"prompt": "...", "scores": {"small": 0, "large": 1}}.',
         exists=True,
         dir_okay=False,
     ),
 ]
 _Artefact = Annotated[Path, typer.Argument(help="A router file.", exists=True, dir_okay=False)]
-_Confidence = Annotated[float, typer.Option(min=0.5, max=0.999, help="Of every interval.")]
+_Confidence = Annotated[
+    float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
+]
 
 
 @router.command()
 def fit(
     labels: _Labels,
-    strong: Annotated[str, typer.Option(help="The model that is safe to ask.")],
+    strong: Annotated[
+        str, typer.Option(help="The strong model, to compare the cheaper ones with.")
+    ],
     out: Annotated[Path, typer.Option(help="Where to write the router file.")],
     weak: Annotated[
-        list[str] | None, typer.Option(help="A cheaper model; all others if not given.")
+        list[str] | None,
+        typer.Option(help="A cheaper model, repeatable. Default: all others."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, help="Mean quality that may be lost, in the labels' units.")
+        float,
+        typer.Option(min=0.0, help="Mean quality that may be lost, in units of the scores."),
     ] = 0.02,
     confidence: _Confidence = 0.95,
-    seed: Annotated[int, typer.Option(help="Of the held-out folds.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the held-out folds.")] = 0,
     as_json: AsJSON = False,
 ) -> None:
-    """Fit a router and say whether it may act; the file is written in either case."""
+    """Fit a router and say whether it may act; the file is written in both cases."""
     with exit_on_error(code=2):
         calibration = calibrate(
             read_labels(labels),
@@ -80,7 +86,7 @@ def evaluate(
     confidence: _Confidence = 0.95,
     as_json: AsJSON = False,
 ) -> None:
-    """Judge a router file on labels it has not seen; exits with 1 if it should not act."""
+    """Evaluate a router file on labels it has not seen; exits with 1 if it should not act."""
     with exit_on_error(code=2):
         kept = read_artefact(artefact)
         reports = judge(
@@ -99,10 +105,10 @@ def evaluate(
 def explain(
     artefact: _Artefact,
     prompt: Annotated[str, typer.Argument(help="The request's text.")],
-    task: Annotated[str, typer.Option(help="Its task tag.")] = "",
+    task: Annotated[str, typer.Option(help="The request's task tag.")] = "",
     as_json: AsJSON = False,
 ) -> None:
-    """Show what a router predicts for a prompt, and which words and measures move it."""
+    """Show what a router predicts for a prompt, and which features move the prediction."""
     with exit_on_error(code=2):
         found = account_for(read_artefact(artefact), prompt, task=task)
     if as_json:
@@ -121,10 +127,10 @@ def explain(
 @router.command("experiments")
 def show_experiments(
     ledger: Annotated[Path, typer.Argument(help="A ledger's file.", exists=True, dir_okay=False)],
-    margin: Annotated[float, typer.Option(min=0.0, help="The loss of quality to bear.")] = 0.02,
+    margin: Annotated[float, typer.Option(min=0.0, help="The loss of quality to accept.")] = 0.02,
     as_json: AsJSON = False,
 ) -> None:
-    """Compare the arms of every experiment: cost, quality, and whether it may be stopped."""
+    """Compare the arms of every experiment: cost, quality, and whether it can be stopped."""
     with exit_on_error(code=2), Ledger(ledger) as account:
         found = {
             name: comparison_rows(rows)
@@ -140,7 +146,7 @@ def show_experiments(
 
 
 def experiment_table(name: str, rows: list[Mapping[str, object]]) -> Table:
-    """An experiment's arms, a row each."""
+    """Return a table with one row per arm of an experiment."""
     table = Table(title=Text(f"Experiment {name}"))
     for column in rows[0] if rows else ("arm",):
         table.add_column(column.replace("_", " "))
@@ -167,13 +173,13 @@ def _show_reports(
 
 
 def _lines(report: ActivationReport) -> list[tuple[str, str]]:
-    """A report as label and value, the verdict first."""
-    lines = [("May act", "yes" if report.passed else "no: the safe model serves everything")]
+    """Return a report as labels and values, the result first."""
+    lines = [("May act", "yes" if report.passed else "no: the strong model answers everything")]
     lines += [("Why not", reason) for reason in report.reasons]
     if report.labels_needed is not None:
-        lines.append(("Labels lacking", f"about {report.labels_needed:,}, if the estimates stand"))
+        lines.append(("More labels needed", f"about {report.labels_needed:,}"))
     lines += [
-        ("Labels, none of them fitted on", f"{report.labels:,}"),
+        ("Held-out labels", f"{report.labels:,}"),
         (f"Quality {report.strong} gains", str(report.gap)),
         ("APGR (0.5 is chance)", str(report.apgr)),
         ("APGR above chance", str(report.over_random)),

@@ -1,13 +1,13 @@
-"""The one account: what calls consumed, what they cost, and what each strategy saved.
+"""Cost accounting: the tokens that calls used, what they cost, and what each strategy saved.
 
-usage.py      Usage: token counts, one way for every provider
-prices/       what a call costs at its own date, and what a model's name says
-context.py    what is known of a call while it is made: its role, what it stands for
-call.py       Call: what was seen of a call, and the record it becomes
-savings.py    a record's baseline, and a waterfall that adds up
-records.py    CallRecord, Saving, Note: what the ledger holds; rows.py: how it lies in SQLite
-ledger.py     Ledger: the append-only account
-summary.py    Summary: the figures every user asks for; tally.py adds them up
+usage.py        Usage: token counts, the same for every provider
+prices/         what a call costs on its date
+context.py      CallContext: what a strategy knows about a call while it is made
+call.py         Call: what an adapter saw of a call, and the record made from it
+pricing.py      price_call: a call's cost, its baseline, and the savings between the two
+records.py      CallRecord, Saving, LedgerNote: what the ledger stores
+ledger.py       Ledger: an append-only store; ledger_rows.py: its SQLite tables
+summary.py      Summary: totals and shares; tally.py adds them up
 
 Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 """

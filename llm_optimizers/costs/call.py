@@ -1,7 +1,7 @@
-"""What an adapter saw of one call of a model, and the record it becomes.
+"""What an adapter saw of one model call, and the ledger record made from it.
 
-Adapters of frameworks fill a `Call` and decide nothing: the same facts give the same record,
-whichever framework they come from.
+Framework adapters fill a `Call` and decide nothing, so that the same call gives the same record
+in every framework.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ __all__ = [
 ]
 
 _CHARGED_TO: Mapping[Role, str] = {"sample": "routing", "judge": "routing", "summary": "prompts"}
-"""Calls that would not have been made without a strategy: all they cost is that strategy's."""
+"""The strategy to which calls of these roles are charged: without it they would not be made."""
 
 
 def status_of(error: BaseException | None) -> Status:
-    """How a call ended that gave no answer; None is an error that is not known.
+    """Return the status of a call that ended without an answer; None is an unknown error.
 
-    An Exception is a failure. Anything else (CancelledError, GeneratorExit) means that the caller
-    did not wait for the answer.
+    An `Exception` is a failure. Any other error (CancelledError, GeneratorExit) means that the
+    caller did not wait for the answer.
     """
     return "error" if error is None or isinstance(error, Exception) else "abandoned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What a provider says of an answer: the model that gave it ("" when it does not say), its
-    tokens (None when it counted none) and the service tier.
+    """What a provider reports with an answer.
+
+    `model` is "" and `usage` is None if the provider does not report them.
     """
 
     model: str = ""
@@ -56,12 +57,13 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallShare:
-    """What is known of an answer out of a call that several callers may have shared.
+    """One caller's share of a call that several callers may have shared.
 
-    `alone` is what a call of its own would have used, None when there was no answer; it is
-    `estimated` where others shared the call. `removed` is what prompt optimisers behind the
-    sharing took out of it, `baseline_model` the model that would have been asked there without a
-    router. `served` is the cache tier that gave the answer there, "" when a model was called.
+    `alone` is the usage of a separate call for this caller, None if there was no answer; it is
+    `estimated` if other callers shared the call. The rest comes from strategies applied to the
+    shared call: `removed` are the tokens that prompt optimisers took out, `baseline_model` is the
+    model that would have been called without a router, and `served` is the cache tier that
+    answered, "" if a model was called.
     """
 
     alone: Usage | None
@@ -71,7 +73,7 @@ class CallShare:
     served: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The share as JSON values, for adapters that carry it beside an answer."""
+        """Return the share as JSON values, for adapters that store it with an answer."""
         return {
             "alone": None if self.alone is None else self.alone.as_dict(),
             "estimated": self.estimated,
@@ -82,7 +84,7 @@ class CallShare:
 
     @classmethod
     def from_dict(cls, raw: object) -> CallShare | None:
-        """The share that `as_dict` gave, None for anything else."""
+        """Read a share written by `as_dict`; None for anything else."""
         try:
             fields = {name: raw[name] for name in cls.__dataclass_fields__}  # type: ignore[index]
             alone = fields.pop("alone")
@@ -102,10 +104,10 @@ def baseline_call(
     removed: RemovedTokens = NOTHING_REMOVED,
     baseline_model: str | None = None,
 ) -> Reported:
-    """The call that would have been made without any strategy, which is what a hit saves.
+    """Return the call that would have been made without any strategy; a cache hit saves its cost.
 
-    `removed` and `baseline_model` are those of the strategies around the sharing: of two routers
-    the outer one's baseline counts, of two optimisers what both removed.
+    `removed` and `baseline_model` come from strategies applied before the call was shared. Of two
+    routers, the outer one's baseline counts; of two prompt optimisers, the tokens add up.
     """
     usage = reported.usage if share.alone is None else share.alone
     if usage is not None and usage.total_tokens:
@@ -116,10 +118,10 @@ def baseline_call(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAnswer:
-    """A stored answer that was served instead of calling.
+    """A stored answer that was served instead of calling a model.
 
-    `tier` says how it was found (exact, normalised, semantic, shared); `usage` is what the call
-    that made it had used, None when that is not known, and `estimated` if it was counted here.
+    `tier` says how it was found (exact, normalised, semantic, shared). `usage` is that of the call
+    that produced the answer, None if unknown; `estimated` if it was counted locally.
     """
 
     tier: str
@@ -131,10 +133,10 @@ class ServedAnswer:
 class Call:
     """What an adapter saw of one call.
 
-    `asked` is the model that was asked, `answered` the one that the provider says answered (""
-    when it does not say). `reported` is the provider's usage, None when it reported none;
-    `removed` are tokens taken out by optimisers that are not in `context`. `share` is set for an
-    answer out of a call that others may have shared, `served` for one out of a cache.
+    `asked` is the requested model, `answered` the model that the provider reports ("" if it
+    reports none). `reported` is the provider's usage, None if it reported none. `removed` are
+    tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
+    callers may have shared the call, `served` if a cache answered.
     """
 
     id: str
@@ -154,10 +156,10 @@ class Call:
     error: str | None = None
 
     def account(self, ledger: Ledger, count: Callable[[], Usage | None] | None = None) -> None:
-        """Write the call into a ledger, or hold it back while it is not known if it was served.
+        """Record the call in a ledger, or hold the record while its answer may be discarded.
 
-        `count` counts the call's tokens here; it is asked where the provider reported none.
-        A call whose bill is shared out among its callers is recorded by them.
+        `count` counts the call's tokens locally, for what the provider did not report. A shared
+        call is skipped, since its callers record their shares.
         """
         if self.context.shared:
             return
@@ -170,7 +172,7 @@ class Call:
     def record(
         self, prices: PriceBook, count: Callable[[], Usage | None] | None = None
     ) -> CallRecord:
-        """The record of this call, its baseline and its savings with it."""
+        """Build the record of this call, with its baseline and savings."""
         if self.share is not None:
             record = self._shared(prices, self.share, self.reported or Usage())
         elif self.served is not None:
@@ -182,11 +184,11 @@ class Call:
         return record if strategy is None else charged_to(record, strategy)
 
     def _usage(self, count: Callable[[], Usage | None] | None) -> tuple[Usage, bool]:
-        """The tokens of the call, and whether they are an estimate.
+        """Return the call's usage, and whether it is an estimate.
 
-        What a provider reported of an answer that was left midway may lack most of the output,
-        and what is counted here lacks what the provider adds: of each count the greater holds.
-        Where it reported the answer alone, the prompt is counted here.
+        For an unfinished stream the provider may not have reported most of the output, and a
+        local count lacks what the provider adds, so the larger of each count is used. If the
+        provider reported only the answer, the prompt is counted locally.
         """
         reported, finished = self.reported, self.status == "ok"
         whole = reported is not None and bool(reported.input_tokens or not reported.output_tokens)
@@ -212,11 +214,9 @@ class Call:
         share: CallShare = NOT_SHARED,
         estimated: bool = False,
     ) -> CallRecord:
-        """The record of a call that used so much, or of a served one that had, against the bare
-        call it stands for.
-        """
+        """Build the record of a call with this usage, or of a cache hit that saved such a call."""
         model, usage = self._model(prices), usage or Usage()
-        bare = baseline_call(
+        baseline = baseline_call(
             Reported(model=model, usage=usage),
             share=share,
             removed=self.removed + self.context.removed,
@@ -230,9 +230,9 @@ class Call:
             provider=self.provider,
             usage=usage,
             tier=self.tier,
-            baseline_model=bare.model,
+            baseline_model=baseline.model,
             baseline_provider=self.context.baseline_provider,
-            baseline_usage=bare.usage,
+            baseline_usage=baseline.usage,
             hit_strategy=None if served is None else f"cache.{served.tier}",
             tags=self.tags,
             latency_s=self.latency_s,
@@ -242,9 +242,9 @@ class Call:
         )
 
     def _shared(self, prices: PriceBook, share: CallShare, used: Usage) -> CallRecord:
-        """The record of a call alone, or of one served, with what sharing it saved on top.
+        """Build the record of a share: that of a separate call, plus what sharing it saved.
 
-        A call that failed saved nothing, whatever came of it after its caller had left.
+        A caller that saw an error saved nothing, even if an answer came after it had left.
         """
         if self.status == "error" or share.alone is None:
             return self._priced(prices, used)
@@ -268,9 +268,9 @@ class Call:
         )
 
     def _model(self, prices: PriceBook) -> str:
-        """The first name that has a price: the one that answered, else the one that was asked.
+        """Return the model to price: the one that answered, else the one asked, if it has a price.
 
-        Without any price it is the first name there is, and "unknown" without a name.
+        If neither has a price, return the first name, or "unknown" if there is none.
         """
         names = [name for name in (self.answered, self.asked) if name]
         for name in names:

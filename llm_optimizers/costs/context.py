@@ -1,7 +1,7 @@
-"""What a strategy that makes a call knows of it, and the account needs, while the call is made.
+"""What a strategy knows about a call and the ledger's record needs, passed along with the call.
 
-CallContext   the call's role, the model that would have been called without the strategy,
-              what was taken out of the prompt; set with `call_scope(...)`, read with
+CallContext   the call's role, the model that would have been called without the strategy, the
+              tokens removed from the prompt; set with `call_scope(...)`, read with
               `context_of(...)`
 Drafts        records of cheap answers, held until it is known whether they were served
 """
@@ -32,20 +32,19 @@ __all__ = [
 ]
 
 Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation", "summary"]
-"""Why a model is called: `draft` is a cheap answer that may yet be thrown away, `sample` a second
-opinion on it, `judge` a grade of it, `escalation` the strong model's answer in its place, and
-`summary` stands for earlier messages."""
+"""Why a model is called: `draft` is a cheap answer that may be discarded, `sample` another model's
+answer to compare it with, `judge` a grade of it, `escalation` the strong model's answer instead of
+it, and `summary` shortens earlier messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class CallContext:
-    """What a strategy knows of a call that it makes.
+    """What a strategy knows about a call that it makes.
 
-    `id` is the name the call is to have in the ledger, "" for none. `baseline_model` and
-    `baseline_provider` say what would have been called without routing. The bill of a `shared`
-    call is divided among the callers who shared it, and recorded there. `drafts` holds the
-    record of a call of which it is not known yet whether its answer is served, under the name
-    `draft_id`.
+    `id` is the id that the call's record gets in the ledger, "" for any. `baseline_model` and
+    `baseline_provider` are what would have been called without routing. `removed` are the tokens
+    taken out of its prompt. A `shared` call is not recorded itself: each of its callers records
+    a share. If the answer may yet be discarded, `drafts` holds its record under `draft_id`.
     """
 
     id: str = ""
@@ -58,20 +57,20 @@ class CallContext:
     draft_id: str = ""
 
     def with_removed(self, removed: RemovedTokens) -> CallContext:
-        """The same call with these tokens, too, taken out of its prompt."""
+        """Return this context with these tokens also removed from the prompt."""
         return replace(self, removed=self.removed + removed)
 
 
 CONTEXTS_BY_CALL: WeakValueDictionary[str, CallContext] = WeakValueDictionary()
-"""Contexts by the id of their call, for calls made on a thread that does not inherit the
-caller's context variables. An entry lives as long as the strategy that made it holds it."""
+"""Contexts by call id, for calls made in a thread that does not inherit the caller's context
+variables. An entry lives as long as the strategy that added it keeps the context."""
 NO_CALL_CONTEXT = CallContext()
 _current: ContextVar[CallContext] = ContextVar("llm_optimizers_call", default=NO_CALL_CONTEXT)
 
 
 @contextmanager
 def call_scope(context: CallContext) -> Iterator[None]:
-    """Calls made inside the block are made for this reason."""
+    """Give calls made inside the block this call context."""
     token = _current.set(context)
     try:
         yield
@@ -80,7 +79,7 @@ def call_scope(context: CallContext) -> Iterator[None]:
 
 
 def context_with_call(context: Context, call: CallContext) -> Context:
-    """A copy of a `contextvars.Context` in which calls are made for this reason.
+    """Return a copy of a `contextvars.Context` in which calls have this call context.
 
     For streams, which are opened in one place and read in another.
     """
@@ -90,7 +89,7 @@ def context_with_call(context: Context, call: CallContext) -> Context:
 
 
 def context_of(call_id: str | None = None, *, within: Context | None = None) -> CallContext:
-    """What is known of a call: by its id, else of the code that runs now (or ran `within`)."""
+    """Return a call's context: by its id, else that of the running code (or of `within`)."""
     named = CONTEXTS_BY_CALL.get(call_id) if call_id else None
     if named is not None:
         return named
@@ -98,11 +97,11 @@ def context_of(call_id: str | None = None, *, within: Context | None = None) -> 
 
 
 class Drafts:
-    """Records of answers that may yet be thrown away, written once that is known.
+    """Records of answers that may be discarded; written to the ledger once that is decided.
 
-    Safe to share between threads; a record that comes after the decision is written at once.
-    What is kept of a call made `within` another whose own answer may be thrown away is held on
-    there. What is thrown away is charged to `strategy`.
+    Safe to share between threads; a record added after the decision is written at once. If the
+    call was made `within` another whose answer may be discarded too, the record of the kept
+    answer moves to that call's drafts. Discarded answers are charged to `strategy`.
     """
 
     def __init__(self, within: CallContext = NO_CALL_CONTEXT, *, strategy: str = "routing") -> None:
@@ -110,21 +109,21 @@ class Drafts:
         self._strategy = strategy
         self._held: list[tuple[str, CallRecord, Ledger]] = []
         self._kept: str | None = None
-        self._settled = False
+        self._resolved = False
         self._lock = threading.Lock()
 
     def hold(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
-        """Keep a record until `resolve` says what became of its answer."""
+        """Keep a record until `resolve` decides about its answer."""
         with self._lock:
-            if not self._settled:
+            if not self._resolved:
                 self._held.append((draft_id, record, ledger))
                 return
         self._write(draft_id, record, ledger)
 
     def resolve(self, kept: str | None) -> None:
-        """Write what is held; `kept` is the name of the answer that was served, None for none."""
+        """Write the records held; `kept` is the draft id of the served answer, None if none was."""
         with self._lock:
-            self._settled, self._kept = True, kept
+            self._resolved, self._kept = True, kept
             held, self._held = self._held, []
         for draft_id, record, ledger in held:
             self._write(draft_id, record, ledger)

@@ -1,8 +1,8 @@
-"""The one account: an append-only record of calls and events, in a SQLite file or in memory.
+"""The ledger: an append-only store of calls and notes, in a SQLite file or in memory.
 
-The ledger fails open. Writing never raises and never waits long: when the file is locked, full,
-read-only or corrupt, the record is dropped and counted, a warning is logged once, and the call
-it describes goes on. Reading raises, since a figure from half an account would be a lie.
+The ledger fails open. Writing never raises and never waits long: if the file is locked, full,
+read-only or corrupt, the record is dropped and counted, and a warning is logged once. Reading
+raises, since figures from an incomplete ledger would be wrong.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _PAGE = 1_000
 # Seconds to wait for another process that is writing.
 _WAIT = 1.0
 _SHORT_WAIT = 0.02  # in an event loop, and while the file stays locked: calls must not be slowed
-_LONG_WAIT = 5.0  # in a thread that nobody waits for
-_MOST_WAITING = 10_000
+_LONG_WAIT = 5.0  # in the background thread
+_MAX_DELAYED = 10_000
 
 
 class Ledger:
-    """Calls and what they cost and saved; in memory without a `path`.
+    """A store of calls with their cost and savings; in memory if no `path` is given.
 
     Safe to share between threads and event loops; several processes may append to one file.
-    `dropped` counts what this object could not write. A ledger in memory grows by about a
-    kilobyte a call and is gone with the process.
+    `dropped` counts the records that this object could not write. A ledger in memory grows by
+    about one kilobyte per call and ends with the process.
 
     Raises:
-        SchemaError: the file holds a ledger of another version, or something else's tables.
+        SchemaError: the file holds a ledger of another version, or another program's tables.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Ledger:
         self._closed = False
         self._locked = False
         self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT)
-        self._late_rows = _LateRows(self._database, self._drop)
+        self._delayed_rows = _DelayedRows(self._database, self._drop)
         try:
             self._database.open()
         except SchemaError:
@@ -81,12 +81,12 @@ class Ledger:
     def record(self, record: CallRecord) -> None:
         """Append a call. Never raises.
 
-        The same id a second time is ignored, unless it is the record of the run that a hit
-        answered, after the cache's own: that one holds all that is known.
+        A second record with the same id is ignored, except that the framework's record of a
+        cache hit replaces the cache's own record of it.
         """
         try:
             self._append(ledger_rows.INSERT_CALL, ledger_rows.call_row(record))
-        except Exception as error:  # noqa: BLE001 - the account must never cost the user an answer
+        except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
             self._drop(error)
 
     def note(
@@ -96,10 +96,10 @@ class Ledger:
         *,
         id: str | None = None,  # noqa: A002 - the record's own word
     ) -> None:
-        """Append an event; the same id a second time is ignored. A failing file never raises.
+        """Append a note about an event; a second note with the same id is ignored.
 
         Raises:
-            ConfigurationError: the payload is not JSON.
+            ConfigurationError: the payload is not JSON. A failing file does not raise.
         """
         now = datetime.fromtimestamp(self._clock(), UTC)
         note = LedgerNote(id=id or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
@@ -115,7 +115,7 @@ class Ledger:
     def records(
         self, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[CallRecord]:
-        """Calls in the order they were written, from `since` on and before `until`.
+        """Iterate over the calls with `since` <= time < `until`, in the order written.
 
         Raises:
             StoreError: the ledger cannot be read.
@@ -125,7 +125,7 @@ class Ledger:
         return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
 
     def notes(self, kind: str, since: datetime | None = None) -> Iterator[LedgerNote]:
-        """Events of a kind in the order they were written, from `since` on.
+        """Iterate over the notes of a kind from `since` on, in the order written.
 
         Raises:
             StoreError: the ledger cannot be read.
@@ -140,7 +140,7 @@ class Ledger:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Summary:
-        """The figures of all calls from `since` on and before `until`.
+        """Return the totals of all calls with `since` <= time < `until`.
 
         Raises:
             StoreError: the ledger cannot be read.
@@ -148,8 +148,8 @@ class Ledger:
         return summarise(self.records(since, until), premium_model=premium_model)
 
     def close(self) -> None:
-        """Close the file; what is recorded later is dropped and counted."""
-        self._late_rows.finish()
+        """Close the file; later records are dropped and counted."""
+        self._delayed_rows.finish()
         self._closed = True
         self._database.close()
 
@@ -165,9 +165,9 @@ class Ledger:
         self.close()
 
     def _append(self, insert: str, row: _Row) -> None:
-        """Write one row, committed by itself: a killed process loses at most this one."""
+        """Write one row in a separate transaction: a killed process loses at most this one."""
         self._check_open()
-        if self._late_rows.waiting and self._late_rows.add_after_others(insert, row):
+        if self._delayed_rows.waiting and self._delayed_rows.add_if_waiting(insert, row):
             return
         in_loop = _in_event_loop()
         wait = _SHORT_WAIT if in_loop or self._locked else None
@@ -178,16 +178,16 @@ class Ledger:
             self._locked = True
             if not in_loop:
                 raise
-            self._late_rows.add(insert, row)
+            self._delayed_rows.add(insert, row)
         else:
             self._locked = False
 
     def _read(
         self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]
     ) -> Iterator[T]:
-        """Rows in the order of their `seq`, page by page, so that no writer waits for a reader."""
+        """Read rows by `seq`, in pages, so that writers do not wait for a slow reader."""
         seen = 0
-        self._late_rows.finish()
+        self._delayed_rows.finish()
         while True:
             try:
                 self._check_open()
@@ -214,18 +214,18 @@ class Ledger:
             return
         self._warned = True
         _log.warning(
-            "%s: calls go on unrecorded and are counted in Ledger.dropped (%s: %s)",
+            "%s cannot be written: records are dropped and counted in Ledger.dropped (%s: %s)",
             self._database.name,
             type(error).__name__,
             error,
         )
 
 
-class _LateRows:
-    """Rows that wait in memory, since another process keeps the file locked.
+class _DelayedRows:
+    """Rows kept in memory while another process has the file locked.
 
-    A thread writes them once it can, so that no event loop waits for the lock. Rows that come
-    meanwhile line up behind them.
+    A background thread writes them, so that no event loop waits for the lock. Rows added
+    meanwhile are written after them.
     """
 
     def __init__(self, database: Database, drop: Callable[[Exception], None]) -> None:
@@ -238,33 +238,33 @@ class _LateRows:
 
     @property
     def waiting(self) -> bool:
-        """Whether there may be rows that wait."""
+        """Whether there may be rows to write."""
         return self._writer is not None
 
     def add(self, insert: str, row: _Row) -> None:
-        """Take a row in; raises StoreError when too many wait already."""
+        """Add a row; raises StoreError if too many are waiting."""
         with self._lock:
-            self._leave_to_parent()
-            if len(self._rows) >= _MOST_WAITING:
-                raise StoreError(f"{_MOST_WAITING} records wait for the ledger's file already")
+            self._reset_after_fork()
+            if len(self._rows) >= _MAX_DELAYED:
+                raise StoreError(f"{_MAX_DELAYED} records already wait for the locked file")
             self._rows.append((insert, row))
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write, name="ledger")
                 self._writer.start()
 
-    def add_after_others(self, insert: str, row: _Row) -> bool:
-        """Take a row in if others wait; False if none do."""
+    def add_if_waiting(self, insert: str, row: _Row) -> bool:
+        """Add a row after the waiting ones; False if there are none."""
         with self._lock:
-            self._leave_to_parent()
+            self._reset_after_fork()
             if self._writer is None:
                 return False
             self.add(insert, row)
             return True
 
     def finish(self) -> None:
-        """Wait until every row is written or given up."""
+        """Wait until every row is written or dropped."""
         with self._lock:
-            self._leave_to_parent()
+            self._reset_after_fork()
             writer = self._writer
         if writer is not None:
             writer.join()
@@ -272,20 +272,20 @@ class _LateRows:
     def _write(self) -> None:
         while True:
             with self._lock:
-                ledger_rows, self._rows = self._rows, []
-                if not ledger_rows:
+                rows, self._rows = self._rows, []
+                if not rows:
                     self._writer = None
                     return
             try:
                 with self._database.transaction(wait=_LONG_WAIT) as connection:
-                    for insert, row in ledger_rows:
+                    for insert, row in rows:
                         connection.execute(insert, row)
             except Exception as error:  # noqa: BLE001 - as in record
-                for _ in ledger_rows:
+                for _ in rows:
                     self._drop(error)
 
-    def _leave_to_parent(self) -> None:
-        """A forked child has no such thread, and its parent's rows are its parent's."""
+    def _reset_after_fork(self) -> None:
+        """Start empty in a forked child: the thread and its rows are the parent's."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._rows, self._writer = [], None

@@ -1,6 +1,7 @@
-"""How records lie in SQLite: exact money as text, time in microseconds, never a pickle.
+"""The ledger's SQLite tables, and the conversion of records to rows and back.
 
-Token counts have columns of their own, so that anyone can query a ledger with plain SQL.
+Dollars are stored as exact decimal text and times in microseconds. Token counts have separate
+columns, so that a ledger can be queried with plain SQL.
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ SCHEMA = Schema(
         "CREATE INDEX notes_by_kind ON notes (kind, time)",
     ),
 )
-# Everything interpolated below is a constant of this file. A second record of a call is ignored,
-# except for one thing: a cache that writes down its own hits knows less of them than the run that
-# the hit answered, which alone took a time.
+# Everything interpolated below is a constant of this file. A second record with the same id is
+# ignored, with one exception: the framework's record of a cache hit (with a latency) replaces the
+# cache's own record of it (without), since it holds more.
 INSERT_CALL = (
     f"INSERT INTO calls ({', '.join(_COLUMNS)}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
@@ -94,13 +95,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(time: datetime) -> int:
-    """Microseconds since the epoch, exactly; a naive time is taken for UTC."""
+    """Return whole microseconds since 1970; a time without a zone is taken as UTC."""
     aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
     return (aware - _EPOCH) // _MICROSECOND
 
 
 def call_row(record: CallRecord) -> tuple[Any, ...]:
-    """The values of `INSERT_CALL`."""
+    """Return the values for `INSERT_CALL`."""
     savings = [[s.strategy, str(s.amount), s.basis] for s in record.savings]
     baseline = record.baseline_usage
     return (
@@ -125,7 +126,7 @@ def call_row(record: CallRecord) -> tuple[Any, ...]:
 
 
 def read_call(row: sqlite3.Row) -> CallRecord:
-    """The record of a row of `SELECT_CALLS`.
+    """Return the record in a row of `SELECT_CALLS`.
 
     Raises:
         ValueError, TypeError, ArithmeticError: the row was not written by `call_row`.
@@ -156,12 +157,12 @@ def read_call(row: sqlite3.Row) -> CallRecord:
 
 
 def note_row(note: LedgerNote) -> tuple[Any, ...]:
-    """The values of `INSERT_NOTE`."""
+    """Return the values for `INSERT_NOTE`."""
     return note.id, micros(note.time), note.kind, _json(dict(note.payload))
 
 
 def read_note(row: sqlite3.Row) -> LedgerNote:
-    """The note of a row of `SELECT_NOTES`."""
+    """Return the note in a row of `SELECT_NOTES`."""
     time = _EPOCH + timedelta(microseconds=row["time"])
     return LedgerNote(id=row["id"], time=time, kind=row["kind"], payload=json.loads(row["payload"]))
 

@@ -1,10 +1,10 @@
-"""What a call saved, against the call that would have been made without any strategy.
+"""The cost of a call, its baseline cost, and the saving of each strategy between the two.
 
-The difference is shared out by an ordered waterfall, since strategies multiply and their single
-effects do not add up: shorter prompts at the baseline model's price first, then the cheaper
-model, then the service tier. A cache hit makes all other strategies moot and takes it all. Costs
-that a strategy itself caused (an embedding, a judge, a discarded cheap answer) are charged to
-it. By construction the savings add up to baseline minus cost, to the last digit.
+The baseline is the same call without any strategy. The effects of strategies multiply, so they
+are attributed in a fixed order (a waterfall): first the shorter prompt at the baseline model's
+price, then the cheaper model, then the service tier. The whole saving of a cache hit goes to the
+cache. What a strategy itself spent (an embedding, a judge, a discarded cheap answer) is charged
+to it. The savings of a call add up to its baseline cost minus its cost, exactly.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from llm_optimizers.errors import UnpricedError
 
 __all__ = ["NOTHING_REMOVED", "RemovedTokens", "charged_to", "price_call"]
 
-_NOTHING: Mapping[str, Decimal] = {}
+_NO_OVERHEAD: Mapping[str, Decimal] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovedTokens:
-    """Input tokens that prompt optimisers took out of a call; two optimisers add up.
+    """Input tokens that prompt optimisers removed from a call; add two with `+`.
 
-    `repeated` of them had been sent by an earlier call of the conversation: those would have come
-    from the provider's cache, if the call read any of its prompt from there.
+    `repeated` of these tokens were also sent by an earlier call of the conversation. They count
+    as read from the provider's prompt cache if the call read any of its prompt from there.
     """
 
     tokens: int = 0
@@ -43,7 +43,7 @@ class RemovedTokens:
         )
 
     def added_back_to(self, usage: Usage) -> Usage:
-        """The usage that the call would have had with its whole prompt."""
+        """Return the usage that the call would have had with its whole prompt."""
         if self.tokens <= 0:
             return usage
         read = min(max(0, self.repeated), self.tokens) if usage.cache_read_tokens else 0
@@ -54,8 +54,8 @@ NOTHING_REMOVED = RemovedTokens()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Way:
-    """One way to make a call: which model, sold by whom, on which tier, with what usage."""
+class _Variant:
+    """A variant of a call: the baseline, the call as it was made, or a step between them."""
 
     model: str
     provider: str | None
@@ -80,7 +80,7 @@ def price_call(
     baseline_usage: Usage | None = None,
     baseline_tier: ServiceTier = "standard",
     hit_strategy: str | None = None,
-    overhead: Mapping[str, Decimal] = _NOTHING,
+    overhead: Mapping[str, Decimal] = _NO_OVERHEAD,
     basis: Basis = "measured",
     tags: Mapping[str, str] | None = None,
     latency_s: float | None = None,
@@ -88,33 +88,25 @@ def price_call(
     error: str | None = None,
     estimated: bool = False,
 ) -> CallRecord:
-    """Build the record of a call: its cost, its baseline and what each strategy saved.
+    """Build the record of a call: its cost, its baseline cost and what each strategy saved.
 
-    The baseline is `baseline_model` with `baseline_usage` on `baseline_tier`; what is not given
-    is as it was (the provider is kept only while the model is). With `hit_strategy` nothing was
-    called: `baseline_usage` (or `usage`) is that of the stored answer and the recorded usage is
-    zero. `overhead` is dollars by the strategy that caused them. A failed call saves nothing:
-    its baseline is its cost. Where a price is missing the figure is None and no saving is
-    claimed; `estimated` marks every saving of the call as estimated.
+    The baseline is a call to `baseline_model` with `baseline_usage` on `baseline_tier`. Values
+    not given are those of the call; the provider only if the model is the same. With
+    `hit_strategy` no model was called: `baseline_usage` (or `usage`) is the usage of the stored
+    answer, and the recorded usage is zero. `overhead` maps a strategy to the dollars it spent.
+    A failed call saves nothing: its baseline cost is its cost. Where a price is missing, the
+    figure is None and there are no savings. `estimated` marks all savings as estimated.
     """
-    used = _Way(model=model, provider=provider, tier=tier, usage=usage)
+    used = _Variant(model=model, provider=provider, tier=tier, usage=usage)
+    base = _baseline(used, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     if hit_strategy is not None:
         used = replace(used, usage=Usage())
-    base = _Way(
-        model=baseline_model or model,
-        provider=baseline_provider or (provider if baseline_model in (None, model) else None),
-        tier=baseline_tier,
-        usage=usage if baseline_usage is None else baseline_usage,
-    )
     cost = _cost(prices, used, time, hit_strategy, overhead)
-    steps: dict[str, Decimal] | None
+    steps: dict[str, Decimal] | None = {}
     if cost is None:
         steps = None
-    elif status == "error" and hit_strategy is None:
-        steps = {}
-    else:
+    elif status != "error" or hit_strategy is not None:
         steps = _waterfall(prices, base, used, time, hit_strategy, overhead)
-    certainty: Basis = "estimated" if estimated else basis
     return CallRecord(
         id=id,
         time=time,
@@ -128,8 +120,8 @@ def price_call(
         tier=tier,
         hit_strategy=hit_strategy,
         savings=tuple(
-            Saving(strategy=strategy, amount=amount, basis=certainty)
-            for strategy, amount in (steps or {}).items()
+            Saving(strategy=each, amount=amount, basis="estimated" if estimated else basis)
+            for each, amount in (steps or {}).items()
         ),
         tags=dict(tags or {}),
         latency_s=latency_s,
@@ -140,10 +132,11 @@ def price_call(
 
 
 def charged_to(record: CallRecord, strategy: str) -> CallRecord:
-    """The record of a call that only a strategy made: all its cost is charged to the strategy.
+    """Return the record of a call that was made only because of `strategy`.
 
-    A second opinion, a judge, a draft that was thrown away: without the strategy the call would
-    not have been made, so its baseline is nothing. A record without a price is left as it is.
+    Without the strategy there would have been no call (a sample, a judge, a discarded draft), so
+    its baseline cost is zero and its cost is a negative saving. A record without a cost is
+    returned unchanged.
     """
     if record.cost is None:
         return record
@@ -158,14 +151,30 @@ def charged_to(record: CallRecord, strategy: str) -> CallRecord:
     )
 
 
+def _baseline(
+    used: _Variant,
+    model: str | None,
+    provider: str | None,
+    usage: Usage | None,
+    tier: ServiceTier,
+) -> _Variant:
+    """Return the call without strategies; a value that is None is that of the call."""
+    return _Variant(
+        model=model or used.model,
+        provider=provider or (used.provider if model in (None, used.model) else None),
+        tier=tier,
+        usage=used.usage if usage is None else usage,
+    )
+
+
 def _cost(
     prices: PriceBook,
-    used: _Way,
+    used: _Variant,
     at: datetime,
     hit_strategy: str | None,
     overhead: Mapping[str, Decimal],
 ) -> Decimal | None:
-    """Everything billed, or None without a price; nothing but overhead is billed for a hit."""
+    """Return the dollars billed, None if there is no price; a cache hit bills only overhead."""
     spent = sum(overhead.values(), Decimal(0))
     if hit_strategy is not None:
         return spent
@@ -177,28 +186,28 @@ def _cost(
 
 def _waterfall(
     prices: PriceBook,
-    base: _Way,
-    used: _Way,
+    base: _Variant,
+    used: _Variant,
     at: datetime,
     hit_strategy: str | None,
     overhead: Mapping[str, Decimal],
 ) -> dict[str, Decimal] | None:
-    """Dollars saved by strategy, in the order they apply, or None where a price is missing."""
+    """Return the dollars each strategy saved, in the order applied; None if a price is missing."""
     if hit_strategy is not None and not base.usage.total_tokens:
-        return None  # What the stored answer had cost is not known.
+        return None  # The usage of the stored answer is unknown.
     steps: dict[str, Decimal] = {}
     try:
         before = base.cost(prices, at)
         if hit_strategy is not None:
             steps[hit_strategy] = before
         else:
-            way = base
+            variant = base
             for strategy, changes in _changes(used):
-                changed = replace(way, **changes)
-                if changed != way:
+                changed = replace(variant, **changes)
+                if changed != variant:
                     after = changed.cost(prices, at)
                     steps[strategy] = before - after
-                    way, before = changed, after
+                    variant, before = changed, after
     except UnpricedError:
         return None
     for strategy, dollars in overhead.items():
@@ -206,8 +215,8 @@ def _waterfall(
     return steps
 
 
-def _changes(used: _Way) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """What leads from the baseline to the call made, by the strategy that changed it."""
+def _changes(used: _Variant) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Return the changes from the baseline to the call made, each with its strategy, in order."""
     return (
         ("prompts", {"usage": used.usage}),
         ("routing", {"model": used.model, "provider": used.provider}),

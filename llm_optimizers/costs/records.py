@@ -1,6 +1,6 @@
-"""What the ledger holds: calls with what they cost and would have cost, and notes of events.
+"""What the ledger stores: calls with their cost and baseline cost, and notes about events.
 
-No record has room for a prompt or an answer: what is not there cannot leak.
+Records have no field for a prompt or an answer, so that none can leak from a ledger.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ Status: TypeAlias = Literal["ok", "error", "abandoned"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """Dollars one strategy saved on a call; negative when it cost more than it saved.
+    """The dollars that one strategy saved on a call; negative if it cost more than it saved.
 
-    `strategy` is a family and, where there are several, a kind: `cache.exact`, `cache.semantic`,
-    `routing`, `prompts`, `batching`.
+    `strategy` is one of `cache.exact`, `cache.semantic`, `routing`, `prompts`, `batching`, `tier`.
     """
 
     strategy: str
@@ -37,16 +36,17 @@ class Saving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """One call an app asked for, and its counterfactual.
+    """One model call or cache hit, with its cost and the cost of its baseline.
 
-    `cost` is everything billed for it, None when no price is known. `baseline_cost` is what it
-    would have cost without any strategy, None when that cannot be said. A cache hit has zero
-    usage and the strategy that served it in `hit_strategy`. `baseline_usage` is the usage the
-    counterfactual was priced for, None when it is `usage`. `error` is the name of an exception
-    class and never its text.
+    The baseline is the same call without any strategy.
+
+    `cost` is everything billed for the call, in dollars; None if no price is known.
+    `baseline_cost` is None if it is unknown. A cache hit has zero usage, and `hit_strategy` names
+    the cache that served it. `baseline_usage` is the usage that the baseline was priced for; None
+    if it equals `usage`. `error` is the name of an exception class, never its text.
 
     Raises:
-        ConfigurationError: `time` is naive.
+        ConfigurationError: `time` has no time zone.
     """
 
     id: str
@@ -69,13 +69,15 @@ class CallRecord:
 
     def __post_init__(self) -> None:
         if self.time.tzinfo is None:
-            raise ConfigurationError("a record's time must be aware: datetime.now(UTC)")
+            raise ConfigurationError(
+                "a record's time must have a time zone (be aware), such as datetime.now(UTC)"
+            )
         if self.time.tzinfo is not UTC:
             object.__setattr__(self, "time", self.time.astimezone(UTC))
 
     @property
     def hit(self) -> bool:
-        """Whether a cache answered, so that no model was called."""
+        """Whether a cache answered and no model was called."""
         if self.hit_strategy is not None:
             return True
         cached = any(saving.strategy.startswith("cache.") for saving in self.savings)
@@ -83,7 +85,7 @@ class CallRecord:
 
     @property
     def saved(self) -> Decimal | None:
-        """Baseline less cost; None unless both are known."""
+        """Baseline cost minus cost; None unless both are known."""
         if self.cost is None or self.baseline_cost is None:
             return None
         return self.baseline_cost - self.cost
@@ -91,7 +93,7 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerNote:
-    """An event beside the calls: a decision, a label, an experiment's arm."""
+    """An event that is not a call: a routing decision, a label, an experiment's arm."""
 
     id: str
     time: datetime

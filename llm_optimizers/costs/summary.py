@@ -1,7 +1,7 @@
-"""The figures every user asks for, as values, as JSON and as rows to show.
+"""Totals of a ledger, as values, as JSON and as rows of a table.
 
-Sums are exact. What cannot be compared is left out of the comparison and counted apart: an
-unpriced call is neither free nor saved.
+Sums are exact. Calls that cannot be compared with a baseline are excluded from the comparison and
+counted separately: an unpriced call is neither free nor a saving.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Breakdown", "StrategySaving", "Summary", "dollars"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategySaving:
-    """Dollars one strategy saved, of which `estimated` are an estimate, over so many calls."""
+    """Dollars that one strategy saved over `calls`; `estimated` is the estimated part of them."""
 
     amount: Decimal
     estimated: Decimal
@@ -28,7 +28,7 @@ class StrategySaving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """The figures of the calls that share a model or a tag."""
+    """Totals of the calls with the same model or tag."""
 
     requests: int
     hits: int
@@ -39,20 +39,20 @@ class Breakdown:
 
     @classmethod
     def of(cls, parts: Sequence[Breakdown]) -> Breakdown:
-        """Several parts in one."""
+        """Add several breakdowns up."""
         names = [field.name for field in fields(cls)]
         return cls(**{name: sum(getattr(part, name) for part in parts) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What was asked, what it cost and what was saved.
+    """The number of requests, their cost, and what was saved.
 
-    `requests` counts all records, hits included; `usage` is what providers billed, so hits add
-    nothing. `cost` sums the calls with a price. `baseline_cost` and `saved` cover only calls
-    whose cost and baseline are both known; `uncompared` counts the others, of which `unpriced`
-    have no cost at all. `premium_requests` counts the calls that the premium model answered,
-    None if no premium model was named.
+    `requests` counts all records including cache hits; `usage` is what providers billed, so hits
+    add nothing. `cost` is the sum over calls with a price. `baseline_cost` and `saved` cover only
+    calls whose cost and baseline cost are both known; `uncompared` counts the others, of which
+    `unpriced` have no cost. `premium_requests` counts the calls that the premium model answered,
+    None if no premium model was given.
     """
 
     requests: int
@@ -76,45 +76,45 @@ class Summary:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits by requests; None without requests."""
+        """Cache hits per request; None without requests."""
         return _share(self.hits, self.requests)
 
     @property
     def tokens(self) -> int:
-        """All tokens billed."""
+        """Input and output tokens billed."""
         return self.usage.total_tokens
 
     @property
     def tokens_per_request(self) -> float | None:
-        """Tokens billed by requests, hits included."""
+        """Tokens billed per request, cache hits included."""
         return _share(self.tokens, self.requests)
 
     @property
     def premium_share(self) -> float | None:
-        """The part of all requests that the premium model answered."""
+        """The fraction of all requests that the premium model answered."""
         return (
             None if self.premium_requests is None else _share(self.premium_requests, self.requests)
         )
 
     @property
     def cost_per_request(self) -> Decimal | None:
-        """Dollars a priced request, hits included."""
+        """Dollars per priced request, cache hits included."""
         priced = self.requests - self.unpriced
         return self.cost / priced if priced else None
 
     @property
     def cost_per_1000(self) -> Decimal | None:
-        """Dollars per 1,000 priced requests, hits included."""
+        """Dollars per 1,000 priced requests, cache hits included."""
         each = self.cost_per_request
         return None if each is None else each * 1000
 
     @property
     def saved_pct(self) -> float | None:
-        """Dollars saved in percent of the baseline; None without a baseline."""
+        """Dollars saved as a percentage of the baseline cost; None without a baseline cost."""
         return float(100 * self.saved / self.baseline_cost) if self.baseline_cost else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything ready for JSON; dollars are numbers, rounded only by floating point."""
+        """Return all figures as JSON values; dollars become floats."""
         return {
             "requests": self.requests,
             "hits": self.hits,
@@ -147,7 +147,7 @@ class Summary:
         }
 
     def table(self) -> list[tuple[str, str]]:
-        """Label and value of each figure, in the order to show them; what is nil is left out."""
+        """Return a label and a value for each figure, in display order; some zeros are omitted."""
         each = self.tokens_per_request
         cells = [
             ("Requests", f"{self.requests:,}"),
@@ -168,18 +168,18 @@ class Summary:
             (f"  by {name}", dollars(part.amount) + (" (estimated)" if part.estimated else ""))
             for name, part in self.by_strategy.items()
         ]
-        apart = [
+        other = [
             ("Without a price", self.unpriced),
             ("Left out of the comparison", self.uncompared),
             ("Failed", self.errors),
             ("Abandoned", self.abandoned),
             ("With estimated usage", self.estimated),
         ]
-        return cells + [(label, f"{count:,}") for label, count in apart if count]
+        return cells + [(label, f"{count:,}") for label, count in other if count]
 
 
 def dollars(amount: Decimal | None) -> str:
-    """Dollars to read: cents for large amounts, four significant digits for small ones."""
+    """Format dollars: with cents from $1, with four significant digits below."""
     if amount is None:
         return "-"
     sign, size = ("-", -amount) if amount < 0 else ("", amount)

@@ -1,4 +1,4 @@
-"""Running totals over call records, and the summary they add up to."""
+"""Running totals of call records, and the summary made from them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from llm_optimizers.costs.usage import Usage
 
 __all__ = ["Tally", "summarise"]
 
-# Wide enough that no sum of bills is ever rounded, whatever precision the app has set.
+# Precise enough that no sum is rounded, whatever decimal precision the app has set.
 _EXACT = Context(prec=60)
 _ZERO = Decimal(0)
 
 
 @dataclass(slots=True)
 class Tally:
-    """Totals of the records added so far; sums of dollars are exact.
+    """Totals of the records added so far; dollar sums are exact.
 
-    `strategies` holds dollars saved, the estimated part of them, and calls, by strategy.
+    `strategies` maps a strategy to the dollars saved, the estimated part of them, and the calls.
     """
 
     requests: int = 0
@@ -42,7 +42,7 @@ class Tally:
     last: datetime | None = None
 
     def add(self, record: CallRecord) -> None:
-        """Count one record in."""
+        """Add one record to the totals."""
         self.requests += 1
         self.hits += record.hit
         for name in self.usage:
@@ -75,7 +75,7 @@ class Tally:
 
 
 def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None) -> Summary:
-    """Add up records; a model counts as premium by its name, with or without its seller."""
+    """Summarise records. Calls of `premium_model` are found with or without a provider prefix."""
     total, premium = Tally(), 0
     wanted = None if premium_model is None else parse_model(premium_model).name
     models: dict[str, Tally] = {}

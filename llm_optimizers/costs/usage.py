@@ -1,7 +1,7 @@
-"""What a call consumed, counted one way for every provider.
+"""Token counts of a call, with the same meaning for every provider.
 
-Providers disagree on whether cached tokens are part of the input and whether reasoning is part of
-the output. Here both always are, so that totals add up and nothing is counted twice.
+Providers disagree on whether cached tokens count as input and whether reasoning tokens count as
+output. Here both always do, so that totals add up and no token is counted twice.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["Usage"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts of one call, or of many: usages add up with `+` and `sum()`.
+    """The token counts of one call, or of many added up with `+` or `sum()`.
 
     `input_tokens` includes `cache_read_tokens`, `cache_write_tokens` and `input_audio_tokens`;
     `output_tokens` includes `reasoning_tokens` and `output_audio_tokens`; `cache_write_tokens`
-    includes `cache_write_1h_tokens` (Anthropic bills the one-hour cache at a rate of its own).
+    includes `cache_write_1h_tokens` (Anthropic's one-hour cache has a separate rate).
 
     Raises:
-        ConfigurationError: a count is negative or no int.
+        ConfigurationError: a count is negative or not an int.
     """
 
     input_tokens: int = 0
@@ -42,7 +42,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Input and output together."""
+        """Input plus output tokens."""
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
@@ -55,28 +55,27 @@ class Usage:
         return self if other == 0 else NotImplemented
 
     def as_dict(self) -> dict[str, int]:
-        """All counts by name, ready for JSON and for `Usage(**counts)`."""
+        """Return all counts by name, as JSON values; `Usage(**counts)` reads them back."""
         return {name: getattr(self, name) for name in _FIELDS}
 
     def later(self, other: Usage) -> Usage:
-        """What is known after a second report of the same call, as streams give them.
+        """Return this usage updated with a later report of the same call, as streams send them.
 
-        Counts are cumulative and the last of each holds: Anthropic reports the input in its
-        first event and the output in its last.
+        Reported counts are cumulative, so the later nonzero value of each replaces the earlier:
+        Anthropic reports the input in the first event and the output in the last.
         """
         counts = other.as_dict()
         return Usage(**{name: counts[name] or n for name, n in self.as_dict().items()})
 
     @classmethod
     def read(cls, raw: object) -> Usage | None:
-        """Read a provider's counts, whichever provider's, recognised by their names.
+        """Read the token counts of any provider, which is recognised by their names.
 
-        None for what holds no counts, or only zeros: some providers fill those in where they
-        have none.
+        None if there are no counts or only zeros, which some providers send for unknown counts.
         """
         if not isinstance(raw, Mapping):
             return None
-        known = next((read for names, read in _SHAPES if not names.isdisjoint(raw)), None)
+        known = next((read for names, read in _FORMATS if not names.isdisjoint(raw)), None)
         try:
             usage = known(raw) if known is not None else None
         except ConfigurationError:
@@ -87,12 +86,12 @@ class Usage:
     def from_openai(cls, raw: Mapping[str, Any]) -> Usage:
         """Read the `usage` of OpenAI's chat completions, responses or embeddings.
 
-        OpenAI counts cached tokens within the input and reasoning within the output. Servers
-        that speak its format but count reasoning apart give themselves away by their total
-        (x.ai: https://docs.x.ai/docs/guides/reasoning); their output is put right here.
+        OpenAI includes cached tokens in the input and reasoning tokens in the output. Some
+        compatible servers leave reasoning out of the output and include it in the total
+        (x.ai: https://docs.x.ai/docs/guides/reasoning); it is added to the output here.
 
         Raises:
-            ConfigurationError: a count is negative or no int.
+            ConfigurationError: a count is negative or not an int.
         """
         prompt = _part(raw, "prompt_tokens_details") or _part(raw, "input_tokens_details")
         answer = _part(raw, "completion_tokens_details") or _part(raw, "output_tokens_details")
@@ -104,7 +103,7 @@ class Usage:
         return cls(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            # DeepSeek reports its cache hits outside the details, gateways by Anthropic's names.
+            # DeepSeek reports cache hits outside the details, gateways under Anthropic's names.
             cache_read_tokens=_first(prompt, "cached_tokens")
             or _first(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens"),
             cache_write_tokens=_first(prompt, "cache_write_tokens", "cache_creation_tokens")
@@ -118,11 +117,11 @@ class Usage:
     def from_anthropic(cls, raw: Mapping[str, Any]) -> Usage:
         """Read the `usage` of Anthropic's messages.
 
-        Its `input_tokens` leaves out what was read from or written to the cache
-        (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching); both are added.
+        Its `input_tokens` excludes tokens read from or written to the cache
+        (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching); they are added.
 
         Raises:
-            ConfigurationError: a count is negative or no int.
+            ConfigurationError: a count is negative or not an int.
         """
         read = _first(raw, "cache_read_input_tokens")
         by_age = _part(raw, "cache_creation")
@@ -141,13 +140,13 @@ class Usage:
 
     @classmethod
     def from_google(cls, raw: Mapping[str, Any]) -> Usage:
-        """Read the `usage_metadata` of Gemini, in Python's or in JSON's spelling.
+        """Read the `usage_metadata` of Gemini, with names in snake case or camel case.
 
-        Gemini counts thoughts apart from the answer, and a tool's use of the prompt apart from
-        the prompt (https://ai.google.dev/api/generate-content#UsageMetadata); both are added.
+        Gemini excludes thoughts from the answer's count and tool-use tokens from the prompt's
+        (https://ai.google.dev/api/generate-content#UsageMetadata); they are added.
 
         Raises:
-            ConfigurationError: a count is negative or no int.
+            ConfigurationError: a count is negative or not an int.
         """
         thoughts = _first(raw, "thoughts_token_count", "thoughtsTokenCount")
         return cls(
@@ -162,11 +161,11 @@ class Usage:
     def from_bedrock(cls, raw: Mapping[str, Any]) -> Usage:
         """Read the `usage` of Bedrock's Converse, or the metrics that end an InvokeModel stream.
 
-        They leave cached tokens out of the input, as Anthropic does
+        They exclude cached tokens from the input, as Anthropic does
         (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html).
 
         Raises:
-            ConfigurationError: a count is negative or no int.
+            ConfigurationError: a count is negative or not an int.
         """
         read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
         written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
@@ -181,11 +180,11 @@ class Usage:
     def from_cohere(cls, raw: Mapping[str, Any]) -> Usage:
         """Read the `usage` of Cohere's chat, or the `meta` of its first version.
 
-        Of its two counts of one call the smaller, `billed_units`, is what is paid for: `tokens`
-        include those that Cohere adds (https://docs.cohere.com/reference/chat).
+        `billed_units` is what is billed; `tokens` also counts tokens that Cohere adds
+        (https://docs.cohere.com/reference/chat).
 
         Raises:
-            ConfigurationError: a count is negative or no int.
+            ConfigurationError: a count is negative or not an int.
         """
         counts = _part(raw, "billed_units") or _part(raw, "tokens")
         return cls(
@@ -195,13 +194,13 @@ class Usage:
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> Usage:
-        """Read two counts and no details: Ollama's and watsonx's.
+        """Read the two counts of Ollama or watsonx, which have no details.
 
         https://github.com/ollama/ollama/blob/main/docs/api.md,
         https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
 
         Raises:
-            ConfigurationError: a count is negative or no int.
+            ConfigurationError: a count is negative or not an int.
         """
         return cls(
             input_tokens=_first(raw, "prompt_eval_count", "input_token_count"),
@@ -209,10 +208,10 @@ class Usage:
         )
 
 
-# By the names of either count, as streams report one at a time; the most particular first. What
-# speaks OpenAI's format counts cached tokens within the prompt, even where a gateway adds
-# Anthropic's names to it (https://docs.litellm.ai/docs/completion/prompt_caching).
-_SHAPES: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Usage]], ...] = (
+# Formats by the names of either count (a stream may report one at a time), the most specific first.
+# OpenAI's format includes cached tokens in the prompt, even where a gateway adds Anthropic's names
+# to it (https://docs.litellm.ai/docs/completion/prompt_caching).
+_FORMATS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Usage]], ...] = (
     (frozenset({"prompt_tokens", "completion_tokens"}), Usage.from_openai),
     (
         frozenset({"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"}),
@@ -249,11 +248,11 @@ def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _first(raw: Mapping[str, Any], *keys: str) -> int:
-    """The first of `keys` that holds a count; providers write null for none, which is 0."""
+    """Return the count under the first of `keys` that has one; 0 if all are missing or null."""
     for key in keys:
         value = raw.get(key)
         if isinstance(value, float) and value.is_integer():
-            return _check_count(key, int(value))  # Cohere's SDK gives whole numbers as floats.
+            return _check_count(key, int(value))  # Cohere's SDK returns counts as floats.
         if value is not None:
             return _check_count(key, value)
     return 0

@@ -1,14 +1,15 @@
-"""Evidence: what proves that a saving does no harm, for every strategy that wants to make one.
+"""Evidence that a saving does no harm, shared by all strategies.
 
-    comparison.py  whether two answers say the same
-    labels.py      requests with what each model's answer was worth, and their file
-    samples.py     a share of the traffic, kept to be labelled: with a time to live, by user
-    bounds.py      bounds on a rate and on a mean loss, and the threshold that keeps one
-    drift.py       whether requests still look like those that were labelled
+    comparison.py  compares two answers
+    numbers.py     finds the numbers of a text, for comparisons
+    labels.py      requests with a score for each model's answer, and their file
+    samples.py     a stored share of the requests, to be labelled later
+    bounds.py      bounds on a rate, a mean and a mean loss, and the threshold that keeps one
+    drift.py       detects requests that no longer look like the labelled ones
 
-The usual way: `SampleStore` keeps requests, `shadow` asks every model and grades with a
-`Comparison`, `label_problems` says whether the labels will do, `safe_threshold` says how far a
-saving may go, and `DriftAlarm` when that has to be found out again. Nothing here decides to act.
+In the usual order: `SampleStore` stores requests, `shadow` sends them to every model and grades
+the answers with a `Comparison`, `label_problems` checks the labels, `safe_threshold` says how far
+a saving may go, and `DriftAlarm` says when to do it again. Nothing here acts on the result.
 """
 
 from __future__ import annotations

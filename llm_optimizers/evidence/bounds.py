@@ -1,16 +1,16 @@
-"""Bounds that hold at a stated confidence: on a rate, on a mean, on a mean loss.
+"""Compute bounds that hold at a stated confidence: on a rate, a mean, a mean loss.
 
-    rate_upper_bound    a share seen k times in n (exact, binomial)
-    samples_needed      how many agreements in a row prove a rate below a tolerance
+    rate_upper_bound    a rate that was observed k times in n trials (exact, binomial)
+    samples_needed      how many trials without a failure prove a rate below a tolerance
     mean_interval       a mean (normal)
-    mean_loss_interval  a mean loss of which the worst may not have been seen yet
-    mean_difference     two groups' means (normal, unpooled)
+    mean_loss_interval  a mean loss whose worst case may be missing from the sample
+    mean_difference     the means of two groups (normal, unpooled)
     bootstrap_interval  any estimate that was resampled
-    safe_threshold      how far down a score may be trusted within a tolerance on the mean loss
-    confidence_sequence_half_width  a mean that is looked at again and again
+    safe_threshold      the largest score up to which the mean loss stays within a tolerance
+    confidence_sequence_half_width  a mean that is checked repeatedly while data arrive
 
-Pure functions of what was seen. `confidence` is the probability that a bound holds, over samples
-drawn as these were: no bound here says anything of traffic of another kind (see `drift`).
+All are pure functions of the sample. `confidence` is the probability that a bound holds for
+traffic like the sample; for other traffic no bound here holds (see `drift`).
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """The score up to which a saving may be made, the share it reaches, and what that loses.
+    """The largest safe score, the share of requests up to it, and the mean loss they cause.
 
-    `score` is None, the share 0 and the loss nothing where no threshold is safe.
+    If no threshold is safe, `score` is None and the share and the loss are 0.
     """
 
     score: float | None
@@ -67,10 +67,10 @@ class Threshold:
 
 
 def rate_upper_bound(seen: int, trials: int, *, confidence: float) -> float:
-    """The one-sided upper bound on a rate that was seen `seen` times in `trials`.
+    """Return the one-sided upper bound on the rate of an event seen `seen` times in `trials`.
 
-    Exact for independent trials (Clopper and Pearson 1934): the rate at which so few would have
-    been seen with probability 1 - confidence.
+    Exact for independent trials (Clopper and Pearson 1934): at this rate, `seen` events or fewer
+    have probability 1 - confidence.
     """
     if seen >= trials:
         return 1.0
@@ -85,12 +85,12 @@ def rate_upper_bound(seen: int, trials: int, *, confidence: float) -> float:
 
 
 def samples_needed(tolerance: float, *, confidence: float) -> int:
-    """How many trials without one failure put `rate_upper_bound` within `tolerance`.
+    """Return how many trials without a failure bring `rate_upper_bound` within `tolerance`.
 
-    The least n with (1 - tolerance)^n <= 1 - confidence.
+    This is the smallest n with (1 - tolerance)^n <= 1 - confidence.
 
     Raises:
-        ConfigurationError: no number does, since `tolerance` is not between 0 and 1.
+        ConfigurationError: `tolerance` is not between 0 and 1, so no number is enough.
     """
     if not 0 < tolerance < 1:
         raise ConfigurationError(f"the tolerance is {tolerance}; give a share between 0 and 1")
@@ -98,7 +98,7 @@ def samples_needed(tolerance: float, *, confidence: float) -> int:
 
 
 def _at_most(successes: int, trials: int, share: float) -> float:
-    """P(X ≤ successes) of a binomial, by logarithms so that large samples do not overflow."""
+    """Return P(X ≤ successes) of a binomial, computed in logarithms to avoid overflow."""
     return sum(
         math.exp(
             math.lgamma(trials + 1)
@@ -112,7 +112,7 @@ def _at_most(successes: int, trials: int, share: float) -> float:
 
 
 def mean_interval(values: NDArray[np.float64], *, confidence: float) -> Interval:
-    """A mean with two-sided normal bounds (central limit theorem): for some tens of values on."""
+    """Return a mean with two-sided normal bounds; needs some tens of values, shape (n,)."""
     mean = float(values.mean())
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     spread = z * float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -120,10 +120,10 @@ def mean_interval(values: NDArray[np.float64], *, confidence: float) -> Interval
 
 
 def mean_loss_interval(losses: NDArray[np.float64], *, worst: float, confidence: float) -> Interval:
-    """A mean loss with one-sided normal bounds, as if one more loss of the `worst` size was seen.
+    """Return a mean loss with one-sided normal bounds, after adding one loss of the `worst` size.
 
-    Rare losses may be missing from a sample altogether, which then has no variance; the added one
-    plays the part of the added successes and failures in Agresti and Coull's interval (1998).
+    A sample may contain no rare loss at all, and then has no variance. The added one does what
+    the added successes and failures do in Agresti and Coull's interval (1998).
     """
     seen = losses.copy()
     seen.resize(len(losses) + 1, refcheck=False)
@@ -135,7 +135,7 @@ def mean_loss_interval(losses: NDArray[np.float64], *, worst: float, confidence:
 
 
 def mean_difference(a: Sequence[float], b: Sequence[float], *, confidence: float) -> Interval:
-    """The mean of `a` less that of `b`, two-sided normal bounds with unpooled variances."""
+    """Return mean(a) - mean(b) with two-sided normal bounds and unpooled variances."""
     value = fmean(a) - fmean(b)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     spread = z * math.sqrt(variance(a) / len(a) + variance(b) / len(b))
@@ -145,10 +145,10 @@ def mean_difference(a: Sequence[float], b: Sequence[float], *, confidence: float
 def confidence_sequence_half_width(
     values: Sequence[float], *, alpha: float, expected: int
 ) -> float:
-    """Half the width of a confidence sequence at level 1 - alpha on a mean.
+    """Return half the width of a confidence sequence at level 1 - alpha on a mean.
 
-    It holds at every number of values at once, so that one may look as often as one likes
-    (asymptotic confidence sequence, arXiv:2103.06476, theorem 2.2). It is tightest about
+    It holds for every sample size at once, so the mean may be checked after every value
+    (asymptotic confidence sequence, arXiv:2103.06476, theorem 2.2). It is tightest at about
     `expected` values.
     """
     doubled = -2.0 * math.log(alpha)
@@ -156,13 +156,13 @@ def confidence_sequence_half_width(
     size = len(values)
     inner = size * rho2 + 1.0
     scale = 2.0 * inner / (size * size * rho2) * math.log(math.sqrt(inner) / alpha)
-    # A sample without any spread says little about the spread to come.
+    # A sample without variance does not prove that later values have none.
     spread = max(math.sqrt(variance(values)), 1.0 / size)
     return spread * math.sqrt(scale)
 
 
 def bootstrap_interval(value: float, resampled: Iterable[float], *, confidence: float) -> Interval:
-    """An estimate with the two-sided percentile bounds of its resamples (Efron 1979)."""
+    """Return an estimate with the two-sided percentile bounds of its resamples (Efron 1979)."""
     ordered = sorted(float(v) for v in resampled)
     tail = (50.0 * (1.0 - confidence)) / 100.0
     upper = (100.0 - 50.0 * (1.0 - confidence)) / 100.0
@@ -170,7 +170,7 @@ def bootstrap_interval(value: float, resampled: Iterable[float], *, confidence: 
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The value below which a share of ordered values lies, interpolated between neighbours.
+    """Return the value below which `share` of the ordered values lie, interpolated linearly.
 
     Definition 7 of Hyndman and Fan (1996), as numpy computes it.
     """
@@ -178,7 +178,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     below = min(int(place), len(ordered) - 1)
     part = place - below
     low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
-    # From the nearer neighbour, so that the result is exact at both ends.
+    # Interpolating from the nearer neighbour makes the result exact at both ends.
     return low + (high - low) * part if part < 0.5 else high - (high - low) * (1.0 - part)
 
 
@@ -190,12 +190,13 @@ def safe_threshold(
     confidence: float = 0.95,
     steps: int = 50,
 ) -> Threshold:
-    """The largest score up to which a saving keeps the mean loss over all requests in tolerance.
+    """Return the largest score up to which the mean loss over all requests stays in tolerance.
 
-    `losses` is what each request loses if the saving is made on it, negative where it gains.
-    Thresholds are tried from the most cautious on and the first that fails ends the search, so
-    that all tries together err with the one probability asked for (fixed-sequence testing; Learn
-    then Test, arXiv:2110.01052). Each is bounded by `mean_loss_interval`.
+    `scores` and `losses` have one value a request, shape (n,): low scores are the safe ones, and
+    a loss is what the request loses if the saving is made on it, negative for a gain. Thresholds
+    are tried from low to high, `steps` in all, and the search stops at the first that fails, so
+    the error probability holds for all tries together (fixed-sequence testing; Learn then Test,
+    arXiv:2110.01052). Each is bounded by `mean_loss_interval`.
     """
     order = scores.argsort(kind="stable")
     ordered, size, count = scores[order], len(scores), 0
@@ -205,7 +206,7 @@ def safe_threshold(
         wanted = size * step // steps
         if wanted <= count:
             continue
-        # Requests of one score cannot be told apart, so they cross the threshold together.
+        # Requests with equal scores always fall on the same side of the threshold.
         count = int(ordered.searchsorted(ordered[wanted - 1], side="right"))
         lost = losses.copy()
         lost[order[count:]] = 0.0

@@ -1,8 +1,8 @@
-"""Drift: notices when requests no longer look like those the router was calibrated on.
+"""Detect drift: requests that no longer look like those the router was calibrated on.
 
-Compares how predicted gains spread today with how they spread over the labels, by the population
-stability index over deciles. It cannot tell whether answers got worse; it tells when the
-calibration's promise no longer covers the traffic, so that other requests should be labelled.
+Compares the distribution of today's predicted gains with that of the labels, by the population
+stability index over deciles. Drift does not mean that answers got worse; it means that the
+calibration's bound no longer covers the traffic, and new requests should be labelled.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ BINS = 10
 
 
 def quantile_edges(scores: Iterable[float]) -> tuple[float, ...]:
-    """The inner deciles of one score or more; bins between them hold a tenth each."""
+    """Return the nine inner deciles of one or more scores; each bin holds a tenth of them."""
     ordered = sorted(float(score) for score in scores)
     return tuple(quantile(ordered, 1 / BINS * number) for number in range(1, BINS))
 
 
 class DriftAlarm:
-    """Counts scores into the calibration's deciles, and compares the two once a window.
+    """Counts scores by the calibration's deciles and compares the counts once a window.
 
-    An index above `limit` is an alarm: 0.25 is the customary sign of a changed population. Safe
-    to share between threads.
+    An index above `limit` raises the alarm; 0.25 is the usual limit for a changed population.
+    Safe to share between threads.
 
     Raises:
-        ConfigurationError: the window holds no score.
+        ConfigurationError: `window` is below 1.
     """
 
     def __init__(self, edges: Sequence[float], *, window: int = 500, limit: float = 0.25) -> None:
@@ -47,8 +47,8 @@ class DriftAlarm:
         self._lock = threading.Lock()
 
     def observe(self, score: float) -> float | None:
-        """Count a score; at a window's end its index if that is an alarm, else None."""
-        # Many equal scores make equal edges: such a score belongs to all the bins between them.
+        """Count a score; return the window's index if the window ends with an alarm, else None."""
+        # Many equal scores make equal edges: such a score is split over the bins between them.
         first, last = bisect_left(self._edges, score), bisect_right(self._edges, score)
         with self._lock:
             for place in range(first, last + 1):
@@ -62,7 +62,7 @@ class DriftAlarm:
         return index if index > self._limit else None
 
     def _index(self) -> float:
-        """Σ (observed - expected) · ln(observed / expected); empty bins count half a score."""
+        """Return Σ (observed - expected) · ln(observed / expected); empty bins count as half."""
         expected = 1.0 / len(self._counts)
         shares = [max(count, 0.5) / self._window for count in self._counts]
         return sum((share - expected) * math.log(share / expected) for share in shares)

@@ -1,8 +1,8 @@
-"""Labels: requests of the user's own with what each model's answer was worth, and their file.
+"""Labels: the user's own requests with a score for each model's answer, and their file.
 
-A line of JSON each: {"prompt": "…", "scores": {"small": 0, "large": 1}, "task": "…"}. Scores come
-from a checker, a judge or users and may be on any scale, the same for all lines. `label_problems`
-says why labels cannot be learned from.
+The file has one JSON object a line: {"prompt": "…", "scores": {"small": 0, "large": 1}, "task":
+"…"}. Scores come from a checker, a judge or users, on any scale that is the same for all lines.
+`label_problems` says why a set of labels is not good enough to learn from.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ __all__ = [
 T = TypeVar("T")
 
 MIN_LABELS = 300
-"""On 14,037 recorded outcomes 300 labels rank no better than a prompt's length does."""
+"""On 14,037 recorded outcomes, 300 labels rank no better than the length of the prompt does."""
 MAX_REPEATED = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """One request and what each model's answer to it was worth."""
+    """One request and the score of each model's answer to it."""
 
     prompt: str
     scores: Mapping[str, float] = field(default_factory=dict)
     task: str = ""
 
     def gain(self, *, strong: str, weak: str) -> float:
-        """What the strong model's answer was worth beyond the weak one's."""
+        """Return the strong model's score minus the weak model's."""
         return self.scores[strong] - self.scores[weak]
 
 
 def read_labels(path: str | Path) -> list[Label]:
-    """Read a file of labels; see `read_json_lines`."""
+    """Read a file of labels; for errors see `read_json_lines`."""
     example = '{"prompt": "...", "scores": {"small-model": 0, "large-model": 1}}'
     return read_json_lines(path, _label, kind="label", example=example)
 
@@ -56,17 +56,17 @@ def read_labels(path: str | Path) -> list[Label]:
 def read_json_lines(
     path: str | Path, read: Callable[[Any], T], *, kind: str, example: str
 ) -> list[T]:
-    """Read a file of one JSON value a line by `read`; empty lines are passed over.
+    """Read a file with one JSON value a line, each converted by `read`; empty lines are skipped.
 
-    `kind` and `example` say in messages what a line should be.
+    Error messages use `kind` and `example` to say what a line should be.
 
     Raises:
-        ConfigurationError: the file is not UTF-8, or `read` cannot use a line; says which and why.
+        ConfigurationError: the file is not UTF-8, or `read` rejects a line; says which and why.
         OSError: the file cannot be read.
     """
     found: list[T] = []
     try:
-        # By newlines alone: JSON may hold the other characters at which `splitlines` splits.
+        # Not `splitlines`, which also splits at characters that JSON strings may contain.
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text") from error
@@ -77,15 +77,15 @@ def read_json_lines(
             found.append(read(json.loads(line)))
         except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise ConfigurationError(
-                f"{path}, line {number} is no {kind} ({error}); write {example}"
+                f"{path}, line {number} is not a valid {kind} ({error}); write {example}"
             ) from error
     return found
 
 
 def write_labels(path: str | Path, labels: Iterable[Label]) -> None:
-    """Append labels to a file, a JSON object a line.
+    """Append labels to a file, one JSON object a line.
 
-    The file holds the prompts' text: a new one is its owner's alone.
+    The file contains the prompts' text, so a new one is readable by its owner only.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "a", encoding="utf-8") as file:
@@ -97,7 +97,10 @@ def write_labels(path: str | Path, labels: Iterable[Label]) -> None:
 
 
 def merged(labels: Sequence[Label]) -> list[Label]:
-    """One label a prompt and task: repeats would sit on both sides of a held-out split."""
+    """Merge labels of the same prompt and task, averaging their scores.
+
+    Otherwise repeats could end up in both the training and the held-out part.
+    """
     groups: dict[tuple[str, str], list[Label]] = {}
     for label in labels:
         groups.setdefault((" ".join(label.prompt.split()), label.task), []).append(label)
@@ -108,22 +111,22 @@ def merged(labels: Sequence[Label]) -> list[Label]:
 
 
 def label_problems(labels: Sequence[Label], *, strong: str, weak: str) -> list[str]:
-    """Why nothing can be learned from these labels, empty when something can."""
+    """Return why these labels are not good enough to learn from; empty if they are."""
     found: list[str] = []
-    lacking = sum(strong not in label.scores or weak not in label.scores for label in labels)
-    if lacking:
-        found.append(f"{lacking} labels lack a score for {strong} or {weak}")
+    incomplete = sum(strong not in label.scores or weak not in label.scores for label in labels)
+    if incomplete:
+        found.append(f"{incomplete} labels have no score for {strong} or {weak}")
     usable = [label for label in labels if strong in label.scores and weak in label.scores]
     distinct = merged(usable)
     repeated = len(usable) - len(distinct)
     if usable and repeated > MAX_REPEATED * len(usable):
         found.append(
-            f"{repeated} of {len(usable)} labels repeat a prompt: label other requests, since "
-            "repeats tell nothing new and make a ranking look better than it is"
+            f"{repeated} of {len(usable)} labels repeat a prompt: label different requests, "
+            "because repeats add nothing and make a ranking look better than it is"
         )
     if len(distinct) < MIN_LABELS:
         found.append(
-            f"{len(distinct)} distinct labels are fewer than {MIN_LABELS}: label "
+            f"there are {len(distinct)} distinct labels and {MIN_LABELS} are needed: label "
             f"{MIN_LABELS - len(distinct)} more requests"
         )
     gains = [label.gain(strong=strong, weak=weak) for label in distinct]
@@ -131,8 +134,8 @@ def label_problems(labels: Sequence[Label], *, strong: str, weak: str) -> list[s
         found.append("some scores are not finite numbers")
     elif gains and min(gains) == max(gains):
         found.append(
-            f"all labels are one class ({strong} always gains {gains[0]:g} over {weak}): there is "
-            "nothing to tell apart; check the labelling, or serve with the model that is cheaper"
+            f"all labels are one class ({strong} always gains {gains[0]:g} over {weak}): nothing "
+            "can be learned; check the labelling, or use the cheaper model"
         )
     return found
 
@@ -149,8 +152,8 @@ def _label(raw: Any) -> Label:
 
 
 def _mean_scores(group: Sequence[Label]) -> dict[str, float]:
-    given: dict[str, list[float]] = {}
+    by_model: dict[str, list[float]] = {}
     for label in group:
         for model, score in label.scores.items():
-            given.setdefault(model, []).append(score)
-    return {model: sum(scores) / len(scores) for model, scores in given.items()}
+            by_model.setdefault(model, []).append(score)
+    return {model: sum(scores) / len(scores) for model, scores in by_model.items()}

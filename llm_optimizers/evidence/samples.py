@@ -1,8 +1,8 @@
-"""Samples of traffic: a share of the requests, kept in a file that the user gives, to label later.
+"""Store a sample of the requests in a file, to label it later.
 
-Samples hold users' text. They are kept only where a store for them was made, for a time to live,
-in a file that is its owner's alone; each belongs to a tenant and a user and is deleted with
-either. Shadow calls are made afterwards and never while a user waits.
+Samples contain users' text. Nothing is stored unless a `SampleStore` was created. The file is
+readable by its owner only, every sample has a time to live, and samples can be deleted by tenant
+and by user. Shadow calls are made later, never while a user waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 THIRTY_DAYS_S = 30 * 86_400.0
 _PAGE = 500
-_WAIT_S = 0.25  # for another process that is writing: an answer may be waiting for this
+_WAIT_S = 0.25  # how long to wait for another writer; an answer may be waiting for this call
 _SCHEMA = Schema(
     kind="sample file",
     version=1,
@@ -48,7 +48,7 @@ _SCHEMA = Schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One request that was kept; `time` is in seconds since the epoch."""
+    """One stored request; `time` is in seconds since the epoch."""
 
     prompt: str
     task: str = ""
@@ -58,22 +58,22 @@ class Sample:
 
 
 class SampleStore:
-    """Keeps a share of the requests that are offered to it in an SQLite file.
+    """Stores a random share of the requests offered to it in an SQLite file.
 
     Safe to share between threads, event loops and forked processes; several processes may use one
-    file. A file that fails is reported once in the log and costs no answer: `offer` never raises.
-    All other methods raise `StoreError`, since nobody waits for an answer there.
+    file. `offer` never raises: a failing file is logged once and loses no answer. All other
+    methods raise `StoreError`.
 
     Args:
-        path: the file, made when it is first needed.
-        rate: the share of requests that is kept, from 0 to 1.
-        ttl: seconds that a sample is kept.
-        max_samples: how many are kept of each tenant; the oldest make room.
-        clock: seconds since the epoch.
-        rng: draws who is kept.
+        path: The file; it is created when the first sample is stored.
+        rate: The share of requests to store, from 0 to 1.
+        ttl: Seconds after which a sample expires.
+        max_samples: The most samples of a tenant; the oldest are deleted first.
+        clock: Returns seconds since the epoch.
+        rng: The random generator that selects requests.
 
     Raises:
-        ConfigurationError: a number is out of its range.
+        ConfigurationError: a number is out of range.
     """
 
     def __init__(
@@ -96,18 +96,18 @@ class SampleStore:
         self._max_samples = max_samples
         self._clock = clock
         self._breaker = CircuitBreaker(clock)
-        # Chance picks a sample; nothing secret hangs on it.
+        # Not used for security.
         self._draw = (rng or random.Random()).random  # noqa: S311
         self._warned = False
 
     def offer(self, prompt: str, *, task: str = "", tenant: str = "", user: str = "") -> bool:
-        """Keep a request with the store's probability; says whether it was kept. Never raises."""
+        """Store a request with probability `rate`; return whether it was stored. Never raises."""
         if not prompt or self._draw() >= self._rate or not self._breaker.allow():
             return False
         now = self._clock()
         row = (now, now + self._ttl, tenant, user, task, prompt)
         try:
-            with self._deleting() as connection:
+            with self._secure_transaction() as connection:
                 _delete_expired(connection, now)
                 connection.execute(
                     "INSERT INTO samples (time, expires, tenant, user, task, prompt)"
@@ -127,24 +127,24 @@ class SampleStore:
         return True
 
     def samples(self, *, tenant: str | None = "") -> Iterator[Sample]:
-        """A tenant's samples, the oldest first, without those that have expired; None for all."""
-        seen = 0
+        """Yield a tenant's samples that have not expired, oldest first; all tenants' if None."""
+        last_sequence = 0
         while True:
             with self._database.connection() as connection:
                 page = connection.execute(
                     "SELECT sequence, prompt, task, tenant, user, time FROM samples"
                     " WHERE (?1 IS NULL OR tenant = ?1) AND sequence > ?2 AND expires > ?3"
                     " ORDER BY sequence LIMIT ?4",
-                    (tenant, seen, self._clock(), _PAGE),
+                    (tenant, last_sequence, self._clock(), _PAGE),
                 ).fetchall()
-            for sequence, prompt, task, owner, user, kept in page:
-                seen = sequence
-                yield Sample(prompt=prompt, task=task, tenant=owner, user=user, time=kept)
+            for sequence, prompt, task, owner, user, stored_at in page:
+                last_sequence = sequence
+                yield Sample(prompt=prompt, task=task, tenant=owner, user=user, time=stored_at)
             if len(page) < _PAGE:
                 return
 
     def count(self, *, tenant: str | None = None) -> int:
-        """How many samples have not expired: of one tenant, or of all."""
+        """Return how many samples have not expired, of one tenant or of all."""
         with self._database.connection() as connection:
             (count,) = connection.execute(
                 "SELECT count(*) FROM samples WHERE expires > ? AND (?2 IS NULL OR tenant = ?2)",
@@ -153,55 +153,55 @@ class SampleStore:
         return int(count)
 
     def expire(self) -> int:
-        """Delete what has outlived its time, as every kept sample does too; returns how many."""
-        with self._deleting() as connection:
+        """Delete expired samples, as `offer` does too; return how many."""
+        with self._secure_transaction() as connection:
             deleted = _delete_expired(connection, self._clock())
-        self._shorten_log()
+        self._truncate_log()
         return deleted
 
     def forget(self, *, user: str | None = None, tenant: str | None = None) -> int:
-        """Delete all samples of a user, of a tenant, or of a user of a tenant; returns how many.
+        """Delete all samples of a user, of a tenant, or of one tenant's user; return how many.
 
-        Their text is overwritten in the file, and gone from its log too unless another process
-        reads at that moment; it then goes with the next deletion.
+        Their text is overwritten in the file and removed from SQLite's write-ahead log. If another
+        process is reading at that moment, the log keeps it until the next deletion.
 
         Raises:
-            ConfigurationError: neither was named.
-            StoreError: nothing was deleted.
+            ConfigurationError: neither `user` nor `tenant` is given.
+            StoreError: the file failed and nothing was deleted.
         """
         if user is None and tenant is None:
-            raise ConfigurationError("name the user or the tenant whose samples are to be deleted")
-        with self._deleting() as connection:
+            raise ConfigurationError("give the user or the tenant whose samples to delete")
+        with self._secure_transaction() as connection:
             deleted = connection.execute(
                 "DELETE FROM samples"
                 " WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR tenant = ?2)",
                 (user, tenant),
             ).rowcount
-        self._shorten_log()
+        self._truncate_log()
         return deleted
 
     def close(self) -> None:
-        """Release the file; a later use opens it again."""
+        """Close the file; the next use opens it again."""
         self._database.close()
 
     @contextmanager
-    def _deleting(self) -> Iterator[sqlite3.Connection]:
-        """A transaction in which what is deleted is also overwritten."""
+    def _secure_transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction that overwrites what it deletes."""
         with self._database.transaction() as connection:
             connection.execute("PRAGMA secure_delete = ON")
             yield connection
 
-    def _shorten_log(self) -> None:
-        """Empty SQLite's log of writes, which holds the deleted text until then."""
+    def _truncate_log(self) -> None:
+        """Empty SQLite's write-ahead log, which still contains the deleted text."""
         with self._database.connection() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            # Only a store's own errors are known to hold none of the text.
+            # Only our own errors are known to contain none of the text.
             reason = str(error) if isinstance(error, StoreError) else type(error).__name__
-            _log.warning("traffic is not sampled: %s", reason)
+            _log.warning("Requests are not sampled until the sample file works: %s", reason)
 
 
 def _delete_expired(connection: sqlite3.Connection, now: float) -> int:
@@ -209,16 +209,18 @@ def _delete_expired(connection: sqlite3.Connection, now: float) -> int:
 
 
 def read_traffic(path: str | Path, *, tenant: str | None = None) -> Iterator[tuple[str, str]]:
-    """Prompts and task tags of the samples in a file, as `shadow` takes them.
+    """Yield the (prompt, task) pairs of a sample file, ready for `shadow`.
 
-    They are all tenants' unless one is named: a router is calibrated on all of an app's traffic.
+    All tenants' samples by default, because a router is calibrated on all of an app's traffic.
 
     Raises:
         ConfigurationError: there is no such file.
-        StoreError: it holds no samples, or cannot be read.
+        StoreError: it is no sample file, or cannot be read.
     """
     if not Path(path).is_file():
-        raise ConfigurationError(f"there is no sample file {path}")
+        raise ConfigurationError(
+            f"there is no sample file {path}; give the path of a `SampleStore` that was used"
+        )
     store = SampleStore(path)
     try:
         for sample in store.samples(tenant=tenant):
@@ -234,16 +236,16 @@ def shadow(
     answer: Callable[[str, str], str],
     grade: Callable[[str, str, str], float],
 ) -> Iterator[Label]:
-    """Ask every model each prompt and grade the answers, one label at a time.
+    """Send each prompt to every model, grade the answers, and yield one label a prompt.
 
-    `answer(model, prompt)` calls a model; `grade(prompt, answer, model)` says what its answer is
-    worth: a checker, a judge model, or a person. A prompt that fails on any model is left out,
-    since half a label teaches nothing; the failure is logged.
+    `answer(model, prompt)` calls a model; `grade(prompt, answer, model)` returns the answer's
+    score: from a checker, a judge model or a person. A prompt that fails on any model is logged
+    and skipped, because a label needs all scores.
     """
     for prompt, task in traffic:
         try:
             scores = {model: grade(prompt, answer(model, prompt), model) for model in models}
         except Exception as error:  # noqa: BLE001 - one failed label must not end the labelling
-            _log.warning("a prompt was left unlabelled: %s", type(error).__name__)
+            _log.warning("A prompt was skipped and has no label: %s", type(error).__name__)
             continue
         yield Label(prompt=prompt, scores=scores, task=task)

@@ -1,14 +1,14 @@
-"""Prompts that cost less and answer the same.
+"""Shorten prompts and answers without changing what is asked.
 
-    optimizer.py      RequestOptimizer: a chat request in, a cheaper one and a record out
+    optimizer.py      RequestOptimizer: returns a cheaper chat request and what it changed
     counting/         TokenCounter: tokens of texts and requests, exact or marked as an estimate
     lossless/         blanks, markup noise, JSON's layout, repeats; on by default
-    context/          retrieved context within a token budget, and a hard bound as a last resort
-    history.py        long conversations, folded at frozen checkpoints
-    examples.py       few-shot examples: which, and how many are enough
+    context/          retrieved context cut to a token budget, and a hard limit as a last resort
+    history.py        summaries of long conversations
+    examples.py       few-shot examples: which ones, and how many are enough
     outputs.py        learned caps, stop sequences, schemas
-    provider_cache/   never break a provider's cache that is worth more; its layout and marks
-    audit.py          token bloat in a prompt, line by line
+    provider_cache/   the provider's prompt cache: when to change a cached prefix, breakpoints
+    audit.py          wasted tokens in a prompt, line by line
 
 Start with `RequestOptimizer` for whole requests, `PassageSelector` for retrieved documents.
 """

@@ -1,7 +1,7 @@
-"""Where a prompt's tokens go to waste: findings by line, each with what to change.
+"""Find wasted tokens in a prompt, line by line, each with advice on what to change.
 
-Nothing is rewritten here. `lossless` findings are what the optimiser would do by itself; the
-others need a person's judgement, and say so by their kind.
+Nothing is rewritten here. The optimiser makes the changes of `lossless` findings by itself; the
+others need a person's judgement.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.lossless import LOSSLESS, instruction, is_example, shorten, to_table
+from llm_optimizers.prompts.lossless import LOSSLESS, instruction_key, is_example, shorten, to_table
 from llm_optimizers.prompts.provider_cache import lint_prefix
 from llm_optimizers.text import Block, blocks, paragraphs, sentences
 from llm_optimizers.types import ChatRequest, Message
@@ -34,9 +34,9 @@ _ENOUGH_EXAMPLES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Waste at a line (from 1): its kind, the tokens it would save, and what to change.
+    """Waste on a line (counted from 1): its kind, the tokens to save, and what to change.
 
-    `lossless` says that the optimiser makes this change by itself.
+    `lossless` means that the optimiser makes this change by itself.
     """
 
     line: int
@@ -50,7 +50,7 @@ class Finding:
 def audit(
     text: str, *, model: str, counter: TokenCounter, instructions: bool = True
 ) -> tuple[Finding, ...]:
-    """The findings in one message's text, by line; `instructions` for a system message."""
+    """Return the findings in one message's text, by line; `instructions` for a system message."""
     found = [*_layout_findings(text, model, counter), *_filler(text, model, counter)]
     if instructions:
         found += [*_repeats(text, model, counter), *_examples(text, model, counter)]
@@ -59,7 +59,7 @@ def audit(
 
 
 def _layout_findings(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
-    """Blanks, markup noise and JSON's layout, block by block."""
+    """Yield blanks, markup noise and JSON's layout, block by block."""
     for line, block in _at_lines(blocks(text), lambda block: block.whole):
         if block.kind == "json":
             yield from _json(block, line, model, counter)
@@ -78,7 +78,7 @@ def _json(block: Block, line: int, model: str, counter: TokenCounter) -> Iterato
     if table is not None:
         saved = size - saved - counter.count(table, model).tokens
         if saved > 0:
-            advice = "write alike records as a table (the pass 'tables')"
+            advice = "write records with the same keys as a table (the pass 'tables')"
             yield _finding(line, "alike records", saved, block.text, advice)
 
 
@@ -89,27 +89,27 @@ def _noise(text: str, line: int, model: str, counter: TokenCounter) -> Iterator[
         if len(shorter) < len(row):
             saved = counter.count(row, model).tokens - counter.count(shorter, model).tokens
             if saved > 0:
-                advice = "take out blanks, rules, comments and invisible characters"
+                advice = "remove blanks, rules, comments and invisible characters"
                 yield _finding(
                     line + offset, "blanks and markup", saved, row, advice, lossless=True
                 )
 
 
 def _repeats(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
-    """Sentences of the instructions that say what an earlier one said; examples are no such."""
-    first: dict[str, int] = {}
+    """Yield the instructions that repeat an earlier one; examples do not count."""
+    first_line: dict[str, int] = {}
     for line, sentence in _instructions(text):
-        said = instruction(sentence)
-        if said is not None and said in first:
+        key = instruction_key(sentence)
+        if key is not None and key in first_line:
             saved = counter.count(sentence, model).tokens
-            advice = f"line {first[said]} says it already: take it out"
+            advice = f"remove it: line {first_line[key]} says the same"
             yield _finding(line, "repeat", saved, sentence, advice, lossless=True)
-        elif said is not None:
-            first[said] = line
+        elif key is not None:
+            first_line[key] = line
 
 
 def _instructions(text: str) -> Iterator[tuple[int, str]]:
-    """The lines and texts of the sentences outside code, data and examples."""
+    """Yield the line and text of each sentence outside code, data and examples."""
     for start, block in _at_lines(blocks(text), lambda block: block.whole):
         if block.kind == "text":
             for line, paragraph in _at_lines(paragraphs(block.text), str, start):
@@ -121,11 +121,11 @@ def _filler(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), start=1):
         for match in _FILLER.finditer(line):
             saved = counter.count(match.group(), model).tokens
-            yield _finding(number, "filler", saved, match.group(), "say it without")
+            yield _finding(number, "filler", saved, match.group(), "remove these words")
 
 
 def _examples(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
-    """Examples beyond the second, each up to the next one or the first blank line after it."""
+    """Yield examples after the second, each up to the next one or its first blank line."""
     lines = text.splitlines()
     starts = [at for at, line in enumerate(lines) if _EXAMPLE.match(line)]
     for place, at in enumerate(starts[_ENOUGH_EXAMPLES:], start=_ENOUGH_EXAMPLES):
@@ -133,14 +133,14 @@ def _examples(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]
         while end < len(lines) and lines[end].strip() and place + 1 == len(starts):
             end += 1
         saved = counter.count("\n".join(lines[at:end]), model).tokens
-        advice = "test whether two examples answer as well (enough_examples)"
+        advice = "test whether two examples are enough (enough_examples)"
         yield _finding(at + 1, "many examples", saved, lines[at], advice)
 
 
 def _at_lines(
     parts: Iterable[T], text: Callable[[T], str], first: int = 1
 ) -> Iterator[tuple[int, T]]:
-    """Consecutive parts of a text, each with the line on which it begins."""
+    """Yield consecutive parts of a text, each with the line on which it starts."""
     line = first
     for part in parts:
         yield line, part
@@ -150,7 +150,7 @@ def _at_lines(
 def _varying(text: str) -> Iterator[Finding]:
     request = ChatRequest(messages=(Message(role="system", content=text),))
     for lint in lint_prefix(request):
-        advice = f"{lint.advice}: it keeps the provider from caching all that follows"
+        advice = f"{lint.advice}: the provider cannot cache anything after it"
         yield _finding(lint.line, f"varying {lint.kind}", 0, lint.excerpt, advice)
 
 

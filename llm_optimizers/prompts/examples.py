@@ -1,8 +1,8 @@
-"""Few-shot examples: as many as help, chosen by relevance and diversity, in a steady order.
+"""Choose few-shot examples by relevance and diversity, and find out how many are enough.
 
-Chosen by maximal marginal relevance (Carbonell and Goldstein, 1998) and always shown in the
-pool's own order, so that two questions which pick the same examples share a cached prefix.
-Without a question the choice depends on the pool alone and is the same for every request.
+Examples are chosen by maximal marginal relevance (Carbonell and Goldstein, 1998) and always shown
+in the pool's order, so that two questions with the same examples share a cached prefix. Without a
+question the choice depends on the pool alone and is the same for every request.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from llm_optimizers.evidence.comparison import same_words
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import topical_terms
 
-__all__ = ["Example", "ExampleCountResult", "ExampleSelector", "enough_examples", "level_off"]
+__all__ = ["Example", "ExampleCountResult", "ExampleSelector", "enough_examples", "find_plateau"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A question and the answer it should get."""
+    """A question and its right answer."""
 
     input: str
     output: str
@@ -37,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleCountResult:
-    """Mean quality with a number of examples, and how many questions it was measured on."""
+    """The mean quality with a number of examples, and how many questions it was measured on."""
 
     examples: int
     quality: float
@@ -45,13 +45,13 @@ class ExampleCountResult:
 
 
 class ExampleSelector:
-    """Picks at most `most` examples within a token budget.
+    """Selects at most `most` examples within a token budget.
 
-    `diversity` weighs unlikeness to the examples already picked against likeness to the question:
-    0 is likeness alone, 1 unlikeness alone.
+    `diversity` weighs difference from the examples already selected against similarity to the
+    question: 0 is similarity only, 1 difference only.
 
     Raises:
-        ConfigurationError: a bound is negative or `diversity` outside 0 to 1.
+        ConfigurationError: a bound is negative, or `diversity` is not between 0 and 1.
     """
 
     def __init__(
@@ -78,19 +78,29 @@ class ExampleSelector:
     def select(
         self, question: str | None, pool: Sequence[Example], *, most: int | None = None
     ) -> tuple[Example, ...]:
-        """The examples to show with `question`, in the pool's order; `most` overrides the bound."""
+        """Return the examples to show with `question`, in the pool's order.
+
+        `most` replaces the selector's own limit.
+        """
         wanted = self._most if most is None else most
         if not pool or not wanted:
             return ()
         texts = [example.input for example in pool]
-        likeness = _likeness([*texts, question] if question is not None else texts, self._embed)
-        among = likeness[: len(pool), : len(pool)]
-        relevance = likeness[len(pool), : len(pool)] if question is not None else among.mean(axis=0)
+        if question is not None:
+            texts.append(question)
+        similarity = _similarities(texts, self._embed)
+        among = similarity[: len(pool), : len(pool)]
+        relevance = among.mean(axis=0) if question is None else similarity[-1, : len(pool)]
+
+        def marginal_relevance(at: int) -> float:
+            redundancy = max((float(among[at, other]) for other in picked), default=0.0)
+            return (1 - self._diversity) * float(relevance[at]) - self._diversity * redundancy
+
         picked: list[int] = []
         left = self._max_tokens
         candidates = list(range(len(pool)))
         while candidates and len(picked) < wanted:
-            best = max(candidates, key=lambda at: (self._merit(at, picked, relevance, among), -at))
+            best = max(candidates, key=lambda at: (marginal_relevance(at), -at))
             candidates.remove(best)
             cost = self._cost(pool[best])
             if left is None or cost <= left:
@@ -98,31 +108,27 @@ class ExampleSelector:
                 left = None if left is None else left - cost
         return tuple(pool[at] for at in sorted(picked))
 
-    def _merit(self, at: int, picked: Sequence[int], relevance: Floats, among: Floats) -> float:
-        alike = max((float(among[at, other]) for other in picked), default=0.0)
-        return (1 - self._diversity) * float(relevance[at]) - self._diversity * alike
-
     def _cost(self, example: Example) -> int:
         return self._counter.count(f"{example.input}\n{example.output}", self._model).tokens
 
 
-def level_off(
+def find_plateau(
     quality: Callable[[int], float], *, most: int = 8, tolerance: float = 0.01
 ) -> tuple[int, tuple[tuple[int, float], ...]]:
-    """Try 0, 1, 2 … examples; the number after which two more steps gain no `tolerance`.
+    """Try 0, 1, 2 … examples until two steps in a row gain less than `tolerance`.
 
-    Returns the number and every (examples, quality) tried. Two steps, because one unlucky
-    example says little.
+    Returns the best number and every (examples, quality) tried. One step is not enough, because
+    one bad example proves little.
     """
     tried: list[tuple[int, float]] = []
-    best, held = 0, 0
+    best, without_gain = 0, 0
     for count in range(most + 1):
         tried.append((count, quality(count)))
         if count and tried[count][1] < tried[best][1] + tolerance:
-            held += 1
+            without_gain += 1
         else:
-            best, held = count, 0
-        if held == 2:
+            best, without_gain = count, 0
+        if without_gain == 2:
             break
     return best, tuple(tried)
 
@@ -136,44 +142,44 @@ def enough_examples(
     most: int = 8,
     tolerance: float = 0.01,
 ) -> tuple[int, tuple[ExampleCountResult, ...]]:
-    """How many examples are enough on the user's own labelled questions.
+    """Measure how many examples are enough on the user's own labelled questions.
 
-    Each question is asked with examples picked from the others. `answer(examples, question)` calls
-    the user's model; `score(given, wanted)` is 1 for a right answer, by default when both say the
-    same words.
+    Each question is asked with examples selected from the others. `answer(examples, question)`
+    calls the user's model; `score(given, expected)` is 1 for a right answer, by default one with
+    the same words as expected.
 
     Raises:
-        ConfigurationError: fewer than two labelled examples.
+        ConfigurationError: there are fewer than two labelled examples.
     """
     if len(labelled) < 2:
         raise ConfigurationError("give two or more labelled examples; each is tried with the rest")
-    judge = score or same_words
+    grade = score or same_words
 
     def quality(count: int) -> float:
-        marks = []
-        for at, asked in enumerate(labelled):
+        scores = []
+        for at, held_out in enumerate(labelled):
             others = [*labelled[:at], *labelled[at + 1 :]]
-            shown = selector.select(asked.input, others, most=count)
-            marks.append(judge(answer(shown, asked.input), asked.output))
-        return sum(marks) / len(marks)
+            shown = selector.select(held_out.input, others, most=count)
+            scores.append(grade(answer(shown, held_out.input), held_out.output))
+        return sum(scores) / len(scores)
 
-    best, tried = level_off(quality, most=min(most, len(labelled) - 1), tolerance=tolerance)
+    best, tried = find_plateau(quality, most=min(most, len(labelled) - 1), tolerance=tolerance)
     return best, tuple(
         ExampleCountResult(examples=n, quality=q, questions=len(labelled)) for n, q in tried
     )
 
 
-def _likeness(texts: Sequence[str], embed: Embed | None) -> Floats:
-    """Cosines of all pairs, by the embedder or by rare words in common."""
+def _similarities(texts: Sequence[str], embed: Embed | None) -> Floats:
+    """Return the cosine similarity of all pairs, (n, n): of embeddings, or of TF-IDF weights."""
     if embed is not None:
         vectors = np.asarray(embed(texts), dtype=np.float64)
         return np.asarray(vectors @ vectors.T)
     bags = [Counter(topical_terms(text)) for text in texts]
-    held = Counter(term for bag in bags for term in bag)
-    places = {term: at for at, term in enumerate(sorted(held))}
-    vectors = np.zeros((len(texts), max(1, len(places))))
+    frequency = Counter(term for bag in bags for term in bag)
+    columns = {term: at for at, term in enumerate(sorted(frequency))}
+    vectors = np.zeros((len(texts), max(1, len(columns))))
     for row, bag in zip(vectors, bags, strict=True):
         for term, count in bag.items():
-            row[places[term]] = (1 + math.log(count)) * math.log(1 + len(texts) / held[term])
+            row[columns[term]] = (1 + math.log(count)) * math.log(1 + len(texts) / frequency[term])
     vectors = normalise_rows(vectors)
     return np.asarray(vectors @ vectors.T)

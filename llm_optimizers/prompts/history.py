@@ -1,8 +1,8 @@
-"""Long conversations: the latest messages as they were, the earlier ones as summaries.
+"""Shorten long conversations: keep the latest messages, summarise the earlier ones.
 
-History is folded in stretches, each summarised once and never touched again, so that what
-stands before the newest summary stays a prefix the provider has cached. System messages stay, a
-tool call is never parted from its results, and a summariser that fails leaves everything whole.
+Each part of the history is summarised once and its summary never changes, so everything before
+the newest summary stays a prefix that the provider has cached. System messages stay, a tool call
+is never separated from its results, and if a summariser fails the history is sent unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
 
-__all__ = ["History", "Summariser", "extractive_summary", "first_message", "safe_cuts"]
+__all__ = ["History", "Summariser", "end_of_system", "extractive_summary", "safe_cuts"]
 
 _log = logging.getLogger(__name__)
 _LONGEST_LINE = 400
@@ -30,9 +30,9 @@ _HEADING = "Earlier in this conversation:\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summariser:
-    """A cheap model that summarises: `call` takes the prompt and returns the summary.
+    """A cheap model that writes summaries: `call` takes the prompt and returns the summary.
 
-    `model` prices it, so that a summary which costs more than it saves is never made.
+    `model` is used to price it: no summary is written that costs more than it saves.
     """
 
     model: str
@@ -40,18 +40,18 @@ class Summariser:
 
 
 class History:
-    """How a conversation is shortened.
+    """Settings for shortening a conversation, and its summaries.
 
     Args:
-        keep: The latest messages that stay word for word; a few more where a tool call would be
-            parted or a summary would be made for too little.
-        every: The fewest messages worth a summary.
-        summary_tokens: The longest a summary may be.
-        summariser: A model to write summaries; None picks the telling sentences out.
-        remembered: Summaries kept in memory, so that the same stretch is summarised once.
+        keep: How many of the latest messages stay word for word. More stay if a cut would
+            separate a tool call from its result or leave too few messages for a summary.
+        every: The fewest messages that a summary replaces.
+        summary_tokens: The maximum length of a summary.
+        summariser: A model that writes the summaries; None extracts the most relevant sentences.
+        remembered: How many summaries to keep in memory, so that none is written twice.
 
     Raises:
-        ConfigurationError: a number is below one.
+        ConfigurationError: a number is below 1.
     """
 
     def __init__(
@@ -64,45 +64,52 @@ class History:
         remembered: int = 1_000,
     ) -> None:
         if min(keep, every, summary_tokens, remembered) < 1:
-            raise ConfigurationError("give `keep`, `every`, `summary_tokens` and so on 1 or more")
+            raise ConfigurationError(
+                "`keep`, `every`, `summary_tokens` and `remembered` must be 1 or more"
+            )
         self.keep = keep
         self.every = every
         self.summary_tokens = summary_tokens
         self.summariser = summariser
         self._summaries: LRUCache[bytes, str] = LRUCache(remembered)
 
-    def stretch(self, messages: Sequence[Message], last: int, count: int) -> range | None:
-        """The next messages to fold when `count` are sent and all before `last` are folded."""
-        start = max(last, first_message(messages))
+    def next_range(self, messages: Sequence[Message], last: int, count: int) -> range | None:
+        """Return the next messages to summarise, None if there are too few.
+
+        `count` messages are sent, and those before `last` are summarised already.
+        """
+        start = max(last, end_of_system(messages))
         limit = count - self.keep
-        every_cut = safe_cuts(messages[:count])
+        all_cuts = safe_cuts(messages[:count])
         while limit - start >= self.every:
-            # A system message in between stays: a stretch ends before it or begins after it.
+            # A system message in between stays: a summary ends before it or starts after it.
             system = next((at for at in range(start, limit) if messages[at].role == "system"), None)
-            cuts = [c for c in every_cut if start < c <= (system or limit)]
-            openings = [c for c in cuts if messages[c].role == "user"]
-            end = system if system in cuts else max(openings or cuts, default=start)
+            cuts = [c for c in all_cuts if start < c <= (system or limit)]
+            before_user = [c for c in cuts if messages[c].role == "user"]
+            end = system if system in cuts else max(before_user or cuts, default=start)
             if end - start >= self.every:
                 return range(start, end)
             if system is None:
                 return None
-            start = next((c for c in every_cut if c > system), limit)
+            start = next((c for c in all_cuts if c > system), limit)
         return None
 
     def summary(
         self, messages: Sequence[Message], counter: TokenCounter, model: str
     ) -> Message | None:
-        """One system message in place of these; None when none could be made that fits."""
+        """Return a system message that replaces these; None if no summary of them fits."""
         key = _digest(messages)
         text = self._summaries.get(key)
         if text is None:
-            text = self._made(messages, counter, model)
+            text = self._summarise(messages, counter, model)
             if text is None:
                 return None
             self._summaries.put(key, text)
         return Message(role="system", content=_HEADING + text)
 
-    def _made(self, messages: Sequence[Message], counter: TokenCounter, model: str) -> str | None:
+    def _summarise(
+        self, messages: Sequence[Message], counter: TokenCounter, model: str
+    ) -> str | None:
         room = self.summary_tokens - counter.count(_HEADING, model).tokens
         if self.summariser is None:
             return (
@@ -111,29 +118,29 @@ class History:
         try:
             with call_scope(CallContext(role="summary")):
                 text = self.summariser.call(_request(messages, room)).strip()
-        except Exception as error:  # noqa: BLE001 - whatever the user's model raises, history stays
+        except Exception as error:  # noqa: BLE001 - the user's model may raise anything
             _log.warning(
-                "The summariser failed (%s); the history stays whole.", type(error).__name__
+                "The summariser failed (%s); the history is sent unchanged.", type(error).__name__
             )
             return None
         if not text or counter.count(text, model).tokens > room:
             _log.warning(
-                "The summary is %s; the history stays whole.",
+                "The summary is %s; the history is sent unchanged.",
                 f"longer than {room} tokens" if text else "empty",
             )
             return None
         return text
 
 
-def first_message(messages: Sequence[Message]) -> int:
-    """The index of the first message that is no system message."""
+def end_of_system(messages: Sequence[Message]) -> int:
+    """Return the index of the first message that is not a system message."""
     return next((at for at, m in enumerate(messages) if m.role != "system"), len(messages))
 
 
 def safe_cuts(messages: Sequence[Message]) -> list[int]:
-    """Before which messages a conversation may be cut: never between a call and its result.
+    """Return the indices before which a conversation may be cut.
 
-    A call that still waits for its result holds everything after it together.
+    A cut never separates a tool call from its result, nor follows a call without a result.
     """
     answered: dict[str, int] = {}
     for at, message in enumerate(messages):
@@ -151,32 +158,33 @@ def safe_cuts(messages: Sequence[Message]) -> list[int]:
 def extractive_summary(
     messages: Sequence[Message], *, max_tokens: int, counter: TokenCounter, model: str
 ) -> str:
-    """The most telling sentences of a conversation, in order and marked by who said them.
+    """Return the most relevant sentences of a conversation, in order, each with its role.
 
-    A sentence tells much when its words run through the conversation (the sum of its words'
-    logarithmic counts over the root of its length); what users said counts double.
+    A sentence's score is the sum of the square roots of its words' counts in the conversation,
+    divided by the root of its length; users' sentences count double.
     """
-    said: list[tuple[int, str, list[str]]] = []
+    found: list[tuple[int, str, list[str]]] = []
     for at, message in enumerate(messages):
         for sentence in sentences(message.text):
             words = topical_terms(sentence)
             if words:
-                said.append((at, " ".join(sentence.split())[:_LONGEST_LINE], words))
-    counts = Counter(word for _, _, words in said for word in words)
+                found.append((at, " ".join(sentence.split())[:_LONGEST_LINE], words))
+    counts = Counter(word for _, _, words in found for word in words)
 
-    def telling(entry: tuple[int, str, list[str]]) -> float:
+    def score(entry: tuple[int, str, list[str]]) -> float:
         at, _, words = entry
         weight = 2.0 if messages[at].role == "user" else 1.0
         return weight * sum(math.sqrt(counts[w]) for w in set(words)) / math.sqrt(3 + len(words))
 
     chosen: list[int] = []
     left = max_tokens
-    for place in sorted(range(len(said)), key=lambda p: (-telling(said[p]), p)):
-        cost = counter.count(_line(messages[said[place][0]], said[place][1]), model).tokens + 1
+    for place in sorted(range(len(found)), key=lambda p: (-score(found[p]), p)):
+        at, sentence, _ = found[place]
+        cost = counter.count(_line(messages[at], sentence), model).tokens + 1
         if cost <= left:
             chosen.append(place)
             left -= cost
-    return "\n".join(_line(messages[said[p][0]], said[p][1]) for p in sorted(chosen))
+    return "\n".join(_line(messages[found[p][0]], found[p][1]) for p in sorted(chosen))
 
 
 def _line(message: Message, sentence: str) -> str:
@@ -184,14 +192,14 @@ def _line(message: Message, sentence: str) -> str:
 
 
 def _request(messages: Sequence[Message], max_tokens: int) -> str:
-    spoken = "\n".join(
+    transcript = "\n".join(
         f"{m.role}: {m.text}" + "".join(f" [calls {c.name} {c.arguments}]" for c in m.tool_calls)
         for m in messages
     )
     return (
         f"Summarise this part of a conversation in at most {max_tokens * 3 // 4} words. Keep "
         "names, numbers, decisions, open questions and what the user wants; leave out courtesies."
-        f"\n\n{spoken}"
+        f"\n\n{transcript}"
     )
 
 

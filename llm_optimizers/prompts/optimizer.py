@@ -1,9 +1,9 @@
-"""A chat request in, one that costs less and asks the same out.
+"""Turn a chat request into a cheaper one that asks the same.
 
-Each message is shortened once, by itself, when it enters a conversation; what the provider has
-cached is never touched (`provider_cache` decides). Losing information is opt-in: a budget for
-retrieved context, a history that is summarised, a hard bound on the whole. The same request
-always gives the same bytes, and the record says what was done and what was left alone.
+Each message is shortened once, by itself, when it enters a conversation. A prefix that the
+provider has cached changes only if that pays (`provider_cache` decides). Losing information is
+opt-in: a budget for retrieved context, a summarised history, a hard limit on the whole request.
+The same request always gives the same bytes, and the result says what was and was not changed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
 from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
 from llm_optimizers.prompts.provider_cache import (
-    Planned,
+    PlannedRequest,
     cache_rules,
-    marked,
     plan_request,
+    with_breakpoints,
 )
 from llm_optimizers.types import ChatRequest, Message, Part
 
@@ -39,18 +39,18 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _BLOCKING = 20_000
-"""Characters above which a request leaves the event loop."""
-_SENT_WHOLE = "The prompt could not be shortened; it is sent as it is"
+"""Characters above which a request is handled outside the event loop."""
+_SENT_UNCHANGED = "The prompt could not be shortened; it is sent as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimized:
-    """The request to send, its tokens before and after, what was done and what was not.
+    """The request to send, its tokens before and after, and what was and was not changed.
 
-    `origins` gives for each message the index it had before, None for a summary; a message that
-    was not changed is the very same object. `tokens` are estimates unless `exact`.
-    `removed` is what the account needs of it: the input tokens that were taken out of the call,
-    and how many of them stood in messages that an earlier call of the conversation has sent.
+    `origins` gives each message's index in the original request, None for a summary; an unchanged
+    message is the same object. The token counts are estimates unless `exact`. `removed` is for
+    the ledger: the input tokens removed from the call, and how many of them an earlier call of
+    the conversation had already sent.
     """
 
     request: ChatRequest
@@ -68,22 +68,22 @@ class RequestOptimizer:
 
     Args:
         passes: The lossless passes; add `"tables"` to write uniform JSON records as tables.
-        context: A budget for retrieved context in each message; None leaves it alone. In a system
-            message it is cut to only for a conversation's first question.
-        history: How long conversations are folded; None leaves them alone. With a warm cache
-            that happens where it pays at once, or where the whole outgrows `max_tokens` or the
-            model's context window.
-        max_tokens: A hard bound on the whole, kept by leaving out the middle of the longest
+        context: A token budget for the retrieved context in each message; None keeps it all. In
+            a system message it applies only to a conversation's first question.
+        history: Settings for summarising long conversations; None keeps them. With a warm cache
+            messages are summarised only if that pays in the same call, or if the request would
+            exceed `max_tokens` or the model's context window.
+        max_tokens: A hard limit on the request, kept by removing the middle of the longest
             messages, with a warning.
-        provider_cache: Whether to allow for the provider's prompt cache. Switch it off when
-            yours is always cold, and shortening is always cheaper.
-        marks: Whether to set the provider's own cache marks.
-        cache_key: Ties requests with one prefix together, where the provider takes a key.
-        counter, prices: Shared with others if given.
-        embed: Adds likeness in meaning to the choice of context.
+        provider_cache: Whether to take the provider's prompt cache into account. Switch it off
+            if your cache is always cold: then shortening is always cheaper.
+        marks: Whether to set the provider's cache breakpoints.
+        cache_key: Routes requests with the same prefix to the same cache, if the provider can.
+        counter, prices: Shared with other components if given.
+        embed: Adds similarity in meaning to the selection of context.
 
     Raises:
-        ConfigurationError: `max_tokens` is below one.
+        ConfigurationError: `max_tokens` is below 1.
     """
 
     def __init__(
@@ -114,14 +114,14 @@ class RequestOptimizer:
         self._embed = embed
 
     def optimize(self, request: ChatRequest) -> Optimized:
-        """The cheaper request; `request` itself where nothing can be gained."""
+        """Return the cheaper request, or `request` itself if nothing is gained."""
         before = self._counter.count_request(request)
         planned = self._planned(request)
         sent, done = replace(request, messages=planned.messages), planned.plan.changes()
         if self._max_tokens is not None:
-            sent, cut = trimmed(sent, max_tokens=self._max_tokens, counter=self._counter)
-            done += cut
-        sent = self._with_marks(sent)
+            sent, notes = trimmed(sent, max_tokens=self._max_tokens, counter=self._counter)
+            done += notes
+        sent = self._with_breakpoints(sent)
         if sent.messages == request.messages and sent.params == request.params:
             sent, after = request, before
         else:
@@ -140,7 +140,7 @@ class RequestOptimizer:
         )
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:
-        """As `optimize`, outside the event loop when that would hold it up."""
+        """Like `optimize`, in a thread if it would block the event loop."""
         waits = self._history is not None and self._history.summariser is not None
         if waits or sum(len(m.text) for m in request.messages) > _BLOCKING:
             return await asyncio.to_thread(self.optimize, request)
@@ -149,28 +149,28 @@ class RequestOptimizer:
     def apply(
         self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T
     ) -> T:
-        """What `write` makes of the optimised `read()`; `otherwise`, with a warning, on an error.
+        """Optimise `read()` and return `write` of the result; on an error warn, return `otherwise`.
 
-        For adapters: a prompt is never lost to its shortening or translation.
+        For adapters: a prompt is sent even if its shortening or translation fails.
         """
-        with FailOpen(_log, _SENT_WHOLE):
+        with FailOpen(_log, _SENT_UNCHANGED):
             return write(self.optimize(read()))
         return otherwise
 
     async def aapply(
         self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T
     ) -> T:
-        """As `apply`, outside the event loop when that would hold it up."""
-        with FailOpen(_log, _SENT_WHOLE):
+        """Like `apply`, in a thread if it would block the event loop."""
+        with FailOpen(_log, _SENT_UNCHANGED):
             return write(await self.aoptimize(read()))
         return otherwise
 
-    def _planned(self, request: ChatRequest) -> Planned:
-        """Which shortened messages are sent, and which history is folded."""
-        within = [self._within(message, request) for message in request.messages]
-        shorter = [self._shorter(message) for message in within]
+    def _planned(self, request: ChatRequest) -> PlannedRequest:
+        """Decide which shortened messages to send, and which history to summarise."""
+        cut = [self._with_context_cut(message, request) for message in request.messages]
+        shorter = [self._shorter(message) for message in cut]
         rules = cache_rules(request.model, self._prices) if self._provider_cache else None
-        single = not request.params.get("tools") and _cut_at_first(request.messages, within)
+        single = not request.params.get("tools") and _cuts_first_call(request.messages, cut)
         plan = partial(
             plan_request,
             request,
@@ -179,39 +179,41 @@ class RequestOptimizer:
             prices=self._prices,
             history=self._history,
         )
-        planned = plan(rules, single=single)
+        planned = plan(rules, single_call=single)
         if rules is None or self._history is None:
             return planned
         if not self._too_long(replace(request, messages=planned.messages)):
             return planned
-        return plan(None)  # What does not fit must be folded, whatever the provider has cached.
+        return plan(None)  # It does not fit: summarise, even if a cached prefix is lost.
 
     def _too_long(self, request: ChatRequest) -> bool:
-        bound = self._max_tokens or self._prices.context_window(request.model)
-        return bound is not None and self._counter.count_request(request).tokens > bound
+        limit = self._max_tokens or self._prices.context_window(request.model)
+        return limit is not None and self._counter.count_request(request).tokens > limit
 
-    def _with_marks(self, request: ChatRequest) -> ChatRequest:
+    def _with_breakpoints(self, request: ChatRequest) -> ChatRequest:
         if not self._marks and self._cache_key is None:
             return request
         sizes = [self._tokens(m, request.model) for m in request.messages]
         rules = cache_rules(request.model, self._prices)
         if rules is not None and not self._marks:
-            rules = replace(rules, marks=0)
-        return marked(request, sizes, rules, key=self._cache_key)
+            rules = replace(rules, max_breakpoints=0)
+        return with_breakpoints(request, sizes, rules, key=self._cache_key)
 
-    def _within(self, message: Message, request: ChatRequest) -> Message:
-        """One message with its retrieved context cut to the budget."""
+    def _with_context_cut(self, message: Message, request: ChatRequest) -> Message:
+        """Return one message with its retrieved context cut to the budget."""
         if self._context is None or message.role in ("assistant", "tool"):
             return message
-        asked = _asked(request) if message.role == "system" else None
-        if message.role == "system" and asked is None:
+        question = _only_question(request) if message.role == "system" else None
+        if message.role == "system" and question is None:
             return message
         budget = self._context
         selector = PassageSelector(model=request.model, counter=self._counter, embed=self._embed)
-        return _with_text(message, lambda text: cut_context(text, budget, selector, asked=asked))
+        return _with_text(
+            message, lambda text: cut_context(text, budget, selector, question=question)
+        )
 
     def _shorter(self, message: Message) -> Message:
-        """One message by itself after the lossless passes; an assistant's words stay."""
+        """Return one message after the lossless passes; an assistant's messages stay."""
         if message.role == "assistant":
             return message
         passes = self._passes - {"repeats"} if message.role == "tool" else self._passes
@@ -226,7 +228,7 @@ class RequestOptimizer:
         sent: Sequence[Message],
         origins: Sequence[int | None],
     ) -> int:
-        """Tokens removed from the messages after the last answer, which no call has sent before."""
+        """Return the tokens removed from messages after the last answer, never sent before."""
         answers = [at for at, m in enumerate(request.messages) if m.role == "assistant"]
         since = answers[-1] if answers else -1
         return sum(
@@ -240,10 +242,10 @@ class RequestOptimizer:
         return self._counter.count_message(message, model).tokens
 
 
-def _asked(request: ChatRequest) -> str | None:
-    """The question that retrieved context in a system message is for.
+def _only_question(request: ChatRequest) -> str | None:
+    """Return the request's question if it is the first of its conversation, else None.
 
-    A conversation asks many, and whatever is chosen for the latest breaks the prefix: None.
+    In a longer conversation, context selected for the latest question would break the prefix.
     """
     roles = [m.role for m in request.messages]
     if roles.count("user") != 1 or "assistant" in roles:
@@ -251,15 +253,15 @@ def _asked(request: ChatRequest) -> str | None:
     return request.messages[roles.index("user")].text
 
 
-def _cut_at_first(messages: Sequence[Message], within: Sequence[Message]) -> bool:
-    """Whether context was cut in what the conversation's first call sends."""
-    pairs = zip(messages, within, strict=True)
-    first = takewhile(lambda pair: pair[0].role != "assistant", pairs)
-    return any(message is not cut for message, cut in first)
+def _cuts_first_call(messages: Sequence[Message], cut: Sequence[Message]) -> bool:
+    """Return whether context was cut in a message of the conversation's first call."""
+    pairs = zip(messages, cut, strict=True)
+    first_call = takewhile(lambda pair: pair[0].role != "assistant", pairs)
+    return any(before is not after for before, after in first_call)
 
 
 def _with_text(message: Message, change: Callable[[str], str]) -> Message:
-    """The message with its text parts shortened; itself where none is another."""
+    """Return the message with its text parts changed; the same object if none changes."""
     if isinstance(message.content, str):
         text = change(message.content)
         return message if text == message.content else replace(message, content=text)

@@ -1,8 +1,8 @@
-"""Shorter outputs, each measure only when asked for: a learned cap, stop sequences, a schema.
+"""Shorten outputs by a learned cap, stop sequences or a schema; each is opt-in.
 
-A cap is learned from the lengths that a task's answers had. An answer cut by a cap is a broken
-answer, so the cap stands well above the longest usual one, the rate of cut answers is shown, and
-a cut answer is asked for again without the cap: what it had cost is charged to prompts.
+A cap is learned from the lengths of a task's answers. A truncated answer is useless, so the cap
+is well above the usual length, the truncation rate is reported, and a truncated answer is
+requested again without the cap. Its cost is charged to prompts.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ __all__ = [
     "CappedCall",
     "OutputCap",
     "OutputLimits",
-    "uncapped",
-    "was_cut",
+    "was_truncated",
     "with_answer_form",
 ]
 
@@ -41,15 +40,15 @@ _STOPS: Mapping[AnswerForm, tuple[str, ...]] = {
 }
 _CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _STRUCTURED = ("tools", "functions", "response_format")
-"""Settings that give an answer a form of their own."""
-_CUT = ("length", "max_tokens", "MAX_TOKENS")
-"""What providers call the reason why an answer ended at its cap."""
+"""Settings that already decide the form of an answer."""
+_TRUNCATED = ("length", "max_tokens", "MAX_TOKENS")
+"""The providers' finish reasons for an answer that reached its cap."""
 _REASONING = re.compile(r"(o[1-9]|gpt-[5-9]|gpt-1\d)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputCap:
-    """A cap in tokens, from how many answers it was learned, and the share of them cut short."""
+    """A cap in tokens, how many answers it was learned from, and their truncation rate."""
 
     tokens: int
     answers: int
@@ -57,13 +56,13 @@ class OutputCap:
 
 
 class OutputLimits:
-    """Learns from a task's answers how long they get; safe to share between threads.
+    """Learns how long a task's answers get; safe to share between threads.
 
     Args:
-        quantile: The share of answers that must fit below the cap before the margin.
-        margin: The cap over that quantile.
-        enough: Answers needed before any cap is given.
-        window: The latest answers that count.
+        quantile: The share of the answers that the cap must fit, before the margin.
+        margin: The factor from that quantile to the cap.
+        enough: How many answers a task needs before it gets a cap.
+        window: How many of the latest answers count.
     """
 
     def __init__(
@@ -82,35 +81,35 @@ class OutputLimits:
         self._lock = threading.Lock()
 
     def observe(self, task: str, output_tokens: int, *, truncated: bool = False) -> None:
-        """Note an answer's length; a truncated one would have been longer by an unknown amount."""
+        """Add an answer's length; a truncated one would have been longer by an unknown amount."""
         with self._lock:
             answers = self._answers.setdefault(task, deque(maxlen=self._window))
             answers.append((output_tokens, truncated))
 
     def cap(self, task: str) -> OutputCap | None:
-        """The cap for a task's next answer; None until enough is known.
+        """Return the cap for a task's next answer; None until there are enough answers.
 
-        Truncated answers count as twice their length, so a cap that cuts soon rises.
+        Truncated answers count as twice their length, so a cap that truncates soon rises.
         """
         with self._lock:
             answers = list(self._answers.get(task, ()))
         if len(answers) < self._enough:
             return None
-        lengths = sorted(tokens * 2 if cut else tokens for tokens, cut in answers)
+        lengths = sorted(tokens * 2 if truncated else tokens for tokens, truncated in answers)
         place = min(len(lengths) - 1, math.ceil(self._quantile * len(lengths)) - 1)
         return OutputCap(
             tokens=max(16, math.ceil(lengths[place] * self._margin)),
             answers=len(answers),
-            truncation_rate=sum(cut for _, cut in answers) / len(answers),
+            truncation_rate=sum(truncated for _, truncated in answers) / len(answers),
         )
 
     def cap_for(
         self, task: str, params: Mapping[str, Any], *, configured: int | None = None
     ) -> OutputCap | None:
-        """The cap to set on a call with these parameters.
+        """Return the cap to set on a call with these parameters.
 
-        None where the caller set one, where the model is `configured` to one that is no higher,
-        and until enough is known.
+        None if the caller set a cap, if the model's own (`configured`) is not higher, or if there
+        are not enough answers yet.
         """
         cap = self.cap(task)
         if cap is None or any(name in params for name in _CAPS):
@@ -118,31 +117,30 @@ class OutputLimits:
         return None if configured is not None and configured <= cap.tokens else cap
 
     def capped(self, request: ChatRequest, task: str) -> ChatRequest:
-        """The request with the task's cap, where `cap_for` gives one."""
+        """Return the request with the task's cap, if `cap_for` gives one."""
         cap = self.cap_for(task, request.params)
         if cap is None:
             return request
-        # A reasoning model's own name for it counts the hidden reasoning too.
+        # Reasoning models have another parameter, which counts the hidden reasoning too.
         name = "max_completion_tokens" if _reasons(request.model) else "max_tokens"
         return replace(request, params={**request.params, name: cap.tokens})
 
 
 class CappedCall:
-    """A call under its task's learned cap, and the one made in its place if the cap cuts it.
+    """A call under its task's learned cap, and its retry if the cap truncates the answer.
 
     Example:
         ```python
-        with CappedCall(limits, task, params, around=context_of(call_id)) as capped:
+        with CappedCall(limits, task, params, context=context_of(call_id)) as capped:
             answer = ask(capped.first, max_tokens=capped.cap and capped.cap.tokens)
-            if capped.cut(answer.finish_reason, answer.usage):
-                answer = ask(capped.second)
+            if capped.needs_retry(answer.finish_reason, answer.usage):
+                answer = ask(capped.retry)
         ```
 
-    `cap` is None where none is set. `first` and `retry` are what the account is to know of the
-    two calls, to be made under their ids: without a cap `first` is `context`, and there is no
-    second call. The record of a first call is written when the block ends, and charged to prompts
-    if its answer was cut. `call_id` is the caller's own name for the first call, `configured` the
-    model's own cap.
+    `cap` is None if none is set. `first` and `retry` are the contexts of the two calls, which
+    must be made under their ids; without a cap `first` is `context`, and there is no retry. The
+    first call is recorded when the block ends, and charged to prompts if its answer was
+    truncated. `call_id` is the caller's id for the first call, `configured` the model's own cap.
     """
 
     def __init__(
@@ -161,18 +159,18 @@ class CappedCall:
         self._drafts: Drafts | None = None
         self._kept: str | None = None
         if self.cap is not None:
-            named = call_id or str(uuid.uuid4())
-            self._drafts, self._kept = Drafts(context, strategy="prompts"), named
-            self.first = replace(context, id=named, drafts=self._drafts, draft_id=named)
+            first = call_id or str(uuid.uuid4())
+            self._drafts, self._kept = Drafts(context, strategy="prompts"), first
+            self.first = replace(context, id=first, drafts=self._drafts, draft_id=first)
             self.retry = replace(context, id=str(uuid.uuid4()))
             CONTEXTS_BY_CALL.update({each.id: each for each in (self.first, self.retry)})
 
     def needs_retry(self, finish_reason: str | None, usage: Usage | None) -> bool:
-        """Whether our cap cut the first answer, so that the second call is to be made.
+        """Return whether the learned cap truncated the first answer, so that a retry is needed.
 
-        The limits learn from the answer, if its provider reported a length.
+        The limits learn the answer's length, if its provider reported one.
         """
-        truncated = was_cut(finish_reason)
+        truncated = was_truncated(finish_reason)
         if self._limits is not None and usage is not None and usage.output_tokens:
             self._limits.observe(self._task, usage.output_tokens, truncated=truncated)
         if self.cap is None or not truncated:
@@ -193,34 +191,25 @@ class CappedCall:
             self._drafts.resolve(self._kept)
 
 
-def was_cut(finish_reason: str | None) -> bool:
-    """Whether an answer ended because it reached its cap, in any provider's words."""
-    return finish_reason in _CUT
-
-
-def uncapped(
-    sent: ChatRequest, original: ChatRequest, finish_reason: str | None
-) -> ChatRequest | None:
-    """The request to send again when our own cap cut the answer, else None."""
-    ours = any(name in sent.params and name not in original.params for name in _CAPS)
-    return original if was_cut(finish_reason) and ours else None
+def was_truncated(finish_reason: str | None) -> bool:
+    """Return whether an answer ended because it reached its cap, for any provider."""
+    return finish_reason in _TRUNCATED
 
 
 def with_answer_form(
     request: ChatRequest, *, form: AnswerForm | None = None, schema: Mapping[str, Any] | None = None
 ) -> ChatRequest:
-    """The request with stop sequences of an expected form, or a schema in place of prose.
+    """Return the request with the stop sequences of a form, or with a schema.
 
-    What the model does not take and what the user already set is left as it is; tools and
-    schemas have a form of their own, and get no stop sequences. OpenAI's reasoning models refuse
-    those.
+    Settings that the user made or that the model does not take are left alone: requests with
+    tools or a schema get no stop sequences, nor do OpenAI's reasoning models, which reject them.
     """
     params = dict(request.params)
     free = not any(name in params for name in ("stop", *_STRUCTURED))
     if form is not None and free and not _reasons(request.model):
         params["stop"] = list(_STOPS[form])
     if schema is not None and "response_format" not in params and is_recent_openai(request.model):
-        # Strict mode refuses schemas that leave room for more keys.
+        # Strict mode rejects schemas that allow additional keys.
         strict = schema.get("additionalProperties") is False
         named = {"name": str(schema.get("title") or "answer"), "schema": dict(schema)}
         params["response_format"] = {

@@ -1,16 +1,16 @@
-"""Replaying a log of requests through a real app, and counting what would have been saved.
+"""Replay a log of requests through a real app and measure what the strategies would have saved.
 
 log.py       the log's format: one OpenAI chat request a line
-app.py       what a framework's app offers to be replayed through, and where to find it
+app.py       the interface of an app that requests are replayed through, one per framework
 run.py       sends the requests, bare and with strategies, one by one and in a provider batch
-judging.py   which answers were right, and which hits were wrong
+judging.py   counts right answers and wrong hits
 figures.py   the figures of a replay
 table.py     the figures as a table for the terminal
 
-answers.py   what a recorded provider answers: the rule's protocol, and the rule of logs
-provider.py  that provider's completions, files and batches, and what it billed
-server.py    the same over HTTP, as OpenAI's API
+answers.py   the answers of the recorded provider: the protocol, and answers from a log
+provider.py  the recorded provider without HTTP: completions, files, batches, the bill
+server.py    the recorded provider over HTTP, with OpenAI's API
 
-shipped.py   the day that ships with the package, its router and its provider
-data/        the lines of that day, and the labels of the week before
+shipped.py   the sample day that ships with the package, its router and its provider
+data/        the log of that day, and labels of the week before
 """

@@ -1,7 +1,7 @@
-"""What a recorded provider answers, and what the real one would have counted for it.
+"""The answers of a recorded provider, with the token counts that the real one would bill.
 
-An `AnsweringRule` decides; the server asks it and knows nothing of logs. `LoggedAnswers` is the
-rule of `llm-optimizers demo` and `replay`: the answers are the log's, the counts tiktoken's.
+The server takes its answers from an `AnsweringRule`. `LoggedAnswers` is the rule of
+`llm-optimizers demo` and `replay`: it answers from a log and counts tokens with tiktoken.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["AnsweringRule", "LoggedAnswers", "RecordedAnswer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAnswer:
-    """An answer and what OpenAI would count for it; `cut` if a limit on output ended it."""
+    """An answer with its token counts; `cut` if `max_tokens` ended it."""
 
     text: str
     prompt_tokens: int
@@ -33,19 +33,19 @@ class AnsweringRule(Protocol):
     """Answers requests in place of a model; called from several threads at once."""
 
     def answer(self, request: ChatRequest, request_id: str | None) -> RecordedAnswer | None:
-        """The answer to a request as it was sent, None if none is known for it.
+        """Return the answer to a request, None if there is none.
 
-        `request_id` is what the sender named the request by (see `REPLAY_ID`), None without a name.
+        `request_id` is the value of the request's `REPLAY_ID`, None if it has none.
         """
 
 
 class LoggedAnswers:
-    """The log's answers, by request id or by messages.
+    """Answers from a log, found by request id or by messages.
 
-    A model of `cheap_models` gives the log's cheap answer where it has one; a request that lost
-    the words its answer rests on gets none. Where the log has no answer at all a placeholder of
-    `assumed_tokens` tokens stands in, which names the answer's class. `estimated` says whether
-    any count was not the model's own tokeniser's.
+    A model of `cheap_models` gives the cheap model's answer where the log has one. A request whose
+    `evidence` was cut out of the prompt is answered "The context does not say.". Where the log has
+    no answer, a placeholder of `assumed_tokens` tokens is returned. `estimated` is True once a
+    token count did not come from the model's own tokeniser.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The framework's side of a replay: what a chain has to offer, and where to find it.
+"""The app that requests are replayed through: its interface, and how to open one.
 
 The core imports no framework. Each integration has a module `replay_app` whose `open_app` builds
-a real app of that framework with the wanted strategies switched on.
+a real app of that framework with the given strategies switched on.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ FRAMEWORKS: Mapping[str, tuple[str, str]] = {
     "langchain": ("langchain_llm_optimizers.replay_app", "langchain"),
     "llama-index": ("llama_index_llm_optimizers.replay_app", "llama-index"),
 }
-"""By name: the module that builds the app, and the extra that brings the framework."""
+"""For each framework: the module that builds its app, and the extra that installs it."""
 CONTEXT_TOKENS = 400
-"""What of retrieved documents is sent where prompts are shortened."""
+"""Token budget for retrieved documents when prompts are shortened."""
 _request_id: ContextVar[str] = ContextVar("llm_optimizers_request_id", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where the model is; `base_url` None means the provider's own, `model` None the log's.
+    """Where the model is: `base_url` None is the provider's own URL, `model` None the log's model.
 
-    `recorded` means that the log's answers are served there, so that requests are named.
+    `recorded` means that a recorded provider answers there, which needs each request's id.
     """
 
     base_url: str | None = None
@@ -61,11 +61,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategies:
-    """What is switched on; nothing at all is the bare app.
+    """The strategies that are switched on; by default none.
 
-    `cache_entries` is the cache's capacity. `router` is a calibrated router's file, without which
-    nothing is routed. `later` sends background requests as a provider batch; the replay does that
-    itself, for every framework.
+    `cache_entries` is the cache's capacity. `router` is a fitted router; None routes nothing.
+    `later` sends background requests as a provider batch, which the replay itself does for every
+    framework.
     """
 
     cache: bool = False
@@ -77,10 +77,10 @@ class Strategies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppReply:
-    """What the app answered.
+    """The app's answer.
 
-    `tier` names the cache's tier if a cache answered, `model` who answered else, as far as the
-    app knows; `later` means in a batch.
+    `tier` is the cache tier if the cache answered, else None; `model` is the model that answered,
+    "" if the app does not know it; `later` is True for an answer from a batch.
     """
 
     text: str
@@ -108,7 +108,7 @@ def open_app(
         ConfigurationError: the framework is not known, or not installed.
     """
     if framework not in FRAMEWORKS:
-        raise ConfigurationError(f"no framework {framework!r}; known: {', '.join(FRAMEWORKS)}")
+        raise ConfigurationError(f"unknown framework {framework!r}; known: {', '.join(FRAMEWORKS)}")
     module, extra = FRAMEWORKS[framework]
     try:
         build = import_module(module).open_app
@@ -122,7 +122,7 @@ def open_app(
 
 @contextmanager
 def for_request(logged: LoggedRequest) -> Iterator[None]:
-    """Inside the block calls are made for this request, and for its tenant."""
+    """Within the block, calls carry this request's id and tenant."""
     token = _request_id.set(logged.id)
     try:
         with tenant(logged.tenant):
@@ -132,17 +132,17 @@ def for_request(logged: LoggedRequest) -> Iterator[None]:
 
 
 def http_client(endpoint: Endpoint) -> httpx.Client:
-    """The HTTP client for an app's models; names requests to a recorded provider in a header."""
+    """Return the HTTP client for an app's models; it sends request ids to a recorded provider."""
     hooks = {"request": [_name_request]} if endpoint.recorded else {}
     # A proxy that the environment names cannot reach the recorded provider on this machine.
     return httpx.Client(event_hooks=hooks, timeout=120, trust_env=not endpoint.recorded)
 
 
 def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
-    """What shortens an app's prompts: lossless passes, and a budget for retrieved context."""
+    """Return an optimizer with the lossless passes and a token budget for retrieved context."""
     return RequestOptimizer(
         context=ContextBudget(max_tokens=CONTEXT_TOKENS),
-        # One question over fresh context each time: there is no cached prefix to break.
+        # Each request has other context, so there is no cached prefix to break.
         provider_cache=False,
         prices=ledger.prices,
         embed=StaticEmbedder().embed,
@@ -150,5 +150,5 @@ def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
 
 
 def _name_request(request: httpx.Request) -> None:
-    # In a header: the name must not enter cache keys.
+    # A header, because it is not part of the cache key.
     request.headers[REPLAY_ID] = _request_id.get()

@@ -1,4 +1,4 @@
-"""What a pass through a log leaves behind, and the figures of a replay that are made of it."""
+"""What one pass through a log recorded, and the figures of a replay computed from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.replay.app import AppReply
-from llm_optimizers.replay.judging import judged
+from llm_optimizers.replay.judging import judge
 from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.router import DECISION_NOTE
@@ -20,12 +20,12 @@ from llm_optimizers.routing.router import DECISION_NOTE
 __all__ = ["TIERS", "Pass", "Replay", "as_dict", "collect_figures", "percent"]
 
 TIERS = ("exact", "normalised", "semantic", "shared")
-"""The cache's tiers, in the order in which they are asked."""
+"""The cache tiers, in lookup order."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Pass:
-    """One way through the log, bare or with strategies; filled as the requests are answered."""
+    """One pass through the log, without or with strategies; filled while requests are answered."""
 
     name: str
     ledger: Ledger
@@ -40,20 +40,20 @@ class Pass:
 
     @property
     def ended_early(self) -> bool:
-        """Whether requests were left over."""
+        """Whether some requests were not sent."""
         return self.interrupted or self.gave_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What a replay found out.
+    """The figures of a replay.
 
-    `right` of `judged` answers are those that the log holds for right; `wrong` names the wrong
-    hits, None where the log does not say what is right. `account` is that of the last pass that
-    was begun, `pass_name`; `bare` that of the pass without strategies, None unless both passes
-    went to the end. `overhead_ms` is the median a call took longer than the same call in the bare
-    pass, over the calls that reached the model in both; None without a bare pass. `gave_up` means
-    that the provider failed every one of the first requests, so that the others were not sent.
+    `right` of `judged` answers agree with the log. `wrong` lists the ids of wrong hits, None if
+    the log has no answer classes. `account` summarises the last pass that was started, named
+    `pass_name`; `bare` the pass without strategies, None unless both passes were completed.
+    `overhead_ms` is the median extra time of a call compared with the same call in the pass
+    without strategies, over calls that reached the model in both; None if there was no such pass.
+    `gave_up` means that all of the first requests failed, so the rest were not sent.
     """
 
     requests: int
@@ -77,12 +77,12 @@ class Replay:
 
     @property
     def wrong_hits(self) -> int | None:
-        """How many hits were wrong, None if that is not known."""
+        """Number of wrong hits, None if unknown."""
         return None if self.wrong is None else len(self.wrong)
 
     @property
     def baseline(self) -> Decimal:
-        """What the requests cost bare: measured in the bare pass, else the account's baseline."""
+        """Cost without strategies: measured in that pass, else the account's baseline."""
         return self.account.baseline_cost if self.bare is None else self.bare.cost
 
 
@@ -94,17 +94,17 @@ def collect_figures(
     recorded: bool,
     router: RouterArtefact | None,
 ) -> Replay:
-    """The figures of the last pass; the bare one stands beside it where both went to the end."""
+    """Return the figures of the last pass, with the pass without strategies if both completed."""
     replies = run.replies
-    verdict = judged(requests, replies, recorded=recorded)
+    judgement = judge(requests, replies, recorded=recorded)
     premium = requests[0].request.model
     compared = bare is not None and not run.ended_early
     return Replay(
         requests=len(replies) + run.errors.total(),
         hits=Counter(reply.tier for reply in replies.values() if reply.tier is not None),
-        wrong=verdict.wrong,
-        judged=verdict.judged,
-        right=verdict.right,
+        wrong=judgement.wrong,
+        judged=judgement.judged,
+        right=judgement.right,
         models=Counter(reply.model for reply in replies.values() if reply.model),
         escalated=_escalated(run.ledger),
         router=router,
@@ -122,7 +122,7 @@ def collect_figures(
 
 
 def _escalated(ledger: Ledger) -> int:
-    """Decisions whose answer came from another model than was chosen first."""
+    """Count decisions answered by another model than the one chosen first."""
     return sum(
         1
         for note in ledger.notes(DECISION_NOTE)
@@ -131,7 +131,7 @@ def _escalated(ledger: Ledger) -> int:
 
 
 def _overhead_ms(run: Pass, bare: Pass) -> float | None:
-    # The first call of a pass opens connections and loads what is loaded once.
+    # The first call of a pass also opens connections and loads files.
     first = next(iter(bare.seconds), None)
     extra = [
         seconds - bare.seconds[name]
@@ -142,7 +142,7 @@ def _overhead_ms(run: Pass, bare: Pass) -> float | None:
 
 
 def as_dict(replay: Replay) -> dict[str, Any]:
-    """The figures, JSON-ready; dollars as numbers, shares in percent."""
+    """Return the figures ready for JSON: money in dollars, shares in percent."""
     account = replay.account
     baseline = replay.baseline
     saved = baseline - account.cost
@@ -177,7 +177,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> float:
-    """A share in percent, to two decimals; 0 of nothing."""
+    """Return a share in percent, to two decimals; 0 if `whole` is 0."""
     return round(float(100 * part / whole), 2) if whole else 0.0
 
 

@@ -1,8 +1,8 @@
-"""Which answers of a replay were right, and which hits were wrong, as far as the log can tell.
+"""Counts right answers and wrong hits of a replay, as far as the log can tell.
 
-A hit is wrong if the answer it served belongs to another class. Which classes an answer belongs
-to is known from the log, and from the replay itself: an answer that the model gave to a request
-belongs to that request's class, which is all there is to go by with a live provider.
+A hit is wrong if its answer belongs to another answer class. The classes of an answer come from
+the log and from the replay itself: an answer that the model gave to a request belongs to that
+request's class. With a live provider, only the second is available.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from llm_optimizers.evidence.comparison import normalised
 from llm_optimizers.replay.app import AppReply
 from llm_optimizers.replay.log import LoggedRequest
 
-__all__ = ["Judgement", "judged"]
+__all__ = ["Judgement", "judge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The ids of wrong hits (None where the log has no classes), and right answers of `judged`."""
+    """Ids of wrong hits (None if the log has no classes), and `right` of `judged` answers."""
 
     wrong: Sequence[str] | None
     judged: int
     right: int
 
 
-def judged(
+def judge(
     requests: Sequence[LoggedRequest], replies: Mapping[str, AppReply], *, recorded: bool
 ) -> Judgement:
-    """Judge the replies; answers of a live provider are not compared with the log's."""
+    """Judge the answers; those of a live provider are not compared with the log."""
     answered = [request for request in requests if request.id in replies]
     classes = _classes(requests, answered, replies)
     labelled = [request for request in answered if request.answer_class]
@@ -48,7 +48,7 @@ def _classes(
     answered: Sequence[LoggedRequest],
     replies: Mapping[str, AppReply],
 ) -> Mapping[str, set[str]]:
-    """The classes that each text is right for; none where only unlabelled requests got it."""
+    """Return the classes that each text is right for; empty if only unlabelled requests got it."""
     texts = [(r, text) for r in requests for text in (r.response, r.cheap_response)]
     texts += [(r, replies[r.id].text) for r in answered if replies[r.id].tier is None]
     classes: dict[str, set[str]] = {}
@@ -64,10 +64,10 @@ def _wrong(request: LoggedRequest, reply: AppReply, classes: Mapping[str, set[st
     if reply.tier is None:
         return False
     known = classes.get(normalised(reply.text))
-    # An answer from nowhere is wrong; one that only unlabelled requests got cannot be judged.
+    # An unknown answer is wrong; one that only unlabelled requests got cannot be judged.
     return known is None or bool(known and request.answer_class not in known)
 
 
 def _same(request: LoggedRequest) -> object:
-    """What two requests share whose recorded answers may stand in for each other."""
+    """Return a key that is equal for requests whose recorded answers are interchangeable."""
     return request.answer_class or (request.tenant, str(request.request.to_openai()))

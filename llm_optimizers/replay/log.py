@@ -1,18 +1,18 @@
-"""Reads a log of requests: one OpenAI chat request a line, as JSON, plain or gzipped.
+"""Read a log of requests: one OpenAI chat request per line, as JSON, plain or gzipped.
 
-Besides the request's own fields a line may have:
+Besides the fields of the request, a line may have:
 
-    response        the answer: a text, or OpenAI's completion object
-    tenant          whose request it is
-    time            when it was made, ISO 8601
-    answer_class    two requests of one class have the same right answer (also `answer_id`,
-                    `intent`); with it wrong hits can be counted
-    background      true where the answer may come a day later
-    evidence        words of the request that its answer rests on
-    cheap_response, cheap_correct   what a cheap model answered, and whether that was as good
+    response        the answer: a text, or an OpenAI completion object
+    tenant          the tenant that sent it
+    time            when it was sent, ISO 8601
+    answer_class    requests of one class have the same right answer (also `answer_id`,
+                    `intent`); needed to count wrong hits
+    background      true if the answer may come a day later
+    evidence        words in the request that the answer depends on
+    cheap_response, cheap_correct   a cheap model's answer, and whether it was as good
 
-Other fields that are no settings of the API are not sent; `Log.unknown_fields` names them. A line
-with a `prompt` or `text` instead of `messages` is a question by itself.
+Other fields that the API does not have are not sent; `Log.unknown_fields` lists them. A line with
+`prompt` or `text` instead of `messages` is one user message.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _OURS = frozenset(
 _GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"[!-~]{1,40}")
 _SETTINGS = frozenset({"stream", *CompletionCreateParamsBase.__annotations__})
-"""A chat request's fields, as the SDK knows them; it refuses to send others."""
+"""The fields of a chat request that the SDK accepts."""
 MODEL = "gpt-4o"
-"""The model of requests that name none."""
+"""The model of requests without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedRequest:
-    """One request of a log; `answer_class` "" and `response` None where the log has none."""
+    """One request of a log; `answer_class` is "" and `response` None if the log has none."""
 
     id: str
     request: ChatRequest
@@ -66,7 +66,7 @@ class LoggedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
-    """A line that was skipped, by its number from 1, and what is wrong with it."""
+    """A skipped line: its number, counted from 1, and the reason."""
 
     number: int
     reason: str
@@ -74,10 +74,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """The requests of a log in its order, the lines that were none, and the fields not understood.
-
-    `unknown_fields` are names beside a request's that are neither ours nor settings of the API.
-    """
+    """The requests of a log in order, the lines that were skipped, and the fields not sent."""
 
     requests: tuple[LoggedRequest, ...]
     bad_lines: tuple[BadLine, ...] = ()
@@ -85,10 +82,10 @@ class Log:
 
 
 def read_log(path: Path, limit: int | None = None) -> Log:
-    """Read a log; malformed lines are skipped and listed by number.
+    """Read a log file; malformed lines are skipped and listed in `Log.bad_lines`.
 
     Raises:
-        ConfigurationError: the file cannot be read, or no line of it is a request.
+        ConfigurationError: the file cannot be read, or holds no request.
     """
     try:
         with _open(path) as lines:
@@ -98,7 +95,7 @@ def read_log(path: Path, limit: int | None = None) -> Log:
     if not log.requests:
         first = [f" (line {bad.number}: {bad.reason})" for bad in log.bad_lines[:1]]
         raise ConfigurationError(
-            f"{path} has no request{''.join(first)}; a line looks like"
+            f"{path} holds no request{''.join(first)}; a line looks like"
             ' {"model": "gpt-4o", "messages": [{"role": "user", "content": "…"}]}'
         )
     return log
@@ -106,7 +103,7 @@ def read_log(path: Path, limit: int | None = None) -> Log:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Iterable[bytes]]:
-    """The file's lines, unpacked if they are gzipped, whatever the file is called."""
+    """Open a file as lines of bytes; gzip is recognised by content, not by name."""
     with path.open("rb") as file:
         packed = file.read(len(_GZIP)) == _GZIP
         file.seek(0)
@@ -118,7 +115,7 @@ def _open(path: Path) -> Iterator[Iterable[bytes]]:
 
 
 def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
-    """Read a log's lines, up to `limit` requests; malformed ones are skipped and listed."""
+    """Parse the lines of a log, up to `limit` requests; malformed lines are skipped and listed."""
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
     names: set[str] = set()
@@ -131,9 +128,9 @@ def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
             requests.append(_request(_name(raw, number, names), raw))
             unknown_fields.update(raw.keys() - _SETTINGS - _OURS)
         except json.JSONDecodeError as error:
-            bad.append(BadLine(number=number, reason=f"no JSON: {error.msg}"))
+            bad.append(BadLine(number=number, reason=f"not JSON: {error.msg}"))
         except RecursionError:
-            bad.append(BadLine(number=number, reason="nested too deep"))
+            bad.append(BadLine(number=number, reason="nested too deeply"))
         except UnicodeError:
             bad.append(BadLine(number=number, reason="not UTF-8 text"))
         except (ConfigurationError, ValueError) as error:
@@ -146,7 +143,7 @@ def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
 
 
 def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, from 1; a byte order mark is no part of the first."""
+    """Number the lines from 1; skips blank lines and strips a byte order mark."""
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if text.strip():
@@ -154,11 +151,11 @@ def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _no_number(name: str) -> float:
-    raise ConfigurationError(f"no JSON: {name} is no number of JSON")
+    raise ConfigurationError(f"not JSON: {name} is not a JSON number")
 
 
 def _name(raw: Any, number: int, names: set[str]) -> str:
-    """The line's own id if it can name one request alone, in a header too; else its number."""
+    """Return the line's id if it is unique and fits in an HTTP header, else its line number."""
     given = raw.get("id") if isinstance(raw, Mapping) else None
     name = given if isinstance(given, str) and _NAME.fullmatch(given) else f"line-{number}"
     while name in names:
@@ -175,7 +172,7 @@ def _request(name: str, raw: Any) -> LoggedRequest:
     if "messages" not in body and isinstance(question, str):
         body["messages"] = [{"role": "user", "content": question}]
     body["model"] = str(body.get("model") or MODEL)
-    # Half of a surrogate pair is JSON, but no text that could be sent.
+    # Half of a surrogate pair is valid JSON but cannot be sent as UTF-8.
     json.dumps(body, ensure_ascii=False).encode()
     tenant = str(raw.get("tenant") or "")
     classes = [str(raw[name]) for name in _CLASSES if raw.get(name) is not None]
@@ -194,7 +191,7 @@ def _request(name: str, raw: Any) -> LoggedRequest:
 
 
 def _text(response: Any) -> str | None:
-    """The text of a logged answer: a string, or the first choice of a completion."""
+    """Return the text of a logged answer: a string, or the first choice of a completion."""
     if response is None or isinstance(response, str):
         return response
     try:

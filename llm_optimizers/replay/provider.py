@@ -1,7 +1,6 @@
-"""The recorded provider apart from HTTP: chat completions, files, batches, and what it billed.
+"""The recorded provider without HTTP: chat completions, files, batches, and the bill.
 
-Objects have the shapes of OpenAI's API. A batch is completed as soon as it is made: what is
-replayed is the account, not the waiting.
+Objects have the shapes of OpenAI's API. A batch completes as soon as it is created.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from llm_optimizers.types import ChatRequest
 __all__ = ["REPLAY_ID", "Billed", "OnBilled", "Provider", "usage_of"]
 
 REPLAY_ID = "x-replay-id"
-"""Names a request whose messages may have been changed on the way: a header of a single request,
-an entry of `metadata` in a batch's line (where `custom_id` is the sender's own)."""
+"""Identifies a request even if its messages were changed: an HTTP header, or in a batch line an
+entry of `metadata`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Billed:
-    """One answer as the provider billed it; `request_id` "" where the request had none."""
+    """One answer as billed; `request_id` is "" if the request had none."""
 
     request_id: str
     model: str
@@ -39,11 +38,11 @@ class Billed:
 
 
 OnBilled = Callable[[Billed], None]
-"""Called once for every answer that was given, possibly from several threads at once."""
+"""Called once for each answer, possibly from several threads at once."""
 
 
 class Provider:
-    """Answers by a rule; holds files and batches in memory. Safe between threads."""
+    """Answers requests with a rule; keeps files and batches in memory. Thread-safe."""
 
     def __init__(self, rule: AnsweringRule, on_billed: OnBilled | None = None) -> None:
         self._rule = rule
@@ -56,7 +55,7 @@ class Provider:
     def reply(
         self, request: ChatRequest, request_id: str | None, *, batch: bool = False
     ) -> RecordedAnswer | None:
-        """The rule's answer, entered in the bill; None if the rule has none."""
+        """Return the rule's answer and bill it; None if the rule has none."""
         reply = self._rule.answer(request, request_id)
         if reply is not None and self._on_billed is not None:
             self._on_billed(
@@ -71,12 +70,12 @@ class Provider:
         return reply
 
     def head(self, request: ChatRequest, kind: str) -> dict[str, Any]:
-        """What every completion and every chunk begins with."""
+        """Return the fields that every completion and chunk begins with."""
         number = f"chatcmpl-replay-{next(self._numbers)}"
         return {"id": number, "object": kind, "created": int(time.time()), "model": request.model}
 
     def completion(self, request: ChatRequest, reply: RecordedAnswer) -> dict[str, Any]:
-        """The answer as a completion."""
+        """Return the answer as a completion object."""
         message = {"role": "assistant", "content": reply.text, "refusal": None}
         choice = {
             "index": 0,
@@ -91,7 +90,7 @@ class Provider:
         }
 
     def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
-        """Take in a file sent as a form.
+        """Store a file sent as a multipart form.
 
         Raises:
             ConfigurationError: the form has no file.
@@ -106,14 +105,14 @@ class Provider:
         raise ConfigurationError("the form has no file")
 
     def content(self, file_id: str) -> bytes | None:
-        """A file's bytes, None if there is no such file."""
+        """Return a file's bytes, None if there is no such file."""
         return self._files.get(file_id)
 
     def create_batch(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer every line of the input file.
 
         Raises:
-            ConfigurationError: there is no such file, or it holds something else.
+            ConfigurationError: there is no such file, or it is not a batch input.
         """
         source = self._files.get(str(request.get("input_file_id")))
         if source is None:
@@ -148,16 +147,16 @@ class Provider:
         return batch
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
-        """A batch as it stands, None if there is no such batch."""
+        """Return a batch, None if there is no such batch."""
         return self._batches.get(batch_id)
 
     def batches(self) -> list[dict[str, Any]]:
-        """Every batch, newest first."""
+        """Return all batches, newest first."""
         with self._lock:
             return list(reversed(self._batches.values()))
 
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """The output line of an input line."""
+        """Answer one input line: return its output line."""
         request = ChatRequest.from_openai(line["body"])
         metadata = request.params.get("metadata")
         name = metadata.get(REPLAY_ID) if isinstance(metadata, Mapping) else None
@@ -190,7 +189,7 @@ class Provider:
 
 
 def usage_of(reply: RecordedAnswer) -> dict[str, Any]:
-    """An answer's usage, as a completion or a stream's last chunk has it."""
+    """Return the `usage` object of a completion or of a stream's last chunk."""
     return {
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,

@@ -1,4 +1,4 @@
-"""Sends a log's requests through an app: bare and with strategies, one by one and in a batch."""
+"""Send a log's requests through an app: without and with strategies, one by one and in a batch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 __all__ = ["replay", "send_batch"]
 
-_HOPELESS = 5
-"""Failures from the very first request on, after which a provider is not asked again."""
+_GIVE_UP_AFTER = 5
+"""If so many of the first requests all fail, the rest are not sent."""
 
 Progress = Callable[[str, int], None]
-"""Called with the pass's name and the requests done so far in it."""
+"""Called with the name of the pass and the number of requests done in it."""
 
 
 def replay(
@@ -48,7 +48,7 @@ def replay(
     bare_pass: bool,
     progress: Progress,
 ) -> Replay:
-    """Replay the log; Ctrl-C ends it early with the figures so far.
+    """Replay the log; Ctrl-C ends it early and returns the figures so far.
 
     Raises:
         ConfigurationError: the app cannot be built.
@@ -74,7 +74,7 @@ def _pass(
     endpoint: Endpoint,
     progress: Progress,
 ) -> None:
-    """Go through the log once, until its end, Ctrl-C, or a provider that answers nothing."""
+    """Go through the log once, until its end, Ctrl-C, or a provider that answers no request."""
     in_batch = [each for each in requests if strategies.later and each.background]
     at_once = [each for each in requests if not (strategies.later and each.background)]
     try:
@@ -99,7 +99,7 @@ def _request_pass(
         else:
             run.seconds[logged.id] = time.perf_counter() - started
         progress(done)
-        if run.errors.total() >= _HOPELESS and not run.replies:
+        if run.errors.total() >= _GIVE_UP_AFTER and not run.replies:
             run.gave_up = True
             return
 
@@ -126,8 +126,8 @@ def send_batch(
 ) -> Mapping[str, AppReply]:
     """Submit the requests as one provider batch, wait for it, and record each answer.
 
-    With a router's file each request goes to the model it decides for. Requests that the
-    provider did not answer are missing from the result.
+    With a router, each request goes to the model that it chooses. Requests that the provider did
+    not answer are missing from the result.
     """
     models = _models(requests, endpoint, artefact)
     lines = [
@@ -159,7 +159,7 @@ def send_batch(
 
 
 def _collected(lines: Sequence[Mapping[str, Any]], endpoint: Endpoint) -> Sequence[BatchResult]:
-    """Submit lines as a batch and wait for its results."""
+    """Submit lines as a batch and wait for the results."""
     http = http_client(endpoint)
     with (
         OpenAI(base_url=endpoint.base_url, api_key=endpoint.api_key, http_client=http) as client,
@@ -172,7 +172,7 @@ def _collected(lines: Sequence[Mapping[str, Any]], endpoint: Endpoint) -> Sequen
 def _models(
     requests: Sequence[LoggedRequest], endpoint: Endpoint, artefact: RouterArtefact | None
 ) -> Mapping[str, str]:
-    """The model that each request of a batch goes to, by the request's id."""
+    """Return the model for each request of a batch, by request id."""
     if artefact is None:
         return {each.id: endpoint.model or each.request.model for each in requests}
     router = Router([*artefact.means, artefact.strong], policy=LearnedPolicy(artefact))
@@ -183,7 +183,7 @@ def _models(
 
 
 def _body(logged: LoggedRequest, model: str, endpoint: Endpoint) -> dict[str, Any]:
-    """The request's body; for a recorded provider it names the request of the log."""
+    """Return the request's body; for a recorded provider it carries the request's id."""
     body = {**logged.request.to_openai(), "model": model}
     if endpoint.recorded:
         body["metadata"] = {**(body.get("metadata") or {}), REPLAY_ID: logged.id}

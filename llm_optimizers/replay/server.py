@@ -1,7 +1,6 @@
-"""An OpenAI-compatible provider on loopback that answers by a rule, from a log for example.
+"""The recorded provider as an OpenAI-compatible HTTP server on loopback.
 
-Requests come over real HTTP from the real SDK. The header `x-replay-id` names the request: its
-messages may have been changed on the way.
+The header `x-replay-id` identifies a request even if an optimizer changed its messages.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ __all__ = ["recorded_server"]
 
 _WORDS_A_CHUNK = 8
 _POLL_S = 0.05
-"""How soon the server notices that it is to stop."""
+"""How often the server checks whether it should stop."""
 
 
 @contextmanager
 def recorded_server(rule: AnsweringRule, on_billed: OnBilled | None = None) -> Iterator[str]:
-    """Serve a rule's answers on a free port of 127.0.0.1; gives the base URL for a client."""
+    """Serve a rule's answers on a free port of 127.0.0.1; yields the base URL for a client."""
     handler = type("Handler", (_Handler,), {"provider": Provider(rule, on_billed)})
     server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(
@@ -45,11 +44,11 @@ def recorded_server(rule: AnsweringRule, on_billed: OnBilled | None = None) -> I
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # A burst of connections must not be refused while the accepting thread is busy.
+    # So that a burst of connections is not refused while the accepting thread is busy.
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell of errors, but not of clients that went away."""
+        """Report errors, except disconnected clients."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -59,12 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     provider: Provider
     protocol_version = "HTTP/1.1"
-    # Small writes must not wait for the acknowledgement of earlier ones.
+    # So that small writes do not wait for the acknowledgement of earlier ones.
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def do_POST(self) -> None:
-        """Answer a chat request, take in a file, or make a batch."""
+        """Answer a chat request, store a file, or create a batch."""
         try:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             if self.path == "/v1/chat/completions":
@@ -80,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, _error(f"bad request: {error}"))
 
     def do_GET(self) -> None:
-        """Give a batch, all batches, or a file's content."""
+        """Return a batch, all batches, or a file's content."""
         found: Mapping[str, Any] | bytes | None = None
         match self.path.partition("?")[0].split("/")[2:]:
             case ["batches"]:
@@ -95,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, found)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the command has a progress bar."""
+        """Print nothing: the command shows a progress bar."""
 
     def _chat(self, request: ChatRequest) -> None:
         reply = self.provider.reply(request, self.headers.get(REPLAY_ID))
@@ -138,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _deltas(reply: RecordedAnswer) -> Iterator[tuple[dict[str, str], str | None]]:
-    """The answer as a stream's deltas, a few words each."""
+    """Split an answer into stream deltas of a few words each."""
     yield {"role": "assistant", "content": ""}, None
     words = reply.text.split(" ")
     for start in range(0, len(words), _WORDS_A_CHUNK):

@@ -1,6 +1,6 @@
-"""What ships with the package: a support product's day, the labels of its week before, a router.
+"""The sample data in the package: one day of a support product, and labels of the week before.
 
-`llm-optimizers demo` and the notebooks replay the day.
+`llm-optimizers demo` and the notebooks replay that day.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["CHEAP", "STRONG", "day_log", "recorded_provider", "week_before"]
 STRONG = "gpt-4o"
 CHEAP = "gpt-4o-mini"
 TOLERANCE = 0.02
-"""The share of right answers that may be lost to the cheap model."""
+"""The share of right answers that routing to the cheap model may lose."""
 _DATA = files("llm_optimizers.replay") / "data"
 
 
 def day_log() -> Log:
-    """A support product's requests of one Monday."""
+    """Return the requests of one Monday of a support product."""
     with (_DATA / "day.jsonl").open("rb") as lines:
         return parse_log(lines)
 
 
 def week_before() -> RouterArtefact:
-    """Fit a router on the labels of the week before; its gate decides whether it may act."""
+    """Fit a router on the labels of the week before and check whether it may act."""
     with as_file(_DATA / "week_before.jsonl") as path:
         labels = read_labels(path)
     calibration = calibrate(labels, strong=STRONG, weak=[CHEAP], tolerance=TOLERANCE)
@@ -44,9 +44,9 @@ def week_before() -> RouterArtefact:
 
 
 def recorded_provider(*, cheap_models: Iterable[str] = ()) -> dict[str, Any]:
-    """Serve the day until the process ends; gives `ChatOpenAI`'s settings to reach the server.
+    """Serve the day until the process ends; return the `ChatOpenAI` settings to reach the server.
 
-    `cheap_models` answer as a cheap model did that day: wrongly now and then.
+    Models in `cheap_models` give the answers that a cheap model gave that day, some of them wrong.
     """
     stack = ExitStack()
     rule = LoggedAnswers(day_log().requests, TokenCounter(), cheap_models=frozenset(cheap_models))

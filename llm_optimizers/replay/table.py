@@ -1,4 +1,4 @@
-"""A replay's figures as a table for the terminal."""
+"""Print the figures of a replay as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["print_replay"]
 
 
 def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated: bool) -> None:
-    """Print the table, and plainly what in it is recorded, real or unknown."""
+    """Print the table and remarks on what in it is recorded, real or unknown."""
     figures = as_dict(replay)
     table = Table(title="The same requests, without and with", show_edge=False)
     table.add_column("")
@@ -65,37 +65,37 @@ def _remarks(
         counted = "partly estimated" if estimated else "counted by tiktoken"
         remarks.append(
             f"Answers were recorded in the log, not generated; tokens are {counted} and "
-            "prices are today's real list prices. No provider-side prompt caching is assumed."
+            "prices are today's list prices. Provider-side prompt caching is not simulated."
         )
     if replay.router is not None:
         remarks.append(_calibration(replay, replay.router))
     if replay.unanswered:
         remarks.append(
             f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
-            "length stood in, so that their output cost is an assumption."
+            "length was used, so their output cost is an assumption."
         )
     if replay.bare is None:
-        remarks.append("The cost without is each call's counterfactual in the account.")
+        remarks.append("The cost without strategies is the ledger's baseline, not a measured pass.")
     if figures["unpriced"]:
         names = ", ".join(name for name, part in replay.account.by_model.items() if part.unpriced)
         remarks.append(
-            f"{figures['unpriced']:,} calls have no known price ({names}) and are in no figure "
-            "of cost."
+            f"{figures['unpriced']:,} calls have no known price ({names}) and are not included in "
+            "any cost."
         )
     if replay.errors:
         kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
-        remarks.append(f"Failed: {kinds}. The first: {replay.first_error[:300]}")
+        remarks.append(f"Failed: {kinds}. First error: {replay.first_error[:300]}")
     if replay.gave_up:
-        remarks.append("No request was answered, so that the others were not sent.")
+        remarks.append("No request was answered, so the rest were not sent.")
     if replay.interrupted:
         remarks.append(
-            f"Interrupted in the pass {replay.pass_name}: these are its figures up to then."
+            f"Interrupted in the pass {replay.pass_name!r}: these are its figures so far."
         )
     return remarks
 
 
 def _calibration(replay: Replay, router: RouterArtefact) -> str:
-    """What the router was allowed, and what came of it."""
+    """Say what the router was allowed to lose and what it lost."""
     fitted = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
     if not router.active:
         reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)

@@ -59,7 +59,7 @@ def word(rule, *texts, name="r00001", **more):
     return rule.answer(sent(*texts, **more), name).text.split()[0]
 
 
-def test_each_model_answers_with_its_own_word_as_counted():
+def test_each_model_answers_as_the_day_recorded():
     strict, assumed = (DayRule([request()], assumed=a) for a in (False, True))
     texts = ("Be brief.", request().text)
     assert word(strict, *texts) == word(assumed, *texts) == "aright"
@@ -68,7 +68,7 @@ def test_each_model_answers_with_its_own_word_as_counted():
     assert (strict.unrecorded, assumed.unrecorded) == (1, 1)
 
 
-def test_the_output_is_billed_as_given_and_the_text_names_its_request():
+def test_output_tokens_are_billed_as_recorded_and_the_text_names_its_request():
     reply = DayRule([request()], assumed=False).answer(sent("Be brief.", request().text), "r00001")
     assert reply.completion_tokens == 40
     assert reply.text.split()[1] == "r00001"
@@ -76,7 +76,7 @@ def test_the_output_is_billed_as_given_and_the_text_names_its_request():
     assert DayRule([], assumed=False).answer(sent("a", "b"), "r00001") is None
 
 
-def test_blanks_may_go_but_no_word_of_system_or_text():
+def test_whitespace_may_be_removed_but_no_words():
     assert holds("Be brief. How do I get a card?", request())
     assert not holds("Be brief. How do I get card?", request())
     assert not holds("How do I get a card?", request())
@@ -94,13 +94,13 @@ def test_blanks_may_go_but_no_word_of_system_or_text():
         ("It was built by monks. It was never rebuilt.", False),
     ],
 )
-def test_an_answer_must_stand_with_the_words_around_it(kept, found):
+def test_an_answer_needs_the_words_around_it(kept, found):
     question = "Question: when did the tower fall"
     assert holds(f"Be brief. {kept} {question}", DOCUMENTS) is found
     assert not holds(f"Be brief. {PASSAGE} Question: when did", DOCUMENTS)
 
 
-def test_a_limit_below_the_answer_gives_a_cut_reply_that_is_not_right():
+def test_a_truncated_answer_is_not_right():
     rule = DayRule([request()], assumed=False)
     reply = rule.answer(sent("Be brief.", request().text, max_tokens=39), "r00001")
     assert reply.cut
@@ -120,7 +120,7 @@ def test_the_bill_is_at_the_days_price_and_half_of_it_in_a_batch():
     assert float(dollars(line("r1", batch=True))) == pytest.approx(0.00175)
 
 
-def test_calls_without_a_request_count_for_the_day_they_fall_in():
+def test_calls_without_a_request_id_count_for_their_day():
     lines = [line("h0-1"), line(""), line("r1"), line("")]
     assert Bill(lines=lines, unrecorded=0).of_day() == lines[2:]
 
@@ -142,7 +142,7 @@ def day(served, lines):
     return counted(Lived(served=replies), Bill(lines=lines, unrecorded=0), FACTS)
 
 
-def test_a_day_is_counted_by_kind_with_hits_wrong_ones_and_crossed_tenants():
+def test_a_day_counts_hits_wrong_hits_and_crossed_tenants_by_kind():
     own = {"r00001": "a1", "r00002": "a1", "r00003": "a2", "r00004": "b2"}
     bare = day({n: (w, n) for n, w in own.items()}, [line(name) for name in own])
     stack = day(
@@ -196,7 +196,7 @@ write("labels.jsonl", [{"prompt": f"case {i} {i * 7}", "task": "exam", "scores":
 
 @pytest.mark.slow
 @pytest.mark.loopback
-def test_a_day_in_small_through_the_whole_stack(tmp_path):
+def test_a_small_day_through_the_whole_stack(tmp_path):
     (tmp_path / "day").mkdir()
     (tmp_path / "data").mkdir()
     (tmp_path / "day" / "make_day.py").write_text(MAKER)

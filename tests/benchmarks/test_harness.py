@@ -44,7 +44,7 @@ def go(monkeypatch, tmp_path, capsys):
     return going
 
 
-def test_only_the_wanted_sections_run_and_their_rows_are_written(go):
+def test_only_the_selected_sections_run_and_are_written(go):
     code, rows, shown = go("--only", "first,second")
     assert code == 0
     assert list(rows) == ["figure", "claim", "none"]
@@ -54,7 +54,7 @@ def test_only_the_wanted_sections_run_and_their_rows_are_written(go):
     assert "first, seed 1: halves 1 of 2" in shown.err
 
 
-def test_a_row_over_seeds_is_their_mean_and_keeps_each(go):
+def test_a_row_over_seeds_has_the_mean_and_each_value(go):
     _, rows, shown = go("--only", "first", "--seeds", "3")
     assert rows["claim"]["value"] == 20
     assert rows["claim"]["by_seed"] == {"1": 10, "2": 20, "3": 30}
@@ -67,7 +67,7 @@ def test_seeds_are_a_count_or_a_list(go, given, seeds):
     assert list(rows["figure"]["by_seed"]) == seeds
 
 
-def test_ctrl_c_prints_and_writes_what_is_there(go):
+def test_ctrl_c_prints_and_writes_the_results_so_far(go):
     code, rows, shown = go("--only", "first,third")
     assert code == 130
     assert list(rows) == ["figure", "claim", "early"]

@@ -1,4 +1,4 @@
-"""The same calls make the same account in either framework, to the last digit."""
+"""The same calls give the same ledger in both frameworks, to the last digit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RateLimitedError(Exception):
 
 
 def stack(framework: Framework) -> None:
-    """Cache, prompts and router behind one another, by every door."""
+    """A cache around a prompt optimiser around a router, called by every method."""
     models = [framework.fake(name) for name in (CHEAP, STRONG)]
     model = framework.cached(framework.shortened(framework.routed(models, Always(CHEAP))))
     for method in METHODS:
@@ -42,15 +42,15 @@ def stack(framework: Framework) -> None:
         framework.ask(framework.fake("house-blend-7"), text, user="u1")
 
 
-def shortened_before_the_cache(framework: Framework) -> None:
-    """A hit behind an optimiser saves the call with its whole prompt."""
+def optimiser_around_a_cache(framework: Framework) -> None:
+    """A hit of a cache inside an optimiser saves the call with its whole prompt."""
     model = framework.shortened(framework.cached(framework.fake(STRONG)))
     for _ in range(2):
         framework.ask(model, QUESTION, system=BLOATED)
 
 
-def cached_behind_the_router(framework: Framework) -> None:
-    """A hit of the cheap model's own cache saves the call of the model that was not asked."""
+def router_around_a_cache(framework: Framework) -> None:
+    """A hit of the cheap model's cache saves the call of the model not asked."""
     models = [framework.cached(framework.fake(CHEAP)), framework.fake(STRONG)]
     model = framework.routed(models, Always(CHEAP))
     for _ in range(2):
@@ -70,7 +70,7 @@ def fallback(framework: Framework) -> None:
 
 
 def cascade(framework: Framework) -> None:
-    """Drafts that are kept and thrown away, with a second opinion and a judge."""
+    """Drafts that are kept and discarded, with a sample and with a judge."""
 
     def reply(text: str) -> str:
         return "" if "empty" in text else "It is 4." if "easy" in text else "It is 5."
@@ -97,8 +97,8 @@ def cascade(framework: Framework) -> None:
                 ask_by(framework, method, framework.routed(models, policy), f"{text}, {method}")
 
 
-def cached_opinions(framework: Framework) -> None:
-    """A second opinion out of a cache is neither spend nor saving."""
+def cached_samples(framework: Framework) -> None:
+    """A sample from a cache is neither a cost nor a saving."""
     models = [
         framework.fake(CHEAP, reply=lambda _: "It is 4."),
         framework.cached(framework.fake(OTHER, reply=lambda _: "So it is 4.")),
@@ -114,14 +114,14 @@ def cached_opinions(framework: Framework) -> None:
         framework.ask(framework.routed(models, policy), QUESTION)
 
 
-def routers_behind_a_router(framework: Framework) -> None:
-    """The model that would have been asked without any router is the outermost's."""
+def router_around_a_router(framework: Framework) -> None:
+    """The baseline model is the one that the outer router would have asked."""
     inner = framework.routed([framework.fake(CHEAP), framework.fake(OTHER)], Always(CHEAP))
     framework.ask(framework.routed([inner, framework.fake(STRONG)], _first()), QUESTION)
 
 
-def cascades_behind_a_cascade(framework: Framework) -> None:
-    """A draft that the inner cascade kept is thrown away by the outer one."""
+def cascade_around_a_cascade(framework: Framework) -> None:
+    """The outer cascade discards a draft that the inner one kept."""
     cheap = [framework.fake(CHEAP, reply=lambda _: "It is 4."), framework.fake(OTHER)]
     inner = framework.routed(cheap, CascadePolicy(cheap=CHEAP, strong=OTHER))
     judge = framework.fake("gpt-4.1-nano", reply=lambda _: "0")
@@ -138,7 +138,7 @@ def late(framework: Framework) -> None:
 
 
 def cancelled(framework: Framework) -> None:
-    """Calls that are cancelled while a model is asked: bare, routed, cached and escalated."""
+    """Calls cancelled while a model is called: plain, routed, cached and escalated."""
     slow = framework.fake(CHEAP, delay=60)
     strong = framework.fake(STRONG)
     empty, slow_strong = framework.fake(CHEAP, reply=lambda _: ""), framework.fake(STRONG, delay=60)
@@ -150,10 +150,10 @@ def cancelled(framework: Framework) -> None:
         (framework.cached(framework.routed([slow, strong], Always(CHEAP))), slow),
         (framework.routed([empty, slow_strong], escalating), slow_strong),
     ):
-        asyncio.run(_given_up(framework, model, asked))
+        asyncio.run(_cancelled_call(framework, model, asked))
 
 
-async def _given_up(framework: Framework, model: Any, asked: Any) -> None:
+async def _cancelled_call(framework: Framework, model: Any, asked: Any) -> None:
     before = len(asked.calls)
     task = asyncio.create_task(framework.aask(model, QUESTION, user="u1"))
     await aeventually(lambda: len(asked.calls) > before)
@@ -162,7 +162,7 @@ async def _given_up(framework: Framework, model: Any, asked: Any) -> None:
 
 
 def timed_out(framework: Framework) -> None:
-    """A call that is cancelled by the router, at the deadline."""
+    """A call that the router cancels at its deadline."""
     slow = framework.fake(CHEAP, delay=60)
     routed = framework.routed([slow, framework.fake(STRONG)], Always(CHEAP), deadline_s=0.5)
 
@@ -173,17 +173,17 @@ def timed_out(framework: Framework) -> None:
     asyncio.run(ask())
 
 
-def left_and_broken(framework: Framework) -> None:
-    """Streams that are abandoned, and one that breaks midway."""
+def abandoned_and_broken_streams(framework: Framework) -> None:
+    """Streams that are abandoned, and one that breaks off."""
     models = [framework.fake(CHEAP), framework.fake(STRONG)]
     routed = framework.routed(models, Always(CHEAP))
     with closing(framework.pieces(routed, QUESTION)) as pieces:  # type: ignore[type-var]
         next(pieces)
 
     async def leave() -> None:
-        later = framework.apieces(routed, QUESTION)
-        await anext(later)
-        await later.aclose()  # type: ignore[attr-defined]
+        stream = framework.apieces(routed, QUESTION)
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(leave())
     broken = framework.fake(CHEAP, breaks_after=2)
@@ -209,7 +209,7 @@ async def _together(
     asked = []
     for text in (f"Thing number {n}?" for n in range(count)):
         asked.append(asyncio.create_task(framework.aask(model, text, system=system, user=text)))
-        # One after the other: who comes first gets the tokens that cannot be divided.
+        # In order: the first caller gets the tokens that cannot be divided.
         await asyncio.sleep(0.05)
     return await asyncio.gather(*asked, return_exceptions=True)
 
@@ -222,9 +222,7 @@ def _shared(
     times: int = 1,
     count: int = 3,
 ) -> None:
-    """Questions that share a call of the inner model; what stands around the sharing is made of
-    it by `around`.
-    """
+    """Ask questions that share a call of the inner model; `around` wraps the batched model."""
     batched = framework.batched(inner, max_size=count, max_delay=WAIT)
     model = around(batched)
     for _ in range(times):
@@ -239,7 +237,7 @@ def _strong(framework: Framework) -> Any:
 
 
 def shared_and_routed(framework: Framework) -> None:
-    """Questions that share a call of a cheaper model: routing and batching each save their own."""
+    """Questions that share a call of a cheaper model: routing and batching both save."""
     inner = framework.fake(CHEAP, reply=_combined)
     _shared(
         framework,
@@ -249,26 +247,26 @@ def shared_and_routed(framework: Framework) -> None:
     )
 
 
-def shared_over_a_router(framework: Framework) -> None:
-    """A router behind the sharing saves for each caller what it saves on the call alone."""
+def shared_around_a_router(framework: Framework) -> None:
+    """A router inside the batched model saves as much for each caller as on a separate call."""
     models = [framework.fake(CHEAP, reply=_combined), _strong(framework)]
     _shared(framework, framework.routed(models, Always(CHEAP)))
 
 
-def alone_over_a_router(framework: Framework) -> None:
-    """The same for a question that shared its call with no other, over an optimiser, too."""
+def alone_around_a_router(framework: Framework) -> None:
+    """The same for a question that was not combined with others, also around an optimiser."""
     models = [framework.shortened(framework.fake(CHEAP, reply=_combined)), _strong(framework)]
     routed = framework.routed(models, _first())
     _shared(framework, routed, framework.cached, count=1, times=2)
 
 
-def shared_over_an_optimiser(framework: Framework) -> None:
-    """What an optimiser behind the sharing removed is each caller's as far as it asked for it."""
+def shared_around_an_optimiser(framework: Framework) -> None:
+    """Tokens removed by an optimiser inside the batched model are split among the callers."""
     _shared(framework, framework.shortened(framework.fake(CHEAP, reply=_combined)))
 
 
 def shared_between_strategies(framework: Framework) -> None:
-    """Optimisers and routers on both sides of the sharing, and a cache in front; asked twice."""
+    """Routers and an optimiser inside and around the batched model, and a cache; asked twice."""
     models = [framework.shortened(framework.fake(CHEAP, reply=_combined)), _strong(framework)]
     _shared(
         framework,
@@ -281,7 +279,7 @@ def shared_between_strategies(framework: Framework) -> None:
 
 
 def cached_routed_and_shared(framework: Framework) -> None:
-    """Cache, router and sharing behind one another; asked twice."""
+    """A cache around a router around a batched model; asked twice."""
     _shared(
         framework,
         framework.fake(CHEAP, reply=_combined),
@@ -293,7 +291,7 @@ def cached_routed_and_shared(framework: Framework) -> None:
 
 
 def cached_routed_and_shortened(framework: Framework) -> None:
-    """A hit in front of a router saves what an optimiser behind it would have removed."""
+    """A hit of a cache around a router also saves what an optimiser inside would remove."""
     models = [framework.shortened(framework.fake(CHEAP)), framework.fake(STRONG)]
     model = framework.cached(framework.routed(models, _first()))
     for method in METHODS:
@@ -301,8 +299,8 @@ def cached_routed_and_shortened(framework: Framework) -> None:
             ask_by(framework, method, model, f"By {method}?", system=BLOATED)
 
 
-def shared_over_a_cache(framework: Framework) -> None:
-    """A combined prompt that is served saves each caller its own call."""
+def shared_around_a_cache(framework: Framework) -> None:
+    """A cache hit for a combined prompt saves a call for each caller."""
     for count in (3, 1):
         _shared(
             framework,
@@ -312,20 +310,20 @@ def shared_over_a_cache(framework: Framework) -> None:
         )
 
 
-def shared_over_shared(framework: Framework) -> None:
-    """Of two sharings behind one another each token is billed once."""
+def shared_around_shared(framework: Framework) -> None:
+    """With one batched model around another, each token is billed once."""
     inner = framework.batched(framework.fake(CHEAP, reply=_combined), max_size=3, max_delay=0.01)
     _shared(framework, inner)
     inner.close()
 
 
 def shared_flex(framework: Framework) -> None:
-    """A share is billed at the tier of its call."""
+    """A share is billed at the service tier of the shared call."""
     _shared(framework, framework.fake("gpt-5-mini", reply=_combined, service_tier="flex"))
 
 
 def shared_and_missing(framework: Framework) -> None:
-    """One answer is missing and asked for alone; another time that fails, too."""
+    """One answer is missing and asked for separately; the second time that fails too."""
 
     def forgetful(text: str) -> str:
         whole = _combined(text)
@@ -346,7 +344,7 @@ def shared_and_missing(framework: Framework) -> None:
 
 
 def shared_and_refused(framework: Framework) -> None:
-    """The shared call fails for a reason that asking singly would only multiply."""
+    """The shared call fails with an error for which separate calls would not help."""
     inner = framework.fake(CHEAP, fail=lambda _: RateLimitedError())
     batched = framework.batched(inner, max_size=3, max_delay=WAIT)
     found = asyncio.run(_together(framework, batched))
@@ -357,7 +355,7 @@ def shared_and_refused(framework: Framework) -> None:
 def _leaving(
     framework: Framework, *, size: int = 3, timeout: float | None = None, fails: bool = False
 ) -> tuple[Any, threading.Event, threading.Event]:
-    """A batched model that answers or fails once it may; says when it was asked."""
+    """Return a batched model, an event set when it is called, and one that lets it go on."""
     came, go_on = threading.Event(), threading.Event()
 
     def held(text: str) -> str:
@@ -372,7 +370,7 @@ def _leaving(
     return batched, came, go_on
 
 
-def _cancelled(framework: Framework, *, fails: bool = False) -> None:
+def _cancel_a_caller(framework: Framework, *, fails: bool = False) -> None:
     batched, came, go_on = _leaving(framework, fails=fails)
 
     async def ask() -> None:
@@ -392,13 +390,13 @@ def _cancelled(framework: Framework, *, fails: bool = False) -> None:
 
 
 def cancelled_callers(framework: Framework) -> None:
-    """A caller is cancelled while its call is under way, which is answered or fails."""
-    _cancelled(framework)
-    _cancelled(framework, fails=True)
+    """A caller is cancelled during its call, which then succeeds or fails."""
+    _cancel_a_caller(framework)
+    _cancel_a_caller(framework, fails=True)
 
 
-def cancelled_before_it_was_sent(framework: Framework) -> None:
-    """A caller that is cancelled before its group is sent."""
+def cancelled_before_sending(framework: Framework) -> None:
+    """A caller is cancelled before its group is sent."""
     batched = framework.batched(framework.fake(CHEAP), max_size=3, max_delay=WAIT)
 
     async def ask() -> None:
@@ -411,8 +409,8 @@ def cancelled_before_it_was_sent(framework: Framework) -> None:
     batched.close()
 
 
-def callers_out_of_time(framework: Framework) -> None:
-    """Callers that have waited too long for an answer, which comes all the same."""
+def timed_out_callers(framework: Framework) -> None:
+    """Callers time out before their answer comes."""
     batched, _, go_on = _leaving(framework, timeout=0.5)
     found = asyncio.run(_together(framework, batched))
     assert [type(each) for each in found] == [TimeoutError] * 3
@@ -433,78 +431,78 @@ def summaries(framework: Framework) -> None:
 
 SCRIPTS: tuple[Callable[[Framework], None], ...] = (
     stack,
-    shortened_before_the_cache,
-    cached_behind_the_router,
+    optimiser_around_a_cache,
+    router_around_a_cache,
     fallback,
     cascade,
-    cached_opinions,
-    routers_behind_a_router,
-    cascades_behind_a_cascade,
+    cached_samples,
+    router_around_a_router,
+    cascade_around_a_cascade,
     late,
     cancelled,
     timed_out,
-    left_and_broken,
+    abandoned_and_broken_streams,
     shared_and_routed,
-    shared_over_a_router,
-    alone_over_a_router,
-    shared_over_an_optimiser,
+    shared_around_a_router,
+    alone_around_a_router,
+    shared_around_an_optimiser,
     shared_between_strategies,
     cached_routed_and_shared,
     cached_routed_and_shortened,
-    shared_over_a_cache,
-    shared_over_shared,
+    shared_around_a_cache,
+    shared_around_shared,
     shared_flex,
     shared_and_missing,
     shared_and_refused,
     cancelled_callers,
-    cancelled_before_it_was_sent,
-    callers_out_of_time,
+    cancelled_before_sending,
+    timed_out_callers,
     summaries,
 )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_both_frameworks_keep_the_same_account(script: Callable[[Framework], None]) -> None:
-    accounts = [records_of(script, name) for name in FRAMEWORKS]
-    assert accounts[0]
-    # A user's calls in their order: those of several users may start in any.
-    for account in accounts:
-        account.sort(key=lambda record: record.tags.get("user", ""))
-    one, other = ([_facts(record) for record in account] for account in accounts)
+def test_both_frameworks_record_the_same_calls(script: Callable[[Framework], None]) -> None:
+    ledgers = [records_of(script, name) for name in FRAMEWORKS]
+    assert ledgers[0]
+    # The calls of one user are in order; those of several users may start in any order.
+    for records in ledgers:
+        records.sort(key=lambda record: record.tags.get("user", ""))
+    one, other = ([_facts(record) for record in records] for records in ledgers)
     assert one == other
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
-class TestEither:
-    def test_a_hit_behind_an_optimiser_saves_the_whole_prompt(self, name: str) -> None:
-        called, hit = records_of(shortened_before_the_cache, name)
+class TestEachFramework:
+    def test_a_hit_inside_an_optimiser_saves_the_whole_prompt(self, name: str) -> None:
+        called, hit = records_of(optimiser_around_a_cache, name)
         assert hit.baseline_cost == called.baseline_cost
         assert (called.baseline_cost or 0) > (called.cost or 0)
 
-    def test_a_hit_behind_a_router_saves_the_model_that_was_not_asked(self, name: str) -> None:
-        called, hit = records_of(cached_behind_the_router, name)
+    def test_a_hit_inside_a_router_saves_the_model_not_asked(self, name: str) -> None:
+        called, hit = records_of(router_around_a_cache, name)
         assert hit.baseline_model == STRONG
         assert hit.baseline_cost == called.baseline_cost
 
-    def test_an_opinion_out_of_a_cache_saves_nothing(self, name: str) -> None:
-        hits = [record for record in records_of(cached_opinions, name) if record.hit_strategy]
+    def test_a_sample_from_a_cache_saves_nothing(self, name: str) -> None:
+        hits = [record for record in records_of(cached_samples, name) if record.hit_strategy]
         assert [(hit.cost, hit.baseline_cost, hit.savings) for hit in hits] == [
             (Decimal(0), Decimal(0), ())
         ]
 
-    def test_what_an_outer_cascade_throws_away_saved_nothing(self, name: str) -> None:
-        by_model = {record.model: record for record in records_of(cascades_behind_a_cascade, name)}
-        thrown, judge, served = (by_model[model] for model in (CHEAP, "gpt-4.1-nano", STRONG))
-        assert (thrown.baseline_cost, thrown.saved) == (0, -(thrown.cost or 0))
+    def test_a_draft_that_an_outer_cascade_discards_saves_nothing(self, name: str) -> None:
+        by_model = {record.model: record for record in records_of(cascade_around_a_cascade, name)}
+        discarded, judge, served = (by_model[model] for model in (CHEAP, "gpt-4.1-nano", STRONG))
+        assert (discarded.baseline_cost, discarded.saved) == (0, -(discarded.cost or 0))
         assert (judge.baseline_cost, judge.saved) == (0, -(judge.cost or 0))
         assert served.baseline_cost == served.cost
 
-    def test_an_answer_after_the_deadline_is_a_loss(self, name: str) -> None:
+    def test_an_answer_after_the_deadline_is_a_negative_saving(self, name: str) -> None:
         (record,) = records_of(late, name)
         assert (record.baseline_cost, record.saved) == (0, -(record.cost or 0))
 
-    def test_a_router_behind_the_sharing_saves_as_one_around_it(self, name: str) -> None:
-        inside, outside = records_of(shared_over_a_router, name), []
+    def test_a_router_inside_a_batched_model_saves_as_much_as_around_it(self, name: str) -> None:
+        inside, outside = records_of(shared_around_a_router, name), []
         for record in inside:
             saved = {saving.strategy: saving.amount for saving in record.savings}
             prices = PriceBook()
@@ -516,15 +514,17 @@ class TestEither:
             outside.append(record.latency_s)
         assert all(outside)
 
-    def test_an_optimiser_behind_the_sharing_is_billed_for_what_it_sent(self, name: str) -> None:
-        found = records_of(shared_over_an_optimiser, name)
+    def test_an_optimiser_inside_a_batched_model_is_billed_for_what_it_sent(
+        self, name: str
+    ) -> None:
+        found = records_of(shared_around_an_optimiser, name)
         for record in found:
             alone = record.baseline_usage or Usage()
             assert alone.input_tokens > len(SHORT.split()) > record.usage.input_tokens
             assert {saving.strategy for saving in record.savings} == {"prompts", "batching"}
 
-    def test_a_hit_saves_the_bare_call_whatever_shared_the_called_one(self, name: str) -> None:
-        for script in (cached_routed_and_shared, shared_between_strategies, alone_over_a_router):
+    def test_a_hit_saves_the_baseline_call_even_if_that_was_shared(self, name: str) -> None:
+        for script in (cached_routed_and_shared, shared_between_strategies, alone_around_a_router):
             found = records_of(script, name)
             half = len(found) // 2
             for called, hit in zip(found[:half], found[half:], strict=True):
@@ -532,46 +532,46 @@ class TestEither:
                 assert hit.baseline_cost == called.baseline_cost
                 assert hit.baseline_model == called.baseline_model != CHEAP
 
-    def test_a_combined_prompt_that_is_served_saves_each_caller_its_call(self, name: str) -> None:
-        found = records_of(shared_over_a_cache, name)
+    def test_a_hit_for_a_combined_prompt_saves_a_call_for_each_caller(self, name: str) -> None:
+        found = records_of(shared_around_a_cache, name)
         called, hits = found[:3], found[3:6]
         assert [hit.baseline_cost for hit in hits] == [each.baseline_cost for each in called]
         assert {(hit.cost, hit.estimated) for hit in hits} == {(Decimal(0), True)}
         alone, again = found[6:]
         assert (again.baseline_cost, again.estimated) == (alone.cost, False)
 
-    def test_a_share_has_the_tier_of_its_call(self, name: str) -> None:
+    def test_a_share_has_the_service_tier_of_the_shared_call(self, name: str) -> None:
         for record in records_of(shared_flex, name):
             saved = {saving.strategy for saving in record.savings}
             assert (record.tier, saved) == ("flex", {"tier", "batching"})
             assert record.latency_s is not None
 
-    def test_a_caller_that_left_has_its_share_as_it_saw_the_call_end(self, name: str) -> None:
+    def test_the_share_of_a_caller_that_left_has_the_status_it_saw(self, name: str) -> None:
         found = records_of(cancelled_callers, name)
         ends = [(record.status, record.error, bool(record.cost)) for record in found]
         left, refused = ("abandoned", "CancelledError"), ("error", "RateLimitedError")
         assert ends[:3] == [("ok", None, True), (*left, True), ("ok", None, True)]
         assert ends[3:] == [(*refused, False), (*left, False), (*refused, False)]
-        (unsent,) = records_of(cancelled_before_it_was_sent, name)
+        (unsent,) = records_of(cancelled_before_sending, name)
         assert (unsent.status, unsent.error, unsent.cost) == (*left, 0)
-        late = records_of(callers_out_of_time, name)
+        late = records_of(timed_out_callers, name)
         assert {(record.status, record.error) for record in late} == {("error", "TimeoutError")}
         assert all(record.cost == record.baseline_cost and record.cost for record in late)
         assert not any(record.savings for record in late)
 
-    def test_a_cancelled_call_is_paid_for(self, name: str) -> None:
-        bare, routed, cached, both, draft, escalated = records_of(cancelled, name)
+    def test_a_cancelled_call_has_a_cost(self, name: str) -> None:
+        plain, routed, cached, both, draft, escalated = records_of(cancelled, name)
         assert draft.status == "ok"
-        for record in (bare, routed, cached, both, escalated):
+        for record in (plain, routed, cached, both, escalated):
             assert (record.status, record.error) == ("abandoned", "CancelledError")
             assert record.estimated
             assert (record.cost or 0) > 0
             assert record.tags == {"user": "u1"}
-        assert [r.baseline_model for r in (bare, routed, both)] == [CHEAP, STRONG, STRONG]
+        assert [r.baseline_model for r in (plain, routed, both)] == [CHEAP, STRONG, STRONG]
         (record,) = records_of(timed_out, name)
         assert (record.status, record.baseline_model) == ("abandoned", STRONG)
 
-    def test_routing_and_sharing_each_save_their_own(self, name: str) -> None:
+    def test_routing_and_batching_both_save(self, name: str) -> None:
         found = records_of(shared_and_routed, name)
         prices = PriceBook()
         for record in found:
@@ -585,7 +585,9 @@ class TestEither:
             assert (saved["routing"].basis, saved["batching"].basis) == ("measured", "estimated")
             assert record.baseline_cost == strong
 
-    def test_every_call_of_a_cascade_is_in_the_account_under_its_attempt(self, name: str) -> None:
+    def test_every_call_of_a_cascade_is_recorded_under_the_id_of_its_attempt(
+        self, name: str
+    ) -> None:
         framework, ledger = FRAMEWORKS[name](), Ledger()
         models = [framework.fake(CHEAP, reply=lambda _: ""), framework.fake(STRONG)]
         with framework.counting():
@@ -598,7 +600,7 @@ class TestEither:
         assert {each["call_id"] for each in attempts} == {each.id for each in framework.records()}
         assert [each["outcome"] for each in attempts] == ["escalated", "served"]
 
-    def test_who_asks_is_known_by_any_usual_name(self, name: str) -> None:
+    def test_user_and_session_are_read_from_any_of_their_usual_names(self, name: str) -> None:
         framework, ledger = FRAMEWORKS[name](), Ledger()
         models = [framework.fake(CHEAP), framework.fake(STRONG)]
         routed = framework.routed(models, Always(CHEAP), ledger=ledger)
@@ -614,7 +616,7 @@ class TestEither:
         ]
         assert known == [("u1", "s1")] * 3
 
-    def test_a_stream_that_breaks_is_no_served_answer(self, name: str) -> None:
+    def test_a_broken_stream_is_not_recorded_as_served(self, name: str) -> None:
         framework, ledger = FRAMEWORKS[name](), Ledger()
         models = [framework.fake(CHEAP, breaks_after=2), framework.fake(STRONG)]
         routed = framework.routed(models, Always(CHEAP), ledger=ledger)
@@ -627,7 +629,7 @@ class TestEither:
 
 
 def records_of(script: Callable[[Framework], None], name: str) -> list[CallRecord]:
-    """The records that a script leaves in one framework, in the order of their calls."""
+    """Run a script in one framework and return its records in the order of the calls."""
     framework: Framework = FRAMEWORKS[name]()
     with framework.counting():
         script(framework)
@@ -637,7 +639,7 @@ def records_of(script: Callable[[Framework], None], name: str) -> list[CallRecor
 
 
 def _first() -> Any:
-    """A policy that takes the weakest model, whatever its name."""
+    """Return a policy that always chooses the weakest model."""
 
     class First:
         def choose(self, policy_input: Any) -> Any:
@@ -647,7 +649,7 @@ def _first() -> Any:
 
 
 def _judged() -> Any:
-    """A cascade from the weakest model to the strongest, judged by the one between."""
+    """Return a cascade from the weakest to the strongest model, judged by the one between."""
 
     class Judged:
         def choose(self, policy_input: Any) -> Any:

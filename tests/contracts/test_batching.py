@@ -1,4 +1,4 @@
-"""The same concurrent calls through both frameworks' batching: who shared, who went alone."""
+"""The same concurrent calls through both frameworks: which share a prompt and which do not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NoStructuredOutputFake(StreamingFake):
 
     @property
     def limits(self) -> list[int | None]:
-        """How long each answer might be, in tokens."""
+        """The output limit of each call, in tokens."""
         return self._limits
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ class NoStructuredOutputFake(StreamingFake):
 
 
 class SettingLLM(FakeLLM):
-    """A LlamaIndex fake with the settings that a LangChain one has."""
+    """A LlamaIndex fake with the settings of the LangChain one."""
 
     n: int = 1
     stop: list[str] | None = None
@@ -54,7 +54,7 @@ class SettingLLM(FakeLLM):
 
     @property
     def limits(self) -> list[int | None]:
-        """How long each answer might be, in tokens."""
+        """The output limit of each call, in tokens."""
         return self._limits
 
     def _respond(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
@@ -79,13 +79,13 @@ def magic(number: int) -> int:
 
 
 def questions_of(prompt: str) -> list[str]:
-    """What a prompt asks: several things if it is a combined one."""
+    """Return the questions of a prompt: several if it is a combined one."""
     start = prompt.find("\n\n[{")
     return [prompt] if start < 0 else [q["request"] for q in json.loads(prompt[start:])]
 
 
 def reply(prompt: str) -> str:
-    """Answers each question; a combined prompt with "cut" in it breaks off before the last."""
+    """Answer each question; if the first is "cut", the output breaks off in the last answer."""
     asked = questions_of(prompt)
     if asked == [prompt]:
         return f"to {prompt}"
@@ -100,7 +100,7 @@ def fail(prompt: str) -> BaseException | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One call of the script; calls of one `system` prompt and tenant may share."""
+    """One call; calls with the same `system` prompt and tenant may share a prompt."""
 
     text: str
     system: str = "s"
@@ -127,15 +127,15 @@ PROMPTS = sorted(
         ["with tools"],
         ["with stop"],
         ["cut", "after the cut"],
-        ["after the cut"],  # asked again, for its answer was cut off
+        ["after the cut"],  # asked again, since its answer was cut off
         ["it fails", "the other"],
-        ["it fails"],  # both asked again: one of them made the call fail
+        ["it fails"],  # both asked again, since one of them made the call fail
         ["the other"],
     ]
 )
 
 
-async def test_the_same_calls_share_and_the_same_go_alone(framework: Framework) -> None:
+async def test_the_same_calls_share_prompts_in_both_frameworks(framework: Framework) -> None:
     inner = fake(framework, reply=reply, fail=fail)
     batched = framework.batched(inner, max_size=2, max_delay=WAIT)
 
@@ -162,7 +162,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("wrapped", [False, True])
-async def test_models_whose_settings_shape_answers_are_asked_alone(
+async def test_models_whose_settings_change_the_answers_form_are_asked_separately(
     framework: Framework, settings: dict[str, Any], wrapped: bool
 ) -> None:
     passed_on = settings.get("passed_on")
@@ -176,7 +176,7 @@ async def test_models_whose_settings_shape_answers_are_asked_alone(
     await asyncio.to_thread(batched.close)
 
 
-async def test_a_router_shares_only_what_all_of_its_models_may_answer(
+async def test_a_router_combines_only_calls_that_all_its_models_can_answer(
     framework: Framework,
 ) -> None:
     models = [fake(framework, model="gpt-4o-mini", n=2), fake(framework, model="gpt-4o")]
@@ -187,7 +187,7 @@ async def test_a_router_shares_only_what_all_of_its_models_may_answer(
     await asyncio.to_thread(batched.close)
 
 
-async def test_a_limit_on_an_answer_leaves_room_for_several(framework: Framework) -> None:
+async def test_an_output_limit_is_raised_for_several_answers(framework: Framework) -> None:
     inner = fake(framework, reply=reply, max_tokens=50)
     batched = framework.batched(inner, max_size=2, max_delay=WAIT)
     answers = await asyncio.gather(*(framework.aask(batched, text) for text in ("a", "b")))
@@ -196,7 +196,7 @@ async def test_a_limit_on_an_answer_leaves_room_for_several(framework: Framework
     await asyncio.to_thread(batched.close)
 
 
-async def test_the_share_of_a_cancelled_caller_is_in_the_account(
+async def test_the_share_of_a_cancelled_caller_is_recorded(
     framework: Framework,
 ) -> None:
     came, go_on = threading.Event(), threading.Event()
@@ -227,7 +227,7 @@ async def test_the_share_of_a_cancelled_caller_is_in_the_account(
     assert sum((record.usage for record in found), Usage()) == billed
 
 
-async def test_a_cache_inside_never_takes_one_combined_prompt_for_another(
+async def test_a_cache_inside_never_confuses_two_combined_prompts(
     framework: Framework,
 ) -> None:
     inner = fake(framework, reply=reply)

@@ -54,7 +54,7 @@ def test_two_processes_share_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [1, 40])
-def test_a_killed_process_leaves_every_entry_it_had_kept(tmp_path: Path, moment: int) -> None:
+def test_a_killed_process_keeps_every_stored_entry(tmp_path: Path, moment: int) -> None:
     path = tmp_path / "cache.sqlite"
     worker = start(path, "shoes", 100_000)
     kept = []

@@ -202,7 +202,7 @@ def billed(server: FakeOpenAI) -> Usage:
     return sum((Usage.from_openai(usage) for usage in server.billed), Usage())
 
 
-def test_the_same_answers_for_less_a_second_run_for_nothing_and_a_true_bill(
+def test_same_answers_for_less_and_a_free_second_run_that_match_the_bill(
     server: FakeOpenAI,
 ) -> None:
     with CostEventHandler() as bare_costs:

@@ -1,4 +1,4 @@
-"""The real OpenAI SDK against a batch server on loopback: every way a batch can end."""
+"""The OpenAI SDK against a batch server on loopback: every way in which a batch can end."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def batch(sdk: OpenAI, ledger: Ledger, tmp_path: Path) -> Iterator[ProviderBatch
     batch.close()
 
 
-def check_account(ledger: Ledger, answers: int) -> None:
-    """One record an answer, at half of what it would have cost."""
+def check_ledger(ledger: Ledger, answers: int) -> None:
+    """Check that there is one record per answer, at half of the standard price."""
     records = list(ledger.records())
     full = ledger.prices.cost(ANSWER, MODEL, provider="openai")
     assert len(records) == answers
@@ -80,7 +80,7 @@ def check_account(ledger: Ledger, answers: int) -> None:
         assert record.tier == "batch"
 
 
-def test_answers_come_back_in_order_from_shuffled_output_over_several_shards(
+def test_results_of_several_shuffled_shards_are_in_the_order_submitted(
     batch: ProviderBatch, server: BatchServer, ledger: Ledger
 ) -> None:
     seen: list[BatchStatus] = []
@@ -93,12 +93,14 @@ def test_answers_come_back_in_order_from_shuffled_output_over_several_shards(
     assert results[0].cost == ledger.prices.cost(ANSWER, MODEL, provider="openai", tier="batch")
     assert seen[-1].finished
     assert (seen[-1].answered, seen[-1].pending) == (25, 0)
-    check_account(ledger, 25)
+    check_ledger(ledger, 25)
     batch.collect(job)
-    check_account(ledger, 25)
+    check_ledger(ledger, 25)
 
 
-def test_models_and_ids_are_kept_apart(batch: ProviderBatch, server: BatchServer) -> None:
+def test_requests_of_several_models_keep_their_ids(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
     lines = [
         {"custom_id": f"id {n}", "url": "/v1/chat/completions", "body": body(f"{n}", model)}
         for n, model in enumerate(["gpt-4o", MODEL] * 3)
@@ -108,7 +110,7 @@ def test_models_and_ids_are_kept_apart(batch: ProviderBatch, server: BatchServer
     assert server.sizes == [3, 3]
 
 
-def test_an_expired_batch_is_asked_again_only_for_what_is_missing(
+def test_only_the_missing_requests_of_an_expired_batch_are_sent_again(
     batch: ProviderBatch, server: BatchServer, ledger: Ledger
 ) -> None:
     server.scripts.extend([Script(state="expired", answers=0.7), Script(answers=0.34)])
@@ -116,10 +118,10 @@ def test_an_expired_batch_is_asked_again_only_for_what_is_missing(
     assert [r.text for r in results] == [f"answer to question {n}" for n in range(10)]
     assert server.sizes == [10, 3, 2]
     assert set(server.paid.values()) == {1}
-    check_account(ledger, 10)
+    check_ledger(ledger, 10)
 
 
-def test_lines_that_fail_are_asked_again_or_failed_by_their_fault(
+def test_failed_lines_are_retried_or_failed_by_their_error(
     batch: ProviderBatch, server: BatchServer, ledger: Ledger
 ) -> None:
     server.scripts.append(
@@ -129,14 +131,14 @@ def test_lines_that_fail_are_asked_again_or_failed_by_their_fault(
     assert [r.state for r in results] == ["answered"] * 3 + ["failed"] + ["answered"] * 4
     assert (results[3].error_kind, results[3].error, results[3].cost) == (
         "invalid",
-        "told to fail",
+        "failure requested by the test",
         None,
     )
     assert server.sizes == [8, 2]
-    check_account(ledger, 7)
+    check_ledger(ledger, 7)
 
 
-def test_a_provider_that_returns_half_again_and_again_is_told_so(
+def test_requests_that_stay_missing_fail_after_the_last_round(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     server.scripts.extend([Script(answers=0.5), Script(answers=0.5), Script(answers=0)])
@@ -148,14 +150,25 @@ def test_a_provider_that_returns_half_again_and_again_is_told_so(
     assert set(server.paid.values()) == {1}
 
 
-def test_damaged_output_lines_are_asked_again(batch: ProviderBatch, server: BatchServer) -> None:
+def test_requests_with_damaged_output_lines_are_sent_again(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
     server.scripts.append(Script(damaged=2))
     results = batch.collect(batch.submit(questions(6)))
     assert {r.state for r in results} == {"answered"}
     assert server.sizes == [6, 2]
 
 
-def test_a_file_refused_for_some_lines_fails_those_and_sends_the_rest(
+def test_line_separators_within_an_answer_do_not_split_its_line(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    question = "a\u2028b\u2029c\x85d\x1ee\x0cf"
+    (result,) = batch.collect(batch.submit([body(question)]))
+    assert result.text == f"answer to {question}"
+    assert server.paid == {question: 1}
+
+
+def test_a_file_refused_for_some_lines_fails_only_those(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     server.scripts.append(Script(faults={2: "invalid_json_line"}))
@@ -165,7 +178,7 @@ def test_a_file_refused_for_some_lines_fails_those_and_sends_the_rest(
     assert server.sizes == [5, 4]
 
 
-def test_a_batch_that_is_refused_as_a_whole_says_why(
+def test_results_of_a_refused_batch_have_the_reason(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     server.scripts.extend([Script(code="model_not_found")] * 3)
@@ -173,7 +186,7 @@ def test_a_batch_that_is_refused_as_a_whole_says_why(
     assert {(r.state, r.error) for r in results} == {("failed", "model_not_found: no")}
 
 
-def test_too_many_enqueued_tokens_wait_for_the_others_then_shrink(
+def test_at_the_token_limit_shards_wait_for_others_and_then_shrink(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     full = Script(code="token_limit_exceeded", polls=0)
@@ -181,11 +194,11 @@ def test_too_many_enqueued_tokens_wait_for_the_others_then_shrink(
     results = batch.collect(batch.submit(questions(20)))
     assert {r.state for r in results} == {"answered"}
     assert set(server.paid.values()) == {1}
-    # The second shard found no room beside the first, nor alone, and then went in halves.
+    # The second shard was refused next to the first, then alone, and then sent in halves.
     assert server.sizes == [10, 10, 10, 5, 5]
 
 
-def test_a_limit_of_enqueued_tokens_is_kept_without_being_told(sdk: OpenAI, tmp_path: Path) -> None:
+def test_the_users_limit_of_enqueued_tokens_is_kept(sdk: OpenAI, tmp_path: Path) -> None:
     open_tokens: list[int] = []
     batch = ProviderBatch(
         OpenAIBatches(sdk, limits=SMALL),
@@ -195,15 +208,15 @@ def test_a_limit_of_enqueued_tokens_is_kept_without_being_told(sdk: OpenAI, tmp_
         count_tokens=lambda _: 10,
     )
 
-    def look(status: BatchStatus) -> None:
+    def check(status: BatchStatus) -> None:
         open_tokens.append(sum(s.requests * 10 for s in status.shards if s.state == "open"))
 
-    assert len(batch.collect(batch.submit(questions(55)), progress=look)) == 55
+    assert len(batch.collect(batch.submit(questions(55)), progress=check)) == 55
     assert max(open_tokens) == 200
     batch.close()
 
 
-def test_a_cancelled_batch_keeps_what_was_done_and_sends_nothing_more(
+def test_a_cancelled_batch_keeps_its_answers_and_sends_no_more(
     batch: ProviderBatch, server: BatchServer, ledger: Ledger
 ) -> None:
     server.scripts.extend([Script(polls=99)] * 2)
@@ -213,10 +226,10 @@ def test_a_cancelled_batch_keeps_what_was_done_and_sends_nothing_more(
     states = [r.state for r in results]
     assert (states.count("answered"), states.count("cancelled")) == (10, 10)
     assert server.sizes == [10, 10]
-    check_account(ledger, 10)
+    check_ledger(ledger, 10)
 
 
-def test_a_batch_cancelled_by_somebody_else_is_completed(
+def test_a_batch_cancelled_elsewhere_is_completed(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     job = batch.submit(questions(4))
@@ -226,7 +239,7 @@ def test_a_batch_cancelled_by_somebody_else_is_completed(
     assert set(server.paid.values()) == {1}
 
 
-def test_outages_are_waited_out_and_a_lost_answer_creates_no_second_batch(
+def test_outages_are_retried_and_a_lost_response_creates_no_second_batch(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     server.lose_next_answer = True
@@ -236,9 +249,7 @@ def test_outages_are_waited_out_and_a_lost_answer_creates_no_second_batch(
     assert server.sizes == [3]
 
 
-def test_a_wrong_key_is_raised_and_nothing_is_lost(
-    batch: ProviderBatch, server: BatchServer
-) -> None:
+def test_a_wrong_key_raises_and_loses_no_request(batch: ProviderBatch, server: BatchServer) -> None:
     server.failures.append(401)
     with pytest.raises(AuthenticationError):
         batch.submit(questions(3), id="mine")
@@ -247,9 +258,7 @@ def test_a_wrong_key_is_raised_and_nothing_is_lost(
     assert server.sizes == [3]
 
 
-def test_submitting_an_id_twice_is_the_same_batch(
-    batch: ProviderBatch, server: BatchServer
-) -> None:
+def test_submitting_an_id_twice_gives_one_batch(batch: ProviderBatch, server: BatchServer) -> None:
     assert batch.submit(questions(3), id="mine") == batch.submit(questions(3), id="mine")
     batch.collect("mine")
     assert server.sizes == [3]
@@ -257,11 +266,11 @@ def test_submitting_an_id_twice_is_the_same_batch(
     with pytest.raises(ConfigurationError, match="other requests"):
         batch.submit(questions(2), id="mine")
     batch.forget("mine")
-    with pytest.raises(ConfigurationError, match="no batch 'mine'"):
+    with pytest.raises(ConfigurationError, match="has no batch 'mine'"):
         batch.collect("mine")
 
 
-async def test_the_asynchronous_twins(batch: ProviderBatch, server: BatchServer) -> None:
+async def test_the_asynchronous_methods(batch: ProviderBatch, server: BatchServer) -> None:
     job = await batch.asubmit(questions(3))
     assert (await batch.astatus(job)).total == 3
     assert [r.state for r in await batch.acollect(job)] == ["answered"] * 3
@@ -271,7 +280,7 @@ async def test_the_asynchronous_twins(batch: ProviderBatch, server: BatchServer)
     assert {r.state for r in await batch.acollect(other)} == {"answered", "cancelled"}
 
 
-async def test_a_collection_that_takes_too_long_says_how_much_is_left(
+async def test_a_collect_that_times_out_says_how_many_requests_are_pending(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     server.scripts.append(Script(polls=10_000))
@@ -284,12 +293,12 @@ async def test_a_collection_that_takes_too_long_says_how_much_is_left(
 
 def test_five_thousand_requests_survive_two_kills(server: BatchServer, tmp_path: Path) -> None:
     """Killed right after submit, and again in the middle of collecting."""
-    journal, account = tmp_path / "batches.db", tmp_path / "ledger.db"
+    journal, ledger_path = tmp_path / "batches.db", tmp_path / "ledger.db"
     server.scripts.extend([Script(state="expired", answers=0.9), *[Script(polls=3)] * 4])
 
     def run(command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, batch_collector.__file__, server.url, journal, account, command],
+            [sys.executable, batch_collector.__file__, server.url, journal, ledger_path, command],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -315,8 +324,8 @@ def test_five_thousand_requests_survive_two_kills(server: BatchServer, tmp_path:
     assert printed.splitlines()[-1] == "finished 5000 answered 5000 in order True"
     assert len(server.paid) == 5_000
     assert set(server.paid.values()) == {1}
-    ledger = Ledger(account)
-    check_account(ledger, 5_000)
+    ledger = Ledger(ledger_path)
+    check_ledger(ledger, 5_000)
     summary = ledger.summary()
     assert summary.cost == ledger.prices.cost(ANSWER, MODEL, tier="batch") * 5_000
     ledger.close()

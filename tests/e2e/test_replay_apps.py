@@ -29,15 +29,15 @@ def account(framework: str, strategies: Strategies) -> tuple[list[str], dict[str
         replies = [app.ask(request) for request in REQUESTS]
         app.close()
         summary = ledger.summary()
-    told = {name: float(saving.amount) for name, saving in summary.by_strategy.items()}
-    money = {"cost": float(summary.cost), "baseline": float(summary.baseline_cost), **told}
+    savings = {name: float(saving.amount) for name, saving in summary.by_strategy.items()}
+    money = {"cost": float(summary.cost), "baseline": float(summary.baseline_cost), **savings}
     return [f"{reply.tier}: {reply.text}" for reply in replies], money
 
 
 @pytest.mark.parametrize(
     "strategies", [Strategies(), Strategies(cache=True, prompts=True)], ids=["bare", "on"]
 )
-def test_both_frameworks_tell_the_same_story(strategies: Strategies) -> None:
+def test_both_frameworks_give_the_same_figures(strategies: Strategies) -> None:
     asyncio.set_event_loop(None)
     stories = [account(framework, strategies) for framework in FRAMEWORKS]
     assert len(stories) == 2

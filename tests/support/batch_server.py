@@ -115,7 +115,7 @@ class BatchServer:
                     errors.append(json.dumps({"custom_id": name, "response": None, "error": error}))
             elif number in script.errors:
                 status, code = script.errors[number]
-                fault = {"error": {"code": code, "message": "told to fail"}}
+                fault = {"error": {"code": code, "message": "failure requested by the test"}}
                 response = {"status_code": status, "body": fault}
                 errors.append(json.dumps({"custom_id": name, "response": response, "error": None}))
             else:
@@ -146,7 +146,8 @@ class BatchServer:
             "usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100},
         }
         response = {"status_code": 200, "request_id": "r", "body": completion}
-        return json.dumps({"id": "x", "custom_id": name, "response": response, "error": None})
+        line = {"id": "x", "custom_id": name, "response": response, "error": None}
+        return json.dumps(line, ensure_ascii=False)
 
 
 @contextmanager
@@ -182,7 +183,10 @@ class _Handler(BaseHTTPRequestHandler):
         with state.lock:
             state.calls[f"POST {re.sub('batch_[0-9]+', 'ID', path)}"] += 1
             if state.failures:
-                self._send({"error": {"message": "told to fail"}}, state.failures.popleft())
+                self._send(
+                    {"error": {"message": "failure requested by the test"}},
+                    state.failures.popleft(),
+                )
             elif path == "/files":
                 id_ = f"file_{len(state.files)}"
                 state.files[id_] = _uploaded(raw)
@@ -191,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
                 batch = state.create(json.loads(raw))
                 if state.lose_next_answer:
                     state.lose_next_answer = False
-                    self._send({"error": {"message": "told to fail"}}, 504)
+                    self._send({"error": {"message": "failure requested by the test"}}, 504)
                 else:
                     self._send(batch)
             elif match := re.fullmatch("/batches/(.+)/cancel", path):
@@ -205,7 +209,10 @@ class _Handler(BaseHTTPRequestHandler):
         with state.lock:
             state.calls[f"GET {re.sub('(batch|file)_[^/]+', 'ID', path)}"] += 1
             if state.failures:
-                self._send({"error": {"message": "told to fail"}}, state.failures.popleft())
+                self._send(
+                    {"error": {"message": "failure requested by the test"}},
+                    state.failures.popleft(),
+                )
             elif path == "/batches":
                 latest = list(state.batches.values())[::-1]
                 self._send({"object": "list", "data": latest, "has_more": False})

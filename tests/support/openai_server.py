@@ -124,12 +124,14 @@ class _Handler(BaseHTTPRequestHandler):
             failure = self.state.failures.popleft() if self.state.failures else None
         time.sleep(self.state.delay)
         if failure is not None:
-            self._send(failure, {"error": {"message": "told to fail", "type": "test"}})
+            self._send(
+                failure, {"error": {"message": "failure requested by the test", "type": "test"}}
+            )
             return
         whole = self.state.completion(body, number)
         if body.get("stream"):
-            told = (body.get("stream_options") or {}).get("include_usage", False)
-            self._stream(whole, told=told)
+            include_usage = (body.get("stream_options") or {}).get("include_usage", False)
+            self._stream(whole, include_usage=include_usage)
         else:
             self._send(200, whole)
 
@@ -142,14 +144,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def _stream(self, whole: dict[str, Any], *, told: bool) -> None:
+    def _stream(self, whole: dict[str, Any], *, include_usage: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
         try:
-            for event in _events(whole, told=told, cut=self.state.cut):
+            for event in _events(whole, include_usage=include_usage, cut=self.state.cut):
                 self.wfile.write(f"data: {event}\n\n".encode())
                 self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):
@@ -160,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The tests look at `requests` instead."""
 
 
-def _events(whole: dict[str, Any], *, told: bool, cut: bool) -> Iterator[str]:
+def _events(whole: dict[str, Any], *, include_usage: bool, cut: bool) -> Iterator[str]:
     head = {key: whole[key] for key in ("id", "created", "model")}
     head["object"] = "chat.completion.chunk"
     choice = whole["choices"][0]
@@ -174,7 +176,7 @@ def _events(whole: dict[str, Any], *, told: bool, cut: bool) -> Iterator[str]:
     if cut:
         return
     yield _event(head, [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}])
-    if told and whole["usage"]:
+    if include_usage and whole["usage"]:
         yield json.dumps({**head, "choices": [], "usage": whole["usage"]})
     yield "[DONE]"
 

@@ -1,9 +1,9 @@
-"""Concurrent callers, few calls: any thread, any event loop.
+"""Concurrent callers, from any thread and event loop, share calls.
 
-coalescer.py    Coalescer, and SharedCall: one caller's end of a call that others share
-grouping.py     GroupLimits; which callers share a call, without lock, thread or clock
-dispatch.py     where groups become calls: the timer thread and the pool
-slots.py        a bounded number of callers at a time
+coalescer.py    Coalescer, and SharedCall: one caller's handle of a shared call
+grouping.py     GroupLimits, and Grouping: which callers share a call
+dispatch.py     Dispatch: makes the calls, with a timer thread and a thread pool
+slots.py        Slots: limits the number of waiting callers
 """
 
 from __future__ import annotations

@@ -1,19 +1,18 @@
-"""Concurrent callers, few calls: any thread, any event loop, one upstream call a group.
+"""Concurrent callers, from any thread and event loop, share one upstream call per group.
 
-What goes wrong in the usual sketch, and what is done here instead:
+Problems of simpler designs, and how they are avoided here:
 
-- Futures bound to one event loop leave callers of the others hanging: callers hold a
-  `concurrent.futures.Future`, which `acall` wraps in the loop it runs in.
-- A cancelled caller breaks the group: it is dropped before it is paid
-  (`set_running_or_notify_cancel`), and nobody's cancellation touches the call of the others,
-  which runs in a thread of its own.
-- The first caller's contextvars (and with them callbacks and token counts) leak into the call: it
-  runs in an empty context.
-- An async client used from a second loop dies: the call is the synchronous one.
-- One bad item fails everybody: a failed group is asked again item by item (see `isolate`), and
-  `call` may return an exception in an item's place.
-- Waiting out the timer: a group goes when it is full, and a deadline pulls it forward.
-- A forked process waits for threads that only its parent has: it starts with new ones.
+- A future bound to one event loop hangs callers of other loops: callers hold a
+  `concurrent.futures.Future`, which `acall` wraps for the running loop.
+- A cancelled caller breaks its group: it is removed before the call is billed
+  (`set_running_or_notify_cancel`), and the call runs in a thread that no cancellation affects.
+- The first caller's context variables (with callbacks and token counters) leak into the call: the
+  call runs in an empty context.
+- An async client fails in a second event loop: the call is synchronous.
+- One bad item fails the whole group: the items of a failed group are called separately (see
+  `isolate`), and `call` may return an exception for an item.
+- Callers wait longer than needed: a full group is sent at once, and a deadline sends it early.
+- A forked process waits for threads that only its parent has: it starts new ones.
 """
 
 from __future__ import annotations
@@ -38,21 +37,21 @@ __all__ = ["Coalescer", "SharedCall"]
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_OPEN: WeakSet[Coalescer[Any, Any]] = WeakSet()
+_COALESCERS: WeakSet[Coalescer[Any, Any]] = WeakSet()
 
 
 class Coalescer(Generic[Item, Answer]):
-    """Gathers items of concurrent callers and answers a group of them with one `call`.
+    """Groups items of concurrent callers and answers each group with one `call`.
 
     Args:
-        call: takes the items of one group (all of one key) and returns as many answers in the
-            same order; an exception in place of an answer is raised to that caller alone, and
-            `RetryAlone` asks for one item again by itself. It runs in a worker thread, never in a
+        call: takes the items of one group (all with the same key) and returns as many answers in
+            the same order. An exception instead of an answer is raised to that caller only, and
+            `RetryAlone` calls again for that item only. It runs in a worker thread, never in a
             caller's context.
         limits: when a group is sent.
-        max_pending: callers beyond this many wait for a place (backpressure).
-        max_calls: upstream calls at the same time; groups fill up while all are busy.
-        isolate: whether a failed group is to be asked again item by item.
+        max_pending: further callers wait for a slot (backpressure).
+        max_calls: concurrent upstream calls; groups fill up while all are busy.
+        isolate: whether to call separately for each item of a group that failed with an error.
         clock: monotonic seconds.
     """
 
@@ -77,7 +76,7 @@ class Coalescer(Generic[Item, Answer]):
         self._clock = clock
         self._closed = False
         self._start()
-        _OPEN.add(self)
+        _COALESCERS.add(self)
 
     def call(
         self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
@@ -85,10 +84,10 @@ class Coalescer(Generic[Item, Answer]):
         """Answer one item, waiting in this thread.
 
         Raises:
-            DeadlineError: `timeout` seconds passed and nothing was paid for the item.
-            TimeoutError: `timeout` passed while its call was under way; the answer is dropped.
+            DeadlineError: `timeout` seconds passed before the item was sent; nothing was billed.
+            TimeoutError: `timeout` passed during the call; the answer is dropped.
             RefusedError: the coalescer is closed.
-            Exception: whatever the call raised for this item.
+            Exception: the call's error for this item.
         """
         return self.shared(item, key=key, tokens=tokens, timeout=timeout).result()
 
@@ -106,38 +105,38 @@ class Coalescer(Generic[Item, Answer]):
     def shared(
         self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
     ) -> SharedCall[Item, Answer]:
-        """One item's call, which joins a group once somebody submits it or waits for it."""
+        """Return a handle of one item's call; it joins a group when submitted or awaited."""
         return SharedCall(self, item, key=key, tokens=tokens, timeout=timeout)
 
     def submit(
         self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
     ) -> Future[Answer]:
-        """Hand in one item; blocks only while `max_pending` others wait, at most `timeout` s.
+        """Submit one item; blocks only while `max_pending` others wait, at most `timeout` seconds.
 
         Cancelling the future before its group is sent costs nothing. With a timeout the group is
-        sent early enough to be answered in time; enforcing it is up to who waits.
+        sent early enough to be answered in time; the future itself does not time out.
 
         Raises:
-            DeadlineError: no place came free in time.
+            DeadlineError: no slot became free in time.
             RefusedError: the coalescer is closed.
         """
         return self.shared(item, key=key, tokens=tokens, timeout=timeout).submit()
 
     def flush(self) -> None:
-        """Send what is waiting now instead of at its time."""
+        """Send all waiting groups now."""
         self._dispatch.flush()
 
     @property
     def closed(self) -> bool:
-        """Whether callers are refused."""
+        """Whether the coalescer is closed and refuses callers."""
         return self._closed
 
     def close(self, timeout: float | None = None) -> None:
-        """Answer everybody who is waiting, then refuse; never call it from inside `call`.
+        """Answer all waiting callers and refuse later ones; must not be called from `call`.
 
         Raises:
-            TimeoutError: calls were still under way after `timeout` seconds; they go on, and
-                callers whose item had not been sent get a RefusedError.
+            TimeoutError: calls were still running after `timeout` seconds. They go on; callers
+                whose item was not sent get a RefusedError.
         """
         with self._changed:
             self._closed = True
@@ -150,7 +149,7 @@ class Coalescer(Generic[Item, Answer]):
                 pending.future.set_exception(RefusedError("closed before the item was sent"))
         self._dispatch.shutdown(wait=drained)
         if not drained:
-            raise TimeoutError(f"calls were still under way {timeout} s after close()")
+            raise TimeoutError(f"calls were still running {timeout} s after close()")
 
     def __enter__(self) -> Coalescer[Item, Answer]:
         return self
@@ -159,8 +158,8 @@ class Coalescer(Generic[Item, Answer]):
         self.close()
 
     def _start(self) -> None:
-        """Start with no callers waiting, at first and in a forked process: that has neither its
-        parent's threads nor their callers, and locks may be held by threads it does not have.
+        """Start without callers, also in a forked process: its parent's threads are missing there,
+        and may hold locks.
         """
         self._dispatch = self._new_dispatch()
         self._slots = Slots(self._max_pending)
@@ -170,20 +169,20 @@ class Coalescer(Generic[Item, Answer]):
     def _enter(
         self, item: Item, key: Hashable, tokens: int, deadline: float | None
     ) -> Future[Answer]:
-        """Group an item that has a place."""
+        """Add an item that has a slot to a group."""
         pending: Pending[Item, Answer] = Pending(item=item, key=key)
         with self._changed:
             closed = self._closed
             self._pending += not closed
         if closed:
             self._slots.release()
-            raise RefusedError("closed: no more requests are taken; make a new one to go on")
-        pending.future.add_done_callback(lambda future: self._settled(pending, future))
+            raise RefusedError("the coalescer is closed; create a new one")
+        pending.future.add_done_callback(lambda future: self._done(pending, future))
         self._dispatch.add(pending, tokens=tokens, deadline=deadline)
         return pending.future
 
-    def _settled(self, pending: Pending[Item, Answer], future: Future[Answer]) -> None:
-        """Free the place of an item that has its answer or its error, or was cancelled."""
+    def _done(self, pending: Pending[Item, Answer], future: Future[Answer]) -> None:
+        """Free the slot of an item that has an answer or an error, or was cancelled."""
         if future.cancelled():
             self._dispatch.discard(pending)
         with self._changed:
@@ -193,9 +192,9 @@ class Coalescer(Generic[Item, Answer]):
 
 
 class SharedCall(Generic[Item, Answer]):
-    """One caller's end of a call that others share.
+    """One caller's handle of a shared call.
 
-    Nothing joins a group before `submit`, `result` or `aresult`. `timeout` counts from the waiting.
+    It joins a group with `submit`, `result` or `aresult`; `timeout` counts from then.
     """
 
     def __init__(
@@ -223,12 +222,12 @@ class SharedCall(Generic[Item, Answer]):
         return self._future
 
     def cancel(self) -> None:
-        """Leave the group, if its call has not been made."""
+        """Leave the group if its call has not started."""
         if self._future is not None:
             self._future.cancel()
 
     def result(self) -> Answer:
-        """The answer, waiting in this thread; raises what `Coalescer.call` raises."""
+        """Wait for the answer in this thread; raises what `Coalescer.call` raises."""
         began = time.monotonic()
         future = self.submit()
         left = None if self._timeout is None else self._timeout - (time.monotonic() - began)
@@ -236,14 +235,14 @@ class SharedCall(Generic[Item, Answer]):
             return future.result(None if left is None else max(0.0, left))
         except TimeoutError as error:
             if future.done() and not future.cancelled():
-                return future.result()  # answered at the last moment, or its own TimeoutError
-            raise _late(self._timeout, paid=not future.cancel()) from error
+                return future.result()  # just answered, or the call raised a TimeoutError
+            raise _timeout_error(self._timeout, sent=not future.cancel()) from error
         except BaseException:
             future.cancel()
             raise
 
     async def aresult(self) -> Answer:
-        """The answer, without blocking the event loop; raises what `Coalescer.call` raises."""
+        """Wait for the answer in the event loop; raises what `Coalescer.call` raises."""
         deadline = self._deadline()
         try:
             async with asyncio.timeout(self._timeout) as limit:
@@ -253,27 +252,28 @@ class SharedCall(Generic[Item, Answer]):
                 return await asyncio.wrap_future(self._future)
         except TimeoutError as error:
             if not limit.expired():
-                raise  # the call's own
-            paid = self._future is not None and not self._future.cancel()
-            raise _late(self._timeout, paid=paid) from error
+                raise  # raised by the call
+            sent = self._future is not None and not self._future.cancel()
+            raise _timeout_error(self._timeout, sent=sent) from error
 
     @property
     def in_flight(self) -> bool:
-        """Whether a group was joined, and neither answered nor left."""
+        """Whether it has joined a group and has neither an answer nor left."""
         return self._future is not None and not self._future.done()
 
     def when_done(self, callback: Callable[[Answer | BaseException], None]) -> None:
-        """Pass the answer or the error to `callback` once it is known, even if the caller was
-        cancelled; never for a call that was not made. It runs in the thread that made the call.
+        """Pass the answer or error to `callback` once it is known, even if the caller has left.
+
+        Never called for a call that was not made. It runs in the thread that made the call.
         """
 
-        def settled(future: Future[Answer]) -> None:
+        def done(future: Future[Answer]) -> None:
             if not future.cancelled():
                 error = future.exception()
                 callback(future.result() if error is None else error)
 
         if self._future is not None:
-            self._future.add_done_callback(settled)
+            self._future.add_done_callback(done)
 
     def _deadline(self) -> float | None:
         return None if self._timeout is None else self._coalescer._clock() + self._timeout
@@ -282,15 +282,15 @@ class SharedCall(Generic[Item, Answer]):
         return self._coalescer._enter(self._item, self._key, self._tokens, deadline)
 
 
-def _late(timeout: float | None, *, paid: bool) -> TimeoutError:
+def _timeout_error(timeout: float | None, *, sent: bool) -> TimeoutError:
     timeout = timeout or 0.0
-    if paid:
-        return TimeoutError(f"no answer within {timeout:.3g} s; the call was under way and is paid")
-    return DeadlineError(f"not sent within {timeout:.3g} s, so nothing was paid; allow more time")
+    if sent:
+        return TimeoutError(f"no answer within {timeout:.3g} s; the call was sent and is billed")
+    return DeadlineError(f"not sent within {timeout:.3g} s, nothing was billed; allow more time")
 
 
 def _restart_all() -> None:
-    for coalescer in list(_OPEN):
+    for coalescer in list(_COALESCERS):
         coalescer._start()
 
 

@@ -1,7 +1,7 @@
-"""Where groups become calls: a timer thread that only groups, and a small pool that calls.
+"""Makes the calls of groups: a timer thread sends groups that are due, a thread pool calls.
 
-Nothing here runs in a caller's thread, event loop or context, so no caller's fate can touch the
-call of the others.
+Calls never run in a caller's thread, event loop or context, so that no caller can affect the call
+of the others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 _IDLE_SECONDS = 5.0
-_ITEM_FAULTS = frozenset({400, 404, 413, 422})
+_ITEM_STATUSES = frozenset({400, 404, 413, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryAlone(Generic[Item]):
-    """An item's outcome when the group left it open: it is asked again, as `item`, by itself."""
+    """An outcome that asks for a separate call for `item`, which the group's call left open."""
 
     item: Item
 
@@ -38,20 +38,20 @@ GroupCall: TypeAlias = Callable[[Sequence[Item]], "Sequence[Answer | Exception |
 
 
 def is_item_error(error: Exception) -> bool:
-    """Whether a group's failure may be one item's doing, so that asking singly can help.
+    """Whether one item may have caused a group's error, so that separate calls can help.
 
-    A refusal of the request itself (HTTP 400, 404, 413, 422) or a local error may be; a rate
-    limit, an outage, a wrong key or a timeout would only be multiplied.
+    True for a refused request (HTTP 400, 404, 413, 422) or a local error. False for a rate limit,
+    an outage, a wrong key or a timeout, which separate calls would only multiply.
     """
     status = getattr(error, "status_code", None)
     if status is not None:
-        return status in _ITEM_FAULTS
+        return status in _ITEM_STATUSES
     return not isinstance(error, OSError | RefusedError)
 
 
 @dataclass(slots=True, eq=False)
 class Pending(Generic[Item, Answer]):
-    """One caller's item and the future it waits on; `started` once its call may be paid."""
+    """One caller's item and future; `started` once its call has begun and may be billed."""
 
     item: Item
     key: Hashable
@@ -60,7 +60,7 @@ class Pending(Generic[Item, Answer]):
 
 
 class Dispatch(Generic[Item, Answer]):
-    """Sends groups when they are full or due, at most `max_calls` at the same time."""
+    """Sends groups when they are full or due, with at most `max_calls` concurrent calls."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Dispatch(Generic[Item, Answer]):
     def add(
         self, pending: Pending[Item, Answer], *, tokens: int = 0, deadline: float | None = None
     ) -> None:
-        """Group an item; `deadline` is when its caller wants the answer, on `clock`."""
+        """Add an item to a group; its caller wants the answer by `deadline`, on `clock`."""
         with self._changed:
             before, now = self._grouping.next_due(), self._clock()
             self._grouping.add(
@@ -106,19 +106,19 @@ class Dispatch(Generic[Item, Answer]):
         self._pump()
 
     def discard(self, pending: Pending[Item, Answer]) -> None:
-        """Give a cancelled item's place in its group to somebody else."""
+        """Take a cancelled item out of its group."""
         with self._changed:
             self._grouping.discard(pending, key=pending.key)
 
     def flush(self, *, drain: bool = False) -> None:
-        """Send what is waiting now; with `drain`, whatever comes later goes at once too."""
+        """Send all waiting groups now; with `drain`, also send later items at once."""
         with self._changed:
             self._draining = self._draining or drain
             self._grouping.seal_all()
         self._pump()
 
     def withdraw(self) -> list[Pending[Item, Answer]]:
-        """Take back every item that no call has been started for."""
+        """Remove and return all items whose call has not started."""
         withdrawn: list[Pending[Item, Answer]] = []
         with self._changed:
             self._grouping.seal_all()
@@ -127,13 +127,13 @@ class Dispatch(Generic[Item, Answer]):
         return withdrawn
 
     def shutdown(self, *, wait: bool) -> None:
-        """End the threads; calls under way are finished."""
+        """Stop the threads; running calls are finished."""
         with self._changed:
             self._changed.notify_all()
         self._pool.shutdown(wait=wait)
 
     def _send_by(self, deadline: float, now: float) -> float:
-        """When to send for a deadline: calls take their time, and half of it is theirs anyway."""
+        """When to send: 1.5 typical call times before the deadline, or halfway to it if earlier."""
         return deadline - max(1.5 * self._typical_seconds, (deadline - now) / 2)
 
     def _wake_timer(self) -> None:
@@ -144,7 +144,7 @@ class Dispatch(Generic[Item, Answer]):
             self._changed.notify_all()
 
     def _watch(self) -> None:
-        """Send groups when they are due; ends after some idle seconds, so none outlives its use."""
+        """Send groups when they are due; the thread ends after some idle seconds."""
         while True:
             self._pump()
             with self._changed:
@@ -162,7 +162,7 @@ class Dispatch(Generic[Item, Answer]):
         return self._grouping.next_due() is not None
 
     def _pump(self) -> None:
-        """Start as many calls as may run now."""
+        """Start as many calls as `max_calls` allows."""
         while True:
             with self._changed:
                 if self._calls >= self._max_calls:
@@ -197,7 +197,7 @@ class Dispatch(Generic[Item, Answer]):
                 pending.item = outcome.item
                 again.append(pending)
             elif isinstance(outcome, Exception):
-                pending.future.set_exception(_own(outcome))
+                pending.future.set_exception(_copied(outcome))
             else:
                 pending.future.set_result(outcome)
         with self._changed:
@@ -208,14 +208,14 @@ class Dispatch(Generic[Item, Answer]):
     def _outcomes(
         self, group: Sequence[Pending[Item, Answer]]
     ) -> list[Answer | Exception | RetryAlone[Item]]:
-        """Make the call: as many outcomes as items, whatever it does."""
+        """Make the call and return as many outcomes as items, even if it fails."""
         try:
             answers = self._call([pending.item for pending in group])
         except Exception as error:  # noqa: BLE001 - it is raised again to each caller
             if len(group) > 1 and self._isolate(error):
                 return [RetryAlone(item=pending.item) for pending in group]
             return [error for _ in group]
-        except BaseException as error:  # noqa: BLE001 - a pool thread has nobody to raise it to
+        except BaseException as error:  # noqa: BLE001 - nothing catches it in a pool thread
             return [ItemError(f"the call was stopped: {type(error).__name__}") for _ in group]
         missing = ItemError(f"the call answered {len(answers)} of {len(group)} items")
         return [*answers[: len(group)], *(missing for _ in group[len(answers) :])]
@@ -227,9 +227,9 @@ class Dispatch(Generic[Item, Answer]):
             self._changed.notify_all()
 
 
-def _own(error: Exception) -> Exception:
-    """A caller's own copy, so that tracebacks of many threads do not pile up on one object."""
+def _copied(error: Exception) -> Exception:
+    """Copy the error for one caller, so that tracebacks of many threads do not pile up on it."""
     try:
         return copy.copy(error)
-    except Exception:  # noqa: BLE001 - some exceptions cannot be rebuilt; sharing is harmless
+    except Exception:  # noqa: BLE001 - some exceptions cannot be copied; sharing is harmless
         return error

@@ -1,9 +1,9 @@
-"""Which callers share a call: a pure book of groups, without lock, thread or clock.
+"""Which callers share a call: pure logic of groups, without a lock, a thread or a clock.
 
-Callers that give the same key wait in one open group. A group is sealed when it is full (items or
-tokens) and becomes due when its oldest member has waited `max_delay` or when a member's deadline
-comes near. A due group stays open until it is taken: while every upstream call is busy it goes on
-filling, so the calls get fuller exactly when the load is high.
+Callers with the same key wait in one open group. A group is sealed when it is full (of items or
+tokens). It becomes due when its oldest member has waited `max_delay`, or earlier for a member's
+deadline. A due group stays open until it is taken, so that groups go on filling while all upstream
+calls are busy.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["GroupLimits", "Grouping"]
 
 Member = TypeVar("Member", bound=Hashable)
 
-_USUAL_SIZE = 20
+_DEFAULT_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupLimits:
     """When a group is sent: at `max_size` items, `max_tokens` tokens or `max_delay` seconds.
 
-    `max_size` None stands for 20 items, or 6 questions in a combined prompt.
+    `max_size` None means 20 items, or 6 questions in a combined prompt.
     """
 
     max_size: int | None = None
@@ -50,11 +50,11 @@ class _Group(Generic[Member]):
 
 
 class Grouping(Generic[Member]):
-    """The book: `add` members under a key, `take` what is to be sent, `next_due` to know when."""
+    """Groups of members by key: `add` members, `take` groups to send, `next_due` says when."""
 
     def __init__(self, limits: GroupLimits) -> None:
         self._limits = limits
-        self._max_size = limits.max_size or _USUAL_SIZE
+        self._max_size = limits.max_size or _DEFAULT_SIZE
         self._open: dict[Hashable, _Group[Member]] = {}
         self._sealed: deque[list[Member]] = deque()
 
@@ -67,10 +67,10 @@ class Grouping(Generic[Member]):
         tokens: int = 0,
         send_by: float | None = None,
     ) -> None:
-        """Put a member into its key's group; `send_by` is when it must be on its way at the latest.
+        """Add a member to its key's group, to be sent at `send_by` at the latest.
 
-        A member that would take its group over the token limit opens the next one; a single
-        member over the limit goes alone.
+        A member that would exceed its group's token limit starts a new group; a single member
+        over the limit gets a group to itself.
         """
         limit = self._limits.max_tokens
         group = self._open.get(key)
@@ -88,7 +88,7 @@ class Grouping(Generic[Member]):
             self._seal(key)
 
     def discard(self, member: Member, *, key: Hashable) -> None:
-        """Take a member out of its open group, so that its place goes to somebody else."""
+        """Remove a member from its open group, so that another can take its place."""
         group = self._open.get(key)
         if group is None or member not in group.members:
             return
@@ -97,11 +97,11 @@ class Grouping(Generic[Member]):
             del self._open[key]
 
     def add_alone(self, member: Member) -> None:
-        """Queue a member for a call of its own."""
+        """Add a member as a group to itself, to be sent next."""
         self._sealed.append([member])
 
     def take(self, now: float) -> list[Member]:
-        """Remove and return the next group to send: full ones first, then the longest overdue."""
+        """Remove and return the next group to send: full ones first, then the earliest due."""
         if not self._sealed:
             if not self._open:
                 return []
@@ -112,12 +112,12 @@ class Grouping(Generic[Member]):
         return self._sealed.popleft()
 
     def seal_all(self) -> None:
-        """Let every open group be taken at once, whatever its size and age."""
+        """Seal all open groups, so that they can be taken at once."""
         for key in list(self._open):
             self._seal(key)
 
     def next_due(self) -> float | None:
-        """When the next open group becomes due, or None when none is open."""
+        """Return when the next open group becomes due, None if none is open."""
         return min((group.due for group in self._open.values()), default=None)
 
     def _seal(self, key: Hashable) -> None:

@@ -1,7 +1,7 @@
-"""A bounded number of places that threads and coroutines of any event loop wait for in turn.
+"""A limited number of slots, which threads and coroutines of any event loop wait for in order.
 
-`asyncio.Semaphore` belongs to one loop and `threading.Semaphore` would block it; here each waiter
-holds a `concurrent.futures.Future`, which a thread waits on and a coroutine wraps.
+`asyncio.Semaphore` belongs to one loop and `threading.Semaphore` would block it. Here each waiter
+has a `concurrent.futures.Future`, which a thread waits on and a coroutine wraps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Slots"]
 
 
 class Slots:
-    """`limit` places, handed out first come, first served."""
+    """`limit` slots, granted in the order of the requests."""
 
     def __init__(self, limit: int) -> None:
         if limit < 1:
@@ -29,78 +29,78 @@ class Slots:
         self._closed = False
 
     def acquire(self, timeout: float | None = None) -> None:
-        """Wait for a place in this thread.
+        """Wait for a slot in this thread.
 
         Raises:
-            DeadlineError: none came free within `timeout` seconds.
-            RefusedError: the places were closed.
+            DeadlineError: none became free within `timeout` seconds.
+            RefusedError: the slots are closed.
         """
-        ticket = self._ask()
+        waiter = self._request()
         try:
-            ticket.result(timeout)
+            waiter.result(timeout)
         except TimeoutError as error:
-            self._give_up(ticket)
+            self._give_up(waiter)
             raise DeadlineError(
-                f"no place came free within {timeout} s: too many requests are waiting; "
+                f"no slot became free within {timeout} s: too many requests are waiting; "
                 "raise max_pending or send fewer at once"
             ) from error
         except BaseException:
-            self._give_up(ticket)
+            self._give_up(waiter)
             raise
 
     async def acquire_async(self) -> None:
-        """Wait for a place without blocking the event loop; cancelling loses none.
+        """Wait for a slot in the event loop; cancelling loses no slot.
 
         Raises:
-            RefusedError: the places were closed.
+            RefusedError: the slots are closed.
         """
-        ticket = self._ask()
-        if ticket.done():
-            return ticket.result()
+        waiter = self._request()
+        if waiter.done():
+            return waiter.result()
         try:
-            return await asyncio.wrap_future(ticket)
+            return await asyncio.wrap_future(waiter)
         except BaseException:
-            self._give_up(ticket)
+            self._give_up(waiter)
             raise
 
     def release(self) -> None:
-        """Hand the place to the next waiter, or free it."""
+        """Pass the slot to the next waiter, or free it."""
         with self._lock:
             while self._waiters:
-                ticket = self._waiters.popleft()
-                if ticket.set_running_or_notify_cancel():
+                waiter = self._waiters.popleft()
+                if waiter.set_running_or_notify_cancel():
                     break
             else:
                 self._taken -= 1
                 return
-        ticket.set_result(None)
+        waiter.set_result(None)
 
     def close(self) -> None:
-        """Refuse every waiter and everybody who comes later; places taken stay taken."""
+        """Refuse all waiters and later callers; slots in use stay in use."""
         with self._lock:
             self._closed = True
-            waiters = [t for t in self._waiters if t.set_running_or_notify_cancel()]
+            waiters = [w for w in self._waiters if w.set_running_or_notify_cancel()]
             self._waiters.clear()
-        for ticket in waiters:
-            ticket.set_exception(_closed())
+        for waiter in waiters:
+            waiter.set_exception(_closed_error())
 
-    def _ask(self) -> Future[None]:
-        ticket: Future[None] = Future()
+    def _request(self) -> Future[None]:
+        waiter: Future[None] = Future()
         with self._lock:
             if self._closed:
-                raise _closed()
+                raise _closed_error()
             if self._taken >= self._limit:
-                self._waiters.append(ticket)
-                return ticket
+                self._waiters.append(waiter)
+                return waiter
             self._taken += 1
-        ticket.set_result(None)
-        return ticket
+        waiter.set_result(None)
+        return waiter
 
-    def _give_up(self, ticket: Future[None]) -> None:
-        # A ticket that cannot be cancelled was granted meanwhile (or refused by `close`).
-        if not ticket.cancel() and not ticket.cancelled() and ticket.exception() is None:
+    def _give_up(self, waiter: Future[None]) -> None:
+        # A waiter that cannot be cancelled was granted a slot meanwhile (or refused by `close`).
+        if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
             self.release()
 
 
-def _closed() -> RefusedError:
-    return RefusedError("closed: no more requests are taken; make a new one to go on")
+def _closed_error() -> RefusedError:
+    return RefusedError("the coalescer is closed; create a new one")

@@ -1,11 +1,11 @@
-"""Several questions in one prompt, behind a gate.
+"""Several questions in one prompt.
 
-calls.py      CombinedCalls: which calls of a model share a prompt; what adapters use
-prompts.py    how questions are put together and answers taken apart; which may be
-ask.py        CombinedAsk: a group's call and what has to be asked again
-shares.py     what each question is billed, and what a call of its own would have used
-caller.py     CombinedCall: one caller's end of it, and how it ended
-gate.py       compare_combined: a sample must show that the answers agree
+calls.py           CombinedCalls: which calls of a model share a prompt; used by adapters
+prompts.py         combines questions into a prompt and splits the answers
+ask.py             CombinedAsk: makes a group's call, and retries questions left unanswered
+shares.py          what each question is billed, and what a separate call would have used
+combined_call.py   CombinedCall: one caller's handle of a combined call, and its outcome
+agreement.py       compare_combined: whether combined and separate answers to a sample agree
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The gate of combined prompts: a sample is answered singly and combined, and must agree.
+"""Whether combining prompts changes answers: a sample is answered separately and combined.
 
-The share of differing answers is bounded from above at the asked confidence (Clopper and Pearson
-1934, one-sided), so a handful of lucky agreements does not open it.
+Combining passes if the upper confidence bound of the fraction of differing answers (Clopper and
+Pearson 1934, one-sided) is within the tolerance, so that a few lucky agreements do not pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.batching.coalescing.dispatch import RetryAlone
@@ -23,11 +23,11 @@ __all__ = ["AgreementReport", "compare_combined"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementReport:
-    """What the sample showed. `passed` says whether combining may be switched on.
+    """The result of a comparison; `passed` says whether combining may be switched on.
 
-    `differing` holds the sample's indices whose two answers differ (or one of which failed);
-    `bound` is the share of differing answers that is not exceeded at the asked confidence.
-    `retried` of the combined answers were missing and had to be asked singly.
+    `differing` are the indices of the requests whose two answers differ, or one of which failed.
+    `bound` is the upper confidence bound of the fraction of differing answers. `retried` counts
+    the requests that the combined prompt left unanswered and that were asked separately.
     """
 
     asked: int
@@ -42,7 +42,7 @@ class AgreementReport:
 
     @property
     def agreement(self) -> float:
-        """The share of the sample answered alike."""
+        """The fraction of the sample whose two answers agree."""
         return 1 - len(self.differing) / self.asked
 
 
@@ -55,45 +55,59 @@ def compare_combined(
     confidence: float = 0.9,
     agree: Comparison = same_answer,
 ) -> AgreementReport:
-    """Answer the sample singly and in groups of `size`, and judge by how often the two agree.
+    """Answer a sample separately and in groups of `size`, and test how often the answers agree.
 
-    `agree(single, combined)` decides what counts as the same answer; give your own checker or
-    judge model for free text. The sample costs about twice its usual price.
+    `agree(single, combined)` decides whether two answers agree; for free text, pass a checker or
+    a judge model. The sample costs about twice its usual price.
 
     Raises:
-        ConfigurationError: the sample is empty or holds requests that are never combined, or the
-            tolerance is not between 0 and 1; nothing was asked yet.
-        Exception: whatever `ask` raised for a combined request.
+        ConfigurationError: the sample is empty or has requests that are never combined, or the
+            tolerance is not between 0 and 1; nothing was sent.
+        Exception: the error of `ask` for a combined request.
     """
     needed = samples_needed(tolerance, confidence=confidence)
-    combined = CombinedAsk(ask)
-    differing: list[int] = []
-    retried = 0
-    usage_single, usage_combined = Usage(), Usage()
-    for group in _grouped(sample, size):
-        questions = [Question(request=sample[index]) for index in group]
-        for index, outcome in zip(group, combined(questions), strict=True):
-            retried += isinstance(outcome, RetryAlone)
-            together = combined([outcome.item])[0] if isinstance(outcome, RetryAlone) else outcome
-            single = combined([Question(request=sample[index])])[0]
-            if isinstance(single, SharedAnswer) and isinstance(together, SharedAnswer):
-                usage_single += single.usage
-                usage_combined += together.usage
-                if agree(single.text, together.text):
-                    continue
-            differing.append(index)
+    pairs = list(_pairs(sample, CombinedAsk(ask), _grouped(sample, size)))
+    differing = tuple(pair.index for pair in pairs if not pair.agrees(agree))
     bound = rate_upper_bound(len(differing), len(sample), confidence=confidence)
+    answered = [pair.answers for pair in pairs if pair.answers is not None]
     return AgreementReport(
         asked=len(sample),
-        differing=tuple(differing),
+        differing=differing,
         bound=bound,
         tolerance=tolerance,
-        retried=retried,
-        usage_single=usage_single,
-        usage_combined=usage_combined,
+        retried=sum(pair.retried for pair in pairs),
+        usage_single=sum((single.usage for single, _ in answered), Usage()),
+        usage_combined=sum((combined.usage for _, combined in answered), Usage()),
         passed=bound <= tolerance,
         reason=_reason(len(sample), len(differing), bound, tolerance, needed),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    """The separate and the combined answer to one request, None if either failed."""
+
+    index: int
+    answers: tuple[SharedAnswer, SharedAnswer] | None
+    retried: bool
+
+    def agrees(self, agree: Comparison) -> bool:
+        return self.answers is not None and agree(self.answers[0].text, self.answers[1].text)
+
+
+def _pairs(
+    sample: Sequence[ChatRequest], ask: CombinedAsk, groups: Sequence[Sequence[int]]
+) -> Iterator[_Pair]:
+    for group in groups:
+        outcomes = ask([Question(request=sample[index]) for index in group])
+        for index, outcome in zip(group, outcomes, strict=True):
+            retried = isinstance(outcome, RetryAlone)
+            combined = ask([outcome.item])[0] if isinstance(outcome, RetryAlone) else outcome
+            single = ask([Question(request=sample[index])])[0]
+            answers = None
+            if isinstance(single, SharedAnswer) and isinstance(combined, SharedAnswer):
+                answers = single, combined
+            yield _Pair(index=index, answers=answers, retried=retried)
 
 
 def _reason(asked: int, differing: int, bound: float, tolerance: float, needed: int) -> str:
@@ -102,14 +116,14 @@ def _reason(asked: int, differing: int, bound: float, tolerance: float, needed: 
     if differing / asked > tolerance:
         return f"{differing} of {asked} answers differ, more than the {tolerance:.1%} allowed"
     return (
-        f"{asked} samples with {differing} differing only show that at most {bound:.1%} differ; "
+        f"{asked} samples with {differing} differing show only that at most {bound:.1%} differ; "
         f"{tolerance:.1%} needs at least {needed} samples that all agree"
     )
 
 
 def _grouped(sample: Sequence[ChatRequest], size: int) -> list[list[int]]:
     if not sample:
-        raise ConfigurationError("the sample is empty; give requests like those to be combined")
+        raise ConfigurationError("the sample is empty; give requests like those to combine")
     by_key: dict[object, list[int]] = {}
     for index, request in enumerate(sample):
         key = combination_key(request)

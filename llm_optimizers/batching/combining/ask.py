@@ -1,7 +1,7 @@
-"""Asking a group in one call, with what is missing asked again singly and the bill shared out.
+"""Asks a group of questions in one call, retries unanswered ones separately, and splits the bill.
 
-`CombinedAsk` is the `call` of a `Coalescer`. Every token billed ends up with exactly one item,
-retries included, and each item knows what it would have cost alone.
+`CombinedAsk` is the `call` of a `Coalescer`. Every billed token is assigned to exactly one
+question, including retries, and each answer says what a separate call would have used.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledAnswer:
-    """What a model answered to one call, and what it was billed; `raw` is its own object.
+    """A model's answer to one call, with its billed usage; `raw` is the framework's object.
 
-    `model` and `tier` are those that the provider says answered. `inner_share` is what strategies
-    behind the call did to it, with `alone` None for a call that used what was billed.
+    `model` and `tier` are those that the provider reports. `inner_share` describes the strategies
+    applied inside the called model; its `alone` is None if the call used what was billed.
     """
 
     text: str
@@ -49,28 +49,28 @@ class BilledAnswer:
         cls,
         text: str,
         *,
-        said: Reported,
+        reported: Reported,
         inner_share: CallShare,
         served: ServedAnswer | None,
         raw: object,
     ) -> BilledAnswer:
-        """The reply with what its provider said; a `served` one, out of a cache, bills nothing."""
+        """Build an answer from what the provider reported; a cache hit (`served`) bills nothing."""
         if served is not None:
-            kept = replace(inner_share, alone=served.usage, served=served.tier)
-            return cls(text=text, model=said.model, inner_share=kept, raw=raw)
-        usage = said.usage or Usage()
+            inner_share = replace(inner_share, alone=served.usage, served=served.tier)
+            return cls(text=text, model=reported.model, inner_share=inner_share, raw=raw)
+        usage = reported.usage or Usage()
         return cls(
             text=text,
             usage=usage,
-            model=said.model,
-            tier=said.tier,
+            model=reported.model,
+            tier=reported.tier,
             inner_share=inner_share,
             raw=raw,
         )
 
     @property
     def share(self) -> CallShare:
-        """The whole call as the share of one question."""
+        """The share of a question that has the call to itself."""
         alone = self.usage if self.inner_share.alone is None else self.inner_share.alone
         return replace(self.inner_share, alone=alone)
 
@@ -80,10 +80,10 @@ AskModel: TypeAlias = Callable[[ChatRequest], BilledAnswer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A caller's request; `spent` is its share of the combined call `missed_by` that did not
-    answer it.
+    """A caller's request.
 
-    `caller` is whatever the adapter knows its caller by; it comes back in `QuestionOutcome`.
+    `spent` is its share of the combined call `missed_by`, which left it unanswered. `caller` is
+    any object of the adapter that identifies the caller; `QuestionOutcome` returns it.
     """
 
     request: ChatRequest
@@ -94,11 +94,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedAnswer:
-    """A caller's own answer.
+    """The answer to one caller's question.
 
-    `usage` is everything billed for it; `share` says what a call of its own would have used:
-    estimated from the combined call where others shared it, else measured. `asked_with` is how
-    many questions shared the call that answered it, whose own object is `raw`.
+    `usage` is everything billed for it. `share` says what a separate call would have used,
+    estimated from the combined call if others shared it. `asked_with` is the number of questions
+    in the call that answered it, and `raw` the framework's object of that call.
     """
 
     text: str
@@ -111,24 +111,22 @@ class SharedAnswer:
 
     @property
     def alone(self) -> Usage:
-        """What a call of its own would have used."""
+        """The usage of a separate call."""
         return self.share.alone or Usage()
 
     @property
     def unshared(self) -> bool:
-        """Whether `raw` says all there is to say of it: a call of its own and no other was made
-        for it, with no strategy behind.
-        """
+        """Whether it took exactly one separate call without strategies, so that `raw` is all."""
         return self.asked_with == 1 and self.share == CallShare(alone=self.usage, estimated=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionOutcome:
-    """How a question ended: with an answer, or with an error after `usage` had been spent.
+    """How a question ended: with an answer, or with an error; `usage` is what was billed.
 
-    `model` and `tier` are those of the call that was billed. `status` and `error` are what its
-    caller saw: one that left before is `abandoned`, or had a TimeoutError, even if an answer
-    came. `started` and `latency_s` (seconds) are None where no caller waited.
+    `model` and `tier` are those of the billed call. `status` and `error` are what the caller saw:
+    a caller that left early has `abandoned` or a TimeoutError, even if an answer came later.
+    `started` and `latency_s` (seconds) are None if no caller waited.
     """
 
     request: ChatRequest
@@ -144,7 +142,7 @@ class QuestionOutcome:
 
     @property
     def share(self) -> CallShare:
-        """What the account is to know of a call of its own."""
+        """The caller's share of the call, for its record."""
         return NOT_SHARED if self.answered is None else self.answered.share
 
 
@@ -152,9 +150,9 @@ class CombinedAsk:
     """Answers groups of questions of one `combination_key`.
 
     Args:
-        ask: makes one call of the model, synchronously, from any thread.
-        observe: called with every question once it is settled.
-        measure: size of a text, by which the bill is shared; characters unless given.
+        ask: calls the model once, synchronously, from any thread.
+        observe: called with the outcome of every question.
+        measure: returns the size of a text, by which the bill is split; characters by default.
     """
 
     def __init__(
@@ -171,7 +169,7 @@ class CombinedAsk:
     def __call__(
         self, questions: Sequence[Question]
     ) -> list[SharedAnswer | Exception | RetryAlone[Question]]:
-        """Answer a group; what the combined call left open comes back to be asked alone."""
+        """Answer a group; a question left unanswered becomes a `RetryAlone`."""
         if len(questions) == 1:
             return [self._ask_alone(questions[0])]
         request, ids = combine([question.request for question in questions])
@@ -201,7 +199,7 @@ class CombinedAsk:
                 tier=reply.tier,
                 raw=reply.raw,
             )
-            self._settle(question, answered)
+            self._report(question, answered)
             outcomes.append(answered)
         return outcomes
 
@@ -209,7 +207,7 @@ class CombinedAsk:
         try:
             reply = self._ask(question.request)
         except Exception as error:  # noqa: BLE001 - it is raised to the caller
-            self._settle(question, error)
+            self._report(question, error)
             return error
         answered = SharedAnswer(
             text=reply.text,
@@ -220,12 +218,13 @@ class CombinedAsk:
             tier=reply.tier,
             raw=reply.raw,
         )
-        self._settle(question, answered)
+        self._report(question, answered)
         return answered
 
     def _shares(
         self, questions: Sequence[Question], billed: Usage, answers: Sequence[str]
     ) -> list[Usage]:
+        """Split the bill: input by each question's size, output by each answer's."""
         shared = sum(self._measure(m.text) for m in questions[0].request.messages[:-1])
         asked = [self._measure(q.request.messages[-1].text) for q in questions]
         return split_usage(
@@ -234,7 +233,7 @@ class CombinedAsk:
             output_weights=[1 + self._measure(answer) for answer in answers],
         )
 
-    def _settle(self, question: Question, end: SharedAnswer | Exception) -> None:
+    def _report(self, question: Question, end: SharedAnswer | Exception) -> None:
         if self._observe is None:
             return
         answered, error = (end, None) if isinstance(end, SharedAnswer) else (None, end)

@@ -1,12 +1,12 @@
-"""Which concurrent calls of a model share a prompt: every decision an adapter needs, taken once.
+"""Decides which concurrent calls of a model share a prompt, for the adapters of all frameworks.
 
-An adapter translates a call into a `ChatRequest` and hands it to `CombinedCalls`, which answers
-"alone" (None: ask the model as if nothing stood in front of it) or gives the caller's end of a
-shared call. Alone go, besides what `combination_key` names:
+An adapter translates a call into a `ChatRequest` and passes it to `CombinedCalls`, which returns a
+handle of a combined call, or None if the adapter is to make a separate call. Apart from those that
+`combination_key` excludes, these calls are separate:
 
-- calls of a model whose own settings ask for more than one plain text (`gives_plain_text`),
+- calls of a model whose settings ask for more than one plain text (`gives_plain_text`),
 - calls whose content the adapter could not translate,
-- calls whose tenant is not known, for without a tenant nothing may be shared.
+- calls whose tenant is unknown, since tenants must not share prompts.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from llm_optimizers.types import ChatRequest
 
 __all__ = ["BoundCalls", "CombinedCalls"]
 
-_CHARACTERS_A_TOKEN = 4
+_CHARACTERS_PER_TOKEN = 4
 
 Calls = TypeVar("Calls")
 
 
 class CombinedCalls:
-    """The concurrent calls of one model, as far as they may share prompts.
+    """Combines concurrent calls of one model into shared prompts.
 
     Args:
-        ask: makes one call of the model, synchronously, from any thread.
-        models: the model itself, or those behind it, any of which may answer.
-        takes_settings: whether `ask` can send what a call itself sets (a temperature, say).
-        observe: called with every question once it is settled, even if its caller had left.
-        limits: when a prompt is sent; 6 questions or 30 ms unless given.
-        max_pending: callers beyond this many wait for a place.
-        max_calls: calls at the same time.
-        timeout: seconds a caller waits for an answer.
+        ask: calls the model once, synchronously, from any thread.
+        models: the model itself, or all models that may answer, such as those of a router.
+        takes_settings: whether `ask` can send the parameters of a call, such as a temperature.
+        observe: called with the outcome of every question, even if its caller has left.
+        limits: when a prompt is sent; 6 questions or 30 ms by default.
+        max_pending: further callers wait for a slot.
+        max_calls: concurrent calls.
+        timeout: seconds that a caller waits for an answer.
     """
 
     def __init__(
@@ -84,21 +84,21 @@ class CombinedCalls:
     def combined_call(
         self, request: ChatRequest | None, *, tenant: Callable[[], str] = str, caller: Any = None
     ) -> CombinedCall | None:
-        """A call's place among the others, None when it goes alone.
+        """Return the caller's handle of a combined call, None for a separate call.
 
-        `request` is None where the call's content could not be translated. `tenant` names the
-        tenant of the running code; if it fails the call goes alone. `caller` comes back in
-        `QuestionOutcome`.
+        `request` is None if the call's content could not be translated. `tenant` returns the
+        tenant of the running code; if it raises, the call is separate. `caller` is returned in
+        the `QuestionOutcome`.
         """
         try:
             name = tenant()
-        except Exception:  # noqa: BLE001 - without a tenant nothing may be shared
+        except Exception:  # noqa: BLE001 - tenants must not share prompts
             return None
         own = None if request is None else replace(request, tenant=name)
         key = None if own is None else self._key(own)
         if own is None or key is None:
             return None
-        tokens = len(own.messages[-1].text) // _CHARACTERS_A_TOKEN
+        tokens = len(own.messages[-1].text) // _CHARACTERS_PER_TOKEN
 
         def join(question: Question) -> SharedCall[Question, SharedAnswer]:
             return self._coalescer.shared(question, key=key, tokens=tokens, timeout=self._timeout)
@@ -115,20 +115,20 @@ class CombinedCalls:
         agree: Comparison = same_answer,
         ask: AskModel | None = None,
     ) -> AgreementReport:
-        """Answer a sample singly and combined, as many to a prompt as there would be.
+        """Answer a sample separately and combined, with the usual number of questions per prompt.
 
-        `ask` makes these calls, if not in the way in which those that callers share are made.
+        `ask` makes these calls if given, instead of the `ask` for combined calls.
 
         Raises:
-            ConfigurationError: the sample is empty, or holds calls that are never combined.
+            ConfigurationError: the sample is empty, or has calls that are never combined.
         """
         requests: list[ChatRequest] = []
         for number, request in enumerate(sample):
             if request is None or self._key(request) is None:
                 raise ConfigurationError(
                     f"input {number} of the sample is never combined: its content or settings "
-                    "(tools, images, several turns, stop words, …) or the model's own (n, stop, "
-                    "…) do not allow it; leave it out"
+                    "(tools, images, several turns, stop words, …) or the model's settings (n, "
+                    "stop, …) do not allow it; leave it out"
                 )
             requests.append(request)
         return compare_combined(
@@ -142,11 +142,11 @@ class CombinedCalls:
 
     @property
     def closed(self) -> bool:
-        """Whether callers are refused."""
+        """Whether it is closed and refuses callers."""
         return self._coalescer.closed
 
     def close(self) -> None:
-        """Answer the callers that wait, then refuse."""
+        """Answer all waiting callers and refuse later ones."""
         self._coalescer.close()
 
     def _key(self, request: ChatRequest) -> Hashable | None:
@@ -159,9 +159,9 @@ class CombinedCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundCalls(Generic[Calls]):
-    """The shared calls of one model, as a wrapper keeps them for as long as it has that model.
+    """The combined calls of one model, which a wrapper keeps while it has that model.
 
-    Their threads and locks belong to one wrapper: copied deeply or pickled with it, this is None.
+    Their threads and locks belong to one wrapper, so that a deep copy or a pickle is None.
     """
 
     model: object
@@ -169,7 +169,7 @@ class BoundCalls(Generic[Calls]):
     calls: Calls
 
     def serves(self, model: object, settings: Hashable) -> bool:
-        """Whether these are still the calls of that model, made in that way."""
+        """Whether these calls are for that model with those settings."""
         return self.model is model and self.settings == settings
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:

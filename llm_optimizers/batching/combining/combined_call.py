@@ -1,8 +1,8 @@
-"""One caller's end of a combined call: its answer, and for the account how it ended.
+"""One caller's handle of a combined call: its answer, and its outcome for the ledger.
 
-A call is settled once, by whichever comes first: its answer, its error, or its caller leaving
-before it was sent. A caller that leaves while its call is under way does not end that call; its
-share of the bill is known when the answer comes, and is booked as the caller saw it end.
+A call has one outcome, by whichever comes first: its answer, its error, or its caller leaving
+before it was sent. If the caller leaves while the call is in flight, the call goes on; the outcome
+is reported when the answer comes, with the share of the bill and the status that the caller saw.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _log = logging.getLogger(__name__)
 
 
 class CombinedCall:
-    """A question on its way, with the methods of a `SharedCall`.
+    """One caller's handle of a combined call, with the methods of `SharedCall`.
 
-    `join` makes the shared call of its question; `caller` comes back in `QuestionOutcome`.
+    `join` creates the shared call of a question. The question's `caller` is returned in its
+    `QuestionOutcome`.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class CombinedCall:
         self._clock = 0.0
         self._left: BaseException | None = None
         self._latency_s: float | None = None
-        self._settled: QuestionOutcome | None = None
+        self._outcome: QuestionOutcome | None = None
         self._waiting = [] if observe is None else [observe]
         self._lock = threading.Lock()
 
@@ -62,13 +63,13 @@ class CombinedCall:
             raise
 
     def cancel(self) -> None:
-        """Leave the group, if its call has not been made."""
+        """Leave the group if its call has not started."""
         self._shared.cancel()
         if self._started is not None:
             self._leave(asyncio.CancelledError())
 
     def result(self) -> SharedAnswer:
-        """The answer, waiting in this thread; raises what `Coalescer.call` raises."""
+        """Wait for the answer in this thread; raises what `Coalescer.call` raises."""
         self._start()
         try:
             return self._shared.result()
@@ -77,7 +78,7 @@ class CombinedCall:
             raise
 
     async def aresult(self) -> SharedAnswer:
-        """The answer, without blocking the event loop; raises what `Coalescer.call` raises."""
+        """Wait for the answer in the event loop; raises what `Coalescer.call` raises."""
         self._start()
         try:
             return await self._shared.aresult()
@@ -86,37 +87,37 @@ class CombinedCall:
             raise
 
     def when_done(self, callback: Callable[[QuestionOutcome], None]) -> None:
-        """Pass on how the call ended, once that is known; in whichever thread it becomes known."""
+        """Pass the outcome to `callback` once it is known, in the thread that learns of it."""
         with self._lock:
-            settled = self._settled
-            if settled is None:
+            outcome = self._outcome
+            if outcome is None:
                 self._waiting.append(callback)
                 return
-        callback(settled)
+        callback(outcome)
 
     def finish(self, found: QuestionOutcome) -> None:
-        """Take what came of the question; a caller that had left saw another end."""
+        """Set the outcome and report it; a caller that has left keeps the status it saw."""
         with self._lock:
-            if self._settled is not None:
+            if self._outcome is not None:
                 return
-            settled = self._settled = self._seen(found)
+            outcome = self._outcome = self._seen(found)
             waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            with FailOpen(_log, "a share of a combined call is missing from the account"):
-                callback(settled)
+            with FailOpen(_log, "a share of a combined call is missing from the ledger"):
+                callback(outcome)
 
     def _start(self) -> None:
         if self._started is None:
             self._started, self._clock = datetime.now(UTC), time.perf_counter()
 
     def _leave(self, error: BaseException) -> None:
-        """The caller has its error, the call's own or for leaving; settle unless a call goes on."""
+        """Keep the error that the caller saw; finish, unless the call goes on without it."""
         with self._lock:
-            if self._settled is not None:
+            if self._outcome is not None:
                 return
             self._left, self._latency_s = error, self._waited()
         if self._shared.in_flight:
-            # Settled with the answer; if there comes none, by what the call ends with.
+            # The answer finishes it; without one, the end of the call does.
             self._shared.when_done(lambda _: self._end(error))
         else:
             self._end(error)
@@ -125,7 +126,7 @@ class CombinedCall:
         self.finish(QuestionOutcome(request=self._request, usage=Usage(), error=error, caller=self))
 
     def _seen(self, found: QuestionOutcome) -> QuestionOutcome:
-        """The outcome as the caller saw it."""
+        """Return the outcome with what the caller saw."""
         latency_s = self._waited() if self._latency_s is None else self._latency_s
         known: dict[str, Any] = {
             "caller": self._caller,

@@ -1,8 +1,8 @@
-"""Several questions in one prompt: which may be put together, how, and how to take it apart.
+"""Several questions in one prompt: which can be combined, how, and how to split the answers.
 
-Asking six short questions that share a long prefix in one call saves up to five sixths of the
-input tokens (Cheng et al. 2023, arXiv 2301.08721); answers get worse with the position in the
-prompt (Lin 2024, arXiv 2309.00384), so it is opt-in and stands behind a gate (`gate.py`).
+Asking six short questions with a shared long prefix in one call saves up to five sixths of the
+input tokens (Cheng et al. 2023, arXiv 2301.08721). Answers get worse with the position in the
+prompt (Lin 2024, arXiv 2309.00384), so combining is opt-in and tested first (`agreement.py`).
 All functions here are pure.
 """
 
@@ -33,8 +33,8 @@ _INSTRUCTION = (
     '{"answers": [{"id": "q1", "answer": …}]} with every id once.\n\n'
 )
 COMBINED_SIZE = 6
-"""Questions in a prompt, at most, unless a user says otherwise."""
-# What leaves an answer's shape alone and may be shared by a group that gives the same values.
+"""The default limit of questions in a prompt."""
+# Parameters that do not change an answer's form; calls with the same values may be combined.
 _SHARED_PARAMS = frozenset(
     {
         "frequency_penalty",
@@ -58,9 +58,9 @@ _SHARED_PARAMS = frozenset(
 )
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _ANSWER_OVERHEAD = 16
-"""Output tokens an item's id, quotes and escapes may take."""
-# Settings of a model itself under which an answer is more, or other, than one plain text.
-_SHAPING = (
+"""Output tokens for an answer's id, quotes and escapes."""
+# Settings of a model under which an answer is not one plain text.
+_FORMAT_SETTINGS = (
     "stop",
     "stop_sequences",
     "logprobs",
@@ -75,15 +75,16 @@ _SHAPING = (
     "json_mode",
 )
 _FURTHER_SETTINGS = ("model_kwargs", "additional_kwargs", "extra_body")
-"""Where models keep settings that they have no field for."""
-_HARMLESS = _SHARED_PARAMS - {"response_format"} | {"stream_options"}
+"""Fields in which models keep settings without a field."""
+_HARMLESS_SETTINGS = _SHARED_PARAMS - {"response_format"} | {"stream_options"}
 
 
 def combination_key(request: ChatRequest) -> Hashable | None:
-    """What requests must have in common to be asked together, or None to ask this one alone.
+    """Return a key that is equal for requests that can be combined, None for a separate call.
 
-    Alone go: several turns, tools and tool results, images and other parts, streams, several
-    choices, stop words, any setting not known to be harmless, and schemas with references.
+    Never combined: several turns, tools and tool results, images and other parts, streams,
+    several choices, stop words, any parameter not known to be harmless, and schemas with
+    references.
     """
     *prefix, last = request.messages
     if last.role != "user" or last.name or last.multimodal or not last.text.strip():
@@ -103,24 +104,24 @@ def combination_key(request: ChatRequest) -> Hashable | None:
 
 
 def gives_plain_text(model: object) -> bool:
-    """Whether a model's own settings leave it at one plain text an answer, read from its fields.
+    """Whether each answer of a model is one plain text, by the settings in its fields.
 
-    False for several choices, stop words, log probabilities, tools, other modalities, a format of
-    its own, and for whatever a model passes on to its provider that is not known to be harmless.
+    False for several choices, stop words, log probabilities, tools, other modalities, an output
+    format, and any other setting passed to the provider that is not known to be harmless.
     """
-    if choices_of(model) != 1 or any(_shapes(model, name) for name in _SHAPING):
+    if choices_of(model) != 1 or any(_is_set(model, name) for name in _FORMAT_SETTINGS):
         return False
     further = {name for name, value in _further_settings(model).items() if value is not None}
-    return further - {"n"} <= _HARMLESS
+    return further - {"n"} <= _HARMLESS_SETTINGS
 
 
 def choices_of(model: object) -> int:
-    """How many answers a model gives to one prompt, by its own settings."""
+    """Return how many answers a model gives to one prompt, by its settings."""
     return _further_settings(model).get("n") or getattr(model, "n", None) or 1
 
 
 def raised_limits(model: object, count: int) -> dict[str, int]:
-    """A model's own limits on its output, by field, with room for `count` answers in one."""
+    """Return a model's output limits by field, raised for `count` answers in one output."""
     limits = {name: getattr(model, name, None) for name in _OUTPUT_LIMITS}
     return {
         name: _room_for(count, limit) for name, limit in limits.items() if isinstance(limit, int)
@@ -128,10 +129,10 @@ def raised_limits(model: object, count: int) -> dict[str, int]:
 
 
 def combine(requests: Sequence[ChatRequest]) -> tuple[ChatRequest, tuple[str, ...]]:
-    """One request that asks all of them (of one `combination_key`), and the id of each.
+    """Combine requests with equal `combination_key`s; returns the request and an id for each.
 
-    The shared prefix stays as it is, so that a provider's prompt cache still knows it; a limit on
-    the output is multiplied.
+    The shared prefix is unchanged, so that the provider's prompt cache still applies. An output
+    limit is multiplied.
     """
     first = requests[0]
     ids = tuple(f"q{number}" for number in range(1, len(requests) + 1))
@@ -150,14 +151,14 @@ def combine(requests: Sequence[ChatRequest]) -> tuple[ChatRequest, tuple[str, ..
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedFormat:
-    """What a combined prompt's answer must look like: a JSON schema, for `count` answers."""
+    """The output format of a combined prompt: a JSON schema for `count` answers."""
 
     schema: Mapping[str, Any]
     count: int
 
 
 def combined_format(request: ChatRequest) -> CombinedFormat | None:
-    """The answer's format if `combine` made the request, None for a caller's own."""
+    """Return the output format of a request made by `combine`, None for any other request."""
     try:
         schema = request.params["response_format"]["json_schema"]["schema"]
         ids = schema["properties"]["answers"]["items"]["properties"]["id"]["enum"]
@@ -167,10 +168,10 @@ def combined_format(request: ChatRequest) -> CombinedFormat | None:
 
 
 def split_answers(text: str, ids: Sequence[str]) -> dict[str, str]:
-    """The answers by id; what is missing, null, given twice or cut off is left out.
+    """Return the answers by id, without those that are missing, null, duplicate or cut off.
 
-    Reads on as far as the text is sound: of an answer cut off by the output limit, the items
-    before the cut count. Structured answers come back as JSON text.
+    The text is read as far as it is valid JSON, so that answers before a cut by the output limit
+    are kept. Structured answers are returned as JSON text.
     """
     found: dict[str, str] = {}
     broken: set[str] = set()
@@ -186,8 +187,8 @@ def split_answers(text: str, ids: Sequence[str]) -> dict[str, str]:
     return {id_: answer for id_, answer in found.items() if id_ not in broken}
 
 
-def _shapes(model: object, name: str) -> bool:
-    """Whether a setting is given. `tools=True` on a model says that it can call some, if given."""
+def _is_set(model: object, name: str) -> bool:
+    """Whether a setting is set. `tools=True` means only that a model supports tools."""
     value = getattr(model, name, None)
     return bool(value) and not callable(value) and not (name == "tools" and value is True)
 
@@ -202,7 +203,7 @@ def _room_for(count: int, limit: int) -> int:
 
 
 def _nestable(response_format: Any) -> bool:
-    """Whether answers of this format can stand inside ours: text, or a schema of its own."""
+    """Whether answers of this format can be nested: plain text or a schema."""
     if response_format is None or response_format == {"type": "text"}:
         return True
     if not isinstance(response_format, Mapping) or response_format.get("type") != "json_schema":
@@ -238,9 +239,9 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entries(text: str) -> list[Mapping[str, Any]]:
-    """The entries of the `answers` list, up to the first that is not sound JSON.
+    """Return the entries of the `answers` list, up to the first that is not valid JSON.
 
-    Only the list itself is walked: an answer that quotes JSON cannot pass for another's.
+    Only the list itself is read, so that JSON quoted in an answer is not taken as another answer.
     """
     opening = text.find('"answers"')
     start = text.find("[", opening)
@@ -254,7 +255,7 @@ def _entries(text: str) -> list[Mapping[str, Any]]:
             position += 1
         try:
             entry, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):  # the latter of a model that repeats a bracket
+        except (ValueError, RecursionError):  # RecursionError if a model repeats a bracket
             return entries
         if isinstance(entry, Mapping):
             entries.append(entry)

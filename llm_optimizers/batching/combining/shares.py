@@ -1,7 +1,7 @@
-"""What each question of a combined prompt is billed, and what a call of its own would have used.
+"""What each question of a combined prompt is billed, and what a separate call would have used.
 
-The shares add up to the bill exactly, count by count, so that a ledger of items and the
-provider's invoice agree. All functions here are pure.
+The shares add up to the bill exactly, count by count, so that the ledger agrees with the
+provider's invoice. All functions here are pure.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["question_share", "split_total", "split_usage"]
 
 
 def split_total(total: int, weights: Sequence[int]) -> list[int]:
-    """Split `total` by the weights into whole numbers that add up to it (largest remainders).
+    """Split `total` by weights into integers that add up to it (largest remainder method).
 
-    Equal remainders go to the earlier item; weights that are all zero count as equal.
+    Of equal remainders the earlier item's is rounded up; weights that are all zero are equal.
     """
     if not sum(weights):
         weights = [1] * len(weights)
@@ -36,25 +36,27 @@ def split_total(total: int, weights: Sequence[int]) -> list[int]:
 def split_usage(
     billed: Usage, *, input_weights: Sequence[int], output_weights: Sequence[int]
 ) -> list[Usage]:
-    """Split a call's usage among its items.
+    """Split a call's usage among its questions.
 
-    Disjoint parts are split and summed again, so that within every share too the cached tokens
-    are part of the input and the reasoning is part of the output.
+    Disjoint parts are split and then added up, so that in every share too the input includes the
+    cached tokens and the output includes the reasoning.
     """
     read = split_total(billed.cache_read_tokens, input_weights)
     hour = split_total(billed.cache_write_1h_tokens, input_weights)
-    brief = split_total(billed.cache_write_tokens - billed.cache_write_1h_tokens, input_weights)
-    fresh = split_total(
+    five_minutes = split_total(
+        billed.cache_write_tokens - billed.cache_write_1h_tokens, input_weights
+    )
+    plain = split_total(
         billed.input_tokens - billed.cache_read_tokens - billed.cache_write_tokens, input_weights
     )
     reasoning = split_total(billed.reasoning_tokens, output_weights)
-    spoken = split_total(billed.output_tokens - billed.reasoning_tokens, output_weights)
+    text = split_total(billed.output_tokens - billed.reasoning_tokens, output_weights)
     return [
         Usage(
-            input_tokens=fresh[i] + read[i] + hour[i] + brief[i],
-            output_tokens=spoken[i] + reasoning[i],
+            input_tokens=plain[i] + read[i] + hour[i] + five_minutes[i],
+            output_tokens=text[i] + reasoning[i],
             cache_read_tokens=read[i],
-            cache_write_tokens=hour[i] + brief[i],
+            cache_write_tokens=hour[i] + five_minutes[i],
             cache_write_1h_tokens=hour[i],
             reasoning_tokens=reasoning[i],
         )
@@ -71,24 +73,24 @@ def question_share(
     reply: str,
     measure: Callable[[str], int] = len,
 ) -> CallShare:
-    """A question's share of a combined call: what a call of its own would have used, scaled.
+    """Return a question's share of a combined call, with the estimated usage of a separate call.
 
-    `whole` is the combined call, `reply` its text. Tokens per unit of text are those of the
-    combined call. A prefix read from the provider's cache would have been read alone too;
-    reasoning is taken as an equal part for each answer.
+    `whole` is the share of the whole combined call, `combined` its request and `reply` its text.
+    The estimate assumes the same tokens per unit of text as in the combined call, a prefix read
+    from the provider's cache as there, and reasoning in proportion to the length of the answers.
     """
     prefix = sum(measure(message.text) for message in request.messages[:-1])
     own = prefix + measure(request.messages[-1].text)
     everything = prefix + measure(combined.messages[-1].text)
     used = whole.alone or Usage()
     reasoning = _scaled(used.reasoning_tokens, measure(answer), measure(reply))
-    spoken = _scaled(used.output_tokens - used.reasoning_tokens, measure(answer), measure(reply))
+    text = _scaled(used.output_tokens - used.reasoning_tokens, measure(answer), measure(reply))
     alone = Usage(
         input_tokens=_scaled(used.input_tokens, own, everything),
         cache_read_tokens=min(
             used.cache_read_tokens, _scaled(used.input_tokens, prefix, everything)
         ),
-        output_tokens=spoken + reasoning,
+        output_tokens=text + reasoning,
         reasoning_tokens=reasoning,
     )
     removed = RemovedTokens(

@@ -1,12 +1,12 @@
 """Thousands of requests at a provider's batch price.
 
-requests.py      BatchRequest: read, checked, cut into shards
-client.py        BatchClient, a provider's batch API seen from here; BatchStatus, BatchResult
+batch.py         ProviderBatch: submit requests and collect their results
+requests.py      BatchRequest: a request, read and checked; shards within a provider's limits
+client.py        BatchClient: a provider's batch API; BatchStatus, BatchResult
 openai.py        OpenAIBatches
 anthropic.py     AnthropicBatches
-journal.py       Journal: what is known, on disk; journal_views.py: its tables and readings
-driver.py        BatchRunner: one step that may be repeated and cut off anywhere
-batch.py         ProviderBatch
+journal.py       BatchJournal: requests, shards and results on disk; journal_reader.py: its queries
+runner.py        BatchRunner: one step of a job, safe to repeat or interrupt
 flex.py          with_flex: batch price on an ordinary call
 """
 

@@ -1,8 +1,8 @@
 """Anthropic's Message Batches through its SDK, which is imported only if no client is given.
 
 https://docs.anthropic.com/en/docs/build-with-claude/batch-processing. The bodies are those of
-`POST /v1/messages`. There is nowhere to put a label, so a batch that was created in the instant
-before a kill cannot be found again and is sent a second time.
+`POST /v1/messages`. Batches have no labels, so that a batch created just before the process is
+killed cannot be found again and is sent a second time.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ _REFUSED = frozenset(
 
 
 class MessageBatches(Protocol):
-    """`client.messages.batches` of the `anthropic` SDK, as far as it is used."""
+    """The methods used of `client.messages.batches` in the `anthropic` SDK."""
 
     def create(self, *, requests: Iterable[Any]) -> Any:
-        """Start a batch; the answer has an `id`."""
+        """Start a batch; the result has an `id`."""
 
     def retrieve(self, message_batch_id: str) -> Any:
-        """A batch with its `processing_status`."""
+        """Return a batch with its `processing_status`."""
 
     def results(self, message_batch_id: str) -> Iterable[Any]:
-        """Entries with `custom_id` and a `result` of some `type`."""
+        """Return entries with a `custom_id` and a `result`, which has a `type`."""
 
     def cancel(self, message_batch_id: str) -> Any:
-        """Ask for a batch to be cancelled."""
+        """Ask to cancel a batch."""
 
 
 class AnthropicBatches:
     """Message batches of one Anthropic account.
 
     Args:
-        batches: `anthropic.Anthropic().messages.batches`; made from the environment if not given.
-        limits: what one batch may hold; the provider's own unless given.
+        batches: `anthropic.Anthropic().messages.batches`; from the environment if not given.
+        limits: the limits of one batch; Anthropic's by default.
     """
 
     def __init__(
@@ -71,22 +71,22 @@ class AnthropicBatches:
         )
         return str(batch.id)
 
-    def find(self, label: str) -> str | None:  # noqa: ARG002 - it cannot be known
-        """None: batches have no labels."""
+    def find(self, label: str) -> str | None:  # noqa: ARG002
+        """Return None: batches have no labels."""
         return None
 
     def look(self, remote_id: str) -> RemoteBatch:
-        """Ask for the batch's state."""
+        """Return the batch's current state."""
         state = str(self._batches.retrieve(remote_id).processing_status)
         return RemoteBatch(state=state, ended=state == "ended")
 
     def results(self, remote_id: str) -> Iterator[LineOutcome]:
-        """Read the results."""
+        """Read the results of the batch."""
         for entry in self._batches.results(remote_id):
             yield _outcome(str(entry.custom_id), entry.result)
 
     def cancel(self, remote_id: str) -> None:
-        """Ask for the batch to be cancelled."""
+        """Ask Anthropic to cancel the batch."""
         self._batches.cancel(remote_id)
 
 
@@ -103,9 +103,9 @@ def _outcome(name: str, result: Any) -> LineOutcome:
         # The SDK wraps the error in an error response.
         error = getattr(result.error, "error", result.error)
         kind = str(error.type)
-        status: LineStatus = "refused" if kind in _REFUSED else "again"
+        status: LineStatus = "refused" if kind in _REFUSED else "retry"
         return LineOutcome(name=name, status=status, error=str(error.message), error_kind=kind)
-    status = "cancelled" if result.type == "canceled" else "again"
+    status = "cancelled" if result.type == "canceled" else "retry"
     return LineOutcome(
         name=name, status=status, error=f"the request was {result.type}", error_kind=result.type
     )
@@ -115,6 +115,6 @@ def _from_environment() -> MessageBatches:
     try:
         sdk = importlib.import_module("anthropic")
     except ModuleNotFoundError as error:
-        raise ImportError("batches of Anthropic need its SDK: pip install anthropic") from error
+        raise ImportError("Anthropic batches need its SDK: pip install anthropic") from error
     batches: MessageBatches = sdk.Anthropic().messages.batches
     return batches

@@ -1,8 +1,8 @@
-"""`ProviderBatch`: thousands of requests at half price, collected whole.
+"""`ProviderBatch`: thousands of requests at half price.
 
-Everything is on disk before a provider is asked, so the process may end at any moment: the next
-`collect` finds what was sent, sends what was not, and asks again for what is missing. Every
-request ends once in the results and at most once in the ledger.
+Everything is stored on disk before it is sent, so the process may end at any time: the next
+`collect` finds what was sent, sends the rest, and sends missing requests again. Every request
+appears once in the results and at most once in the ledger.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 from llm_optimizers.batching.provider.anthropic import AnthropicBatches
 from llm_optimizers.batching.provider.client import BatchClient, BatchResult, BatchStatus
+from llm_optimizers.batching.provider.journal import BatchJournal
 from llm_optimizers.batching.provider.openai import OpenAIBatches
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
 from llm_optimizers.batching.provider.runner import BatchRunner
-from llm_optimizers.batching.provider.store import BatchStore
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.errors import ConfigurationError
@@ -38,13 +38,13 @@ class ProviderBatch:
         client: an `openai.OpenAI`, an `anthropic.Anthropic` or a `BatchClient`; OpenAI's from
             the environment if not given.
         path: the journal, a SQLite file; keep it until the results are collected.
-        ledger: where the answers are accounted for, at batch price.
-        max_enqueued_tokens: estimated input tokens to have at the provider at a time.
-        max_rounds: how often a request that went missing or expired is sent.
-        poll_s: seconds between two looks while `collect` waits.
-        count_tokens: input tokens of a body; four bytes each unless given.
+        ledger: records the answers, at batch price.
+        max_enqueued_tokens: limit of estimated input tokens at the provider at a time.
+        max_rounds: how often a request is sent if it expires or goes missing.
+        poll_s: seconds between two checks while `collect` waits.
+        count_tokens: counts the input tokens of a body; one per four bytes by default.
         clock: seconds since the epoch.
-        sleep: how to wait.
+        sleep: waits some seconds.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class ProviderBatch:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client: BatchClient = batch_client(client)
-        self._journal = BatchStore(path)
+        self._journal = BatchJournal(path)
         self._ledger = ledger
         self._prices = ledger.prices if ledger is not None else PriceBook()
         self._poll_s = poll_s
         self._count_tokens = count_tokens
         self._clock = clock
         self._sleep = sleep
-        self._driver = BatchRunner(
+        self._runner = BatchRunner(
             self._client,
             self._journal,
             max_enqueued_tokens=max_enqueued_tokens,
@@ -80,15 +80,15 @@ class ProviderBatch:
         self,
         requests: Iterable[Mapping[str, Any] | ChatRequest] | str | Path,
         *,
-        id: str | None = None,  # noqa: A002 - the batch's own word
+        id: str | None = None,  # noqa: A002
     ) -> str:
-        """Write the requests down, send what may go, and return the batch's id.
+        """Store the requests, send what may be sent, and return the batch's id.
 
-        Takes bodies, `ChatRequest`s, lines of OpenAI's batch format, or a JSONL file of such.
+        Takes bodies, `ChatRequest`s, lines of OpenAI's batch format, or a JSONL file of these.
         With an `id` it is safe to submit twice.
 
         Raises:
-            ConfigurationError: names every request that cannot be sent; none was.
+            ConfigurationError: some requests are invalid, which the message names; none was sent.
             StoreError: the journal failed; nothing was sent.
         """
         if isinstance(requests, str | Path):
@@ -101,24 +101,24 @@ class ProviderBatch:
             if request.size > limits.max_bytes or heavy:
                 raise ConfigurationError(
                     f"request {request.id!r} is larger than a whole batch may be "
-                    f"({request.size:,} bytes, about {request.tokens:,} tokens)"
+                    f"({request.size:,} bytes, about {request.tokens:,} tokens); shorten it"
                 )
         job = id or f"batch-{uuid.uuid4().hex[:16]}"
         self._journal.add(job, self._client.provider, read, self._clock())
-        self._driver.step(job)
+        self._runner.step(job)
         return job
 
     def status(self, id: str) -> BatchStatus:  # noqa: A002
-        """Take a step, and say where the batch stands.
+        """Take one step and return the batch's progress.
 
         Raises:
-            ConfigurationError: the journal knows no such batch.
+            ConfigurationError: the journal has no such batch.
         """
         status = self._journal.status(id)
         if not status.finished:
-            self._driver.step(id)
+            self._runner.step(id)
             status = self._journal.status(id)
-        self._account(id)
+        self._record_answers(id)
         return status
 
     def collect(
@@ -130,27 +130,26 @@ class ProviderBatch:
     ) -> list[BatchResult]:
         """Wait until every request has ended; returns their results in the order submitted.
 
-        `progress` is called after every look. May be called again and again, and by another
-        process.
+        `progress` is called after every check. May be called repeatedly and from another process.
 
         Raises:
             TimeoutError: requests were pending after `timeout` seconds; the batch goes on.
-            ConfigurationError: the journal knows no such batch.
+            ConfigurationError: the journal has no such batch.
         """
-        return drive(self._collected(id, timeout, progress), perform)
+        return drive(self._collect_plan(id, timeout, progress), perform)
 
     def results(self, id: str) -> Iterator[BatchResult]:  # noqa: A002
-        """What is known by now of every request, without asking the provider."""
+        """Iterate over the results known so far, without asking the provider."""
         for row in self._journal.results(id):
             yield self._result(id, row)
 
     def cancel(self, id: str) -> BatchStatus:  # noqa: A002
-        """Send nothing more and ask the provider to stop; `collect` gives what was done."""
-        self._driver.cancel(id)
+        """Send no more requests and cancel at the provider; `collect` returns what was done."""
+        self._runner.cancel(id)
         return self.status(id)
 
     def jobs(self) -> list[str]:
-        """The ids of every batch in the journal, the latest first."""
+        """Return the ids of all batches in the journal, the latest first."""
         return self._journal.jobs()
 
     def forget(self, id: str) -> None:  # noqa: A002
@@ -181,14 +180,14 @@ class ProviderBatch:
         timeout: float | None = None,  # noqa: ASYNC109 - the batch goes on after it
         progress: Callable[[BatchStatus], None] | None = None,
     ) -> list[BatchResult]:
-        """`collect` without blocking the event loop; cancelling it leaves the batch as it is."""
-        return await adrive(self._collected(id, timeout, progress), aperform)
+        """`collect` without blocking the event loop; cancelling it does not cancel the batch."""
+        return await adrive(self._collect_plan(id, timeout, progress), aperform)
 
     async def acancel(self, id: str) -> BatchStatus:  # noqa: A002
         """`cancel` without blocking the event loop."""
         return await asyncio.to_thread(self.cancel, id)
 
-    def _collected(
+    def _collect_plan(
         self, job: str, timeout: float | None, progress: Callable[[BatchStatus], None] | None
     ) -> Plan[list[BatchResult]]:
         deadline = None if timeout is None else self._clock() + timeout
@@ -203,15 +202,15 @@ class ProviderBatch:
                 raise TimeoutError(f"{status.pending} requests of {job} are pending; collect later")
             yield from pause
 
-    def _account(self, job: str) -> None:
-        """Tell the ledger of new answers; it ignores what it has, so nothing counts twice."""
+    def _record_answers(self, job: str) -> None:
+        """Record new answers in the ledger, which ignores those it already has."""
         if self._ledger is None:
             return
         rows = self._journal.unrecorded(job)
         for row in rows:
             self._ledger.record(self._record(job, row))
         if rows:
-            self._journal.recorded(job, [row["position"] for row in rows])
+            self._journal.mark_recorded(job, [row["position"] for row in rows])
 
     def _record(self, job: str, row: sqlite3.Row) -> CallRecord:
         return price_call(
@@ -244,10 +243,10 @@ class ProviderBatch:
 
 
 def batch_client(client: Any) -> BatchClient:
-    """Wrap an SDK's client by what it can do; a `BatchClient` is returned as it is.
+    """Wrap an SDK's client, recognised by its attributes; a `BatchClient` is returned as it is.
 
     Raises:
-        ConfigurationError: it is none of them; says what would do.
+        ConfigurationError: the client is not supported; the message says what is.
     """
     if client is None:
         return OpenAIBatches()
@@ -256,7 +255,8 @@ def batch_client(client: Any) -> BatchClient:
     if hasattr(client, "files") and hasattr(client, "batches"):
         if type(client).__name__.startswith("Async"):
             raise ConfigurationError(
-                "give the synchronous OpenAI client; asubmit and acollect do not block with it"
+                "give the synchronous OpenAI client; asubmit and acollect do not block the event "
+                "loop with it"
             )
         return OpenAIBatches(client)
     batches = getattr(getattr(client, "messages", None), "batches", None)
@@ -264,5 +264,5 @@ def batch_client(client: Any) -> BatchClient:
         return AnthropicBatches(batches)
     raise ConfigurationError(
         f"a {type(client).__name__} has no batch API known here; give an openai.OpenAI, an "
-        "anthropic.Anthropic or a BatchClient of your own"
+        "anthropic.Anthropic or another BatchClient"
     )

@@ -1,7 +1,7 @@
-"""What passes between a batch, its provider and its owner.
+"""The types of provider batches.
 
-`BatchClient` is a provider's batch API as it is seen from here: five calls, with `RemoteBatch` and
-`LineOutcome` for answers. `BatchStatus` and `BatchResult` are what the owner is given.
+`BatchClient` is the interface to a provider's batch API; its methods return `RemoteBatch` and
+`LineOutcome`. Users get `BatchStatus` and `BatchResult`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = [
     "ShardStatus",
 ]
 
-LineStatus: TypeAlias = Literal["answered", "again", "refused", "cancelled"]
-"""`again`: nothing was paid and asking again may help; `refused`: asking again cannot help."""
+LineStatus: TypeAlias = Literal["answered", "retry", "refused", "cancelled"]
+"""`retry`: nothing was billed and a retry may help; `refused`: a retry cannot help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteBatch:
-    """A batch as the provider sees it.
+    """A batch's state at the provider.
 
     `ended` means that nothing more will be added to its results, which may be partial.
-    `too_many_tokens` means it never started, for lack of room among the enqueued tokens.
-    `line_errors` are reasons by position in the file for a batch that was refused as a whole;
-    `reason` is one that concerns no line.
+    `too_many_tokens` means that it did not start, since the limit of enqueued tokens was reached.
+    For a batch that was refused as a whole, `line_errors` are messages by position in the file,
+    and `reason` is a message about no particular line.
     """
 
     state: str
@@ -48,7 +48,7 @@ class RemoteBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineOutcome:
-    """What became of one line; `name` is the one it was sent under."""
+    """The outcome of one request; `name` is the name it was sent under."""
 
     name: str
     status: LineStatus
@@ -60,7 +60,7 @@ class LineOutcome:
 
 @runtime_checkable
 class BatchClient(Protocol):
-    """A provider's batch API. What it raises is the SDK's own."""
+    """A provider's batch API. Methods raise the SDK's errors."""
 
     @property
     def provider(self) -> str:
@@ -71,19 +71,19 @@ class BatchClient(Protocol):
         """What one batch may hold."""
 
     def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:
-        """Send lines (name, request) of one endpoint as a batch; returns the provider's id."""
+        """Send (name, request) pairs of one endpoint as a batch; returns the batch's id."""
 
     def find(self, label: str) -> str | None:
-        """The id of the batch that was sent under this label, if it can be known."""
+        """Return the id of the batch sent under this label, None if unknown."""
 
     def look(self, remote_id: str) -> RemoteBatch:
-        """The batch as it is now."""
+        """Return the batch's current state."""
 
     def results(self, remote_id: str) -> Iterable[LineOutcome]:
-        """What there is of an ended batch, in any order."""
+        """Return the outcomes of an ended batch, in any order."""
 
     def cancel(self, remote_id: str) -> None:
-        """Ask the provider to stop; what is done by then is kept and billed."""
+        """Ask the provider to cancel the batch; requests done by then are kept and billed."""
 
 
 ResultState: TypeAlias = Literal["answered", "failed", "cancelled", "pending"]
@@ -101,7 +101,7 @@ class ShardStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
-    """Where a job stands: its requests by what became of them, and its open shards."""
+    """A job's progress: its requests by state, and its shards."""
 
     id: str
     total: int
@@ -112,21 +112,21 @@ class BatchStatus:
 
     @property
     def pending(self) -> int:
-        """Requests whose end is not known yet."""
+        """Requests without a final result."""
         return self.total - self.answered - self.failed - self.cancelled
 
     @property
     def finished(self) -> bool:
-        """Whether every request has ended, one way or another."""
+        """Whether every request has a final result."""
         return self.pending == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchResult:
-    """What became of one request.
+    """The result of one request.
 
-    `body` is the provider's answer (a chat completion, an embedding, a message); `cost` is at
-    batch price in dollars, None when nothing was answered or no price is known.
+    `body` is the provider's response (a chat completion, an embedding, a message). `cost` is in
+    dollars at batch price, None if there is no answer or no price.
     """
 
     id: str
@@ -139,7 +139,7 @@ class BatchResult:
 
     @property
     def text(self) -> str | None:
-        """The answer's text, of OpenAI's and Anthropic's chat formats, or None."""
+        """The answer's text in OpenAI's or Anthropic's chat format, else None."""
         body = self.body or {}
         for choice in body.get("choices") or ():
             text = (choice.get("message") or {}).get("content")

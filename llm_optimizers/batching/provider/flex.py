@@ -1,9 +1,9 @@
-"""Batch price on an ordinary call: OpenAI's flex tier, with the usual tier when it is full.
+"""Batch price on an ordinary call: OpenAI's flex tier, with a fallback when it is full.
 
 `service_tier="flex"` halves the price of a call that may take longer
-(https://platform.openai.com/docs/guides/flex-processing). When there is no room the answer is an
-uncharged 429 "resource unavailable": the call is tried again after a pause, and in the end made
-on the tier it would have had.
+(https://platform.openai.com/docs/guides/flex-processing). If there is no capacity, the response is
+an uncharged 429 "resource unavailable". The call is retried after a pause, and in the end made
+without flex.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ __all__ = ["with_flex"]
 Create = TypeVar("Create", bound=Callable[..., Any])
 
 _TIMEOUT = 900.0
-"""Seconds; OpenAI advises fifteen minutes instead of its SDK's ten."""
+"""Seconds; OpenAI recommends 15 minutes instead of the SDK's default of 10."""
 
 
 def with_flex(
     create: Create, *, tries: int = 3, base: float = 1.0, rng: random.Random | None = None
 ) -> Create:
-    """`create`, a `client.chat.completions.create` or the like, on the flex tier.
+    """Wrap `create` (such as `client.chat.completions.create`) to call the flex tier.
 
-    Tries `tries` times, with growing pauses from `base` seconds or as long as the server asks,
-    and then without flex. Works on synchronous and asynchronous clients. The SDK's own retries
-    come on top; `client.with_options(max_retries=0)` leaves them out.
+    Makes up to `tries` attempts, with pauses that grow from `base` seconds or are as long as the
+    server asks, and then calls without flex. Works with synchronous and asynchronous clients. The
+    SDK retries in addition, unless `client.with_options(max_retries=0)` is used.
 
         answer = with_flex(client.chat.completions.create)(model=…, messages=…)
     """
-    dice = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+    generator = rng or random.Random()  # noqa: S311 - spreads retries out, no security
 
     if inspect.iscoroutinefunction(create):
 
         async def acreate(**params: Any) -> Any:
-            return await adrive(_plan(create, params, tries, base, dice), aperform)
+            return await adrive(_plan(create, params, tries, base, generator), aperform)
 
         return cast("Create", acreate)
 
     def create_flex(**params: Any) -> Any:
-        return drive(_plan(create, params, tries, base, dice), perform)
+        return drive(_plan(create, params, tries, base, generator), perform)
 
     return cast("Create", create_flex)
 
@@ -59,7 +59,7 @@ def _plan(
     params: Mapping[str, Any],
     tries: int,
     base: float,
-    dice: random.Random,
+    rng: random.Random,
 ) -> Plan[Any]:
     flex = partial(create, **{"timeout": _TIMEOUT, **params, "service_tier": "flex"})
     usual = partial(create, **params)
@@ -70,7 +70,7 @@ def _plan(
         except Exception as error:
             if getattr(error, "status_code", None) != 429:
                 raise
-            seconds = policy.pause(attempt, error, now=time.time(), rng=dice)
+            seconds = policy.pause(attempt, error, now=time.time(), rng=rng)
         if attempt < tries:
             yield from RunFunction(partial(time.sleep, seconds), partial(asyncio.sleep, seconds))
     return (yield from RunFunction(usual, usual))

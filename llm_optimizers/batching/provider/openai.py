@@ -1,8 +1,8 @@
-"""OpenAI's Batch API through its SDK: files up, a batch, two files down.
+"""OpenAI's Batch API through its SDK: upload a file, create a batch, download two files.
 
-https://platform.openai.com/docs/guides/batch. An exceeded limit of enqueued tokens does not raise
-when a batch is created: it fails later (openai-python#2084). Output comes in no order; an expired
-or cancelled batch may hold part of it, in the output file and in the error file.
+https://platform.openai.com/docs/guides/batch. If the limit of enqueued tokens is exceeded, creating
+a batch does not fail, but the batch does later (openai-python#2084). Output is unordered; that of
+an expired or cancelled batch may be partial, in the output file and in the error file.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = ["OpenAIBatches"]
 _LABEL = "llm_optimizers"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _SEARCHED = 1_000
-# Codes of lines that were not run, or that may fare better another time.
-_AGAIN = frozenset({"batch_expired", "rate_limit_exceeded", "server_error", "timeout"})
+# Error codes of requests that were not run or may succeed in a retry.
+_RETRIED = frozenset({"batch_expired", "rate_limit_exceeded", "server_error", "timeout"})
 LIMITS = ShardLimits(max_requests=50_000, max_bytes=200_000_000)
 
 
 class OpenAIBatches:
-    """Batches of one OpenAI account (or a server that speaks its API).
+    """Batches of one OpenAI account, or of a server with its API.
 
     Args:
-        client: the SDK's client; made from the environment if not given.
-        limits: what one batch may hold; the provider's own unless given.
-        provider: its name in the price list.
+        client: the SDK's client; configured from the environment if not given.
+        limits: the limits of one batch; OpenAI's by default.
+        provider: the provider's name in the price list.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class OpenAIBatches:
         self.provider = provider
 
     def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:
-        """Upload the lines and start the batch."""
+        """Upload the requests and start the batch."""
         text = "".join(_line(name, request) for name, request in lines)
         file = self._client.files.create(file=(f"{label}.jsonl", text.encode()), purpose="batch")
         endpoint: Any = lines[0][1].endpoint
@@ -69,12 +69,12 @@ class OpenAIBatches:
         return batch.id
 
     def find(self, label: str) -> str | None:
-        """Look among the latest batches for the label."""
+        """Search the latest batches for the label."""
         latest = itertools.islice(self._client.batches.list(limit=100), _SEARCHED)
         return next((b.id for b in latest if (b.metadata or {}).get(_LABEL) == label), None)
 
     def look(self, remote_id: str) -> RemoteBatch:
-        """Ask for the batch's state."""
+        """Return the batch's current state."""
         batch = self._client.batches.retrieve(remote_id)
         errors = (batch.errors.data if batch.errors else None) or []
         return RemoteBatch(
@@ -88,15 +88,15 @@ class OpenAIBatches:
         )
 
     def results(self, remote_id: str) -> Iterator[LineOutcome]:
-        """Read the output file and the error file, as far as there are such."""
+        """Read the output file and the error file, if they exist."""
         batch: Batch = self._client.batches.retrieve(remote_id)
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id:
                 with self._client.files.with_streaming_response.content(file_id) as response:
-                    yield from _outcomes(response.iter_lines())
+                    yield from _outcomes(_split_lines(response.iter_bytes()))
 
     def cancel(self, remote_id: str) -> None:
-        """Ask for the batch to be cancelled."""
+        """Ask OpenAI to cancel the batch."""
         self._client.batches.cancel(remote_id)
 
 
@@ -107,8 +107,22 @@ def _line(name: str, request: BatchRequest) -> str:
     )
 
 
-def _outcomes(lines: Iterable[str]) -> Iterator[LineOutcome]:
-    """Read result lines; one that is damaged is left out, and so asked for again."""
+def _split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split a JSONL file at line feeds only.
+
+    httpx's `iter_lines` also splits at U+2028 and other separators, which a JSON string may hold
+    unescaped (https://www.rfc-editor.org/rfc/rfc8259#section-7).
+    """
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _outcomes(lines: Iterable[bytes]) -> Iterator[LineOutcome]:
+    """Parse result lines; a damaged line is skipped, so that its request is sent again."""
     for line in lines:
         try:
             raw = json.loads(line)
@@ -124,21 +138,21 @@ def _outcome(
     body = response.get("body")
     if error is None and status == 200 and isinstance(body, Mapping):
         return LineOutcome(name=name, status="answered", body=body, usage=_usage(body))
-    fault = error or (body.get("error") if isinstance(body, Mapping) else None) or {}
-    kind = str(fault.get("code") or fault.get("type") or f"http_{status}")
+    found = error or (body.get("error") if isinstance(body, Mapping) else None) or {}
+    kind = str(found.get("code") or found.get("type") or f"http_{status}")
     return LineOutcome(
         name=name,
-        status=_verdict(kind, status),
-        error=str(fault.get("message") or kind),
+        status=_line_status(kind, status),
+        error=str(found.get("message") or kind),
         error_kind=kind,
     )
 
 
-def _verdict(kind: str, status: object) -> Literal["again", "cancelled", "refused"]:
+def _line_status(kind: str, status: object) -> Literal["retry", "cancelled", "refused"]:
     if kind == "batch_cancelled":
         return "cancelled"
     busy = isinstance(status, int) and (status in (408, 409, 429) or status >= 500)
-    return "again" if busy or kind in _AGAIN else "refused"
+    return "retry" if busy or kind in _RETRIED else "refused"
 
 
 def _usage(body: Mapping[str, Any]) -> Usage:

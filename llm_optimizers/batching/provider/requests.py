@@ -1,4 +1,4 @@
-"""Requests of a batch: read, checked, and cut into shards that a provider takes."""
+"""Requests of a batch: read, checked, and split into shards that fit a provider's limits."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
 
 CHAT = "/v1/chat/completions"
 _LINE_OVERHEAD = 200
-"""Bytes a line takes besides its body: id, method, url, quotes."""
+"""Bytes of a line in addition to its body: id, method, url, quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRequest:
-    """One request: the caller's `id`, the endpoint and its body as JSON text."""
+    """One request: the caller's `id`, the endpoint and the body as JSON text."""
 
     id: str
     body: str
@@ -38,13 +38,13 @@ class BatchRequest:
 
     @property
     def size(self) -> int:
-        """Bytes of its line in the provider's file, at most."""
+        """An upper bound on the bytes of its line in the provider's file."""
         return len(self.body.encode()) + _LINE_OVERHEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardLimits:
-    """What one batch of a provider may hold; tokens are estimates of the input."""
+    """The limits of one provider batch; `max_tokens` limits the estimated input tokens."""
 
     max_requests: int
     max_bytes: int
@@ -52,7 +52,7 @@ class ShardLimits:
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> int:
-    """Input tokens by a rule of thumb: four bytes of JSON each."""
+    """Estimate input tokens as one per four bytes of JSON."""
     return len(json.dumps(body, ensure_ascii=False).encode()) // 4 + 1
 
 
@@ -60,12 +60,12 @@ def read_batch(
     requests: Iterable[Mapping[str, Any] | ChatRequest],
     count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens,
 ) -> list[BatchRequest]:
-    """Check requests: bodies, `ChatRequest`s, or lines of OpenAI's batch format with an id.
+    """Read request bodies, `ChatRequest`s, or lines of OpenAI's batch format with an id.
 
-    A body without an id gets its position, from 1.
+    The id of a body without one is its position, from 1.
 
     Raises:
-        ConfigurationError: names every request that cannot be sent, and what is wrong with it.
+        ConfigurationError: some requests are invalid; names each with its error.
     """
     return _checked(
         (
@@ -80,10 +80,10 @@ def read_batch(
 def read_jsonl(
     path: str | Path, count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens
 ) -> list[BatchRequest]:
-    """Read a file with one request a line; blank lines are skipped.
+    """Read a file with one request per line; blank lines are skipped.
 
     Raises:
-        ConfigurationError: names every line that cannot be sent by its number.
+        ConfigurationError: some lines are invalid; names each by number with its error.
     """
     return _checked(_lines(Path(path)), count_tokens, "line")
 
@@ -91,9 +91,9 @@ def read_jsonl(
 def form_shards(
     requests: Sequence[BatchRequest], limits: ShardLimits
 ) -> Iterator[list[BatchRequest]]:
-    """Cut requests into shards of one endpoint and one model each, within the limits.
+    """Split requests into shards of one endpoint and one model each, within the limits.
 
-    A provider refuses a file of several models, so each gets its own.
+    Providers refuse files with several models.
     """
     kinds: dict[tuple[str, str], list[BatchRequest]] = {}
     for request in requests:
@@ -146,7 +146,7 @@ def _checked(
             continue
         if request.id in seen:
             faults.append(
-                f"{what} {number}: id {request.id!r} is that of {what} {seen[request.id]}"
+                f"{what} {number}: id {request.id!r} is already used by {what} {seen[request.id]}"
             )
         seen.setdefault(request.id, number)
         requests.append(request)
@@ -154,7 +154,7 @@ def _checked(
         more = f"\n… and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise ConfigurationError("\n".join(faults[:20]) + more)
     if not requests:
-        raise ConfigurationError("there are no requests to send")
+        raise ConfigurationError("there are no requests; give at least one")
     return requests
 
 
@@ -172,7 +172,7 @@ def _request(
     if endpoint == CHAT:
         ChatRequest.from_openai(body)
     if not isinstance(body.get("model"), str) or not body["model"]:
-        raise ConfigurationError("it names no `model`")
+        raise ConfigurationError("it has no `model`")
     if body.get("stream"):
         raise ConfigurationError("a batch cannot stream; leave `stream` out")
     text = dump_json(body, "body")

@@ -1,7 +1,7 @@
-"""Driving a batch: one step looks at what was sent, collects what has ended, sends what may go.
+"""Runs jobs in steps: a step checks shards that were sent, collects ended ones, and sends more.
 
-A step may be repeated, and may be cut off anywhere. While a process is in a step, the others of
-the same machine keep off; one that died there is noticed.
+A step may be repeated, and may be interrupted at any point. Only one process at a time runs a
+step of a job; the claim of a process that died on the same machine is ignored.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, RemoteBatch
+from llm_optimizers.batching.provider.journal import BatchJournal
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
-from llm_optimizers.batching.provider.store import BatchStore
 from llm_optimizers.failures import is_permanent
 from llm_optimizers.types import Clock
 
@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 
 
 class BatchRunner:
-    """Steps of jobs with one client.
+    """Runs steps of jobs with one client.
 
     Args:
-        max_enqueued_tokens: input tokens to have at the provider at a time, None for its own say.
+        max_enqueued_tokens: limit of input tokens at the provider at a time; None for no limit.
         max_rounds: how often a request is sent before it counts as failed.
     """
 
     def __init__(
         self,
         client: BatchClient,
-        journal: BatchStore,
+        journal: BatchJournal,
         *,
         max_enqueued_tokens: int | None,
         max_rounds: int,
@@ -51,10 +51,10 @@ class BatchRunner:
         self._caps: dict[str, int] = {}
 
     def step(self, job: str) -> None:
-        """Do for a job what can be done now.
+        """Do what can be done for a job now.
 
         Raises:
-            Exception: what the SDK raised, if asking again cannot help (a wrong key, say).
+            Exception: the SDK's error, if a retry cannot help (such as a wrong key).
         """
         now = self._clock()
         if not self._journal.claim(
@@ -62,25 +62,25 @@ class BatchRunner:
         ):
             return
         try:
-            self._adopt(job)
+            self._resolve_unconfirmed(job)
             for shard in self._journal.shards(job, "open"):
                 self._collect(job, shard["number"], shard["remote_id"])
             self._send(job)
         except Exception as error:
             if is_permanent(error):
                 raise
-            logger.warning("the provider did not answer, trying again: %s", type(error).__name__)
+            logger.warning("the provider failed; the next step retries: %s", type(error).__name__)
         finally:
             self._journal.release(job, self._name)
 
     def cancel(self, job: str) -> None:
-        """Stop a job here and at the provider; what is done by then is kept."""
+        """Cancel a job here and at the provider; answers given by then are kept."""
         self._journal.cancel(job, self._clock())
         for shard in self._journal.shards(job, "open"):
             self._client.cancel(shard["remote_id"])
 
-    def _adopt(self, job: str) -> None:
-        """Find out about shards that were being sent when something broke off."""
+    def _resolve_unconfirmed(self, job: str) -> None:
+        """Find out whether shards were sent whose sending was interrupted."""
         for shard in self._journal.shards(job, "sending"):
             number = shard["number"]
             remote_id = self._client.find(_label(job, number))
@@ -99,7 +99,7 @@ class BatchRunner:
         limits = ShardLimits(max_requests=cap, max_bytes=limits.max_bytes, max_tokens=max_tokens)
         enqueued = sum(shard["tokens"] for shard in self._journal.shards(job, "open"))
         if enqueued and job in self._caps:
-            return  # The provider had no room for more than what is there.
+            return  # The provider has no room for more.
         waiting = self._journal.waiting(job)
         positions = {request.id: position for position, request in waiting}
         for shard in form_shards([request for _, request in waiting], limits):
@@ -119,7 +119,7 @@ class BatchRunner:
         except Exception as error:
             if is_permanent(error):
                 self._journal.return_shard(job, number, "refused")
-            raise  # Else it may have arrived all the same: the next step looks.
+            raise  # Otherwise it may have arrived: the next step checks.
         self._journal.shard_sent(job, number, remote_id)
 
     def _collect(self, job: str, number: int, remote_id: str) -> None:
@@ -131,7 +131,11 @@ class BatchRunner:
             self._make_room(job, number, len(members))
             return
         by_name = {_name(position): position for position, _ in members}
-        found = _faults(remote, by_name) if remote.line_errors else self._client.results(remote_id)
+        found = (
+            _refused_lines(remote, by_name)
+            if remote.line_errors
+            else self._client.results(remote_id)
+        )
         outcomes = {by_name[each.name]: each for each in found if each.name in by_name}
         for name, position in by_name.items():
             outcomes.setdefault(position, _missing(name, remote))
@@ -140,15 +144,15 @@ class BatchRunner:
         )
 
     def _make_room(self, job: str, number: int, members: int) -> None:
-        """A shard found no room among the enqueued tokens: wait for the others, or send less."""
+        """Wait for other shards or send smaller ones: the enqueued tokens are at the limit."""
         self._journal.return_shard(job, number, "no room")
         alone = not self._journal.shards(job, "open")
         cap = self._caps.get(job, members)
         self._caps[job] = max(1, min(cap, members) // 2) if alone else cap
 
 
-def _faults(remote: RemoteBatch, names: Iterable[str]) -> Iterator[LineOutcome]:
-    """Of a batch refused for some of its lines: those fail, the others are sent again."""
+def _refused_lines(remote: RemoteBatch, names: Iterable[str]) -> Iterator[LineOutcome]:
+    """Return the outcomes of the lines for which a batch was refused; the rest is sent again."""
     for line, name in enumerate(names):
         if line in remote.line_errors:
             yield LineOutcome(
@@ -160,10 +164,10 @@ def _faults(remote: RemoteBatch, names: Iterable[str]) -> Iterator[LineOutcome]:
 
 
 def _missing(name: str, remote: RemoteBatch) -> LineOutcome:
-    stopped = remote.state in ("cancelled", "canceled")
+    cancelled = remote.state in ("cancelled", "canceled")
     return LineOutcome(
         name=name,
-        status="cancelled" if stopped else "again",
+        status="cancelled" if cancelled else "retry",
         error=remote.reason or f"the provider returned nothing for it (batch {remote.state})",
         error_kind=f"missing_{remote.state}",
     )
@@ -174,13 +178,13 @@ def _label(job: str, number: int) -> str:
 
 
 def _name(position: int) -> str:
-    """A line's name: short, and of letters that every provider takes."""
+    """Return a line's name: short, with characters that every provider accepts."""
     return f"r{position}"
 
 
-def _alive(driver: str) -> bool:
-    """Whether the process of that name may still be at it; one of another machine may be."""
-    host, pid, _ = driver.rsplit(":", 2)
+def _alive(runner: str) -> bool:
+    """Whether the process with this name may be running; always for one on another machine."""
+    host, pid, _ = runner.rsplit(":", 2)
     if host != socket.gethostname():
         return True
     try:

@@ -1,7 +1,7 @@
-"""What a call costs: dated list prices, the user's own, and the arithmetic of a bill.
+"""What a call costs: dated list prices, the user's own prices, and how a bill is calculated.
 
-book.py      PriceBook: what a call costs at its own date
-catalog.py   list prices from genai-prices, its traps closed
-rates.py     ModelPrice, Rates, ServiceTier: the arithmetic of a bill
-names.py     who sells a model, and whether a listed name is really that model
+book.py      PriceBook: what a call costs on its date
+catalog.py   list prices from genai-prices, with stricter checks
+rates.py     ModelPrice, Rates, ServiceTier, and the bill of a usage
+names.py     a model's provider, and whether a listed name is really that model
 """

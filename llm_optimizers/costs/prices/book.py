@@ -1,7 +1,7 @@
-"""What a call costs, at the price that held when it was made.
+"""What a call costs, at the prices in force when it was made.
 
-`PriceBook` answers from the user's own prices first and from dated list prices second. A model
-it does not know for certain is unpriced: it raises, and never costs nothing.
+`PriceBook` uses the user's own prices first and dated list prices second. A model that it does
+not know for certain is unpriced: it raises an error and is never free.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = ["PriceBook"]
 K = TypeVar("K")
 V = TypeVar("V")
 
-_REMEMBERED = 4_096
+_CACHE_SIZE = 4_096
 _TIERS = get_args(ServiceTier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """Answers remembered for one snapshot; single dict operations need no lock.
+class _Cache:
+    """Lookups in one snapshot of the price list; single dict operations need no lock.
 
-    `listings` holds the reason instead of a listing for what the list does not price.
+    `listings` holds an error message instead of a listing for names that have no list price.
     """
 
     snapshot: DataSnapshot
@@ -52,17 +52,16 @@ class _Known:
 
 
 class PriceBook:
-    """Prices by model, seller, date and service tier.
+    """Prices by model, provider, date and service tier.
 
-    `overrides` are the user's own prices, by model name or by `provider/model`; they hold for
-    every date and win over the list. Models may be named with their seller (`openai:gpt-4o`,
-    `openai/gpt-4o`). Answers are remembered, so that a cost takes microseconds; safe to share
-    between threads.
+    `overrides` are your own prices, by model name or by `provider/model`; they apply to every
+    date and take precedence over the list. A model name may start with its provider
+    (`openai:gpt-4o`, `openai/gpt-4o`). Lookups are cached, so that a cost takes microseconds.
+    Safe to share between threads.
 
-    What the list publishes no price for is unpriced: a batch or flex tier without a published
-    price (all of Azure's), a tier before the day its price is known from, a model that is not
-    sold by the token, a name that is merely like a listed one. Searches, images and other things
-    beside tokens are not priced.
+    What has no published price is unpriced: a batch or flex tier without one (all of Azure's), a
+    tier before its price is known, a model that is not billed by tokens, a name that only
+    resembles a listed one. Only tokens are priced, not searches, images or other extras.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class PriceBook:
                 )
             self._overrides[name.strip().lower()] = price
         self._clock = clock
-        self._known: _Known | None = None
+        self._cache: _Cache | None = None
 
     def cost(
         self,
@@ -87,10 +86,10 @@ class PriceBook:
         at: datetime | None = None,
         tier: ServiceTier = "standard",
     ) -> Decimal:
-        """The cost of one call in dollars; `at` is now if not given, and UTC if naive.
+        """Return the cost of one call in dollars; `at` is now if None, and UTC without a zone.
 
         Raises:
-            UnpricedError: no price is known; says what to do.
+            UnpricedError: no price is known; the message says what to do.
             ConfigurationError: there is no such tier.
         """
         cost = bill(self._card(model, provider, at, tier), usage)
@@ -107,20 +106,21 @@ class PriceBook:
         tier: ServiceTier = "standard",
         input_tokens: int = 0,
     ) -> Rates:
-        """Dollars per token for a call with `input_tokens` of input (long ones may cost more).
+        """Return dollars per token for a call with `input_tokens` (long inputs may cost more).
 
         Raises:
-            UnpricedError: no price is known; says what to do.
+            UnpricedError: no price is known; the message says what to do.
             ConfigurationError: there is no such tier.
         """
         return self._card(model, provider, at, tier).at(input_tokens).rates
 
     def context_window(self, model: str, *, provider: str | None = None) -> int | None:
-        """The most input tokens the model takes, or None if the list does not say."""
+        """Return the model's maximum number of input tokens, None if the list does not say."""
         try:
-            return self._listing(self._current(), parse_model(model, provider)).model.context_window
+            listing = self._listing(self._current_cache(), parse_model(model, provider))
         except UnpricedError:
             return None
+        return listing.model.context_window
 
     def quote(
         self,
@@ -130,10 +130,10 @@ class PriceBook:
         at: datetime | None = None,
         tier: ServiceTier = "standard",
     ) -> PriceQuote:
-        """The price that `cost` would use, with its source.
+        """Return the price that `cost` would use, with its source.
 
         Raises:
-            UnpricedError: no price is known; says what to do.
+            UnpricedError: no price is known; the message says what to do.
             ConfigurationError: there is no such tier.
         """
         moment = self._moment(at)
@@ -149,7 +149,7 @@ class PriceBook:
                 source="your own price",
                 context_window=self.context_window(model, provider=provider),
             )
-        listing = self._listing(self._current(), wanted)
+        listing = self._listing(self._current_cache(), wanted)
         return PriceQuote(
             model=listing.model.id,
             provider=listing.provider.id,
@@ -164,7 +164,7 @@ class PriceBook:
         )
 
     def similar(self, model: str) -> list[str]:
-        """Up to five listed names that are spelt much like this one."""
+        """Return up to five listed names that are spelled like this one."""
         wanted = parse_model(model)
         return catalog.similar_names(catalog.load_snapshot(), wanted)
 
@@ -177,8 +177,8 @@ class PriceBook:
         self, model: str, provider: str | None, at: datetime | None, tier: ServiceTier
     ) -> RateCard:
         moment = self._moment(at)
-        known = self._current()
-        cards = known.cards
+        cache = self._current_cache()
+        cards = cache.cards
         day = (model, provider, tier, moment.date())
         card = cards.get(day) or cards.get((*day, moment.hour, moment.minute))
         if card is not None:
@@ -191,62 +191,62 @@ class PriceBook:
         if own is not None:
             card = RateCard.of(own, tier)
             if card is None:
-                reason = f"your own price says nothing about the {tier} tier"
+                reason = f"your own price does not cover the {tier} tier"
                 raise _unpriced(model, provider, tier, reason)
         else:
             try:
-                listing = self._listing(known, wanted)
+                listing = self._listing(cache, wanted)
                 card = catalog.rate_card(listing, moment, tier)
             except UnpricedError as error:
                 raise _unpriced(model, provider, tier, str(error)) from None
             within_a_day = listing.changes_within_a_day
-        _remember(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
+        _add(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
         return card
 
     def _override(self, model: str, provider: str | None, wanted: ModelName) -> ModelPrice | None:
         if not self._overrides:
             return None
         raw = model.strip().lower()
-        sellers = {s for s in (wanted.provider, provider and canonical_provider(provider)) if s}
-        sellers |= {provider.strip().lower()} if provider else set()
-        names = [f"{seller}{mark}{wanted.name}" for seller in sorted(sellers) for mark in "/:"]
+        providers = {p for p in (wanted.provider, provider and canonical_provider(provider)) if p}
+        providers |= {provider.strip().lower()} if provider else set()
+        names = [f"{each}{mark}{wanted.name}" for each in sorted(providers) for mark in "/:"]
         for name in (*names, raw, wanted.name):
             if name in self._overrides:
                 return self._overrides[name]
         return None
 
-    def _current(self) -> _Known:
-        """What is known of the snapshot in use; genai-prices can swap it for a newer one."""
+    def _current_cache(self) -> _Cache:
+        """Return the cache of the snapshot in use; genai-prices may replace it with a newer one."""
         snapshot = catalog.load_snapshot()
-        known = self._known
-        if known is None or known.snapshot is not snapshot:
-            known = self._known = _Known(snapshot=snapshot)
-        return known
+        cache = self._cache
+        if cache is None or cache.snapshot is not snapshot:
+            cache = self._cache = _Cache(snapshot=snapshot)
+        return cache
 
-    def _listing(self, known: _Known, wanted: ModelName) -> catalog.Listing:
-        answer = known.listings.get(wanted)
-        if answer is None:
+    def _listing(self, cache: _Cache, wanted: ModelName) -> catalog.Listing:
+        found = cache.listings.get(wanted)
+        if found is None:
             try:
-                answer = catalog.find_listing(known.snapshot, wanted)
+                found = catalog.find_listing(cache.snapshot, wanted)
             except UnpricedError as error:
-                answer = str(error)
-            _remember(known.listings, wanted, answer)
-        if isinstance(answer, str):
-            raise UnpricedError(answer)
-        return answer
+                found = str(error)
+            _add(cache.listings, wanted, found)
+        if isinstance(found, str):
+            raise UnpricedError(found)
+        return found
 
 
-def _remember(known: dict[K, V], key: K, value: V) -> None:
-    if len(known) >= _REMEMBERED:
-        known.clear()
-    known[key] = value
+def _add(cache: dict[K, V], key: K, value: V) -> None:
+    if len(cache) >= _CACHE_SIZE:
+        cache.clear()
+    cache[key] = value
 
 
 def _unpriced(model: str, provider: str | None, tier: str, reason: str) -> UnpricedError:
-    seller = "" if provider is None else f" from {provider}"
+    source = "" if provider is None else f" from {provider}"
     discount = ", batch_discount=Decimal('…')" if tier == "batch" else ""
     return UnpricedError(
-        f"no {tier} price is known for {model!r}{seller}: {reason}. Give your own with PriceBook("
+        f"no {tier} price is known for {model!r}{source}: {reason}. Give your own with PriceBook("
         f"{{{model!r}: ModelPrice(input=Decimal('…'), output=Decimal('…'){discount})}}), "
         "in dollars per million tokens; 0 for a model you host yourself."
     )

@@ -1,10 +1,10 @@
-"""List prices from genai-prices (https://github.com/pydantic/genai-prices), its traps closed.
+"""List prices from genai-prices (https://github.com/pydantic/genai-prices), with stricter checks.
 
-genai-prices is data with dates, kept by Pydantic and read offline. Asked directly it prices what
-it should refuse: a context key it does not know costs the full price, `whisper-1` costs nothing
-for tokens, and `claude-sonnet-4-5-foo` is taken for Claude. Here a name must be listed, be a
-dated snapshot or be a `-latest` alias; a tier must have a published price; and only tokens are
-priced. Importing the data takes a third of a second, so it happens on the first question.
+genai-prices is a dated price list, maintained by Pydantic and read offline. Used directly, it
+prices what it should refuse: an unknown tier costs the standard price, tokens of `whisper-1` are
+free, and `claude-sonnet-4-5-foo` matches Claude. Here a name must be listed, or be a dated
+snapshot or `-latest` alias of a listed one; a tier must have a published price; and only tokens
+are priced. Importing the data takes a third of a second, so it is imported when first used.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _CONTEXTS: dict[ServiceTier, dict[str, str]] = {
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
 }
-# Who prices models of their own. A bare name is never looked up at those who merely host others':
-# an open model of that name more likely runs on the user's own machine.
+# Providers that price models they make. A name without a provider is never looked up at providers
+# that only host models: an open model of that name more likely runs on the user's machine.
 _MAKERS = frozenset(
     (
         "anthropic",
@@ -58,12 +58,12 @@ _MAKERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A model in the price list, and the seller whose price is meant."""
+    """A model in the price list, and the provider whose price applies."""
 
     provider: Provider
     model: ModelInfo
-    own: bool
-    """False when the seller has no price of its own and the maker's stands in for it."""
+    own_price: bool
+    """False if the provider lists no price for the model, so that its maker's price is used."""
 
     @property
     def changes_within_a_day(self) -> bool:
@@ -77,21 +77,21 @@ class Listing:
 
 
 def load_snapshot() -> DataSnapshot:
-    """The price data in use: what the installed package brings, or the user's own snapshot."""
+    """Return the price data in use: the installed package's, or a snapshot set by the user."""
     from genai_prices.data_snapshot import get_snapshot
 
     return get_snapshot()
 
 
 def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
-    """Find the one entry that a name stands for.
+    """Find the one entry of the price list that a name means.
 
-    Without a seller the maker's own list price is meant, as long as there is one maker: bare
-    embedding and fine-tune names find OpenAI, Bedrock's dotted ids find AWS, and an open-weights
-    name, which many sell and anyone may host, finds nobody.
+    Without a provider, the maker's list price is used if exactly one maker lists the name:
+    names of embeddings and fine-tunes mean OpenAI, dotted ids mean Bedrock (AWS). The name of an
+    open-weights model, which many providers host, has no price without a provider.
 
     Raises:
-        UnpricedError: nobody, or more than one, lists that name.
+        UnpricedError: no provider, or more than one, lists that name.
     """
     if wanted.provider is not None:
         provider = next((p for p in snapshot.providers if p.id == wanted.provider), None)
@@ -105,29 +105,31 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
     makers = [p for p in snapshot.providers if p.id in _MAKERS]
     bedrock = [p for p in snapshot.providers if p.id == "aws" and "." in wanted.name]
     for providers in (likely, makers, bedrock):
-        found = [each for p in providers if (each := _listed(snapshot, p, wanted.name, own=True))]
+        found = [
+            each for p in providers if (each := _listed(snapshot, p, wanted.name, own_price=True))
+        ]
         if len(found) == 1:
             return found[0]
         if found:
-            sellers = ", ".join(each.provider.id for each in found)
-            raise UnpricedError(f"{sellers} all sell it; say which with provider=")
+            names = ", ".join(each.provider.id for each in found)
+            raise UnpricedError(f"{names} all list it; choose one with provider=")
     raise UnpricedError("no maker lists that name")
 
 
 def similar_names(snapshot: DataSnapshot, wanted: ModelName) -> list[str]:
-    """Up to five listed names spelt much like one that the seller, or any maker, does not list."""
-    sellers = _MAKERS if wanted.provider is None else {wanted.provider}
-    names = {model.id for p in snapshot.providers if p.id in sellers for model in p.models}
+    """Return up to five listed names spelled like an unlisted one, of its provider or any maker."""
+    providers = _MAKERS if wanted.provider is None else {wanted.provider}
+    names = {model.id for p in snapshot.providers if p.id in providers for model in p.models}
     if wanted.name in names:
         return []
     return difflib.get_close_matches(wanted.name, sorted(names), n=5)
 
 
 def rate_card(listing: Listing, at: datetime, tier: ServiceTier) -> RateCard:
-    """The rates of a listed model at a moment (aware, or naive in UTC).
+    """Return the rates of a listed model at a time (UTC if it has no zone).
 
     Raises:
-        UnpricedError: the model is not sold by the token, or the tier has no published price on
+        UnpricedError: the model is not billed by tokens, or the tier has no published price on
             that day. A discount is never assumed.
     """
     context = None if tier == "standard" else _CONTEXTS[tier]
@@ -138,13 +140,13 @@ def rate_card(listing: Listing, at: datetime, tier: ServiceTier) -> RateCard:
     thresholds = sorted({t.start for v in values.values() for t in getattr(v, "tiers", ())})
     base = _card(values, 0)
     if base is None:
-        raise UnpricedError("it is not sold by the token, or its list price is zero")
+        raise UnpricedError("it is not billed by tokens, or its list price is zero")
     longer = [(start, _card(values, start + 1) or base) for start in thresholds]
     return base if not longer else replace(base, long_context=tuple(longer))
 
 
 def _check_tier(listing: Listing, at: datetime, tier: str, context: dict[str, str]) -> None:
-    if not listing.own:
+    if not listing.own_price:
         raise UnpricedError(f"{listing.provider.id} publishes no {tier} price for it")
     variants = [v for v in listing.model.price_variants or () if v.when == context]
     priced = [v for v in variants if v.prices.input_mtok is not None]
@@ -160,7 +162,7 @@ def _start(constraint: Any) -> date | None:
 
 
 def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
-    """The card for a call with so much input, or None if tokens do not make up the bill."""
+    """Return the rates of a call with so many input tokens, None if it is not billed by tokens."""
 
     def rate(key: str) -> Decimal | None:
         value = values.get(key)
@@ -170,15 +172,15 @@ def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
         value = getattr(value, "base", getattr(value, "price", value))
         return None if value is None else per_token(value)
 
-    entry, answer = rate("input_mtok"), rate("output_mtok")
-    if entry is None or (not entry and not answer):
+    input_rate, output_rate = rate("input_mtok"), rate("output_mtok")
+    if input_rate is None or (not input_rate and not output_rate):
         return None
-    if answer is None and any(k.startswith("output_") or k.endswith("_hours") for k in values):
+    if output_rate is None and any(k.startswith("output_") or k.endswith("_hours") for k in values):
         return None
     per_request = values.get("requests_kcount")
     return RateCard(
-        input=entry,
-        output=answer,
+        input=input_rate,
+        output=output_rate,
         cache_read=rate("cache_read_mtok"),
         cache_write=rate("cache_write_mtok"),
         cache_write_1h=rate("cache_write_1h_mtok"),
@@ -190,24 +192,24 @@ def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
 
 
 def _listed(
-    snapshot: DataSnapshot, provider: Provider, name: str, *, own: bool = False
+    snapshot: DataSnapshot, provider: Provider, name: str, *, own_price: bool = False
 ) -> Listing | None:
-    """The provider's entry, or else the entry of the maker it resells, if the name is exact."""
+    """Return the provider's entry of exactly that name, else that of the maker it resells."""
     model = provider.find_model(name)
     if model is not None:
         if not is_same_model(model.id, model.match, name):
             return None
-        return Listing(provider=provider, model=model, own=True)
-    for maker_id in () if own else provider.fallback_model_providers or ():
+        return Listing(provider=provider, model=model, own_price=True)
+    for maker_id in () if own_price else provider.fallback_model_providers or ():
         maker = next((p for p in snapshot.providers if p.id == maker_id), None)
         model = None if maker is None else maker.find_model(name)
         if model is not None and is_same_model(model.id, model.match, name):
-            return Listing(provider=provider, model=model, own=False)
+            return Listing(provider=provider, model=model, own_price=False)
     return None
 
 
 def source(snapshot: DataSnapshot) -> str:
-    """The price list's name, version and, for one fetched later, the day it was fetched."""
+    """Return the price list's name and version, and the date of a later update."""
     from importlib.metadata import version
 
     name = f"genai-prices {version('genai-prices')}"
@@ -215,7 +217,7 @@ def source(snapshot: DataSnapshot) -> str:
 
 
 def in_force_since(listing: Listing, at: datetime, tier: ServiceTier) -> date | None:
-    """The day from which the price at `at` holds, or None if the list does not say."""
+    """Return the day from which the price at `at` applies, None if the list does not say."""
     if tier == "standard":
         prices = listing.model.prices
         entries: list[Any] = list(prices) if isinstance(prices, list) else []

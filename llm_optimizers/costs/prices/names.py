@@ -1,13 +1,12 @@
-"""What a model's name says: who sells it, and whether a listed name is really that model.
+"""Model names: their provider, and whether a listed name is really that model.
 
-Frameworks call the same seller by different names. Only names listed here are understood; a
-seller that merely resembles a known one (`my-openai-proxy`) stays unknown, since what it charges
-is unknown too.
+Frameworks use different names for the same provider. Only the names listed here are understood;
+a name that resembles a known one (`my-openai-proxy`) stays unknown, since its prices are unknown.
 
-The list's rules are generous (`starts_with: claude-sonnet-4-5`), so that a name nobody sells can
-be given a price. A name passes here if the list spells it out, if it differs from a listed one
+The price list's rules are loose (`starts_with: claude-sonnet-4-5`) and would price names that do
+not exist. Here a name matches if the list has exactly that name, if it differs from a listed name
 only by what providers append without changing the model (a date, a revision, `-latest`,
-`-preview`, a fine-tuning job), or if it fits a pattern anchored at both ends.
+`-preview`, a fine-tuning job), or if it matches a pattern anchored at both ends.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = [
 ]
 
 # LangChain (`ls_provider`, `init_chat_model`), LlamaIndex, LiteLLM and Pydantic AI names, and the
-# names of the price list. A server of one's own is known by name and has no list price.
+# names of the price list. Self-hosted servers have a name and no list price.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "anthropic": (),
     "aws": ("bedrock", "bedrock_converse", "amazon_bedrock", "amazon-bedrock", "anthropic_bedrock"),
@@ -67,29 +66,29 @@ _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in (name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelName:
-    """A model's name taken apart: who sells it (None if the name does not say) and its name."""
+    """A model's provider (None if the name does not say) and its name without it."""
 
     provider: str | None
     name: str
 
 
 def canonical_provider(name: str) -> str:
-    """One name for each seller; a name that is not known is returned in lower case."""
+    """Return the price list's name of a provider; an unknown name in lower case."""
     lowered = name.strip().lower()
     return _CANONICAL.get(lowered, lowered)
 
 
 def knows_provider(name: str) -> bool:
-    """Whether this is a seller's name, and not just a word."""
+    """Whether this is a known provider's name."""
     return name.strip().lower() in _CANONICAL
 
 
 def provider_of(class_name: str, stated: str = "") -> str | None:
-    """The provider of a framework's model, from what it states and from its class's name.
+    """Return the provider of a framework's model: the `stated` one, else from its class's name.
 
-    `ChatOpenAI`, `openai_llm`, `Anthropic_LLM`, `OpenAIEmbedding`: without the framework's own
-    word the class is named after its provider. None where that name is no provider's. LangChain
-    states the class's name where none is given, which says nothing about prices.
+    Classes are named after their provider: `ChatOpenAI`, `openai_llm`, `Anthropic_LLM`,
+    `OpenAIEmbedding`. None if that is not a known provider. LangChain states the class's name if
+    a model names no provider; that is not taken as a provider.
     """
     derived = class_name.lower()
     for word in ("chat", "_llm", "llm", "_embedding", "embedding"):
@@ -101,13 +100,13 @@ def provider_of(class_name: str, stated: str = "") -> str | None:
 
 
 def parse_model(model: str, provider: str | None = None) -> ModelName:
-    """Take a seller's prefix off a model's name.
+    """Split a provider prefix from a model's name.
 
-    A prefix is taken off only if it is a known seller, and, when a provider is given, that very
-    one: `openai/gpt-4o` sold by openrouter keeps its name.
+    The prefix must be a known provider and, if `provider` is given, the same one:
+    `openai/gpt-4o` from openrouter keeps its name.
     """
     name = model.strip().lower()
-    # LiteLLM names the seller within the model.
+    # LiteLLM puts the provider in the model's name.
     given = None if provider is None else canonical_provider(provider)
     if given == "litellm":
         given = None
@@ -133,8 +132,8 @@ _FUZZY = ("starts_with", "ends_with", "contains")
 def is_same_model(listed_id: str, rule: Any, name: str) -> bool:
     """Whether `name` (lower case), which `rule` accepts, is exactly the model `listed_id`.
 
-    `rule` is a match clause of genai-prices; a path before the name (`models/…`, an ARN) and
-    Bedrock's region are no part of it.
+    `rule` is a match clause of genai-prices. A path before the name (`models/…`, an ARN) and
+    Bedrock's region are ignored.
     """
     last = name.rsplit("/", 1)[-1]
     names = {name, last, _AWS_REGION.sub("", last)}
@@ -151,7 +150,7 @@ def is_same_model(listed_id: str, rule: Any, name: str) -> bool:
 
 
 def _clauses(rule: Any) -> Iterator[tuple[str, str]]:
-    """The leaves of a rule: what each tests and the text it tests for."""
+    """Yield the leaves of a rule: the kind of test and the text tested for."""
     for clause in (*getattr(rule, "or_", ()), *getattr(rule, "and_", ())):
         yield from _clauses(clause)
     for kind, text in vars(rule).items():
@@ -164,7 +163,7 @@ def _anchored(pattern: str) -> bool:
 
 
 def _stem(name: str) -> str:
-    """A name without region, snapshot, alias and fine-tuning job."""
+    """Return a name without its region, snapshot, alias and fine-tuning job."""
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])
     name = name.split(".ft-")[0] + ".ft" if ".ft-" in name else name

@@ -1,7 +1,7 @@
-"""Rates and what they make of a usage: the arithmetic of a bill, free of where prices come from.
+"""Rates, and the bill they give for a usage, wherever the prices come from.
 
-A bill splits the tokens into parts that are each billed once: plain, cached, written to the
-cache, spoken, reasoned. A part without a rate of its own is billed at the plain rate.
+A bill splits the tokens into parts that are each billed once: plain, read from the cache, written
+to the cache, audio, reasoning. A part without a separate rate is billed at the plain rate.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _ZERO = Decimal(0)
 
 
 def service_tier(name: str) -> ServiceTier:
-    """The tier of a provider's word for it; any other word (`default`, `auto`) is the standard."""
+    """Return the tier of a provider's name for it; other names (`default`, `auto`) are standard."""
     return next((tier for tier in _TIERS if tier == name.strip().lower()), "standard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPrice:
-    """A price of the user's own, in dollars per million tokens.
+    """A price set by the user, in dollars per million tokens.
 
-    Zero is a price: a model on one's own machine is free because its owner says so. Without
-    `cache_read` or `cache_write` those tokens cost what input costs. `batch_discount` is the
-    fraction taken off in a batch (0.5 is half price); without it a batch call is unpriced.
+    Zero is allowed, for a model you host yourself. Without `cache_read` or `cache_write`, those
+    tokens cost the same as input. `batch_discount` is the fraction taken off in a batch (0.5 is
+    half price); without it a batch call is unpriced.
 
     Raises:
-        ConfigurationError: an amount is no Decimal of 0 or more, or the discount is not in 0..1.
+        ConfigurationError: an amount is not a Decimal of 0 or more, or the discount is over 1.
     """
 
     input: Decimal
@@ -63,7 +63,7 @@ class ModelPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Dollars per one token."""
+    """Dollars per token."""
 
     input: Decimal
     output: Decimal
@@ -73,11 +73,11 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateCard:
-    """Every rate of one model at one moment and tier, in dollars per one token.
+    """All rates of one model at one time and tier, in dollars per token.
 
-    None means that such tokens have no rate of their own. `per_request` is charged once a call.
-    `long_context` holds the cards that replace this one when the input exceeds a number of
-    tokens, the smallest number first; they then price all tokens of the call.
+    None means that such tokens have no separate rate. `per_request` is charged once per call.
+    `long_context` holds thresholds of input tokens in rising order, each with the card that
+    prices all tokens of a call whose input exceeds it.
     """
 
     input: Decimal
@@ -93,7 +93,7 @@ class RateCard:
 
     @classmethod
     def of(cls, price: ModelPrice, tier: ServiceTier) -> RateCard | None:
-        """The card of a user's own price, or None if it says nothing about the tier."""
+        """Return the card of a user's price, None if the price does not cover the tier."""
         if tier == "standard":
             factor = Decimal(1)
         elif tier == "batch" and price.batch_discount is not None:
@@ -109,13 +109,13 @@ class RateCard:
         return card if factor == 1 else card.scaled(factor)
 
     def scaled(self, factor: Decimal) -> RateCard:
-        """The same card with its token rates multiplied."""
+        """Return the card with its token rates multiplied by `factor`."""
         names = ("input", "output", "cache_read", "cache_write")
         rates = {name: getattr(self, name) for name in names}
         return replace(self, **{k: v * factor for k, v in rates.items() if v is not None})
 
     def at(self, input_tokens: int) -> RateCard:
-        """The card that prices a call with so much input."""
+        """Return the card for a call with so many input tokens."""
         chosen = self
         for threshold, card in self.long_context:
             if input_tokens > threshold:
@@ -124,7 +124,7 @@ class RateCard:
 
     @property
     def rates(self) -> Rates:
-        """The four rates that most decisions need; a model without output has rate 0 for it."""
+        """The four rates that most decisions need; 0 for the output of a model that has none."""
         return Rates(
             input=self.input,
             output=_ZERO if self.output is None else self.output,
@@ -135,7 +135,7 @@ class RateCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceQuote:
-    """A price and where it comes from. `since` is the day it took effect, if the list says."""
+    """A price and its source. `since` is the day it took effect, None if unknown."""
 
     model: str
     provider: str | None
@@ -150,10 +150,10 @@ class PriceQuote:
 
 
 def bill(card: RateCard, usage: Usage) -> Decimal | None:
-    """The cost in dollars of one call, or None when it has tokens that the card cannot price.
+    """Return the cost of one call in dollars, None if it has tokens that the card cannot price.
 
-    Parts that exceed their whole (a provider's miscount) are billed in full and leave no plain
-    tokens: an error here never makes a call cheaper.
+    If parts exceed their total (a provider's miscount), they are billed in full with no plain
+    tokens, so that a miscount never makes a call cheaper.
     """
     card = card.at(usage.input_tokens)
     if card.output is None and usage.output_tokens:
@@ -173,10 +173,10 @@ def _input_cost(card: RateCard, usage: Usage) -> Decimal:
         hour_rate = card.cache_write if card.cache_write_1h is None else card.cache_write_1h
         cost += (usage.cache_write_tokens - hour) * card.cache_write + hour * hour_rate
     if card.input_audio is not None and usage.input_audio_tokens:
-        # Audio that came from the cache was billed with the cache above.
-        spoken = min(usage.input_audio_tokens, max(plain, 0))
-        plain -= spoken
-        cost += spoken * card.input_audio
+        # Audio read from the cache was billed above.
+        audio = min(usage.input_audio_tokens, max(plain, 0))
+        plain -= audio
+        cost += audio * card.input_audio
     return cost + max(plain, 0) * card.input
 
 
@@ -195,7 +195,7 @@ def _output_cost(card: RateCard, usage: Usage) -> Decimal:
 
 
 def per_token(per_million: Decimal) -> Decimal:
-    """Dollars per token from dollars per million, exactly."""
+    """Convert dollars per million tokens to dollars per token, exactly."""
     return per_million.scaleb(-6)
 
 

@@ -1,12 +1,12 @@
-"""Text within a token budget: retrieved context by what answers the question, and a last resort.
+"""Cut text to a token budget: retrieved context by relevance, anything else as a last resort.
 
-sections.py     retrieved context found inside a message, and cut
-selection.py    PassageSelector: what is kept of passages within a budget
-ranking.py      how likely each passage and sentence holds the answer; weights in ranking.json
-features.py     what the ranking measures
-reading.py      question and passages as words; misspellings, shapes of answers
-filling.py      a budget filled with sentences by worth against cost
-trimming.py     a hard bound kept by leaving out the middle of the longest messages
+sections.py     retrieved context inside a message: found and cut
+selection.py    PassageSelector: selects passages and sentences within a budget
+ranking.py      the probability that a passage or sentence contains the answer
+features.py     the features that the ranking weighs; its weights are in ranking.json
+analysis.py     question and passages as terms; misspellings, types of answer
+knapsack.py     fills a budget with sentences by value against cost
+trimming.py     a hard limit, kept by removing the middle of the longest messages
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A question and its passages read once: sentences, terms, weights, and where they meet.
+"""Split a question and its passages into terms, weigh them, and find where they match.
 
-A question's word is worth more the fewer of the passages hold it. A word that none holds is read
-as the passages' word it most resembles (Ratcliff and Obershelp's measure). Questions also ask for
-a shape of answer: "who" wants a name, "when" a date, "how many" a number, and a sentence without
-one cannot answer.
+A question's word has more weight the fewer passages contain it. A word in no passage is replaced
+by the passages' most similar word (Ratcliff and Obershelp's measure). A question also asks for a
+type of answer: "who" for a name, "when" for a date, "how many" for a number; a sentence without
+one cannot answer it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = [
 ]
 
 NEAR = 4
-"""Places within which two words count as near each other."""
+"""The most positions between two words that count as near each other."""
 _SHORTEST = 5
-"""Letters of a word that may be a misspelling."""
+"""Letters from which a word may be a misspelling."""
 _SIMILAR = 0.8
 
 AnswerType: TypeAlias = Literal["name", "date", "number", "open"]
 
-_ASKED: tuple[tuple[AnswerType, re.Pattern[str]], ...] = (
+_ANSWER_TYPES: tuple[tuple[AnswerType, re.Pattern[str]], ...] = (
     ("date", re.compile(r"\bwhen\b|\b(what|which) (year|date|month|day|century|decade)\b", re.I)),
     (
         "number",
@@ -75,7 +75,7 @@ _NAME = re.compile(r"(?<=[\w,;)'\"] )[A-Z\u00c0-\u00de][\w'\u2019.-]+|\b[A-Z][\w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A retrieved text and the title it stands under."""
+    """A retrieved text and its title."""
 
     text: str
     title: str = ""
@@ -83,7 +83,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassageTerms:
-    """A passage read once: its sentences and their terms."""
+    """A passage's sentences, the terms of each, and the terms of its title."""
 
     sentences: tuple[str, ...]
     words: tuple[list[str], ...]
@@ -91,16 +91,20 @@ class PassageTerms:
 
     @property
     def length(self) -> int:
-        """Words of the text."""
+        """The number of words in the text."""
         return sum(map(len, self.words))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionTerms:
-    """A question's words, the weight of each topical one among some passages, and its kind."""
+    """A question's words and answer type, and the weights of its topical words.
+
+    The weights sum to 1. Each topical word has one of the `bits`, so that a mask is a set of them.
+    `near` holds neighbouring topical words, `bigrams` all neighbouring words.
+    """
 
     words: tuple[str, ...]
-    kind: AnswerType
+    answer_type: AnswerType
     weight: Mapping[str, float]
     bits: Mapping[str, int]
     near: tuple[tuple[str, str], ...]
@@ -108,15 +112,17 @@ class QuestionTerms:
     average_length: float
 
     def share(self, mask: int) -> float:
-        """The part of the question's weight that the words of a mask make up."""
+        """Return the sum of the weights of the words in a mask."""
         return sum(self.weight[term] for term, bit in self.bits.items() if mask & bit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermMatches:
-    """Where a passage says the question's words: a mask a sentence, places in reading order.
+    """Where a passage contains the question's words.
 
-    The title stands first, and `NEAR` empty places part it and the sentences from each other.
+    `title` and `sentences` are masks of the words found; `has_answer` and `phrases` (the bigrams
+    found) have one entry a sentence, `phrases` also a first one for the title. `positions` count
+    words from the title on, with `NEAR` empty positions between title and sentences.
     """
 
     title: int
@@ -126,61 +132,61 @@ class TermMatches:
     phrases: tuple[Set[tuple[str, str]], ...]
 
 
-def passage_terms(passage: Passage, cut: tuple[str, ...] | None = None) -> PassageTerms:
-    """Cut a passage into sentences (unless that is done) and terms."""
-    cut = cut or tuple(sentences(passage.text)) or (passage.text,)
+def passage_terms(passage: Passage, parts: tuple[str, ...] | None = None) -> PassageTerms:
+    """Split a passage into sentences (or use the given `parts`) and terms."""
+    parts = parts or tuple(sentences(passage.text)) or (passage.text,)
     return PassageTerms(
-        sentences=cut,
-        words=tuple(terms(sentence) for sentence in cut),
+        sentences=parts,
+        words=tuple(terms(sentence) for sentence in parts),
         title=terms(passage.title),
     )
 
 
 def question_terms(question: str, passages: Sequence[PassageTerms]) -> QuestionTerms:
-    """Weigh the question's words by how few of the passages hold them.
+    """Weigh the question's words: the fewer passages contain a word, the higher its weight.
 
-    A word that no passage holds is taken for its likeliest misspelling, if there is one.
+    A word in no passage is replaced by the passages' most similar word, if one is similar enough.
     """
     vocabularies = [set(p.title).union(*p.words) for p in passages]
-    said = terms(question)
-    topical = [t for t in dict.fromkeys(said) if t not in STOPWORDS] or list(dict.fromkeys(said))
+    words = terms(question)
+    topical = [t for t in dict.fromkeys(words) if t not in STOPWORDS] or list(dict.fromkeys(words))
     unseen = [t for t in topical if not any(t in v for v in vocabularies)]
-    meant = corrections(unseen, vocabularies)
-    said = [meant.get(t, t) for t in said]
-    topical = list(dict.fromkeys(meant.get(t, t) for t in topical))
+    corrected = corrections(unseen, vocabularies)
+    words = [corrected.get(t, t) for t in words]
+    topical = list(dict.fromkeys(corrected.get(t, t) for t in topical))
     rarity: dict[str, float] = {}
     for term in topical:
         count = sum(term in v for v in vocabularies)
         rarity[term] = math.log(1 + (len(passages) - count + 0.5) / (count + 0.5))
     scale = sum(rarity.values()) or 1.0
-    spoken = [t for t in said if t in rarity]
+    weighted = [t for t in words if t in rarity]
     lengths = sum(p.length + 2 * len(p.title) for p in passages)
     return QuestionTerms(
-        words=tuple(said),
-        kind=answer_type(question),
+        words=tuple(words),
+        answer_type=answer_type(question),
         weight={t: r / scale for t, r in rarity.items()},
         bits={t: 1 << at for at, t in enumerate(rarity)},
-        near=tuple((a, b) for a, b in pairwise(spoken) if a != b),
-        bigrams=set(pairwise(said)),
+        near=tuple((a, b) for a, b in pairwise(weighted) if a != b),
+        bigrams=set(pairwise(words)),
         average_length=max(1.0, lengths / max(1, len(passages))),
     )
 
 
-def term_matches(asked: QuestionTerms, passage: PassageTerms) -> TermMatches:
+def term_matches(question: QuestionTerms, passage: PassageTerms) -> TermMatches:
     """Find the question's words in a passage."""
-    said = set(asked.words)
+    wanted = set(question.words)
     positions: dict[str, list[int]] = {}
     masks: list[int] = []
     phrases: list[Set[tuple[str, str]]] = []
     start = 0
     for words in (passage.title, *passage.words):
         mask, pairs = 0, set()
-        hits = [(at, word) for at, word in enumerate(words) if word in said]
-        for at, word in hits:
-            mask |= asked.bits.get(word, 0)
+        found = [(at, word) for at, word in enumerate(words) if word in wanted]
+        for at, word in found:
+            mask |= question.bits.get(word, 0)
             positions.setdefault(word, []).append(start + at)
-        for (at, word), (then, following) in pairwise(hits):
-            if then == at + 1 and (word, following) in asked.bigrams:
+        for (at, word), (then, following) in pairwise(found):
+            if then == at + 1 and (word, following) in question.bigrams:
                 pairs.add((word, following))
         masks.append(mask)
         phrases.append(pairs)
@@ -189,23 +195,26 @@ def term_matches(asked: QuestionTerms, passage: PassageTerms) -> TermMatches:
         title=masks[0],
         sentences=tuple(masks[1:]),
         positions=positions,
-        has_answer=tuple(has_answer_of_type(asked.kind, s, said) for s in passage.sentences),
+        has_answer=tuple(
+            has_answer_of_type(question.answer_type, s, wanted) for s in passage.sentences
+        ),
         phrases=tuple(phrases),
     )
 
 
 def answer_type(question: str) -> AnswerType:
-    """The shape of answer that the question's own words ask for."""
-    for kind, pattern in _ASKED:
+    """Return the type of answer that the question's words ask for."""
+    for kind, pattern in _ANSWER_TYPES:
         if pattern.search(question):
             return kind
     return "open"
 
 
 def has_answer_of_type(kind: AnswerType, sentence: str, asked: Collection[str]) -> bool:
-    """Whether the sentence holds something of that shape which the question does not already say.
+    """Return whether a sentence contains a possible answer of that type.
 
-    Always False for an open question, which has no shape to look for.
+    A name must have a word that is not one of `asked`, the question's terms. Always False for an
+    open question.
     """
     if kind == "date":
         return _DATE.search(sentence) is not None
@@ -219,10 +228,10 @@ def has_answer_of_type(kind: AnswerType, sentence: str, asked: Collection[str]) 
 
 
 def corrections(unseen: Iterable[str], vocabularies: Sequence[Set[str]]) -> Mapping[str, str]:
-    """For each unseen word that some passage's word resembles, that word.
+    """Map each unseen word to the passages' most similar word, if one is similar enough.
 
-    They must begin alike and share four fifths of their letters in order (Ratcliff and Obershelp's
-    measure), so that a rare word is not taken for a common one.
+    Both must have the same first letter and a similarity of more than 0.8 (Ratcliff and
+    Obershelp's measure), so that a rare word is not mistaken for a common one.
     """
     found: dict[str, str] = {}
     for term in unseen:

@@ -1,9 +1,10 @@
-"""Retrieved context inside a message: found by its tags or headings, and cut to a budget.
+"""Find retrieved context inside a message by its tags or headings, and cut it to a budget.
 
-Only what stands between `<context>`, `<documents>` or `<sources>` tags, between two rules below a
-line on the context, or after a heading that ends in `context:` (up to a `Question:`, an `Answer:`
-or the end) is taken for retrieved text; anything else is the user's own words and is never cut.
-The question is what the message says besides, or what the caller says it is.
+Three forms are recognised: text between `<context>`, `<documents>`, `<sources>` or `<passages>`
+tags; text between two lines of dashes below a line that mentions the context; and text after a
+heading that ends in `context:` or the like, up to a `Question:`, an `Answer:` or the end. All
+other text is the user's own and is never cut. The question is the rest of the message, unless
+the caller gives one.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _TITLED = re.compile(r"(?P<title>[^\n]{1,120})\n(?=.*\S)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextBudget:
-    """At most this many tokens of retrieved context in a message.
+    """The most tokens of retrieved context in a message.
 
     Raises:
         ConfigurationError: the budget is below one token.
@@ -64,26 +65,26 @@ class ContextBudget:
 
 
 def cut_context(
-    text: str, budget: ContextBudget, selector: PassageSelector, *, asked: str | None = None
+    text: str, budget: ContextBudget, selector: PassageSelector, *, question: str | None = None
 ) -> str:
-    """The text with its first context section cut to the budget; unchanged if it has none.
+    """Return the text with its first context section cut to the budget; unchanged if it has none.
 
-    `asked` is the question where another message asks it. A message that asks nothing besides
-    its context is left alone: nothing says what matters.
+    Give `question` if another message asks it. Without a question nothing can be selected, so the
+    text is returned unchanged.
     """
     for opened, closed, certain in _sections(text):
-        question = asked
-        if question is None:
-            question = (text[: opened.start()] + " " + text[closed.end() :]).strip()
-            if not certain and not _ASKS.search(question):
+        asked = question
+        if asked is None:
+            asked = (text[: opened.start()] + " " + text[closed.end() :]).strip()
+            if not certain and not _ASKS.search(asked):
                 continue
-        body = _cut(text[opened.end() : closed.start()], question, budget, selector)
+        body = _cut(text[opened.end() : closed.start()], asked, budget, selector)
         return text[: opened.end()] + body + text[closed.start() :]
     return text
 
 
 class _Section(NamedTuple):
-    """What opens and what closes a section; `certain` if both ends are marked."""
+    """The start and the end of a section; `certain` if both are marked."""
 
     opened: re.Match[str]
     closed: re.Match[str]
@@ -91,8 +92,10 @@ class _Section(NamedTuple):
 
 
 def _sections(text: str) -> Iterator[_Section]:
-    """The first section of each form. An opening without its close has none further on either,
-    so that no text is read more than a few times."""
+    """Yield the first section of each form.
+
+    A tag that is never closed is not searched for again, so the time stays linear.
+    """
     unclosed: set[str] = set()
     for opened in _TAG.finditer(text):
         tag = opened["tag"].lower()
@@ -111,11 +114,11 @@ def _sections(text: str) -> Iterator[_Section]:
 
 
 def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelector) -> str:
-    """The section's passages that are kept, each with its tags and the break before it."""
+    """Return the section with only the kept passages, each with its tags and separator."""
     parts = _BREAK.split(body)
     documents = [
         (before, document)
-        for before, document in zip(["", *parts[1::2]], map(_read, parts[::2]), strict=True)
+        for before, document in zip(["", *parts[1::2]], map(_parse, parts[::2]), strict=True)
         if document.passage.text.strip()
     ]
     passages = [document.passage for _, document in documents]
@@ -133,15 +136,15 @@ def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
-    """One document of a section, and the tags it stands in."""
+    """One document of a section, and the tags around it."""
 
     passage: Passage
     open: str = ""
     close: str = ""
 
 
-def _read(part: str) -> _Document:
-    """A short first line is a title; the rest is the text."""
+def _parse(part: str) -> _Document:
+    """Split a document into its tags, its title (a short first line) and its text."""
     wrapped = _WRAPPED.match(part)
     inside = wrapped["text"] if wrapped else part.strip("\n")
     titled = _TITLED.match(inside)

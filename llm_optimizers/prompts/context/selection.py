@@ -1,9 +1,9 @@
-"""Retrieved context cut to a token budget: passages first, then sentences with neighbours.
+"""Select the passages and sentences that are likely to answer a question, within a token budget.
 
-Every sentence is worth the probability that it holds the answer (its passage's share times its
-own, helped by its neighbours') and costs its tokens; the budget is filled by worth against cost.
-One sure passage is so kept whole, several likely ones by their best sentences. What is left out
-between two kept sentences is marked by an ellipsis, so the model sees that there was more.
+A sentence's value is the probability that it contains the answer (its passage's times its own,
+raised by its neighbours'), its cost its tokens; the budget is filled by value against cost. So
+one certain passage is kept whole, and several likely ones by their best sentences. An ellipsis
+marks a gap between two kept sentences, so the model sees that text is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.analysis import Passage
-from llm_optimizers.prompts.context.knapsack import Unit, fill
+from llm_optimizers.prompts.context.knapsack import ScoredSentence, fill_budget
 from llm_optimizers.prompts.context.ranking import Ranking, RankingWeights, rank
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.text import sentences
@@ -31,18 +31,21 @@ _log = logging.getLogger(__name__)
 
 GAP = " \u2026 "
 _CHUNK = 1_200
-"""Characters of a passage ranked as one; a longer document is ranked piece by piece."""
-_COUNTED = 2
-"""Budgets' worth of the likeliest sentences that are counted exactly."""
+"""Characters of text ranked as one passage; a longer document is ranked piece by piece."""
+_EXACT_BUDGETS = 2
+"""The likeliest sentences are counted exactly until they fill this many budgets."""
 _SHORTEST_TOKEN = 3
-"""Characters a token has at the least, nearly always: the others' cost is not underrated."""
+"""Characters of the shortest usual token, so that other sentences' cost is not underestimated."""
 _NEIGHBOUR = 0.2
-"""How much of a neighbour's probability a sentence shares."""
+"""How much of a neighbour's probability a sentence gets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptPassage:
-    """What is left of one passage: its place in the input, its text, and how likely it helps."""
+    """The kept part of one passage.
+
+    `index` is the passage's position in the input, `probability` that of holding the answer.
+    """
 
     index: int
     text: str
@@ -53,7 +56,7 @@ class KeptPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The kept passages in their first order, and the tokens of all before and after."""
+    """The kept passages in input order, and the tokens of all before and after."""
 
     kept: tuple[KeptPassage, ...]
     tokens_before: int
@@ -63,18 +66,18 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
-    """A stretch of one document that is ranked as a passage; `at` is its first sentence there."""
+    """Sentences of one document, ranked as a passage; `at` is the index of the first."""
 
     document: int
     at: int
-    cut: tuple[str, ...]
+    sentences: tuple[str, ...]
 
 
 class PassageSelector:
-    """Keeps what is likely to answer a question, within a budget of tokens.
+    """Selects passages and sentences that are likely to answer a question, within a token budget.
 
-    `embed` adds likeness in meaning to likeness in words; `weights` are the shipped ones unless
-    you have fitted your own. The same input always gives the same output.
+    `embed` adds similarity in meaning to similarity in words; `weights` replaces the shipped
+    weights by your own. The same input always gives the same output.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class PassageSelector:
         self._weights = weights
 
     def select(self, question: str, passages: Sequence[Passage], *, max_tokens: int) -> Selection:
-        """Keep at most `max_tokens` of the passages, titles included.
+        """Select at most `max_tokens` of the passages, including titles.
 
         Raises:
             ConfigurationError: the budget is below one token.
@@ -107,10 +110,11 @@ class PassageSelector:
                 kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
         pieces = [piece for at, passage in enumerate(passages) for piece in _pieces(at, passage)]
-        picks = fill(self._units(question, passages, pieces, max_tokens), max_tokens)
-        # Sentences cost a little more or less together than alone: the last picks may have to go.
+        scored = self._scored(question, passages, pieces, max_tokens)
+        picks = fill_budget(scored, max_tokens)
+        # Joined sentences may cost a few tokens more than apart: then the last picks are dropped.
         while True:
-            kept = _written(picks, passages, pieces)
+            kept = _assembled(picks, passages, pieces)
             after = self._size([render(k.title, k.text) for k in kept])
             if after.tokens <= max_tokens or not picks:
                 return Selection(
@@ -126,20 +130,20 @@ class PassageSelector:
         max_tokens: int,
         shown: Callable[[Sequence[KeptPassage]], int] | None = None,
     ) -> tuple[KeptPassage, ...] | None:
-        """What an app should keep of its passages, in order; None when all stay as they are.
+        """Return what to keep of an app's passages, in order; None if all stay unchanged.
 
-        They stay when they fit, when the question has no word to choose by, when not one sentence
-        fits (without any context it would be another prompt), and when choosing fails, with a
+        They stay unchanged if they fit, if the question has no words, if not one sentence fits
+        (a prompt without context would be a different one), or if the selection fails, with a
         warning. Passages without text, such as images, always stay. `shown` counts the tokens
-        that the model is shown of what is kept, for frameworks that add something to it: then
-        that count keeps the budget.
+        that the model gets for the kept passages, for frameworks that add text to them; the
+        budget then limits that count.
         """
         if not any(map(str.isalnum, question)):
             return None
         with FailOpen(_log, "Retrieved context could not be cut; it is sent as it is"):
             kept = self._fitting(question, passages, max_tokens, shown)
-            cut = len(kept) < len(passages) or not all(each.whole for each in kept)
-            return kept if kept and cut else None
+            changed = len(kept) < len(passages) or not all(each.whole for each in kept)
+            return kept if kept and changed else None
         return None
 
     def _fitting(
@@ -149,16 +153,19 @@ class PassageSelector:
         max_tokens: int,
         shown: Callable[[Sequence[KeptPassage]], int] | None,
     ) -> tuple[KeptPassage, ...]:
-        """What fits, or the least there is: what is added to a passage costs what it then lacks."""
-        filled = [at for at, passage in enumerate(passages) if passage.text.strip()]
+        """Return a selection that fits as shown, or the smallest there is.
+
+        The budget is lowered until it leaves room for the text that the framework adds.
+        """
+        with_text = [at for at, passage in enumerate(passages) if passage.text.strip()]
         blank = [_whole(at, p) for at, p in enumerate(passages) if not p.text.strip()]
         budget = max_tokens
         found: tuple[KeptPassage, ...] = ()
         while budget >= 1:
-            chosen = self.select(question, [passages[at] for at in filled], max_tokens=budget)
+            chosen = self.select(question, [passages[at] for at in with_text], max_tokens=budget)
             if not chosen.kept:
                 break
-            texts = [replace(kept, index=filled[kept.index]) for kept in chosen.kept]
+            texts = [replace(kept, index=with_text[kept.index]) for kept in chosen.kept]
             found = tuple(sorted([*blank, *texts], key=lambda kept: kept.index))
             tokens = shown(found) if shown is not None else chosen.tokens
             if tokens <= max_tokens:
@@ -166,55 +173,55 @@ class PassageSelector:
             budget = min(budget - 1, budget * max_tokens // tokens)
         return found
 
-    def _units(
+    def _scored(
         self,
         question: str,
         passages: Sequence[Passage],
         pieces: Sequence[_Piece],
         max_tokens: int,
-    ) -> list[Unit]:
-        """Every sentence of every piece, with its worth and its cost."""
+    ) -> list[ScoredSentence]:
+        """Return every sentence of every piece, with its value and its cost."""
         ranking = rank(
             question,
-            [Passage(title=passages[p.document].title, text="".join(p.cut)) for p in pieces],
-            cut=[piece.cut for piece in pieces],
+            [Passage(title=passages[p.document].title, text="".join(p.sentences)) for p in pieces],
+            cut=[piece.sentences for piece in pieces],
             embed=self._embed,
             weights=self._weights,
         )
         costs = self._costs(pieces, ranking, max_tokens)
         titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
-        units: list[Unit] = []
-        for piece, cost, share, own in zip(
+        scored: list[ScoredSentence] = []
+        for piece, cost, passage_share, own in zip(
             pieces, costs, ranking.passages, ranking.sentences, strict=True
         ):
-            worth = share * (own + _NEIGHBOUR * _beside(own))
-            units += [
-                Unit(
+            value = passage_share * (own + _NEIGHBOUR * _neighbours(own))
+            scored += [
+                ScoredSentence(
                     document=piece.document,
                     at=piece.at + at,
                     text=sentence,
-                    worth=float(worth[at]),
-                    probability=float(share * own[at]),
+                    value=float(value[at]),
+                    probability=float(passage_share * own[at]),
                     tokens=cost[at],
-                    title=titles[piece.document],
+                    title_tokens=titles[piece.document],
                 )
-                for at, sentence in enumerate(piece.cut)
+                for at, sentence in enumerate(piece.sentences)
             ]
-        return units
+        return scored
 
     def _costs(
         self, pieces: Sequence[_Piece], ranking: Ranking, max_tokens: int
     ) -> list[Sequence[int]]:
-        """Tokens of each piece's sentences, counted where they are likely to be kept."""
+        """Return the tokens of each piece's sentences, exact if they are likely to be kept."""
         costs: list[Sequence[int]] = [()] * len(pieces)
-        seen = 0
+        counted = 0
         for at in np.argsort(-ranking.passages, kind="stable"):
-            cut = pieces[at].cut
-            if seen < _COUNTED * max_tokens:
-                costs[at] = [self._size([" " + sentence.strip()]).tokens for sentence in cut]
-                seen += sum(costs[at])
+            parts = pieces[at].sentences
+            if counted < _EXACT_BUDGETS * max_tokens:
+                costs[at] = [self._size([" " + sentence.strip()]).tokens for sentence in parts]
+                counted += sum(costs[at])
             else:
-                costs[at] = [1 + len(sentence) // _SHORTEST_TOKEN for sentence in cut]
+                costs[at] = [1 + len(sentence) // _SHORTEST_TOKEN for sentence in parts]
         return costs
 
     def _size(self, texts: Sequence[str]) -> TokenCount:
@@ -223,7 +230,7 @@ class PassageSelector:
 
 
 def render(title: str, text: str) -> str:
-    """A passage as it stands in a prompt, and as it is counted."""
+    """Return a passage as it is written in a prompt, and counted."""
     return f"{title}\n{text}" if title else text
 
 
@@ -234,40 +241,39 @@ def _whole(index: int, passage: Passage) -> KeptPassage:
 
 
 def _pieces(document: int, passage: Passage) -> list[_Piece]:
-    """A passage's sentences in stretches of at most about `_CHUNK` characters."""
+    """Split a long passage into pieces of about `_CHUNK` characters, at sentence ends."""
     pieces: list[_Piece] = []
     pending: list[str] = []
     size = start = 0
-    cut = sentences(passage.text) or [passage.text]
-    for at, sentence in enumerate(cut):
+    for at, sentence in enumerate(sentences(passage.text) or [passage.text]):
         if pending and size + len(sentence) > _CHUNK and len(passage.text) > 2 * _CHUNK:
-            pieces.append(_Piece(document=document, at=start, cut=tuple(pending)))
+            pieces.append(_Piece(document=document, at=start, sentences=tuple(pending)))
             pending, size, start = [], 0, at
         pending.append(sentence)
         size += len(sentence)
-    pieces.append(_Piece(document=document, at=start, cut=tuple(pending)))
+    pieces.append(_Piece(document=document, at=start, sentences=tuple(pending)))
     return pieces
 
 
-def _beside(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """For each sentence the probabilities of the ones before and after it, added."""
+def _neighbours(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return for each sentence the sum of the probabilities before and after it, shape (m,)."""
     near = np.zeros_like(own)
     near[1:] += own[:-1]
     near[:-1] += own[1:]
     return near
 
 
-def _written(
-    picks: Sequence[Unit], passages: Sequence[Passage], pieces: Sequence[_Piece]
+def _assembled(
+    picks: Sequence[ScoredSentence], passages: Sequence[Passage], pieces: Sequence[_Piece]
 ) -> tuple[KeptPassage, ...]:
-    """The picked sentences put together again, document by document."""
+    """Join the picked sentences, document by document."""
     sizes = [0] * len(passages)
     for piece in pieces:
-        sizes[piece.document] += len(piece.cut)
-    in_order = sorted(picks, key=lambda unit: (unit.document, unit.at))
+        sizes[piece.document] += len(piece.sentences)
+    in_order = sorted(picks, key=lambda picked: (picked.document, picked.at))
     kept = []
-    for index, units in groupby(in_order, key=lambda unit: unit.document):
-        parts = list(units)
+    for index, picked in groupby(in_order, key=lambda sentence: sentence.document):
+        parts = list(picked)
         whole = len(parts) == sizes[index]
         kept.append(
             KeptPassage(
@@ -281,7 +287,7 @@ def _written(
     return tuple(kept)
 
 
-def _joined(parts: Sequence[Unit]) -> str:
+def _joined(parts: Sequence[ScoredSentence]) -> str:
     text = parts[0].text
     for before, part in pairwise(parts):
         text = text + part.text if part.at == before.at + 1 else text.rstrip() + GAP + part.text

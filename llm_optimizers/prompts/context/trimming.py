@@ -1,7 +1,7 @@
-"""The last resort: a hard bound on a request, kept by leaving out the middle of its messages.
+"""Keep a hard limit on a request by removing the middle of its messages, as a last resort.
 
-Whole lines or sentences are kept, so nothing is cut in half; a mark tells the model, the record
-and a warning tell the user.
+Only whole lines or sentences are removed. A mark in the text informs the model; the result and a
+warning inform the user.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _MARK_TOKENS = 14
 def trimmed(
     request: ChatRequest, *, max_tokens: int, counter: TokenCounter
 ) -> tuple[ChatRequest, list[str]]:
-    """The request within `max_tokens`, and what was done; the longest messages are cut first.
+    """Return the request cut to `max_tokens`, and notes on what was cut; longest messages first.
 
-    System messages and messages with other parts than text are not cut. A request that cannot be
-    brought within the bound comes back as it was.
+    System messages and messages with images or other parts are not cut. A request that cannot be
+    cut to the limit is returned unchanged.
     """
     model, messages = request.model, list(request.messages)
     notes: list[str] = []
@@ -49,20 +49,20 @@ def trimmed(
             _log.warning("%s", notes[-1])
     if over > 0:
         _log.warning(
-            "The prompt is %d tokens over its bound of %d and cannot be cut further without "
-            "breaking it: it is sent as it was.",
+            "The prompt is %d tokens over its limit of %d and cannot be cut further without "
+            "breaking it; it is sent unchanged. Raise `max_tokens`, or send less.",
             over,
             max_tokens,
         )
-        return request, [f"bound of {max_tokens} tokens not kept: {over} too many"]
+        return request, [f"limit of {max_tokens} tokens not kept: {over} too many"]
     return replace(request, messages=tuple(messages)), notes
 
 
 def head_and_tail(text: str, *, max_tokens: int, counter: TokenCounter, model: str) -> str:
-    """About two thirds of the budget from the head, the rest from the tail.
+    """Keep the head of a text (two thirds of the budget) and its tail.
 
-    The text comes back unchanged when it fits, and when not one of its pieces (code blocks,
-    JSON values, sentences) fits: half of one would be worse than too long a prompt.
+    The text is returned unchanged if it fits, or if not one of its pieces (code blocks, JSON
+    values, sentences) fits: half a piece would be worse than a prompt that is too long.
     """
     before = counter.count(text, model).tokens
     room = max_tokens - _MARK_TOKENS

@@ -1,8 +1,8 @@
-"""How many tokens a text, an image or a request costs, and whether the number is exact.
+"""Count the tokens of texts, images and requests, and say whether the number is exact.
 
 tokens.py          TokenCounter: texts, messages, tools, whole requests
 images.py          images, by OpenAI's documented rules
-vocabularies.py    which vocabulary a model uses, and where to find it without a network
+vocabularies.py    which vocabulary a model uses, and how to load it without a network
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What an image costs in tokens, by OpenAI's documented rules.
+"""Count the tokens of an image by OpenAI's documented rules.
 
-Two rules, by model (https://platform.openai.com/docs/guides/images-vision#calculating-costs):
-tiles of 512 px after scaling into 2,048 by 2,048 and then to a shortest side of 768 px, or
-patches of 32 px, at most 1,536, times a factor. The size is read from the image's own header
-when it travels in the request; for an image behind a URL it is assumed to be 1,024 by 1,024.
+The model decides which of two rules applies
+(https://platform.openai.com/docs/guides/images-vision#calculating-costs): tiles of 512 px after
+scaling to fit 2,048 by 2,048 and then to a shortest side of 768 px; or patches of 32 px, at most
+1,536, times a factor. The size is read from the header of an image sent inside the request; an
+image behind a URL is assumed to be 1,024 by 1,024.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ __all__ = ["ImageCost", "image_cost"]
 _ASSUMED_SIZE = (1024, 1024)
 _PATCH_LIMIT = 1536
 _DOWNSCALED_HEADER = 1 << 16
-"""Base64 characters decoded in search of a size; JPEG puts it behind its metadata."""
+"""Base64 characters decoded first to find the size, which JPEG stores after its metadata."""
 
 
 class ImageCost(NamedTuple):
-    """Tokens of one image, and whether a documented rule and a known size gave them."""
+    """Tokens of one image; exact if both the rule and the image's size are known."""
 
     tokens: int
     exact: bool
@@ -53,7 +54,7 @@ _TILES: tuple[tuple[str, int, int], ...] = (  # base and per-tile tokens
 
 
 def image_cost(block: Mapping[str, Any], model: str) -> ImageCost:
-    """Tokens of one image block for `model`, in OpenAI's, Anthropic's or LangChain's form."""
+    """Count the tokens of an image block in OpenAI's, Anthropic's or LangChain's format."""
     image = block.get("image_url")
     detail = image.get("detail") if isinstance(image, Mapping) else block.get("detail")
     url = _url(block)
@@ -72,7 +73,7 @@ def image_cost(block: Mapping[str, Any], model: str) -> ImageCost:
 
 
 def _url(block: Mapping[str, Any]) -> str | None:
-    """Where the image is; data that stands in the block by itself as a data URL."""
+    """Return the image's URL; base64 data in the block becomes a data URL."""
     image, source = block.get("image_url"), block.get("source")
     inside = source if isinstance(source, Mapping) else block
     url = image.get("url") if isinstance(image, Mapping) else image or inside.get("url")
@@ -100,7 +101,7 @@ def _patches(width: int, height: int) -> int:
 
 
 def _size_of(url: str) -> tuple[int, int] | None:
-    """Width and height from the header of a base64 data URL; None when it cannot be read."""
+    """Return width and height from the header of a base64 data URL; None if unreadable."""
     match = re.match(r"data:image/[\w.+-]+;base64,", url)
     if match is None:
         return None
@@ -146,7 +147,7 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:
-    """Walk the segments to the frame header (SOF0 to SOF15 without DHT, JPG and DAC)."""
+    """Read the size from the frame header (SOF0 to SOF15 without DHT, JPG and DAC)."""
     if data[:2] != b"\xff\xd8":
         return None
     at = 2

@@ -1,21 +1,21 @@
-"""Passes that leave what a prompt says as it is: blanks, markup noise, JSON, repeats.
+"""Lossless passes, which shorten a prompt without changing its meaning.
 
-passes.py     `shorten`: the passes over a text, block by block
-records.py    JSON without blanks, or as a table
-repeats.py    what is said twice
+passes.py         `shorten`: runs the passes over a text, block by block
+json_layout.py    JSON without blanks, or as a table
+repeats.py        removes repeated instructions and paragraphs
 """
 
 from __future__ import annotations
 
 from llm_optimizers.prompts.lossless.json_layout import minified, to_table
 from llm_optimizers.prompts.lossless.passes import LOSSLESS, PassName, Shortened, shorten
-from llm_optimizers.prompts.lossless.repeats import instruction, is_example
+from llm_optimizers.prompts.lossless.repeats import instruction_key, is_example
 
 __all__ = [
     "LOSSLESS",
     "PassName",
     "Shortened",
-    "instruction",
+    "instruction_key",
     "is_example",
     "minified",
     "shorten",

@@ -1,8 +1,7 @@
-"""JSON written with fewer tokens: without blanks, or as a table when its records are alike.
+"""Write JSON with fewer tokens: without blanks, or as a table if all records have the same keys.
 
-Both keep every value. Minifying drops blanks between tokens and nothing else, so numbers,
-escapes and the order of keys stay as they were written. A table names the keys once, the way
-a spreadsheet does.
+Both keep every value. Minifying removes only the blanks between tokens, so numbers, escapes and
+the order of keys stay as written. A table names the keys once, as a spreadsheet does.
 """
 
 from __future__ import annotations
@@ -20,34 +19,35 @@ _WORDS = ("null", "true", "false", "NaN", "Infinity")
 
 
 def minified(text: str) -> str:
-    """Valid JSON without the blanks between its tokens; strings untouched."""
+    """Return valid JSON without the blanks between its tokens; strings stay as they are."""
     return _STRING_OR_BLANK.sub(lambda m: m.group(1) or "", text)
 
 
 def to_table(text: str) -> str | None:
-    """A JSON array of two or more alike, flat objects as a table; None for anything else.
+    """Return a JSON array of two or more flat objects with the same keys as a table, else None.
 
-    The first line is the keys, each further line one record, `|` between. Strings that could be
-    taken for something else, and all other values, are JSON, a `|` inside them escaped.
+    The first line has the keys, each further line one record, separated by `|`. Strings that
+    could be mistaken for another value, and all other values, are written as JSON, with any `|`
+    escaped.
     """
     try:
-        records = json.loads(text, parse_float=_Written, parse_int=_Written)
+        records = json.loads(text, parse_float=_Number, parse_int=_Number)
     except (ValueError, RecursionError):
         return None
-    if not _alike(records):
+    if not _is_uniform(records):
         return None
     keys = list(records[0])
     rows = ["|".join(_cell(record[key]) for key in keys) for record in records]
     return "\n".join(["|".join(keys), *rows])
 
 
-class _Written(str):
-    """A number as it was written, so that 1.10 stays 1.10."""
+class _Number(str):
+    """A number kept as written, so that 1.10 stays 1.10."""
 
     __slots__ = ()
 
 
-def _alike(records: Any) -> bool:
+def _is_uniform(records: Any) -> bool:
     if not isinstance(records, list) or len(records) < 2:
         return False
     if not all(isinstance(record, dict) for record in records) or not records[0]:
@@ -62,7 +62,7 @@ def _alike(records: Any) -> bool:
 
 
 def _cell(value: str | bool | None) -> str:
-    if isinstance(value, _Written):
+    if isinstance(value, _Number):
         return str(value)
     if isinstance(value, str) and (
         _PLAIN.fullmatch(value) and value not in _WORDS and value == value.strip()

@@ -1,8 +1,8 @@
-"""Shorter text that says the same: blanks, markup noise, JSON's layout, repeated instructions.
+"""Shorten a text losslessly: blanks, markup noise, JSON's layout, repeated instructions.
 
-Code stays byte for byte, JSON stays equal when parsed, quotations and placeholders stay. The
-passes only ever shorten, and are repeated until none of them finds anything, so doing it twice
-changes nothing.
+Code stays identical byte for byte, JSON parses to the same value, quotations and placeholders
+stay. The passes only ever shorten, and run until none of them changes anything, so shortening a
+second time changes nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["LOSSLESS", "PassName", "Shortened", "shorten"]
 
 PassName: TypeAlias = Literal["json", "markup", "whitespace", "repeats", "tables"]
 LOSSLESS: frozenset[PassName] = frozenset({"json", "markup", "whitespace", "repeats"})
-"""The passes that are on by default; `tables` changes the form of data and is asked for."""
+"""The passes that are on by default; `tables` changes the form of data and is opt-in."""
 
 _LONGEST = 2_000_000
-"""Characters; a longer text fits no model, and reading it would only cost time."""
+"""Characters; a longer text fits no model, so it is not worth reading."""
 
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 _RULE = re.compile(r"^([ \t]*+)([-=_*#~\u2500\u2550])\2{7,}+[ \t]*+$", re.MULTILINE)
@@ -47,10 +47,10 @@ def shorten(
 ) -> Shortened:
     """Apply the passes until none changes anything.
 
-    `instructions` says that the text tells the model what to do (a system message), where the
-    same thing said in other words is a repeat too. A text over two million characters, which no
-    model takes, comes back as it is. So does one in which shorter prose would turn code into
-    prose, as a fence does that stood behind a comment.
+    With `instructions` (for a system message), a sentence that repeats another in different words
+    is removed too. A text of over two million characters, which no model takes, is returned
+    unchanged. So is a text whose code blocks would change: removing a comment in front of a
+    fence, for instance, can open a code block.
     """
     applied: set[PassName] = set()
     parts = list(blocks(text)) if len(text) <= _LONGEST else []
@@ -60,7 +60,7 @@ def shorten(
         if shorter == text:
             break
         read = list(blocks(shorter))
-        if not _code_stands(parts, read):
+        if not _keeps_code(parts, read):
             break
         text, parts = shorter, read
         applied |= changed
@@ -83,8 +83,8 @@ def _pass_over(
     return "".join(once)
 
 
-def _code_stands(before: Sequence[Block], after: Sequence[Block]) -> bool:
-    """Whether all that was code is code still, in the same order."""
+def _keeps_code(before: Sequence[Block], after: Sequence[Block]) -> bool:
+    """Return whether all code blocks are still code, in the same order."""
     code = "".join(block.whole for block in after if block.kind == "code")
     place = 0
     for block in before:
@@ -100,7 +100,7 @@ def _shortened(block: Block, passes: frozenset[PassName], applied: set[PassName]
     if block.kind == "code":
         return block
     if block.kind == "json":
-        return replace(block, text=_data(block, passes, applied), opening="", closing="")
+        return replace(block, text=_shorter_json(block, passes, applied), opening="", closing="")
     part = block.text
     for name, change in _TEXT_PASSES:
         shorter = change(part) if name in passes else part
@@ -110,8 +110,8 @@ def _shortened(block: Block, passes: frozenset[PassName], applied: set[PassName]
     return replace(block, text=part)
 
 
-def _data(block: Block, passes: frozenset[PassName], applied: set[PassName]) -> str:
-    """A JSON block in its shortest form; a table takes a line of its own."""
+def _shorter_json(block: Block, passes: frozenset[PassName], applied: set[PassName]) -> str:
+    """Return a JSON block in its shortest form; a table ends with a line break."""
     if "tables" in passes:
         table = to_table(block.text)
         if table is not None and len(table) + 2 < len(minified(block.text)):
@@ -134,7 +134,7 @@ def _markup(text: str) -> str:
 
 
 def _without_comments(text: str) -> str:
-    """HTML comments dropped; one that never ends stays."""
+    """Remove HTML comments; one without an end stays."""
     kept, start = [], 0
     while (opening := text.find("<!--", start)) >= 0:
         end = text.find("-->", opening + 4)
@@ -158,7 +158,7 @@ def _whitespace(text: str) -> str:
 
 
 def _single_spaced(line: str) -> str:
-    """One space for several inside a line, unless they line columns up or stand in a span."""
+    """Collapse spaces inside a line, unless they align columns or are in a protected span."""
     spans = protected_spans(line)
     gaps = [
         gap

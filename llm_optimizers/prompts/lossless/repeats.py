@@ -1,11 +1,10 @@
-"""Things said more than once, said once: the first place stays, the others go.
+"""Remove repeats from a text: the first occurrence stays, later ones go.
 
-In instructions a sentence is repeated when it says the same words, whatever politeness stands
-around them and in whatever order an `and` joins two of them ("Be helpful and accurate." "Please
-make sure to be accurate and helpful."). Elsewhere only what is repeated word for word goes. What
-stands under a label ("Output:") or in an example's tags is data and is neither cut nor compared:
-two examples may well have the same answer. So are lines of their own in a user's text, as in
-logs and songs.
+In instructions a sentence is a repeat if it has the same words, ignoring polite phrases and the
+order of two words joined by `and` ("Be helpful and accurate." "Please make sure to be accurate
+and helpful."). Elsewhere only exact repeats are removed. Text under a label ("Output:") or in an
+example's tags is data and is neither removed nor compared, because two examples may have the
+same answer. The same holds for a sentence on a line by itself in a user's text, as in logs.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 from llm_optimizers.text import Block, paragraphs, sentences
 from llm_optimizers.text.retrieval import stem
 
-__all__ = ["instruction", "is_example", "without_repeats"]
+__all__ = ["instruction_key", "is_example", "without_repeats"]
 
 _PARAGRAPH_WORDS = 25
 _SENTENCE_WORDS = 4
@@ -41,13 +40,13 @@ _EXAMPLE = re.compile(
     r"|</?(?:example|sample|input|output|question|answer|user|assistant|document)s?\b",
     re.MULTILINE | re.IGNORECASE,
 )
-_STOP = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]\u201d\u2019]*\s*|\n+\s*")
+_SEPARATOR = re.compile(r"[.!?\u3002\uff01\uff1f][\"')\]\u201d\u2019]*\s*|\n+\s*")
 _PLAIN = re.compile(r"[^\d:|\t<>{}=]+")
 
 
 def without_repeats(parts: Sequence[Block], *, instructions: bool) -> list[str]:
-    """The blocks' texts without what they have said before; code and JSON are not compared."""
-    if not instructions and not _anything_twice(parts):
+    """Return the texts of the blocks without repeats; code and JSON are not compared."""
+    if not instructions and not _may_repeat(parts):
         return [part.whole for part in parts]
     seen: set[bytes] = set()
     written: list[str] = []
@@ -60,22 +59,22 @@ def without_repeats(parts: Sequence[Block], *, instructions: bool) -> list[str]:
     return written
 
 
-def instruction(sentence: str) -> str | None:
-    """What a sentence tells to do: its stems without politeness, `x and y` in one order.
+def instruction_key(sentence: str) -> str | None:
+    """Return the stems of an instruction without polite phrases, `x and y` in sorted order.
 
-    None for what is hardly an instruction: a line that is no sentence and no list item, unless
-    it is four plain words or more.
+    Two instructions with the same result are repeats. None for a text that is hardly an
+    instruction: neither a sentence nor a list item nor four plain words or more.
     """
     item = _BULLET.match(sentence)
-    bare = sentence[item.end() :].strip() if item else sentence.strip()
-    count = len(bare.split())
-    ended = bare.endswith((".", "!", "?"))
-    if count < 2 or "|" in bare:
+    text = sentence[item.end() :].strip() if item else sentence.strip()
+    count = len(text.split())
+    ended = text.endswith((".", "!", "?"))
+    if count < 2 or "|" in text:
         return None
-    if not ended and not (count >= (3 if item else 4) and _PLAIN.fullmatch(bare)):
+    if not ended and not (count >= (3 if item else 4) and _PLAIN.fullmatch(text)):
         return None
-    bare = _AS_POSSIBLE.sub(r"\1", _TAIL.sub("", _LEAD.sub("", bare)))
-    words = [stem(w) for w in _WORD.findall(bare) if w.lower() not in _ARTICLES]
+    text = _AS_POSSIBLE.sub(r"\1", _TAIL.sub("", _LEAD.sub("", text)))
+    words = [stem(w) for w in _WORD.findall(text) if w.lower() not in _ARTICLES]
     for at in range(1, len(words) - 1):
         if words[at] == "and" and words[at - 1] > words[at + 1]:
             words[at - 1], words[at + 1] = words[at + 1], words[at - 1]
@@ -83,57 +82,59 @@ def instruction(sentence: str) -> str | None:
 
 
 def is_example(paragraph: str) -> bool:
-    """Whether a paragraph holds labelled or tagged data."""
+    """Return whether a paragraph contains labelled or tagged data."""
     return _EXAMPLE.search(paragraph) is not None
 
 
-def _anything_twice(parts: Sequence[Block]) -> bool:
-    """A quick look: whether any stretch between full stops and line breaks stands twice."""
+def _may_repeat(parts: Sequence[Block]) -> bool:
+    """Return quickly whether any text between full stops and line breaks occurs twice."""
     pieces = [
         piece
         for part in parts
         if part.kind == "text"
-        for piece in _STOP.split(part.text)
+        for piece in _SEPARATOR.split(part.text)
         if " " in piece
     ]
     return len(set(pieces)) < len(pieces)
 
 
 def _paragraph(paragraph: str, seen: set[bytes], *, instructions: bool) -> list[str]:
-    """The sentences that stay; a line break after one that goes stays with the one before."""
+    """Return the sentences that stay; a removed one leaves its line break to the one before."""
     words = paragraph.split()
-    if len(words) >= _PARAGRAPH_WORDS and _again("p " + " ".join(words), seen):
+    if len(words) >= _PARAGRAPH_WORDS and _is_seen("p " + " ".join(words), seen):
         return []
     if is_example(paragraph):
         return [paragraph]
     kept: list[str] = []
     for sentence in sentences(paragraph):
-        if not _repeated(sentence, kept, seen, instructions=instructions):
+        if not _is_repeat(sentence, kept, seen, instructions=instructions):
             kept.append(sentence)
-        elif kept and _blanks(sentence).count("\n") > _blanks(kept[-1]).count("\n"):
-            kept[-1] = kept[-1].rstrip() + _blanks(sentence)
-    if kept and "\n" not in _blanks(paragraph):
-        kept[-1] = kept[-1].rstrip() + _blanks(paragraph)
+        elif kept and _trailing(sentence).count("\n") > _trailing(kept[-1]).count("\n"):
+            kept[-1] = kept[-1].rstrip() + _trailing(sentence)
+    if kept and "\n" not in _trailing(paragraph):
+        kept[-1] = kept[-1].rstrip() + _trailing(paragraph)
     return kept
 
 
-def _repeated(sentence: str, kept: list[str], seen: set[bytes], *, instructions: bool) -> bool:
+def _is_repeat(sentence: str, kept: list[str], seen: set[bytes], *, instructions: bool) -> bool:
     if instructions:
-        said = instruction(sentence)
-        return said is not None and _again("i " + said, seen)
+        stems = instruction_key(sentence)
+        return stems is not None and _is_seen("i " + stems, seen)
     alone = (not kept or kept[-1].endswith("\n")) and sentence.endswith("\n")
     words = sentence.split()
     if alone or len(words) < _SENTENCE_WORDS or not words[-1].endswith((".", "!", "?")):
         return False
-    return _again("s " + " ".join(words), seen)
+    return _is_seen("s " + " ".join(words), seen)
 
 
-def _blanks(text: str) -> str:
+def _trailing(text: str) -> str:
+    """Return the white space at the end of a text."""
     return text[len(text.rstrip()) :]
 
 
-def _again(said: str, seen: set[bytes]) -> bool:
-    digest = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _is_seen(key: str, seen: set[bytes]) -> bool:
+    """Return whether a key was seen before, and add it; digests take less memory."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     if digest in seen:
         return True
     seen.add(digest)

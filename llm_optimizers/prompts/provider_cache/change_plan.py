@@ -1,11 +1,11 @@
-"""When a shorter prompt is the cheaper one: the break-even rule for provider caches.
+"""Plan which changes to a conversation make it cheaper, given the provider's prompt cache.
 
-A provider bills a repeated prefix at a fraction of its price, so a change inside the prefix, a
-prefix that falls below the provider's minimum, or an unlucky step boundary can cost more than
-the tokens it saves. A conversation holds all its earlier calls, so both bills, with the changes
-and without, are replayed call by call: a message is decided on once, when it enters, and stays
-as it was sent; a change is made only where the bill so far and the next call's prefix do not
-come out higher with a warm cache. With a cold one fewer tokens always cost less.
+A provider bills a repeated prefix at a fraction of its price. A change inside the prefix, a
+prefix that falls below the provider's minimum, or an unlucky step boundary can therefore cost
+more than the tokens it saves. A conversation contains all its earlier calls, so both bills, with
+and without the changes, are computed call by call. A message is decided on once, when it enters,
+and is sent the same way ever after. A change is made only if neither the bill so far nor the next
+call's prefix gets more expensive with a warm cache. With a cold one, fewer tokens always cost less.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import TypeAlias
 
 from llm_optimizers.prompts.provider_cache.rules import CacheRules
 
-__all__ = ["Fold", "Plan", "Weighed", "call_cost", "plan_changes"]
+__all__ = ["ChangePlan", "MessageTokens", "PlannedSummary", "call_cost", "plan_changes"]
 
 
 _FEW = 4
 _RESERVE = 2
-"""Unlucky calls that must be paid for in advance; prefixes end anywhere within a step, so the
-luck of later calls evens out."""
+"""How many worst-case calls the savings must cover in advance. A prefix ends anywhere within a
+step, so later gains and losses at the boundaries even out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
-    """A message's tokens as it came and after its passes (equal if they found nothing)."""
+class MessageTokens:
+    """A message's tokens before and after its passes (equal if they changed nothing)."""
 
-    raw: int
-    short: int
+    original: int
+    shortened: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
-    """Messages from `start` up to `end` replaced by a summary.
+class PlannedSummary:
+    """Messages from `start` up to `end` that a summary replaces.
 
-    `tokens` bounds the summary's length; `price` is what making it costs, in the main model's
-    input tokens.
+    `tokens` is the summary's maximum length; `price` is the cost of writing it, in the main
+    model's input tokens.
     """
 
     start: int
@@ -48,34 +48,34 @@ class Fold:
     price: float = 0.0
 
 
-FoldAt: TypeAlias = Callable[[int, int], Fold | None]
-"""Given where the last fold ended and how many messages there are, the fold to consider."""
+ProposeSummary: TypeAlias = Callable[[int, int], PlannedSummary | None]
+"""Takes the end of the last summary and the number of messages; returns the next summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Which messages go out shortened, which stretches are folded, and what was left alone."""
+class ChangePlan:
+    """The indices of the shortened messages, the summaries, and why the rest is unchanged."""
 
-    short: frozenset[int]
-    folds: tuple[Fold, ...]
+    shortened: frozenset[int]
+    summaries: tuple[PlannedSummary, ...]
     left_alone: tuple[str, ...]
 
     def changes(self) -> list[str]:
-        """What was done, in words for a record."""
-        shortened = [f"message {at}: shortened" for at in sorted(self.short)]
-        folded = [f"messages {f.start} to {f.end - 1}: summarised" for f in self.folds]
-        return [*shortened, *folded]
+        """Return the changes as text, for a record."""
+        shortened = [f"message {at}: shortened" for at in sorted(self.shortened)]
+        summarised = [f"messages {s.start} to {s.end - 1}: summarised" for s in self.summaries]
+        return [*shortened, *summarised]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    """What a call sends: its shortened messages, its folds, its size in tokens.
+    """What a call sends: its shortened messages, its summaries, its size in tokens.
 
-    `prefix` is how much of it the call before sent in the same words.
+    `prefix` is how many of those tokens the call before has sent in the same form.
     """
 
-    short: frozenset[int] = frozenset()
-    folds: tuple[Fold, ...] = ()
+    shortened: frozenset[int] = frozenset()
+    summaries: tuple[PlannedSummary, ...] = ()
     size: int
     prefix: int = 0
 
@@ -85,189 +85,204 @@ class _Sent:
 
 
 def call_cost(rules: CacheRules, total: int, prefix: int) -> float:
-    """A call's cost in plain input tokens, when `prefix` of its `total` was sent before."""
-    read = rules.cached(prefix)
-    written = max(0, rules.cached(total) - read)
+    """Return a call's cost in uncached input tokens, if `prefix` of its `total` was sent before."""
+    read = rules.cached_tokens(prefix)
+    written = max(0, rules.cached_tokens(total) - read)
     return float(rules.read * read + rules.write * written) + (total - read - written)
 
 
 def plan_changes(
-    messages: Sequence[Weighed],
+    messages: Sequence[MessageTokens],
     calls: Sequence[int],
     *,
     rules: CacheRules | None,
     fixed: int = 0,
-    fold_at: FoldAt | None = None,
-    single: bool = False,
-) -> Plan:
-    """Decide for every message of a conversation, from its first call to its last.
+    propose_summary: ProposeSummary | None = None,
+    single_call: bool = False,
+) -> ChangePlan:
+    """Decide on every message of a conversation, from its first call to its last.
 
     Args:
         messages: All messages of the last call.
-        calls: For each call so far, how many of the messages it sent; ascending.
+        calls: How many messages each call so far has sent; ascending.
         rules: The provider's caching, None if it has none.
-        fixed: Tokens that stand before all messages in every call, the tools'.
-        fold_at: Proposes stretches of history to fold; None folds nothing.
-        single: The first call is likely the only one, as a question with its retrieved context
-            is: then it need not save in advance what later calls might lose.
+        fixed: Tokens before all messages in every call (the tools).
+        propose_summary: Proposes parts of the history to summarise; None summarises nothing.
+        single_call: The first call is probably the only one, as for a question with its retrieved
+            context: then its savings need not cover what later calls might lose.
     """
-    replay = _Replay(messages, rules, fixed, fold_at, single=single)
+    planner = _Planner(messages, rules, fixed, propose_summary, single_call=single_call)
     for count in calls:
-        replay.call(count)
-    return replay.plan()
+        planner.add_call(count)
+    return planner.plan()
 
 
-class _Replay:
-    """The conversation so far, billed both ways."""
+class _Planner:
+    """The conversation so far, and how much its changes have saved."""
 
     def __init__(
         self,
-        messages: Sequence[Weighed],
+        messages: Sequence[MessageTokens],
         rules: CacheRules | None,
         fixed: int,
-        fold_at: FoldAt | None,
+        propose_summary: ProposeSummary | None,
         *,
-        single: bool,
+        single_call: bool,
     ) -> None:
-        self._single = single
         self._messages = messages
         self._rules = rules
         self._fixed = fixed
-        self._fold_at = fold_at
-        self._raw = list(accumulate((m.raw for m in messages), initial=fixed))
+        self._propose_summary = propose_summary
+        self._single_call = single_call
+        self._original = list(accumulate((m.original for m in messages), initial=fixed))
         self._sent = _Sent(size=fixed)
         self._count = 0
-        self._bank = 0.0
-        self._left: dict[str, None] = {}
+        self._saved = 0.0
+        self._left_alone: dict[str, None] = {}
 
-    def plan(self) -> Plan:
-        return Plan(short=self._sent.short, folds=self._sent.folds, left_alone=tuple(self._left))
+    def plan(self) -> ChangePlan:
+        return ChangePlan(
+            shortened=self._sent.shortened,
+            summaries=self._sent.summaries,
+            left_alone=tuple(self._left_alone),
+        )
 
-    def call(self, count: int) -> None:
-        """Decide on the messages that enter with a call of `count` messages, and bill it."""
-        raw = replace(
+    def add_call(self, count: int) -> None:
+        """Decide on the messages that enter with a call of `count` messages, and bill the call."""
+        unchanged = replace(
             self._sent,
-            size=self._sent.size + self._raw[count] - self._raw[self._count],
+            size=self._sent.size + self._original[count] - self._original[self._count],
             prefix=self._sent.size if self._count else 0,
         )
-        options = self._options(raw, count)
+        options = self._options(unchanged, count)
         if self._rules is None:
-            self._sent = self._folded(options[-1], count) or options[-1]
-        elif self._single and not self._count and options[-1].size < raw.size:
+            self._sent = self._with_summary(options[-1], count) or options[-1]
+        elif self._single_call and not self._count and options[-1].size < unchanged.size:
             self._sent = options[-1]
-            self._bank += raw.cost(self._rules) - self._sent.cost(self._rules)
+            self._saved += unchanged.cost(self._rules) - self._sent.cost(self._rules)
         else:
-            self._sent = self._cheapest(self._rules, options, count)
+            self._sent = self._choose(self._rules, options, count)
         self._count = count
 
-    def _options(self, raw: _Sent, count: int) -> list[_Sent]:
-        """The new messages as they came, each choice of some shortened, all shortened (last).
+    def _options(self, unchanged: _Sent, count: int) -> list[_Sent]:
+        """Return the call with no new message shortened (first), some, or all of them (last).
 
-        Which of them are shortened decides where the next call's prefix ends within a step.
+        The choice decides where the next call's prefix ends within a step.
         """
         new = [at for at in range(self._count, count) if self._shrinks(at)]
-        some = [[at for bit, at in enumerate(new) if chosen >> bit & 1] for chosen in _choices(new)]
+        some = [[at for bit, at in enumerate(new) if mask >> bit & 1] for mask in _masks(len(new))]
         return [
             replace(
-                raw,
-                short=raw.short.union(shortened),
-                size=raw.size
-                - sum(self._messages[m].raw - self._messages[m].short for m in shortened),
+                unchanged,
+                shortened=unchanged.shortened.union(chosen),
+                size=unchanged.size
+                - sum(self._messages[m].original - self._messages[m].shortened for m in chosen),
             )
-            for shortened in some
+            for chosen in some
         ]
 
-    def _cheapest(self, rules: CacheRules, options: list[_Sent], count: int) -> _Sent:
-        plain = _Sent(size=self._raw[count], prefix=self._raw[self._count] if self._count else 0)
-        holding = [option for option in options[1:] if self._holds(rules, option, plain)]
-        if not holding and self._sent.size < plain.prefix:
-            holding = options  # shorter already: the question is only which end is luckiest
+    def _choose(self, rules: CacheRules, options: list[_Sent], count: int) -> _Sent:
+        baseline = _Sent(
+            size=self._original[count], prefix=self._original[self._count] if self._count else 0
+        )
+        paying = [option for option in options[1:] if self._pays(rules, option, baseline)]
+        if not paying and self._sent.size < baseline.prefix:
+            paying = options  # It is shorter already: choose only where the prefix ends.
         chosen = max(
-            holding, key=lambda option: self._ahead(rules, option, plain), default=options[0]
+            paying,
+            key=lambda option: self._saved_with_next(rules, option, baseline),
+            default=options[0],
         )
         if chosen.size > options[-1].size:
-            self._note("messages: shortening them would cost more than the provider's cache gives")
-        if plain.size >= rules.minimum > plain.prefix and not self._safe(rules, chosen, plain):
-            # From the next call on the whole is cached; nothing has been yet, so all is open.
-            self._note("everything so far: shorter, it would miss the provider's cache")
-            chosen = replace(plain, prefix=0)
+            self._note("messages: shortening them would lose more on the cache than it saves")
+        if baseline.size >= rules.minimum > baseline.prefix and not self._covers_reserve(
+            rules, chosen, baseline
+        ):
+            # Nothing is cached yet, and from the next call on all of it is: send the original.
+            self._note("everything so far: a shorter prompt would miss the provider's cache")
+            chosen = replace(baseline, prefix=0)
         else:
-            folded = self._folded(chosen, count)
-            if folded is not None and self._worth_folding(rules, folded, plain):
-                chosen = folded
-        self._bank += plain.cost(rules) - chosen.cost(rules)
-        if len(chosen.folds) > len(self._sent.folds):
-            self._bank -= chosen.folds[-1].price
+            summarised = self._with_summary(chosen, count)
+            if summarised is not None and self._summary_pays(rules, summarised, baseline):
+                chosen = summarised
+        self._saved += baseline.cost(rules) - chosen.cost(rules)
+        if len(chosen.summaries) > len(self._sent.summaries):
+            self._saved -= chosen.summaries[-1].price
         return chosen
 
-    def _worth_folding(self, rules: CacheRules, folded: _Sent, plain: _Sent) -> bool:
-        """Whether a fold pays for its summary and its broken prefix at once, in this very call."""
-        cost = folded.cost(rules) + folded.folds[-1].price
-        if cost <= plain.cost(rules) and self._holds(rules, folded, plain):
+    def _summary_pays(self, rules: CacheRules, summarised: _Sent, baseline: _Sent) -> bool:
+        """Return whether this very call pays for the summary and the prefix that it breaks."""
+        cost = summarised.cost(rules) + summarised.summaries[-1].price
+        if cost <= baseline.cost(rules) and self._pays(rules, summarised, baseline):
             return True
         self._note("history: a summary would break a cached prefix that is worth more")
         return False
 
-    def _holds(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> bool:
-        """Whether the bill stays below the plain one, with this call and the next one's prefix."""
-        bank = self._bank + plain.cost(rules) - sent.cost(rules)
-        return bank >= 0 and (plain.size < rules.minimum or self._safe(rules, sent, plain))
+    def _pays(self, rules: CacheRules, sent: _Sent, baseline: _Sent) -> bool:
+        """Return whether the bill stays below the baseline's, in this call and the next."""
+        saved = self._saved + baseline.cost(rules) - sent.cost(rules)
+        return saved >= 0 and (
+            baseline.size < rules.minimum or self._covers_reserve(rules, sent, baseline)
+        )
 
-    def _safe(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> bool:
-        """Whether what was saved so far outlasts the later calls that a shorter prefix loses on."""
-        reserve = _RESERVE * _unlucky(rules, sent.size, plain.size)
-        return self._ahead(rules, sent, plain) >= reserve
+    def _covers_reserve(self, rules: CacheRules, sent: _Sent, baseline: _Sent) -> bool:
+        """Return whether the savings cover what later calls may lose on a shorter prefix."""
+        reserve = _RESERVE * _worst_loss(rules, sent.size, baseline.size)
+        return self._saved_with_next(rules, sent, baseline) >= reserve
 
-    def _ahead(self, rules: CacheRules, sent: _Sent, plain: _Sent) -> float:
-        """What will have been saved once the next call has read this one as its prefix."""
-        bank = self._bank + plain.cost(rules) - sent.cost(rules)
-        following = call_cost(rules, plain.size, plain.size) - call_cost(
+    def _saved_with_next(self, rules: CacheRules, sent: _Sent, baseline: _Sent) -> float:
+        """Return the savings once the next call has read this one as its prefix."""
+        saved = self._saved + baseline.cost(rules) - sent.cost(rules)
+        following = call_cost(rules, baseline.size, baseline.size) - call_cost(
             rules, sent.size, sent.size
         )
-        return bank + following
+        return saved + following
 
-    def _folded(self, sent: _Sent, count: int) -> _Sent | None:
-        """The same with one more fold, if one is proposed that makes it shorter."""
-        if self._fold_at is None:
+    def _with_summary(self, sent: _Sent, count: int) -> _Sent | None:
+        """Return the call with one more summary, if one is proposed that makes it shorter."""
+        if self._propose_summary is None:
             return None
-        last = sent.folds[-1].end if sent.folds else 0
-        fold = self._fold_at(last, count)
-        if fold is None:
+        last = sent.summaries[-1].end if sent.summaries else 0
+        summary = self._propose_summary(last, count)
+        if summary is None:
             return None
-        inside = sum(self._tokens(sent, at) for at in range(fold.start, fold.end))
-        if fold.tokens >= inside:
+        inside = sum(self._tokens(sent, at) for at in range(summary.start, summary.end))
+        if summary.tokens >= inside:
             return None
-        ahead = self._fixed + sum(f.tokens for f in sent.folds)
-        covered = {at for f in sent.folds for at in range(f.start, f.end)}
-        ahead += sum(self._tokens(sent, at) for at in range(fold.start) if at not in covered)
+        before = self._fixed + sum(s.tokens for s in sent.summaries)
+        covered = {at for s in sent.summaries for at in range(s.start, s.end)}
+        before += sum(self._tokens(sent, at) for at in range(summary.start) if at not in covered)
         return _Sent(
-            short=sent.short,
-            folds=(*sent.folds, fold),
-            size=sent.size - inside + fold.tokens,
-            prefix=ahead if self._count else 0,
+            shortened=sent.shortened,
+            summaries=(*sent.summaries, summary),
+            size=sent.size - inside + summary.tokens,
+            prefix=before if self._count else 0,
         )
 
     def _shrinks(self, at: int) -> bool:
-        return self._messages[at].short < self._messages[at].raw
+        return self._messages[at].shortened < self._messages[at].original
 
     def _tokens(self, sent: _Sent, at: int) -> int:
-        return self._messages[at].short if at in sent.short else self._messages[at].raw
+        message = self._messages[at]
+        return message.shortened if at in sent.shortened else message.original
 
     def _note(self, reason: str) -> None:
-        self._left[reason] = None
+        self._left_alone[reason] = None
 
 
-def _choices(new: Sequence[int]) -> Sequence[int]:
-    """Bit masks of the messages to shorten: all choices of a few, else none or all."""
-    every = (1 << len(new)) - 1
-    return range(every + 1) if len(new) <= _FEW else (0, every)
+def _masks(count: int) -> Sequence[int]:
+    """Return bit masks of the messages to shorten: every choice of a few, else none and all."""
+    every = (1 << count) - 1
+    return range(every + 1) if count <= _FEW else (0, every)
 
 
-def _unlucky(rules: CacheRules, size: int, plain: int) -> float:
-    """What one later call can lose at worst: its prefix ends just before a step, or, while it is
-    still below the provider's minimum, just before that."""
-    read, saved = float(rules.read), plain - size
-    step = (1 - read) * (rules.step - 1) - read * saved
-    before = rules.minimum - 1
-    short = before - read * (before + saved) if size < rules.minimum <= plain else 0.0
-    return max(0.0, step, short)
+def _worst_loss(rules: CacheRules, size: int, baseline: int) -> float:
+    """Return the most that one later call can lose.
+
+    Its prefix ends just below a step or, before it reaches the provider's minimum, just below that.
+    """
+    read, saved = float(rules.read), baseline - size
+    at_step = (1 - read) * (rules.step - 1) - read * saved
+    below = rules.minimum - 1
+    at_minimum = below - read * (below + saved) if size < rules.minimum <= baseline else 0.0
+    return max(0.0, at_step, at_minimum)

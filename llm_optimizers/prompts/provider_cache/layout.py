@@ -1,8 +1,8 @@
-"""A prompt laid out for the provider's cache: stable prefix, frozen history, dynamic tail.
+"""Lay a prompt out for the provider's cache: stable prefix, unchanged history, new messages.
 
 A provider caches what stays the same from the first token on, so one timestamp at the top makes
-every call pay in full. The lints find what varies inside the prefix; the marks say
-where it ends to providers that need it.
+every call pay in full. The lints find what varies inside the prefix; cache breakpoints mark its
+end for providers that need them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from llm_optimizers.prompts.history import first_message
+from llm_optimizers.prompts.history import end_of_system
 from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["Lint", "lint_prefix", "marked"]
+__all__ = ["Lint", "lint_prefix", "with_breakpoints"]
 
 _VARYING = (
     (
@@ -46,7 +46,10 @@ _VARYING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lint:
-    """Something in the prefix that would change from call to call, and what to do about it."""
+    """Something in the prefix that changes from call to call, and what to do about it.
+
+    `message` is the index of the message, None for the tools; `line` counts from 1.
+    """
 
     message: int | None
     line: int
@@ -56,39 +59,39 @@ class Lint:
 
 
 def lint_prefix(request: ChatRequest) -> tuple[Lint, ...]:
-    """What makes the prefix differ from call to call: times, ids, JSON with unsorted keys."""
+    """Return what makes the prefix differ between calls: times, ids, JSON with unsorted keys."""
     return tuple(_lints(request))
 
 
-def marked(
+def with_breakpoints(
     request: ChatRequest, sizes: Sequence[int], rules: CacheRules | None, *, key: str | None = None
 ) -> ChatRequest:
-    """The request with the marks its provider takes, at the ends of prefix and frozen history.
+    """Return the request with cache breakpoints at the ends of the prefix and of the history.
 
     Args:
         request: The request as it will be sent.
         sizes: Tokens of each message.
-        rules: The provider's rules; nothing is marked without.
-        key: Ties requests with the same prefix together where the provider takes a key.
+        rules: The provider's rules; if None, the request is returned unchanged.
+        key: Routes requests with the same prefix to the same cache, for providers with such a key.
 
-    Marks of the user's own are left alone, and no mark is set on a prefix too short to be cached.
+    The user's own breakpoints are kept, and a prefix too short to be cached gets none.
     """
     if rules is None:
         return request
     params = dict(request.params)
-    if key is not None and rules.keyed:
+    if key is not None and rules.accepts_key:
         params.setdefault("prompt_cache_key", key)
     messages = list(request.messages)
-    if rules.marks and not any(_is_marked(m) for m in messages):
+    if rules.max_breakpoints and not any(_has_breakpoint(m) for m in messages):
         # The prefix ends with the leading system messages, the history before the last question.
-        prefix = first_message(messages)
+        prefix = end_of_system(messages)
         users = [at for at, m in enumerate(messages) if m.role == "user"]
         history = max(prefix, users[-1]) if users else len(messages)
         ends = {prefix - 1, history - 1, len(messages) - 1}
         total = list(accumulate(sizes))
         wanted = [at for at in sorted(ends) if at >= 0 and total[at] >= rules.minimum]
-        for at in wanted[-rules.marks :]:
-            messages[at] = _mark(messages[at], rules)
+        for at in wanted[-rules.max_breakpoints :]:
+            messages[at] = _with_breakpoint(messages[at], rules)
     return replace(request, messages=tuple(messages), params=params)
 
 
@@ -100,9 +103,9 @@ def _lints(request: ChatRequest) -> Iterator[Lint]:
             line=1,
             kind="unsorted tools",
             excerpt="tools",
-            advice="list the tools by name, so that every call sends them alike",
+            advice="sort the tools by name, so that every call sends them in the same order",
         )
-    for at, message in enumerate(request.messages[: first_message(request.messages)]):
+    for at, message in enumerate(request.messages[: end_of_system(request.messages)]):
         for number, line in enumerate(message.text.splitlines(), start=1):
             for kind, pattern, advice in _VARYING:
                 found = pattern.search(line)
@@ -135,19 +138,19 @@ def _unsorted(line: str) -> bool:
     return json.dumps(value) != json.dumps(value, sort_keys=True)
 
 
-def _is_marked(message: Message) -> bool:
+def _has_breakpoint(message: Message) -> bool:
     return not isinstance(message.content, str) and any(
         "cache_control" in part.data or "prompt_cache_breakpoint" in part.data
         for part in message.content
     )
 
 
-def _mark(message: Message, rules: CacheRules) -> Message:
-    """The message with a mark on its last part; assistants' messages take none at OpenAI."""
+def _with_breakpoint(message: Message, rules: CacheRules) -> Message:
+    """Return the message with a breakpoint on its last part."""
     mark: Mapping[str, Any]
-    if rules.marking == "breakpoint":
+    if rules.breakpoints == "breakpoint":
         if message.role == "assistant":
-            return message
+            return message  # OpenAI accepts none there.
         mark = {"prompt_cache_breakpoint": {"mode": "explicit"}}
     else:
         mark = {"cache_control": {"type": "ephemeral"}}

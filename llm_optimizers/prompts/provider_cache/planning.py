@@ -1,4 +1,4 @@
-"""From shortened messages to what is sent: weighed, planned call by call, summarised."""
+"""Plan which shortened messages and which summaries a request sends."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from llm_optimizers.costs import PriceBook
 from llm_optimizers.errors import UnpricedError
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.provider_cache.change_plan import Fold, Plan, Weighed, plan_changes
+from llm_optimizers.prompts.provider_cache.change_plan import (
+    ChangePlan,
+    MessageTokens,
+    PlannedSummary,
+    plan_changes,
+)
 from llm_optimizers.prompts.provider_cache.rules import CacheRules
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["Planned", "plan_request"]
+__all__ = ["PlannedRequest", "plan_request"]
 
 _FRAME = 4
-"""Tokens around a message's text."""
+"""Tokens of a message's framing."""
 
 
-class Planned(NamedTuple):
-    """The plan, the messages it comes to, and each one's former index (None for a summary)."""
+class PlannedRequest(NamedTuple):
+    """The plan, the messages to send, and each one's original index (None for a summary)."""
 
-    plan: Plan
+    plan: ChangePlan
     messages: tuple[Message, ...]
     origins: tuple[int | None, ...]
 
@@ -35,62 +40,62 @@ def plan_request(
     counter: TokenCounter,
     prices: PriceBook,
     history: History | None,
-    single: bool = False,
-) -> Planned:
-    """Which of the `shorter` messages to send, and which history to fold.
+    single_call: bool = False,
+) -> PlannedRequest:
+    """Decide which of the `shorter` messages to send, and which history to summarise.
 
-    A summary that cannot be made is planned around. `single` as `plan_changes` has it.
+    If a summary fails, the plan is made again without it. For `single_call` see `plan_changes`.
     """
     messages = request.messages
-    weighed = _weighed(request, shorter, counter)
+    tokens = _message_tokens(request, shorter, counter)
     calls = [at for at, message in enumerate(messages) if message.role == "assistant" and at]
     until = len(messages)
 
-    def fold_at(last: int, sent: int) -> Fold | None:
-        stretch = history.stretch(messages, last, sent) if history is not None else None
-        if history is None or stretch is None or stretch.start >= until:
+    def propose_summary(last: int, sent: int) -> PlannedSummary | None:
+        found = history.next_range(messages, last, sent) if history is not None else None
+        if history is None or found is None or found.start >= until:
             return None
-        read, written = sum(weighed[at].raw for at in stretch), history.summary_tokens + _FRAME
+        read, written = sum(tokens[at].original for at in found), history.summary_tokens + _FRAME
         price = _price(history, request.model, prices, read, written)
-        return Fold(start=stretch.start, end=stretch.stop, tokens=written, price=price)
+        return PlannedSummary(start=found.start, end=found.stop, tokens=written, price=price)
 
     while True:
         plan = plan_changes(
-            weighed,
+            tokens,
             [*calls, len(messages)],
             rules=rules,
             fixed=counter.count_tools(request).tokens,
-            fold_at=fold_at,
-            single=single,
+            propose_summary=propose_summary,
+            single_call=single_call,
         )
         summaries = _summaries(plan, shorter, history, counter, request.model)
-        if len(summaries) == len(plan.folds):
+        if len(summaries) == len(plan.summaries):
             return _assembled(messages, shorter, plan, summaries)
-        until = plan.folds[len(summaries)].start
+        until = plan.summaries[len(summaries)].start
 
 
-def _weighed(
+def _message_tokens(
     request: ChatRequest, shorter: Sequence[Message], counter: TokenCounter
-) -> list[Weighed]:
+) -> list[MessageTokens]:
     sizes = [
         [counter.count_message(message, request.model).tokens for message in messages]
         for messages in (request.messages, shorter)
     ]
-    return [Weighed(raw=raw, short=short) for raw, short in zip(*sizes, strict=True)]
+    return [MessageTokens(original=a, shortened=b) for a, b in zip(*sizes, strict=True)]
 
 
 def _summaries(
-    plan: Plan,
+    plan: ChangePlan,
     shorter: Sequence[Message],
     history: History | None,
     counter: TokenCounter,
     model: str,
 ) -> list[Message]:
-    """The summaries of the plan's folds, up to the first that cannot be made."""
+    """Write the plan's summaries, up to the first that fails."""
     made: list[Message] = []
-    for fold in plan.folds:
-        stretch = shorter[fold.start : fold.end]
-        summary = history.summary(stretch, counter, model) if history is not None else None
+    for planned in plan.summaries:
+        part = shorter[planned.start : planned.end]
+        summary = history.summary(part, counter, model) if history is not None else None
         if summary is None:
             break
         made.append(summary)
@@ -98,7 +103,7 @@ def _summaries(
 
 
 def _price(history: History, model: str, prices: PriceBook, read: int, written: int) -> float:
-    """What a summary costs, in input tokens of the main model; as if its own if unpriced."""
+    """Return a summary's cost in the main model's input tokens; a rough one if unpriced."""
     if history.summariser is None:
         return 0.0
     try:
@@ -113,19 +118,19 @@ def _price(history: History, model: str, prices: PriceBook, read: int, written: 
 def _assembled(
     messages: Sequence[Message],
     shorter: Sequence[Message],
-    plan: Plan,
+    plan: ChangePlan,
     summaries: Sequence[Message],
-) -> Planned:
-    """The messages of a plan, each stretch that is folded as its summary."""
+) -> PlannedRequest:
+    """Put the messages of a plan together, with summaries in place of what they replace."""
     origins: list[int | None] = []
     at = 0
-    for fold in plan.folds:
-        origins += [*range(at, fold.start), None]
-        at = fold.end
+    for planned in plan.summaries:
+        origins += [*range(at, planned.start), None]
+        at = planned.end
     origins += range(at, len(messages))
     made = iter(summaries)
     sent = [
-        next(made) if at is None else shorter[at] if at in plan.short else messages[at]
+        next(made) if at is None else shorter[at] if at in plan.shortened else messages[at]
         for at in origins
     ]
-    return Planned(plan, tuple(sent), tuple(origins))
+    return PlannedRequest(plan, tuple(sent), tuple(origins))

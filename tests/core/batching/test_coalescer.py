@@ -1,4 +1,4 @@
-"""Each way a coalescing wrapper is known to break, and the proof that this one does not."""
+"""Coalescer: the known ways in which coalescing breaks, each with a test that it does not."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, 
 
 WAIT = 20.0
 FORK: Any = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
-user = contextvars.ContextVar("user", default="nobody")
+user = contextvars.ContextVar("user", default="none")
 
 
 class Upstream:
-    """Doubles numbers and keeps each call; can be held, and fails where it is told to."""
+    """Doubles numbers and records each call; can be blocked, and fails for bad items."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
@@ -70,21 +70,21 @@ def test_callers_of_four_event_loops_and_a_thread_share_one_call() -> None:
     assert [sorted(call) for call in upstream.calls] == [[0, 1, 2, 3, 4]]
 
 
-async def test_a_cancelled_caller_is_never_paid_and_the_others_get_theirs() -> None:
+async def test_a_cancelled_caller_is_not_sent_and_the_others_are_answered() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=3) as coalescer:
         first = asyncio.create_task(coalescer.acall(2))
-        leaver = asyncio.create_task(coalescer.acall(1))
+        cancelled = asyncio.create_task(coalescer.acall(1))
         await asyncio.sleep(0)
-        leaver.cancel()
-        await asyncio.wait([leaver])
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
         rest = [asyncio.create_task(coalescer.acall(n)) for n in (3, 4)]
         assert await asyncio.gather(first, *rest) == [4, 6, 8]
-        assert leaver.cancelled()
+        assert cancelled.cancelled()
     assert upstream.calls == [[2, 3, 4]]
 
 
-async def test_cancelling_the_caller_whose_item_sent_the_group_hurts_nobody_else() -> None:
+async def test_cancelling_the_caller_that_filled_the_group_affects_no_other() -> None:
     upstream = Upstream()
     upstream.free.clear()
     with coalescing(upstream, max_size=3) as coalescer:
@@ -100,7 +100,7 @@ async def test_cancelling_the_caller_whose_item_sent_the_group_hurts_nobody_else
     assert upstream.calls == [[1, 2, 3]]
 
 
-def test_no_callers_context_reaches_the_call() -> None:
+def test_no_callers_context_variables_reach_the_call() -> None:
     upstream = Upstream()
 
     def ask(name: str, item: int) -> int:
@@ -109,7 +109,7 @@ def test_no_callers_context_reaches_the_call() -> None:
 
     with coalescing(upstream, max_size=2) as coalescer:
         in_threads([lambda: ask("ann", 1), lambda: ask("bob", 2)])
-    assert upstream.contexts == ["nobody"]
+    assert upstream.contexts == ["none"]
 
 
 def test_a_second_event_loop_works_after_the_first_is_closed() -> None:
@@ -118,7 +118,7 @@ def test_a_second_event_loop_works_after_the_first_is_closed() -> None:
         assert [asyncio.run(coalescer.acall(n)) for n in (1, 2)] == [2, 4]
 
 
-def test_a_loop_closed_while_its_item_is_under_way_hurts_nobody_else() -> None:
+def test_an_event_loop_closed_during_the_call_affects_no_other_caller() -> None:
     upstream = Upstream()
     upstream.free.clear()
 
@@ -134,7 +134,7 @@ def test_a_loop_closed_while_its_item_is_under_way_hurts_nobody_else() -> None:
         assert (staying.result(WAIT), follower.result(WAIT)) == (4, 6)
 
 
-def test_one_bad_item_fails_alone() -> None:
+def test_one_bad_item_does_not_fail_the_others() -> None:
     upstream = Upstream()
     upstream.bad = {2}
     with coalescing(upstream, max_size=3) as coalescer:
@@ -146,18 +146,18 @@ def test_one_bad_item_fails_alone() -> None:
     assert sorted(map(len, upstream.calls)) == [1, 1, 1, 3]
 
 
-def test_an_outage_is_told_to_everybody_and_not_multiplied() -> None:
+def test_an_outage_is_raised_to_all_callers_and_not_retried() -> None:
     upstream = Upstream()
     upstream.bad, upstream.error = {2}, ConnectionError("down")
     with coalescing(upstream, max_size=3) as coalescer:
         futures = [coalescer.submit(n) for n in (1, 2, 3)]
         errors = [future.exception(WAIT) for future in futures]
     assert [str(error) for error in errors] == ["down"] * 3
-    assert len({id(error) for error in errors}) == 3, "each caller has an error of its own"
+    assert len({id(error) for error in errors}) == 3, "each caller gets a separate error"
     assert upstream.calls == [[1, 2, 3]]
 
 
-def test_only_faults_of_an_item_are_asked_again_singly() -> None:
+def test_only_errors_of_an_item_lead_to_separate_calls() -> None:
     def http(status: int) -> Exception:
         error = RuntimeError("http")
         error.status_code = status  # type: ignore[attr-defined]
@@ -170,7 +170,7 @@ def test_only_faults_of_an_item_are_asked_again_singly() -> None:
     assert not is_item_error(TimeoutError())
 
 
-def test_an_exception_in_an_items_place_and_a_short_answer_are_told_per_item() -> None:
+def test_an_exception_instead_of_an_answer_and_a_missing_answer_fail_only_that_item() -> None:
     def answer(items: Sequence[int]) -> list[int | Exception]:
         return [1, KeyError("mine")]
 
@@ -186,7 +186,7 @@ def test_an_exception_in_an_items_place_and_a_short_answer_are_told_per_item() -
             futures[2].result(WAIT)
 
 
-def test_a_call_that_is_stopped_leaves_no_caller_hanging() -> None:
+def test_a_call_that_raises_system_exit_leaves_no_caller_waiting() -> None:
     def stop(items: Sequence[int]) -> list[int | Exception]:
         raise SystemExit
 
@@ -195,7 +195,7 @@ def test_a_call_that_is_stopped_leaves_no_caller_hanging() -> None:
         coalescer.call(1, timeout=WAIT)
 
 
-def test_a_group_that_is_not_full_goes_after_the_delay() -> None:
+def test_a_group_that_is_not_full_is_sent_after_the_delay() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=99, max_delay=0.01) as coalescer:
         assert coalescer.call(1, timeout=WAIT) == 2
@@ -206,13 +206,13 @@ def test_a_group_that_is_not_full_goes_after_the_delay() -> None:
 def test_a_deadline_sends_the_group_before_its_delay() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=99, max_delay=3600) as coalescer:
-        patient = coalescer.submit(1)
+        first = coalescer.submit(1)
         coalescer.submit(2, timeout=0.05)
-        assert patient.result(WAIT) == 2
+        assert first.result(WAIT) == 2
     assert upstream.calls == [[1, 2]]
 
 
-def test_groups_fill_up_while_every_call_is_busy() -> None:
+def test_groups_fill_up_while_all_calls_are_busy() -> None:
     upstream = Upstream()
     upstream.free.clear()
     coalescer: Coalescer[int, int] = Coalescer(
@@ -227,7 +227,7 @@ def test_groups_fill_up_while_every_call_is_busy() -> None:
     assert upstream.calls == [[0], list(range(1, 31))]
 
 
-def test_keys_and_token_limits_reach_the_groups() -> None:
+def test_groups_have_one_key_and_keep_the_token_limit() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=9, max_tokens=10) as coalescer:
         futures = [coalescer.submit(n, key=n % 2, tokens=5) for n in range(4)]
@@ -235,44 +235,44 @@ def test_keys_and_token_limits_reach_the_groups() -> None:
     assert sorted(upstream.calls) == [[0, 2], [1, 3]]
 
 
-def test_a_timeout_before_sending_is_unpaid_and_one_under_way_says_so() -> None:
+def test_a_timeout_says_whether_the_item_was_sent_and_billed() -> None:
     upstream = Upstream()
     upstream.free.clear()
     coalescer: Coalescer[int, int] = Coalescer(
         upstream, limits=GroupLimits(max_size=1), max_calls=1
     )
-    with pytest.raises(TimeoutError, match="is paid") as paid:
+    with pytest.raises(TimeoutError, match="is billed") as billed:
         coalescer.call(1, timeout=0.01)
-    assert not isinstance(paid.value, DeadlineError)
-    with pytest.raises(DeadlineError, match="nothing was paid"):
+    assert not isinstance(billed.value, DeadlineError)
+    with pytest.raises(DeadlineError, match="nothing was billed"):
         coalescer.call(2, timeout=0.01)
-    with pytest.raises(DeadlineError, match="nothing was paid"):
+    with pytest.raises(DeadlineError, match="nothing was billed"):
         asyncio.run(coalescer.acall(3, timeout=0.01))
     upstream.free.set()
     coalescer.close(WAIT)
     assert upstream.calls == [[1]]
 
 
-async def test_a_timeout_that_the_call_itself_raises_is_handed_on() -> None:
+async def test_a_timeout_error_of_the_call_is_raised_unchanged() -> None:
     def slow(items: Sequence[int]) -> list[int | Exception]:
-        raise TimeoutError("the provider's own")
+        raise TimeoutError("from the provider")
 
     coalescer: Coalescer[int, int] = Coalescer(slow, limits=GroupLimits(max_size=1))
-    with pytest.raises(TimeoutError, match="the provider's own"):
+    with pytest.raises(TimeoutError, match="from the provider"):
         await coalescer.acall(1, timeout=WAIT)
-    with pytest.raises(TimeoutError, match="the provider's own"):
+    with pytest.raises(TimeoutError, match="from the provider"):
         coalescer.call(1, timeout=WAIT)
     coalescer.close(WAIT)
 
 
-def test_callers_beyond_the_limit_wait_for_a_place() -> None:
+def test_callers_beyond_the_limit_wait_for_a_slot() -> None:
     upstream = Upstream()
     upstream.free.clear()
     coalescer: Coalescer[int, int] = Coalescer(
         upstream, limits=GroupLimits(max_size=1), max_pending=2
     )
     held = [coalescer.submit(n) for n in (1, 2)]
-    with pytest.raises(DeadlineError, match="place"):
+    with pytest.raises(DeadlineError, match="slot"):
         coalescer.submit(3, timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(coalescer.call, 4)
@@ -282,7 +282,7 @@ def test_callers_beyond_the_limit_wait_for_a_place() -> None:
     coalescer.close(WAIT)
 
 
-async def test_cancelling_somebody_who_waits_for_a_place_loses_no_place() -> None:
+async def test_cancelling_a_caller_that_waits_for_a_slot_loses_no_slot() -> None:
     upstream = Upstream()
     upstream.free.clear()
     coalescer: Coalescer[int, int] = Coalescer(
@@ -300,7 +300,7 @@ async def test_cancelling_somebody_who_waits_for_a_place_loses_no_place() -> Non
     await asyncio.to_thread(coalescer.close, WAIT)
 
 
-def test_close_answers_who_waits_and_refuses_who_comes_later() -> None:
+def test_close_answers_waiting_callers_and_refuses_later_ones() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=99) as coalescer:
         waiting = [coalescer.submit(n) for n in (1, 2)]
@@ -312,7 +312,7 @@ def test_close_answers_who_waits_and_refuses_who_comes_later() -> None:
             asyncio.run(coalescer.acall(3))
 
 
-def test_a_close_that_cannot_drain_says_so_and_leaves_nobody_hanging() -> None:
+def test_a_close_that_times_out_raises_and_leaves_no_caller_waiting() -> None:
     upstream = Upstream()
     upstream.free.clear()
     coalescer: Coalescer[int, int] = Coalescer(
@@ -322,7 +322,7 @@ def test_a_close_that_cannot_drain_says_so_and_leaves_nobody_hanging() -> None:
     upstream.entered.acquire()
     with ThreadPoolExecutor(1) as pool:
         outside = pool.submit(coalescer.call, 3)
-        with pytest.raises(TimeoutError, match="under way"):
+        with pytest.raises(TimeoutError, match="still running"):
             coalescer.close(0.05)
         assert isinstance(outside.exception(WAIT), RefusedError)
     assert isinstance(queued.exception(WAIT), RefusedError)
@@ -330,7 +330,7 @@ def test_a_close_that_cannot_drain_says_so_and_leaves_nobody_hanging() -> None:
     assert running.result(WAIT) == 2
 
 
-def test_flush_sends_what_waits() -> None:
+def test_flush_sends_waiting_groups() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=99) as coalescer:
         future: Future[int] = coalescer.submit(1)
@@ -339,7 +339,7 @@ def test_flush_sends_what_waits() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"max_calls": 0}, {"max_pending": 0}])
-def test_settings_that_cannot_work_are_refused(bad: dict[str, int]) -> None:
+def test_invalid_settings_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):
         Coalescer(lambda items: list(items), **bad)
 
@@ -351,36 +351,36 @@ async def test_an_outcome_is_reported_after_its_caller_was_cancelled() -> None:
     upstream.free.clear()
     with coalescing(upstream, max_size=2) as coalescer:
         shared = coalescer.shared(1)
-        leaver = asyncio.create_task(shared.aresult())
+        cancelled = asyncio.create_task(shared.aresult())
         other = asyncio.create_task(coalescer.acall(2))
         await asyncio.to_thread(upstream.entered.acquire)
-        leaver.cancel()
-        await asyncio.wait([leaver])
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
         shared.when_done(lambda outcome: (outcomes.append(outcome), came.set()))
         assert not outcomes
         upstream.free.set()
         assert await other == 4
         assert await asyncio.to_thread(came.wait, WAIT)
         shared.when_done(outcomes.append)
-    assert leaver.cancelled()
+    assert cancelled.cancelled()
     assert outcomes == [2, 2]
 
 
-async def test_nothing_is_reported_of_a_call_that_was_never_made() -> None:
+async def test_no_outcome_is_reported_for_a_call_that_was_not_made() -> None:
     upstream = Upstream()
     outcomes: list[object] = []
     with coalescing(upstream) as coalescer:
         coalescer.shared(0).when_done(outcomes.append)
         shared = coalescer.shared(1)
-        leaver = asyncio.create_task(shared.aresult())
+        cancelled = asyncio.create_task(shared.aresult())
         await asyncio.sleep(0)
-        leaver.cancel()
-        await asyncio.wait([leaver])
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
         shared.when_done(outcomes.append)
     assert (upstream.calls, outcomes) == ([], [])
 
 
-def test_a_call_joins_no_group_before_it_is_waited_for_or_submitted() -> None:
+def test_a_call_joins_a_group_only_when_awaited_or_submitted() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=2) as coalescer:
         idle, first, second = (coalescer.shared(n) for n in range(3))
@@ -390,18 +390,18 @@ def test_a_call_joins_no_group_before_it_is_waited_for_or_submitted() -> None:
     assert upstream.calls == [[1, 2]]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
-def test_a_forked_process_calls_for_itself() -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_makes_its_own_calls() -> None:
     upstream = Upstream()
     with coalescing(upstream, max_size=1) as coalescer:
-        assert coalescer.call(1) == 2  # its idle thread stays with the parent
+        assert coalescer.call(1) == 2  # its idle thread exists only in the parent
         answers: multiprocessing.SimpleQueue[int] = FORK.SimpleQueue()
 
         def ask() -> None:
             answers.put(coalescer.call(21, timeout=WAIT))
 
         child = FORK.Process(target=ask, daemon=True)
-        with warnings.catch_warnings():  # Python 3.12 warns of every fork of a threaded process
+        with warnings.catch_warnings():  # Python 3.12 warns about forks of processes with threads
             warnings.simplefilter("ignore", DeprecationWarning)
             child.start()
         child.join(WAIT)

@@ -1,4 +1,4 @@
-"""Four event loops and sixteen threads at once, leaving, failing and closing as they please."""
+"""Four event loops and sixteen threads at once, with cancellations, failures and a close."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ POISON = 97
 
 
 class ClosingModel:
-    """Squares numbers; a group with a multiple of 97 fails, and once closed every call does."""
+    """Squares numbers; a group with a multiple of 97 fails; every call fails once closed."""
 
     def __init__(self) -> None:
         self.closed = threading.Event()
-        self.paid: Counter[int] = Counter()
+        self.sent: Counter[int] = Counter()
         self.calls = 0
         self._lock = threading.Lock()
 
     def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
         with self._lock:
             self.calls += 1
-            self.paid.update(items)
+            self.sent.update(items)
         if self.closed.is_set():
             raise ConnectionError("the model is closed")
         if any(item % POISON == 0 for item in items):
@@ -49,7 +49,7 @@ class ClosingModel:
 
 
 def outcome_of(item: int, answer: int | BaseException) -> str:
-    """What happened to a caller; an answer that is not its own has no name here."""
+    """Name what a caller got; fails the test for another caller's answer."""
     if isinstance(answer, asyncio.CancelledError):
         return "cancelled"
     if isinstance(answer, ConnectionError):
@@ -87,7 +87,7 @@ def ask_in_turn(coalescer: Coalescer[int, int], items: Sequence[int]) -> list[st
 
 
 @pytest.mark.parametrize("closing", ["nothing closes", "the model closes", "the coalescer closes"])
-def test_every_caller_gets_its_own_answer_or_its_own_error(closing: str) -> None:
+def test_every_caller_gets_its_own_answer_or_error(closing: str) -> None:
     model = ClosingModel()
     coalescer: Coalescer[int, int] = Coalescer(
         model,
@@ -115,8 +115,8 @@ def test_every_caller_gets_its_own_answer_or_its_own_error(closing: str) -> None
         outcomes = Counter(outcome for job in jobs for outcome in job.result(DEADLINE))
     coalescer.close(DEADLINE)
     assert sum(outcomes.values()) == 4 * 500 + 16 * 60
-    answered_twice = [n for n, times in model.paid.items() if times > 2]
-    assert not answered_twice, "nobody is paid for more than once in a group and once alone"
+    sent_too_often = [n for n, times in model.sent.items() if times > 2]
+    assert not sent_too_often, "an item is sent at most once in a group and once separately"
     if closing == "nothing closes":
         assert set(outcomes) <= {"answered", "poisoned", "cancelled"}
         assert outcomes["poisoned"] >= 10
@@ -124,7 +124,7 @@ def test_every_caller_gets_its_own_answer_or_its_own_error(closing: str) -> None
         assert outcomes["refused"] == 0
 
 
-def test_a_thousand_callers_make_no_more_calls_than_groups() -> None:
+def test_a_thousand_callers_make_one_call_per_group() -> None:
     model = ClosingModel()
     coalescer: Coalescer[int, int] = Coalescer(
         model, limits=GroupLimits(max_size=6, max_delay=DEADLINE)
@@ -142,8 +142,8 @@ def test_a_thousand_callers_make_no_more_calls_than_groups() -> None:
     assert model.calls == 1_008 / 6
 
 
-class FrailModel:
-    """Answers combined prompts; forgets some, refuses some, breaks its JSON at times, and bills."""
+class UnreliableModel:
+    """Answers combined prompts; omits and refuses some, sometimes returns broken JSON; bills."""
 
     def __init__(self) -> None:
         self.billed: list[Usage] = []
@@ -171,11 +171,11 @@ class FrailModel:
         return BilledAnswer(text=answer, usage=usage)
 
 
-def test_the_shares_of_combined_prompts_are_the_bill_whoever_leaves() -> None:
-    model = FrailModel()
-    settled: list[QuestionOutcome] = []
+def test_shares_of_combined_prompts_add_up_to_the_bill_despite_cancellations() -> None:
+    model = UnreliableModel()
+    outcomes: list[QuestionOutcome] = []
     coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
-        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=0.005)
+        CombinedAsk(model, observe=outcomes.append), limits=GroupLimits(max_size=6, max_delay=0.005)
     )
 
     async def ask_all_of(numbers: Sequence[int], rng: random.Random) -> None:
@@ -201,10 +201,10 @@ def test_the_shares_of_combined_prompts_are_the_bill_whoever_leaves() -> None:
         for number in numbers:
             question = ChatRequest(messages=(Message(role="user", content=str(number)),))
             try:
-                told = coalescer.call(Question(request=question), timeout=DEADLINE).text
+                answer = coalescer.call(Question(request=question), timeout=DEADLINE).text
             except ValueError as error:
-                told = str(error)
-            assert told in (f"echo {number}", f"no answer to {number}")
+                answer = str(error)
+            assert answer in (f"echo {number}", f"no answer to {number}")
 
     with ThreadPoolExecutor(20) as pool:
         jobs = [
@@ -215,4 +215,4 @@ def test_the_shares_of_combined_prompts_are_the_bill_whoever_leaves() -> None:
         for job in jobs:
             job.result(DEADLINE)
     coalescer.close(DEADLINE)
-    assert sum(one.usage for one in settled) == sum(model.billed)
+    assert sum(one.usage for one in outcomes) == sum(model.billed)

@@ -1,4 +1,4 @@
-"""A combined call: nothing missing, nothing mixed up, every billed token accounted for."""
+"""Combined calls: each question gets its own answer, and every billed token is assigned."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def ask_for(text: str, **params: object) -> ChatRequest:
 
 
 class Model:
-    """Answers `echo TEXT`; forgets, garbles or refuses where it is told to. Bills by letters."""
+    """Answers `echo TEXT`; can omit, cut off or refuse answers. Bills by characters."""
 
     def __init__(self) -> None:
-        self.forgets: set[str] = set()
-        self.garbled = False
+        self.omits: set[str] = set()
+        self.cut_off = False
         self.refuses: set[str] = set()
         self.billed: list[Usage] = []
         self.lock = threading.Lock()
@@ -53,10 +53,10 @@ class Model:
             answers = [
                 {"id": q["id"], "answer": f"echo {q['request']}"}
                 for q in asked
-                if q["request"] not in self.forgets
+                if q["request"] not in self.omits
             ]
             answer = json.dumps({"answers": answers})
-            answer = answer[: len(answer) // 2] if self.garbled else answer
+            answer = answer[: len(answer) // 2] if self.cut_off else answer
         elif text in self.refuses:
             raise ValueError(f"no answer to {text}")
         else:
@@ -74,7 +74,7 @@ def questions(count: int) -> list[Question]:
     return [Question(request=ask_for(f"question {n}")) for n in range(count)]
 
 
-def test_each_question_gets_its_own_answer_and_the_shares_are_the_bill() -> None:
+def test_each_question_gets_its_own_answer_and_the_shares_add_up_to_the_bill() -> None:
     model = Model()
     outcomes = CombinedAsk(model)(questions(6))
     answered = [outcome for outcome in outcomes if isinstance(outcome, SharedAnswer)]
@@ -84,9 +84,9 @@ def test_each_question_gets_its_own_answer_and_the_shares_are_the_bill() -> None
     assert len(model.billed) == 1
 
 
-def test_what_is_missing_comes_back_with_what_was_spent_on_it() -> None:
+def test_an_unanswered_question_is_retried_with_what_was_spent_on_it() -> None:
     model = Model()
-    model.forgets = {"question 1"}
+    model.omits = {"question 1"}
     ask = CombinedAsk(model)
     outcomes = ask(questions(3))
     again = outcomes[1]
@@ -99,13 +99,13 @@ def test_what_is_missing_comes_back_with_what_was_spent_on_it() -> None:
     assert retried.alone == model.billed[1]
 
 
-def test_through_the_coalescer_every_caller_is_answered_and_every_token_accounted() -> None:
+def test_the_coalescer_answers_every_caller_and_assigns_every_token() -> None:
     model = Model()
-    model.forgets = {f"question {n}" for n in range(0, 1_000, 50)}
+    model.omits = {f"question {n}" for n in range(0, 1_000, 50)}
     model.refuses = {"question 0", "question 500"}
-    settled: list[QuestionOutcome] = []
+    outcomes: list[QuestionOutcome] = []
     coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
-        CombinedAsk(model, observe=settled.append), limits=GroupLimits(max_size=6, max_delay=1.0)
+        CombinedAsk(model, observe=outcomes.append), limits=GroupLimits(max_size=6, max_delay=1.0)
     )
 
     def caller(start: int) -> list[str]:
@@ -123,15 +123,15 @@ def test_through_the_coalescer_every_caller_is_answered_and_every_token_accounte
     expected = [f"echo question {n}" for n in range(1_000)]
     expected[0], expected[500] = "no answer to question 0", "no answer to question 500"
     assert texts == expected
-    assert sum(s.usage for s in settled) == sum(model.billed)
-    assert len(settled) == 1_000
-    retries = len(model.forgets) - len(model.refuses)
+    assert sum(s.usage for s in outcomes) == sum(model.billed)
+    assert len(outcomes) == 1_000
+    retries = len(model.omits) - len(model.refuses)
     assert len(model.billed) <= 1_000 / 6 + 1 + retries
 
 
-def test_broken_json_costs_nobody_the_answer() -> None:
+def test_cut_off_json_costs_no_caller_its_answer() -> None:
     model = Model()
-    model.garbled = True
+    model.cut_off = True
     with Coalescer(CombinedAsk(model), limits=GroupLimits(max_size=4, max_delay=9)) as coalescer:
         futures = [coalescer.submit(question) for question in questions(4)]
         assert [f.result(30).text for f in futures] == [f"echo question {n}" for n in range(4)]
@@ -139,7 +139,7 @@ def test_broken_json_costs_nobody_the_answer() -> None:
     assert total == sum(model.billed)
 
 
-def test_a_model_that_repeats_a_bracket_costs_nobody_the_answer_or_the_account() -> None:
+def test_output_that_repeats_a_bracket_costs_no_answer_and_no_share() -> None:
     model = Model()
 
     def looping(request: ChatRequest) -> BilledAnswer:
@@ -162,32 +162,32 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def records(model: Model, count: int) -> list[QuestionOutcome]:
-    settled: list[QuestionOutcome] = []
-    ask = CombinedAsk(model, observe=settled.append)
+    outcomes: list[QuestionOutcome] = []
+    ask = CombinedAsk(model, observe=outcomes.append)
     again = [o.item for o in ask(questions(count)) if isinstance(o, RetryAlone)]
     for item in again:
         ask([item])
-    return settled
+    return outcomes
 
 
-def shared_record(settled: QuestionOutcome, name: str) -> CallRecord:
+def shared_record(outcome: QuestionOutcome, name: str) -> CallRecord:
     return Call(
         id=name,
         time=NOW,
         asked="fake",
-        reported=settled.usage,
-        share=settled.share,
-        status=settled.status,
-        error=type(settled.error).__name__ if settled.error else None,
+        reported=outcome.usage,
+        share=outcome.share,
+        status=outcome.status,
+        error=type(outcome.error).__name__ if outcome.error else None,
     ).record(PRICES)
 
 
-def test_the_records_of_a_group_cost_what_was_billed_and_say_what_was_saved() -> None:
+def test_the_records_of_a_group_have_the_billed_cost_and_the_saving() -> None:
     model = Model()
-    settled = records(model, 6)
-    kept = [shared_record(s, str(n)) for n, s in enumerate(settled)]
+    outcomes = records(model, 6)
+    kept = [shared_record(s, str(n)) for n, s in enumerate(outcomes)]
     assert sum(r.cost or 0 for r in kept) == PRICES.cost(model.billed[0], "fake")
-    for record, one in zip(kept, settled, strict=True):
+    for record, one in zip(kept, outcomes, strict=True):
         assert one.answered is not None
         baseline = PRICES.cost(one.answered.alone, "fake")
         (saving,) = record.savings
@@ -196,7 +196,7 @@ def test_the_records_of_a_group_cost_what_was_billed_and_say_what_was_saved() ->
         assert saving.amount == baseline - record.cost > 0
 
 
-def test_a_call_alone_is_estimated_close_to_what_it_would_have_been_billed() -> None:
+def test_the_estimate_of_a_separate_call_is_close_to_its_real_bill() -> None:
     model = Model()
     requests = [question.request for question in questions(6)]
     combined, _ = combine(requests)
@@ -214,13 +214,13 @@ def test_a_call_alone_is_estimated_close_to_what_it_would_have_been_billed() -> 
     assert estimate.output_tokens == pytest.approx(alone.output_tokens, abs=2)
 
 
-def test_a_retry_is_charged_against_the_saving_and_a_failure_is_kept() -> None:
+def test_a_retry_reduces_the_saving_and_a_failure_is_recorded() -> None:
     model = Model()
-    model.forgets = {"question 0", "question 1"}
+    model.omits = {"question 0", "question 1"}
     model.refuses = {"question 1"}
-    settled = records(model, 3)
+    outcomes = records(model, 3)
     retried, failed = (
-        shared_record(one, "x") for one in settled if one.request.question in model.forgets
+        shared_record(one, "x") for one in outcomes if one.request.question in model.omits
     )
     assert retried.savings[0].amount < 0
     assert retried.savings[0].basis == "measured"
@@ -230,7 +230,7 @@ def test_a_retry_is_charged_against_the_saving_and_a_failure_is_kept() -> None:
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 50), min_size=1, max_size=9))
-def test_shares_are_whole_fair_and_add_up(total: int, weights: list[int]) -> None:
+def test_split_totals_are_proportional_integers_that_add_up(total: int, weights: list[int]) -> None:
     shares = split_total(total, weights)
     assert sum(shares) == total
     even = weights if sum(weights) else [1] * len(weights)
@@ -239,13 +239,11 @@ def test_shares_are_whole_fair_and_add_up(total: int, weights: list[int]) -> Non
 
 
 @given(st.data())
-def test_every_share_of_a_bill_is_a_sound_bill(data: st.DataObject) -> None:
-    fresh, read, write, hour, spoken, reasoning = (
-        data.draw(st.integers(0, 5_000)) for _ in range(6)
-    )
+def test_every_share_of_a_usage_is_a_consistent_usage(data: st.DataObject) -> None:
+    plain, read, write, hour, text, reasoning = (data.draw(st.integers(0, 5_000)) for _ in range(6))
     billed = Usage(
-        input_tokens=fresh + read + write + hour,
-        output_tokens=spoken + reasoning,
+        input_tokens=plain + read + write + hour,
+        output_tokens=text + reasoning,
         cache_read_tokens=read,
         cache_write_tokens=write + hour,
         cache_write_1h_tokens=hour,
@@ -264,7 +262,7 @@ def sample(count: int) -> list[ChatRequest]:
     return [ask_for(f"question {n}") for n in range(count)]
 
 
-def test_the_gate_opens_when_both_ways_agree() -> None:
+def test_the_comparison_passes_if_the_answers_agree() -> None:
     model = Model()
     report = compare_combined(sample(60), model)
     assert report.passed
@@ -272,7 +270,7 @@ def test_the_gate_opens_when_both_ways_agree() -> None:
     assert report.usage_combined.input_tokens < report.usage_single.input_tokens / 2
 
 
-def test_the_gate_stays_shut_when_answers_differ() -> None:
+def test_the_comparison_fails_if_answers_differ() -> None:
     model = Model()
 
     def confused(request: ChatRequest) -> BilledAnswer:
@@ -287,36 +285,36 @@ def test_the_gate_stays_shut_when_answers_differ() -> None:
     assert "1 of 12 answers differ" in report.reason
 
 
-def test_the_gate_counts_what_had_to_be_asked_again() -> None:
+def test_the_comparison_counts_retried_questions() -> None:
     model = Model()
-    model.forgets = {"question 7"}
+    model.omits = {"question 7"}
     report = compare_combined(sample(60), model)
     assert (report.retried, report.passed) == (1, True)
     single, combined = report.usage_single, report.usage_combined
     assert single + combined == sum(model.billed)
 
 
-def test_a_small_sample_that_agrees_says_how_many_it_lacks() -> None:
+def test_a_sample_that_is_too_small_says_how_many_are_needed() -> None:
     report = compare_combined(sample(10), Model(), tolerance=0.05, confidence=0.9)
     assert not report.passed
     assert "at least 45 samples" in report.reason
     assert compare_combined(sample(10), Model(), tolerance=0.25).passed
 
 
-def test_a_failing_answer_counts_as_differing() -> None:
+def test_a_failed_answer_counts_as_differing() -> None:
     model = Model()
     model.refuses = {"question 3"}
     assert compare_combined(sample(12), model).differing == (3,)
 
 
 @pytest.mark.parametrize("bad", [[], [ask_for("x", tools=[{}])]])
-def test_a_sample_that_cannot_be_combined_is_refused(bad: list[ChatRequest]) -> None:
+def test_an_empty_or_uncombinable_sample_is_refused(bad: list[ChatRequest]) -> None:
     with pytest.raises(ConfigurationError, match="sample"):
         compare_combined(bad, Model())
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1])
-def test_a_tolerance_that_no_sample_can_show_is_refused_before_it_costs(tolerance: float) -> None:
+def test_an_invalid_tolerance_is_refused_before_anything_is_sent(tolerance: float) -> None:
     model = Model()
     with pytest.raises(ConfigurationError, match="tolerance"):
         compare_combined(sample(12), model, tolerance=tolerance)

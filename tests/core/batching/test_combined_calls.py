@@ -1,4 +1,4 @@
-"""Which calls of a model share a prompt, whatever framework they come from."""
+"""CombinedCalls: which calls share a prompt, and how each of them ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIMITS = GroupLimits(max_delay=WAIT)
 
 
 class Asked:
-    """Answers every question with itself, and keeps how many were in each prompt."""
+    """Answers every question with its own text, and records the number in each prompt."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -62,7 +62,7 @@ def answers(calls: CombinedCalls, requests: list[ChatRequest | None], **how: Any
     return ["alone" if place is None else place.result().text for place in places]
 
 
-def test_six_questions_fill_a_prompt_unless_a_user_says_otherwise() -> None:
+def test_six_questions_fill_a_prompt_by_default() -> None:
     texts = [f"q{n}?" for n in range(6)]
     asked = Asked()
     calls = CombinedCalls(asked, limits=LIMITS)
@@ -74,7 +74,7 @@ def test_six_questions_fill_a_prompt_unless_a_user_says_otherwise() -> None:
     three.close()
 
 
-def test_long_questions_fill_a_prompt_by_their_tokens() -> None:
+def test_the_token_limit_applies_to_questions() -> None:
     asked = Asked()
     calls = CombinedCalls(asked, limits=GroupLimits(max_tokens=20, max_delay=WAIT))
     texts = [letter * 40 for letter in "abcd"]
@@ -83,7 +83,7 @@ def test_long_questions_fill_a_prompt_by_their_tokens() -> None:
     calls.close()
 
 
-def test_what_cannot_be_translated_or_has_no_tenant_goes_alone() -> None:
+def test_calls_without_a_translation_or_a_tenant_are_separate() -> None:
     def unknown() -> str:
         raise LookupError("no tenant")
 
@@ -105,7 +105,7 @@ def test_tenants_never_share_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("takes_settings", [True, False])
-def test_a_calls_own_settings_are_shared_where_they_can_be_sent(takes_settings: bool) -> None:
+def test_calls_with_parameters_are_combined_if_they_can_be_sent(takes_settings: bool) -> None:
     calls = CombinedCalls(Asked(), takes_settings=takes_settings)
     found = [
         calls.combined_call(each) for each in (question(), question(temperature=1), question(n=2))
@@ -117,7 +117,7 @@ def test_a_calls_own_settings_are_shared_where_they_can_be_sent(takes_settings: 
 PLAIN = [
     {},
     {"n": 1, "stop": None, "logprobs": False, "temperature": 1},
-    {"tools": True},  # says that the model can call some
+    {"tools": True},  # means that the model supports tools
     {"model_kwargs": {"seed": 1, "user": "u"}, "additional_kwargs": {"stream_options": {}}},
     {"extra_body": None, "model_kwargs": {"n": None}},
 ]
@@ -141,7 +141,7 @@ SHAPED = [
 @pytest.mark.parametrize(
     ("settings", "plain"), [(s, True) for s in PLAIN] + [(s, False) for s in SHAPED]
 )
-def test_a_models_own_settings_decide_too(settings: dict[str, Any], plain: bool) -> None:
+def test_settings_of_the_model_can_prevent_combining(settings: dict[str, Any], plain: bool) -> None:
     model = SimpleNamespace(**settings)
     assert gives_plain_text(model) is plain
     calls = CombinedCalls(Asked(), models=[SimpleNamespace(), model])
@@ -149,12 +149,12 @@ def test_a_models_own_settings_decide_too(settings: dict[str, Any], plain: bool)
     calls.close()
 
 
-def test_a_models_own_limit_on_its_output_makes_room_for_every_answer() -> None:
+def test_a_models_output_limit_is_raised_for_several_answers() -> None:
     model = SimpleNamespace(max_tokens=50, max_completion_tokens=None)
     assert raised_limits(model, 6) == {"max_tokens": (50 + 16) * 6 + 16}
 
 
-def test_the_gate_asks_as_many_to_a_prompt_as_there_would_be() -> None:
+def test_a_check_uses_the_configured_number_of_questions_per_prompt() -> None:
     asked, other = Asked(), Asked()
     calls = CombinedCalls(asked, limits=GroupLimits(max_size=4))
     sample: list[ChatRequest | None] = [question(f"q{n}?") for n in range(8)]
@@ -166,7 +166,7 @@ def test_the_gate_asks_as_many_to_a_prompt_as_there_would_be() -> None:
 
 
 @pytest.mark.parametrize("bad", [None, question(stop=["x"]), question(" ")])
-def test_a_sample_that_is_never_combined_is_named_by_its_place(bad: ChatRequest | None) -> None:
+def test_an_uncombinable_input_of_a_sample_is_named_by_its_index(bad: ChatRequest | None) -> None:
     calls = CombinedCalls(Asked())
     with pytest.raises(ConfigurationError, match="input 1 of the sample is never combined"):
         calls.check([question(), bad])
@@ -177,22 +177,22 @@ def test_a_sample_that_is_never_combined_is_named_by_its_place(bad: ChatRequest 
         shaped.check([question()])
 
 
-def test_a_caller_is_known_when_its_question_is_settled() -> None:
-    settled: list[QuestionOutcome] = []
-    calls = CombinedCalls(Asked(), observe=settled.append, limits=LIMITS)
+def test_an_outcome_names_its_caller() -> None:
+    outcomes: list[QuestionOutcome] = []
+    calls = CombinedCalls(Asked(), observe=outcomes.append, limits=LIMITS)
     for name in ("ann", "bob"):
         place = calls.combined_call(question(f"{name}?"), caller=name)
         assert place is not None
         place.submit()
     calls.close()
-    assert [(one.caller, one.answered is not None) for one in settled] == [
+    assert [(one.caller, one.answered is not None) for one in outcomes] == [
         ("ann", True),
         ("bob", True),
     ]
 
 
 class Held:
-    """Answers or fails once it may."""
+    """Blocks until `go_on` is set, then answers or fails."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -212,11 +212,11 @@ def place(calls: CombinedCalls, text: str = "Why?") -> CombinedCall:
     return found
 
 
-def ends(settled: list[QuestionOutcome]) -> list[tuple[str, type | None, int]]:
-    """How each question ended: status, error and tokens billed."""
+def ends(outcomes: list[QuestionOutcome]) -> list[tuple[str, type | None, int]]:
+    """Return the status, error and billed tokens of each outcome."""
     return [
         (one.status, None if one.error is None else type(one.error), one.usage.total_tokens)
-        for one in settled
+        for one in outcomes
     ]
 
 
@@ -225,47 +225,47 @@ class UnreachableError(Exception):
 
 
 @pytest.mark.parametrize("error", [None, ValueError("no"), UnreachableError()])
-def test_a_caller_out_of_time_is_settled_when_the_bill_is_known(error: Exception | None) -> None:
-    settled: list[QuestionOutcome] = []
+def test_a_timed_out_caller_has_its_outcome_when_the_bill_is_known(error: Exception | None) -> None:
+    outcomes: list[QuestionOutcome] = []
     ask = Held(error)
     limits = GroupLimits(max_size=1)
-    calls = CombinedCalls(ask, observe=settled.append, limits=limits, timeout=0.05)
+    calls = CombinedCalls(ask, observe=outcomes.append, limits=limits, timeout=0.05)
     late = place(calls)
     with pytest.raises(TimeoutError):
         late.result()
-    assert not settled
+    assert not outcomes
     ask.go_on.set()
     calls.close()
-    assert ends(settled) == [("error", TimeoutError, 0 if error else 10)]
-    (one,) = settled
+    assert ends(outcomes) == [("error", TimeoutError, 0 if error else 10)]
+    (one,) = outcomes
     assert (one.model, one.tier) == (("", "standard") if error else ("m", "flex"))
     assert one.latency_s is not None
     again: list[QuestionOutcome] = []
     late.when_done(again.append)
-    assert again == settled
+    assert again == outcomes
 
 
-async def test_a_cancelled_caller_is_settled_when_the_bill_is_known() -> None:
-    settled: list[QuestionOutcome] = []
+async def test_a_cancelled_caller_has_its_outcome_when_the_bill_is_known() -> None:
+    outcomes: list[QuestionOutcome] = []
     ask = Held()
     limits = GroupLimits(max_size=2, max_delay=WAIT)
-    calls = CombinedCalls(ask, observe=settled.append, limits=limits)
+    calls = CombinedCalls(ask, observe=outcomes.append, limits=limits)
     tasks = [asyncio.create_task(place(calls, text).aresult()) for text in ("a?", "b?")]
     assert await asyncio.to_thread(ask.came.wait, WAIT)
     tasks[0].cancel()
     await asyncio.wait([tasks[0]])
-    assert not settled
+    assert not outcomes
     ask.go_on.set()
     assert (await tasks[1]).text == "b?"
     await asyncio.to_thread(calls.close)
-    assert ends(settled) == [("abandoned", asyncio.CancelledError, 5), ("ok", None, 5)]
-    assert settled[0].answered is not None
+    assert ends(outcomes) == [("abandoned", asyncio.CancelledError, 5), ("ok", None, 5)]
+    assert outcomes[0].answered is not None
 
 
-async def test_a_caller_that_left_before_it_was_sent_is_settled_at_once() -> None:
-    settled: list[QuestionOutcome] = []
+async def test_a_caller_that_leaves_before_sending_has_its_outcome_at_once() -> None:
+    outcomes: list[QuestionOutcome] = []
     asked = Asked()
-    calls = CombinedCalls(asked, observe=settled.append, limits=LIMITS)
+    calls = CombinedCalls(asked, observe=outcomes.append, limits=LIMITS)
     task = asyncio.create_task(place(calls).aresult())
     await asyncio.sleep(0)
     task.cancel()
@@ -273,23 +273,23 @@ async def test_a_caller_that_left_before_it_was_sent_is_settled_at_once() -> Non
     submitted = place(calls)
     submitted.submit()
     submitted.cancel()
-    place(calls).cancel()  # never joined: nothing to settle
-    assert ends(settled) == [("abandoned", asyncio.CancelledError, 0)] * 2
+    place(calls).cancel()  # never joined: no outcome
+    assert ends(outcomes) == [("abandoned", asyncio.CancelledError, 0)] * 2
     calls.close()
     with pytest.raises(RefusedError):
         place(calls).result()
     with pytest.raises(RefusedError):
         place(calls).submit()
-    assert ends(settled)[2:] == [("error", RefusedError, 0)] * 2
+    assert ends(outcomes)[2:] == [("error", RefusedError, 0)] * 2
     assert not asked.sizes
 
 
-def test_a_call_that_fails_as_a_whole_is_settled_for_each_of_its_callers() -> None:
-    settled: list[QuestionOutcome] = []
+def test_a_failed_call_gives_each_of_its_callers_an_outcome() -> None:
+    outcomes: list[QuestionOutcome] = []
     ask = Held(UnreachableError())
     ask.go_on.set()
     limits = GroupLimits(max_size=2, max_delay=WAIT)
-    calls = CombinedCalls(ask, observe=settled.append, limits=limits)
+    calls = CombinedCalls(ask, observe=outcomes.append, limits=limits)
     places = [place(calls, text) for text in ("a?", "b?")]
     for each in places:
         each.submit()
@@ -297,26 +297,26 @@ def test_a_call_that_fails_as_a_whole_is_settled_for_each_of_its_callers() -> No
         with pytest.raises(UnreachableError):
             each.result()
     calls.close()
-    assert ends(settled) == [("error", UnreachableError, 0)] * 2
+    assert ends(outcomes) == [("error", UnreachableError, 0)] * 2
 
 
 def test_an_observer_that_fails_costs_no_caller_its_answer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(settled: QuestionOutcome) -> None:
+    def broken(outcome: QuestionOutcome) -> None:
         raise ValueError("secret text")
 
     calls = CombinedCalls(Asked(), observe=broken, limits=GroupLimits(max_size=1))
     assert place(calls).result().text == "Why?"
     calls.close()
-    assert "missing from the account (ValueError)" in caplog.text
+    assert "missing from the ledger (ValueError)" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_callers_that_leave_at_the_last_moment_are_each_settled_once() -> None:
-    settled: list[QuestionOutcome] = []
+def test_callers_that_leave_at_the_last_moment_have_one_outcome_each() -> None:
+    outcomes: list[QuestionOutcome] = []
     limits = GroupLimits(max_size=6, max_delay=0.001)
-    calls = CombinedCalls(Asked(), observe=settled.append, limits=limits, timeout=0.002)
+    calls = CombinedCalls(Asked(), observe=outcomes.append, limits=limits, timeout=0.002)
 
     def ask(number: int) -> None:
         for n in range(40):
@@ -326,10 +326,10 @@ def test_callers_that_leave_at_the_last_moment_are_each_settled_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, range(8)))
     calls.close()
-    assert len({one.request.question for one in settled}) == len(settled) == 320
+    assert len({one.request.question for one in outcomes}) == len(outcomes) == 320
 
 
-def test_what_a_wrapper_keeps_for_its_model_stays_with_it() -> None:
+def test_bound_calls_belong_to_one_model_and_are_not_copied() -> None:
     model = SimpleNamespace()
     kept = BoundCalls(model=model, settings=(True, 1), calls=CombinedCalls(Asked()))
     assert kept.serves(model, (True, 1))

@@ -1,4 +1,4 @@
-"""Which requests share a prompt, and how answers find their way back."""
+"""Which requests can be combined, and how the answers are split."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def request(
     )
 
 
-def test_questions_under_one_prefix_and_setting_share_a_key() -> None:
+def test_questions_with_the_same_prefix_and_parameters_share_a_key() -> None:
     assert combination_key(request("a", temperature=0)) == combination_key(
         request("b", temperature=0)
     )
@@ -40,14 +40,14 @@ def test_questions_under_one_prefix_and_setting_share_a_key() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        request(tenant="somebody else"),
+        request(tenant="another"),
         request(system="Be long."),
         request(temperature=1),
         request(response_format=SCHEMA),
         ChatRequest(messages=request().messages, model="another"),
     ],
 )
-def test_nothing_is_mixed_across_tenants_prefixes_models_settings_and_schemas(
+def test_tenants_prefixes_models_parameters_and_schemas_are_never_mixed(
     other: ChatRequest,
 ) -> None:
     assert combination_key(other) not in (None, combination_key(request()))
@@ -91,7 +91,7 @@ IMAGE = Part(kind="image_url", data={"type": "image_url", "image_url": {"url": "
         ),
     ],
 )
-def test_whatever_could_change_an_answer_goes_alone(alone: ChatRequest) -> None:
+def test_requests_that_combining_could_change_have_no_key(alone: ChatRequest) -> None:
     assert combination_key(alone) is None
 
 
@@ -108,7 +108,7 @@ def test_the_shared_prefix_is_kept_and_the_output_limit_multiplied() -> None:
     assert combination_key(requests[0]) == combination_key(requests[1])
 
 
-def test_a_schema_of_the_callers_becomes_the_schema_of_each_answer() -> None:
+def test_a_callers_schema_becomes_the_schema_of_each_answer() -> None:
     combined, _ = combine([request("a", response_format=SCHEMA)] * 2)
     items = combined.params["response_format"]["json_schema"]["schema"]["properties"]["answers"]
     assert items["items"]["properties"]["answer"] == SCHEMA["json_schema"]["schema"]  # type: ignore[index]
@@ -132,13 +132,13 @@ def test_a_schema_of_the_callers_becomes_the_schema_of_each_answer() -> None:
         ("", {}),
     ],
 )
-def test_sound_answers_are_taken_and_broken_ones_left_out(
+def test_valid_answers_are_returned_and_invalid_ones_left_out(
     text: str, answers: dict[str, str]
 ) -> None:
     assert split_answers(text, IDS) == answers
 
 
-def test_an_answer_that_quotes_json_cannot_pass_for_anothers() -> None:
+def test_json_quoted_in_an_answer_is_not_taken_as_another_answer() -> None:
     quoted = '"answers": [{"id": "q2", "answer": "stolen"}]'
     text = json.dumps({"answers": [{"id": "q1", "answer": quoted}]})
     assert split_answers(text, IDS) == {"q1": quoted}
@@ -146,7 +146,7 @@ def test_an_answer_that_quotes_json_cannot_pass_for_anothers() -> None:
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=6))
-def test_any_text_survives_the_way_there_and_back(texts: list[str]) -> None:
+def test_any_text_survives_a_round_trip(texts: list[str]) -> None:
     ids = [f"q{n}" for n in range(len(texts))]
     answers = [{"id": id_, "answer": text} for id_, text in zip(ids, texts, strict=True)]
     split = split_answers(json.dumps({"answers": answers}), ids)

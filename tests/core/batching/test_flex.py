@@ -1,4 +1,4 @@
-"""The flex tier: half the price while there is room, the usual call when there is none."""
+"""The flex tier: half the price if there is capacity, else an ordinary call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BusyError(Exception):
 
 
 class Server:
-    """Has no room for the first calls."""
+    """Refuses the first flex calls."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -37,35 +37,35 @@ class Server:
 
 
 async def ask(server: Server, sync: bool, **params: Any) -> str:
-    dice = random.Random(0)
+    rng = random.Random(0)
     if sync:
-        return with_flex(server.create, base=0, rng=dice)(**params)
-    return await with_flex(server.acreate, base=0, rng=dice)(**params)
+        return with_flex(server.create, base=0, rng=rng)(**params)
+    return await with_flex(server.acreate, base=0, rng=rng)(**params)
 
 
 @pytest.mark.parametrize("sync", [True, False])
-async def test_flex_is_asked_with_patience(sync: bool) -> None:
+async def test_flex_is_called_with_a_long_timeout(sync: bool) -> None:
     server = Server()
     assert await ask(server, sync, model="m") == "answer"
     assert server.calls == [{"model": "m", "service_tier": "flex", "timeout": 900.0}]
 
 
 @pytest.mark.parametrize("sync", [True, False])
-async def test_no_room_is_tried_again_and_then_asked_as_usual(sync: bool) -> None:
+async def test_without_capacity_the_call_is_retried_and_then_made_without_flex(sync: bool) -> None:
     server = Server(BusyError(429), BusyError(429), BusyError(429))
     assert await ask(server, sync, model="m", timeout=5) == "answer"
     assert server.tiers == ["flex", "flex", "flex", None]
     assert server.calls[-1] == {"model": "m", "timeout": 5}
 
 
-async def test_room_on_the_second_try_is_taken() -> None:
+async def test_capacity_at_the_second_attempt_is_used() -> None:
     server = Server(BusyError(429))
     assert await ask(server, True) == "answer"
     assert server.tiers == ["flex", "flex"]
 
 
 @pytest.mark.parametrize("error", [BusyError(400), BusyError(500), ValueError()])
-async def test_other_errors_are_the_callers(error: Exception) -> None:
+async def test_other_errors_are_raised(error: Exception) -> None:
     server = Server(error)
     with pytest.raises(type(error)):
         await ask(server, True)

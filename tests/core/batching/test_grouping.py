@@ -1,4 +1,4 @@
-"""The book of groups: sealed when full, due in time, never mixing keys."""
+"""Grouping: sealed when full, due in time, one key per group."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ def grouping(**limits: float | None) -> Grouping[str]:
     return Grouping(GroupLimits(**limits))  # type: ignore[arg-type]
 
 
-def test_a_full_group_goes_at_once_and_an_open_one_waits() -> None:
-    book = grouping(max_size=2, max_delay=10)
-    book.add("a", key=1, now=0)
-    assert book.take(now=0) == []
-    book.add("b", key=1, now=0)
-    book.add("c", key=1, now=0)
-    assert book.take(now=0) == ["a", "b"]
-    assert book.take(now=0) == []
-    assert book.take(now=10) == ["c"]
-    assert book.next_due() is None
+def test_a_full_group_is_sent_at_once_and_an_open_one_waits() -> None:
+    groups = grouping(max_size=2, max_delay=10)
+    groups.add("a", key=1, now=0)
+    assert groups.take(now=0) == []
+    groups.add("b", key=1, now=0)
+    groups.add("c", key=1, now=0)
+    assert groups.take(now=0) == ["a", "b"]
+    assert groups.take(now=0) == []
+    assert groups.take(now=10) == ["c"]
+    assert groups.next_due() is None
 
 
 def test_keys_never_share_a_group() -> None:
-    book = grouping(max_size=2, max_delay=1)
-    book.add("a", key="tenant 1", now=0)
-    book.add("b", key="tenant 2", now=0.5)
-    assert book.take(now=5) == ["a"]
-    assert book.take(now=5) == ["b"]
+    groups = grouping(max_size=2, max_delay=1)
+    groups.add("a", key="tenant 1", now=0)
+    groups.add("b", key="tenant 2", now=0.5)
+    assert groups.take(now=5) == ["a"]
+    assert groups.take(now=5) == ["b"]
 
 
-def test_tokens_open_the_next_group_and_a_long_item_goes_alone() -> None:
-    book = grouping(max_size=9, max_tokens=100, max_delay=1)
-    book.add("a", key=0, now=0, tokens=60)
-    book.add("b", key=0, now=0, tokens=60)
-    book.add("c", key=0, now=0, tokens=500)
-    assert [book.take(now=0) for _ in range(3)] == [["a"], ["b"], ["c"]]
+def test_the_token_limit_starts_the_next_group_and_a_long_item_is_alone() -> None:
+    groups = grouping(max_size=9, max_tokens=100, max_delay=1)
+    groups.add("a", key=0, now=0, tokens=60)
+    groups.add("b", key=0, now=0, tokens=60)
+    groups.add("c", key=0, now=0, tokens=500)
+    assert [groups.take(now=0) for _ in range(3)] == [["a"], ["b"], ["c"]]
 
 
-def test_a_deadline_pulls_the_whole_group_forward() -> None:
-    book = grouping(max_size=9, max_delay=5)
-    book.add("a", key=0, now=0)
-    book.add("b", key=0, now=0, send_by=1.0)
-    assert book.next_due() == 1.0
-    assert book.take(now=1.0) == ["a", "b"]
+def test_a_deadline_sends_the_whole_group_early() -> None:
+    groups = grouping(max_size=9, max_delay=5)
+    groups.add("a", key=0, now=0)
+    groups.add("b", key=0, now=0, send_by=1.0)
+    assert groups.next_due() == 1.0
+    assert groups.take(now=1.0) == ["a", "b"]
 
 
-def test_a_discarded_member_gives_its_place_and_its_tokens_back() -> None:
-    book = grouping(max_size=2, max_tokens=100, max_delay=5)
-    book.add("a", key=0, now=0, tokens=90)
-    book.discard("a", key=0)
-    assert book.next_due() is None
-    book.add("b", key=0, now=0, tokens=50)
-    book.add("c", key=0, now=0, tokens=50)
-    assert book.take(now=0) == ["b", "c"]
-    book.discard("c", key=0)
+def test_a_discarded_member_frees_its_place_and_tokens() -> None:
+    groups = grouping(max_size=2, max_tokens=100, max_delay=5)
+    groups.add("a", key=0, now=0, tokens=90)
+    groups.discard("a", key=0)
+    assert groups.next_due() is None
+    groups.add("b", key=0, now=0, tokens=50)
+    groups.add("c", key=0, now=0, tokens=50)
+    assert groups.take(now=0) == ["b", "c"]
+    groups.discard("c", key=0)
 
 
-def test_sealing_everything_sends_every_open_group() -> None:
-    book = grouping(max_size=9, max_delay=5)
-    book.add("a", key=0, now=0)
-    book.add("b", key=1, now=0)
-    book.add_alone("c")
-    book.seal_all()
-    assert [book.take(now=0) for _ in range(4)] == [["c"], ["a"], ["b"], []]
+def test_seal_all_makes_every_open_group_available() -> None:
+    groups = grouping(max_size=9, max_delay=5)
+    groups.add("a", key=0, now=0)
+    groups.add("b", key=1, now=0)
+    groups.add_alone("c")
+    groups.seal_all()
+    assert [groups.take(now=0) for _ in range(4)] == [["c"], ["a"], ["b"], []]
 
 
 @pytest.mark.parametrize("bad", [{"max_size": 0}, {"max_tokens": 0}, {"max_delay": -1}])
-def test_limits_that_cannot_work_are_refused(bad: dict[str, float]) -> None:
+def test_invalid_limits_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError):
         GroupLimits(**bad)  # type: ignore[arg-type]
 
@@ -80,14 +80,16 @@ def test_limits_that_cannot_work_are_refused(bad: dict[str, float]) -> None:
     items=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60)), max_size=60),
     size=st.integers(1, 7),
 )
-def test_everybody_is_taken_once_within_the_limits(items: list[tuple[int, int]], size: int) -> None:
-    book: Grouping[tuple[int, int, int]] = Grouping(
+def test_every_member_is_taken_once_within_the_limits(
+    items: list[tuple[int, int]], size: int
+) -> None:
+    groups: Grouping[tuple[int, int, int]] = Grouping(
         GroupLimits(max_size=size, max_tokens=100, max_delay=1)
     )
     for number, (key, tokens) in enumerate(items):
-        book.add((number, key, tokens), key=key, now=number, tokens=tokens)
+        groups.add((number, key, tokens), key=key, now=number, tokens=tokens)
     taken = []
-    while group := book.take(now=1e9):
+    while group := groups.take(now=1e9):
         assert len(group) <= size
         assert len({key for _, key, _ in group}) == 1
         assert len(group) == 1 or sum(tokens for _, _, tokens in group) <= 100

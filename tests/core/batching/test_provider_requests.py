@@ -1,4 +1,4 @@
-"""What is refused before it is sent, and how the rest is cut."""
+"""Which requests are refused before sending, and how the others are split into shards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def line(**changes: Any) -> str:
     return json.dumps({"custom_id": "x", "body": BODY} | changes)
 
 
-def test_a_file_is_read_with_its_ids(tmp_path: Path) -> None:
+def test_a_file_is_read_with_its_ids_or_line_numbers(tmp_path: Path) -> None:
     path = tmp_path / "batch.jsonl"
     path.write_text("\n".join([line(), "", json.dumps(BODY), line(custom_id="y")]))
     assert [request.id for request in read_jsonl(path)] == ["x", "3", "y"]
@@ -53,30 +53,32 @@ def test_every_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     with pytest.raises(ConfigurationError) as caught:
         read_jsonl(path)
-    faults = str(caught.value).splitlines()
-    assert [fault.partition(":")[0] for fault in faults] == [f"line {n}" for n in range(2, 9)]
-    for fault, word in zip(
-        faults,
+    errors = str(caught.value).splitlines()
+    assert [error.partition(":")[0] for error in errors] == [f"line {n}" for n in range(2, 9)]
+    for error, word in zip(
+        errors,
         ["not JSON", "id 'x'", "object", "`body`", "`messages`", "`model`", "stream"],
         strict=True,
     ):
-        assert word in fault
+        assert word in error
 
 
-def test_lines_that_cannot_be_read_at_all_are_named_by_number_too(tmp_path: Path) -> None:
+def test_lines_that_are_not_valid_json_are_named_by_number(tmp_path: Path) -> None:
     path = tmp_path / "b.jsonl"
-    sound = json.dumps(BODY).encode()
+    valid = json.dumps(BODY).encode()
     half = json.dumps({**BODY, "user": "\ud83d"}).encode()
-    path.write_bytes(b"\n".join([sound, b"\xff\xfe", sound, b"[" * 100_000, half]))
+    path.write_bytes(b"\n".join([valid, b"\xff\xfe", valid, b"[" * 100_000, half]))
     with pytest.raises(ConfigurationError) as caught:
         read_jsonl(path)
-    faults = str(caught.value).splitlines()
-    assert [fault.split(":")[0] for fault in faults] == ["line 2", "line 4", "line 5"]
-    for word, fault in zip(["utf-8", "nested too deeply", "surrogates"], faults, strict=True):
-        assert word in fault
+    errors = str(caught.value).splitlines()
+    assert [error.split(":")[0] for error in errors] == ["line 2", "line 4", "line 5"]
+    for word, error in zip(["utf-8", "nested too deeply", "surrogates"], errors, strict=True):
+        assert word in error
 
 
-def test_many_faults_are_counted_and_missing_files_and_nothing_refused(tmp_path: Path) -> None:
+def test_many_errors_are_counted_and_missing_files_and_empty_batches_refused(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(ConfigurationError, match="and 10 more"):
         read_batch([{}] * 30)
     with pytest.raises(ConfigurationError, match="cannot be read"):
@@ -87,7 +89,7 @@ def test_many_faults_are_counted_and_missing_files_and_nothing_refused(tmp_path:
         read_batch([BODY | {"temperature": float("nan")}])
 
 
-def test_requests_of_the_core_are_taken_too() -> None:
+def test_chat_requests_are_accepted() -> None:
     request = ChatRequest(messages=(Message(role="user", content="hé"),), model="m")
     (read,) = read_batch([request], count_tokens=lambda body: len(body["messages"]))
     assert json.loads(read.body) == request.to_openai()
@@ -113,10 +115,10 @@ def test_shards_hold_one_model_and_keep_every_limit(items: list[tuple[str, int, 
         assert sum(r.tokens for r in shard) <= 100
 
 
-class NoProvider:
-    """A client that must not be asked."""
+class UnusedClient:
+    """A client that must not be called."""
 
-    provider = "nobody"
+    provider = "unknown"
     limits = ShardLimits(max_requests=10, max_bytes=2_000)
 
     def __getattr__(self, name: str) -> Any:
@@ -125,8 +127,8 @@ class NoProvider:
         raise AttributeError(name)
 
 
-def test_a_request_larger_than_a_batch_is_refused_and_nothing_sent(tmp_path: Path) -> None:
-    batch = ProviderBatch(NoProvider(), path=tmp_path / "b.db")
+def test_a_request_larger_than_a_batch_is_refused_before_sending(tmp_path: Path) -> None:
+    batch = ProviderBatch(UnusedClient(), path=tmp_path / "b.db")
     huge = {"model": "m", "messages": [{"role": "user", "content": "x" * 5_000}]}
     with pytest.raises(ConfigurationError, match="larger than a whole batch"):
         batch.submit([BODY, huge])
@@ -135,14 +137,14 @@ def test_a_request_larger_than_a_batch_is_refused_and_nothing_sent(tmp_path: Pat
 
 def test_a_journal_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
     newer = tmp_path / "newer.db"
-    ProviderBatch(NoProvider(), path=newer).close()
+    ProviderBatch(UnusedClient(), path=newer).close()
     with sqlite3.connect(newer) as db:
         db.execute("PRAGMA user_version = 7")
     text = tmp_path / "text.db"
     text.write_text("no database at all, but long enough to be looked at" * 50)
     for path, reason in [(newer, "batch journal .* is of version 7"), (text, "no SQLite file")]:
         with pytest.raises(StoreError, match=reason):
-            ProviderBatch(NoProvider(), path=path)
+            ProviderBatch(UnusedClient(), path=path)
 
 
 class FakeMessageBatches:
@@ -183,7 +185,7 @@ class FakeMessageBatches:
         return SimpleNamespace(type="succeeded", message=message)
 
 
-def test_anthropics_outcomes_are_understood(tmp_path: Path) -> None:
+def test_anthropics_outcomes_become_results(tmp_path: Path) -> None:
     fake = FakeMessageBatches()
     client = SimpleNamespace(messages=SimpleNamespace(batches=fake))
     batch = ProviderBatch(client, path=tmp_path / "b.db", poll_s=0)
@@ -208,8 +210,8 @@ def test_anthropics_outcomes_are_understood(tmp_path: Path) -> None:
     batch.close()
 
 
-def test_clients_are_known_by_what_they_can_do() -> None:
-    own = NoProvider()
+def test_clients_are_recognised_by_their_attributes() -> None:
+    own = UnusedClient()
     assert batch_client(own) is own
     sdk = SimpleNamespace(files=1, batches=2)
     assert isinstance(batch_client(sdk), OpenAIBatches)

@@ -1,4 +1,4 @@
-"""Rows in, rows out, in this process and in others."""
+"""AskRows: rows with results, in this process and in others."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ pytestmark = pytest.mark.loopback
 PRICES = {"mine": ModelPrice(input=Decimal(1), output=Decimal(2))}
 
 
+CLIENTS: list[OpenAI] = []
+
+
+def create_client(url: str) -> OpenAI:
+    CLIENTS.append(OpenAI(base_url=url, api_key="test", max_retries=0))
+    return CLIENTS[-1]
+
+
 def reply(body: dict[str, Any]) -> str:
     return f"{body['messages'][0]['content']} > {last_text(body)}"
 
@@ -37,7 +45,7 @@ def asker(server: FakeOpenAI, **settings: Any) -> AskRows:
     return AskRows("mine", client=client, prices=PRICES, **settings)
 
 
-def test_rows_keep_their_order_and_gain_result_usage_and_cost(server: FakeOpenAI) -> None:
+def test_rows_keep_their_order_and_get_result_usage_and_cost(server: FakeOpenAI) -> None:
     ask = asker(server, system="Be brief.", params={"temperature": 0})
     rows = ask([{"id": n, "prompt": f"q{n}"} for n in range(20)])
     assert [(row["id"], row["result"]) for row in rows] == [
@@ -51,7 +59,7 @@ def test_rows_keep_their_order_and_gain_result_usage_and_cost(server: FakeOpenAI
     ask.close()
 
 
-def test_a_row_that_fails_fails_alone(server: FakeOpenAI) -> None:
+def test_a_row_that_fails_does_not_affect_the_others(server: FakeOpenAI) -> None:
     server.failures.append(400)
     ask = asker(server, concurrency=1)
     messages = [{"role": "user", "content": "whole"}]
@@ -66,12 +74,12 @@ def test_a_row_that_fails_fails_alone(server: FakeOpenAI) -> None:
 
 def test_an_unknown_model_is_unpriced(server: FakeOpenAI) -> None:
     client = partial(OpenAI, base_url=server.url, api_key="test")
-    ask = AskRows("nobody-knows-me", client=client)
+    ask = AskRows("unlisted", client=client)
     assert ask([{"prompt": "a"}])[0]["cost"] is None
     ask.close()
 
 
-def test_it_travels_to_other_processes(server: FakeOpenAI) -> None:
+def test_it_can_be_sent_to_other_processes(server: FakeOpenAI) -> None:
     ask = asker(server)
     ask([{"prompt": "warm"}])
     ask.close()
@@ -85,13 +93,14 @@ def test_it_travels_to_other_processes(server: FakeOpenAI) -> None:
     ]
 
 
-def test_it_connects_once_in_a_process_however_often_it_is_sent(server: FakeOpenAI) -> None:
-    sent = pickle.dumps(asker(server))
+def test_it_creates_one_client_in_a_process_however_often_it_is_sent(server: FakeOpenAI) -> None:
+    sent = pickle.dumps(AskRows("mine", client=partial(create_client, server.url)))
+    created = len(CLIENTS)
     first = pickle.loads(sent)
     first([{"prompt": "a"}])
     again = pickle.loads(sent)
     again([{"prompt": "b"}])
-    assert again._connected() is first._connected()
+    assert len(CLIENTS) == created + 1
     assert pickle.loads(pickle.dumps(again)) is first
     other = pickle.loads(pickle.dumps(asker(server)))
     assert other is not first
@@ -101,21 +110,21 @@ def test_it_connects_once_in_a_process_however_often_it_is_sent(server: FakeOpen
 def test_the_price_list_is_loaded_before_the_first_call(
     server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked_by_then: list[int] = []
+    calls_before: list[int] = []
     cost = PriceBook.cost
 
-    def noting(self: PriceBook, *args: Any, **kwargs: Any) -> Decimal:
-        asked_by_then.append(len(server.requests))
+    def counting(self: PriceBook, *args: Any, **kwargs: Any) -> Decimal:
+        calls_before.append(len(server.requests))
         return cost(self, *args, **kwargs)
 
-    monkeypatch.setattr(PriceBook, "cost", noting)
+    monkeypatch.setattr(PriceBook, "cost", counting)
     ask = asker(server)
     ask([{"prompt": "a"}])
-    assert asked_by_then == [0, 1]
+    assert calls_before == [0, 1]
     ask.close()
 
 
-def test_an_answer_without_text_is_an_error_that_was_paid(server: FakeOpenAI) -> None:
+def test_an_answer_without_text_is_an_error_with_a_cost(server: FakeOpenAI) -> None:
     server.reply = lambda body: {"content": None, "refusal": "I will not."}
     ask = asker(server)
     (row,) = ask([{"prompt": "a"}])
@@ -124,6 +133,6 @@ def test_an_answer_without_text_is_an_error_that_was_paid(server: FakeOpenAI) ->
     ask.close()
 
 
-def test_settings_that_cannot_work_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(ConfigurationError):
         AskRows("x", concurrency=0)

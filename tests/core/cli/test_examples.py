@@ -33,13 +33,13 @@ def test_it_stops_where_quality_levels_off(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, LABELLED)))
     with openai_server(reply=needs_two) as server:
         result = run(path, "--base-url", server.url, "--json")
-    told = json.loads(result.stdout)
+    printed = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert told["enough"] == 2
-    assert [trial["quality"] for trial in told["trials"]] == [0, 0, 1, 1, 1]
+    assert printed["enough"] == 2
+    assert [trial["quality"] for trial in printed["trials"]] == [0, 0, 1, 1, 1]
 
 
-def test_a_line_that_is_no_example_is_named(tmp_path: Path) -> None:
+def test_a_malformed_line_is_reported_by_number(tmp_path: Path) -> None:
     path = tmp_path / "labelled.jsonl"
     path.write_text(json.dumps(LABELLED[0]) + "\n{}\n")
     result = run(path, "--base-url", "http://127.0.0.1:9/v1")

@@ -35,7 +35,7 @@ def test_json_at_two_dates():
     assert after["priced"] is True
 
 
-def test_a_tier_of_its_own():
+def test_the_price_of_another_tier():
     quote = json.loads(run("gpt-5", "--tier", "batch", "--at", "2026-11-01", "--json").output)
     assert (quote["tier"], quote["per_million_tokens"]["output"]) == ("batch", 5)
 
@@ -55,7 +55,7 @@ def test_an_unknown_model_as_json():
     assert "gpt-4o-mini" in answer["similar"]
 
 
-def test_a_tier_without_a_price_is_not_a_matter_of_spelling():
+def test_a_tier_without_a_price_suggests_no_other_names():
     result = run("gpt-4o", "--provider", "azure", "--tier", "batch")
     assert result.exit_code == 1
     assert "azure publishes no batch price" in result.output

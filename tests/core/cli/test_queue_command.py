@@ -44,7 +44,7 @@ def written(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.loopback
-def test_a_file_is_submitted_watched_and_collected(server: BatchServer, tmp_path: Path) -> None:
+def test_a_file_is_submitted_polled_and_collected(server: BatchServer, tmp_path: Path) -> None:
     file, ledger = requests(tmp_path / "day.jsonl", 4), tmp_path / "ledger.db"
     server.scripts.append(Script(errors={3: (400, "bad")}))
     where = ("--base-url", server.url)
@@ -60,7 +60,7 @@ def test_a_file_is_submitted_watched_and_collected(server: BatchServer, tmp_path
     lines = written(tmp_path / "day.results.jsonl")
     assert [line["text"] for line in lines] == [*(f"answer to q{n}" for n in range(3)), None]
     assert lines[0]["cost"] is not None
-    assert lines[3]["error"] == "told to fail"
+    assert lines[3]["error"] == "failure requested by the test"
     account = Ledger(ledger)
     assert len(list(account.records())) == 3
     account.close()
@@ -117,8 +117,8 @@ def test_dead_letters_are_listed_shown_replayed_and_purged(path: Path) -> None:
     assert "payload" not in listed[0]
     assert "ValueError: no" in run("dead", "list", *where).output
     assert json.loads(run("dead", "show", "job1", *where).output)["payload"] == {"n": 1}
-    assert run("dead", "show", "nobody", *where).exit_code == 1
-    assert "1 jobs wait again" in run("dead", "replay", "job0", *where).output
+    assert run("dead", "show", "unknown", *where).exit_code == 1
+    assert "1 jobs are waiting again" in run("dead", "replay", "job0", *where).output
     assert run("dead", "purge", *where).exit_code == 2
     assert "1 jobs deleted" in run("dead", "purge", "job1", *where).output
     assert "1 jobs deleted" in run("dead", "purge", "--all", *where).output
@@ -126,13 +126,13 @@ def test_dead_letters_are_listed_shown_replayed_and_purged(path: Path) -> None:
     assert "waiting" in run("stats", *where).output
 
 
-def test_a_place_must_be_given_and_exist(tmp_path: Path) -> None:
+def test_a_path_or_url_must_be_given_and_exist(tmp_path: Path) -> None:
     assert run("stats").exit_code == 2
     assert run("stats", "--path", tmp_path / "none.db").exit_code == 2
     assert run("work", "no.such:thing", "--path", tmp_path / "x.db").exit_code == 2
 
 
-def test_a_worker_does_jobs_until_it_is_stopped(tmp_path: Path) -> None:
+def test_a_worker_runs_jobs_until_it_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def double(payload):\n    return payload * 2\n")
     path = tmp_path / "jobs.db"
     command = [sys.executable, "-c", "from llm_optimizers.cli import main; main()"]

@@ -61,18 +61,18 @@ def test_since_and_until(path):
     assert json.loads(result.output)["requests"] == 19
 
 
-def test_no_calls_is_an_answer(path):
+def test_an_empty_ledger_is_reported(path):
     result = run(path, "--since", "2030-01-01")
     assert result.exit_code == 0
     assert "No calls" in result.output
 
 
-def test_a_missing_file_is_a_usage_error_and_is_not_made(tmp_path):
+def test_a_missing_file_is_a_usage_error_and_is_not_created(tmp_path):
     assert run(tmp_path / "none.db").exit_code == 2
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_file_that_is_no_ledger_fails_with_the_reason(tmp_path):
+def test_a_file_that_is_not_a_ledger_fails_with_the_reason(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 100)
     result = run(path)

@@ -26,8 +26,8 @@ def write(path: Path, count: int, *, seed: int, signal: float = 0.95) -> Path:
     labels = []
     for number in range(count):
         hard = rng.random() < 0.5
-        told = hard if rng.random() < signal else not hard
-        words = ["lemma", "tensor"] if told else ["lunch", "music"]
+        looks_hard = hard if rng.random() < signal else not hard
+        words = ["lemma", "tensor"] if looks_hard else ["lunch", "music"]
         prompt = f"{number} {' '.join(words)} {'blah ' * rng.randint(1, 9)}"
         labels.append(Label(prompt=prompt, scores={"small": 1.0 - hard, "large": 1.0}))
     write_labels(path, labels)
@@ -46,7 +46,7 @@ def fitted(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_router_is_judged_on_fresh_labels(fitted):
+def test_a_router_is_evaluated_on_new_labels(fitted):
     fresh = write(fitted / "fresh.jsonl", 400, seed=2)
     result = run("evaluate", fitted / "router.json", fresh, "--json")
     assert result.exit_code == 0
@@ -54,7 +54,7 @@ def test_a_router_is_judged_on_fresh_labels(fitted):
     noise = write(fitted / "noise.jsonl", 400, seed=3, signal=0.5)
     declined = run("evaluate", fitted / "router.json", noise)
     assert declined.exit_code == 1
-    assert "the safe model serves everything" in declined.output
+    assert "the strong model answers everything" in declined.output
 
 
 def test_a_decision_is_explained(fitted):
@@ -64,7 +64,7 @@ def test_a_decision_is_explained(fitted):
     assert "word 'tensor'" in run("explain", fitted / "router.json", "a tensor").output
 
 
-def test_labels_that_teach_nothing_are_told_without_a_trace(tmp_path: Path):
+def test_useless_labels_are_reported_without_a_traceback(tmp_path: Path):
     labels = write(tmp_path / "few.jsonl", 30, seed=1)
     result = run("fit", labels, "--strong", "large", "--out", tmp_path / "router.json")
     assert result.exit_code == 2

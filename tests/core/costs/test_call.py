@@ -1,4 +1,4 @@
-"""From what was seen of a call to its record, and what is known of a call while it is made."""
+"""The record made from a call, and the call context that strategies pass along."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PRICES = PriceBook(
 CALL = Call(id="c1", time=datetime(2026, 1, 2, tzinfo=UTC), asked="cheap", reported=MILLION)
 
 
-def test_the_name_that_has_a_price_is_the_model() -> None:
+def test_the_first_name_with_a_price_is_the_model() -> None:
     assert replace(CALL, answered="strong").record(PRICES).model == "strong"
     assert replace(CALL, answered="cheap-2026-01-02-house").record(PRICES).model == "cheap"
     unknown = replace(CALL, asked="", answered="").record(PRICES)
@@ -55,13 +55,13 @@ def test_the_name_that_has_a_price_is_the_model() -> None:
 @pytest.mark.parametrize(
     ("role", "strategy"), [("sample", "routing"), ("judge", "routing"), ("summary", "prompts")]
 )
-def test_a_call_that_only_a_strategy_made_is_charged_to_it(role: Role, strategy: str) -> None:
+def test_a_call_made_only_by_a_strategy_is_charged_to_it(role: Role, strategy: str) -> None:
     record = replace(CALL, context=CallContext(role=role, baseline_model="strong")).record(PRICES)
     assert (record.cost, record.baseline_cost) == (Decimal(1), Decimal(0))
     assert [(s.strategy, s.amount) for s in record.savings] == [(strategy, Decimal(-1))]
 
 
-def test_what_optimisers_removed_adds_up_and_repeated_tokens_come_at_the_cache_price() -> None:
+def test_removed_tokens_add_up_and_repeated_ones_are_priced_as_cached() -> None:
     known = CallContext().with_removed(RemovedTokens(tokens=600_000))
     known = known.with_removed(RemovedTokens(tokens=400_000, repeated=400_000))
     read = Usage(input_tokens=1_000_000, cache_read_tokens=1_000_000)
@@ -70,7 +70,7 @@ def test_what_optimisers_removed_adds_up_and_repeated_tokens_come_at_the_cache_p
     assert record.savings[0].amount == Decimal("0.6") + Decimal("0.4") * Decimal("0.5")
 
 
-def test_a_served_answer_saves_the_call_of_the_model_that_would_have_been_asked() -> None:
+def test_a_cache_hit_saves_the_call_of_the_baseline_model() -> None:
     served = replace(
         CALL,
         reported=None,
@@ -86,7 +86,7 @@ def test_a_served_answer_saves_the_call_of_the_model_that_would_have_been_asked(
     assert unknown.record(PRICES).baseline_cost is None
 
 
-def test_a_share_saves_the_difference_to_a_call_alone_on_top_of_what_routing_saves() -> None:
+def test_a_share_saves_the_difference_to_a_separate_call_in_addition_to_routing() -> None:
     half = Usage(input_tokens=500_000)
     shared = replace(
         CALL,
@@ -103,9 +103,8 @@ def test_a_share_saves_the_difference_to_a_call_alone_on_top_of_what_routing_sav
     }
 
 
-def test_strategies_behind_the_sharing_save_their_own_too() -> None:
-    """They are known from the answer, and those around it from the context: of two routers the
-    outer one's baseline counts."""
+def test_strategies_applied_to_a_shared_call_keep_their_savings() -> None:
+    """Of two routers, one before and one after the sharing, the outer one's baseline counts."""
     half = Usage(input_tokens=500_000)
     share = CallShare(
         alone=MILLION,
@@ -122,7 +121,7 @@ def test_strategies_behind_the_sharing_save_their_own_too() -> None:
     assert around.baseline_model == "cheap"
 
 
-def test_a_share_of_a_served_answer_saves_the_call_alone_but_for_what_was_spent() -> None:
+def test_a_share_of_a_cache_hit_saves_a_separate_call_minus_what_was_spent() -> None:
     share = CallShare(alone=MILLION, estimated=True, served="exact")
     served = replace(CALL, reported=None, share=share)
     record = served.record(PRICES)
@@ -133,7 +132,7 @@ def test_a_share_of_a_served_answer_saves_the_call_alone_but_for_what_was_spent(
     assert spent.saved == Decimal("0.9")
 
 
-def test_a_share_without_an_answer_for_its_caller_saves_nothing() -> None:
+def test_a_share_whose_caller_got_no_answer_saves_nothing() -> None:
     share = CallShare(alone=MILLION, estimated=True, served="exact")
     half = Usage(input_tokens=500_000)
     late = replace(CALL, reported=half, share=share, status="error").record(PRICES)
@@ -143,7 +142,7 @@ def test_a_share_without_an_answer_for_its_caller_saves_nothing() -> None:
         assert (record.savings, record.hit_strategy, record.estimated) == ((), None, False)
 
 
-def test_a_share_is_read_as_it_was_written() -> None:
+def test_a_share_survives_a_round_trip_through_json() -> None:
     share = CallShare(
         alone=MILLION,
         estimated=True,
@@ -157,7 +156,7 @@ def test_a_share_is_read_as_it_was_written() -> None:
         assert CallShare.from_dict(other) is None
 
 
-def test_the_bare_call_is_the_one_without_any_strategy() -> None:
+def test_the_baseline_call_is_the_one_without_any_strategy() -> None:
     said = Reported(model="cheap", usage=Usage(input_tokens=10), tier="flex")
     assert baseline_call(said) == Reported(model="cheap", usage=Usage(input_tokens=10))
     share = CallShare(
@@ -166,8 +165,8 @@ def test_the_bare_call_is_the_one_without_any_strategy() -> None:
         removed=RemovedTokens(tokens=5),
         baseline_model="inner",
     )
-    bare = baseline_call(said, share=share, removed=RemovedTokens(tokens=7))
-    assert bare == Reported(model="inner", usage=Usage(input_tokens=62))
+    baseline = baseline_call(said, share=share, removed=RemovedTokens(tokens=7))
+    assert baseline == Reported(model="inner", usage=Usage(input_tokens=62))
     assert baseline_call(said, share=share, baseline_model="outer").model == "outer"
     assert baseline_call(Reported(), removed=RemovedTokens(tokens=7)) == Reported()
 
@@ -181,11 +180,11 @@ def test_the_bare_call_is_the_one_without_any_strategy() -> None:
         (GeneratorExit(), "abandoned"),
     ],
 )
-def test_how_a_call_ended_is_read_from_its_error(error: BaseException | None, status: str) -> None:
+def test_a_calls_status_is_read_from_its_error(error: BaseException | None, status: str) -> None:
     assert status_of(error) == status
 
 
-def test_a_call_left_midway_has_the_greater_of_what_was_reported_and_counted() -> None:
+def test_an_unfinished_call_has_the_larger_of_reported_and_counted_tokens() -> None:
     reported = Usage(input_tokens=900, output_tokens=1)
     left = replace(CALL, status="abandoned", reported=reported)
     counted = Usage(input_tokens=800, output_tokens=70)
@@ -195,7 +194,7 @@ def test_a_call_left_midway_has_the_greater_of_what_was_reported_and_counted() -
     assert left.record(PRICES, lambda: None).usage == reported
 
 
-def test_tokens_are_counted_only_where_none_were_reported() -> None:
+def test_tokens_are_counted_locally_only_if_none_were_reported() -> None:
     def never() -> Usage:
         raise AssertionError
 
@@ -206,36 +205,36 @@ def test_tokens_are_counted_only_where_none_were_reported() -> None:
     assert (counted.usage, counted.estimated) == (MILLION, True)
 
 
-def test_of_an_answer_reported_alone_the_prompt_is_counted_here() -> None:
+def test_the_prompt_is_counted_locally_if_only_the_answer_was_reported() -> None:
     alone = replace(CALL, reported=Usage(output_tokens=9))
     record = alone.record(PRICES, lambda: Usage(input_tokens=7, output_tokens=5))
     assert (record.usage, record.estimated) == (Usage(input_tokens=7, output_tokens=9), True)
     unknown = alone.record(PRICES, lambda: None)
     assert (unknown.usage, unknown.estimated) == (Usage(output_tokens=9), False)
-    # What is billed with another call, as several prompts sent together are, used nothing.
+    # A call billed as part of another, as prompts sent together are, reports zero tokens.
     together = replace(CALL, reported=Usage()).record(PRICES, lambda: MILLION)
     assert (together.usage, together.estimated) == (Usage(), False)
 
 
-def test_a_shared_bill_is_recorded_by_those_who_share_it() -> None:
+def test_a_shared_call_is_not_recorded_itself() -> None:
     ledger = Ledger(prices=PRICES)
     replace(CALL, context=CallContext(shared=True)).account(ledger)
     assert not list(ledger.records())
 
 
-def test_drafts_are_written_once_it_is_known_what_became_of_them() -> None:
+def test_drafts_are_written_once_it_is_decided_which_is_served() -> None:
     ledger, drafts = Ledger(prices=PRICES), Drafts()
     known = CallContext(role="draft", drafts=drafts, baseline_model="strong")
-    for name in ("kept", "thrown"):
+    for name in ("kept", "discarded"):
         replace(CALL, id=name, context=replace(known, draft_id=name)).account(ledger)
     assert not list(ledger.records())
     drafts.resolve("kept")
     replace(CALL, id="late", context=replace(known, draft_id="late")).account(ledger)
     saved = {record.id: record.saved for record in ledger.records()}
-    assert saved == {"kept": Decimal(9), "thrown": Decimal(-1), "late": Decimal(-1)}
+    assert saved == {"kept": Decimal(9), "discarded": Decimal(-1), "late": Decimal(-1)}
 
 
-def test_what_is_thrown_away_is_charged_to_the_strategy_that_made_it() -> None:
+def test_a_discarded_draft_is_charged_to_the_strategy_that_made_it() -> None:
     ledger, routing = Ledger(prices=PRICES), Drafts()
     around = CallContext(role="draft", drafts=routing, draft_id="routed", baseline_model="strong")
     for name, kept in (("whole", "whole"), ("cut", None)):
@@ -243,7 +242,7 @@ def test_what_is_thrown_away_is_charged_to_the_strategy_that_made_it() -> None:
         known = replace(around, drafts=drafts, draft_id=name)
         replace(CALL, id=name, context=known).account(ledger)
         drafts.resolve(kept)
-    (cut,) = ledger.records()  # the other is still the router's draft
+    (cut,) = ledger.records()  # the other one is still a draft of the router
     assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", Decimal(-1))]
     routing.resolve("routed")
     assert {record.id: record.saved for record in ledger.records()} == {"cut": -1, "whole": 9}
@@ -279,7 +278,7 @@ def test_drafts_held_by_many_threads_are_each_written_once() -> None:
     assert [record.id for record in found if record.saved == 0] == ["3-7"]
 
 
-def test_what_is_known_of_a_call_follows_the_code_that_makes_it() -> None:
+def test_the_call_context_follows_tasks_and_threads() -> None:
     async def asked(name: str) -> str | None:
         with call_scope(CallContext(baseline_model=name)):
             await asyncio.sleep(0)
@@ -292,7 +291,7 @@ def test_what_is_known_of_a_call_follows_the_code_that_makes_it() -> None:
     assert context_of() == CallContext()
 
 
-def test_a_stream_is_read_in_the_context_it_was_asked_for_in() -> None:
+def test_a_stream_is_read_in_the_call_context_it_was_opened_in() -> None:
     async def chunks() -> AsyncIterator[str | None]:
         for _ in range(2):
             yield context_of().baseline_model
@@ -314,7 +313,7 @@ def test_a_stream_is_read_in_the_context_it_was_asked_for_in() -> None:
     assert context_of().baseline_model is None
 
 
-def test_a_call_on_another_thread_is_known_by_its_id_as_long_as_its_maker_lives() -> None:
+def test_a_context_is_found_by_its_call_id_in_another_thread_while_it_is_kept() -> None:
     known = CONTEXTS_BY_CALL["run-7"] = CallContext(id="run-7", baseline_model="strong")
     found: list[str | None] = []
     thread = threading.Thread(

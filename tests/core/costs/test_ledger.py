@@ -1,4 +1,4 @@
-"""Ledger: nothing lost, nothing doubled, nothing raised while writing, whoever kills whom."""
+"""Ledger: no record is lost or doubled, and writing never raises, even in killed processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from llm_optimizers.errors import ConfigurationError, StoreError
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
-def a_record(call="1", **changes):
+def make_record(call="1", **changes):
     usual = {
         "id": call,
         "time": AT,
@@ -77,31 +77,31 @@ records = st.builds(
 
 
 @given(records)
-def test_a_record_comes_back_as_it_went_in(record):
+def test_a_record_is_read_as_it_was_written(record):
     with Ledger() as ledger:
         ledger.record(record)
         assert list(ledger.records()) == [record]
         assert ledger.dropped == 0
 
 
-def test_the_same_id_twice_counts_once(ledger):
-    ledger.record(a_record("1"))
-    ledger.record(a_record("1", model="other"))
-    ledger.record(a_record("2"))
+def test_a_second_record_with_the_same_id_is_ignored(ledger):
+    ledger.record(make_record("1"))
+    ledger.record(make_record("1", model="other"))
+    ledger.record(make_record("2"))
     assert [(r.id, r.model) for r in ledger.records()] == [("1", "gpt-4o"), ("2", "gpt-4o")]
     assert (ledger.dropped, ledger.summary().requests) == (0, 2)
 
 
-def test_the_run_that_a_hit_answered_says_more_than_the_cache_does(ledger):
-    """The cache's record comes first or last; of one run there is one record."""
+def test_the_frameworks_record_of_a_hit_replaces_the_caches_own(ledger):
+    """Whichever is written first, one record is kept."""
     own = {"usage": Usage(), "cost": Decimal(0), "hit_strategy": "cache.exact"}
     run = own | {"latency_s": 0.002, "tags": {"user": "u1"}, "baseline_model": "gpt-5"}
     for call, *found in (("1", own, run), ("2", run, own), ("3", own, own), ("4", run, run)):
         for facts in found:
-            ledger.record(a_record(call, **facts))
-    ledger.record(a_record("5", latency_s=None))
-    ledger.record(a_record("5", latency_s=1.0))
-    ledger.record(a_record("5", **run))
+            ledger.record(make_record(call, **facts))
+    ledger.record(make_record("5", latency_s=None))
+    ledger.record(make_record("5", latency_s=1.0))
+    ledger.record(make_record("5", **run))
     assert [(r.id, r.baseline_model, dict(r.tags)) for r in ledger.records()] == [
         ("1", "gpt-5", {"user": "u1"}),
         ("2", "gpt-5", {"user": "u1"}),
@@ -113,25 +113,25 @@ def test_the_run_that_a_hit_answered_says_more_than_the_cache_does(ledger):
     assert ledger.dropped == 0
 
 
-def test_records_are_found_by_time_from_since_on_and_before_until(ledger):
+def test_records_are_selected_from_since_on_and_before_until(ledger):
     for minute in range(5):
-        ledger.record(a_record(str(minute), time=AT + timedelta(minutes=minute)))
+        ledger.record(make_record(str(minute), time=AT + timedelta(minutes=minute)))
     since, until = AT + timedelta(minutes=1), AT + timedelta(minutes=3)
     assert [r.id for r in ledger.records(since, until)] == ["1", "2"]
     assert [r.id for r in ledger.records(until=since.replace(tzinfo=None))] == ["0"]
     assert ledger.summary(since=since).requests == 4
 
 
-def test_reading_goes_on_over_many_pages_while_others_write(ledger):
+def test_reading_many_pages_includes_records_written_meanwhile(ledger):
     for number in range(2_500):
-        ledger.record(a_record(str(number)))
+        ledger.record(make_record(str(number)))
     reading = ledger.records()
     first = next(reading)
-    ledger.record(a_record("late"))
+    ledger.record(make_record("late"))
     assert [first.id, *(r.id for r in reading)] == [*map(str, range(2_500)), "late"]
 
 
-def test_notes_are_kept_by_kind_and_time():
+def test_notes_are_selected_by_kind_and_time():
     moments = iter(range(1_000, 2_000))
     ledger = Ledger(clock=lambda: next(moments))
     ledger.note("label", {"right": True, "nested": {"a": [1, None, "ü"]}}, id="a")
@@ -147,30 +147,30 @@ def test_notes_are_kept_by_kind_and_time():
 
 
 @pytest.mark.parametrize("payload", [{"a": object()}, {"a": float("nan")}, {"a": b"bytes"}])
-def test_a_note_that_is_not_json_is_the_callers_mistake(ledger, payload):
+def test_a_note_that_is_not_json_raises(ledger, payload):
     with pytest.raises(ConfigurationError, match="JSON"):
         ledger.note("label", payload)
 
 
-def test_no_record_has_room_for_a_prompt_or_an_answer(tmp_path):
+def test_records_have_no_column_for_a_prompt_or_an_answer(tmp_path):
     with Ledger(tmp_path / "ledger.db") as ledger:
-        ledger.record(a_record())
+        ledger.record(make_record())
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(calls)")}
     connection.close()
     assert not columns & {"prompt", "messages", "response", "answer", "content", "text"}
 
 
-def test_a_ledger_brings_its_prices():
+def test_a_ledger_has_prices():
     prices = PriceBook()
     assert Ledger(prices=prices).prices is prices
     assert isinstance(Ledger().prices, PriceBook)
 
 
-def test_thirty_two_threads_lose_and_mix_nothing(ledger):
+def test_thirty_two_threads_lose_and_mix_up_no_record(ledger):
     def append(worker):
         for number in range(50):
-            ledger.record(a_record(f"{worker}-{number}", model=f"model-{worker}"))
+            ledger.record(make_record(f"{worker}-{number}", model=f"model-{worker}"))
 
     threads = [threading.Thread(target=append, args=(worker,)) for worker in range(32)]
     for thread in threads:
@@ -215,7 +215,7 @@ def start_appending(path, worker, many):
     return process
 
 
-def test_processes_that_open_a_new_file_and_append_at_once_lose_nothing(tmp_path):
+def test_processes_that_create_a_file_and_append_together_lose_no_record(tmp_path):
     path = tmp_path / "ledger.db"
     processes = [start_appending(path, worker, 200) for worker in ("a", "b")]
     for process in processes:
@@ -226,7 +226,7 @@ def test_processes_that_open_a_new_file_and_append_at_once_lose_nothing(tmp_path
         assert sorted(ids(ledger)) == sorted(f"{w}-{n}" for w in "ab" for n in range(200))
 
 
-def test_after_kill_9_every_committed_row_is_there(tmp_path):
+def test_every_committed_row_survives_kill_9(tmp_path):
     path = tmp_path / "ledger.db"
     process = start_appending(path, "x", 1_000_000)
     process.stdin.write("go\n")
@@ -242,14 +242,14 @@ def test_after_kill_9_every_committed_row_is_there(tmp_path):
         found = ids(ledger)
         assert found[: len(said)] == [f"x-{number}" for number in said]
         assert len(found) - len(said) <= 1
-        ledger.record(a_record("after"))
+        ledger.record(make_record("after"))
         assert ids(ledger)[-1] == "after"
         assert ledger.dropped == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
-def test_forked_children_append_with_connections_of_their_own(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks need POSIX")
+def test_forked_children_append_through_separate_connections(tmp_path):
     path = tmp_path / "ledger.db"
     ledger = Ledger(path)
     done = threading.Event()
@@ -258,10 +258,10 @@ def test_forked_children_append_with_connections_of_their_own(tmp_path):
         for number in itertools.count():
             if done.is_set():
                 return
-            ledger.record(a_record(f"parent-{number}"))
+            ledger.record(make_record(f"parent-{number}"))
 
     def append(name):
-        ledger.record(a_record(name))
+        ledger.record(make_record(name))
         sys.exit(ledger.dropped)
 
     thread = threading.Thread(target=keep_appending)
@@ -274,7 +274,7 @@ def test_forked_children_append_with_connections_of_their_own(tmp_path):
         assert child.exitcode == 0
     done.set()
     thread.join()
-    ledger.record(a_record("parent again"))
+    ledger.record(make_record("parent again"))
     assert ledger.dropped == 0
     assert {f"c{number}" for number in range(5)} < set(ids(ledger))
     assert ids(ledger)[-1] == "parent again"
@@ -285,17 +285,17 @@ def corrupt(path):
     path.write_bytes(b"This is no database, whatever its name says. " * 100)
 
 
-def a_ledger(path):
+def make_ledger(path):
     with Ledger(path) as ledger:
-        ledger.record(a_record("before"))
+        ledger.record(make_record("before"))
 
 
-def test_a_corrupt_file_costs_no_answer_one_warning_and_no_figures(tmp_path, caplog):
+def test_a_corrupt_file_drops_records_with_one_warning_and_gives_no_summary(tmp_path, caplog):
     path = tmp_path / "ledger.db"
     corrupt(path)
     with Ledger(path) as ledger:
         for number in range(3):
-            ledger.record(a_record(str(number)))
+            ledger.record(make_record(str(number)))
             ledger.note("label", {})
         assert ledger.dropped == 6
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
@@ -306,9 +306,9 @@ def test_a_corrupt_file_costs_no_answer_one_warning_and_no_figures(tmp_path, cap
             ledger.summary()
 
 
-def test_a_file_corrupted_behind_our_back_is_reported_when_read(tmp_path):
+def test_a_file_corrupted_later_raises_when_read(tmp_path):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE calls SET cost = 'a lot'")
     connection.close()
@@ -317,9 +317,9 @@ def test_a_file_corrupted_behind_our_back_is_reported_when_read(tmp_path):
 
 
 def opened_with(monkeypatch, ledger, mode, after=()):
-    """Let SQLite itself behave as on a read-only or full disk, whoever runs the tests.
+    """Make SQLite behave as on a read-only or full disk, for any user who runs the tests.
 
-    Returns the connections to this ledger as they are made.
+    Returns the list of connections to this ledger, which grows as they are opened.
     """
     real = sqlite3.connect
     made = []
@@ -337,29 +337,29 @@ def opened_with(monkeypatch, ledger, mode, after=()):
     return made
 
 
-def test_a_read_only_file_is_still_read(tmp_path, monkeypatch, caplog):
+def test_a_read_only_file_can_still_be_read(tmp_path, monkeypatch, caplog):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     opened_with(monkeypatch, path, "ro")
     with Ledger(path) as ledger:
-        ledger.record(a_record("lost"))
-        ledger.record(a_record("lost too"))
+        ledger.record(make_record("lost"))
+        ledger.record(make_record("lost too"))
         assert ledger.dropped == 2
         assert ids(ledger) == ["before"]
     assert caplog.text.count("readonly") == 1
 
 
-def test_a_full_disk_costs_no_answer_and_room_made_later_is_used(tmp_path, monkeypatch):
+def test_a_full_disk_drops_records_until_there_is_room(tmp_path, monkeypatch):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     made = opened_with(monkeypatch, path, "rw", ["PRAGMA max_page_count = 1"])
     with Ledger(path) as ledger:
         for number in range(300):
-            ledger.record(a_record(str(number)))
+            ledger.record(make_record(str(number)))
         dropped = ledger.dropped
         assert 0 < dropped < 300
         made[-1].execute("PRAGMA max_page_count = 100000")
-        ledger.record(a_record("room again"))
+        ledger.record(make_record("room again"))
         assert ledger.dropped == dropped
         assert len(ids(ledger)) == 1 + 300 - dropped + 1
 
@@ -368,58 +368,58 @@ def timeout_ms(connections):
     return connections[-1].execute("PRAGMA busy_timeout").fetchone()[0]
 
 
-def test_a_locked_file_drops_and_goes_on_when_it_is_free(tmp_path, monkeypatch, caplog):
+def test_a_locked_file_drops_records_until_it_is_free(tmp_path, monkeypatch, caplog):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     other = sqlite3.connect(path, isolation_level=None)
     made = opened_with(monkeypatch, path, "rw")
     with Ledger(path) as ledger:
         other.execute("BEGIN IMMEDIATE")
         for number in range(20):
-            ledger.record(a_record(str(number)))
+            ledger.record(make_record(str(number)))
         assert ledger.dropped == 20
-        # Each call after the first waited but a moment for the lock.
+        # Each call after the first waited only briefly for the lock.
         assert timeout_ms(made) < 100
         assert ids(ledger) == ["before"]
         other.execute("ROLLBACK")
-        ledger.record(a_record("free"))
+        ledger.record(make_record("free"))
         assert ids(ledger) == ["before", "free"]
-        ledger.record(a_record("as before"))
+        ledger.record(make_record("as before"))
         assert timeout_ms(made) >= 1_000
     other.close()
     assert caplog.text.count("database is locked") == 1
 
 
-async def test_an_event_loop_does_not_wait_for_the_lock_and_nothing_is_lost(tmp_path, monkeypatch):
+async def test_an_event_loop_does_not_wait_for_the_lock_and_loses_no_record(tmp_path, monkeypatch):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         made = opened_with(monkeypatch, path, "rw")
         ledger = Ledger(path)
-        ledger.record(a_record("free"))
+        ledger.record(make_record("free"))
         assert timeout_ms(made) < 100
         other.execute("BEGIN IMMEDIATE")
-        ledger.record(a_record("first"))
+        ledger.record(make_record("first"))
         for number in range(20):
-            ledger.record(a_record(str(number)))
-        thread = threading.Thread(target=ledger.record, args=(a_record("thread"),))
+            ledger.record(make_record(str(number)))
+        thread = threading.Thread(target=ledger.record, args=(make_record("thread"),))
         thread.start()
         thread.join()
         other.execute("ROLLBACK")
-    # Reading waits for what is still to be written.
+    # Reading waits for the records that are not written yet.
     assert ids(ledger) == ["before", "free", "first", *map(str, range(20)), "thread"]
     assert ledger.dropped == 0
     ledger.close()
 
 
-async def test_what_an_event_loop_put_off_and_cannot_be_written_is_counted(tmp_path, caplog):
+async def test_delayed_records_that_cannot_be_written_are_counted_as_dropped(tmp_path, caplog):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     ledger = Ledger(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for number in range(5):
-            ledger.record(a_record(str(number)))
+            ledger.record(make_record(str(number)))
         assert ledger.dropped == 0
         other.execute("DROP TABLE calls")
         other.execute("COMMIT")
@@ -428,13 +428,13 @@ async def test_what_an_event_loop_put_off_and_cannot_be_written_is_counted(tmp_p
     assert caplog.text.count("no such table") == 1
 
 
-def test_a_folder_that_cannot_be_made_yet_is_tried_again(tmp_path, caplog):
+def test_a_folder_that_cannot_be_created_is_tried_again(tmp_path, caplog):
     path = tmp_path / "later" / "ledger.db"
     path.parent.write_text("a file in the way of the folder")
     with Ledger(path) as ledger:
-        ledger.record(a_record("lost"))
+        ledger.record(make_record("lost"))
         path.parent.unlink()
-        ledger.record(a_record("kept"))
+        ledger.record(make_record("kept"))
         assert ids(ledger) == ["kept"]
         assert ledger.dropped == 1
     assert caplog.text.count("cannot be used") == 1
@@ -442,24 +442,24 @@ def test_a_folder_that_cannot_be_made_yet_is_tried_again(tmp_path, caplog):
 
 @pytest.mark.parametrize("wrong", [{"latency_s": object()}, {"tags": 3}, {"model": "\ud800"}])
 def test_a_record_that_cannot_be_written_is_dropped_and_not_raised(ledger, wrong):
-    ledger.record(a_record("wrong", **wrong))
-    ledger.record(a_record("right"))
+    ledger.record(make_record("wrong", **wrong))
+    ledger.record(make_record("right"))
     assert ledger.dropped == 1
     assert ids(ledger) == ["right"]
 
 
-def test_a_closed_ledger_drops_and_says_so_when_read(ledger):
+def test_a_closed_ledger_drops_records_and_raises_when_read(ledger):
     ledger.close()
     ledger.close()
-    ledger.record(a_record())
+    ledger.record(make_record())
     assert ledger.dropped == 1
     with pytest.raises(StoreError, match="closed"):
         list(ledger.records())
 
 
-def test_a_ledger_of_another_version_is_refused_and_left_alone(tmp_path):
+def test_a_ledger_of_another_version_is_refused_and_unchanged(tmp_path):
     path = tmp_path / "ledger.db"
-    a_ledger(path)
+    make_ledger(path)
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     connection.close()
@@ -469,7 +469,7 @@ def test_a_ledger_of_another_version_is_refused_and_left_alone(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_somebody_elses_database_is_refused_and_left_alone(tmp_path):
+def test_another_programs_database_is_refused_and_unchanged(tmp_path):
     path = tmp_path / "app.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE users (id)")

@@ -1,4 +1,4 @@
-"""Summary: every figure checked by hand on a small ledger, and what has no price kept apart."""
+"""Summary: every figure of a small ledger checked by hand; unpriced calls counted separately."""
 
 from __future__ import annotations
 
@@ -24,23 +24,30 @@ from llm_optimizers.costs import (
 from llm_optimizers.costs.summary import dollars
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
-DEAR = ModelPrice(input=Decimal(10), output=Decimal(20))
+EXPENSIVE = ModelPrice(input=Decimal(10), output=Decimal(20))
 CHEAP = ModelPrice(input=Decimal(1), output=Decimal(2))
-BOOK = PriceBook({"dear": DEAR, "cheap": CHEAP})
-USED = Usage(input_tokens=1_000, output_tokens=500)  # 0.020 at the dear model, 0.002 at the cheap
+BOOK = PriceBook({"expensive": EXPENSIVE, "cheap": CHEAP})
+USED = Usage(
+    input_tokens=1_000, output_tokens=500
+)  # 0.020 at the expensive model, 0.002 at the cheap one
 
 
 @pytest.fixture
 def ledger():
     calls = [
-        {"model": "dear", "tags": {"user": "ann"}},
-        {"model": "openai:dear", "tags": {"user": "ann"}, "status": "abandoned", "estimated": True},
-        {"model": "cheap", "baseline_model": "dear", "tags": {"user": "bob"}},
-        {"model": "dear", "hit_strategy": "cache.exact", "tags": {"user": "bob"}},
-        {"model": "dear", "hit_strategy": "cache.semantic", "estimated": True},
-        {"model": "somebody's", "baseline_model": "dear", "tags": {"user": "bob"}},
-        {"model": "cheap", "baseline_model": "somebody's"},
-        {"model": "dear", "usage": Usage(), "status": "error", "error": "TimeoutError"},
+        {"model": "expensive", "tags": {"user": "ann"}},
+        {
+            "model": "openai:expensive",
+            "tags": {"user": "ann"},
+            "status": "abandoned",
+            "estimated": True,
+        },
+        {"model": "cheap", "baseline_model": "expensive", "tags": {"user": "bob"}},
+        {"model": "expensive", "hit_strategy": "cache.exact", "tags": {"user": "bob"}},
+        {"model": "expensive", "hit_strategy": "cache.semantic", "estimated": True},
+        {"model": "unlisted", "baseline_model": "expensive", "tags": {"user": "bob"}},
+        {"model": "cheap", "baseline_model": "unlisted"},
+        {"model": "expensive", "usage": Usage(), "status": "error", "error": "TimeoutError"},
     ]
     with Ledger(prices=BOOK) as ledger:
         for number, changes in enumerate(calls):
@@ -51,12 +58,12 @@ def ledger():
 
 
 def test_every_figure_by_hand(ledger):
-    summary = ledger.summary(premium_model="dear")
+    summary = ledger.summary(premium_model="expensive")
     assert summary.requests == 8
     assert (summary.hits, summary.hit_rate) == (2, 0.25)
     assert summary.usage == Usage(input_tokens=5_000, output_tokens=2_500)
     assert (summary.tokens, summary.tokens_per_request) == (7_500, 937.5)
-    # dear 0.020, openai:dear 0.020, cheap 0.002, two hits 0, cheap 0.002, failed 0
+    # expensive 0.020, openai:expensive 0.020, cheap 0.002, two hits 0, cheap 0.002, failed 0
     assert summary.cost == Decimal("0.044")
     assert summary.cost_per_request == Decimal("0.044") / 7
     assert summary.cost_per_1000 == Decimal("0.044") / 7 * 1000
@@ -70,7 +77,7 @@ def test_every_figure_by_hand(ledger):
     assert (summary.first, summary.last) == (AT, AT + timedelta(minutes=7))
 
 
-def test_savings_are_told_apart_by_strategy_and_certainty(ledger):
+def test_savings_are_split_by_strategy_and_into_measured_and_estimated(ledger):
     strategies = ledger.summary().by_strategy
     assert {
         name: (part.amount, part.estimated, part.calls) for name, part in strategies.items()
@@ -87,13 +94,13 @@ def test_figures_by_model_and_tag(ledger):
     bob = summary.by_tag["user"]["bob"]
     assert (bob.requests, bob.hits, bob.tokens) == (3, 1, 3_000)
     assert (bob.cost, bob.saved, bob.unpriced) == (Decimal("0.002"), Decimal("0.038"), 1)
-    assert set(summary.by_model) == {"dear", "openai:dear", "cheap", "somebody's"}
+    assert set(summary.by_model) == {"expensive", "openai:expensive", "cheap", "unlisted"}
     assert summary.by_model["cheap"].cost == Decimal("0.004")
     assert sum(part.requests for part in summary.by_model.values()) == summary.requests
 
 
 def test_an_empty_ledger_has_no_rates_and_no_division_by_zero():
-    summary = Ledger().summary(premium_model="dear")
+    summary = Ledger().summary(premium_model="expensive")
     assert (summary.requests, summary.cost, summary.saved) == (0, 0, 0)
     assert summary.hit_rate is summary.tokens_per_request is summary.cost_per_request is None
     assert summary.cost_per_1000 is summary.saved_pct is summary.premium_share is None
@@ -101,23 +108,23 @@ def test_an_empty_ledger_has_no_rates_and_no_division_by_zero():
     assert ("Cost a request", "-") in summary.table()
 
 
-def test_without_a_premium_model_there_is_no_share(ledger):
+def test_without_a_premium_model_there_is_no_premium_share(ledger):
     summary = ledger.summary()
     assert summary.premium_requests is summary.premium_share is None
 
 
 def test_as_dict_is_json_with_the_same_figures(ledger):
-    plain = json.loads(json.dumps(ledger.summary(premium_model="dear").as_dict()))
+    plain = json.loads(json.dumps(ledger.summary(premium_model="expensive").as_dict()))
     assert (plain["cost"], plain["saved"], plain["saved_pct"]) == (0.044, 0.058, 58.0)
     assert plain["by_strategy"]["routing"] == {"amount": 0.018, "estimated": 0, "calls": 1}
     assert plain["by_tag"]["user"]["bob"]["unpriced"] == 1
     assert plain["first"] == "2026-11-01T00:00:00+00:00"
 
 
-def test_the_table_names_what_was_left_out(ledger):
-    cells = dict(ledger.summary(premium_model="dear").table())
+def test_the_table_shows_what_was_left_out(ledger):
+    cells = dict(ledger.summary(premium_model="expensive").table())
     assert cells["Cache hits"] == "2 (25.0%)"
-    assert cells["On dear"] == "37.5%"
+    assert cells["On expensive"] == "37.5%"
     assert cells["Cost of the priced calls"] == "$0.04400"
     assert cells["Saved"] == "$0.05800 (58.0%)"
     assert cells["  by cache.semantic"] == "$0.02000 (estimated)"
@@ -126,8 +133,8 @@ def test_the_table_names_what_was_left_out(ledger):
     assert cells["Failed"] == "1"
 
 
-def test_only_unpriced_calls_make_no_claim_of_costing_nothing():
-    summary = summarise([price_call(BOOK, id="1", time=AT, model="somebody's", usage=USED)])
+def test_unpriced_calls_alone_have_no_cost_rather_than_zero():
+    summary = summarise([price_call(BOOK, id="1", time=AT, model="unlisted", usage=USED)])
     assert summary.cost_per_request is None
     assert summary.cost_per_1000 is None
     assert summary.saved_pct is None
@@ -157,14 +164,14 @@ def test_sums_are_exact_whatever_precision_the_app_has_set(amounts):
         assert summary.saved == sum((p.amount for p in summary.by_strategy.values()), Decimal(0))
 
 
-def test_a_hit_told_only_by_its_saving_is_a_hit():
+def test_a_record_with_a_cache_saving_is_a_hit():
     record = CallRecord(
         id="1",
         time=AT,
-        model="dear",
+        model="expensive",
         usage=Usage(),
         cost=Decimal(0),
-        baseline_model="dear",
+        baseline_model="expensive",
         baseline_cost=Decimal(1),
         savings=(Saving(strategy="cache.exact", amount=Decimal(1)),),
     )
@@ -183,5 +190,5 @@ def test_a_hit_told_only_by_its_saving_is_a_hit():
         ("-0.03", "-$0.03000"),
     ],
 )
-def test_dollars_to_read(amount, text):
+def test_dollars_are_formatted(amount, text):
     assert dollars(None if amount is None else Decimal(amount)) == text

@@ -1,4 +1,4 @@
-"""Usage: counts add up like numbers, and every provider's report is read the same way."""
+"""Usage: counts add up, and every provider's report is read into the same counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ usages = st.builds(Usage, **dict.fromkeys(Usage().as_dict(), st.integers(0, 10**
 
 
 @given(usages, usages, usages)
-def test_addition_is_associative_and_commutative_with_nothing_as_zero(a, b, c):
+def test_addition_is_associative_and_commutative_with_a_zero(a, b, c):
     assert (a + b) + c == a + (b + c)
     assert a + b == b + a
     assert a + Usage() == a
@@ -37,12 +37,12 @@ def test_counts_survive_a_round_trip(usage):
 
 
 @pytest.mark.parametrize("bad", [-1, 1.5, "3", True, None])
-def test_a_count_that_is_no_count_is_refused_by_name(bad):
+def test_an_invalid_count_is_refused_by_name(bad):
     with pytest.raises(ConfigurationError, match="output_tokens"):
         Usage(output_tokens=bad)
 
 
-def test_adding_something_else_is_a_type_error():
+def test_adding_another_type_is_a_type_error():
     with pytest.raises(TypeError):
         Usage() + 3
     with pytest.raises(TypeError):
@@ -86,7 +86,7 @@ def test_openai_responses():
     )
 
 
-def test_openai_embeddings_and_nulls():
+def test_openai_embeddings_and_null_counts():
     raw = {"prompt_tokens": 8, "total_tokens": 8, "prompt_tokens_details": None}
     assert Usage.from_openai(raw) == Usage(input_tokens=8)
     raw = {"prompt_tokens": 8, "completion_tokens": None, "prompt_tokens_details": {}}
@@ -94,7 +94,7 @@ def test_openai_embeddings_and_nulls():
     assert Usage.from_openai({}) == Usage()
 
 
-def test_reasoning_counted_outside_the_completion_is_added_to_the_output():
+def test_reasoning_that_only_the_total_includes_is_added_to_the_output():
     raw = {
         "prompt_tokens": 10,
         "completion_tokens": 5,
@@ -104,12 +104,12 @@ def test_reasoning_counted_outside_the_completion_is_added_to_the_output():
     assert Usage.from_openai(raw) == Usage(input_tokens=10, output_tokens=105, reasoning_tokens=100)
 
 
-def test_cache_hits_reported_beside_the_details_are_found():
+def test_cache_hits_reported_outside_the_details_are_read():
     raw = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_cache_hit_tokens": 64}
     assert Usage.from_openai(raw).cache_read_tokens == 64
 
 
-def test_anthropic_input_gains_what_was_read_from_and_written_to_the_cache():
+def test_anthropic_input_includes_tokens_read_from_and_written_to_the_cache():
     assert Usage.from_anthropic(
         {
             "input_tokens": 21,
@@ -129,7 +129,7 @@ def test_anthropic_input_gains_what_was_read_from_and_written_to_the_cache():
     )
 
 
-def test_anthropic_without_a_total_of_writes_adds_them_by_age():
+def test_anthropic_cache_writes_by_age_are_added_up():
     raw = {
         "input_tokens": 1,
         "output_tokens": 2,
@@ -140,7 +140,7 @@ def test_anthropic_without_a_total_of_writes_adds_them_by_age():
     assert (usage.input_tokens, usage.cache_write_tokens) == (8, 7)
 
 
-def test_a_malformed_report_is_refused_by_name():
+def test_an_invalid_report_is_refused_by_name():
     with pytest.raises(ConfigurationError, match="prompt_tokens"):
         Usage.from_openai({"prompt_tokens": "many"})
     with pytest.raises(ConfigurationError, match="cached_tokens"):
@@ -223,7 +223,7 @@ def test_a_malformed_report_is_refused_by_name():
         ({"candidatesTokenCount": 4, "thoughtsTokenCount": 3}, _THOUGHT),
         ({"eval_count": 7}, Usage(output_tokens=7)),
         (
-            # A gateway's: OpenAI's counts with Anthropic's names beside them.
+            # From a gateway: OpenAI's counts, and Anthropic's names too.
             {
                 "prompt_tokens": 100,
                 "completion_tokens": 10,
@@ -248,11 +248,13 @@ def test_a_malformed_report_is_refused_by_name():
         (None, None),
     ],
 )
-def test_counts_are_recognised_by_their_names(raw: object, usage: Usage | None) -> None:
+def test_a_provider_is_recognised_by_the_names_of_its_counts(
+    raw: object, usage: Usage | None
+) -> None:
     assert Usage.read(raw) == usage
 
 
-def test_of_two_reports_of_a_call_the_last_of_each_count_holds() -> None:
+def test_a_later_report_of_a_call_replaces_its_nonzero_counts() -> None:
     first = Usage(input_tokens=100, cache_read_tokens=64, output_tokens=1)
     assert first.later(Usage(output_tokens=10)) == Usage(
         input_tokens=100, cache_read_tokens=64, output_tokens=10

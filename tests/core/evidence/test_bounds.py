@@ -1,4 +1,4 @@
-"""Bounds against exact computations and against what they promise."""
+"""Bounds against exact computations and simulations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def at_most(seen: int, trials: int, rate: Fraction) -> Fraction:
 
 
 @given(st.integers(1, 60), st.data(), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
-def test_a_rates_bound_is_where_so_few_are_as_rare_as_allowed(trials, data, confidence):
+def test_the_rate_bound_matches_the_exact_binomial(trials, data, confidence):
     seen = data.draw(st.integers(0, trials - 1))
     bound = Fraction(rate_upper_bound(seen, trials, confidence=confidence))
     step = Fraction(1, 10**9)
@@ -43,7 +43,7 @@ def test_a_rates_bound_is_where_so_few_are_as_rare_as_allowed(trials, data, conf
     assert at_most(seen, trials, bound + step) < allowed < at_most(seen, trials, bound - step)
 
 
-def test_a_rates_bound_is_clopper_and_pearsons():
+def test_the_rate_bound_is_clopper_and_pearsons():
     assert rate_upper_bound(0, 45, confidence=0.9) == pytest.approx(1 - 0.1 ** (1 / 45))
     assert rate_upper_bound(3, 100, confidence=0.95) == pytest.approx(0.0757, abs=1e-4)
     assert rate_upper_bound(5, 5, confidence=0.9) == 1
@@ -51,7 +51,7 @@ def test_a_rates_bound_is_clopper_and_pearsons():
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
-def test_a_rates_bound_holds_as_often_as_promised(rate):
+def test_the_rate_bound_holds_with_the_stated_confidence(rate):
     rng = random.Random(0)
     seen = [sum(rng.random() < rate for _ in range(80)) for _ in range(2_000)]
     held = sum(rate_upper_bound(k, 80, confidence=0.9) >= rate for k in seen)
@@ -59,19 +59,19 @@ def test_a_rates_bound_holds_as_often_as_promised(rate):
 
 
 @given(st.floats(0.001, 0.6), st.sampled_from([0.8, 0.9, 0.99]))
-def test_the_samples_needed_are_the_fewest_that_do(tolerance, confidence):
+def test_samples_needed_is_the_smallest_sufficient_number(tolerance, confidence):
     needed = samples_needed(tolerance, confidence=confidence)
     assert rate_upper_bound(0, needed, confidence=confidence) <= tolerance + 1e-9
     assert rate_upper_bound(0, needed - 1, confidence=confidence) > tolerance - 1e-9
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -1.0, float("nan")])
-def test_a_tolerance_that_no_sample_can_show_is_refused(tolerance):
+def test_a_tolerance_outside_zero_to_one_is_rejected(tolerance):
     with pytest.raises(ConfigurationError, match="between 0 and 1"):
         samples_needed(tolerance, confidence=0.9)
 
 
-def test_a_means_interval_is_the_normal_one():
+def test_the_mean_interval_is_normal():
     values = np.array([0.0, 1.0, 1.0, 2.0])
     found = mean_interval(values, confidence=0.95)
     spread = NormalDist().inv_cdf(0.975) * math.sqrt((2 / 3) / 4)
@@ -80,7 +80,7 @@ def test_a_means_interval_is_the_normal_one():
     assert str(found) == f"1.000 ({1 - spread:.3f} to {1 + spread:.3f})"
 
 
-def test_a_loss_that_was_never_seen_is_still_possible():
+def test_the_loss_bound_allows_for_losses_never_seen():
     losses = np.zeros(100)
     found = mean_loss_interval(losses, worst=1.0, confidence=0.95)
     assert found.value == 0.0
@@ -88,7 +88,7 @@ def test_a_loss_that_was_never_seen_is_still_possible():
     assert losses.size == 100
 
 
-def test_a_mean_losss_bound_holds_as_often_as_promised():
+def test_the_mean_loss_bound_holds_with_the_stated_confidence():
     """One request of a hundred loses its answer, so that samples without a loss occur."""
     rng = np.random.default_rng(0)
     held = 0
@@ -98,7 +98,7 @@ def test_a_mean_losss_bound_holds_as_often_as_promised():
     assert held >= 930
 
 
-def test_a_difference_has_both_groups_spread():
+def test_the_interval_of_a_difference_uses_both_variances():
     a, b = [1.0, 2.0, 3.0], [0.0, 0.0, 3.0, 1.0]
     found = mean_difference(a, b, confidence=0.9)
     spread = NormalDist().inv_cdf(0.95) * math.sqrt(1 / 3 + 2 / 4)
@@ -108,7 +108,7 @@ def test_a_difference_has_both_groups_spread():
     assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
 
 
-def test_a_confidence_sequence_holds_at_all_looks_at_once():
+def test_a_confidence_sequence_holds_at_every_sample_size_at_once():
     broken = 0
     for seed in range(100):
         rng = random.Random(seed)
@@ -121,7 +121,7 @@ def test_a_confidence_sequence_holds_at_all_looks_at_once():
     assert broken <= 10
 
 
-def test_a_sequence_without_spread_is_not_certain():
+def test_a_confidence_sequence_of_equal_values_still_has_a_width():
     assert confidence_sequence_half_width([1.0] * 5, alpha=0.05, expected=500) > 0.2
 
 
@@ -137,12 +137,12 @@ def test_resampled_bounds_are_percentiles(values, confidence):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0, 1))
-def test_a_quantile_is_numpys(values, share):
+def test_quantiles_equal_numpys(values, share):
     assert quantile(sorted(values), share) == np.quantile(values, share)
 
 
 @given(st.integers(0, 1_000), st.sampled_from([0.01, 0.03, 0.1]))
-def test_a_thresholds_loss_is_bounded_on_its_own_labels(seed, tolerance):
+def test_the_threshold_keeps_the_tolerance_on_its_own_labels(seed, tolerance):
     rng = np.random.default_rng(seed)
     gains = rng.choice([-1.0, 0.0, 1.0], size=400, p=[0.05, 0.75, 0.2])
     scores = gains * 0.3 + rng.normal(size=400)
@@ -154,7 +154,7 @@ def test_a_thresholds_loss_is_bounded_on_its_own_labels(seed, tolerance):
         assert gains[served].sum() / 400 == pytest.approx(safe.loss.value)
 
 
-def test_ties_cross_the_threshold_together():
+def test_equal_scores_are_on_the_same_side_of_the_threshold():
     scores = np.array([0.0] * 50 + [1.0] * 350)
     gains = np.zeros(400)
     gains[50:] = 1.0
@@ -167,7 +167,7 @@ def test_no_threshold_is_safe_where_every_request_loses():
     assert (safe.score, safe.share, safe.loss.value) == (None, 0.0, 0.0)
 
 
-def test_a_promise_about_the_loss_is_kept_on_other_requests():
+def test_the_threshold_keeps_the_tolerance_on_new_requests():
     """The threshold's loss on fresh requests exceeds the tolerance in at most 1 of 20 draws."""
     broken = 0
     for seed in range(200):

@@ -1,4 +1,4 @@
-"""When two answers are the same, and when they only look it."""
+"""Which answers count as the same."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ ANSWERS = st.text() | ODD_TEXTS | VALUES.map(json.dumps) | st.lists(PIECES, max_
 
 @pytest.mark.parametrize("name", COMPARISONS)
 @given(a=ANSWERS, b=ANSWERS)
-def test_every_comparison_is_symmetric_and_true_of_itself(name: str, a: str, b: str):
+def test_every_comparison_is_symmetric_and_reflexive(name: str, a: str, b: str):
     same = COMPARISONS[name]
     assert same(a, a) is True
     assert same(a, b) is same(b, a)
 
 
 @given(ODD_TEXTS)
-def test_an_accent_may_be_a_letter_or_a_mark(text: str):
+def test_composed_and_decomposed_accents_are_equal(text: str):
     assert same_text(text, unicodedata.normalize("NFD", text))
     assert same_final_answer(f"It is \u00e9{text}", f"It is e\u0301{text}")
 
 
 @given(a=ANSWERS, b=ANSWERS)
-def test_normalised_texts_are_equal_where_texts_are_the_same(a: str, b: str):
+def test_normalised_agrees_with_same_text(a: str, b: str):
     assert (normalised(a) == normalised(b)) is same_text(a, b)
 
 
@@ -78,7 +78,7 @@ def test_the_order_of_keys_and_the_layout_of_json_do_not_matter(value: Any):
 
 
 @given(VALUES)
-def test_another_value_is_another_answer(value: Any):
+def test_different_json_values_are_different_answers(value: Any):
     wrapped = {"answer": value}
     assert not same_json(json.dumps(wrapped), json.dumps({"answer": [value]}))
     assert not same_answer(json.dumps(wrapped), json.dumps({**wrapped, "more": 1}))
@@ -130,7 +130,7 @@ def test_json_is_compared_by_value(a: str, b: str, same: bool):
         ("-5", "5", False),
     ],
 )
-def test_text_looks_past_case_space_and_closing_marks(a: str, b: str, same: bool):
+def test_text_ignores_case_space_and_closing_marks(a: str, b: str, same: bool):
     assert same_text(a, b) is same
 
 
@@ -177,7 +177,7 @@ def test_numbers_are_read_by_value(text: str, found: list[object]):
         ("yes", "no", 0.0, False),
     ],
 )
-def test_numbers_may_differ_by_the_tolerance(a: str, b: str, tolerance: float, same: bool):
+def test_numbers_are_compared_within_the_tolerance(a: str, b: str, tolerance: float, same: bool):
     assert same_numbers(a, b, tolerance=tolerance) is same
 
 
@@ -214,7 +214,7 @@ def test_a_number_has_one_value_however_it_is_written(whole: int, part: int):
         ('```json\n{"a": 1}\n```', '{"a": 1.0}'),
     ],
 )
-def test_answers_that_come_to_the_same(a: str, b: str):
+def test_answers_with_the_same_conclusion(a: str, b: str):
     assert same_final_answer(a, b)
 
 
@@ -248,7 +248,7 @@ def test_answers_that_come_to_the_same(a: str, b: str):
         ("", "anything"),
     ],
 )
-def test_answers_that_only_end_alike(a: str, b: str):
+def test_answers_with_different_conclusions(a: str, b: str):
     assert not same_final_answer(a, b)
 
 
@@ -266,7 +266,7 @@ def test_answers_that_only_end_alike(a: str, b: str):
         ("5 m\u0131llion", "5", False),
     ],
 )
-def test_the_default_takes_only_bare_values_by_value(a: str, b: str, same: bool):
+def test_the_default_compares_only_single_values_by_value(a: str, b: str, same: bool):
     assert same_answer(a, b) is same
 
 
@@ -284,11 +284,11 @@ def test_the_default_takes_only_bare_values_by_value(a: str, b: str, same: bool)
         ("\u6771\u4eac\u90fd", "\u6771\u4eac\u90fd\u3002", True),
     ],
 )
-def test_words_are_stemmed_and_numbers_and_signs_are_not(a: str, b: str, same: bool):
+def test_words_are_stemmed_but_numbers_and_symbols_are_not(a: str, b: str, same: bool):
     assert same_words(a, b) is same
 
 
-def test_a_fence_is_taken_off():
+def test_a_markdown_fence_is_removed():
     assert unfenced('```json\n{"a": 1}\n```') == '{"a": 1}'
     assert unfenced("```\n[1]\n```\n") == "[1]"
     assert unfenced("a ```b``` c") == "a ```b``` c"
@@ -301,7 +301,7 @@ def test_a_fence_is_taken_off():
         for piece in (".", " ", "( ", "1,", "\\boxed{", "[", "`", "answer ", "5 ")
     ],
 )
-def test_long_answers_take_no_longer_than_their_length(text: str):
+def test_long_answers_take_linear_time(text: str):
     """Patterns that backtrack would keep this test for minutes."""
     for same in COMPARISONS.values():
         same(text, text + "1")

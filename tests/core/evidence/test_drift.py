@@ -1,4 +1,4 @@
-"""Drift: an alarm when scores spread otherwise than they did, and none when they do not."""
+"""The drift alarm: raised for shifted scores only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_edges_are_deciles():
     assert quantile_edges(values) == tuple(deciles.tolist())
 
 
-def test_drift_is_told_once_a_window():
+def test_drift_is_reported_once_a_window():
     rng = np.random.default_rng(0)
     alarm = DriftAlarm(quantile_edges(rng.normal(size=5_000)), window=200)
     usual = [alarm.observe(float(x)) for x in rng.normal(size=1_000)]
@@ -37,7 +37,7 @@ def test_the_index_is_the_population_stability_index():
     assert alarm.observe(1.0) == pytest.approx(expected)
 
 
-def test_a_bin_that_stays_empty_counts_as_half_a_score():
+def test_an_empty_bin_counts_as_half_a_score():
     alarm = DriftAlarm((0.5,), window=10)
     found = [alarm.observe(0.0) for _ in range(10)]
     expected = 0.5 * math.log(1.0 / 0.5) + (0.05 - 0.5) * math.log(0.05 / 0.5)
@@ -45,19 +45,19 @@ def test_a_bin_that_stays_empty_counts_as_half_a_score():
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3, 5])
-def test_scores_of_few_values_are_no_drift_by_themselves(levels):
+def test_scores_with_few_distinct_values_are_no_drift(levels):
     rng = np.random.default_rng(levels)
     alarm = DriftAlarm(quantile_edges(rng.integers(0, levels, 5_000)), window=500)
     assert not any(alarm.observe(float(x)) for x in rng.integers(0, levels, 5_000))
 
 
-def test_a_shift_between_few_values_is_drift():
+def test_a_shift_among_few_distinct_values_is_drift():
     rng = np.random.default_rng(0)
     alarm = DriftAlarm(quantile_edges(rng.integers(0, 3, 5_000)), window=500)
     assert any(alarm.observe(float(x)) for x in rng.integers(1, 4, 500))
 
 
-def test_a_limit_is_kept():
+def test_the_alarm_respects_its_limit():
     scores = [1.0] * 100
     edges = quantile_edges(range(10))
     strict, lax = DriftAlarm(edges, window=100), DriftAlarm(edges, window=100, limit=1e9)
@@ -65,7 +65,7 @@ def test_a_limit_is_kept():
     assert not any(lax.observe(x) for x in scores)
 
 
-def test_every_score_is_counted_once_between_threads():
+def test_threads_count_every_score_once():
     alarm = DriftAlarm(quantile_edges(range(10)), window=100, limit=0.0)
     found = []
 
@@ -81,6 +81,6 @@ def test_every_score_is_counted_once_between_threads():
     assert len(set(found)) == 1
 
 
-def test_an_empty_window_is_refused():
+def test_a_window_below_one_is_rejected():
     with pytest.raises(ConfigurationError, match="window"):
         DriftAlarm((0.5,), window=0)

@@ -1,4 +1,4 @@
-"""Labels and their file, and the reader that every file of JSON lines goes through."""
+"""Labels, their file, and the reader of JSON lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_missing_scores_are_counted():
     full = [Label(prompt=f"{n}", scores={"small": n % 2, "large": 1.0}) for n in range(400)]
     labels = [*full, Label(prompt="x", scores={"large": 1.0})]
     assert label_problems(labels, strong="large", weak="small") == [
-        "1 labels lack a score for large or small"
+        "1 labels have no score for large or small"
     ]
 
 
@@ -30,7 +30,7 @@ def test_repeats_become_one_label_with_the_mean_score():
     assert len(merged(tagged)) == 2
 
 
-def test_labels_survive_their_file(tmp_path: Path):
+def test_labels_read_back_equal(tmp_path: Path):
     path = tmp_path / "labels.jsonl"
     labels = [Label(prompt="Où?", scores={"small": 0.5, "large": 1.0}, task="chat")]
     write_labels(path, labels)
@@ -41,15 +41,15 @@ def test_labels_survive_their_file(tmp_path: Path):
 @pytest.mark.parametrize(
     "line", ["nonsense", "[]", '{"prompt": 1}', '{"prompt": "a"}', '{"prompt": "a", "scores": []}']
 )
-def test_a_line_that_is_no_label_is_named(tmp_path: Path, line: str):
+def test_an_invalid_label_is_reported_with_its_line(tmp_path: Path, line: str):
     path = tmp_path / "labels.jsonl"
     path.write_text('{"prompt": "a", "scores": {"m": 1}}\n\n' + line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="line 3 is no label"):
+    with pytest.raises(ConfigurationError, match="line 3 is not a valid label"):
         read_labels(path)
 
 
 @given(prompt=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_any_prompt_survives_the_file(tmp_path_factory: pytest.TempPathFactory, prompt: str):
+def test_any_prompt_reads_back_equal(tmp_path_factory: pytest.TempPathFactory, prompt: str):
     path = tmp_path_factory.mktemp("labels") / "labels.jsonl"
     labels = [Label(prompt=prompt, scores={"m": 1.0})] * 2
     write_labels(path, labels)
@@ -57,14 +57,14 @@ def test_any_prompt_survives_the_file(tmp_path_factory: pytest.TempPathFactory, 
 
 
 @pytest.mark.parametrize("ending", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
-def test_a_prompt_may_hold_what_other_readers_take_for_the_end_of_a_line(tmp_path: Path, ending):
+def test_unicode_line_separators_in_a_prompt_do_not_end_the_line(tmp_path: Path, ending):
     path = tmp_path / "labels.jsonl"
     write_labels(path, [Label(prompt=f"a{ending}b", scores={"m": 1.0})])
     assert [label.prompt for label in read_labels(path)] == [f"a{ending}b"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
-def test_a_new_file_is_its_owners_alone(tmp_path: Path):
+def test_a_new_file_is_readable_by_its_owner_only(tmp_path: Path):
     path = tmp_path / "labels.jsonl"
     before = os.umask(0o022)
     try:
@@ -74,14 +74,14 @@ def test_a_new_file_is_its_owners_alone(tmp_path: Path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_of_other_editors_is_read(tmp_path: Path):
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path):
     path = tmp_path / "labels.jsonl"
     line = '{"prompt": "a", "scores": {"m": 1}}'
     path.write_bytes(f"\ufeff{line}\r\n\r\n{line}\r\n".encode())
     assert len(read_labels(path)) == 2
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path):
+def test_a_file_that_is_not_utf_8_is_reported(tmp_path: Path):
     path = tmp_path / "labels.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match=r"labels\.jsonl is not UTF-8"):
@@ -89,8 +89,8 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("line", ["{}", "[" * 100_000, "3", "{", "null"])
-def test_a_line_of_another_kind_is_named(tmp_path: Path, line: str):
+def test_a_line_that_the_reader_cannot_use_is_reported(tmp_path: Path, line: str):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"n": 1}\n' + line, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"line 2 is no row .*write \{"):
+    with pytest.raises(ConfigurationError, match=r"line 2 is not a valid row .*write \{"):
         read_json_lines(path, lambda raw: int(raw["n"]), kind="row", example='{"n": 1}')

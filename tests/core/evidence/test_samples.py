@@ -1,4 +1,4 @@
-"""Samples of traffic: kept where a store was made, for a time, apart by tenant, and forgotten."""
+"""The sample store: share, time to live, tenants, deletion, failures; and shadow labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llm_optimizers.evidence import Sample, SampleStore, read_traffic, shadow
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that changes only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -51,18 +51,18 @@ def prompts(store: SampleStore, tenant: str = "") -> list[str]:
 
 
 def on_disk(path: Path) -> bytes:
-    """All that the store left on the disk, SQLite's log included."""
+    """Return all bytes of the store's files, including SQLite's log."""
     return b"".join(file.read_bytes() for file in path.parent.iterdir())
 
 
-def test_a_sample_comes_back_as_it_was(store: SampleStore):
+def test_a_sample_reads_back_equal(store: SampleStore):
     assert store.offer("O\u00f9?\x00\u2028", task="chat", tenant="t", user="u")
     assert list(store.samples(tenant="t")) == [
         Sample(prompt="O\u00f9?\x00\u2028", task="chat", tenant="t", user="u", time=1_000.0)
     ]
 
 
-def test_a_share_is_kept_and_empty_prompts_are_not(path: Path):
+def test_a_share_of_the_requests_is_stored_but_no_empty_prompts(path: Path):
     store = SampleStore(path, rate=0.5, rng=random.Random(0))
     kept = sum(store.offer(f"question {n}", task="quiz") for n in range(400))
     assert 160 < kept < 240
@@ -75,7 +75,7 @@ def test_a_share_is_kept_and_empty_prompts_are_not(path: Path):
     everything.close()
 
 
-def test_a_seed_keeps_the_same_requests(tmp_path: Path):
+def test_the_same_seed_stores_the_same_requests(tmp_path: Path):
     kept = []
     for name in ("a", "b"):
         store = SampleStore(tmp_path / name, rate=0.3, rng=random.Random(7))
@@ -84,7 +84,7 @@ def test_a_seed_keeps_the_same_requests(tmp_path: Path):
     assert kept[0] == kept[1] != []
 
 
-def test_nothing_is_written_before_a_request_is_kept(path: Path):
+def test_no_file_is_created_before_the_first_sample(path: Path):
     SampleStore(path, rate=0.0).offer("question")
     assert not path.exists()
 
@@ -101,7 +101,7 @@ def test_samples_expire(store: SampleStore, clock: Clock, path: Path):
     assert store.expire() == 0
 
 
-def test_keeping_a_sample_deletes_what_has_expired(store: SampleStore, clock: Clock, path: Path):
+def test_storing_a_sample_deletes_expired_ones(store: SampleStore, clock: Clock, path: Path):
     store.offer("old")
     clock.now += 100
     store.offer("new")
@@ -111,7 +111,7 @@ def test_keeping_a_sample_deletes_what_has_expired(store: SampleStore, clock: Cl
     assert rows == [("new",)]
 
 
-def test_each_sample_keeps_the_time_to_live_it_was_stored_with(path: Path, clock: Clock):
+def test_a_sample_keeps_its_own_time_to_live(path: Path, clock: Clock):
     for prompt, ttl in (("short", 10.0), ("long", 1_000.0)):
         store = SampleStore(path, rate=1.0, ttl=ttl, clock=clock)
         store.offer(prompt)
@@ -122,7 +122,7 @@ def test_each_sample_keeps_the_time_to_live_it_was_stored_with(path: Path, clock
     reader.close()
 
 
-def test_a_user_is_forgotten_to_the_last_byte(store: SampleStore, path: Path):
+def test_forgetting_a_user_erases_the_text_on_disk(store: SampleStore, path: Path):
     for n in range(50):
         store.offer(f"the secret of ann {n} " + "x" * 3_000, user="ann")
         store.offer(f"what bob wants {n}", user="bob")
@@ -134,7 +134,7 @@ def test_a_user_is_forgotten_to_the_last_byte(store: SampleStore, path: Path):
     assert all("bob" in prompt for prompt in prompts(store))
 
 
-def test_a_user_of_one_tenant_is_not_that_of_another(store: SampleStore):
+def test_the_same_user_id_in_two_tenants_is_two_users(store: SampleStore):
     for tenant in ("a", "b"):
         store.offer(f"question of {tenant}", tenant=tenant, user="u1")
     assert store.forget(user="u1", tenant="a") == 1
@@ -143,17 +143,17 @@ def test_a_user_of_one_tenant_is_not_that_of_another(store: SampleStore):
     assert store.forget(user="u1") == 2
 
 
-def test_a_tenant_is_forgotten_whole(store: SampleStore):
+def test_forgetting_a_tenant_deletes_all_its_samples(store: SampleStore):
     for tenant in ("a", "b"):
         for user in ("u1", "u2", ""):
             store.offer("question", tenant=tenant, user=user)
     assert store.forget(tenant="a") == 3
     assert (store.count(tenant="a"), store.count(tenant="b")) == (0, 3)
-    with pytest.raises(ConfigurationError, match="name the user"):
+    with pytest.raises(ConfigurationError, match="give the user"):
         store.forget()
 
 
-def test_tenants_are_apart(path: Path):
+def test_tenants_see_only_their_own_samples(path: Path):
     store = SampleStore(path, rate=1.0)
     store.offer("question of a", tenant="a")
     store.offer("question of b", tenant="b")
@@ -164,7 +164,7 @@ def test_tenants_are_apart(path: Path):
     assert list(read_traffic(path, tenant="b")) == [("question of b", "")]
 
 
-def test_the_oldest_of_a_tenant_make_room(path: Path, clock: Clock):
+def test_the_oldest_samples_of_a_tenant_are_deleted_first(path: Path, clock: Clock):
     store = SampleStore(path, rate=1.0, max_samples=3, clock=clock)
     store.offer("of another", tenant="b")
     for n in range(5):
@@ -174,20 +174,20 @@ def test_the_oldest_of_a_tenant_make_room(path: Path, clock: Clock):
     store.close()
 
 
-def test_many_samples_are_read_while_others_are_written(store: SampleStore):
+def test_samples_can_be_written_while_others_are_read(store: SampleStore):
     for n in range(1_200):
         store.offer(f"question {n}")
     read = []
     for sample in store.samples():
         if len(read) < 600:
-            assert store.offer("meanwhile")
+            assert store.offer("later")
         read.append(sample.prompt)
     assert read[:1_200] == [f"question {n}" for n in range(1_200)]
-    assert read[1_200:] == ["meanwhile"] * 600
+    assert read[1_200:] == ["later"] * 600
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
-def test_the_files_are_their_owners_alone(store: SampleStore, path: Path):
+def test_the_files_are_readable_by_their_owner_only(store: SampleStore, path: Path):
     before = os.umask(0o022)
     try:
         store.offer("question")
@@ -197,12 +197,12 @@ def test_the_files_are_their_owners_alone(store: SampleStore, path: Path):
 
 
 @pytest.mark.parametrize("setting", [{"rate": 1.1}, {"rate": -0.1}, {"ttl": 0}, {"max_samples": 0}])
-def test_settings_that_make_no_sense_are_refused(path: Path, setting: dict[str, float]):
+def test_settings_out_of_range_are_rejected(path: Path, setting: dict[str, float]):
     with pytest.raises(ConfigurationError):
         SampleStore(path, **setting)
 
 
-def test_a_file_that_cannot_be_used_costs_no_answer_and_is_reported_once(
+def test_an_unusable_file_does_not_lose_an_answer_and_is_logged_once(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "file").write_text("no folder")
@@ -218,7 +218,7 @@ def test_a_file_that_cannot_be_used_costs_no_answer_and_is_reported_once(
         store.forget(user="u")
 
 
-def test_sampling_goes_on_when_the_file_can_be_used_again(tmp_path: Path, clock: Clock):
+def test_sampling_resumes_when_the_file_works_again(tmp_path: Path, clock: Clock):
     folder = tmp_path / "folder"
     folder.write_text("in the way")
     store = SampleStore(folder / "samples", rate=1.0, clock=clock)
@@ -231,7 +231,7 @@ def test_sampling_goes_on_when_the_file_can_be_used_again(tmp_path: Path, clock:
 
 
 @pytest.mark.parametrize("content", [b"nonsense" * 500, b"SQLite format 3\x00" + b"\xff" * 4_000])
-def test_a_damaged_file_costs_no_answer_and_is_left_as_it_is(path: Path, clock: Clock, content):
+def test_a_damaged_file_loses_no_answer_and_is_not_changed(path: Path, clock: Clock, content):
     path.write_bytes(content)
     store = SampleStore(path, rate=1.0, clock=clock)
     assert not store.offer("question")
@@ -240,7 +240,7 @@ def test_a_damaged_file_costs_no_answer_and_is_left_as_it_is(path: Path, clock: 
         list(read_traffic(path))
 
 
-def test_a_prompt_that_cannot_be_stored_costs_no_answer(
+def test_a_prompt_that_cannot_be_stored_does_not_lose_an_answer(
     store: SampleStore, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.WARNING):
@@ -248,7 +248,7 @@ def test_a_prompt_that_cannot_be_stored_costs_no_answer(
     assert "half a pair" not in caplog.text
 
 
-def test_a_file_that_another_process_keeps_locked_costs_no_answer(store: SampleStore, path: Path):
+def test_a_file_locked_by_another_process_does_not_lose_an_answer(store: SampleStore, path: Path):
     store.offer("first")
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -272,8 +272,8 @@ print(store.count())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on files")
-def test_a_full_disk_costs_no_answer(path: Path):
-    """A limit on the file's size stands for the full disk: the write fails in the same place."""
+def test_a_full_disk_does_not_lose_an_answer(path: Path):
+    """A limit on the file's size makes writes fail as a full disk does."""
     done = subprocess.run(
         [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, check=False
     )
@@ -330,13 +330,13 @@ def test_threads_and_event_loops_share_a_store(store: SampleStore):
     assert len(set(prompts(store))) == 80
 
 
-def test_no_file_of_samples_is_reported(path: Path):
+def test_a_missing_sample_file_is_reported(path: Path):
     with pytest.raises(ConfigurationError, match="no sample file"):
         list(read_traffic(path))
     assert not path.exists()
 
 
-def test_traffic_is_labelled(path: Path, caplog: pytest.LogCaptureFixture):
+def test_shadow_labels_the_sampled_requests(path: Path, caplog: pytest.LogCaptureFixture):
     store = SampleStore(path, rate=1.0)
     for n in range(20):
         store.offer(f"question {n}", task="quiz")
@@ -359,4 +359,4 @@ def test_traffic_is_labelled(path: Path, caplog: pytest.LogCaptureFixture):
     assert all(label.scores == {"small": 0.0, "large": 1.0} for label in labels)
     assert all(label.task == "quiz" for label in labels)
     assert not any(label.prompt.endswith("7") for label in labels)
-    assert "left unlabelled: TimeoutError" in caplog.text
+    assert "has no label: TimeoutError" in caplog.text

@@ -1,4 +1,4 @@
-"""The audit names the line, the waste and the remedy, in a function and on the command line."""
+"""The prompt audit, as a function and on the command line."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_every_kind_of_waste_is_found_on_its_line() -> None:
     assert all(tokens > 0 for (_, kind), tokens in findings.items() if "varying" not in kind)
 
 
-def test_a_users_message_is_not_held_to_a_prompts_rules() -> None:
+def test_instruction_findings_are_not_for_user_messages() -> None:
     assert {kind for _, kind in found(PROMPT, instructions=False)} == {
         "blanks and markup", "filler", "JSON layout", "alike records",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "Be brief.", "```\nx   =  1\n", "\x00\ud800" * 9, "{" * 999])
-def test_nothing_to_find_is_nothing_found(text: str) -> None:
+def test_a_clean_or_malformed_text_has_no_findings(text: str) -> None:
     assert found(text) == {}
 
 
@@ -74,11 +74,11 @@ def test_the_command_shows_lines_and_money(tmp_path: Path) -> None:
     file.write_text(PROMPT)
     result = run(str(file), "--per-day", "100000")
     assert result.exit_code == 0
-    for text in ("repeat", "varying timestamp", "tokens go without any loss", "a month"):
+    for text in ("repeat", "varying timestamp", "tokens can be removed", "a month"):
         assert text in result.output
 
 
-def test_json_adds_up(tmp_path: Path) -> None:
+def test_the_totals_in_json_equal_the_findings(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text(PROMPT)
     seen = json.loads(run(str(file), "--per-day", "100000", "--json").output)
@@ -90,7 +90,7 @@ def test_json_adds_up(tmp_path: Path) -> None:
     assert money["lossless_saving_if_cached"] == round(money["lossless_saving"] / 2, 2)
 
 
-def test_requests_are_read_message_by_message(tmp_path: Path) -> None:
+def test_requests_are_audited_message_by_message(tmp_path: Path) -> None:
     messages = [
         {"role": "system", "content": "Be brief. Be brief."},
         {"role": "user", "content": "a"},
@@ -107,7 +107,7 @@ def test_requests_are_read_message_by_message(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_an_unpriced_model_has_tokens_and_no_money(tmp_path: Path) -> None:
+def test_an_unpriced_model_has_tokens_but_no_dollars(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text(PROMPT)
     seen = json.loads(run(str(file), "--model", "no-such-model", "--json").output)
@@ -120,7 +120,7 @@ def test_an_unpriced_model_has_tokens_and_no_money(tmp_path: Path) -> None:
     ("name", "content"),
     [("a.json", b"{"), ("b.json", b"[1]"), ("c.jsonl", b'{"x": 1}'), ("d.txt", b"\xff\xfe\x00")],
 )
-def test_files_it_cannot_read_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+def test_unreadable_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
     file = tmp_path / name
     file.write_bytes(content)
     result = run(str(file))

@@ -1,4 +1,4 @@
-"""Long conversations folded: what stays, what is summarised, what is never parted."""
+"""Long conversations: what is kept, what is summarised, where they may be cut."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ counter = TokenCounter()
 MODEL = "gpt-4.1"
 
 
-def test_history_keeps_the_last_five_and_folds_the_rest() -> None:
+def test_history_keeps_the_last_five_messages_and_summarises_the_rest() -> None:
     request = ChatRequest(model=MODEL, messages=tuple(agent_conversation(12, 3)))
     optimizer = RequestOptimizer(provider_cache=False, history=History(), counter=counter)
     found = optimizer.optimize(request)
@@ -31,7 +31,7 @@ def test_history_keeps_the_last_five_and_folds_the_rest() -> None:
     assert_pairs_are_whole(found.request.messages)
 
 
-def test_summaries_are_frozen_as_the_conversation_grows() -> None:
+def test_earlier_summaries_never_change_as_the_conversation_grows() -> None:
     """Each longer conversation begins with the summaries of the shorter one."""
     messages = agent_conversation(25, 5)
     optimizer = RequestOptimizer(provider_cache=False, history=History(), counter=counter)
@@ -60,7 +60,9 @@ turns = st.lists(
 
 
 @given(turns, st.integers(1, 6), st.integers(1, 8))
-def test_tool_calls_are_never_parted(kinds: list[str], keep: int, every: int) -> None:
+def test_tool_calls_are_never_separated_from_their_results(
+    kinds: list[str], keep: int, every: int
+) -> None:
     messages: list[Message] = []
     waiting: list[str] = []
     for at, kind in enumerate(kinds):
@@ -94,7 +96,7 @@ def test_tool_calls_are_never_parted(kinds: list[str], keep: int, every: int) ->
     assert all(at in kept for at, m in enumerate(messages) if m.role == "system")
 
 
-def test_a_named_model_summarises_once() -> None:
+def test_a_summariser_is_called_once_for_the_same_messages() -> None:
     asked: list[str] = []
 
     def call(prompt: str) -> str:
@@ -112,7 +114,7 @@ def test_a_named_model_summarises_once() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "  ", "far too long " * 500, RuntimeError("down")])
-def test_a_summariser_that_fails_leaves_the_history_whole(
+def test_a_failing_summariser_leaves_the_history_unchanged(
     answer: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     def call(prompt: str) -> str:
@@ -126,7 +128,7 @@ def test_a_summariser_that_fails_leaves_the_history_whole(
     with caplog.at_level(logging.WARNING):
         found = optimizer.optimize(request)
     assert len(found.request.messages) == len(request.messages)
-    assert "history stays whole" in caplog.text
+    assert "history is sent unchanged" in caplog.text
     assert "parcel" not in caplog.text
 
 
@@ -147,7 +149,7 @@ async def test_a_summariser_runs_outside_the_event_loop() -> None:
     assert threading.get_ident() not in threads[:1]
 
 
-def test_an_extract_keeps_within_its_budget_and_names_the_speakers() -> None:
+def test_an_extractive_summary_keeps_its_budget_and_names_the_roles() -> None:
     messages = agent_conversation(4, 7)[1:]
     text = extractive_summary(messages, max_tokens=90, counter=counter, model=MODEL)
     assert 40 < counter.count(text, MODEL).tokens <= 90
@@ -155,6 +157,6 @@ def test_an_extract_keeps_within_its_budget_and_names_the_speakers() -> None:
     assert extractive_summary([], max_tokens=90, counter=counter, model=MODEL) == ""
 
 
-def test_history_refuses_bounds_that_keep_nothing() -> None:
+def test_history_rejects_numbers_below_one() -> None:
     with pytest.raises(ConfigurationError):
         History(keep=0)

@@ -1,4 +1,4 @@
-"""Whole requests: cheaper at every turn, the same question, the same bytes."""
+"""Whole requests: cheaper in every turn, with the same question."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
 from llm_optimizers.prompts.provider_cache import (
     CacheRules,
-    Weighed,
+    MessageTokens,
     cache_rules,
     call_cost,
     plan_changes,
@@ -37,7 +37,7 @@ def prices(read: float, write: float = 1.0) -> PriceBook:
 
 
 class ProviderCache:
-    """A provider that remembers the prefix of the call before, and bills."""
+    """A provider that caches the prefix of the previous call, and bills."""
 
     def __init__(self, rules: CacheRules) -> None:
         self.rules = rules
@@ -55,15 +55,17 @@ class ProviderCache:
 
 
 @pytest.mark.parametrize("read", [0.1, 0.25, 0.5])
-@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("summarise", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_thirty_turns_never_cost_more_at_any_turn(read: float, fold: bool, seed: int) -> None:
+def test_the_bill_is_never_higher_at_any_of_thirty_turns(
+    read: float, summarise: bool, seed: int
+) -> None:
     book = prices(read)
     rules = cache_rules(MODEL, book)
     assert rules is not None
     assert float(rules.read) == read
     optimizer = RequestOptimizer(
-        prices=book, counter=counter, history=History(summary_tokens=120) if fold else None
+        prices=book, counter=counter, history=History(summary_tokens=120) if summarise else None
     )
     messages = agent_conversation(30, seed)
     plain, ours = ProviderCache(rules), ProviderCache(rules)
@@ -78,29 +80,35 @@ def test_thirty_turns_never_cost_more_at_any_turn(read: float, fold: bool, seed:
         assert paid[1] <= paid[0] + 1e-6
         assert end % 7 or optimizer.optimize(request) == found
         assert_pairs_are_whole(found.request.messages)
-    assert paid[1] < (0.8 if fold and read == 0.5 else 0.99) * paid[0]
+    assert paid[1] < (0.8 if summarise and read == 0.5 else 0.99) * paid[0]
 
 
-def test_the_break_even_rule_leaves_a_cached_prefix_alone() -> None:
+def test_a_cached_prefix_is_kept_if_that_is_cheaper() -> None:
     """1,500 tokens at 0.1 cost 150; shrunk to 900, below the minimum, they would cost 900."""
     rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
-    messages = [Weighed(raw=1500, short=900), Weighed(raw=20, short=20)]
+    messages = [
+        MessageTokens(original=1500, shortened=900),
+        MessageTokens(original=20, shortened=20),
+    ]
     plan = plan_changes(messages, [1, 2], rules=rules)
-    assert plan.short == frozenset()
+    assert plan.shortened == frozenset()
     assert any("too short" in r or "miss" in r for r in plan.left_alone)
-    assert plan_changes(messages, [1, 2], rules=None).short == {0}
+    assert plan_changes(messages, [1, 2], rules=None).shortened == {0}
 
 
-def test_a_saving_that_outweighs_the_cache_is_made() -> None:
+def test_a_prefix_is_shortened_if_that_saves_more_than_the_cache() -> None:
     """20,000 tokens read at 0.1 cost 2,000; what is left of them costs 300 without any cache."""
     rules = CacheRules(minimum=1024, step=128, read=Decimal("0.1"), write=Decimal(1))
-    messages = [Weighed(raw=20_000, short=300), Weighed(raw=20, short=20)]
+    messages = [
+        MessageTokens(original=20_000, shortened=300),
+        MessageTokens(original=20, shortened=20),
+    ]
     plan = plan_changes(messages, [1, 2], rules=rules)
-    assert plan.short == {0}
+    assert plan.shortened == {0}
     assert plan.left_alone == ()
 
 
-def test_what_does_not_fit_is_folded_whatever_is_cached() -> None:
+def test_history_that_does_not_fit_is_summarised_even_if_cached() -> None:
     messages = agent_conversation(20, 3)
     request = ChatRequest(model=MODEL, messages=tuple(messages))
     book = prices(0.1)
@@ -130,14 +138,14 @@ def test_with_a_cold_cache_everything_is_shortened() -> None:
     [
         (),
         (Message(role="user", content=""),),
-        (Message(role="tool", content="x", tool_call_id="nobody"),),
+        (Message(role="tool", content="x", tool_call_id="unknown"),),
         (Message(role="user", content="\x00\ud800\xff" * 100),),
         (Message(role="user", content="```\nnever closed"),),
         (Message(role="user", content="a b " * 2_600_000),),
         (Message(role="user", content=(Part(kind="image_url", data={"image_url": 3}),)),),
     ],
 )
-def test_bad_input_comes_back_as_it_was(messages: tuple[Message, ...]) -> None:
+def test_malformed_requests_are_returned_unchanged(messages: tuple[Message, ...]) -> None:
     request = ChatRequest(model=MODEL, messages=messages)
     optimizer = RequestOptimizer(history=History(), counter=counter)
     assert optimizer.optimize(request).request is request
@@ -159,7 +167,7 @@ def test_unchanged_messages_are_the_same_objects() -> None:
     assert found.tokens <= found.tokens_before
 
 
-async def test_a_prompt_is_never_lost_to_its_shortening_or_translation(
+async def test_a_failing_translation_sends_the_original_prompt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     optimizer = RequestOptimizer(counter=counter)
@@ -179,7 +187,7 @@ async def test_a_prompt_is_never_lost_to_its_shortening_or_translation(
     assert found.removed.tokens == found.tokens_before - found.tokens > 0
 
 
-async def test_a_cancelled_call_is_not_taken_for_a_failed_one() -> None:
+async def test_a_cancelled_optimisation_raises_cancelled_error() -> None:
     started = threading.Event()
     going_on = threading.Event()
 

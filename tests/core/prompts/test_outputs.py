@@ -12,7 +12,7 @@ from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.prompts import OutputLimits
-from llm_optimizers.prompts.outputs import CappedCall, uncapped, was_cut, with_answer_form
+from llm_optimizers.prompts.outputs import CappedCall, was_truncated, with_answer_form
 from llm_optimizers.types import ChatRequest, Message
 
 
@@ -34,7 +34,7 @@ def test_a_cap_is_learned_from_a_tasks_own_answers() -> None:
     assert limits.capped(request("o3-mini"), "label").params == {"max_completion_tokens": 30}
 
 
-def test_a_cap_that_cuts_shows_it_and_rises() -> None:
+def test_a_cap_that_truncates_reports_the_rate_and_rises() -> None:
     limits = OutputLimits(enough=4)
     for _ in range(4):
         limits.observe("t", 100)
@@ -48,7 +48,7 @@ def test_a_cap_that_cuts_shows_it_and_rises() -> None:
     assert after.tokens == 2 * 150 * 1.5 > before.tokens
 
 
-def test_the_users_own_cap_stays() -> None:
+def test_the_users_own_cap_is_kept() -> None:
     limits = OutputLimits(enough=1)
     limits.observe("t", 5)
     own = request(max_tokens=900)
@@ -56,19 +56,8 @@ def test_the_users_own_cap_stays() -> None:
     assert limits.capped(request(), "unknown").params == {}
 
 
-def test_an_answer_cut_by_our_cap_is_asked_for_again() -> None:
-    limits = OutputLimits(enough=1)
-    limits.observe("t", 5)
-    original = request()
-    sent = limits.capped(original, "t")
-    assert uncapped(sent, original, "length") is original
-    assert uncapped(sent, original, "stop") is None
-    own = request(max_tokens=5)
-    assert uncapped(own, own, "length") is None
-
-
 class TestCappedCall:
-    """The call with the cap, the one made in its place, and the account of both."""
+    """The capped call, its retry, and the records of both."""
 
     AROUND = CallContext(role="escalation", baseline_model="gpt-5")
     USED = Usage(input_tokens=10, output_tokens=15)
@@ -90,8 +79,10 @@ class TestCappedCall:
             context=known,
         ).account(ledger)
 
-    def test_a_cut_answer_is_charged_to_prompts_and_the_second_saves_what_it_would(self) -> None:
-        ledger, bare = Ledger(), Ledger()
+    def test_a_truncated_answer_is_charged_to_prompts_and_the_retry_is_recorded_normally(
+        self,
+    ) -> None:
+        ledger, reference = Ledger(), Ledger()
         with self.begin("run-1") as capped:
             assert (capped.cap and capped.cap.tokens, capped.first.id) == (16, "run-1")
             self.made(capped.first, ledger)
@@ -103,10 +94,10 @@ class TestCappedCall:
         assert [(s.strategy, s.amount) for s in cut.savings] == [("prompts", -(cut.cost or 0))]
         Call(
             id=whole.id, time=whole.time, asked="gpt-4o", reported=self.USED, context=self.AROUND
-        ).account(bare)
-        assert [whole] == list(bare.records())
+        ).account(reference)
+        assert [whole] == list(reference.records())
 
-    def test_a_whole_answer_is_an_answer_like_any(self) -> None:
+    def test_a_complete_answer_is_recorded_normally(self) -> None:
         ledger = Ledger()
         with self.begin() as capped:
             self.made(capped.first, ledger)
@@ -116,7 +107,7 @@ class TestCappedCall:
         assert (record.saved or Decimal(-1)) == (record.baseline_cost or 0) - (record.cost or 0)
         assert context_of(capped.retry.id).baseline_model == "gpt-5"
 
-    def test_a_call_whose_caller_fails_meanwhile_is_recorded(self) -> None:
+    def test_a_call_is_recorded_if_its_caller_raises(self) -> None:
         ledger = Ledger()
 
         def failing() -> None:
@@ -129,7 +120,7 @@ class TestCappedCall:
         (record,) = ledger.records()
         assert record.baseline_model == "gpt-5"
 
-    def test_without_a_cap_of_ours_nothing_changes(self) -> None:
+    def test_without_a_learned_cap_nothing_changes(self) -> None:
         for capped in (self.begin(max_tokens=5), self.begin(answers=0)):
             with capped:
                 assert (capped.cap, capped.first) == (None, self.AROUND)
@@ -149,7 +140,7 @@ class TestCappedCall:
         assert (cap.answers, cap.truncation_rate) == (3, pytest.approx(1 / 3))
 
 
-def test_limits_hold_under_threads() -> None:
+def test_limits_can_be_shared_between_threads() -> None:
     limits = OutputLimits(enough=1, window=10_000)
 
     def work() -> None:
@@ -167,7 +158,7 @@ def test_limits_hold_under_threads() -> None:
     assert cap.answers == 2_000
 
 
-def test_forms_and_schemas_are_set_where_the_model_takes_them() -> None:
+def test_stop_sequences_and_schemas_are_set_if_the_model_takes_them() -> None:
     schema = {"title": "label", "type": "object", "properties": {}, "additionalProperties": False}
     assert with_answer_form(request(), form="line").params["stop"] == ["\n"]
     assert "stop" not in with_answer_form(request("o3"), form="line").params
@@ -183,7 +174,7 @@ def test_forms_and_schemas_are_set_where_the_model_takes_them() -> None:
     )
 
 
-def test_a_cap_of_the_models_own_that_is_lower_stays() -> None:
+def test_a_lower_cap_of_the_model_is_kept() -> None:
     limits = OutputLimits(enough=1)
     limits.observe("t", 100)
     assert limits.cap_for("t", {}, configured=150) is None
@@ -194,10 +185,10 @@ def test_a_cap_of_the_models_own_that_is_lower_stays() -> None:
 
 
 @pytest.mark.parametrize("name", ["tools", "functions", "response_format"])
-def test_what_has_a_form_of_its_own_gets_no_stop_sequences(name: str) -> None:
+def test_structured_answers_get_no_stop_sequences(name: str) -> None:
     assert "stop" not in with_answer_form(request(**{name: []}), form="line").params
 
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "stop", None])
-def test_every_providers_word_for_a_cut_answer_is_known(reason: str | None) -> None:
-    assert was_cut(reason) is (reason not in ("stop", None))
+def test_every_providers_finish_reason_for_truncation_is_known(reason: str | None) -> None:
+    assert was_truncated(reason) is (reason not in ("stop", None))

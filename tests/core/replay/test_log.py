@@ -27,7 +27,7 @@ def read(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("not json", "no JSON"),
+        ("not json", "not JSON"),
         ("[1, 2]", "not an object"),
         ("null", "not an object"),
         ('{"messages": []}', "no `messages`"),
@@ -47,7 +47,7 @@ def read(tmp_path):
         ("[" * 100_000, "nested"),
     ],
 )
-def test_a_malformed_line_is_named_by_its_number_and_the_others_are_kept(read, line, reason):
+def test_a_malformed_line_is_reported_by_number_and_the_others_are_kept(read, line, reason):
     log = read(GOOD, "", line, GOOD)
     assert [request.id for request in log.requests] == ["line-1", "line-4"]
     (bad,) = log.bad_lines
@@ -55,7 +55,7 @@ def test_a_malformed_line_is_named_by_its_number_and_the_others_are_kept(read, l
     assert reason in bad.reason
 
 
-def test_gzip_is_known_by_its_content_whatever_the_name(tmp_path):
+def test_gzip_is_recognised_by_content(tmp_path):
     for name, data in (
         ("a.jsonl.gz", gzip.compress(GOOD.encode())),
         ("b.jsonl", gzip.compress(GOOD.encode())),
@@ -66,7 +66,7 @@ def test_gzip_is_known_by_its_content_whatever_the_name(tmp_path):
         assert read_log(tmp_path / name).requests[0].request.question == "Where is my order?"
 
 
-def test_a_question_by_itself_is_a_request(read):
+def test_a_prompt_alone_is_a_request(read):
     log = read(
         '{"prompt": "one"}',
         '{"text": "two", "intent": "card_arrival", "split": "train"}',
@@ -89,7 +89,7 @@ def test_a_response_is_a_text_or_a_completion(read):
     assert [request.response for request in log.requests] == ["There.", "Here.", None, None]
 
 
-def test_settings_are_passed_through_and_other_fields_are_told(read):
+def test_api_fields_are_kept_and_others_are_reported(read):
     settings = {
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
         "response_format": {"type": "json_object"},
@@ -103,7 +103,7 @@ def test_settings_are_passed_through_and_other_fields_are_told(read):
     assert log.unknown_fields == {"latency"}
 
 
-def test_every_request_has_a_name_of_its_own_that_fits_into_a_header(read):
+def test_every_request_has_a_unique_id_that_fits_in_a_header(read):
     def line(name):
         return json.dumps({**json.loads(GOOD), "id": name})
 
@@ -126,7 +126,7 @@ def test_a_log_without_a_request_says_what_a_line_looks_like(read, content):
         read(content)
 
 
-def test_a_file_that_cannot_be_read_is_said_so(tmp_path):
+def test_an_unreadable_file_is_an_error(tmp_path):
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(GOOD.encode() * 50)[:60])
     for path in (tmp_path / "missing.jsonl", tmp_path, cut):

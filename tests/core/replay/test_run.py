@@ -62,7 +62,7 @@ class FakeApp:
 
 @pytest.fixture
 def go(monkeypatch):
-    """Replays requests through a fake app that answers as told; gives the replay and the apps."""
+    """Replays requests through a fake app with fixed answers; returns the replay and the apps."""
 
     def going(requests, answers, *, endpoint=RECORDED, bare_pass=True):
         apps = []
@@ -105,7 +105,7 @@ def serve(texts):
     return answers
 
 
-def test_a_trap_served_from_the_cache_is_a_wrong_hit_and_no_right_answer(go):
+def test_a_trap_served_from_the_cache_is_a_wrong_hit_and_a_wrong_answer(go):
     found, _ = go(PAIR, serve({"off": "Press the upper button."}))
     figures = as_dict(found)
     assert figures["wrong_hits"] == 1
@@ -115,7 +115,7 @@ def test_a_trap_served_from_the_cache_is_a_wrong_hit_and_no_right_answer(go):
     assert figures["hits"]["semantic"] == 1
 
 
-def test_an_answer_that_is_right_for_both_classes_is_no_wrong_hit(go):
+def test_an_answer_right_for_both_classes_is_not_a_wrong_hit(go):
     pair = [logged("a", answer_class="a", response="No."), logged("b", answer_class="b")]
     both = [*pair, logged("c", answer_class="b", response="No.")]
     found, _ = go(both, serve({"c": "No."}))
@@ -128,7 +128,7 @@ def test_an_answer_in_another_case_and_layout_is_the_same_answer(go):
     assert (found.right, found.judged, found.wrong_hits) == (2, 2, 0)
 
 
-def test_an_answer_from_nowhere_is_a_wrong_hit(go):
+def test_an_unknown_answer_is_a_wrong_hit(go):
     found, _ = go(PAIR, serve({"off": "Somebody else's answer."}))
     assert found.wrong_hits == 1
 
@@ -146,13 +146,13 @@ def test_wrong_hits_are_counted_without_recorded_answers_too(go):
         assert found.wrong == ["2"]
 
 
-def test_wrong_hits_are_not_known_without_classes(go):
+def test_wrong_hits_are_unknown_without_answer_classes(go):
     found, _ = go([logged("a"), logged("b")], serve({"b": "model's answer to a"}))
     assert found.wrong_hits is None
     assert as_dict(found)["wrong_hits"] is None
 
 
-def test_a_live_provider_is_not_judged_by_the_log(go):
+def test_a_live_provider_is_not_compared_with_the_log(go):
     found, _ = go(PAIR, lambda r, s: AppReply(text="other words"), endpoint=Endpoint())
     assert found.judged == 0
     assert as_dict(found)["quality_kept_pct"] is None
@@ -181,7 +181,7 @@ def test_ctrl_c_in_the_bare_pass_ends_the_replay_there(go):
     assert figures["saved"] == 0
 
 
-def test_ctrl_c_in_the_second_pass_compares_what_was_sent_with_its_own_price(go):
+def test_ctrl_c_in_the_second_pass_uses_the_baseline_of_what_was_sent(go):
     def answers(request, strategies):
         if strategies.cache:
             return KeyboardInterrupt() if request.id == "c" else AppReply(text="x", tier="exact")
@@ -208,7 +208,7 @@ def test_one_failed_request_is_counted_and_does_not_end_the_replay(go):
     assert "no such tool" in shown(found)
 
 
-def test_a_provider_that_never_answers_is_given_up(go):
+def test_a_replay_gives_up_on_a_provider_that_never_answers(go):
     requests = [logged(str(number)) for number in range(100)]
     found, apps = go(requests, lambda r, s: ConnectionError("refused"))
     assert len(apps) == 1
@@ -217,7 +217,7 @@ def test_a_provider_that_never_answers_is_given_up(go):
     assert "refused" in shown(found)
 
 
-def test_failures_in_the_midst_do_not_end_the_replay(go):
+def test_later_failures_do_not_end_the_replay(go):
     requests = [logged(str(number)) for number in range(20)]
 
     def answers(request, strategies):
@@ -228,7 +228,7 @@ def test_failures_in_the_midst_do_not_end_the_replay(go):
     assert not found.gave_up
 
 
-def test_the_figures_that_were_promised_are_there(go):
+def test_the_documented_figures_are_there(go):
     found, _ = go(PAIR, serve({"off": "Press the lower button."}))
     figures = json.loads(json.dumps(as_dict(found)))
     assert figures["requests"] == 2
@@ -245,17 +245,17 @@ def test_the_figures_that_were_promised_are_there(go):
         assert figure in text
 
 
-def test_without_a_bare_pass_the_accounts_counterfactual_is_the_baseline(go):
+def test_with_one_pass_the_baseline_is_the_ledgers(go):
     found, apps = go(PAIR, serve({"off": "x"}), bare_pass=False)
     assert len(apps) == 1
     figures = as_dict(found)
     assert figures["baseline_cost"] == pytest.approx(0.007)
     assert figures["baseline_tokens"] is None
     assert figures["overhead_ms"] is None
-    assert "counterfactual" in shown(found)
+    assert "ledger's baseline" in shown(found)
 
 
-def test_estimated_tokens_are_told(go):
+def test_estimated_tokens_are_marked(go):
     found, _ = go(PAIR, serve({}))
     assert "counted by tiktoken" in shown(found)
     assert "partly estimated" in shown(found, estimated=True)
@@ -268,12 +268,12 @@ def shown(found, *, estimated=False):
     return captured.get()
 
 
-def test_an_unknown_framework_is_told_with_those_there_are():
+def test_an_error_about_an_unknown_framework_lists_the_known_ones():
     with Ledger() as ledger, pytest.raises(ConfigurationError, match="langchain"):
         open_app("nope", CACHED, RECORDED, ledger)
 
 
-def test_a_missing_extra_is_told_with_the_line_that_mends_it(monkeypatch):
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(running.open_app.__globals__["FRAMEWORKS"], "x", ("no_such_pkg", "xtra"))
     with Ledger() as ledger, pytest.raises(ConfigurationError, match=r"llm-optimizers\[xtra\]"):
         open_app("x", CACHED, RECORDED, ledger)

@@ -85,19 +85,19 @@ def test_a_stream_adds_up_to_the_answer_and_ends_with_the_usage(client):
     assert all(c.usage is None for c in client.chat.completions.create(**asked, stream=True))
 
 
-def test_a_request_is_known_by_its_name_when_its_messages_were_changed(client):
+def test_a_request_is_found_by_id_when_its_messages_were_changed(client):
     got = client.chat.completions.create(
         model="gpt-4o", messages=user("shorter"), extra_headers={REPLAY_ID: "a"}
     )
     assert got.choices[0].message.content == ANSWER
 
 
-def test_a_request_that_the_log_lacks_is_not_found(client):
+def test_a_request_missing_from_the_log_is_not_found(client):
     with pytest.raises(NotFoundError, match="no such request"):
         client.chat.completions.create(model="gpt-4o", messages=user("Never asked"))
 
 
-def test_without_a_recorded_answer_a_placeholder_of_the_assumed_length_stands_in(client):
+def test_a_missing_answer_is_a_placeholder_of_the_assumed_length(client):
     got = client.chat.completions.create(model="gpt-4o", messages=user(LOG[1].request.question))
     assert "no answer in the log" in got.choices[0].message.content
     assert got.usage.completion_tokens == 70
@@ -142,7 +142,7 @@ def test_estimated_counts_are_remembered(client, answers):
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_request_is_a_bad_one_and_the_server_lives_on(url, body, client):
+def test_a_malformed_request_is_a_400_and_the_server_continues(url, body, client):
     got = httpx.post(f"{url}/chat/completions", content=body)
     assert got.status_code == 400
     assert got.json()["error"]["message"].startswith("bad request")
@@ -180,7 +180,7 @@ def test_files_and_batches_through_the_sdk(client):
     assert rows["two"]["status_code"] == 404
 
 
-def test_a_line_of_a_batch_is_known_by_its_metadata_and_billed_as_such(answers):
+def test_a_batch_line_is_found_by_metadata_and_billed_as_batch(answers):
     billed = []
     with (
         recorded_server(answers, billed.append) as url,
@@ -197,7 +197,7 @@ def test_a_line_of_a_batch_is_known_by_its_metadata_and_billed_as_such(answers):
     assert all(each.prompt_tokens and each.completion_tokens for each in billed)
 
 
-def test_an_answer_that_a_limit_cut_says_so():
+def test_a_truncated_answer_has_finish_reason_length():
     class Cutting:
         def answer(self, request, request_id):
             return RecordedAnswer(text="half an", prompt_tokens=5, completion_tokens=2, cut=True)
@@ -210,7 +210,7 @@ def test_an_answer_that_a_limit_cut_says_so():
 
 
 @pytest.mark.parametrize("content", [b"x", b"[1]", b'{"custom_id": "a"}', b'{"body": {}}'])
-def test_a_batch_of_nonsense_is_a_bad_request(client, url, content):
+def test_a_malformed_batch_is_a_400(client, url, content):
     file = client.files.create(file=("b.jsonl", content), purpose="batch")
     got = httpx.post(f"{url}/batches", json={"input_file_id": file.id})
     assert got.status_code == 400
@@ -218,7 +218,7 @@ def test_a_batch_of_nonsense_is_a_bad_request(client, url, content):
     assert httpx.post(f"{url}/files", content=b"no form").status_code == 400
 
 
-def test_it_stops_and_leaves_its_port(answers):
+def test_the_server_stops_and_frees_its_port(answers):
     with recorded_server(answers) as url:
         assert httpx.get(f"{url}/batches").json()["data"] == []
     with pytest.raises(httpx.ConnectError):

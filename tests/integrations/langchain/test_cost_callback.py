@@ -166,11 +166,18 @@ class TestOverHTTP:
             for _ in range(2):
                 chain.invoke({"animal": "zebras"}, using(costs, metadata={"user": "u17"}))
             server.failures.append(500)
-            with pytest.raises(Exception, match="told to fail"):
+            with pytest.raises(Exception, match="failure requested by the test"):
                 chain.invoke({"animal": "giraffes"}, using(costs))
         raw = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert b"u17" in raw
-        for text in (b"zebras", b"giraffes", b"Tell me", b"Quokkas", b"told to fail", b"sk-"):
+        for text in (
+            b"zebras",
+            b"giraffes",
+            b"Tell me",
+            b"Quokkas",
+            b"failure requested by the test",
+            b"sk-",
+        ):
             assert text not in raw
 
 

@@ -1,4 +1,4 @@
-"""Retrieved context found inside a message, and cut."""
+"""Retrieved context inside a message is found and cut."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_a_single_question_over_its_budget_is_cut_for_every_provider(
     found = optimizer.optimize(ChatRequest(model=model, messages=messages))
     assert found.tokens_before > 1024
     assert found.tokens < 300
-    said = "".join(m.text for m in found.request.messages)
-    assert "Mina Vale" in said
-    assert question in said
+    sent = "".join(m.text for m in found.request.messages)
+    assert "Mina Vale" in sent
+    assert question in sent
 
     later = (
         *messages,
@@ -101,17 +101,17 @@ def test_documents_keep_their_tags() -> None:
     ["Who is the mayor?", "<context></context> Who?", "<context>only context</context>",
      "<context>never closed. Who?", context_prompt("", "")],
 )  # fmt: skip
-def test_what_is_no_context_is_left_alone(text: str) -> None:
+def test_text_without_a_context_section_is_unchanged(text: str) -> None:
     assert cut_context(text, ContextBudget(max_tokens=5), selector) == text
 
 
-def test_a_budget_that_holds_nothing_leaves_the_prompt_whole() -> None:
+def test_a_budget_too_small_for_one_sentence_leaves_the_prompt_unchanged() -> None:
     text = context_prompt("<context>\n", "\n</context>")
     assert cut_context(text, ContextBudget(max_tokens=1), selector) == text
 
 
 @pytest.mark.parametrize("opening", ["Context:\n", "<context>", "on context\n---\n"])
-def test_openings_without_end_are_read_once(opening: str) -> None:
+def test_unclosed_sections_take_linear_time(opening: str) -> None:
     """200,000 openings would be read for hours if each were followed to the end."""
     text = opening * 200_000
     assert cut_context(text, ContextBudget(max_tokens=5), selector) == text

@@ -1,4 +1,4 @@
-"""Passages within a budget: what answers the question stays."""
+"""Passages within a budget: the ones that answer the question are kept."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ texts = st.text(
     st.lists(st.builds(Passage, title=st.text(max_size=12), text=texts), max_size=8),
     st.integers(1, 200),
 )
-def test_the_budget_holds_the_order_stays_and_the_outcome_repeats(
+def test_selection_keeps_budget_and_order_and_is_deterministic(
     question: str, passages: list[Passage], budget: int
 ) -> None:
     chosen = selector.select(question, passages, max_tokens=budget)
@@ -69,7 +69,7 @@ def test_the_budget_holds_the_order_stays_and_the_outcome_repeats(
             assert kept.text == passages[kept.index].text
 
 
-def test_what_fits_stays_as_it_is() -> None:
+def test_passages_that_fit_are_unchanged() -> None:
     chosen = selector.select("Who?", FACTS, max_tokens=100_000)
     assert [kept.text for kept in chosen.kept] == [p.text for p in FACTS]
     assert all(kept.whole for kept in chosen.kept)
@@ -83,13 +83,13 @@ def test_a_gap_between_kept_sentences_is_marked() -> None:
     assert not kept.whole
 
 
-def test_what_two_passages_share_is_kept_once() -> None:
+def test_a_sentence_in_two_passages_is_kept_once() -> None:
     copies = [Passage(title=f"Copy {n}", text=FACTS[0].text) for n in range(3)]
     chosen = selector.select("Who is the mayor of Aldmere?", [*copies, *FACTS[1:]], max_tokens=60)
     assert " ".join(k.text for k in chosen.kept).count("Jane Hollow") == 1
 
 
-def test_a_long_document_is_read_piece_by_piece() -> None:
+def test_a_long_document_is_ranked_piece_by_piece() -> None:
     filler = " ".join(
         f"Paragraph {n} speaks of the weather and of nothing else." for n in range(900)
     )
@@ -100,7 +100,7 @@ def test_a_long_document_is_read_piece_by_piece() -> None:
     assert chosen.tokens <= 120
 
 
-def test_no_budget_is_refused() -> None:
+def test_a_budget_below_one_token_is_rejected() -> None:
     for bad in (0, -5):
         with pytest.raises(ConfigurationError):
             selector.select("q", FACTS, max_tokens=bad)
@@ -108,12 +108,12 @@ def test_no_budget_is_refused() -> None:
             ContextBudget(max_tokens=bad)
 
 
-def test_no_passages_and_no_question_are_no_errors() -> None:
+def test_empty_passages_and_an_empty_question_are_accepted() -> None:
     assert selector.select("", [], max_tokens=5).kept == ()
     assert selector.select("", FACTS, max_tokens=60).tokens <= 60
 
 
-def test_meaning_decides_where_words_do_not() -> None:
+def test_an_embedder_ranks_passages_without_shared_words() -> None:
     """An embedder that knows that a physician is a doctor."""
 
     def embed(texts: Sequence[str]) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_meaning_decides_where_words_do_not() -> None:
     assert plain.passages.max() - plain.passages.min() < 0.05
 
 
-def test_an_embedder_is_not_asked_about_texts_without_words() -> None:
+def test_texts_without_words_are_not_embedded() -> None:
     asked: list[str] = []
 
     def embed(texts: Sequence[str]) -> np.ndarray:
@@ -144,7 +144,7 @@ def test_an_embedder_is_not_asked_about_texts_without_words() -> None:
     assert rank("?", [Passage(text="...")], embed=embed).passages.shape == (1,)
 
 
-def test_an_app_keeps_what_answers_within_what_the_model_is_shown() -> None:
+def test_the_budget_can_count_what_the_framework_adds() -> None:
     def shown(kept: Sequence[KeptPassage]) -> int:
         return sum(counter.count(k.text, "gpt-4o").tokens + 9 for k in kept)
 
@@ -154,20 +154,20 @@ def test_an_app_keeps_what_answers_within_what_the_model_is_shown() -> None:
     assert shown(kept) <= 40
     assert "Mina Vale" in " ".join(k.text for k in kept)
     assert [FACTS[k.index].title for k in kept] == [k.title for k in kept]
-    bare = selector.keep(question, FACTS, max_tokens=40)
-    assert bare is not None
-    assert sum(counter.count(k.text, "gpt-4o").tokens for k in bare) > 40 - 9
+    without_shown = selector.keep(question, FACTS, max_tokens=40)
+    assert without_shown is not None
+    assert sum(counter.count(k.text, "gpt-4o").tokens for k in without_shown) > 40 - 9
 
 
 @pytest.mark.parametrize(
     ("question", "budget"), [("Mayor?", 10_000), ("?!", 20), ("", 20), ("Mayor?", 1)]
 )
-def test_where_nothing_can_be_chosen_everything_stays(question: str, budget: int) -> None:
+def test_everything_stays_if_nothing_can_be_chosen(question: str, budget: int) -> None:
     assert selector.keep(question, FACTS, max_tokens=budget) is None
     assert selector.keep(question, [], max_tokens=budget) is None
 
 
-def test_passages_without_text_stay_in_their_places() -> None:
+def test_passages_without_text_always_stay() -> None:
     picture = Passage(text=" ", title="picture.png")
     passages = [picture, *FACTS, picture]
     kept = selector.keep("Who is the mayor of Carrow?", passages, max_tokens=30)
@@ -178,7 +178,7 @@ def test_passages_without_text_stay_in_their_places() -> None:
     assert selector.keep("Who is it?", [picture], max_tokens=1) is None
 
 
-def test_an_embedder_that_fails_costs_no_passage(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_embedder_leaves_the_passages_unchanged(caplog: pytest.LogCaptureFixture) -> None:
     def down(texts: Sequence[str]) -> Vectors:
         raise OSError(f"no answer for {texts}")
 
@@ -188,7 +188,7 @@ def test_an_embedder_that_fails_costs_no_passage(caplog: pytest.LogCaptureFixtur
     assert "Carrow" not in caplog.text
 
 
-def test_passages_in_a_script_that_the_bundled_model_does_not_know_are_cut() -> None:
+def test_passages_in_a_script_unknown_to_the_bundled_model_are_cut() -> None:
     thai = [
         Passage(text="\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e \u0e21\u0e35 12. " * 20),
         Passage(text="\u0e44\u0e17\u0e22 \u0e21\u0e35 7. " * 20),

@@ -1,4 +1,4 @@
-"""The last resort: the middle left out, loudly."""
+"""A hard limit, kept by removing the middle of messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_optimizers.types import ChatRequest, Message
 counter = TokenCounter()
 
 
-def test_head_and_tail_keep_whole_pieces_and_say_what_is_missing() -> None:
+def test_head_and_tail_keep_whole_sentences_and_mark_the_gap() -> None:
     text = "".join(f"Sentence {n} stands here. " for n in range(200))
     cut = head_and_tail(text, max_tokens=100, counter=counter, model="gpt-4o")
     assert counter.count(cut, "gpt-4o").tokens <= 100
@@ -30,12 +30,12 @@ def test_head_and_tail_keep_whole_pieces_and_say_what_is_missing() -> None:
     assert head_and_tail("short", max_tokens=50, counter=counter, model="gpt-4o") == "short"
 
 
-def test_a_hard_bound_cuts_loudly_or_not_at_all(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hard_bound_is_logged_whether_kept_or_not(caplog: pytest.LogCaptureFixture) -> None:
     optimizer = RequestOptimizer(max_tokens=150, counter=counter)
     long = "".join(f"Line {n} of a long report. " for n in range(200))
-    said = (Message(role="system", content="Be brief."), Message(role="user", content=long))
+    messages = (Message(role="system", content="Be brief."), Message(role="user", content=long))
     with caplog.at_level(logging.WARNING):
-        found = optimizer.optimize(ChatRequest(model="gpt-4o", messages=said))
+        found = optimizer.optimize(ChatRequest(model="gpt-4o", messages=messages))
     assert found.tokens <= 150
     assert "middle left out" in found.done[-1]
     assert "middle left out" in caplog.text

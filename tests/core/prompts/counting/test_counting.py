@@ -1,4 +1,4 @@
-"""Token counts are exact where they say so, and marked where they are not."""
+"""Token counts, exact or marked as estimates."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from llm_optimizers.prompts import TokenCount, TokenCounter
 from llm_optimizers.prompts.counting import tokens as counting
-from llm_optimizers.prompts.counting import vocabularies
-from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
+from llm_optimizers.prompts.counting.vocabularies import (
+    EncodingLoader,
+    encoding_name,
+    load_encoding,
+)
 from llm_optimizers.types import ChatRequest
 
 counter = TokenCounter()
@@ -47,7 +50,7 @@ def test_each_family_has_its_own_encoding(model: str, name: str | None) -> None:
 
 
 @given(st.text(max_size=400))
-def test_a_public_vocabulary_gives_tiktokens_own_count(text: str) -> None:
+def test_counts_equal_tiktokens(text: str) -> None:
     load_encoding("o200k_base")
     expected = len(tiktoken.get_encoding("o200k_base").encode(text, disallowed_special=()))
     assert counter.count(text, "gpt-4o") == TokenCount(tokens=expected, exact=True)
@@ -58,11 +61,11 @@ def test_the_two_encodings_differ() -> None:
     assert counter.count(text, "gpt-4o").tokens < counter.count(text, "gpt-4").tokens
 
 
-def test_special_tokens_in_a_text_are_text() -> None:
+def test_special_tokens_in_a_text_count_as_text() -> None:
     assert counter.count("<|endoftext|>", "gpt-4o").tokens > 1
 
 
-def test_a_model_without_a_public_tokenizer_is_an_estimate() -> None:
+def test_a_count_without_a_public_tokenizer_is_an_estimate() -> None:
     found = counter.count("The quick brown fox.", "claude-sonnet-4-5")
     assert not found.exact
     assert found.tokens == 5
@@ -76,7 +79,7 @@ def test_a_long_text_is_counted_in_parts_that_add_up() -> None:
 
 
 @pytest.mark.parametrize("run", [" ", "a", "^", "\n", "中"])
-def test_a_run_without_seams_is_counted_and_marked(run: str) -> None:
+def test_a_long_run_without_a_safe_cut_is_an_estimate(run: str) -> None:
     found = counter.count(run * 250_000, "gpt-4o")
     assert found.tokens > 1_000
     assert not found.exact
@@ -86,23 +89,22 @@ def test_lone_surrogates_do_not_stop_a_count() -> None:
     assert counter.count("a\ud800b", "gpt-4o").tokens > 0
 
 
-def test_no_text_is_no_tokens() -> None:
+def test_an_empty_text_has_no_tokens() -> None:
     assert counter.count("", "gpt-4o") == TokenCount(tokens=0, exact=True)
 
 
 def test_the_same_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(counting, "load_encoding", lambda n: calls.append(n) or load_encoding(n))
-    fresh = TokenCounter(remembered=2)
+    small = TokenCounter(remembered=2)
     for text in ("a", "b", "a", "c", "b"):
-        fresh.count(text, "gpt-4o")
+        small.count(text, "gpt-4o")
     assert len(calls) == 4  # `b` was the oldest when `c` came
 
 
 def test_a_megabyte_is_counted() -> None:
-    fresh = TokenCounter()
-    assert fresh.count("word " * 200_000, "gpt-4o").tokens > 190_000
-    assert fresh.count("word", "gpt-4o").tokens == 1
+    assert counter.count("word " * 200_000, "gpt-4o").tokens > 190_000
+    assert counter.count("word", "gpt-4o").tokens == 1
 
 
 def test_chat_framing_is_three_a_message_and_three_for_the_reply() -> None:
@@ -120,9 +122,9 @@ def test_chat_framing_is_three_a_message_and_three_for_the_reply() -> None:
     assert counter.count_request(request) == TokenCount(tokens=text + 2 * 3 + 1 + 3, exact=True)
 
 
-def test_openais_published_example_is_met() -> None:
+def test_openais_published_example_is_reproduced() -> None:
     """The messages and the count of OpenAI's cookbook on counting tokens."""
-    said = [
+    parts = [
         ("system", "You are a helpful, pattern-following assistant that translates corporate "
          "jargon into plain English.", None),
         ("system", "New synergies will help drive top-line growth.", "example_user"),
@@ -136,14 +138,14 @@ def test_openais_published_example_is_met() -> None:
     ]  # fmt: skip
     messages = [
         {"role": role, "content": text} | ({"name": name} if name else {})
-        for role, text, name in said
+        for role, text, name in parts
     ]
     for model, tokens in (("gpt-4", 129), ("gpt-4o", 124)):
         request = ChatRequest.from_openai({"model": model, "messages": messages})
         assert counter.count_request(request) == TokenCount(tokens=tokens, exact=True)
 
 
-def test_openais_published_tool_example_is_met() -> None:
+def test_openais_published_tool_example_is_reproduced() -> None:
     """The tools and the counts of the same page."""
     unit = {"type": "string", "description": "The unit of temperature to return",
             "enum": ["celsius", "fahrenheit"]}  # fmt: skip
@@ -190,7 +192,7 @@ def test_nested_tools_and_earlier_tool_calls_are_estimates() -> None:
     assert not counter.count_request(called).exact
 
 
-def test_odd_tools_do_not_stop_a_count() -> None:
+def test_malformed_tools_do_not_stop_a_count() -> None:
     odd = [{}, {"function": None}, {"name": "x", "parameters": {"properties": {"p": 1}}}, "no"]
     request = ChatRequest.from_openai(
         {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "tools": odd}
@@ -225,7 +227,7 @@ def jpeg(width: int, height: int) -> str:
         ("gpt-4o", "data:image/png;base64,!!!!", "high", 765, False),
     ],
 )
-def test_images_cost_what_the_rules_say(
+def test_images_are_counted_by_the_documented_rules(
     model: str, url: str, detail: str, tokens: int, exact: bool
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": url, "detail": detail}}
@@ -252,48 +254,51 @@ def test_gif_and_webp_sizes_are_read() -> None:
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A process that has read no vocabulary yet and has an empty cache folder."""
-    monkeypatch.setattr(vocabularies, "_loaded", {})
-    monkeypatch.setattr(vocabularies, "_failed", set())
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache folder, in a process where tiktoken has loaded no vocabulary yet."""
     monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def test_a_shipped_vocabulary_is_copied_into_tiktokens_cache(bare: Path) -> None:
-    assert load_encoding("cl100k_base") is not None
-    assert [file.name for file in bare.iterdir()] == ["9b5ad71b2ce5302211f9c61530b329a4922fc6a4"]
+def test_a_shipped_vocabulary_is_copied_into_tiktokens_cache(empty_cache: Path) -> None:
+    assert EncodingLoader().load("cl100k_base") is not None
+    assert [f.name for f in empty_cache.iterdir()] == ["9b5ad71b2ce5302211f9c61530b329a4922fc6a4"]
 
 
-def test_without_any_vocabulary_counts_are_estimates_and_one_warning_says_so(
-    bare: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("empty_cache")
+def test_without_a_vocabulary_counts_are_estimates_and_one_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_network(path: str) -> bytes:
         raise OSError(path)
 
-    monkeypatch.setattr(vocabularies, "_shipped_copies", lambda key: [])
     monkeypatch.setattr("tiktoken.load.read_file", no_network)
-    text = "Several ordinary words stand here, 12 of them, and nothing else at all.\n" * 40
+    monkeypatch.setattr(counting, "load_encoding", EncodingLoader(lambda key: []).load)
+    text = "Several ordinary words are in this line, 12 of them, and nothing else at all.\n" * 40
     with caplog.at_level(logging.WARNING):
         found = [TokenCounter().count(text, "gpt-4o") for _ in range(2)]
     assert not any(count.exact for count in found)
-    assert abs(found[0].tokens / (17 * 40) - 1) < 0.15
+    assert abs(found[0].tokens / (19 * 40) - 1) < 0.15
     assert len(caplog.records) == 1
     assert "TIKTOKEN_CACHE_DIR" in caplog.text
 
 
-def test_a_spoilt_shipped_copy_is_not_used(
-    bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.usefixtures("empty_cache")
+def test_a_damaged_shipped_copy_is_not_used_and_not_deleted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    spoilt = tmp_path / "spoilt"
-    spoilt.write_bytes(b"not a vocabulary")
-    monkeypatch.setattr(vocabularies, "_shipped_copies", lambda key: [spoilt])
-    assert load_encoding("cl100k_base") is None
-    assert spoilt.read_bytes() == b"not a vocabulary"
+    def no_network(path: str) -> bytes:
+        raise OSError(path)
+
+    monkeypatch.setattr("tiktoken.load.read_file", no_network)
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(b"not a vocabulary")
+    assert EncodingLoader(lambda key: [damaged]).load("cl100k_base") is None
+    assert damaged.read_bytes() == b"not a vocabulary"
 
 
-def test_images_in_other_forms_cost_the_same() -> None:
+def test_images_in_other_formats_have_the_same_count() -> None:
     data = png(512, 512).partition(",")[2]
     source = {"type": "base64", "media_type": "image/png", "data": data}
     for block in (

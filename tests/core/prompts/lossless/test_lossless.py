@@ -1,4 +1,4 @@
-"""Lossless passes: what they shorten, and what they leave as it is."""
+"""Lossless passes: what they shorten and what they keep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ everything = LOSSLESS | {"tables"}
 
 
 @given(PROSE, st.booleans(), st.sampled_from([LOSSLESS, everything]))
-def test_twice_is_once_and_the_same_every_time(text: str, instructions: bool, passes: Any) -> None:
+def test_shortening_is_idempotent_and_deterministic(
+    text: str, instructions: bool, passes: Any
+) -> None:
     once = shorten(text, passes=passes, instructions=instructions).text
     assert shorten(once, passes=passes, instructions=instructions).text == once
     assert shorten(text, passes=passes, instructions=instructions).text == once
@@ -34,7 +36,7 @@ def test_twice_is_once_and_the_same_every_time(text: str, instructions: bool, pa
 @example("<!-- aside -->```\nopen\n```\nopen   it")
 @example("\u00a0 ```\nopen  it\n```\nopen   it")
 @example("- \u200b~~~\n\u2060~~~\na  b\n```\nopen   it\n")
-def test_placeholders_and_code_survive(text: str) -> None:
+def test_placeholders_and_code_are_unchanged(text: str) -> None:
     shorter = shorten(text, passes=LOSSLESS - {"repeats"}).text
     for slot in ("{name}", "{{slot}}"):
         assert shorter.count(slot) == text.count(slot)
@@ -59,7 +61,7 @@ def test_minified_json_parses_equal(value: Any) -> None:
 
 
 def read_table(table: str) -> list[dict[str, Any]]:
-    """What a table says: a cell that is no JSON is a text as it stands."""
+    """Parse a table; a cell that is not JSON is a plain string."""
 
     def value(cell: str) -> Any:
         try:
@@ -100,7 +102,7 @@ def test_a_table_halves_uniform_records() -> None:
 @pytest.mark.parametrize(
     "text", ['[{"a":1},{"b":2}]', '[{"a":[1]},{"a":[2]}]', '[{"a":1}]', "[]", "{", "[{},{}]", "7"]
 )
-def test_records_that_are_not_alike_make_no_table(text: str) -> None:
+def test_records_with_different_keys_make_no_table(text: str) -> None:
     assert to_table(text) is None
 
 
@@ -131,11 +133,11 @@ def test_records_that_are_not_alike_make_no_table(text: str) -> None:
         ("Use 3 steps. Use 4 steps.", "Use 3 steps. Use 4 steps."),
     ],
 )
-def test_instructions_said_twice_are_said_once(text: str, shorter: str) -> None:
+def test_repeated_instructions_are_removed(text: str, shorter: str) -> None:
     assert shorten(text, instructions=True).text == shorter
 
 
-def test_a_users_own_repeats_stay_unless_long() -> None:
+def test_short_repeats_in_a_users_text_stay() -> None:
     song = "Row, row, row your boat\nGently down the stream\n" * 3
     log = "2024-01-01 the service was restarted by the operator on duty today.\n" * 3
     assert shorten(song).text == song
@@ -162,11 +164,11 @@ def test_a_users_own_repeats_stay_unless_long() -> None:
         ("family \U0001f468\u200d\U0001f469", "family \U0001f468\u200d\U0001f469"),
     ],
 )
-def test_noise_goes_and_form_stays(text: str, shorter: str) -> None:
+def test_noise_is_removed_and_layout_stays(text: str, shorter: str) -> None:
     assert shorten(text).text == shorter
 
 
-def test_numbers_urls_ids_and_placeholders_stay_as_they_are() -> None:
+def test_numbers_urls_ids_and_placeholders_are_unchanged() -> None:
     text = (
         "Pay   $1,299.50 at https://x.org/a?b=1  for JIRA-123, by 12:30  to a.b@c.org, {amount} of "
         "10 km,  123e4567-e89b-12d3-a456-426614174000  and %(name)s for ${HOME} or {{ user.name }}"
@@ -175,7 +177,7 @@ def test_numbers_urls_ids_and_placeholders_stay_as_they_are() -> None:
     assert "{{ user.name }}" in shorten(text).text
 
 
-def test_quotations_are_neither_cut_nor_rewritten() -> None:
+def test_quotations_are_unchanged() -> None:
     text = 'He wrote "Stop here.  Then go.  Wait." and left.   So did `a   b` and {a  b}.'
     assert [text[a:b] for a, b in protected_spans(text)] == [
         '"Stop here.  Then go.  Wait."',
@@ -192,11 +194,11 @@ def test_quotations_are_neither_cut_nor_rewritten() -> None:
     ["", " ", "\x00\x01\xff" * 50, "\ud800", "```", "{" * 2_000, "[" * 200_000, "<!--" * 2_000,
      '"' * 5_000, "| - " * 3_000, "{{" * 3_000, " \t" * 200_000, "." * 100_000, "~~~\n```\n~~~"],
 )  # fmt: skip
-def test_bad_input_comes_back_whole_or_shorter(text: str) -> None:
+def test_malformed_input_never_gets_longer(text: str) -> None:
     assert len(shorten(text).text) <= len(text)
 
 
-def test_a_text_that_fits_no_model_is_left_alone() -> None:
+def test_a_text_too_long_for_any_model_is_unchanged() -> None:
     text = "a  b\n" * 2_100_000
     assert shorten(text).text is text
 
@@ -215,17 +217,17 @@ WORDS = [
 ]
 
 
-def shaped_prompts() -> list[str]:
-    """Twenty prompts of the shapes found in the wild, each with a little bloat."""
+def typical_prompts() -> list[str]:
+    """Return twenty typical prompts, each with a few wasted tokens."""
     draw = random.Random(4)
-    said = [" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(60)]
+    lines = [" ".join(draw.choices(WORDS, k=9)).capitalize() + "." for _ in range(60)]
     records = [{"id": n, "sku": f"A-{n}", "price": n * 1.5, "tags": ["x", None]} for n in range(8)]
     data = json.dumps(records, indent=4)
     code = "def total(rows):\n    out  =  0\n\n\n\n    for r in rows:\n        out += r\n"
     fenced = f"```python\n{code}```\n"
     nested = json.dumps({"user": {"name": "A  B", "n": 1e-7}, "list": [[1], [2]]}, indent=2)
     rules = "You are an assistant.   Be kind and clear.\nPlease be clear and kind.\n" * 2
-    doc = " ".join(said[:9])
+    doc = " ".join(lines[:9])
     return [
         f"{rules}\nAnswer from:\n{data}\n",
         f"{rules}\n{fenced}\nExplain   the function.",
@@ -240,18 +242,18 @@ def shaped_prompts() -> list[str]:
         f'{rules}Use `a  b`   and "x  y".',
         f"Log:\n{data}\n\n\n\n\n{nested}",
         f"SELECT  *\nFROM orders\nWHERE id  = 3;\n\n{rules}",
-        f"Step 1.   {said[0]}\nStep 2.   {said[1]}\n",
-        f"{said[3]}\u200b   {said[4]}\u00a0{said[5]}",
+        f"Step 1.   {lines[0]}\nStep 2.   {lines[1]}\n",
+        f"{lines[3]}\u200b   {lines[4]}\u00a0{lines[5]}",
         f"~~~\n{code}~~~\n{rules}",
         f"{rules}\n{rules}\n{rules}",
         f"```\n{data}\n```\n\n{fenced}   ",
         f"Tool result:\n{json.dumps({'rows': records}, indent=1)}",
-        f"- {said[0]}\n- {said[1]}\n- {said[0]}\n",
+        f"- {lines[0]}\n- {lines[1]}\n- {lines[0]}\n",
     ]
 
 
-def test_twenty_shaped_prompts_lose_tokens_and_nothing_else() -> None:
-    prompts = shaped_prompts()
+def test_twenty_typical_prompts_lose_tokens_but_no_data() -> None:
+    prompts = typical_prompts()
     assert len(prompts) == 20
     before = after = 0
     for prompt in prompts:

@@ -1,4 +1,4 @@
-"""Cache marks and what varies in a prefix."""
+"""Cache breakpoints, and lints for varying text in a prefix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.prompts import RequestOptimizer, TokenCounter
-from llm_optimizers.prompts.provider_cache import cache_rules, lint_prefix, marked
+from llm_optimizers.prompts.provider_cache import cache_rules, lint_prefix, with_breakpoints
 from llm_optimizers.types import ChatRequest, Message, Part
 
 counter = TokenCounter()
@@ -17,7 +17,7 @@ MODEL = "gpt-4.1"
 LONG = Message(role="system", content="Rule after rule after rule. " * 400)
 
 
-def test_marks_stand_at_the_ends_of_prefix_and_history() -> None:
+def test_breakpoints_are_set_at_the_ends_of_prefix_and_history() -> None:
     request = ChatRequest(
         model="claude-sonnet-4-5",
         messages=(
@@ -40,7 +40,7 @@ def test_marks_stand_at_the_ends_of_prefix_and_history() -> None:
     assert optimizer.optimize(found).request.messages == found.messages
 
 
-def test_breakpoints_are_for_models_that_take_them() -> None:
+def test_only_models_that_take_breakpoints_get_them() -> None:
     for model, taken in (("gpt-5.6", True), ("gpt-5.2", False), ("gpt-4o", False)):
         request = ChatRequest(model=model, messages=(LONG, Message(role="user", content="Hi")))
         optimizer = RequestOptimizer(
@@ -51,7 +51,7 @@ def test_breakpoints_are_for_models_that_take_them() -> None:
         assert sent.params["prompt_cache_key"] == "shop"
 
 
-def test_short_prefixes_and_users_own_marks_are_left_alone() -> None:
+def test_short_prefixes_get_no_breakpoint_and_the_users_own_stay() -> None:
     own = Message(
         role="system", content=(Part(kind="text", text=LONG.text, data={"cache_control": {}}),)
     )
@@ -59,7 +59,7 @@ def test_short_prefixes_and_users_own_marks_are_left_alone() -> None:
     for messages in ((replace(LONG, content="Short."),), (own,), ()):
         request = ChatRequest(model="claude-sonnet-4-5", messages=messages)
         sizes = [counter.count_message(m, "gpt-4o").tokens for m in messages]
-        assert marked(request, sizes, rules).messages == messages
+        assert with_breakpoints(request, sizes, rules).messages == messages
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_short_prefixes_and_users_own_marks_are_left_alone() -> None:
         ('{"b": 1, "a": 2}', "unsorted JSON"),
     ],
 )
-def test_what_varies_in_the_prefix_is_found(text: str, kind: str) -> None:
+def test_varying_text_in_the_prefix_is_found(text: str, kind: str) -> None:
     system = Message(role="system", content=f"Be brief.\n{text}")
     user = Message(role="user", content=text)
     lints = lint_prefix(ChatRequest(model=MODEL, messages=(system, user)))

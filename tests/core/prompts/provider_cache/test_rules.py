@@ -1,4 +1,4 @@
-"""What each provider's prompt cache takes."""
+"""The rules of each provider's prompt cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llm_optimizers.prompts.provider_cache import cache_rules
 
 
 @pytest.mark.parametrize(
-    ("model", "minimum", "marking", "read"),
+    ("model", "minimum", "breakpoints", "read"),
     [
         ("gpt-4o", 1024, "none", "0.5"),
         ("gpt-4.1-mini", 1024, "none", "0.25"),
@@ -25,10 +25,12 @@ from llm_optimizers.prompts.provider_cache import cache_rules
         ("gemini-2.5-flash", 1024, "none", "0.1"),
     ],
 )
-def test_each_provider_has_its_rules(model: str, minimum: int, marking: str, read: str) -> None:
+def test_each_model_family_has_its_rules(
+    model: str, minimum: int, breakpoints: str, read: str
+) -> None:
     rules = cache_rules(model, PriceBook())
     assert rules is not None
-    assert (rules.minimum, rules.marking, rules.read) == (minimum, marking, Decimal(read))
+    assert (rules.minimum, rules.breakpoints, rules.read) == (minimum, breakpoints, Decimal(read))
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "gpt-3.5-turbo", "llama-3", ""])

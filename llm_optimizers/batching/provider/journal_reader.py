@@ -1,6 +1,6 @@
-"""The journal's SQLite file: its tables, and what can be read of them.
+"""The tables of the batch journal, a SQLite file, and its queries.
 
-Where jobs stand, and what became of their requests; `journal.py` is what writes it.
+They give the progress of jobs and the results of requests; `journal.py` writes them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from llm_optimizers.batching.provider.client import BatchStatus, ShardStatus
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["BatchStoreReader"]
+__all__ = ["BatchJournalReader"]
 
-_WAIT = 20.0  # seconds, for another process that is writing: what was sent must be written down
+_WAIT = 20.0  # seconds to wait for another process: what was sent must be recorded
 _PAGE = 1_000
 _SCHEMA = Schema(
     kind="batch journal",
-    # "PB" and a number: files of the first releases are known by it, for they have no other mark.
+    # "PB" and a number, which identifies files of the first releases: they have no application id.
     version=0x5042_0001,
     application_id=int.from_bytes(b"LLMb"),
     statements=(
@@ -64,11 +64,11 @@ _SCHEMA = Schema(
 )
 
 
-class BatchStoreReader:
-    """Readings of the journal; every method raises StoreError when the file fails."""
+class BatchJournalReader:
+    """Queries of the batch journal; every method raises StoreError if the file fails."""
 
     def __init__(self, path: str | Path) -> None:
-        # What was written down must outlive a power cut too: the provider bills it.
+        # Records must also survive a power cut, since the provider bills what was sent.
         self._database = Database(path, _SCHEMA, wait=_WAIT, synchronous="FULL")
         self._database.open()
 
@@ -77,11 +77,11 @@ class BatchStoreReader:
         self._database.close()
 
     def find_job(self, db: sqlite3.Connection, job: str) -> sqlite3.Row:
-        """A job's row; raises ConfigurationError when there is none."""
+        """Return a job's row; raises ConfigurationError if there is none."""
         row: sqlite3.Row | None = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
         if row is None:
             raise ConfigurationError(
-                f"no batch {job!r} is in {self._database.path}; was it another file?"
+                f"{self._database.path} has no batch {job!r}; check the id and the path"
             )
         return row
 
@@ -110,7 +110,7 @@ class BatchStoreReader:
         )
 
     def results(self, job: str) -> Iterator[sqlite3.Row]:
-        """Every request with what became of it, in the order of submission, page by page."""
+        """Iterate over all requests with their results, in the order submitted."""
         last = -1
         while True:
             with self._database.connection() as db:
@@ -126,7 +126,7 @@ class BatchStoreReader:
             last = page[-1]["position"]
 
     def unrecorded(self, job: str) -> list[sqlite3.Row]:
-        """Answers that the ledger may not have yet."""
+        """Return the answers that may not be in the ledger yet."""
         with self._database.connection() as db:
             return db.execute(
                 "SELECT * FROM requests WHERE job = ? AND state = 'answered' AND recorded = 0 "
@@ -135,6 +135,6 @@ class BatchStoreReader:
             ).fetchall()
 
     def jobs(self) -> list[str]:
-        """Every job's id, the latest first."""
+        """Return the ids of all jobs, the latest first."""
         with self._database.connection() as db:
             return [row["id"] for row in db.execute("SELECT id FROM jobs ORDER BY created_at DESC")]

@@ -1,8 +1,8 @@
-"""What is known of every batch, on disk before anything is asked of a provider.
+"""The batch journal: requests, shards and results, stored before anything is sent.
 
-A request is `waiting` until it is put into a shard, `sent` until the shard has been collected, and
-then `answered`, `failed` or `cancelled`. A shard is `sending` from before the provider is called
-until its id is known. Each change is one transaction, so a process may be killed anywhere.
+A request is `waiting` until it is put into a shard, `sent` until the shard is collected, and then
+`answered`, `failed` or `cancelled`. A shard is `sending` from before the provider is called until
+its batch id is known. Each change is one transaction, so the process may be killed at any time.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llm_optimizers.batching.provider.client import LineOutcome
+from llm_optimizers.batching.provider.journal_reader import BatchJournalReader
 from llm_optimizers.batching.provider.requests import BatchRequest
-from llm_optimizers.batching.provider.store_reader import BatchStoreReader
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["BatchStore"]
+__all__ = ["BatchJournal"]
 
 
-class BatchStore(BatchStoreReader):
-    """Jobs, requests and shards; every method raises StoreError when the file fails."""
+_SET_OUTCOME = (
+    "UPDATE requests SET state = ?, attempts = attempts + 1, answer = ?, usage = ?, error = ?, "
+    "error_kind = ?, ended_at = ?, shard = ? WHERE job = ? AND position = ?"
+)
+
+
+class BatchJournal(BatchJournalReader):
+    """Jobs, requests and shards; every method raises StoreError if the file fails."""
 
     def add(self, job: str, provider: str, requests: Sequence[BatchRequest], now: float) -> None:
-        """Write a new job down; one that is known must hold the same requests.
+        """Add a job; adding it again with the same requests has no effect.
 
         Raises:
-            ConfigurationError: the id stands for other requests.
+            ConfigurationError: the id is already used for other requests.
         """
         with self._database.transaction() as db:
             if db.execute("SELECT 1 FROM jobs WHERE id = ?", (job,)).fetchone():
@@ -54,7 +60,7 @@ class BatchStore(BatchStoreReader):
     def claim(
         self, job: str, driver: str, *, now: float, until: float, alive: Callable[[str], bool]
     ) -> bool:
-        """Take the job for one process; False while another that is alive drives it."""
+        """Claim the job for one process; False while another live process has it."""
         with self._database.transaction() as db:
             row = self.find_job(db, job)
             other = row["driver"]
@@ -66,18 +72,18 @@ class BatchStore(BatchStoreReader):
             return True
 
     def release(self, job: str, driver: str) -> None:
-        """Let others drive the job."""
+        """Give up the claim on the job."""
         with self._database.transaction() as db:
             db.execute("UPDATE jobs SET driver = NULL WHERE id = ? AND driver = ?", (job, driver))
 
     def waiting(self, job: str) -> list[tuple[int, BatchRequest]]:
-        """Requests that are in no shard, by position."""
+        """Return the requests that are in no shard, with their positions."""
         return self._requests(
             "SELECT * FROM requests WHERE job = ? AND state = 'waiting' ORDER BY position", (job,)
         )
 
     def begin_shard(self, job: str, positions: Sequence[int], tokens: int) -> int:
-        """Put waiting requests into a new shard that is about to be sent; returns its number."""
+        """Put waiting requests into a new shard, about to be sent; returns its number."""
         with self._database.transaction() as db:
             (last,) = db.execute(
                 "SELECT coalesce(max(number), 0) FROM shards WHERE job = ?", (job,)
@@ -94,7 +100,7 @@ class BatchStore(BatchStoreReader):
             return number
 
     def shard_sent(self, job: str, number: int, remote_id: str) -> None:
-        """Write down the provider's id."""
+        """Record the provider's id of a shard."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE shards SET state = 'open', remote_id = ? WHERE job = ? AND number = ?",
@@ -102,7 +108,7 @@ class BatchStore(BatchStoreReader):
             )
 
     def return_shard(self, job: str, number: int, reason: str) -> None:
-        """Let a shard's requests wait again, for the provider never took them."""
+        """Return a shard's requests to `waiting`, since the provider did not accept them."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE shards SET state = ? WHERE job = ? AND number = ?", (reason, job, number)
@@ -114,14 +120,14 @@ class BatchStore(BatchStoreReader):
             )
 
     def shards(self, job: str, state: str) -> list[sqlite3.Row]:
-        """Shards in this state, by number."""
+        """Return the shards in this state, by number."""
         with self._database.connection() as db:
             return db.execute(
                 "SELECT * FROM shards WHERE job = ? AND state = ? ORDER BY number", (job, state)
             ).fetchall()
 
     def members(self, job: str, number: int) -> list[tuple[int, BatchRequest]]:
-        """A shard's requests in the order they were sent."""
+        """Return a shard's requests with their positions, in the order sent."""
         return self._requests(
             "SELECT * FROM requests WHERE job = ? AND shard = ? ORDER BY position", (job, number)
         )
@@ -136,13 +142,13 @@ class BatchStore(BatchStoreReader):
         max_rounds: int,
         now: float,
     ) -> None:
-        """Write down what became of each request of a shard, by position.
+        """Record the outcome of each request of a shard, by position.
 
-        `again` lets it wait for the next round, or fails it after the last; in a cancelled job
+        A request to retry waits for the next round and fails after the last; in a cancelled job
         it is cancelled.
         """
         with self._database.transaction() as db:
-            stopped = bool(self.find_job(db, job)["cancelled"])
+            cancelled = bool(self.find_job(db, job)["cancelled"])
             attempts = dict(
                 db.execute(
                     "SELECT position, attempts FROM requests WHERE job = ? AND shard = ?",
@@ -151,31 +157,16 @@ class BatchStore(BatchStoreReader):
             )
             for position in outcomes.keys() & attempts.keys():
                 outcome = outcomes[position]
-                end = _end(outcome, attempts[position] + 1, max_rounds, stopped)
-                answer, usage = outcome.body, outcome.usage.as_dict()
-                db.execute(
-                    "UPDATE requests SET state = ?, attempts = attempts + 1, answer = ?, "
-                    "usage = ?, error = ?, error_kind = ?, ended_at = ?, shard = ? "
-                    "WHERE job = ? AND position = ?",
-                    (
-                        end,
-                        None if answer is None else json.dumps(answer),
-                        None if answer is None else json.dumps(usage),
-                        outcome.error,
-                        outcome.error_kind,
-                        None if end == "waiting" else now,
-                        None if end == "waiting" else number,
-                        job,
-                        position,
-                    ),
-                )
+                end = _next_state(outcome, attempts[position] + 1, max_rounds, cancelled)
+                kept = (None, None) if end == "waiting" else (now, number)
+                db.execute(_SET_OUTCOME, (end, *_outcome_values(outcome), *kept, job, position))
             db.execute(
                 "UPDATE shards SET state = ? WHERE job = ? AND number = ?",
                 (f"collected ({state})", job, number),
             )
 
     def cancel(self, job: str, now: float) -> None:
-        """Stop a job: what was not sent is cancelled, and nothing more will be."""
+        """Cancel a job: requests not sent are cancelled, and none will be sent."""
         with self._database.transaction() as db:
             self.find_job(db, job)
             db.execute("UPDATE jobs SET cancelled = 1 WHERE id = ?", (job,))
@@ -185,8 +176,8 @@ class BatchStore(BatchStoreReader):
                 (now, job),
             )
 
-    def recorded(self, job: str, positions: Sequence[int]) -> None:
-        """The ledger has them."""
+    def mark_recorded(self, job: str, positions: Sequence[int]) -> None:
+        """Mark answers as recorded in the ledger."""
         with self._database.transaction() as db:
             db.executemany(
                 "UPDATE requests SET recorded = 1 WHERE job = ? AND position = ?",
@@ -218,12 +209,22 @@ class BatchStore(BatchStoreReader):
         ]
 
 
-def _end(outcome: LineOutcome, attempts: int, max_rounds: int, stopped: bool) -> str:
-    """A request's next state."""
+def _outcome_values(outcome: LineOutcome) -> tuple[str | None, ...]:
+    """Return the columns answer, usage, error and error_kind."""
+    answered = outcome.body is not None
+    return (
+        json.dumps(outcome.body) if answered else None,
+        json.dumps(outcome.usage.as_dict()) if answered else None,
+        outcome.error,
+        outcome.error_kind,
+    )
+
+
+def _next_state(outcome: LineOutcome, attempts: int, max_rounds: int, cancelled: bool) -> str:
     if outcome.status == "answered":
         return "answered"
     if outcome.status == "refused":
         return "failed"
-    if stopped:
+    if cancelled:
         return "cancelled"
     return "waiting" if attempts < max_rounds else "failed"

@@ -1,4 +1,4 @@
-"""Shapes of answers and misspelt words."""
+"""Answer types and corrected spelling."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from llm_optimizers.text import terms
         ("why is that", "open"),
     ],
 )
-def test_questions_ask_for_shapes(question: str, kind: str) -> None:
+def test_a_question_asks_for_a_type_of_answer(question: str, kind: str) -> None:
     assert answer_type(question) == kind
 
 
-def test_a_name_that_the_question_says_is_no_answer() -> None:
+def test_a_name_from_the_question_is_no_answer() -> None:
     assert not has_answer_of_type("name", "He met Jane Hollow.", set(terms("Jane Hollow")))
     assert has_answer_of_type("name", "He met Otto Lind.", set(terms("Jane Hollow")))
     assert not has_answer_of_type("open", "Anything 1999 Goes Here.", set())
 
 
-def test_misspelt_words_are_mended_and_short_ones_are_not() -> None:
+def test_misspelt_words_are_corrected_unless_they_are_short() -> None:
     assert corrections(["ghandi", "cat"], [{"gandhi", "car", "ghost"}]) == {"ghandi": "gandhi"}

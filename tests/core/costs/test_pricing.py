@@ -1,4 +1,4 @@
-"""price_call: the waterfall adds up to the last digit, and nothing unpriced is ever saved."""
+"""price_call: savings add up to the last digit, and an unpriced call saves nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from llm_optimizers.errors import ConfigurationError
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 BOOK = PriceBook(
     {
-        "dear": ModelPrice(input=Decimal(10), output=Decimal(20), batch_discount=Decimal("0.5")),
+        "expensive": ModelPrice(
+            input=Decimal(10), output=Decimal(20), batch_discount=Decimal("0.5")
+        ),
         "cheap": ModelPrice(input=Decimal(1), output=Decimal(2), batch_discount=Decimal("0.5")),
     }
 )
@@ -24,7 +26,7 @@ THOUSAND = Usage(input_tokens=1_000, output_tokens=1_000)
 
 def call(**changes):
     return price_call(
-        BOOK, **({"id": "1", "time": AT, "model": "dear", "usage": THOUSAND} | changes)
+        BOOK, **({"id": "1", "time": AT, "model": "expensive", "usage": THOUSAND} | changes)
     )
 
 
@@ -35,10 +37,10 @@ def amounts(record):
 def test_a_plain_call_costs_its_baseline_and_saves_nothing():
     record = call()
     assert record.cost == record.baseline_cost == Decimal("0.03")
-    assert (record.savings, record.saved, record.baseline_model) == ((), 0, "dear")
+    assert (record.savings, record.saved, record.baseline_model) == ((), 0, "expensive")
 
 
-def test_a_hit_gives_everything_to_the_strategy_that_served_it():
+def test_the_whole_saving_of_a_hit_goes_to_the_cache_that_served_it():
     record = call(hit_strategy="cache.semantic")
     assert record.usage == Usage()
     assert record.cost == 0
@@ -48,38 +50,38 @@ def test_a_hit_gives_everything_to_the_strategy_that_served_it():
     assert record.hit
 
 
-def test_a_hit_whose_answer_has_no_known_usage_claims_nothing():
+def test_a_hit_whose_answer_has_unknown_usage_claims_no_saving():
     record = call(usage=Usage(), hit_strategy="cache.exact")
     assert record.hit
     assert (record.cost, record.baseline_cost, record.savings) == (0, None, ())
 
 
-def test_the_waterfall_goes_prompts_then_routing_then_batching():
+def test_savings_are_attributed_to_prompts_then_routing_then_batching():
     record = call(
         model="cheap",
         tier="batch",
-        baseline_model="dear",
+        baseline_model="expensive",
         baseline_usage=Usage(input_tokens=3_000, output_tokens=1_000),
     )
     assert record.baseline_cost == Decimal("0.05")
     assert [(s.strategy, s.amount) for s in record.savings] == [
-        ("prompts", Decimal("0.02")),  # 2,000 tokens fewer at the dear model's price
-        ("routing", Decimal("0.027")),  # 0.030 at the dear model, 0.003 at the cheap one
+        ("prompts", Decimal("0.02")),  # 2,000 fewer tokens at the expensive model's price
+        ("routing", Decimal("0.027")),  # 0.030 at the expensive model, 0.003 at the cheap one
         ("batching", Decimal("0.0015")),
     ]
     assert record.cost == Decimal("0.0015")
 
 
-def test_a_dearer_model_is_a_negative_saving():
-    record = call(model="dear", baseline_model="cheap")
+def test_a_more_expensive_model_is_a_negative_saving():
+    record = call(model="expensive", baseline_model="cheap")
     assert amounts(record) == {"routing": Decimal("-0.027")}
     assert record.saved == Decimal("-0.027")
 
 
-def test_what_a_strategy_spent_is_charged_to_it():
+def test_the_overhead_of_a_strategy_is_charged_to_it():
     record = call(
         model="cheap",
-        baseline_model="dear",
+        baseline_model="expensive",
         overhead={"routing": Decimal("0.001"), "cache.semantic": Decimal("0.0002")},
     )
     assert record.cost == Decimal("0.0042")
@@ -90,7 +92,9 @@ def test_what_a_strategy_spent_is_charged_to_it():
 
 
 usages = st.builds(Usage, input_tokens=st.integers(0, 10**7), output_tokens=st.integers(0, 10**7))
-models = st.sampled_from(["dear", "cheap", "gpt-4o-mini", "o3", "claude-sonnet-4-5", "nobody's"])
+models = st.sampled_from(
+    ["expensive", "cheap", "gpt-4o-mini", "o3", "claude-sonnet-4-5", "unlisted"]
+)
 
 
 @given(
@@ -108,7 +112,7 @@ models = st.sampled_from(["dear", "cheap", "gpt-4o-mini", "o3", "claude-sonnet-4
     ),
     status=st.sampled_from(["ok", "error", "abandoned"]),
 )
-def test_savings_add_up_to_baseline_less_cost_exactly(status, **ways):
+def test_savings_add_up_to_baseline_cost_minus_cost_exactly(status, **ways):
     record = call(status=status, **ways)
     if record.cost is None or record.baseline_cost is None:
         assert record.savings == ()
@@ -121,46 +125,48 @@ def test_savings_add_up_to_baseline_less_cost_exactly(status, **ways):
 
 
 def test_an_unpriced_call_has_no_cost_and_saves_nothing():
-    record = call(model="nobody's", baseline_model="dear")
+    record = call(model="unlisted", baseline_model="expensive")
     assert (record.cost, record.baseline_cost, record.savings) == (None, None, ())
 
 
-def test_an_unpriced_baseline_leaves_the_cost_but_claims_no_saving():
-    record = call(model="cheap", baseline_model="nobody's")
+def test_a_call_with_an_unpriced_baseline_has_a_cost_but_no_saving():
+    record = call(model="cheap", baseline_model="unlisted")
     assert (record.cost, record.baseline_cost, record.savings) == (Decimal("0.003"), None, ())
-    record = call(hit_strategy="cache.exact", model="nobody's")
+    record = call(hit_strategy="cache.exact", model="unlisted")
     assert (record.cost, record.baseline_cost, record.savings) == (0, None, ())
 
 
-def test_a_failed_call_saves_nothing_even_if_it_was_billed():
-    record = call(model="cheap", baseline_model="dear", status="error", error="TimeoutError")
+def test_a_failed_call_that_was_billed_saves_nothing():
+    record = call(model="cheap", baseline_model="expensive", status="error", error="TimeoutError")
     assert record.cost == record.baseline_cost == Decimal("0.003")
     assert record.savings == ()
     assert record.error == "TimeoutError"
 
 
 def test_estimated_usage_makes_estimated_savings():
-    basis = {s.basis for s in call(model="cheap", baseline_model="dear", estimated=True).savings}
+    basis = {
+        s.basis for s in call(model="cheap", baseline_model="expensive", estimated=True).savings
+    }
     assert basis == {"estimated"}
     shorter = call(baseline_usage=THOUSAND + THOUSAND, basis="estimated")
     assert [s.basis for s in shorter.savings] == ["estimated"]
 
 
-def test_the_price_is_that_of_the_calls_own_day():
+def test_a_call_is_priced_at_its_own_date():
     old = call(model="o3", time=datetime(2025, 6, 9, tzinfo=UTC))
     new = call(model="o3", time=datetime(2025, 6, 10, tzinfo=UTC))
     assert old.cost == Decimal("0.05")
     assert new.cost == Decimal("0.01")
 
 
-def test_the_baseline_keeps_the_seller_only_while_it_keeps_the_model():
+def test_the_baseline_has_the_same_provider_only_if_it_has_the_same_model():
     ways = {"id": "1", "time": AT, "usage": Usage(input_tokens=1_000_000), "provider": "groq"}
     ways["model"] = "llama-3.3-70b-versatile"
     assert price_call(BOOK, **ways).baseline_cost == Decimal("0.59")
     assert price_call(BOOK, **ways, baseline_model="gpt-4o-mini").baseline_cost == Decimal("0.15")
 
 
-def test_a_record_needs_a_moment_and_keeps_it_in_utc():
+def test_a_record_needs_a_time_zone_and_stores_utc():
     with pytest.raises(ConfigurationError, match="aware"):
         call(time=AT.replace(tzinfo=None))
     tokyo = call(time=datetime(2026, 11, 1, 9, tzinfo=timezone(timedelta(hours=9))))
