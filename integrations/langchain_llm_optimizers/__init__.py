@@ -56,4 +56,5 @@ __getattr__, __dir__ = lazy_names(
         "PassageCompressor": "prompts",
         "PromptOptimizer": "prompts",
     },
+    extra="langchain",
 )

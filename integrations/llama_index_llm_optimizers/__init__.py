@@ -71,4 +71,5 @@ __getattr__, __dir__ = lazy_names(
         "optimized_settings": "settings",
         "with_embeddings_cache": "embeddings",
     },
+    extra="llama-index",
 )

@@ -27,4 +27,5 @@ __getattr__, __dir__ = lazy_names(
         "RouterMiddleware": "router",
         "PromptMiddleware": "prompts",
     },
+    extra="langchain",
 )
