@@ -113,9 +113,7 @@ class CachedQueryEngine(BaseQueryEngine):
         ConfigurationError: the engine does not retrieve by itself; give the cache to its LLM.
     """
 
-    def __init__(
-        self, query_engine: RetrieverQueryEngine, cache: HybridCache | None = None
-    ) -> None:
+    def __init__(self, query_engine: BaseQueryEngine, cache: HybridCache | None = None) -> None:
         if not isinstance(query_engine, RetrieverQueryEngine):
             raise ConfigurationError(
                 f"a {type(query_engine).__name__} does not retrieve by itself, so that nothing "
