@@ -169,6 +169,41 @@ class StreamingFake(BaseChatModel):
             yield ChatGenerationChunk(message=chunk)
 
 
+class CombiningFake(StreamingFake):
+    """A streaming fake that answers combined prompts by a call of the `answers` tool.
+
+    Its `moods` may hold "garbled" (no JSON), "confused" (wrong answers) and questions that it
+    leaves out; copies of it share them.
+    """
+
+    moods: set[str] = Field(default_factory=set)
+
+    def _message(self, text: str, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
+        tools = kwargs.get("tools") or []
+        if not tools or tools[0]["function"]["name"] != "answers":
+            return super()._message(text, messages, kwargs)
+        asked = json.loads(text.split("\n\n")[1])
+        says = "thinks" if "confused" in self.moods else "says"
+        answers = [
+            {"id": q["id"], "answer": f"{self.model} {says}: {q['request']}"}
+            for q in asked
+            if q["request"] not in self.moods
+        ]
+        whole = super()._message(text, messages, {})
+        if "garbled" in self.moods:
+            return whole.model_copy(update={"content": "I would rather not."})
+        call = {"name": "answers", "args": {"answers": answers}, "id": "call_1"}
+        return AIMessage(
+            content="",
+            tool_calls=[call],
+            response_metadata=whole.response_metadata,
+            usage_metadata=whole.usage_metadata,
+        )
+
+    def asked(self) -> int:
+        return len(self.calls)
+
+
 def _arguments(function: dict[str, Any], text: str) -> dict[str, Any]:
     numbers = [int(number) for number in re.findall(r"\d+", text)] or [0]
     properties = function.get("parameters", {}).get("properties", {})

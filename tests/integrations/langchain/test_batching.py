@@ -19,9 +19,6 @@ from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
-from pydantic import Field
 
 from langchain_llm_optimizers import (
     BatchingChatModel,
@@ -32,44 +29,9 @@ from langchain_llm_optimizers import (
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.errors import ConfigurationError
-from support.fakes import StreamingFake
+from support.fakes import CombiningFake, StreamingFake
 
 WAIT = 30.0
-
-
-class CombiningFake(StreamingFake):
-    """A streaming fake that answers combined prompts by a call of the `answers` tool.
-
-    Its `moods` may hold "garbled" (no JSON), "confused" (wrong answers) and questions that it
-    leaves out; copies of it share them.
-    """
-
-    moods: set[str] = Field(default_factory=set)
-
-    def _message(self, text: str, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
-        tools = kwargs.get("tools") or []
-        if not tools or tools[0]["function"]["name"] != "answers":
-            return super()._message(text, messages, kwargs)
-        asked = json.loads(text.split("\n\n")[1])
-        says = "thinks" if "confused" in self.moods else "says"
-        answers = [
-            {"id": q["id"], "answer": f"{self.model} {says}: {q['request']}"}
-            for q in asked
-            if q["request"] not in self.moods
-        ]
-        whole = super()._message(text, messages, {})
-        if "garbled" in self.moods:
-            return whole.model_copy(update={"content": "I would rather not."})
-        call = {"name": "answers", "args": {"answers": answers}, "id": "call_1"}
-        return AIMessage(
-            content="",
-            tool_calls=[call],
-            response_metadata=whole.response_metadata,
-            usage_metadata=whole.usage_metadata,
-        )
-
-    def asked(self) -> int:
-        return len(self.calls)
 
 
 class Bill(BaseCallbackHandler):
@@ -477,48 +439,3 @@ def test_copied_deeply_or_pickled_after_use_it_answers_on_its_own() -> None:
         again.close()
     assert model.invoke("c").text == "b"
     model.close()
-
-
-class BatchingFake(BatchingChatModel):
-    """`BatchingChatModel` over a streaming fake, made of the fake's own settings."""
-
-    def __init__(self, **settings: Any) -> None:
-        model = settings.pop("model", None)
-        combine = settings.pop("combine", True)
-        if isinstance(model, BaseChatModel):
-            super().__init__(model=model, combine=combine, **settings)
-        else:
-            own = {"model": model} if model is not None else {}
-            super().__init__(
-                model=CombiningFake(**own, **settings), combine=combine, max_delay=0.001
-            )
-
-
-class TestBatchingChatModelUnit(ChatModelUnitTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return BatchingFake
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return True
-
-
-class TestCombiningChatModel(ChatModelIntegrationTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return BatchingFake
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return True
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
-
-
-class TestPlainBatchingChatModel(TestCombiningChatModel):
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"combine": False}

@@ -11,8 +11,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import Field
 
 from langchain_llm_optimizers import (
@@ -27,32 +25,6 @@ from llm_optimizers.routing import Always
 from support.fakes import StreamingFake
 
 BLOATED = '{\n    "order": 17,\n    "items": [\n        "tent",\n        "stove"\n    ]\n}'
-
-
-class OptimizedFake(OptimizedChatModel):
-    """`OptimizedChatModel` over a streaming fake, made of the fake's own settings."""
-
-    def __init__(self, **settings: Any) -> None:
-        inner = settings.pop("model", None)
-        if not isinstance(inner, BaseChatModel):
-            inner = StreamingFake(**settings)
-        super().__init__(model=inner)
-
-
-class TestOptimizedChatModelUnit(ChatModelUnitTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return OptimizedFake
-
-
-class TestOptimizedChatModel(ChatModelIntegrationTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return OptimizedFake
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
 
 
 async def test_every_way_of_calling_sends_the_shorter_prompt() -> None:
