@@ -23,34 +23,34 @@ from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
-    "OWN",
-    "CallFacts",
+    "TAG_PREFIX",
+    "CallInfo",
     "Outcome",
     "call_of",
     "call_of_embedding",
     "call_of_hit",
     "call_of_share",
-    "counted",
+    "count_usage",
     "text_of",
     "user_tags",
 ]
 
-OWN = "llm_optimizers."
+TAG_PREFIX = "llm_optimizers."
 """What the names of our own instrumentation tags begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallFacts:
+class CallInfo:
     """What a start event says: who was asked what, by whose code.
 
-    `model` is the one asked for, `kind` its class's name; `params` what was given with the call;
+    `model` is the one asked for, `class_name` its class's name; `params` what was given with the call;
     `context` what a strategy that made the call knows of it.
     """
 
     id: str
     started: datetime
     model: str
-    kind: str
+    class_name: str
     messages: Sequence[ChatMessage] | str = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)
@@ -69,18 +69,18 @@ class Outcome:
     error: str | None = None
 
 
-def call_of(facts: CallFacts, outcome: Outcome) -> Call:
+def call_of(info: CallInfo, outcome: Outcome) -> Call:
     """A call that an LLM's own events announced."""
     return Call(
-        id=facts.id,
-        time=facts.started,
-        asked=facts.model,
+        id=info.id,
+        time=info.started,
+        asked=info.model,
         answered=outcome.model,
-        provider=provider_of(facts.kind),
+        provider=provider_of(info.class_name),
         reported=outcome.usage,
         tier=service_tier(outcome.service_tier),
-        context=facts.context,
-        tags=user_tags(facts.tags),
+        context=info.context,
+        tags=user_tags(info.tags),
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=outcome.error,
@@ -120,36 +120,36 @@ def call_of_hit(hit: LLMCacheHitEvent) -> Call:
     )
 
 
-def call_of_embedding(facts: CallFacts, usage: Usage, *, exact: bool, served: bool) -> Call:
+def call_of_embedding(info: CallInfo, usage: Usage, *, exact: bool, served: bool) -> Call:
     """Texts that were embedded, or `served` from an embeddings cache.
 
     No provider's events report what embeddings used: `usage` is counted here, and `exact` where
     the model's tokenizer is known.
     """
     return Call(
-        id=f"{facts.id}-served" if served else facts.id,
-        time=facts.started,
-        asked=facts.model,
-        provider=provider_of(facts.kind),
+        id=f"{info.id}-served" if served else info.id,
+        time=info.started,
+        asked=info.model,
+        provider=provider_of(info.class_name),
         reported=usage if exact else None,
         served=ServedAnswer(tier="embeddings", usage=usage, estimated=not exact)
         if served
         else None,
-        tags=user_tags(facts.tags),
+        tags=user_tags(info.tags),
     )
 
 
-def counted(counter: TokenCounter, facts: CallFacts, text: str) -> Usage | None:
+def count_usage(counter: TokenCounter, info: CallInfo, text: str) -> Usage | None:
     """Tokens of a call counted here, None where its messages cannot be read."""
     try:
         messages: tuple[Message, ...]
-        if isinstance(facts.messages, str):
-            messages = (Message(role="user", content=facts.messages),)
+        if isinstance(info.messages, str):
+            messages = (Message(role="user", content=info.messages),)
         else:
-            messages = tuple(core_message(message) for message in facts.messages)
-        params = {"tools": facts.params.get("tools")}
+            messages = tuple(core_message(message) for message in info.messages)
+        params = {"tools": info.params.get("tools")}
         return counter.count_call(
-            ChatRequest(messages=messages, model=facts.model, params=params), text
+            ChatRequest(messages=messages, model=info.model, params=params), text
         )
     except Exception:  # noqa: BLE001 - a call that cannot be counted still happened
         return None
@@ -168,5 +168,5 @@ def user_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: str(value)
         for name, value in tags.items()
-        if not name.startswith(OWN) and isinstance(value, str | int | bool)
+        if not name.startswith(TAG_PREFIX) and isinstance(value, str | int | bool)
     }

@@ -16,9 +16,9 @@ from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.combining import (
     ask,
     ask_shared,
-    models_behind,
+    combinable_request,
     reply_of,
-    request_of,
+    underlying_models,
 )
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.shared import announce_share
@@ -66,7 +66,7 @@ class BatchedLLM(DelegatingLLM):
     combine: bool = False
     timeout: float | None = None
     _limits: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _kept: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
+    _bound: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class BatchedLLM(DelegatingLLM):
         """
         asked = [[ChatMessage(each)] if isinstance(each, str) else each for each in sample]
         report = self._shared_calls().check(
-            [request_of(ChatCall(messages=messages), self.llm) for messages in asked],
+            [combinable_request(ChatCall(messages=messages), self.llm) for messages in asked],
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
@@ -146,24 +146,24 @@ class BatchedLLM(DelegatingLLM):
         """The caller's end of a shared call; None when it goes to the LLM as it is."""
         if not self.combine:
             return None
-        request = request_of(call, self.llm)
+        request = combinable_request(call, self.llm)
         return self._shared_calls().combined_call(
             request, tenant=current_tenant, caller=call.context
         )
 
     def _shared_calls(self) -> CombinedCalls:
         with _MAKING:
-            kept = self._kept
-            if kept is None or not kept.serves(self.llm, self.timeout):
+            bound = self._bound
+            if bound is None or not bound.serves(self.llm, self.timeout):
                 calls = CombinedCalls(
                     partial(ask_shared, self.llm),
-                    models=list(models_behind(self.llm)),
+                    models=list(underlying_models(self.llm)),
                     observe=partial(announce_share, self.llm),
                     timeout=self.timeout,
                     **self._limits,
                 )
-                kept = self._kept = BoundCalls(model=self.llm, settings=self.timeout, calls=calls)
-        return kept.calls
+                bound = self._bound = BoundCalls(model=self.llm, settings=self.timeout, calls=calls)
+        return bound.calls
 
 
 async def abatch_chat(

@@ -20,7 +20,7 @@ from llama_index.core.tools.types import BaseTool
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["PROMPT_FIELDS", "ToolBox", "selections", "unpacked", "view_of"]
+__all__ = ["PROMPT_FIELDS", "DeferredTools", "rebind", "tool_selections", "with_bound_tools"]
 
 PROMPT_FIELDS = (
     "system_prompt",
@@ -44,7 +44,7 @@ _DOORS = (
 )
 
 
-def view_of(child: LLM, wrapper: LLM) -> LLM:
+def rebind(child: LLM, wrapper: LLM) -> LLM:
     """A copy of the child that thinks like it and calls the wrapper."""
     view = child.model_copy(update={name: getattr(wrapper, name) for name in PROMPT_FIELDS})
     # The methods are looked up on the instance before the class, so that the child's own
@@ -53,7 +53,7 @@ def view_of(child: LLM, wrapper: LLM) -> LLM:
     return view
 
 
-class ToolBox(list[dict[str, Any]]):
+class DeferredTools(list[dict[str, Any]]):
     """The specifications of tools, with the tools themselves and how they are to be offered."""
 
     def __init__(self, tools: Sequence[BaseTool], options: Mapping[str, Any]) -> None:
@@ -62,14 +62,14 @@ class ToolBox(list[dict[str, Any]]):
         self.options = options
 
 
-def unpacked(call: ModelCall, child: LLM) -> ModelCall:
+def with_bound_tools(call: ModelCall, child: LLM) -> ModelCall:
     """The call with its tools in the child's own format.
 
     Raises:
         ConfigurationError: the child cannot call tools.
     """
     box = call.kwargs.get("tools")
-    if not isinstance(call, ChatCall) or not isinstance(box, ToolBox):
+    if not isinstance(call, ChatCall) or not isinstance(box, DeferredTools):
         return call
     if not isinstance(child, FunctionCallingLLM):
         raise ConfigurationError(f"{type(child).__name__} cannot call tools")
@@ -86,7 +86,7 @@ _OFFER = ("tool_required", "allow_parallel_tool_calls")
 """What of a box's options is keyed beside it."""
 
 
-def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
+def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
     """The tool calls of a response, whichever integration wrote it.
 
     Raises:

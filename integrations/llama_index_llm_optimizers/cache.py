@@ -8,13 +8,13 @@ from pathlib import Path
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_llm_optimizers.codec import AnswerCodec, Answered
+from llama_index_llm_optimizers.codec import CachedReply, ReplyCodec
 from llm_optimizers.caching import Namespace, ResponseCache
 
 __all__ = ["HybridCache"]
 
 
-class HybridCache(ResponseCache[Answered]):
+class HybridCache(ResponseCache[CachedReply]):
     """An exact and semantic cache for `CachedLLM` and `CachedQueryEngine`.
 
     Example:
@@ -55,7 +55,7 @@ class HybridCache(ResponseCache[Answered]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
-            codec=AnswerCodec(),
+            codec=ReplyCodec(),
             path=path,
             embeddings=embed_model,
             semantic=semantic,

@@ -10,9 +10,9 @@ from pydantic import Field, SerializeAsAny
 
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.call import ModelCall, Reply
-from llama_index_llm_optimizers.codec import Answered, answered, answered_by_stream
-from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
-from llama_index_llm_optimizers.hits import achunks_of, chunks_of, served
+from llama_index_llm_optimizers.codec import CachedReply, reply_to_cache, stream_to_cache
+from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
+from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
 from llm_optimizers.caching import Hit
@@ -55,12 +55,12 @@ class CachedLLM(DelegatingLLM):
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        answer = self.cache.answer(self._request(call), lambda: answered(call.ask(self.llm)))
+        answer = self.cache.answer(self._request(call), lambda: reply_to_cache(call.ask(self.llm)))
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        async def make() -> Answered:
-            return answered(await call.aask(self.llm))
+        async def make() -> CachedReply:
+            return reply_to_cache(await call.aask(self.llm))
 
         answer = await self.cache.aanswer(self._request(call), make)
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
@@ -69,7 +69,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.stream(
             self._request(call),
             lambda: call.stream(self.llm),
-            answered_by_stream,
+            stream_to_cache,
             lambda hit: chunks_of(self._served(hit, call)),
         )
 
@@ -77,7 +77,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.astream(
             self._request(call),
             lambda: call.astream(self.llm),
-            answered_by_stream,
+            stream_to_cache,
             lambda hit: achunks_of(self._served(hit, call)),
         )
 
@@ -89,6 +89,6 @@ class CachedLLM(DelegatingLLM):
             self.cache.bypassed(error)
             return None
 
-    def _served(self, hit: Hit[Answered], call: ModelCall) -> Reply:
+    def _served(self, hit: Hit[CachedReply], call: ModelCall) -> Reply:
         asked = self.llm.metadata.model_name
-        return served(hit, call.context, asked=asked, asked_class=kind_of(self.llm))
+        return serve_hit(hit, call.context, asked=asked, asked_class=class_name_of(self.llm))

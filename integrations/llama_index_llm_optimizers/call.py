@@ -32,10 +32,10 @@ __all__ = [
     "CompletionCall",
     "ModelCall",
     "Reply",
-    "agenerated",
-    "astreamed_in",
-    "generated",
-    "streamed_in",
+    "as_async_generator",
+    "as_generator",
+    "astream_in_context",
+    "stream_in_context",
 ]
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class ModelCall(ABC):
 
     @abstractmethod
     async def aask(self, child: LLM) -> Reply:
-        """The asynchronous twin of `ask`."""
+        """Async version of `ask`."""
 
     @abstractmethod
     def stream(self, child: LLM) -> Iterator[Reply]:
@@ -64,7 +64,7 @@ class ModelCall(ABC):
 
     @abstractmethod
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
-        """The asynchronous twin of `stream`."""
+        """Async version of `stream`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,15 @@ class ChatCall(ModelCall):
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
-        return streamed_in(self.context, lambda: child.stream_chat(self.messages, **self.kwargs))
+        return stream_in_context(
+            self.context, lambda: child.stream_chat(self.messages, **self.kwargs)
+        )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
-        return astreamed_in(self.context, lambda: child.astream_chat(self.messages, **self.kwargs))
+        return astream_in_context(
+            self.context, lambda: child.astream_chat(self.messages, **self.kwargs)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +111,20 @@ class CompletionCall(ModelCall):
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
-        return streamed_in(
+        return stream_in_context(
             self.context,
             lambda: child.stream_complete(self.prompt, self.formatted, **self.kwargs),
         )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
-        return astreamed_in(
+        return astream_in_context(
             self.context,
             lambda: child.astream_complete(self.prompt, self.formatted, **self.kwargs),
         )
 
 
-def generated(chunks: Iterator[T]) -> Generator[T, None, None]:
+def as_generator(chunks: Iterator[T]) -> Generator[T, None, None]:
     """The chunks as a generator; an iterator that can be closed is closed with it."""
     try:
         yield from chunks
@@ -128,14 +132,16 @@ def generated(chunks: Iterator[T]) -> Generator[T, None, None]:
         _close(chunks)
 
 
-async def agenerated(chunks: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """The asynchronous twin of `generated`."""
+async def as_async_generator(chunks: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """Async version of `as_generator`."""
     async with closing_async(chunks):
         async for chunk in chunks:
             yield chunk
 
 
-def streamed_in(context: Context, begin: Callable[[], Iterator[T]]) -> Generator[T, None, None]:
+def stream_in_context(
+    context: Context, begin: Callable[[], Iterator[T]]
+) -> Generator[T, None, None]:
     """The chunks of a stream that begins, goes on and ends in a copy of this context."""
     own = context.copy()
     chunks = own.run(begin)
@@ -146,10 +152,10 @@ def streamed_in(context: Context, begin: Callable[[], Iterator[T]]) -> Generator
         own.run(_close, chunks)
 
 
-async def astreamed_in(
+async def astream_in_context(
     context: Context, begin: Callable[[], Awaitable[AsyncIterator[T]]]
 ) -> AsyncGenerator[T, None]:
-    """The asynchronous twin of `streamed_in`.
+    """Async version of `stream_in_context`.
 
     A task cannot change its context, so the variables are set for each step and put back.
     """

@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import (
 from pydantic import ValidationError
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.messages import SHARED, SHORTENED
+from llama_index_llm_optimizers.messages import SHARE_KEY, SHORTENED_KEY
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,
     gives_reasons,
@@ -43,10 +43,10 @@ from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
-    "AnswerCodec",
-    "Answered",
-    "answered",
-    "answered_by_stream",
+    "CachedReply",
+    "ReplyCodec",
+    "reply_to_cache",
+    "stream_to_cache",
 ]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
@@ -61,8 +61,8 @@ _COUNTS = (
     "usage",
     "thinking_delta",
     "asked_with",
-    SHARED,
-    SHORTENED,
+    SHARE_KEY,
+    SHORTENED_KEY,
 )
 """Beside a response: they belong to the call that was billed and not to the answer."""
 _BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
@@ -70,7 +70,7 @@ _BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class CachedReply:
     """A whole response; `usage` None and the texts "" where the provider gave none.
 
     `model` and `usage` are those of the call that would have been made without any strategy: a
@@ -84,15 +84,15 @@ class Answered:
     gives_reasons: bool = False
 
 
-def answered(reply: Reply) -> Answered:
+def reply_to_cache(reply: Reply) -> CachedReply:
     """What a call gave."""
     return _answered(reply, reported_by(reply), finish_reason_of(reply))
 
 
-def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
+def stream_to_cache(chunks: Sequence[Reply]) -> CachedReply:
     """What the chunks of a finished stream make; each holds all that came before it."""
     if not chunks:
-        return Answered(reply=CompletionResponse(text=""))
+        return CachedReply(reply=CompletionResponse(text=""))
     reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
     models = [name for name in map(model_of, chunks) if name]
     said = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
@@ -100,10 +100,10 @@ def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
     return replace(whole, gives_reasons=any(map(gives_reasons, chunks)))
 
 
-def _answered(reply: Reply, said: Reported, finish_reason: str) -> Answered:
+def _answered(reply: Reply, said: Reported, finish_reason: str) -> CachedReply:
     mark = hit_mark(reply)
     bare = baseline_call(said if mark is None else reported_by_mark(mark), share=share_of(reply))
-    return Answered(reply=reply, model=bare.model, usage=bare.usage, finish_reason=finish_reason)
+    return CachedReply(reply=reply, model=bare.model, usage=bare.usage, finish_reason=finish_reason)
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:
@@ -128,10 +128,10 @@ def _settled(message: ChatMessage) -> ChatMessage:
     return message.model_copy(update={"additional_kwargs": kept})
 
 
-class AnswerCodec:
+class ReplyCodec:
     """Chat and completion responses; those read back are copies with tool-call ids of their own."""
 
-    def encode(self, value: Answered) -> str:
+    def encode(self, value: CachedReply) -> str:
         """See `Codec.encode`."""
         return as_json(
             {
@@ -142,12 +142,12 @@ class AnswerCodec:
             }
         )
 
-    def decode(self, payload: str) -> Answered:
+    def decode(self, payload: str) -> CachedReply:
         """See `Codec.decode`."""
         raw = _parsed(payload)
         try:
             usage = raw["usage"]
-            return Answered(
+            return CachedReply(
                 reply=_read(raw),
                 model=str(raw["model"]),
                 usage=None if usage is None else Usage(**usage),
@@ -163,7 +163,7 @@ class AnswerCodec:
         ) as error:
             raise ValueError(f"no stored response: {type(error).__name__}") from error
 
-    def cacheability(self, value: Answered) -> Cacheability:
+    def cacheability(self, value: CachedReply) -> Cacheability:
         """See `Codec.cacheability`."""
         reply = value.reply
         if isinstance(reply, ChatResponse):

@@ -17,9 +17,8 @@ from llama_index.core.llms.llm import LLM
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall
 from llama_index_llm_optimizers.call import Reply as FrameworkReply
-from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
-from llama_index_llm_optimizers.messages import SHARED
-from llama_index_llm_optimizers.messages import request_of as read
+from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
+from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
 from llm_optimizers.batching.combining import (
     BilledAnswer,
@@ -32,10 +31,10 @@ from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["ask", "ask_shared", "models_behind", "reply_of", "request_of"]
+__all__ = ["ask", "ask_shared", "combinable_request", "reply_of", "underlying_models"]
 
 
-def request_of(call: ModelCall, llm: LLM) -> ChatRequest | None:
+def combinable_request(call: ModelCall, llm: LLM) -> ChatRequest | None:
     """The call as a request, a bare prompt to a chat model as a question without context.
 
     None if a message holds something that cannot be seen.
@@ -45,18 +44,18 @@ def request_of(call: ModelCall, llm: LLM) -> ChatRequest | None:
         question = Message(role="user", content=call.prompt)
         return ChatRequest(messages=(question,), model=about.model_name, params=call.kwargs)
     try:
-        return replace(read(call, call.kwargs), model=about.model_name)
+        return replace(request_of(call, call.kwargs), model=about.model_name)
     except ConfigurationError:
         return None
 
 
-def models_behind(llm: LLM) -> Iterator[LLM]:
+def underlying_models(llm: LLM) -> Iterator[LLM]:
     """The LLMs that may answer for one: itself, or those it wraps."""
     if not isinstance(llm, DelegatingLLM):
         yield llm
         return
     for child in llm._children:
-        yield from models_behind(child)
+        yield from underlying_models(child)
 
 
 def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
@@ -64,7 +63,7 @@ def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
     settings, combined = dict(request.params), combined_format(request)
     if combined is not None:
         llm = llm.model_copy(update=raised_limits(llm, combined.count))
-        if "openai" not in kind_of(llm).lower():
+        if "openai" not in class_name_of(llm).lower():
             # The prompt asks for JSON in words too; not every LLM takes OpenAI's setting.
             del settings["response_format"]
     messages = [
@@ -101,7 +100,7 @@ def reply_of(call: ModelCall, answer: SharedAnswer, llm: LLM) -> FrameworkReply:
     if answer.asked_with == 1:
         beside = {**made.additional_kwargs, **beside}
         return CompletionResponse(text=answer.text, raw=made.raw, additional_kwargs=beside)
-    beside[SHARED] = answer.share.as_dict()
+    beside[SHARE_KEY] = answer.share.as_dict()
     raw = {
         "model": answer.model or llm.metadata.model_name,
         "usage": {

@@ -26,18 +26,18 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
-from llama_index_llm_optimizers.binding import PROMPT_FIELDS, view_of
+from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
 from llama_index_llm_optimizers.call import (
     ChatCall,
     CompletionCall,
     ModelCall,
     Reply,
-    agenerated,
-    generated,
+    as_async_generator,
+    as_generator,
 )
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM", "kind_of"]
+__all__ = ["DelegatingLLM", "class_name_of"]
 
 _HANDED_ON = ("callback_manager", "rate_limiter")
 
@@ -109,28 +109,28 @@ class DelegatingLLM(FunctionCallingLLM):
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """See `LLM.stream_chat`."""
         call = ChatCall(messages=messages, kwargs=kwargs)
-        return cast("ChatResponseGen", generated(self._answer_stream(call)))
+        return cast("ChatResponseGen", as_generator(self._answer_stream(call)))
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """See `LLM.astream_chat`."""
         call = ChatCall(messages=messages, kwargs=kwargs)
-        return cast("ChatResponseAsyncGen", agenerated(self._aanswer_stream(call)))
+        return cast("ChatResponseAsyncGen", as_async_generator(self._aanswer_stream(call)))
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """See `LLM.stream_complete`."""
         call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
-        return cast("CompletionResponseGen", generated(self._answer_stream(call)))
+        return cast("CompletionResponseGen", as_generator(self._answer_stream(call)))
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """See `LLM.astream_complete`."""
         call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
-        return cast("CompletionResponseAsyncGen", agenerated(self._aanswer_stream(call)))
+        return cast("CompletionResponseAsyncGen", as_async_generator(self._aanswer_stream(call)))
 
     # --- what the child says for itself --------------------------------------------------------
 
@@ -146,7 +146,7 @@ class DelegatingLLM(FunctionCallingLLM):
     @property
     def _structuring(self) -> LLM:
         """Who turns prompts into structured output: the child, or this LLM in the default way."""
-        return view_of(self._children[0], self)
+        return rebind(self._children[0], self)
 
     def structured_predict(self, *args: Any, **kwargs: Any) -> Any:
         """Structured output in the child's own way, through this LLM."""
@@ -155,7 +155,7 @@ class DelegatingLLM(FunctionCallingLLM):
         return way(*args, **kwargs)
 
     async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
-        """The asynchronous twin of `structured_predict`."""
+        """Async version of `structured_predict`."""
         chosen = self._structuring
         way = super().astructured_predict if chosen is self else chosen.astructured_predict
         return await way(*args, **kwargs)
@@ -170,7 +170,7 @@ class DelegatingLLM(FunctionCallingLLM):
     async def astream_structured_predict(
         self, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[Any, None]:
-        """The asynchronous twin of `stream_structured_predict`."""
+        """Async version of `stream_structured_predict`."""
         chosen = self._structuring
         own = chosen is self
         way = super().astream_structured_predict if own else chosen.astream_structured_predict
@@ -237,7 +237,7 @@ class DelegatingLLM(FunctionCallingLLM):
                 setattr(child, name, value)
 
 
-def kind_of(llm: LLM) -> str:
+def class_name_of(llm: LLM) -> str:
     """The class name of the LLM that speaks for this one: its own if it is no wrapper."""
     while isinstance(llm, DelegatingLLM):
         llm = llm._children[0]

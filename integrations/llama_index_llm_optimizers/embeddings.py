@@ -22,13 +22,13 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_llm_optimizers.account import CallFacts
+from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.identity import identity_of_embedding
 
 __all__ = [
-    "Embedded",
     "EmbeddingCacheHitEvent",
-    "EmbeddingTally",
+    "EmbeddingCall",
+    "EmbeddingCalls",
     "EmbeddingsStore",
     "with_embeddings_cache",
 ]
@@ -150,53 +150,53 @@ def _announced(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
+class EmbeddingCall:
     """A finished call: the texts that were embedded, and those that were served."""
 
-    facts: CallFacts
+    info: CallInfo
     called: Sequence[str]
     served: Sequence[str]
 
 
-class EmbeddingTally:
+class EmbeddingCalls:
     """Embedding calls by span; threads and event loops share it."""
 
     def __init__(self) -> None:
-        self._facts: dict[str | None, CallFacts] = {}
+        self._facts: dict[str | None, CallInfo] = {}
         self._served: dict[str | None, Counter[str]] = {}
         self._lock = threading.Lock()
 
     def begin(self, event: Any) -> None:
         """A call begins, as its start event tells."""
         told: Mapping[str, Any] = event.model_dict
-        facts = CallFacts(
+        info = CallInfo(
             id=event.id_,
             started=datetime.now(UTC),
             model=str(told.get("model_name") or ""),
-            kind=str(told.get("class_name") or ""),
+            class_name=str(told.get("class_name") or ""),
             tags=dict(event.tags),
         )
         with self._lock:
-            self._facts[event.span_id] = facts
+            self._facts[event.span_id] = info
 
-    def serve(self, span: str | None, text: str) -> None:
+    def add_hit(self, span: str | None, text: str) -> None:
         """A text's vector came from a store."""
         with self._lock:
             self._served.setdefault(span, Counter())[text] += 1
 
-    def end(self, span: str | None, texts: Sequence[str]) -> Embedded | None:
+    def end(self, span: str | None, texts: Sequence[str]) -> EmbeddingCall | None:
         """A call ended; None if it was not seen to begin."""
         with self._lock:
-            facts = self._facts.pop(span, None)
+            info = self._facts.pop(span, None)
             stored = self._served.pop(span, Counter())
-        if facts is None:
+        if info is None:
             return None
         called: list[str] = []
         served: list[str] = []
         for text in texts:
             (served if stored[text] > 0 else called).append(text)
             stored[text] -= 1
-        return Embedded(facts=facts, called=called, served=served)
+        return EmbeddingCall(info=info, called=called, served=served)
 
     def forget(self, span: str | None) -> None:
         """A call failed."""

@@ -18,17 +18,17 @@ from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
 from llama_index_llm_optimizers.account import (
-    CallFacts,
+    CallInfo,
     call_of,
     call_of_embedding,
     call_of_hit,
     call_of_share,
-    counted,
+    count_usage,
     text_of,
 )
-from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingTally
+from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingCalls
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
-from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
+from llama_index_llm_optimizers.in_flight import InFlightCall, InFlightCalls
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
@@ -66,8 +66,8 @@ class CostEventHandler(BaseEventHandler):
     _ledger: Ledger = PrivateAttr()
     _counter: TokenCounter = PrivateAttr()
     _spans: SpanTree = PrivateAttr(default_factory=SpanTree)
-    _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
-    _embeddings: EmbeddingTally = PrivateAttr(default_factory=EmbeddingTally)
+    _calls: InFlightCalls = PrivateAttr(default_factory=InFlightCalls)
+    _embeddings: EmbeddingCalls = PrivateAttr(default_factory=EmbeddingCalls)
     _failed: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -106,7 +106,7 @@ class CostEventHandler(BaseEventHandler):
         # By identity: handlers are pydantic models, and equal to others of the same settings.
         root.event_handlers = [each for each in root.event_handlers if each is not self]
         root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
-        for call in self._calls.rest():
+        for call in self._calls.drain():
             self._record(call, "abandoned", None)
 
     def __enter__(self) -> CostEventHandler:
@@ -114,7 +114,7 @@ class CostEventHandler(BaseEventHandler):
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        class_name: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -137,11 +137,11 @@ class CostEventHandler(BaseEventHandler):
     # --- model calls -----------------------------------------------------------------------------
 
     def _begin(self, event: Any) -> None:
-        facts = self._calls.facts_of(event)
-        self._calls.begin(event.span_id, facts, self._spans.ancestors(event.span_id))
+        info = self._calls.info_of(event)
+        self._calls.begin(event.span_id, info, self._spans.ancestors(event.span_id))
 
     def _progress(self, event: Any) -> None:
-        self._calls.take(event.span_id, event.response)
+        self._calls.add_reply(event.span_id, event.response)
 
     def _end(self, event: Any) -> None:
         call = self._calls.end(event.span_id)
@@ -149,9 +149,9 @@ class CostEventHandler(BaseEventHandler):
             return
         reply = event.response
         if reply is not None:
-            if CACHE_HIT in reply.additional_kwargs or self._calls.repeats(reply.raw):
+            if CACHE_HIT in reply.additional_kwargs or self._calls.already_counted(reply.raw):
                 return
-            call.take(reply)
+            call.add_reply(reply)
         self._record(call, "ok", None)
 
     def _fail(self, event: Any) -> None:
@@ -164,21 +164,21 @@ class CostEventHandler(BaseEventHandler):
             self._record(call, status_of(error), name)
 
     def _hit(self, event: Any) -> None:
-        self._calls.enclose(self._spans.ancestors(event.span_id))
+        self._calls.mark_nested(self._spans.ancestors(event.span_id))
         call_of_hit(event).account(self._ledger)
 
     def _shared(self, event: Any) -> None:
-        self._calls.enclose(self._spans.ancestors(event.span_id))
+        self._calls.mark_nested(self._spans.ancestors(event.span_id))
         call_of_share(event).account(self._ledger)
 
-    def _record(self, call: OpenCall, status: Status, error: str | None) -> None:
-        if call.nested or call.facts.kind == _STRUCTURED:
+    def _record(self, call: InFlightCall, status: Status, error: str | None) -> None:
+        if call.nested or call.info.class_name == _STRUCTURED:
             return
 
         def count() -> Usage | None:
-            return counted(self._counter, call.facts, text_of(call.last))
+            return count_usage(self._counter, call.info, text_of(call.last))
 
-        call_of(call.facts, call.outcome(status, error)).account(self._ledger, count)
+        call_of(call.info, call.outcome(status, error)).account(self._ledger, count)
 
     # --- embeddings ------------------------------------------------------------------------------
 
@@ -186,21 +186,21 @@ class CostEventHandler(BaseEventHandler):
         self._embeddings.begin(event)
 
     def _embedding_served(self, event: Any) -> None:
-        self._embeddings.serve(event.span_id, event.chunk)
+        self._embeddings.add_hit(event.span_id, event.chunk)
 
     def _embedding_ends(self, event: Any) -> None:
         ended = self._embeddings.end(event.span_id, event.chunks)
         if ended is not None:
-            self._record_embedding(ended.facts, ended.called, served=False)
-            self._record_embedding(ended.facts, ended.served, served=True)
+            self._record_embedding(ended.info, ended.called, served=False)
+            self._record_embedding(ended.info, ended.served, served=True)
 
-    def _record_embedding(self, facts: CallFacts, texts: Sequence[str], *, served: bool) -> None:
+    def _record_embedding(self, info: CallInfo, texts: Sequence[str], *, served: bool) -> None:
         if not texts:
             return
-        counts = [self._counter.count(text, facts.model) for text in texts]
+        counts = [self._counter.count(text, info.model) for text in texts]
         usage = Usage(input_tokens=sum(count.tokens for count in counts))
         exact = all(count.exact for count in counts)
-        call = call_of_embedding(facts, usage, exact=exact, served=served)
+        call = call_of_embedding(info, usage, exact=exact, served=served)
         call.account(self._ledger, lambda: usage)
 
     _REACTIONS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {

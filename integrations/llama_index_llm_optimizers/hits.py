@@ -16,12 +16,12 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.codec import Answered
+from llama_index_llm_optimizers.codec import CachedReply
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Usage
 
-__all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce", "chunks_of", "served"]
+__all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce_hit", "chunks_of", "serve_hit"]
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -52,7 +52,9 @@ class LLMCacheHitEvent(BaseEvent):
         return "LLMCacheHitEvent"
 
 
-def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -> dict[str, Any]:
+def announce_hit(
+    hit: Hit[Any], context: Context, *, asked: str, asked_class: str
+) -> dict[str, Any]:
     """Announce a hit on the dispatcher; gives the mark that belongs beside what is served.
 
     The event has the tags and the span of the context that the answer was asked for in.
@@ -77,13 +79,13 @@ def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -
     return mark
 
 
-def served(hit: Hit[Answered], context: Context, *, asked: str, asked_class: str) -> Reply:
+def serve_hit(hit: Hit[CachedReply], context: Context, *, asked: str, asked_class: str) -> Reply:
     """The hit's response, announced, with its mark in `additional_kwargs`.
 
     Its message is left as it is, so that histories are too.
     """
     reply = hit.value.reply
-    mark = announce(hit, context, asked=asked, asked_class=asked_class)
+    mark = announce_hit(hit, context, asked=asked, asked_class=asked_class)
     beside = {**reply.additional_kwargs, CACHE_HIT: mark}
     return reply.model_copy(update={"additional_kwargs": beside})
 
@@ -102,7 +104,7 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
 
 
 async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
-    """The asynchronous twin of `chunks_of`."""
+    """Async version of `chunks_of`."""
     for chunk in chunks_of(reply):
         yield chunk
 

@@ -24,18 +24,26 @@ from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["ROUTED", "ROUTING", "SHARED", "SHORTENED", "core_message", "request_of", "with_text"]
+__all__ = [
+    "ROUTED_KEY",
+    "ROUTING_KEY",
+    "SHARE_KEY",
+    "SHORTENED_KEY",
+    "core_message",
+    "request_of",
+    "with_text",
+]
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
-ROUTED = "llm_optimizers_routed"
+ROUTED_KEY = "llm_optimizers_routed"
 """Our key in an assistant's message: which of several LLMs said it. It never enters a key."""
-ROUTING = "routing"
+ROUTING_KEY = "routing"
 """The key in a response's `additional_kwargs` under which it says who answered and why."""
-SHORTENED = "llm_optimizers_shortened"
+SHORTENED_KEY = "llm_optimizers_shortened"
 """The same for what a prompt optimiser took away."""
-SHARED = "llm_optimizers_shared"
+SHARE_KEY = "llm_optimizers_shared"
 """The same for how an answer came out of a call that others shared."""
-_OWN = (ROUTED, "tool_calls", "tool_call_id", "name", "images", "session_id")
+_OWN = (ROUTED_KEY, "tool_calls", "tool_call_id", "name", "images", "session_id")
 """Said elsewhere in a request, or (the session) said to nobody."""
 _BOOKKEEPING = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
 """What LLMs leave in the messages of their own turns; it repeats the content or counts it."""

@@ -17,12 +17,12 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 from pydantic import PrivateAttr
 
-from llama_index_llm_optimizers.account import OWN, CallFacts
+from llama_index_llm_optimizers.account import TAG_PREFIX, CallInfo
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
-from llama_index_llm_optimizers.open_calls import OpenCalls
+from llama_index_llm_optimizers.in_flight import InFlightCalls
 from llm_optimizers.costs import Usage
 
-__all__ = ["Meter", "Reading"]
+__all__ = ["UsageMeter", "UsageTotal"]
 
 _STARTS = (llm_events.LLMChatStartEvent, llm_events.LLMCompletionStartEvent)
 _PROGRESS = (llm_events.LLMChatInProgressEvent, llm_events.LLMCompletionInProgressEvent)
@@ -30,7 +30,7 @@ _ENDS = (llm_events.LLMChatEndEvent, llm_events.LLMCompletionEndEvent)
 
 
 @dataclass(slots=True, weakref_slot=True)
-class Reading:
+class UsageTotal:
     """So far consumed; `usage` None when a call did not tell, `model` that of the last call."""
 
     usage: Usage | None = None
@@ -44,17 +44,19 @@ class Reading:
         self.usage = None if self._silent else sum((u for u in (self.usage, usage) if u), Usage())
 
 
-class Meter(BaseEventHandler):
-    """Reads the calls made inside `reading()` blocks, from many threads and event loops at once."""
+class UsageMeter(BaseEventHandler):
+    """Reads the calls made inside `measure()` blocks, from many threads and event loops at once."""
 
-    _tag: str = PrivateAttr(default_factory=lambda: f"{OWN}meter-{uuid4().hex[:8]}")
-    _readings: WeakValueDictionary[str, Reading] = PrivateAttr(default_factory=WeakValueDictionary)
-    _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
+    _tag: str = PrivateAttr(default_factory=lambda: f"{TAG_PREFIX}meter-{uuid4().hex[:8]}")
+    _readings: WeakValueDictionary[str, UsageTotal] = PrivateAttr(
+        default_factory=WeakValueDictionary
+    )
+    _calls: InFlightCalls = PrivateAttr(default_factory=InFlightCalls)
 
     @classmethod
     def class_name(cls) -> str:
         """See `BaseEventHandler.class_name`."""
-        return "Meter"
+        return "UsageMeter"
 
     def attach(self) -> None:
         """Begin to listen."""
@@ -66,12 +68,12 @@ class Meter(BaseEventHandler):
         root.event_handlers = [each for each in root.event_handlers if each is not self]
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
+    def measure(self) -> Iterator[UsageTotal]:
         """Calls asked for inside the block count, streams among them that are read after it.
 
         The reading is forgotten when its caller drops it.
         """
-        name, reading = uuid4().hex, Reading()
+        name, reading = uuid4().hex, UsageTotal()
         self._readings[name] = reading
         with instrument_tags({**active_instrument_tags.get(), self._tag: name}):
             yield reading
@@ -81,16 +83,16 @@ class Meter(BaseEventHandler):
         if isinstance(event, _STARTS):
             reading = self._reading_of(event)
             if reading is not None:
-                facts = CallFacts(
+                info = CallInfo(
                     id=event.id_,
                     started=datetime.now(UTC),
                     model=str(event.model_dict.get("model_name") or ""),
-                    kind="",
+                    class_name="",
                     tags={self._tag: reading},
                 )
-                self._calls.begin(event.span_id, facts, ())
+                self._calls.begin(event.span_id, info, ())
         elif isinstance(event, _PROGRESS):
-            self._calls.take(event.span_id, event.response)
+            self._calls.add_reply(event.span_id, event.response)
         elif isinstance(event, _ENDS):
             self._end(event)
         elif isinstance(event, LLMCacheHitEvent):
@@ -100,10 +102,14 @@ class Meter(BaseEventHandler):
 
     def _end(self, event: Any) -> None:
         call = self._calls.end(event.span_id)
-        if call is None or event.response is None or self._calls.repeats(event.response.raw):
+        if (
+            call is None
+            or event.response is None
+            or self._calls.already_counted(event.response.raw)
+        ):
             return
-        call.take(event.response)
-        call.facts.tags[self._tag].add(call.usage, call.model or call.facts.model)
+        call.add_reply(event.response)
+        call.info.tags[self._tag].add(call.usage, call.model or call.info.model)
 
-    def _reading_of(self, event: BaseEvent) -> Reading | None:
+    def _reading_of(self, event: BaseEvent) -> UsageTotal | None:
         return self._readings.get(str(event.tags.get(self._tag)))

@@ -11,14 +11,14 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
-from llama_index_llm_optimizers.delegating import kind_of
-from llama_index_llm_optimizers.messages import ROUTED
+from llama_index_llm_optimizers.delegating import class_name_of
+from llama_index_llm_optimizers.messages import ROUTED_KEY
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES
 
-__all__ = ["context_of_tags", "led_by", "named", "spec_of"]
+__all__ = ["named", "previous_answer", "routing_context", "spec_of"]
 
 
 def spec_of(name: str, llm: LLM) -> ModelSpec:
@@ -33,19 +33,19 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
     return ModelSpec(
         name,
         model=told.model_name,
-        provider=provider_of(kind_of(llm)),
+        provider=provider_of(class_name_of(llm)),
         context_window=told.context_window if known else None,
         capabilities=ALL_CAPABILITIES if tools else ALL_CAPABILITIES - {"tools"},
     )
 
 
-def led_by(call: ModelCall) -> Previous | None:
+def previous_answer(call: ModelCall) -> Previous | None:
     """Who gave the conversation's last answer, if one of several LLMs did."""
     if not isinstance(call, ChatCall):
         return None
     said = (m for m in reversed(call.messages) if m.role == MessageRole.ASSISTANT)
     last = next(said, None)
-    mark = last.additional_kwargs.get(ROUTED) if last is not None else None
+    mark = last.additional_kwargs.get(ROUTED_KEY) if last is not None else None
     if not isinstance(mark, Mapping) or not isinstance(mark.get("model"), str):
         return None
     at = mark.get("at")
@@ -66,6 +66,6 @@ def named(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
     return named
 
 
-def context_of_tags() -> RoutingContext:
+def routing_context() -> RoutingContext:
     """What the user's instrumentation tags say of a call."""
     return RoutingContext.from_tags(active_instrument_tags.get())

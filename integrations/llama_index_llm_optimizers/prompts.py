@@ -14,9 +14,15 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
-from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply, agenerated
+from llama_index_llm_optimizers.call import (
+    ChatCall,
+    CompletionCall,
+    ModelCall,
+    Reply,
+    as_async_generator,
+)
 from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
+from llama_index_llm_optimizers.messages import SHORTENED_KEY, core_message, with_text
 from llm_optimizers.costs.context import CallContext, call_scope, context_of, context_with_call
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.prompts import Optimized, RequestOptimizer
@@ -45,7 +51,7 @@ class _Shorter:
         """The reply with what was taken away: a cache prices by it what it serves."""
         if not self.removed.tokens:
             return reply
-        mark = {SHORTENED: {"tokens": self.removed.tokens, "repeated": self.removed.repeated}}
+        mark = {SHORTENED_KEY: {"tokens": self.removed.tokens, "repeated": self.removed.repeated}}
         return reply.model_copy(update={"additional_kwargs": {**reply.additional_kwargs, **mark}})
 
 
@@ -97,7 +103,7 @@ class PromptOptimizingLLM(DelegatingLLM):
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         shorter = await self._ashorter(call)
-        async for chunk in agenerated(shorter.streamed().astream(self.llm)):
+        async for chunk in as_async_generator(shorter.streamed().astream(self.llm)):
             yield shorter.marked(chunk)
 
     def _shorter(self, call: ModelCall) -> _Shorter:

@@ -29,18 +29,23 @@ from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from llama_index_llm_optimizers.cache import HybridCache
-from llama_index_llm_optimizers.call import agenerated, astreamed_in, generated, streamed_in
-from llama_index_llm_optimizers.codec import Answered
-from llama_index_llm_optimizers.delegating import kind_of
-from llama_index_llm_optimizers.hits import CACHE_HIT, announce, chunks_of
+from llama_index_llm_optimizers.call import (
+    as_async_generator,
+    as_generator,
+    astream_in_context,
+    stream_in_context,
+)
+from llama_index_llm_optimizers.codec import CachedReply
+from llama_index_llm_optimizers.delegating import class_name_of
+from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.identity import identity_of_llm
-from llama_index_llm_optimizers.metering import Meter, Reading
+from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["CachedQueryEngine", "answer_of", "request_of_query"]
+__all__ = ["CachedQueryEngine", "answer_to_cache", "request_of_query"]
 
 _NO_ANSWERS = frozenset({"", "None", "Empty Response"})
 """What the framework says where there is no answer; not worth keeping."""
@@ -81,10 +86,10 @@ def request_of_query(
     )
 
 
-def answer_of(text: str, reading: Reading) -> Answered:
+def answer_to_cache(text: str, total: UsageTotal) -> CachedReply:
     """The answer as it is kept, with what the calls for it consumed together."""
     kept = "" if text.strip() in _NO_ANSWERS else text
-    return Answered(reply=CompletionResponse(text=kept), model=reading.model, usage=reading.usage)
+    return CachedReply(reply=CompletionResponse(text=kept), model=total.model, usage=total.usage)
 
 
 def _digest(node: NodeWithScore) -> str:
@@ -123,7 +128,7 @@ class CachedQueryEngine(BaseQueryEngine):
         self._engine = query_engine
         self._synthesizer = query_engine._response_synthesizer
         self.cache = cache if cache is not None else HybridCache()
-        self._meter = Meter()
+        self._meter = UsageMeter()
         self._meter.attach()
         weakref.finalize(self, self._meter.detach)
 
@@ -149,10 +154,10 @@ class CachedQueryEngine(BaseQueryEngine):
             return self._streamed(request, query_bundle, nodes)
         fresh: list[RESPONSE_TYPE] = []
 
-        def make() -> Answered:
-            with self._meter.reading() as reading:
+        def make() -> CachedReply:
+            with self._meter.measure() as total:
                 fresh.append(self._engine.synthesize(query_bundle, nodes))
-            return answer_of(str(fresh[0]), reading)
+            return answer_to_cache(str(fresh[0]), total)
 
         answer = self.cache.answer(request, make)
         return fresh[0] if answer.hit is None else self._marking(nodes)(answer.hit)
@@ -163,7 +168,7 @@ class CachedQueryEngine(BaseQueryEngine):
         nodes: list[NodeWithScore],
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
-        """The asynchronous twin of `synthesize`."""
+        """Async version of `synthesize`."""
         request = self._request(query_bundle, nodes)
         if request is None or additional_source_nodes:
             return await self._engine.asynthesize(query_bundle, nodes, additional_source_nodes)
@@ -171,10 +176,10 @@ class CachedQueryEngine(BaseQueryEngine):
             return self._astreamed(request, query_bundle, nodes)
         fresh: list[RESPONSE_TYPE] = []
 
-        async def make() -> Answered:
-            with self._meter.reading() as reading:
+        async def make() -> CachedReply:
+            with self._meter.measure() as total:
                 fresh.append(await self._engine.asynthesize(query_bundle, nodes))
-            return answer_of(str(fresh[0]), reading)
+            return answer_to_cache(str(fresh[0]), total)
 
         answer = await self.cache.aanswer(request, make)
         return fresh[0] if answer.hit is None else self._marking(nodes)(answer.hit)
@@ -205,17 +210,17 @@ class CachedQueryEngine(BaseQueryEngine):
             metadata.update(made.metadata or {})
             return cast("StreamingResponse", made).response_gen
 
-        with self._meter.reading() as reading:
+        with self._meter.measure() as total:
             context = copy_context()
         metadata: dict[str, Any] = {}
         mark = self._marking(nodes, metadata)
         texts = self.cache.stream(
             request,
-            lambda: streamed_in(context, begin),
-            lambda passed: answer_of("".join(passed), reading),
+            lambda: stream_in_context(context, begin),
+            lambda passed: answer_to_cache("".join(passed), total),
             lambda hit: _pieces(mark(hit)),
         )
-        return StreamingResponse(generated(texts), source_nodes=list(nodes), metadata=metadata)
+        return StreamingResponse(as_generator(texts), source_nodes=list(nodes), metadata=metadata)
 
     def _astreamed(
         self, request: ChatRequest, query: QueryBundle, nodes: list[NodeWithScore]
@@ -225,22 +230,22 @@ class CachedQueryEngine(BaseQueryEngine):
             metadata.update(made.metadata or {})
             return cast("AsyncStreamingResponse", made).response_gen
 
-        async def replay(hit: Hit[Answered]) -> AsyncIterator[str]:
+        async def replay(hit: Hit[CachedReply]) -> AsyncIterator[str]:
             for piece in _pieces(mark(hit)):
                 yield piece
 
-        with self._meter.reading() as reading:
+        with self._meter.measure() as total:
             context = copy_context()
         metadata: dict[str, Any] = {}
         mark = self._marking(nodes, metadata)
         texts = self.cache.astream(
             request,
-            lambda: astreamed_in(context, begin),
-            lambda passed: answer_of("".join(passed), reading),
+            lambda: astream_in_context(context, begin),
+            lambda passed: answer_to_cache("".join(passed), total),
             replay,
         )
         return AsyncStreamingResponse(
-            agenerated(texts), source_nodes=list(nodes), metadata=metadata
+            as_async_generator(texts), source_nodes=list(nodes), metadata=metadata
         )
 
     def _request(self, query: QueryBundle, nodes: Sequence[NodeWithScore]) -> ChatRequest | None:
@@ -253,14 +258,16 @@ class CachedQueryEngine(BaseQueryEngine):
 
     def _marking(
         self, nodes: Sequence[NodeWithScore], metadata: dict[str, Any] | None = None
-    ) -> Callable[[Hit[Answered]], Response]:
+    ) -> Callable[[Hit[CachedReply]], Response]:
         """What makes of a hit a response over these nodes, announced as of now and here."""
         context, llm = copy_context(), self._synthesizer._llm
         shown = metadata if metadata is not None else {}
 
-        def served(hit: Hit[Answered]) -> Response:
+        def served(hit: Hit[CachedReply]) -> Response:
             asked = llm.metadata.model_name
-            shown[CACHE_HIT] = announce(hit, context, asked=asked, asked_class=kind_of(llm))
+            shown[CACHE_HIT] = announce_hit(
+                hit, context, asked=asked, asked_class=class_name_of(llm)
+            )
             return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=shown)
 
         return served

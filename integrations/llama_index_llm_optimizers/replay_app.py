@@ -14,7 +14,7 @@ from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.handler import CostEventHandler
 from llama_index_llm_optimizers.hits import CACHE_HIT
-from llama_index_llm_optimizers.messages import ROUTING
+from llama_index_llm_optimizers.messages import ROUTING_KEY
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llama_index_llm_optimizers.router import RoutedLLM
 from llm_optimizers.costs import Ledger
@@ -81,7 +81,7 @@ class LlamaIndexApp:
         mark = response.additional_kwargs.get(CACHE_HIT)
         if mark:
             return AppReply(text=text, tier=mark["tier"])
-        routed = response.additional_kwargs.get(ROUTING) or {}
+        routed = response.additional_kwargs.get(ROUTING_KEY) or {}
         return AppReply(text=text, model=str(routed.get("model") or name))
 
     def close(self) -> None:

@@ -12,12 +12,12 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic import Field, PrivateAttr, SerializeAsAny, SkipValidation
 
-from llama_index_llm_optimizers.binding import ToolBox, selections
+from llama_index_llm_optimizers.attempts import REPLY_READER, AttemptCaller, Session
+from llama_index_llm_optimizers.binding import DeferredTools, tool_selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
-from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session
+from llama_index_llm_optimizers.profiles import named, previous_answer, routing_context, spec_of
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
@@ -130,25 +130,25 @@ class RoutedLLM(DelegatingLLM):
         attempts = self._attempts(call, streaming=True)
         return attempts.session.astream(attempts)
 
-    def _attempts(self, call: ModelCall, *, streaming: bool = False) -> Attempts:
+    def _attempts(self, call: ModelCall, *, streaming: bool = False) -> AttemptCaller:
         """Start a session.
 
         Raises:
             NoModelFitsError: no LLM can take it; lists each with its reason.
             ConfigurationError: a message holds something that cannot be seen.
         """
-        known = call.context.copy().run(self.context or context_of_tags)
+        known = call.context.copy().run(self.context or routing_context)
         session = Session(
             self.router,
             request_of(call, call.kwargs),
-            replace(known, streaming=streaming, previous=known.previous or led_by(call)),
-            REPLIES,
+            replace(known, streaming=streaming, previous=known.previous or previous_answer(call)),
+            REPLY_READER,
             models=self._specs,
             call_context=context_of(within=call.context),
             traffic=self.traffic,
             deadline_s=self.deadline_s,
         )
-        return Attempts(call=call, session=session, llms=self.models)
+        return AttemptCaller(call=call, session=session, llms=self.models)
 
     # --- tools and structured output -------------------------------------------------------------
 
@@ -182,7 +182,7 @@ class RoutedLLM(DelegatingLLM):
             )
         asked = ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg
         messages = [*(chat_history or []), *([] if asked is None else [asked])]
-        return {"messages": messages, "tools": ToolBox(tools, offer), **offer}
+        return {"messages": messages, "tools": DeferredTools(tools, offer), **offer}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -192,7 +192,7 @@ class RoutedLLM(DelegatingLLM):
             return super().get_tool_calls_from_response(
                 response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
             )
-        return selections(response, required=error_on_no_tool_call)
+        return tool_selections(response, required=error_on_no_tool_call)
 
     def _validate_chat_with_tools_response(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.messages import ROUTING, SHARED, SHORTENED
+from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENED_KEY
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
@@ -24,7 +24,7 @@ __all__ = [
     "finish_reason_of",
     "gives_reasons",
     "hit_mark",
-    "later",
+    "latest_usage",
     "model_of",
     "reported_by",
     "service_tier_of",
@@ -65,11 +65,11 @@ def usage_of_stream(replies: Iterable[Reply]) -> Usage | None:
     """The tokens of a stream."""
     told: Usage | None = None
     for reply in replies:
-        told = later(told, usage_of(reply))
+        told = latest_usage(told, usage_of(reply))
     return told
 
 
-def later(first: Usage | None, second: Usage | None) -> Usage | None:
+def latest_usage(first: Usage | None, second: Usage | None) -> Usage | None:
     """What is known after two reports of one call; see `Usage.later`."""
     return first.later(second) if first is not None and second is not None else first or second
 
@@ -125,11 +125,11 @@ def reported_by(reply: Reply) -> Reported:
 def share_of(reply: Reply) -> CallShare:
     """What the strategies that a reply came through say of its call, by their marks on it."""
     beside = reply.additional_kwargs
-    shared = CallShare.from_dict(beside.get(SHARED)) or NOT_SHARED
-    routed = beside.get(ROUTING) or {}
+    shared = CallShare.from_dict(beside.get(SHARE_KEY)) or NOT_SHARED
+    routed = beside.get(ROUTING_KEY) or {}
     return replace(
         shared,
-        removed=shared.removed + RemovedTokens(**(beside.get(SHORTENED) or {})),
+        removed=shared.removed + RemovedTokens(**(beside.get(SHORTENED_KEY) or {})),
         baseline_model=routed.get("baseline_model") or shared.baseline_model,
     )
 

@@ -241,7 +241,7 @@ def test_an_input_that_fails_has_its_exception_in_its_place(
     [
         (RunnableLambda(str), "0 chat models"),
         (FakeListChatModel(responses=["a"]) | FakeListChatModel(responses=["b"]), "2 chat models"),
-        (FakeListChatModel(responses=["a"]), "FakeListChatModel is no ChatOpenAI"),
+        (FakeListChatModel(responses=["a"]), "FakeListChatModel cannot be sent"),
         (ChatOpenAI(model="gpt-5", api_key="x", use_responses_api=True), "use_responses_api=False"),
     ],
 )

@@ -29,7 +29,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, ValidationError
 
 from langchain_llm_optimizers import CostCallbackHandler, PassageCompressor, PromptOptimizer
-from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.middleware import PromptMiddleware
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
@@ -80,7 +80,7 @@ def test_it_composes_between_prompt_and_model() -> None:
     system, human = model._sent[0]
     assert system.content == "You help. Be kind and clear."
     assert human.content == "How are you?"
-    mark = human.additional_kwargs[MARK]
+    mark = human.additional_kwargs[METADATA_KEY]
     assert 0 < mark["prompt_tokens_after"] < mark["prompt_tokens_before"]
 
 
@@ -159,11 +159,11 @@ def test_blocks_keep_what_stands_beside_their_text() -> None:
 
 def test_the_mark_is_not_sent_to_openai() -> None:
     sent = PromptOptimizer("gpt-4o").invoke([SystemMessage(RULES), HumanMessage("Hi   you")])
-    assert MARK in sent[-1].additional_kwargs
+    assert METADATA_KEY in sent[-1].additional_kwargs
     model = ChatOpenAI(model="gpt-4o", api_key="none")  # type: ignore[arg-type]
     for use_responses in (False, True):
         model.use_responses_api = use_responses
-        assert MARK not in json.dumps(model._get_request_payload(sent), default=str)
+        assert METADATA_KEY not in json.dumps(model._get_request_payload(sent), default=str)
 
 
 def test_two_optimizers_in_a_row_count_from_the_first() -> None:
@@ -172,13 +172,13 @@ def test_two_optimizers_in_a_row_count_from_the_first() -> None:
     grown = [*first[:-1], first[-1].model_copy(update={"content": first[-1].content + ROWS})]
     second = PromptOptimizer("gpt-4o", optimizer=tables).invoke(grown)
     alone = PromptOptimizer("gpt-4o", optimizer=tables).invoke([HumanMessage(grown[-1].content)])
-    marks = [m[-1].additional_kwargs[MARK] for m in (first, second, alone)]
+    marks = [m[-1].additional_kwargs[METADATA_KEY] for m in (first, second, alone)]
     assert marks[0]["prompt_tokens_before"] == marks[1]["prompt_tokens_before"]
     # What was added in between is no loss of the first one's saving.
     alone = PromptOptimizer("gpt-4o", optimizer=tables).invoke([HumanMessage(grown[-1].content)])
     assert marks[1]["prompt_tokens_removed"] == (
         marks[0]["prompt_tokens_removed"]
-        + alone[-1].additional_kwargs[MARK]["prompt_tokens_removed"]
+        + alone[-1].additional_kwargs[METADATA_KEY]["prompt_tokens_removed"]
     )
 
 
@@ -335,7 +335,7 @@ async def test_an_agents_calls_are_shortened_and_its_state_is_not() -> None:
         ]
         assert state["messages"][0].content == "Where are   my parcels?"
         assert "\n" in state["messages"][2].content
-        assert MARK not in state["messages"][0].additional_kwargs
+        assert METADATA_KEY not in state["messages"][0].additional_kwargs
 
 
 def test_an_agent_tells_the_provider_where_the_prefix_ends() -> None:
@@ -370,7 +370,7 @@ def test_the_account_shows_what_was_saved() -> None:
     costs = CostCallbackHandler(Ledger())
     chain = PromptOptimizer("gpt-4o") | model
     chain.invoke([SystemMessage(RULES), HumanMessage("Hi   you")], config={"callbacks": [costs]})
-    sent = model._sent[0][-1].additional_kwargs[MARK]
+    sent = model._sent[0][-1].additional_kwargs[METADATA_KEY]
     saved = sent["prompt_tokens_before"] - sent["prompt_tokens_after"]
     (record,) = costs.ledger.records()
     assert record.cost is not None
@@ -401,7 +401,7 @@ def test_what_the_provider_had_cached_is_not_counted_in_full() -> None:
     ]
     chain = PromptOptimizer("gpt-4o") | model
     chain.invoke(said, config={"callbacks": [costs]})
-    mark = model._sent[0][-1].additional_kwargs[MARK]
+    mark = model._sent[0][-1].additional_kwargs[METADATA_KEY]
     saved = mark["prompt_tokens_before"] - mark["prompt_tokens_after"]
     assert mark["prompt_tokens_sent_before"] == saved > 500
     (record,) = costs.ledger.records()

@@ -22,15 +22,15 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel
 
 from llama_index_llm_optimizers.codec import (
-    AnswerCodec,
-    Answered,
-    answered,
-    answered_by_stream,
+    CachedReply,
+    ReplyCodec,
+    reply_to_cache,
+    stream_to_cache,
 )
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.prices.names import provider_of
 
-CODEC = AnswerCodec()
+CODEC = ReplyCodec()
 texts = st.text(max_size=40)
 blocks = st.lists(
     st.one_of(
@@ -45,7 +45,7 @@ blocks = st.lists(
 @given(blocks=blocks, model=texts, tokens=st.integers(0, 9))
 def test_what_goes_in_comes_out(blocks: list[Any], model: str, tokens: int) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", blocks=blocks), raw=object())
-    kept = Answered(reply=reply, model=model, usage=Usage(input_tokens=tokens))
+    kept = CachedReply(reply=reply, model=model, usage=Usage(input_tokens=tokens))
     found = CODEC.decode(CODEC.encode(kept))
     assert found.reply == reply.model_copy(update={"raw": None})
     assert (found.model, found.usage) == (model, kept.usage)
@@ -59,7 +59,7 @@ def test_what_was_not_written_here_is_refused(payload: str) -> None:
 
 def kept(**changes: Any) -> str:
     reply = ChatResponse(message=ChatMessage(role="assistant", content="hi"))
-    return json.dumps({**json.loads(CODEC.encode(Answered(reply=reply))), **changes})
+    return json.dumps({**json.loads(CODEC.encode(CachedReply(reply=reply))), **changes})
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_pictures_in_the_older_form_are_dropped() -> None:
 def test_blocks_that_name_files_are_not_written() -> None:
     message = ChatMessage(role="assistant", blocks=[ImageBlock(url="https://example.com/a.png")])
     with pytest.raises(TypeError, match="ImageBlock"):
-        CODEC.encode(Answered(reply=ChatResponse(message=message)))
+        CODEC.encode(CachedReply(reply=ChatResponse(message=message)))
     older = ChatMessage(role="assistant", content="x", additional_kwargs={"tool_calls": [1]})
     with pytest.raises(TypeError, match="tool calls"):
-        CODEC.encode(Answered(reply=ChatResponse(message=older)))
+        CODEC.encode(CachedReply(reply=ChatResponse(message=older)))
 
 
 def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
@@ -106,7 +106,7 @@ def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
     beside = {"prompt_tokens": 7, "thinking_delta": "x", "kept": True}
     probs = [[LogProb(token="hi", logprob=-0.1)]]
     reply = ChatResponse(message=message, additional_kwargs=beside, logprobs=probs)
-    found = CODEC.decode(CODEC.encode(Answered(reply=reply))).reply
+    found = CODEC.decode(CODEC.encode(CachedReply(reply=reply))).reply
     assert isinstance(found, ChatResponse)
     assert found.additional_kwargs == {"kept": True}
     assert found.message.additional_kwargs == {"annotations": [{"title": "a"}]}
@@ -116,7 +116,7 @@ def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
 def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
     call = ToolCallBlock(tool_call_id="call_abc123def", tool_name="add", tool_kwargs="{}")
     message = ChatMessage(role="assistant", blocks=[call])
-    payload = CODEC.encode(Answered(reply=ChatResponse(message=message)))
+    payload = CODEC.encode(CachedReply(reply=ChatResponse(message=message)))
     ids = {CODEC.decode(payload).reply.message.blocks[0].tool_call_id for _ in range(3)}  # type: ignore[union-attr]
     assert len(ids) == 3
     assert {len(each) for each in ids} == {len("call_abc123def")}
@@ -137,14 +137,14 @@ def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
 )
 def test_an_answer_cut_off_is_known_whoever_gave_it(raw: dict[str, Any]) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", content="hi"), raw=raw)
-    assert CODEC.cacheability(answered(reply)).finish_reason not in ("", "stop")
+    assert CODEC.cacheability(reply_to_cache(reply)).finish_reason not in ("", "stop")
 
 
 def test_a_refusal_is_known() -> None:
     said = SimpleNamespace(refusal="no")
     raw = SimpleNamespace(choices=[SimpleNamespace(message=said)])
     reply = ChatResponse(message=ChatMessage(role="assistant", content="no"), raw=raw)
-    assert CODEC.cacheability(answered(reply)).refusal
+    assert CODEC.cacheability(reply_to_cache(reply)).refusal
 
 
 def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
@@ -158,7 +158,7 @@ def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
         chunk("Hello", {"type": "content_block_delta"}),
         chunk("Hello", {"usage": last, "delta": {"stop_reason": "end_turn"}}),
     ]
-    found = answered_by_stream(chunks)
+    found = stream_to_cache(chunks)
     assert found.usage == Usage(input_tokens=23, cache_read_tokens=20, output_tokens=9)
     assert found.finish_reason == "end_turn"
 
@@ -168,8 +168,8 @@ def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
         CompletionResponse(text="", delta="one "),
         CompletionResponse(text="one", delta="two"),
     ]
-    assert answered_by_stream(chunks).reply.text == "one two"  # type: ignore[union-attr]
-    assert CODEC.cacheability(answered_by_stream([])).empty
+    assert stream_to_cache(chunks).reply.text == "one two"  # type: ignore[union-attr]
+    assert CODEC.cacheability(stream_to_cache([])).empty
 
 
 @pytest.mark.parametrize(

@@ -11,23 +11,23 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
-from llama_index_llm_optimizers.binding import unpacked
+from llama_index_llm_optimizers.binding import with_bound_tools
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.hits import chunks_of
-from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
+from llama_index_llm_optimizers.messages import ROUTED_KEY, ROUTING_KEY, core_message
 from llm_optimizers.costs.context import context_with_call
 from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.routed_call import RoutedCall
 
-__all__ = ["REPLIES", "Attempts", "Session"]
+__all__ = ["REPLY_READER", "AttemptCaller", "Session"]
 
 Session: TypeAlias = RoutedCall[Reply, Reply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
+class AttemptCaller:
     """Makes the attempts of one session on its LLMs."""
 
     call: ModelCall
@@ -64,7 +64,7 @@ class Attempts:
                 for message in attempt.request.messages
             ]
             call = ChatCall(messages=messages, context=call.context)
-        return unpacked(call, self.llms[attempt.model])
+        return with_bound_tools(call, self.llms[attempt.model])
 
     def _streamed(self, attempt: CallModel) -> ModelCall:
         """The call of a stream, which is read in the context it was asked for in."""
@@ -81,10 +81,12 @@ class Attempts:
             "reason": decision.reason,
             "baseline_model": self.session.baseline_model,
         }
-        marked: dict[str, Any] = {"additional_kwargs": {**reply.additional_kwargs, ROUTING: mark}}
+        marked: dict[str, Any] = {
+            "additional_kwargs": {**reply.additional_kwargs, ROUTING_KEY: mark}
+        }
         if isinstance(reply, ChatResponse):
             led = {"model": attempt.model, "at": decision.time}
-            kept = {**reply.message.additional_kwargs, ROUTED: led}
+            kept = {**reply.message.additional_kwargs, ROUTED_KEY: led}
             marked["message"] = reply.message.model_copy(update={"additional_kwargs": kept})
         return reply.model_copy(update=marked)
 
@@ -98,6 +100,6 @@ def _read(reply: Reply) -> ModelAnswer:
     return ModelAnswer(model="", text=text_of(reply), tool_calls=calls)
 
 
-REPLIES: ReplyReader[Reply, Reply] = ReplyReader(
+REPLY_READER: ReplyReader[Reply, Reply] = ReplyReader(
     read=_read, chunks=chunks_of, text=lambda chunk: chunk.delta or ""
 )
