@@ -72,7 +72,7 @@ def mark_hit(hit: Hit[Generations]) -> Generations:
 class _MarkedInfo(dict[str, Any]):
     """A completion's info with the mark, equal to the info without it.
 
-    LangChain's standard suite requires that a cache returns completions equal to those it was given.
+    LangChain's standard suite requires that a cache returns completions equal to those it got.
     """
 
     def __init__(self, info: Mapping[str, Any] | None, mark: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ def default_name(model: Any) -> str:
 
 
 def spec_of(name: str, child: BaseChatModel) -> ModelSpec:
-    """Return a child's name, provider, context window and capabilities, as far as it states them."""
+    """Return what a child states of its name, provider, context window and capabilities."""
     params: Mapping[str, Any] = dict(child._get_ls_params())
     profile: Mapping[str, Any] = child.profile or {}
     missing = {capability for key, capability in _PROFILE.items() if profile.get(key) is False}

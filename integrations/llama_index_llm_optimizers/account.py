@@ -1,4 +1,4 @@
-"""From LlamaIndex's events to calls of the account: pure translation, no state."""
+"""Translate LlamaIndex's events into the core's `Call`."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ __all__ = [
 ]
 
 TAG_PREFIX = "llm_optimizers."
-"""What the names of our own instrumentation tags begin with."""
+"""Prefix of our own instrumentation tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallInfo:
-    """What a start event says: who was asked what, by whose code.
+    """What is known of a call when it starts.
 
-    `model` is the one asked for, `class_name` its class's name; `params` what was given with the call;
-    `context` what a strategy that made the call knows of it.
+    `model` and `class_name` name the requested model and its class; `params` are the call's own
+    settings; `context` comes from the strategy that made the call.
     """
 
     id: str
@@ -59,7 +59,7 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a call ended: what the provider reported, and how long it took in seconds."""
+    """How a call ended: what the provider reported, and the latency in seconds."""
 
     model: str = ""
     usage: Usage | None = None
@@ -70,7 +70,7 @@ class Outcome:
 
 
 def call_of(info: CallInfo, outcome: Outcome) -> Call:
-    """A call that an LLM's own events announced."""
+    """Return the call that an LLM's own start and end events describe."""
     return Call(
         id=info.id,
         time=info.started,
@@ -88,7 +88,7 @@ def call_of(info: CallInfo, outcome: Outcome) -> Call:
 
 
 def call_of_share(share: LLMSharedAnswerEvent) -> Call:
-    """A question whose call others may have shared."""
+    """Return the call of a question that may have shared it with others."""
     return Call(
         id=share.answer_id,
         time=share.started,
@@ -107,7 +107,7 @@ def call_of_share(share: LLMSharedAnswerEvent) -> Call:
 
 
 def call_of_hit(hit: LLMCacheHitEvent) -> Call:
-    """An answer that was served instead of called for."""
+    """Return the call that a cache hit replaced."""
     return Call(
         id=hit.hit_id,
         time=datetime.now(UTC),
@@ -121,10 +121,10 @@ def call_of_hit(hit: LLMCacheHitEvent) -> Call:
 
 
 def call_of_embedding(info: CallInfo, usage: Usage, *, exact: bool, served: bool) -> Call:
-    """Texts that were embedded, or `served` from an embeddings cache.
+    """Return the call for texts that were embedded, or `served` from an embeddings cache.
 
-    No provider's events report what embeddings used: `usage` is counted here, and `exact` where
-    the model's tokenizer is known.
+    Embedding events report no usage, so `usage` is counted here; `exact` says whether the model's
+    own tokenizer was used.
     """
     return Call(
         id=f"{info.id}-served" if served else info.id,
@@ -140,7 +140,7 @@ def call_of_embedding(info: CallInfo, usage: Usage, *, exact: bool, served: bool
 
 
 def count_usage(counter: TokenCounter, info: CallInfo, text: str) -> Usage | None:
-    """Tokens of a call counted here, None where its messages cannot be read."""
+    """Count a call's tokens; None if its messages cannot be read."""
     try:
         messages: tuple[Message, ...]
         if isinstance(info.messages, str):
@@ -151,12 +151,12 @@ def count_usage(counter: TokenCounter, info: CallInfo, text: str) -> Usage | Non
         return counter.count_call(
             ChatRequest(messages=messages, model=info.model, params=params), text
         )
-    except Exception:  # noqa: BLE001 - a call that cannot be counted still happened
+    except Exception:  # noqa: BLE001 - the call is recorded even without a count
         return None
 
 
 def text_of(reply: Reply | None) -> str:
-    """All text of a response, or of the part of it that came."""
+    """Return the text of a reply, or "" if there is none."""
     if reply is None:
         return ""
     message = getattr(reply, "message", None)
@@ -164,7 +164,7 @@ def text_of(reply: Reply | None) -> str:
 
 
 def user_tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    """The user's among an event's tags, as far as they are plain values."""
+    """Return the user's own tags of an event that are plain values."""
     return {
         name: str(value)
         for name, value in tags.items()

@@ -1,4 +1,4 @@
-"""`CachedLLM`: the cache for every way an LLM is called, streaming and tools among them."""
+"""`CachedLLM`: the cache for every way to call an LLM, including streams and tools."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class CachedLLM(DelegatingLLM):
         Settings.llm = CachedLLM(llm=OpenAI(model="gpt-4o"))
         ```
 
-    Hits are replayed as chunks when streaming; a stream that is left midway stores nothing.
-    Identical calls under way at once, from threads or event loops, are one call. Tools and
-    structured output are the wrapped LLM's own, keyed by their schemas. A served response has no
-    `raw`, and says where it came from in `additional_kwargs["cache_hit"]`.
+    A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
+    from any thread or event loop, become one call. Tools and structured output are those of the
+    wrapped LLM; their schemas are part of the key. A cached response has no `raw`; its
+    `additional_kwargs["cache_hit"]` says how it was matched.
     """
 
     llm: SerializeAsAny[LLM]
-    """The LLM that answers what the cache cannot."""
+    """The LLM to call on a cache miss."""
     cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
-    """Shared freely between LLMs: the LLM's own settings are part of every key."""
+    """Can be shared between LLMs: an LLM's settings are part of every key."""
 
     def __init__(self, llm: LLM, cache: HybridCache | None = None, **data: Any) -> None:
         if cache is not None:
@@ -82,10 +82,10 @@ class CachedLLM(DelegatingLLM):
         )
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
-        """The call as the cache knows it, or None when it hides something that shapes answers."""
+        """The request to cache, or None if a setting that affects the answer cannot be read."""
         try:
             return request_of(call, identity_of_call(self.llm, call.kwargs))
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
+        except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM
             self.cache.bypassed(error)
             return None
 

@@ -1,8 +1,8 @@
-"""One request on its way to a model, by any of LlamaIndex's eight methods.
+"""`ModelCall`: one request to an LLM, made by any of LlamaIndex's eight methods.
 
-A stream is asked for in one place and read in another, often on another thread, and LlamaIndex
-calls the model when the first token is read. Its tags, its parent span and its tenant are those
-of the code that asked, so every step of a stream runs in that code's context.
+A stream may be started in one place and read in another, often on another thread, and LlamaIndex
+calls the model only when the first token is read. Its tags, parent span and tenant must be those of
+the code that started it, so every step of a stream runs in that code's context.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _MISSING = object()
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCall(ABC):
-    """What was asked, in which context, and how to hand it on to a model."""
+    """One request to an LLM, with its settings and the context it was made in."""
 
     kwargs: dict[str, Any] = field(default_factory=dict)
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
 
     @abstractmethod
     def ask(self, child: LLM) -> Reply:
-        """Let the child answer."""
+        """Call the child."""
 
     @abstractmethod
     async def aask(self, child: LLM) -> Reply:
@@ -60,7 +60,7 @@ class ModelCall(ABC):
 
     @abstractmethod
     def stream(self, child: LLM) -> Iterator[Reply]:
-        """Let the child stream."""
+        """Stream from the child."""
 
     @abstractmethod
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
@@ -69,7 +69,7 @@ class ModelCall(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ChatCall(ModelCall):
-    """A call of `chat` or of its streaming and async forms."""
+    """A call of `chat` or one of its streaming and async forms."""
 
     messages: Sequence[ChatMessage]
 
@@ -96,7 +96,7 @@ class ChatCall(ModelCall):
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionCall(ModelCall):
-    """A call of `complete` or of its streaming and async forms."""
+    """A call of `complete` or one of its streaming and async forms."""
 
     prompt: str
     formatted: bool = False
@@ -125,7 +125,7 @@ class CompletionCall(ModelCall):
 
 
 def as_generator(chunks: Iterator[T]) -> Generator[T, None, None]:
-    """The chunks as a generator; an iterator that can be closed is closed with it."""
+    """Yield the chunks; closing the generator closes their iterator."""
     try:
         yield from chunks
     finally:
@@ -142,12 +142,12 @@ async def as_async_generator(chunks: AsyncIterator[T]) -> AsyncGenerator[T, None
 def stream_in_context(
     context: Context, begin: Callable[[], Iterator[T]]
 ) -> Generator[T, None, None]:
-    """The chunks of a stream that begins, goes on and ends in a copy of this context."""
+    """Yield a stream's chunks; the stream starts, runs and ends in a copy of this context."""
     own = context.copy()
     chunks = own.run(begin)
     try:
         while (chunk := own.run(next, chunks, _MISSING)) is not _MISSING:
-            yield chunk  # type: ignore[misc]  # the sentinel is no chunk
+            yield chunk  # type: ignore[misc]  # never the sentinel
     finally:
         own.run(_close, chunks)
 
@@ -157,7 +157,7 @@ async def astream_in_context(
 ) -> AsyncGenerator[T, None]:
     """Async version of `stream_in_context`.
 
-    A task cannot change its context, so the variables are set for each step and put back.
+    A task cannot change its context, so the variables are set for each step and then reset.
     """
     with _entered(context):
         chunks = await begin()

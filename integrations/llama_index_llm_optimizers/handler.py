@@ -1,4 +1,4 @@
-"""`CostEventHandler`: every model call of a LlamaIndex app, once, into the ledger."""
+"""`CostEventHandler`: records every model call of a LlamaIndex app in a ledger, once."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ __all__ = ["CostEventHandler"]
 logger = logging.getLogger("llm_optimizers.costs")
 
 _STRUCTURED = "structured_llm"
-"""The framework's own wrapper: its calls are always another LLM's."""
+"""Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
 
 
 class CostEventHandler(BaseEventHandler):
-    """Counts what a LlamaIndex app spends and saves.
+    """Records what a LlamaIndex app spends and saves.
 
     Example:
         ```python
@@ -54,13 +54,13 @@ class CostEventHandler(BaseEventHandler):
         print(costs.summary())
         ```
 
-    It listens from `attach()` to `detach()`, or inside a `with` block. A served answer counts as
-    a saving and never as spend; an LLM that wraps another counts once; calls that fail or are
-    left midway are recorded as such. Where a stream reports no usage the tokens are counted here
-    and the record is marked as estimated (for OpenAI give the LLM
-    `additional_kwargs={"stream_options": {"include_usage": True}}`). Tags of `instrument_tags`
-    are kept for attribution, texts are not. Embeddings are billed by token count, those that an
-    `EmbeddingsStore` served as savings.
+    It listens from `attach()` to `detach()`, or inside a `with` block. A cache hit counts as a
+    saving, never as spend. An LLM that wraps another counts once. Failed calls and abandoned
+    streams are recorded with that status. If a stream reports no usage, its tokens are counted here
+    and the record is marked as estimated (with OpenAI, give the LLM
+    `additional_kwargs={"stream_options": {"include_usage": True}}`). A record keeps the tags of
+    `instrument_tags`, but no text. Embeddings are counted by tokens, those from an
+    `EmbeddingsStore` as savings.
     """
 
     _ledger: Ledger = PrivateAttr()
@@ -84,15 +84,15 @@ class CostEventHandler(BaseEventHandler):
 
     @property
     def ledger(self) -> Ledger:
-        """Where the records go."""
+        """The ledger that holds the records."""
         return self._ledger
 
     def summary(self) -> Summary:
-        """The ledger's summary so far."""
+        """Return the ledger's summary so far."""
         return self._ledger.summary()
 
     def attach(self) -> CostEventHandler:
-        """Listen to every event of this process; doing so twice changes nothing."""
+        """Listen to all events of this process; a second call changes nothing."""
         root = get_dispatcher()
         if not any(handler is self for handler in root.event_handlers):
             root.add_event_handler(self)
@@ -101,9 +101,9 @@ class CostEventHandler(BaseEventHandler):
         return self
 
     def detach(self) -> None:
-        """Stop listening; streams that nobody read to the end are recorded as abandoned."""
+        """Stop listening; calls still in flight are recorded as abandoned."""
         root = get_dispatcher()
-        # By identity: handlers are pydantic models, and equal to others of the same settings.
+        # By identity: handlers are pydantic models, which compare equal if their fields are.
         root.event_handlers = [each for each in root.event_handlers if each is not self]
         root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
         for call in self._calls.drain():
@@ -121,17 +121,17 @@ class CostEventHandler(BaseEventHandler):
         self.detach()
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        """Take in one event; a failure is logged once and never reaches the app."""
-        react = self._REACTIONS.get(type(event))
-        if react is None:
+        """Handle one event; an error is logged once and never reaches the app."""
+        method = self._METHODS.get(type(event))
+        if method is None:
             return
         try:
-            react(self, event)
-        except Exception as error:  # noqa: BLE001 - the account must not cost anybody an answer
+            method(self, event)
+        except Exception as error:  # noqa: BLE001 - recording must not break the app
             if not self._failed:
                 self._failed = True
                 logger.warning(
-                    "a call is missing from the account: %s (said once)", type(error).__name__
+                    "a call could not be recorded: %s (logged once)", type(error).__name__
                 )
 
     # --- model calls -----------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class CostEventHandler(BaseEventHandler):
         self._record(call, "ok", None)
 
     def _fail(self, event: Any) -> None:
-        """A call failed, or its consumer left; the span's error is the one being handled."""
+        """Record a failed call or abandoned stream; a dropped span's error is being handled now."""
         error = event.exception if isinstance(event, ExceptionEvent) else sys.exception()
         call = self._calls.end(event.span_id)
         self._embeddings.forget(event.span_id)
@@ -203,7 +203,7 @@ class CostEventHandler(BaseEventHandler):
         call = call_of_embedding(info, usage, exact=exact, served=served)
         call.account(self._ledger, lambda: usage)
 
-    _REACTIONS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
+    _METHODS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
         llm_events.LLMChatStartEvent: _begin,
         llm_events.LLMCompletionStartEvent: _begin,
         llm_events.LLMChatInProgressEvent: _progress,

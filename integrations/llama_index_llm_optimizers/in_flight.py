@@ -1,4 +1,4 @@
-"""The model calls under way, from their start events to whatever ends them."""
+"""The model calls in flight, from their start events to their end, error or span drop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REMEMBERED = 64
 
 @dataclass(slots=True)
 class InFlightCall:
-    """A call under way and what its chunks told so far; `nested` if a call was made inside it."""
+    """A call in flight with what its chunks reported; `nested` if another call was made inside."""
 
     info: CallInfo
     clock: float = field(default_factory=time.perf_counter)
@@ -35,14 +35,14 @@ class InFlightCall:
     service_tier: str = ""
 
     def add_reply(self, reply: Reply) -> None:
-        """Take in a chunk, or the whole response."""
+        """Add a chunk, or the whole response."""
         self.last = reply
         self.usage = latest_usage(self.usage, usage_of(reply))
         self.model = model_of(reply) or self.model
         self.service_tier = service_tier_of(reply) or self.service_tier
 
     def outcome(self, status: Status, error: str | None) -> Outcome:
-        """How it ended."""
+        """Return how the call ended."""
         return Outcome(
             model=self.model,
             usage=self.usage,
@@ -54,21 +54,21 @@ class InFlightCall:
 
 
 class InFlightCalls:
-    """The open calls by span; threads and event loops share them."""
+    """The calls in flight, by span; safe to share between threads and event loops."""
 
     def __init__(self) -> None:
         self._by_span: dict[str | None, list[InFlightCall]] = {}
-        # The provider's objects of the last calls: a wrapper's end event repeats its child's.
+        # The provider's objects of the last calls: a wrapper's end event has its child's again.
         self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
-        self._names: deque[str] = deque(maxlen=8 * _REMEMBERED)
+        self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = threading.Lock()
 
     def info_of(self, event: Any) -> CallInfo:
-        """What a start event tells; a name given from outside goes to the first call under it."""
+        """Read a start event; an id given by the context goes to the first call that has it."""
         asked: Mapping[str, Any] = event.model_dict
         context = context_of()
         return CallInfo(
-            id=self._given_name(context.id) or event.id_,
+            id=self._unused_id(context.id) or event.id_,
             started=datetime.now(UTC),
             model=str(asked.get("model_name") or asked.get("model") or ""),
             class_name=str(asked.get("class_name") or ""),
@@ -78,22 +78,22 @@ class InFlightCalls:
             context=context,
         )
 
-    def begin(self, span: str | None, info: CallInfo, around: Iterable[str]) -> None:
-        """A call begins; calls open in the spans around it only passed it on."""
-        self.mark_nested(around)
+    def begin(self, span: str | None, info: CallInfo, enclosing: Iterable[str]) -> None:
+        """Start a call; calls in the enclosing spans are wrappers of it."""
+        self.mark_nested(enclosing)
         with self._lock:
             self._by_span.setdefault(span, []).append(InFlightCall(info))
 
-    def mark_nested(self, around: Iterable[str]) -> None:
-        """Something that counts happened inside the calls of these spans."""
-        spans = list(around)
+    def mark_nested(self, enclosing: Iterable[str]) -> None:
+        """Mark the calls of these spans as wrappers, so that they are not counted themselves."""
+        spans = list(enclosing)
         with self._lock:
             for span in spans:
                 for call in self._by_span.get(span, ()):
                     call.nested = True
 
     def add_reply(self, span: str | None, reply: Reply) -> None:
-        """A chunk came."""
+        """Add a chunk to the call of this span."""
         with self._lock:
             calls = self._by_span.get(span)
             call = calls[-1] if calls else None
@@ -101,7 +101,7 @@ class InFlightCalls:
             call.add_reply(reply)
 
     def end(self, span: str | None) -> InFlightCall | None:
-        """The call of this span, which is no longer under way."""
+        """End and return the call of this span; None if there is none."""
         with self._lock:
             calls = self._by_span.get(span)
             if not calls:
@@ -112,7 +112,7 @@ class InFlightCalls:
             return call
 
     def already_counted(self, raw: Any) -> bool:
-        """Whether this very object ended a call before; remembers it if not."""
+        """Whether this object already ended a call; remember it if not."""
         if raw is None or isinstance(raw, str | int | float | bool):
             return False
         with self._lock:
@@ -122,16 +122,16 @@ class InFlightCalls:
         return False
 
     def drain(self) -> list[InFlightCall]:
-        """All calls still under way, which are forgotten."""
+        """Remove and return all calls in flight."""
         with self._lock:
             calls = [call for each in self._by_span.values() for call in each]
             self._by_span.clear()
             self._counted.clear()
         return calls
 
-    def _given_name(self, wanted: str) -> str | None:
+    def _unused_id(self, wanted: str) -> str | None:
         with self._lock:
-            if not wanted or wanted in self._names:
+            if not wanted or wanted in self._used_ids:
                 return None
-            self._names.append(wanted)
+            self._used_ids.append(wanted)
         return wanted

@@ -1,4 +1,4 @@
-"""How an answer out of a shared call is announced, so that each caller is billed its share."""
+"""The event of each caller's share of a combined call, from which its cost is recorded."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _dispatcher = get_dispatcher(__name__)
 
 
 class LLMSharedAnswerEvent(BaseEvent):
-    """A question was outcome by a call that others may have shared; holds no text.
+    """A question was answered, or failed, in a call that it may have shared; holds no text.
 
-    `model` and `tier` are those that the provider says answered, `asked` the model that was asked.
-    `usage` is the question's share of what was billed; shares add up to the bill. `share` says
-    what a call of its own would have used; it is an estimate where `asked_with` is more than one.
-    `status` is what the caller saw, `error` a class's name.
+    `model` and `tier` are those that the provider reported, `asked` is the requested model. `usage`
+    is the question's share of the billed usage; all shares add up to it. `share` says what a
+    separate call would have used, an estimate if `asked_with` is more than one. `status` is what
+    the caller got, `error` the name of the exception's class.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
@@ -55,7 +55,7 @@ class LLMSharedAnswerEvent(BaseEvent):
 
 def announce_share(llm: LLM, outcome: QuestionOutcome) -> None:
     """Emit the event of a caller's share, with the caller's tags and span."""
-    found = outcome.answered
+    answer = outcome.answered
     event = partial(
         LLMSharedAnswerEvent,
         answer_id=uuid4().hex,
@@ -65,12 +65,12 @@ def announce_share(llm: LLM, outcome: QuestionOutcome) -> None:
         tier=outcome.tier,
         usage=outcome.usage,
         share=outcome.share,
-        asked_with=found.asked_with if found else 1,
+        asked_with=answer.asked_with if answer else 1,
         started=outcome.started or datetime.now(UTC),
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=type(outcome.error).__name__ if outcome.error else None,
     )
     caller: Context = outcome.caller
-    # An event takes its tags from the context in which it is made.
+    # An event takes its tags from the context in which it is created.
     caller.copy().run(lambda: _dispatcher.event(event()))

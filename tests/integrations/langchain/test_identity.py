@@ -42,7 +42,7 @@ def test_a_schema_is_taken_by_its_content() -> None:
     ],
 )
 def test_a_schema_that_cannot_be_looked_at_makes_a_call_uncacheable(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be looked at"):
+    with pytest.raises(ConfigurationError, match="is not found by this name"):
         string(f"[('response_format', <class '{name}'>)]")
 
 

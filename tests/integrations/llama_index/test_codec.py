@@ -76,7 +76,7 @@ def kept(**changes: Any) -> str:
 )
 def test_a_stored_value_can_become_a_message_and_nothing_else(changes: dict[str, Any]) -> None:
     assert CODEC.decode(kept()).reply.message.content == "hi"  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match=r"no stored response|MessageRole"):
+    with pytest.raises(ValueError, match=r"holds no response|MessageRole"):
         CODEC.decode(kept(**changes))
 
 

@@ -84,9 +84,9 @@ def test_without_a_policy_the_safe_llm_serves_and_nothing_is_claimed(
     RoutedLLM([cheap, strong]).chat(QUESTION)
     assert (len(cheap.calls), len(strong.calls)) == (0, 1)
     assert costs.summary().by_strategy == {}
-    with pytest.raises(ConfigurationError, match="one model name"):
+    with pytest.raises(ConfigurationError, match="the same model name"):
         RoutedLLM([cheap, cheap])
-    with pytest.raises(ConfigurationError, match="without an LLM"):
+    with pytest.raises(ConfigurationError, match="not among the LLMs"):
         RoutedLLM([cheap], router=Router([CHEAP, STRONG]))
 
 
