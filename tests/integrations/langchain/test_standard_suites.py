@@ -1,4 +1,4 @@
-"""LangChain's own standard suites, run on our components."""
+"""LangChain's standard test suites, run on our components."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TestCacheAsync(Caches, AsyncCacheTestSuite):
 def around_a_fake(
     settings: dict[str, Any], fake: type[StreamingFake] = StreamingFake
 ) -> dict[str, Any]:
-    """A wrapper's settings as they are, or, where they are a model's, a fake made of them."""
+    """Settings of a wrapper; if they are settings of a model, a fake is made of them."""
     if isinstance(settings.get("model"), BaseChatModel):
         return settings
     return {"model": fake(**settings)}
@@ -83,7 +83,7 @@ class RoutedFake(ChatModelRouter):
 
 
 class EveryWrapper:
-    """Runs a suite of LangChain's on each of our chat models."""
+    """Runs a standard suite on each of our chat models."""
 
     wrapper: type[BaseChatModel]
 
@@ -109,4 +109,4 @@ class TestChatModelUnit(EveryWrapper, ChatModelUnitTests):
 class TestChatModel(EveryWrapper, ChatModelIntegrationTests):
     @property
     def has_structured_output(self) -> bool:
-        return False  # The fakes give no objects.
+        return False  # The fakes cannot give structured output.

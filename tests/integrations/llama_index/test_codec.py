@@ -1,4 +1,4 @@
-"""What is stored of a response, what may be read back, and what providers' words mean."""
+"""`ReplyCodec`: what is stored and read back; how providers' fields are read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ blocks = st.lists(
 
 
 @given(blocks=blocks, model=texts, tokens=st.integers(0, 9))
-def test_what_goes_in_comes_out(blocks: list[Any], model: str, tokens: int) -> None:
+def test_a_response_is_read_back_as_it_was(blocks: list[Any], model: str, tokens: int) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", blocks=blocks), raw=object())
     kept = CachedReply(reply=reply, model=model, usage=Usage(input_tokens=tokens))
     found = CODEC.decode(CODEC.encode(kept))
@@ -52,7 +52,7 @@ def test_what_goes_in_comes_out(blocks: list[Any], model: str, tokens: int) -> N
 
 
 @given(payload=st.one_of(st.text(), st.recursive(st.none() | st.text(), st.lists).map(json.dumps)))
-def test_what_was_not_written_here_is_refused(payload: str) -> None:
+def test_a_payload_of_another_codec_is_rejected(payload: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         CODEC.decode(payload)
 
@@ -74,13 +74,13 @@ def kept(**changes: Any) -> str:
         {"usage": {"cost": 0}},
     ],
 )
-def test_a_stored_value_can_become_a_message_and_nothing_else(changes: dict[str, Any]) -> None:
+def test_a_stored_value_can_only_become_a_message(changes: dict[str, Any]) -> None:
     assert CODEC.decode(kept()).reply.message.content == "hi"  # type: ignore[union-attr]
     with pytest.raises(ValueError, match=r"holds no response|MessageRole"):
         CODEC.decode(kept(**changes))
 
 
-def test_pictures_in_the_older_form_are_dropped() -> None:
+def test_images_in_the_older_form_are_dropped() -> None:
     found = CODEC.decode(kept(message_kwargs={"images": [{"path": "/etc/passwd"}], "x": 1}))
     assert found.reply.message.additional_kwargs == {"x": 1}  # type: ignore[union-attr]
 
@@ -94,7 +94,7 @@ def test_blocks_that_name_files_are_not_written() -> None:
         CODEC.encode(CachedReply(reply=ChatResponse(message=older)))
 
 
-def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
+def test_counts_are_not_stored_and_provider_objects_become_data() -> None:
     class Annotation(BaseModel):
         title: str = "a"
 
@@ -113,7 +113,7 @@ def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
     assert found.logprobs == probs
 
 
-def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
+def test_each_copy_of_a_tool_call_has_a_new_id() -> None:
     call = ToolCallBlock(tool_call_id="call_abc123def", tool_name="add", tool_kwargs="{}")
     message = ChatMessage(role="assistant", blocks=[call])
     payload = CODEC.encode(CachedReply(reply=ChatResponse(message=message)))
@@ -135,19 +135,19 @@ def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
         {"delta": {"stop_reason": "max_tokens"}},
     ],
 )
-def test_an_answer_cut_off_is_known_whoever_gave_it(raw: dict[str, Any]) -> None:
+def test_a_cut_off_answer_is_recognised_for_every_provider(raw: dict[str, Any]) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", content="hi"), raw=raw)
     assert CODEC.cacheability(reply_to_cache(reply)).finish_reason not in ("", "stop")
 
 
-def test_a_refusal_is_known() -> None:
+def test_a_refusal_is_recognised() -> None:
     said = SimpleNamespace(refusal="no")
     raw = SimpleNamespace(choices=[SimpleNamespace(message=said)])
     reply = ChatResponse(message=ChatMessage(role="assistant", content="no"), raw=raw)
     assert CODEC.cacheability(reply_to_cache(reply)).refusal
 
 
-def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
+def test_an_anthropic_stream_reports_input_first_and_output_last() -> None:
     def chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
         return ChatResponse(message=ChatMessage(role="assistant", content=text), delta="", raw=raw)
 
@@ -163,7 +163,7 @@ def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
     assert found.finish_reason == "end_turn"
 
 
-def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
+def test_a_stream_whose_text_is_shorter_than_its_deltas_is_stored_in_full() -> None:
     chunks = [
         CompletionResponse(text="", delta="one "),
         CompletionResponse(text="one", delta="two"),
@@ -186,5 +186,5 @@ def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
         ("", None),
     ],
 )
-def test_providers_are_known_by_their_class(kind: str, provider: str | None) -> None:
+def test_providers_are_recognised_by_their_class(kind: str, provider: str | None) -> None:
     assert provider_of(kind) == provider
