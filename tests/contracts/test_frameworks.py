@@ -39,8 +39,11 @@ class TestCached:
     ) -> None:
         inner = framework.fake(STRONG)
         cached = framework.cached(inner)
-        bare = ask_by(framework, method, framework.fake(STRONG), QUESTION)
-        assert [ask_by(framework, method, cached, QUESTION) for _ in range(2)] == [bare, bare]
+        expected = ask_by(framework, method, framework.fake(STRONG), QUESTION)
+        assert [ask_by(framework, method, cached, QUESTION) for _ in range(2)] == [
+            expected,
+            expected,
+        ]
         assert len(inner.calls) == 1
         _, call, hit = framework.records()
         assert (hit.hit_strategy, hit.usage, hit.cost) == ("cache.exact", Usage(), Decimal(0))
@@ -144,8 +147,8 @@ class TestRouted:
         (record,) = framework.records()
         assert (record.model, record.baseline_model) == (CHEAP, STRONG)
         (saving,) = record.savings
-        dear = PriceBook().cost(record.usage, STRONG, provider="openai")
-        assert (saving.strategy, saving.amount) == ("routing", dear - (record.cost or 0))
+        baseline = PriceBook().cost(record.usage, STRONG, provider="openai")
+        assert (saving.strategy, saving.amount) == ("routing", baseline - (record.cost or 0))
 
     def test_a_model_that_fails_is_replaced(self, framework: Framework, method: str) -> None:
         cheap = framework.fake(CHEAP, fail=lambda _: RateLimitedError())
@@ -189,17 +192,20 @@ async def test_concurrent_callers_share_a_call_and_its_cost(framework: Framework
     assert len(inner.calls) == 1
     found = framework.records()
     assert {record.tags["user"] for record in found} == set(texts)
-    billed = Usage(input_tokens=_words(system, inner.calls[0]), output_tokens=_said(inner.calls[0]))
+    billed = Usage(
+        input_tokens=_prompt_tokens(system, inner.calls[0]),
+        output_tokens=_answer_tokens(inner.calls[0]),
+    )
     assert sum((record.usage for record in found), Usage()) == billed
     assert {record.savings[0].strategy for record in found} == {"batching"}
     assert all(record.savings[0].amount > 0 for record in found)
 
 
-def _words(*texts: str) -> int:
+def _prompt_tokens(*texts: str) -> int:
     return sum(len(text.split()) + 4 for text in texts)
 
 
-def _said(text: str) -> int:
+def _answer_tokens(text: str) -> int:
     return len(combined(text).split()) + 1
 
 

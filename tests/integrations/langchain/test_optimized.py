@@ -83,11 +83,11 @@ class VerboseModel(BaseChatModel):
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         self.asked.append({"stop": stop, **kwargs})
-        said = min(self.length, kwargs.get("max_tokens") or self.length)
+        length = min(self.length, kwargs.get("max_tokens") or self.length)
         message = AIMessage(
-            content="word " * said,
-            usage_metadata={"input_tokens": 5, "output_tokens": said, "total_tokens": 5 + said},
-            response_metadata={"finish_reason": "stop" if said == self.length else "length"},
+            content="word " * length,
+            usage_metadata={"input_tokens": 5, "output_tokens": length, "total_tokens": 5 + length},
+            response_metadata={"finish_reason": "stop" if length == self.length else "length"},
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 

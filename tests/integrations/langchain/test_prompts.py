@@ -136,14 +136,14 @@ def test_changed_messages_keep_their_other_fields_and_others_are_the_same_object
     call = {"name": "f", "args": {"a": 1}, "id": "c1"}
     answer = AIMessage("", tool_calls=[call], id="a1", response_metadata={"x": 1})
     result = ToolMessage(json.dumps({"a": 1}, indent=4), tool_call_id="c1", id="t1", artifact=[3])
-    said = [HumanMessage("Go.", id="h1"), answer, result, HumanMessage("And?", id="h2")]
-    sent = PromptOptimizer("gpt-4o").invoke(said)
-    assert sent[0] is said[0]
-    assert sent[1] is said[1]
+    messages = [HumanMessage("Go.", id="h1"), answer, result, HumanMessage("And?", id="h2")]
+    sent = PromptOptimizer("gpt-4o").invoke(messages)
+    assert sent[0] is messages[0]
+    assert sent[1] is messages[1]
     assert sent[2].content == '{"a":1}'
     assert (sent[2].id, sent[2].artifact, sent[2].tool_call_id) == ("t1", [3], "c1")
-    assert said[2].content == json.dumps({"a": 1}, indent=4)
-    assert said[3].additional_kwargs == {}
+    assert messages[2].content == json.dumps({"a": 1}, indent=4)
+    assert messages[3].additional_kwargs == {}
 
 
 def test_blocks_keep_their_other_fields() -> None:
@@ -186,18 +186,18 @@ ROWS = json.dumps([{"name": f"n{n}", "size": n, "colour": "red"} for n in range(
 
 
 def test_summaries_become_system_messages() -> None:
-    said: list[BaseMessage] = [SystemMessage("Be brief.")]
+    messages: list[BaseMessage] = [SystemMessage("Be brief.")]
     for n in range(12):
-        said += [
+        messages += [
             HumanMessage(f"Question {n} about the parcel. " * 9),
             AIMessage(f"Reply {n}. " * 20),
         ]
     core = RequestOptimizer(history=History(), provider_cache=False)
-    sent = PromptOptimizer("gpt-4o", optimizer=core).invoke([*said, HumanMessage("And now?")])
-    assert sent[0] is said[0]
+    sent = PromptOptimizer("gpt-4o", optimizer=core).invoke([*messages, HumanMessage("And now?")])
+    assert sent[0] is messages[0]
     assert isinstance(sent[1], SystemMessage)
     assert sent[1].content.startswith("Earlier in this conversation:")
-    assert sent[-2] is said[-1]
+    assert sent[-2] is messages[-1]
 
 
 def test_a_failing_optimizer_sends_the_prompt_unchanged(caplog: pytest.LogCaptureFixture) -> None:
@@ -397,7 +397,7 @@ def test_tokens_cached_by_the_provider_save_less() -> None:
     costs = CostCallbackHandler(Ledger())
     rows = [{"n": n, "state": "on its way", "stops": [n, n]} for n in range(60)]
     call = {"name": "look_up", "args": {"n": 1}, "id": "c1"}
-    said = [
+    messages = [
         HumanMessage("Where is it?"),
         AIMessage("", tool_calls=[call]),
         ToolMessage(json.dumps(rows, indent=4), tool_call_id="c1"),
@@ -405,7 +405,7 @@ def test_tokens_cached_by_the_provider_save_less() -> None:
         HumanMessage("And now?"),
     ]
     chain = PromptOptimizer("gpt-4o") | model
-    chain.invoke(said, config={"callbacks": [costs]})
+    chain.invoke(messages, config={"callbacks": [costs]})
     mark = model.sent[0][-1].additional_kwargs[METADATA_KEY]
     saved = mark["prompt_tokens_before"] - mark["prompt_tokens_after"]
     assert mark["prompt_tokens_sent_before"] == saved > 500

@@ -55,8 +55,8 @@ async def _joined(begin: Any) -> str:
 def test_every_method_answers_as_the_llm_and_then_from_the_cache(method: str) -> None:
     inner = FakeLLM()
     cached = CachedLLM(llm=inner)
-    bare = METHODS[method](FakeLLM())  # type: ignore[arg-type]
-    assert [METHODS[method](cached), METHODS[method](cached)] == [bare, bare]
+    expected = METHODS[method](FakeLLM())  # type: ignore[arg-type]
+    assert [METHODS[method](cached), METHODS[method](cached)] == [expected, expected]
     assert len(inner.calls) == 1
     assert cached.cache.stats.hits == {"exact": 1}
 
@@ -176,8 +176,8 @@ def test_structured_output_of_the_inner_llm_is_cached(program: str) -> None:
     inner = FakeLLM(pydantic_program_mode=program, reply=lambda _: '{"name": "weather", "age": 4}')
     cached = CachedLLM(llm=inner)
     prompt = PromptTemplate("The magic weather of {year}")
-    bare = FakeLLM(pydantic_program_mode=program, reply=inner.reply)
-    expected = bare.structured_predict(Person, prompt, year=4)
+    plain = FakeLLM(pydantic_program_mode=program, reply=inner.reply)
+    expected = plain.structured_predict(Person, prompt, year=4)
     assert cached.structured_predict(Person, prompt, year=4) == expected
     assert asyncio.run(cached.astructured_predict(Person, prompt, year=4)) == expected
     assert cached.as_structured_llm(Person).complete("The magic weather of 4").raw == expected

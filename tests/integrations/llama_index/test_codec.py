@@ -141,8 +141,8 @@ def test_a_cut_off_answer_is_recognised_for_every_provider(raw: dict[str, Any]) 
 
 
 def test_a_refusal_is_recognised() -> None:
-    said = SimpleNamespace(refusal="no")
-    raw = SimpleNamespace(choices=[SimpleNamespace(message=said)])
+    message = SimpleNamespace(refusal="no")
+    raw = SimpleNamespace(choices=[SimpleNamespace(message=message)])
     reply = ChatResponse(message=ChatMessage(role="assistant", content="no"), raw=raw)
     assert CODEC.cacheability(reply_to_cache(reply)).refusal
 

@@ -324,13 +324,13 @@ def test_an_llm_without_tools_or_async_methods_counts_once(costs: CostEventHandl
 
 
 def test_hit_events_hold_no_text() -> None:
-    heard: list[Any] = []
+    events: list[Any] = []
     root = get_dispatcher()
-    root.event_handlers = [SimpleNamespace(handle=lambda event, **_: heard.append(event))]
+    root.event_handlers = [SimpleNamespace(handle=lambda event, **_: events.append(event))]
     llm = CachedLLM(llm=FakeLLM())
     llm.chat(QUESTION)
     llm.chat(QUESTION)
-    (hit,) = [event for event in heard if isinstance(event, LLMCacheHitEvent)]
+    (hit,) = [event for event in events if isinstance(event, LLMCacheHitEvent)]
     assert hit.tier == "exact"
     assert hit.usage == USAGE
     assert "password" not in hit.model_dump_json()

@@ -194,14 +194,14 @@ def test_a_failing_selector_loses_no_node() -> None:
 
 async def test_memory_keeps_a_summary_of_earlier_messages() -> None:
     block = HistoryBlock(history=History(every=4, summary_tokens=60))
-    said = "I moved to Berlin in May and my order number is 4711. "
+    text = "I moved to Berlin in May and my order number is 4711. "
     engine = create_async_engine("sqlite+aiosqlite:///:memory:")
     memory = Memory.from_defaults(
         token_limit=600, token_flush_size=200, memory_blocks=[block], async_engine=engine
     )
     for n in range(12):
         role = "user" if n % 2 == 0 else "assistant"
-        await memory.aput(ChatMessage(role=role, content=said * 3 + f"Turn {n}."))
+        await memory.aput(ChatMessage(role=role, content=text * 3 + f"Turn {n}."))
     earlier = await block.aget()
     assert "4711" in earlier
     assert "Earlier in this conversation" in earlier
