@@ -149,7 +149,7 @@ class CostEventHandler(BaseEventHandler):
             return
         reply = event.response
         if reply is not None:
-            if CACHE_HIT in reply.additional_kwargs or self._calls.already_counted(reply.raw):
+            if CACHE_HIT in reply.additional_kwargs or self._calls.is_repeat(reply.raw):
                 return
             call.add_reply(reply)
         self._record(call, "ok", None)

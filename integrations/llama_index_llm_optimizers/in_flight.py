@@ -111,7 +111,7 @@ class InFlightCalls:
                 del self._by_span[span]
             return call
 
-    def already_counted(self, raw: Any) -> bool:
+    def is_repeat(self, raw: Any) -> bool:
         """Whether this object already ended a call; remember it if not."""
         if raw is None or isinstance(raw, str | int | float | bool):
             return False

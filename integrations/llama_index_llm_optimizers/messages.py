@@ -36,24 +36,16 @@ __all__ = [
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
 ROUTED_KEY = "llm_optimizers_routed"
-"""Our key in an assistant message's `additional_kwargs` for the LLM that a router chose; never part
-of a cache key."""
+"""Our key in an assistant message for the LLM that a router chose; never part of a cache key."""
 ROUTING_KEY = "routing"
 """The key in a response's `additional_kwargs` for the LLM that answered and why it was chosen."""
 SHORTENED_KEY = "llm_optimizers_shortened"
 """The key there for the tokens that a prompt optimiser removed."""
 SHARE_KEY = "llm_optimizers_shared"
 """The key there for an answer's share of a combined call."""
-_NOT_EXTRAS = (ROUTED_KEY, "tool_calls", "tool_call_id", "name", "images", "session_id")
+_OTHER_FIELDS = (ROUTED_KEY, "tool_calls", "tool_call_id", "name", "images", "session_id")
 """Already in the request in another form, or (`session_id`) not sent to the provider."""
-_ASSISTANT_METADATA = (
-    "usage",
-    "stop_reason",
-    "thinking_delta",
-    "thinking",
-    "refusal",
-    "annotations",
-)
+_LLM_FIELDS = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
 """What LLMs put into their own messages; it repeats or counts the content."""
 
 
@@ -199,8 +191,8 @@ def _arguments(arguments: Any) -> str:
 
 def _extras(message: ChatMessage) -> dict[str, Any]:
     """The other fields of a message that may affect the answer."""
-    skipped: Sequence[str] = _NOT_EXTRAS
+    skipped: Sequence[str] = _OTHER_FIELDS
     if message.role.value in ("assistant", "chatbot", "model"):
-        skipped = (*_NOT_EXTRAS, *_ASSISTANT_METADATA)
+        skipped = (*_OTHER_FIELDS, *_LLM_FIELDS)
     kept = {k: v for k, v in message.additional_kwargs.items() if k not in skipped and v}
     return {name: fingerprint(value) for name, value in kept.items()}

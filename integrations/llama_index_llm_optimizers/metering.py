@@ -35,15 +35,13 @@ class UsageTotal:
 
     usage: Usage | None = None
     model: str = ""
-    _incomplete: bool = False
+    _unknown: bool = False
 
     def add(self, usage: Usage | None, model: str) -> None:
         """Add a finished call."""
         self.model = model or self.model
-        self._incomplete = self._incomplete or usage is None
-        self.usage = (
-            None if self._incomplete else sum((u for u in (self.usage, usage) if u), Usage())
-        )
+        self._unknown = self._unknown or usage is None
+        self.usage = None if self._unknown else sum((u for u in (self.usage, usage) if u), Usage())
 
 
 class UsageMeter(BaseEventHandler):
@@ -102,11 +100,7 @@ class UsageMeter(BaseEventHandler):
 
     def _end(self, event: Any) -> None:
         call = self._calls.end(event.span_id)
-        if (
-            call is None
-            or event.response is None
-            or self._calls.already_counted(event.response.raw)
-        ):
+        if call is None or event.response is None or self._calls.is_repeat(event.response.raw):
             return
         call.add_reply(event.response)
         call.info.tags[self._tag].add(call.usage, call.model or call.info.model)

@@ -32,7 +32,7 @@ __all__ = ["PromptOptimizingLLM"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ShorterCall:
+class _Shorter:
     """The shortened call, with what was removed from the original one."""
 
     call: ModelCall
@@ -106,17 +106,15 @@ class PromptOptimizingLLM(DelegatingLLM):
         async for chunk in as_async_generator(shorter.streamed().astream(self.llm)):
             yield shorter.marked(chunk)
 
-    def _shorter(self, call: ModelCall) -> _ShorterCall:
-        return self.optimizer.apply(*self._translation(call), otherwise=_ShorterCall(call=call))
+    def _shorter(self, call: ModelCall) -> _Shorter:
+        return self.optimizer.apply(*self._translation(call), otherwise=_Shorter(call=call))
 
-    async def _ashorter(self, call: ModelCall) -> _ShorterCall:
-        return await self.optimizer.aapply(
-            *self._translation(call), otherwise=_ShorterCall(call=call)
-        )
+    async def _ashorter(self, call: ModelCall) -> _Shorter:
+        return await self.optimizer.aapply(*self._translation(call), otherwise=_Shorter(call=call))
 
     def _translation(
         self, call: ModelCall
-    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], _ShorterCall]]:
+    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], _Shorter]]:
         """Two functions: the call as a core request, and the optimised request as a call."""
         return lambda: self._request(call), lambda optimized: _rewritten(call, optimized)
 
@@ -136,21 +134,20 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
     return (ChatMessage(role=MessageRole.USER, content=call.prompt),)
 
 
-def _rewritten(call: ModelCall, optimized: Optimized) -> _ShorterCall:
+def _rewritten(call: ModelCall, optimized: Optimized) -> _Shorter:
     """The call with the optimised messages."""
     added = {k: v for k, v in optimized.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
         pairs = zip(optimized.request.messages, optimized.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
-        return _ShorterCall(
-            call=replace(call, messages=messages, kwargs=kwargs), removed=optimized.removed
-        )
+        call = replace(call, messages=messages, kwargs=kwargs)
+        return _Shorter(call=call, removed=optimized.removed)
     assert isinstance(call, CompletionCall)
     if len(optimized.request.messages) != 1:
-        return _ShorterCall(call=call)
+        return _Shorter(call=call)
     prompt = optimized.request.messages[0].text
-    return _ShorterCall(call=replace(call, prompt=prompt, kwargs=kwargs), removed=optimized.removed)
+    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=optimized.removed)
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:
