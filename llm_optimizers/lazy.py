@@ -12,7 +12,10 @@ __all__ = ["lazy_names"]
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], renamed: Mapping[str, str] | None = None
+    package: str,
+    homes: Mapping[str, str],
+    renamed: Mapping[str, str] | None = None,
+    extra: str = "",
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """A package's `__getattr__` and `__dir__` (https://peps.python.org/pep-0562/).
 
@@ -21,6 +24,8 @@ def lazy_names(
         homes: for each public name, the module of the package that defines it.
         renamed: for each former public name, the one that replaces it. The former name still
             works and warns (DeprecationWarning) with the new one.
+        extra: the extra of `llm-optimizers` that the modules need; where a package of it is not
+            installed, the first use of a name raises an ImportError with the command to run.
     """
     former = renamed or {}
 
@@ -31,7 +36,17 @@ def lazy_names(
             return getattr(sys.modules[package], new)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        try:
+            home = import_module(f"{package}.{homes[name]}")
+        except ModuleNotFoundError as error:
+            if not extra or (error.name or "").startswith(package):
+                raise
+            raise ImportError(
+                f"{package}.{name} needs {error.name}, which is not installed: "
+                f"pip install 'llm-optimizers[{extra}]'",
+                name=error.name,
+            ) from error
+        return getattr(home, name)
 
     def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *homes})

@@ -1,16 +1,16 @@
 """llm-optimizers for LangChain: native components, each switched on with one line.
 
 HybridCache          exact + semantic cache for `set_llm_cache(...)` or a model's `cache=`
-CachedChatModel      the same cache for streams, agents and identical calls at once
-CostCallbackHandler  every model run into a `Ledger`, hits as savings
+CachedChatModel      the same cache for streams, agents and identical concurrent calls
+CostCallbackHandler  records every model run in a `Ledger`, cache hits as savings
 PromptOptimizer      shorter prompts: `prompt | PromptOptimizer("gpt-4o") | model`
-OptimizedChatModel   the same as a model, to stand behind a cache
-PassageCompressor    retrieved documents within a token budget
-ChatModelRouter      one model that stands for several: `ChatModelRouter(models={…}, policy=…)`
-BatchingChatModel    concurrent calls share calls, or even prompts
-batch_later          a chain's inputs at a provider's batch price; `collect_later` takes the answers
+OptimizedChatModel   the same as a chat model, for use behind a cache
+PassageCompressor    cuts retrieved documents to a token budget
+ChatModelRouter      routes each call to one of several models
+BatchingChatModel    sends concurrent calls together, or in one prompt
+batch_later          a chain's inputs to a provider's batch API; `collect_later` gets the answers
 
-Each is imported when it is first named, so that an app pays for what it uses.
+Each name is imported on first use, so that an app loads only what it uses.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from langchain_llm_optimizers.cache import HybridCache
     from langchain_llm_optimizers.cached import CachedChatModel
     from langchain_llm_optimizers.handler import CostCallbackHandler
-    from langchain_llm_optimizers.later import batch_later, collect_later
     from langchain_llm_optimizers.optimized import OptimizedChatModel
     from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
+    from langchain_llm_optimizers.provider_batch import batch_later, collect_later
     from langchain_llm_optimizers.router import ChatModelRouter
 
 __all__ = [
@@ -46,8 +46,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "BatchingChatModel": "batching",
-        "batch_later": "later",
-        "collect_later": "later",
+        "batch_later": "provider_batch",
+        "collect_later": "provider_batch",
         "ChatModelRouter": "router",
         "CachedChatModel": "cached",
         "CostCallbackHandler": "handler",
@@ -56,4 +56,5 @@ __getattr__, __dir__ = lazy_names(
         "PassageCompressor": "prompts",
         "PromptOptimizer": "prompts",
     },
+    extra="langchain",
 )

@@ -1,4 +1,4 @@
-"""From a finished LangChain run to a call of the account: pure translation, no state."""
+"""Translate a finished LangChain run into the core's `Call`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
-from langchain_llm_optimizers.messages import COMBINED, MARK
-from langchain_llm_optimizers.usage import bare_call_of, removed_of, reported_by
+from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
+from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import Call, CallShare, Reported
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome
 
 __all__ = [
-    "SHARED",
-    "RunFacts",
+    "SHARED_CALLS",
+    "RunInfo",
     "call_of_run",
     "call_of_share",
     "hit_mark",
     "record_hit",
-    "tags_of",
+    "user_tags",
 ]
 
-SHARED: WeakValueDictionary[str, CombinedCall] = WeakValueDictionary()
-"""Combined calls by the id of the run that waits for its share: LangChain ends the run of a
-caller that leaves before its share is known."""
+SHARED_CALLS: WeakValueDictionary[str, CombinedCall] = WeakValueDictionary()
+"""Combined calls by the id of the run that waits for its share of one. LangChain ends a cancelled
+caller's run before the share is known."""
 
 _INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
-_INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", MARK)
+_INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", METADATA_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """What was known of a run before it ended.
+class RunInfo:
+    """What is known of a run before it ends.
 
-    `metadata` and `tags` are LangChain's; `model` is the one asked for, `kind` its class's name;
-    `context` what a strategy that made the call knows of it.
+    `metadata` and `tags` are LangChain's. `model` and `class_name` name the requested model and its
+    class. `context` comes from the strategy that made the call.
     """
 
     id: str
@@ -56,23 +56,23 @@ class RunFacts:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
     model: str = ""
-    kind: str = ""
+    class_name: str = ""
     context: CallContext = NO_CALL_CONTEXT
 
     @property
     def provider(self) -> str | None:
-        """The model's provider, None where neither LangChain nor the class's name says it."""
-        return provider_of(self.kind, str(self.metadata.get("ls_provider") or ""))
+        """The model's provider, None where neither LangChain nor the class name shows it."""
+        return provider_of(self.class_name, str(self.metadata.get("ls_provider") or ""))
 
     @property
     def removed(self) -> RemovedTokens:
-        """What prompt optimisers took out before the run."""
-        mark = self.messages[-1].additional_kwargs.get(MARK) if self.messages else None
+        """The tokens that prompt optimisers removed before the run."""
+        mark = self.messages[-1].additional_kwargs.get(METADATA_KEY) if self.messages else None
         return removed_of(mark) if mark else NOTHING_REMOVED
 
 
 def call_of_run(
-    run: RunFacts,
+    run: RunInfo,
     generations: Sequence[Generation],
     *,
     latency_s: float | None,
@@ -80,62 +80,62 @@ def call_of_run(
     error: str | None = None,
     reported: Usage | None = None,
 ) -> Call:
-    """The call behind one model run, a cache hit among them.
+    """Return the call of one model run, which may be a cache hit.
 
-    `reported` is the usage that came apart from the message, if any did.
+    `reported` is usage that came outside the message, if any.
     """
     mark, message = hit_mark(generations), _message(generations)
-    said = Reported() if message is None or mark is not None else reported_by(message)
+    report = Reported() if message is None or mark is not None else reported_by(message)
     return Call(
         id=run.id if mark is None else mark["id"] or run.id,
         time=run.started,
         asked=run.model,
-        answered=said.model if mark is None else str(mark.get("model") or ""),
+        answered=report.model if mark is None else str(mark.get("model") or ""),
         provider=run.provider,
-        reported=said.usage or reported,
-        tier=said.tier,
+        reported=report.usage or reported,
+        tier=report.tier,
         context=run.context,
         removed=run.removed,
         share=_share(message) if mark is None else None,
         served=None if mark is None else served_by_mark(mark),
-        tags=tags_of(run.metadata, run.tags),
+        tags=user_tags(run.metadata, run.tags),
         latency_s=latency_s,
         status=status,
         error=error,
     )
 
 
-def call_of_share(run: RunFacts, settled: QuestionOutcome) -> Call:
-    """A run whose answer, if it got one, came out of a combined call."""
+def call_of_share(run: RunInfo, outcome: QuestionOutcome) -> Call:
+    """Return the call of a run whose answer, if any, came from a combined call."""
     return Call(
         id=run.id,
         time=run.started,
         asked=run.model,
-        answered=settled.model,
+        answered=outcome.model,
         provider=run.provider,
-        reported=settled.usage,
-        tier=settled.tier,
+        reported=outcome.usage,
+        tier=outcome.tier,
         context=run.context,
         removed=run.removed,
-        share=settled.share,
-        tags=tags_of(run.metadata, run.tags),
-        latency_s=settled.latency_s,
-        status=settled.status,
-        error=None if settled.error is None else type(settled.error).__name__,
+        share=outcome.share,
+        tags=user_tags(run.metadata, run.tags),
+        latency_s=outcome.latency_s,
+        status=outcome.status,
+        error=None if outcome.error is None else type(outcome.error).__name__,
     )
 
 
-def record_hit(ledger: Ledger, generations: Sequence[Generation], run: RunFacts) -> None:
-    """Record a served answer for a cache that has a ledger.
+def record_hit(ledger: Ledger, generations: Sequence[Generation], run: RunInfo) -> None:
+    """Record a cache hit in the cache's own ledger.
 
-    A callback handler that records the run into the same ledger knows more of it, and the ledger
-    keeps the handler's record.
+    If a callback handler records the same run in the same ledger, the ledger keeps the handler's
+    record, which is more complete.
     """
     call_of_run(run, generations, latency_s=None).account(ledger)
 
 
 def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:
-    """The mark of a served answer, None for one that was called for."""
+    """Return the cache's mark on an answer, None if the model was called for it."""
     for generation in generations[:1]:
         marked = (
             generation.message.response_metadata
@@ -150,18 +150,18 @@ def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:
 
 
 def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
-    """LangChain gives a hit of any cache the usage of the call that was stored, at no cost."""
+    """A mark for a hit of any other LangChain cache: LangChain sets its `total_cost` to 0."""
     message = _message([generation])
     raw: Mapping[str, Any] = (message.usage_metadata if message else None) or {}
     if message is None or raw.get("total_cost") != 0:
         return None
-    bare = bare_call_of(message)
-    usage = None if bare.usage is None else bare.usage.as_dict()
-    return {"id": None, "tier": "other", "model": bare.model, "usage": usage}
+    baseline = baseline_call_of(message)
+    usage = None if baseline.usage is None else baseline.usage.as_dict()
+    return {"id": None, "tier": "other", "model": baseline.model, "usage": usage}
 
 
-def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
-    """The user's own metadata and tags, for attribution; the frameworks' own are left out."""
+def user_tags(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
+    """Return the user's metadata and tags, without those that the frameworks add."""
     kept = {
         key: str(value)
         for key, value in metadata.items()
@@ -172,7 +172,7 @@ def tags_of(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
 
 
 def _message(generations: Sequence[Generation]) -> AIMessage | None:
-    """The first generation's message: of several, each repeats the whole call's usage."""
+    """The first generation's message; each further one repeats the usage of the whole call."""
     for generation in generations[:1]:
         if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
             return generation.message
@@ -180,6 +180,6 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
 
 
 def _share(message: AIMessage | None) -> CallShare | None:
-    """How an answer shared a call with others, None for one that did not."""
-    mark = None if message is None else message.response_metadata.get(COMBINED)
+    """The answer's share of a combined call, None if its call was not combined."""
+    mark = None if message is None else message.response_metadata.get(SHARE_KEY)
     return CallShare.from_dict(mark) if mark else None

@@ -1,4 +1,4 @@
-"""`BatchingChatModel`: concurrent calls of a chat model share calls, each keeping its own run."""
+"""`BatchingChatModel`: concurrent calls of a chat model go out together, each in its own run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from langchain_core.runnables.config import get_config_list, get_executor_for_co
 from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.call import ModelCall
-from langchain_llm_optimizers.combining import ModelAsk, request_of
-from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behind
+from langchain_llm_optimizers.combining import ModelCaller, combinable_request
+from langchain_llm_optimizers.delegating import DelegatingChatModel, underlying_models
 from langchain_llm_optimizers.shared import SharedRun, cache_of
 from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
@@ -29,51 +29,51 @@ from llm_optimizers.tenancy import current_tenant
 
 __all__ = ["BatchingChatModel"]
 
-_Place: TypeAlias = SharedCall[ModelCall, AIMessage] | CombinedCall
-_MAKING = threading.Lock()
-"""Held while a model's shared calls are made or let go: models are copied, locks are not."""
+_Joined: TypeAlias = SharedCall[ModelCall, AIMessage] | CombinedCall
+_LOCK = threading.Lock()
+"""Guards `_bound`. It is global because models are copied and a lock cannot be."""
 
 
 class BatchingChatModel(DelegatingChatModel):
-    """A chat model whose concurrent calls, from any thread and event loop, go out together.
+    """A chat model that sends concurrent calls, from any thread or event loop, together.
 
     Example:
         ```python
         model = BatchingChatModel(model=ChatOpenAI(model="gpt-4o-mini"))
-        report = model.check_combining(sample)  # opens the gate if the answers agree
+        report = model.check_combining(sample)  # combines from now on if the answers agree
         answers = (prompt | model).batch(inputs)
         ```
 
-    With `combine`, short questions under one system prompt share one prompt: their answers come
-    back by id, what is missing is asked singly, and each caller's callbacks hear of its own run
-    with its own share of the tokens. Calls with tools, images, several turns, stop words or other
-    settings, and every stream, go to the model as they are. Without `combine` calls go to the
-    model's own `batch` together.
+    With `combine=True`, short questions with the same system prompt are sent in one prompt. Answers
+    are matched by id and a missing one is requested again on its own. Each caller's callbacks see
+    its own run with its share of the tokens. Calls with tools, images, several turns, stop words or
+    other settings, and all streams, go to the model unchanged. With `combine=False`, calls go to
+    the model's own `batch` together.
 
-    A combined prompt never holds questions of two tenants (`namespace`, or `tenant(...)` around
+    A combined prompt never mixes the questions of two tenants (`namespace`, or `tenant(...)` around
     the calls).
     """
 
     model: BaseChatModel
-    """The model that is asked."""
+    """The model to call."""
     combine: bool = False
-    """Whether questions share prompts; `check_combining` sets it by the outcome of a sample."""
+    """Whether questions share prompts; set by `check_combining`."""
     max_size: int | None = None
-    """Calls in a group: 6 questions a prompt, or 20 a batch."""
+    """Most calls in a group; by default 6 questions in a prompt, or 20 in a batch."""
     max_group_tokens: int | None = None
-    """Tokens in a group, at four characters each."""
+    """Most tokens in a group, counted as four characters each."""
     max_delay: float = 0.03
-    """Seconds a call waits for others; some seconds suit work nobody waits for."""
+    """Seconds a call waits for others; background work can wait several seconds."""
     max_calls: int = 8
-    """Groups under way at the same time."""
+    """Most groups in flight at the same time."""
     max_pending: int = Field(default=1_000, ge=1)
-    """Callers beyond this many wait for a place."""
+    """Most callers waiting; further callers block until there is room."""
     answer_timeout: float | None = None
     """Seconds after which a caller gets a TimeoutError."""
     namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
-    """A tenant's name, or a function that returns the running code's."""
+    """The tenant's name, or a function that returns it for the running code."""
 
-    _kept: BoundCalls[Any] | None = PrivateAttr(default=None)
+    _bound: BoundCalls[Any] | None = PrivateAttr(default=None)
 
     @property
     def _child(self) -> BaseChatModel:
@@ -95,29 +95,29 @@ class BatchingChatModel(DelegatingChatModel):
         confidence: float = 0.9,
         agree: Comparison = same_answer,
     ) -> AgreementReport:
-        """Answer a sample singly and combined, and combine from now on only if the two agree.
+        """Answer a sample one by one and combined; set `combine` to whether the answers agree.
 
         Raises:
-            ConfigurationError: the sample is empty, or holds inputs that are never combined.
+            ConfigurationError: the sample is empty, or has inputs that are never combined.
         """
         calls = [self._call(given, None, None, {}) for given in sample]
         report = self._combined_calls().check(
-            [request_of(call) for call in calls],
+            [combinable_request(call) for call in calls],
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
-            ask=ModelAsk(self.model),
+            ask=ModelCaller(self.model),
         )
         self.close()
         self.combine = report.passed
         return report
 
     def close(self) -> None:
-        """Answer the callers that wait and end the threads; later calls start new ones."""
-        with _MAKING:
-            kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.calls.close()
+        """Answer the waiting callers and end the threads; later calls start new threads."""
+        with _LOCK:
+            bound, self._bound = self._bound, None
+        if bound is not None:
+            bound.calls.close()
 
     def batch(
         self,
@@ -127,18 +127,18 @@ class BatchingChatModel(DelegatingChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """See `Runnable.batch`; all inputs take their places at once, whatever its threads."""
+        """See `Runnable.batch`; all inputs join groups at once, however few threads there are."""
         if not inputs:
             return []
         configs = get_config_list(config, len(inputs))
         calls = self._batch_calls(inputs, configs, kwargs)
-        shared = [self._enter(call) for call in calls]
-        together = [each for each in shared if each is not None]
+        shared = [self._join(call) for call in calls]
+        joined = [each for each in shared if each is not None]
         if not self._may_be_cached():
-            for each in together:
+            for each in joined:
                 each.submit()
 
-        def finish(call: ModelCall, own: _Place | None) -> Any:
+        def finish(call: ModelCall, own: _Joined | None) -> Any:
             try:
                 return self._finish(call, own).generations[0].message
             except Exception as error:
@@ -150,7 +150,7 @@ class BatchingChatModel(DelegatingChatModel):
             with get_executor_for_config(configs[0]) as executor:
                 return list(executor.map(finish, calls, shared))
         finally:
-            for each in together:
+            for each in joined:
                 each.cancel()
 
     async def abatch(
@@ -161,7 +161,7 @@ class BatchingChatModel(DelegatingChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """See `Runnable.abatch`; `max_concurrency` holds for calls that go out alone."""
+        """See `Runnable.abatch`; `max_concurrency` limits only the calls that go out alone."""
         if not inputs:
             return []
         configs = get_config_list(config, len(inputs))
@@ -169,7 +169,7 @@ class BatchingChatModel(DelegatingChatModel):
         alone = asyncio.Semaphore(configs[0].get("max_concurrency") or len(calls))
 
         async def finish(call: ModelCall) -> AIMessage:
-            shared = self._enter(call)
+            shared = self._join(call)
             async with alone if shared is None else nullcontext():
                 result = await self._afinish(call, shared)
             return cast("AIMessage", result.generations[0].message)
@@ -180,10 +180,10 @@ class BatchingChatModel(DelegatingChatModel):
         return cast("list[AIMessage]", outcomes)
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        return self._finish(call, self._enter(call))
+        return self._finish(call, self._join(call))
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        return await self._afinish(call, self._enter(call))
+        return await self._afinish(call, self._join(call))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         return call.stream(self.model)
@@ -191,48 +191,52 @@ class BatchingChatModel(DelegatingChatModel):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         return call.astream(self.model)
 
-    def _finish(self, call: ModelCall, shared: _Place | None) -> ChatResult:
+    def _finish(self, call: ModelCall, shared: _Joined | None) -> ChatResult:
         if shared is None:
             return call.generate(self.model)
         if isinstance(shared, CombinedCall):
             return call.generate(SharedRun.of(self.model, shared, name=self.get_name()))
         return _plain_result(shared.result())
 
-    async def _afinish(self, call: ModelCall, shared: _Place | None) -> ChatResult:
+    async def _afinish(self, call: ModelCall, shared: _Joined | None) -> ChatResult:
         if shared is None:
             return await call.agenerate(self.model)
         if isinstance(shared, CombinedCall):
             return await call.agenerate(SharedRun.of(self.model, shared, name=self.get_name()))
         return _plain_result(await shared.aresult())
 
-    def _enter(self, call: ModelCall) -> _Place | None:
-        """The caller's end of a shared call; None when it goes to the model as it is."""
+    def _join(self, call: ModelCall) -> _Joined | None:
+        """Join a shared call; None if this call goes to the model on its own."""
         calls = self._calls_of_model()
         if isinstance(calls, CombinedCalls):
             return calls.combined_call(
-                request_of(call), tenant=lambda: current_tenant(self.namespace)
+                combinable_request(call), tenant=lambda: current_tenant(self.namespace)
             )
         # The model's own `batch` takes one set of settings and gives one answer a call.
-        if call.stop or call.kwargs or any(choices_of(m) != 1 for m in models_behind(self.model)):
+        if (
+            call.stop
+            or call.kwargs
+            or any(choices_of(m) != 1 for m in underlying_models(self.model))
+        ):
             return None
         return calls.shared(call, timeout=self.answer_timeout)
 
     def _calls_of_model(self) -> CombinedCalls | Coalescer[ModelCall, AIMessage]:
         limits = (self._limits, self.max_pending, self.max_calls, self.answer_timeout)
         settings = (self.combine, *limits)
-        with _MAKING:
-            kept = self._kept
-            # A copy of this model with another child or other settings shares nothing with it.
-            if kept is None or kept.calls.closed or not kept.serves(self.model, settings):
+        with _LOCK:
+            bound = self._bound
+            # A copy of this model with another child or other settings needs calls of its own.
+            if bound is None or bound.calls.closed or not bound.serves(self.model, settings):
                 calls = self._combined_calls() if self.combine else self._plain_calls()
-                kept = self._kept = BoundCalls(model=self.model, settings=settings, calls=calls)
-        return cast("CombinedCalls | Coalescer[ModelCall, AIMessage]", kept.calls)
+                bound = self._bound = BoundCalls(model=self.model, settings=settings, calls=calls)
+        return cast("CombinedCalls | Coalescer[ModelCall, AIMessage]", bound.calls)
 
     def _combined_calls(self) -> CombinedCalls:
         return CombinedCalls(
-            ModelAsk(self.model, shared=True),
-            models=list(models_behind(self.model)),
-            takes_settings=False,  # Not every model binds a schema and settings together.
+            ModelCaller(self.model, shared=True),
+            models=list(underlying_models(self.model)),
+            takes_settings=False,  # Not every model can bind both a schema and settings.
             limits=self._limits,
             max_pending=self.max_pending,
             max_calls=self.max_calls,
@@ -266,13 +270,13 @@ class BatchingChatModel(DelegatingChatModel):
         ]
 
     def _may_be_cached(self) -> bool:
-        """Whether a cache may answer, so that places are taken only for what it has not."""
+        """Whether LangChain asks a cache first; then only cache misses may join a group."""
         cache = cache_of(self.model)
         return bool(cache) or (cache is None and get_llm_cache() is not None)
 
 
 def _batched(model: BaseChatModel, calls: Sequence[ModelCall]) -> list[AIMessage | Exception]:
-    """Calls through the model's own `batch`, which opens every caller's run itself."""
+    """Make the calls with the model's own `batch`, which opens a run for each caller."""
     messages, configs = [call.messages for call in calls], [call.config for call in calls]
     answers = model.batch(cast("Any", messages), configs, return_exceptions=True)
     return cast("list[AIMessage | Exception]", answers)

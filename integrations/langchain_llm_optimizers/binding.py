@@ -1,11 +1,11 @@
-"""Tools and schemas kept raw until it is known which model will see them.
+"""Bind tools and schemas in the format of the model that is called.
 
-Every provider binds tools and asks for structured output in a form of its own. A router cannot
-bind early: what suits one child would not suit the next. It keeps what was given and lets the
-chosen child bind it at the call.
+Each provider has its own format for tools and structured output, so a router cannot bind them
+before it has chosen a child. It keeps the arguments (`DeferredBinding`), and the chosen child binds
+them when it is called.
 
-The child builds the runnable, and the wrapper then takes the child's place in it, so that the calls
-come through the wrapper in exactly the form the child chose.
+A wrapper of one model lets the child build its runnable at once and replaces the child in it by
+itself (`rebind`), so that calls pass through the wrapper in the child's own format.
 """
 
 from __future__ import annotations
@@ -29,13 +29,20 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["PORT", "Port", "StructurePort", "ToolsPort", "graft", "settings_for"]
+__all__ = [
+    "DEFERRED_BINDING",
+    "DeferredBinding",
+    "DeferredStructuredOutput",
+    "DeferredTools",
+    "rebind",
+    "settings_for",
+]
 
 
-def graft(
+def rebind(
     runnable: Runnable[Any, Any], old: BaseChatModel, new: Runnable[Any, Any]
 ) -> Runnable[Any, Any]:
-    """The runnable with `new` wherever `old`, or a bound copy of it, stands."""
+    """Return the runnable with `old`, and bound copies of it, replaced by `new`."""
     if runnable is old:
         return new
     if isinstance(runnable, BaseChatModel):
@@ -44,102 +51,102 @@ def graft(
             return new.model_copy(update={"model": runnable})
         return new
     if isinstance(runnable, RunnableBindingBase):
-        return runnable.model_copy(update={"bound": graft(runnable.bound, old, new)})
+        return runnable.model_copy(update={"bound": rebind(runnable.bound, old, new)})
     if isinstance(runnable, RunnableSequence):
-        steps = [graft(step, old, new) for step in runnable.steps]
+        steps = [rebind(step, old, new) for step in runnable.steps]
         return RunnableSequence(*steps, name=runnable.name)
     if isinstance(runnable, RunnableParallel):
-        branches = {name: graft(step, old, new) for name, step in runnable.steps__.items()}
+        branches = {name: rebind(step, old, new) for name, step in runnable.steps__.items()}
         return RunnableParallel(branches)
     if isinstance(runnable, RunnableAssign):
-        mapper = graft(runnable.mapper, old, new)
+        mapper = rebind(runnable.mapper, old, new)
         return runnable.model_copy(update={"mapper": mapper})
     if isinstance(runnable, RunnableWithFallbacks):
         return runnable.model_copy(
             update={
-                "runnable": graft(runnable.runnable, old, new),
-                "fallbacks": [graft(each, old, new) for each in runnable.fallbacks],
+                "runnable": rebind(runnable.runnable, old, new),
+                "fallbacks": [rebind(each, old, new) for each in runnable.fallbacks],
             }
         )
     return runnable
 
 
-PORT = "llm_optimizers_port"
-"""The keyword under which a port travels in a call's settings; it never reaches a provider."""
+DEFERRED_BINDING = "llm_optimizers_port"
+"""The keyword that carries a deferred binding in a call's settings; no provider gets it."""
 
 
-class Port(Protocol):
-    """Something to be bound on whichever child is chosen."""
+class DeferredBinding(Protocol):
+    """Arguments to bind on the child that a router chooses."""
 
-    def open(self, child: BaseChatModel) -> Runnable[Any, Any]:
-        """Bind it the child's own way."""
+    def bind_on(self, child: BaseChatModel) -> Runnable[Any, Any]:
+        """Bind them in the child's own format."""
         ...
 
-    def needs(self) -> dict[str, Any]:
-        """What a request with it needs, as settings of the core's."""
+    def request_params(self) -> dict[str, Any]:
+        """The core request's parameters, from which the router reads its requirements."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolsPort:
+class DeferredTools:
     """The arguments of `bind_tools`."""
 
     tools: Sequence[Any]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, child: BaseChatModel) -> Runnable[Any, Any]:
-        """Bind the tools."""
+    def bind_on(self, child: BaseChatModel) -> Runnable[Any, Any]:
+        """See `DeferredBinding.bind_on`."""
         return child.bind_tools(list(self.tools), **self.kwargs)
 
-    def needs(self) -> dict[str, Any]:
-        """Tool definitions, for the estimate of tokens."""
+    def request_params(self) -> dict[str, Any]:
+        """The tool definitions, which also count as tokens."""
         found = {"tools": [_definition(tool) for tool in self.tools]} if self.tools else {}
         response_format = self.kwargs.get("response_format")
         return {**found, "response_format": response_format} if response_format else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StructurePort:
+class DeferredStructuredOutput:
     """The arguments of `with_structured_output`."""
 
     schema: Any
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, child: BaseChatModel) -> Runnable[Any, Any]:
-        """The child's whole pipeline, model and parser."""
+    def bind_on(self, child: BaseChatModel) -> Runnable[Any, Any]:
+        """Return the child's whole pipeline, model and parser."""
         return child.with_structured_output(self.schema, **self.kwargs)
 
-    def needs(self) -> dict[str, Any]:
-        """A JSON format; its schema is the parser's business."""
+    def request_params(self) -> dict[str, Any]:
+        """A JSON format; the schema is left out, since the child's parser checks it."""
         return {"response_format": {"type": "structured"}}
 
-    def read(self, child: BaseChatModel, message: AIMessage) -> Any:
-        """What the child's pipeline makes of a message that the child already gave."""
+    def parse(self, child: BaseChatModel, message: AIMessage) -> Any:
+        """Parse a message of the child's with the rest of the child's pipeline."""
         given: Runnable[Any, Any] = RunnableLambda(lambda _, **__: message)
-        return graft(self.open(child), child, given).invoke("")
+        return rebind(self.bind_on(child), child, given).invoke("")
 
 
 def settings_for(child: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """A call's settings as the child's provider wants them, the port opened.
+    """Return a call's settings with the deferred binding replaced by what the child binds.
 
     Raises:
-        ConfigurationError: the child binds in a way that leaves no settings to be read.
+        ConfigurationError: the settings cannot be read from what the child binds.
     """
-    settings = {name: value for name, value in kwargs.items() if name != PORT}
-    port: Port | None = kwargs.get(PORT)
-    if port is None:
+    settings = {name: value for name, value in kwargs.items() if name != DEFERRED_BINDING}
+    deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
+    if deferred is None:
         return settings
-    bound = _binding(port.open(child), child)
+    bound = _binding(deferred.bind_on(child), child)
     if bound is None:
         raise ConfigurationError(
-            f"{type(child).__name__} binds tools in a way that cannot be routed; bind them on it "
-            "and give the bound model to no router"
+            f"tools bound on a {type(child).__name__} cannot be read, so it cannot be routed to "
+            "with tools: bind them on this model yourself and call it without the router"
         )
     return {**bound, **settings}
 
 
 def _binding(runnable: Runnable[Any, Any], child: BaseChatModel) -> dict[str, Any] | None:
-    """The settings with which a pipeline calls the child."""
+    """The settings with which a pipeline calls the child, None if it does not call it."""
     if runnable is child:
         return {}
     if isinstance(runnable, RunnableBindingBase):

@@ -1,4 +1,4 @@
-"""`HybridCache`: the response cache behind LangChain's own `cache=` and `set_llm_cache`."""
+"""`HybridCache`: the response cache for LangChain's `cache=` and `set_llm_cache`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.outputs import Generation
 
 from langchain_llm_optimizers.codec import Generations, GenerationsCodec
-from langchain_llm_optimizers.hits import served
+from langchain_llm_optimizers.hits import serve_hit
 from langchain_llm_optimizers.identity import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
@@ -23,7 +23,7 @@ from llm_optimizers.costs import Ledger
 
 __all__ = ["HybridCache"]
 
-_REMEMBERED_LENGTH = 20_000
+_MAX_REMEMBERED_LENGTH = 20_000
 
 
 class HybridCache(BaseCache):
@@ -34,24 +34,24 @@ class HybridCache(BaseCache):
         set_llm_cache(HybridCache(path="answers.sqlite", ttl=24 * 3600))
         ```
 
-    LangChain never asks a cache when a model streams; `CachedChatModel` does, and takes the same
-    `HybridCache`. Only the last human text is matched by meaning: all else must be identical.
+    LangChain does not use its cache for streams; `CachedChatModel` does, with the same
+    `HybridCache`. Only the last human message is matched by meaning; all else must be identical.
 
     Args:
-        embeddings: Your own LangChain embeddings; the bundled static model by default.
-        path: An SQLite file that outlives the process; in memory by default.
-        ttl: Seconds an answer may be served; for ever by default.
-        max_entries: Capacity; the least used entry leaves first.
-        namespace: A tenant's name, or a function that returns the running code's.
-        threshold: A cosine that replaces the embeddings' own bound for semantic hits.
+        embeddings: LangChain embeddings; the bundled static model by default.
+        path: An SQLite file that keeps the cache between processes; in memory by default.
+        ttl: Seconds an answer may be served; no limit by default.
+        max_entries: Capacity; the least used entry is evicted first.
+        namespace: The tenant's name, or a function that returns it for the running code.
+        threshold: Lowest cosine similarity of a semantic hit; by default the embeddings' own.
         semantic: False for exact matching only.
-        ledger: Where hits are recorded as savings. Not needed next to a `CostCallbackHandler`,
-            and harmless: a hit counts once.
-        wait_timeout: Seconds that `CachedChatModel` waits for an identical call under way.
-        clock: Seconds since the epoch.
+        ledger: Where hits are recorded as savings. Not needed with a `CostCallbackHandler`; with
+            both, a hit still counts once.
+        wait_timeout: Seconds that `CachedChatModel` waits for an identical call in flight.
+        clock: Returns the time in seconds since the epoch.
 
     Raises:
-        ConfigurationError: a setting is out of its range.
+        ConfigurationError: a setting is out of range.
     """
 
     def __init__(
@@ -81,20 +81,20 @@ class HybridCache(BaseCache):
             wait_timeout=wait_timeout,
             clock=clock,
         )
-        # A prompt is parsed and hashed once, for its lookups and the update that follows.
+        # Parse and hash a prompt once for its lookup and the update after it.
         self._keys = lru_cache(maxsize=1024)(partial(_key_of, self.responses))
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""
         key = self._key(prompt, llm_string)
         hit = None if key is None else self.responses.lookup(key)
-        return None if hit is None else served(hit, self.ledger)
+        return None if hit is None else serve_hit(hit, self.ledger)
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
         key = self._key(prompt, llm_string)
         hit = None if key is None else await self.responses.alookup(key)
-        return None if hit is None else served(hit, self.ledger)
+        return None if hit is None else serve_hit(hit, self.ledger)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
@@ -109,7 +109,7 @@ class HybridCache(BaseCache):
             await self.responses.aupdate(key, list(return_val))
 
     def clear(self, **kwargs: Any) -> None:
-        """Remove every entry, or those of `tenant=`.
+        """Remove all entries, or only those of the tenant given as `tenant=`.
 
         Raises:
             StoreError: the file cannot be written; nothing was removed.
@@ -117,31 +117,31 @@ class HybridCache(BaseCache):
         self.responses.clear(kwargs.get("tenant"))
 
     async def aclear(self, **kwargs: Any) -> None:
-        """The asynchronous twin of `clear`."""
+        """Async version of `clear`."""
         await asyncio.to_thread(self.clear, **kwargs)
 
     @property
     def stats(self) -> CacheStats:
-        """Hits by tier, misses and troubles since this cache was made."""
+        """Hits by tier, misses and errors since this cache was created."""
         return self.responses.stats
 
     def __len__(self) -> int:
         return len(self.responses)
 
     def close(self) -> None:
-        """Write pending hit counts and close the file; a later call opens it again."""
+        """Write pending hit counts and close the file; the next call opens it again."""
         self.responses.close()
 
     def _key(self, prompt: str, llm_string: str) -> CacheKey | None:
-        """The call's key, or None when its settings hide something that shapes the answer."""
+        """The call's key, or None if a setting that affects the answer cannot be read."""
         tenant = self.responses.tenant()
         if tenant is None:
             return None
-        # A schema may be defined anew under its old name, and long prompts fill memory.
-        passing = "<class '" in llm_string or len(prompt) > _REMEMBERED_LENGTH
+        # A schema can be redefined under the same name, and long prompts would fill the memory.
+        skip_lru = "<class '" in llm_string or len(prompt) > _MAX_REMEMBERED_LENGTH
         try:
-            return (self._keys.__wrapped__ if passing else self._keys)(tenant, prompt, llm_string)
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
+            return (self._keys.__wrapped__ if skip_lru else self._keys)(tenant, prompt, llm_string)
+        except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.responses.bypassed(error)
             return None
 

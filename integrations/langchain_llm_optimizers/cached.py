@@ -1,4 +1,4 @@
-"""`CachedChatModel`: the cache for every way a chat model is called, streaming among them."""
+"""`CachedChatModel`: the cache for every way to call a chat model, including streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import replay_of
+from langchain_llm_optimizers.hits import served_model
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
 from llm_optimizers.types import ChatRequest
@@ -22,22 +22,22 @@ __all__ = ["CachedChatModel"]
 
 
 class CachedChatModel(DelegatingChatModel):
-    """A chat model with a cache in front of it, for invoke, stream, batch and their async twins.
+    """A chat model with a cache in front of it, for invoke, stream, batch and their async forms.
 
     Example:
         ```python
         model = CachedChatModel(model=ChatOpenAI(model="gpt-4o"), cache=HybridCache())
         ```
 
-    Hits are replayed as chunks when streaming; a stream that is left midway stores nothing.
-    Identical calls under way at once, from threads or event loops, are one call. Tools and
-    structured output are the wrapped model's own, keyed by their JSON schemas.
+    A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
+    from any thread or event loop, become one call. Tools and structured output are those of the
+    wrapped model; their JSON schemas are part of the key.
     """
 
     model: BaseChatModel
-    """The model that answers what the cache cannot."""
+    """The model to call on a cache miss."""
     cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
-    """Shared freely between models: the model's own settings are part of every key."""
+    """Can be shared between models: a model's settings are part of every key."""
 
     @property
     def _child(self) -> BaseChatModel:
@@ -61,7 +61,7 @@ class CachedChatModel(DelegatingChatModel):
         answer = self.cache.responses.answer(self._request(call), make)
         if answer.hit is None:
             return called[0]
-        return call.generate(replay_of(answer.hit, call, self.model, self.cache.ledger))
+        return call.generate(served_model(answer.hit, call, self.model, self.cache.ledger))
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []
@@ -73,14 +73,14 @@ class CachedChatModel(DelegatingChatModel):
         answer = await self.cache.responses.aanswer(self._request(call), make)
         if answer.hit is None:
             return called[0]
-        return await call.agenerate(replay_of(answer.hit, call, self.model, self.cache.ledger))
+        return await call.agenerate(served_model(answer.hit, call, self.model, self.cache.ledger))
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         return self.cache.responses.stream(
             self._request(call),
             lambda: call.stream(self.model),
             _merged,
-            lambda hit: call.stream(replay_of(hit, call, self.model, self.cache.ledger)),
+            lambda hit: call.stream(served_model(hit, call, self.model, self.cache.ledger)),
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
@@ -88,21 +88,21 @@ class CachedChatModel(DelegatingChatModel):
             self._request(call),
             lambda: call.astream(self.model),
             _merged,
-            lambda hit: call.astream(replay_of(hit, call, self.model, self.cache.ledger)),
+            lambda hit: call.astream(served_model(hit, call, self.model, self.cache.ledger)),
         )
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
-        """The call as the cache knows it, or None when it hides something that shapes answers."""
+        """The request to cache, or None if a setting that affects the answer cannot be read."""
         try:
             identity = identity_of_call(self.model, call.stop, call.kwargs)
             return request_of_messages(call.messages, identity)
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
+        except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.cache.responses.bypassed(error)
             return None
 
 
 def _merged(chunks: list[AIMessageChunk]) -> Generations:
-    """The answer that the chunks of a finished stream make."""
+    """Merge the chunks of a finished stream into one answer."""
     if not chunks:
         return []
     whole = chunks[0]

@@ -1,4 +1,4 @@
-"""A request on its way to a chat model, in the form that all wrappers hand on."""
+"""`ModelCall`: one request to a chat model, in the form that all wrappers pass on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ModelCall", "nested_call"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """One request on its way to a model: what was asked, and how to hand it on."""
+    """One request to a chat model, with its configuration and settings."""
 
     messages: list[BaseMessage]
     config: RunnableConfig
@@ -24,27 +24,27 @@ class ModelCall:
     kwargs: dict[str, Any]
 
     def generate(self, child: BaseChatModel) -> ChatResult:
-        """Let the child answer, with all its generations."""
+        """Call the child; return all generations."""
         result = child.generate([self.messages], self.stop, **self._run(), **self.kwargs)
         chats = cast("list[ChatGeneration]", result.generations[0])
         return ChatResult(generations=chats, llm_output=result.llm_output)
 
     async def agenerate(self, child: BaseChatModel) -> ChatResult:
-        """The asynchronous twin of `generate`."""
+        """Async version of `generate`."""
         result = await child.agenerate([self.messages], self.stop, **self._run(), **self.kwargs)
         chats = cast("list[ChatGeneration]", result.generations[0])
         return ChatResult(generations=chats, llm_output=result.llm_output)
 
     def stream(self, child: BaseChatModel) -> Iterator[AIMessageChunk]:
-        """Let the child stream."""
+        """Stream from the child."""
         return child.stream(self.messages, self.config, stop=self.stop, **self.kwargs)
 
     def astream(self, child: BaseChatModel) -> AsyncIterator[AIMessageChunk]:
-        """The asynchronous twin of `stream`."""
+        """Async version of `stream`."""
         return child.astream(self.messages, self.config, stop=self.stop, **self.kwargs)
 
     def _run(self) -> dict[str, Any]:
-        """The configuration as `generate` takes it."""
+        """The configuration as keyword arguments of `generate`."""
         return {
             "callbacks": self.config.get("callbacks"),
             "tags": self.config.get("tags"),
@@ -55,5 +55,5 @@ class ModelCall:
 
 
 def nested_call(messages: list[BaseMessage], stop: list[str] | None, kwargs: Any) -> ModelCall:
-    """A call inside a run of our own: the callbacks already hear of that one."""
+    """Return a call without callbacks, for use inside a run of the wrapper that reports to them."""
     return ModelCall(messages=messages, config={"callbacks": []}, stop=stop, kwargs=kwargs)

@@ -1,10 +1,10 @@
-"""How LangChain's generations are kept: as plain JSON, read back without LangChain's loader.
+"""Store LangChain's generations as plain JSON and read them without LangChain's loader.
 
-The loader can build any registered class from a stored value, with a stored URL and the
-environment's keys. Here a stored value can become a message and nothing else.
+The loader can build any registered class from a stored value, even with a stored URL and API keys
+from the environment. Here a stored value can only become a message.
 
-Fresh copies share nothing that can be changed; what can be found out about an answer once is found
-out once, so that a copy takes a few microseconds.
+Every copy is independent of the others. A payload is parsed once and then copied, which takes a few
+microseconds.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
 
-from langchain_llm_optimizers.messages import without_bill
-from langchain_llm_optimizers.usage import bare_call_of
+from langchain_llm_optimizers.messages import without_billing
+from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
 from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id
 from llm_optimizers.caching.cacheability import least_cacheable
 
-__all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_of"]
+__all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
 
-# The last is OpenAI's Responses'.
+# "status" is that of OpenAI's Responses API.
 _FINISH = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "status")
 Generations: TypeAlias = list[Generation]
 
 
 class GenerationsCodec:
-    """All generations of one call; those read back are copies with ids of their own.
+    """Encode and decode all generations of one call; decoding gives copies with new ids.
 
-    A checkpointer replaces the message whose id it knows, and a provider refuses a tool result
-    for two calls of one id: a served answer therefore gets fresh ids, consistently.
+    New ids are needed because a checkpointer replaces a message whose id it already has, and a
+    provider rejects two tool calls with the same id.
     """
 
     def encode(self, value: Generations) -> str:
@@ -51,11 +51,11 @@ class GenerationsCodec:
 
     def cacheability(self, value: Generations) -> Cacheability:
         """See `Codec.cacheability`."""
-        return least_cacheable([_traits(generation) for generation in value])
+        return least_cacheable([_cacheability(generation) for generation in value])
 
 
-def finish_of(metadata: Mapping[str, Any]) -> str:
-    """How the answer ended, in its provider's own word; "" if nothing says so."""
+def finish_reason_of(metadata: Mapping[str, Any]) -> str:
+    """Return why the answer ended, in the provider's own word; "" if it is not given."""
     return next((str(metadata[name]) for name in _FINISH if metadata.get(name)), "")
 
 
@@ -66,34 +66,34 @@ def _written(generation: Generation) -> dict[str, Any]:
     message = generation.message
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
-    metadata = without_bill(_without_headers(message.response_metadata))
+    metadata = without_billing(_without_headers(message.response_metadata))
     written = message_to_dict(message.model_copy(update={"response_metadata": metadata}))
-    # The trace of another cache, which would make this answer look free when it is served.
+    # Set by another cache's hit; it would make this answer look free.
     (written["data"].get("usage_metadata") or {}).pop("total_cost", None)
     return {"message": written, "info": info}
 
 
 def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """HTTP headers carry cookies and account names; a served answer has no use for them."""
+    """Leave out HTTP headers, which carry cookies and account names."""
     return {key: value for key, value in metadata.items() if key != "headers"}
 
 
 @lru_cache(maxsize=2048)
 def _copiers(payload: str) -> tuple[Callable[[], Generation], ...]:
-    """What makes copies of a payload's generations, which are parsed once.
+    """Parse a payload once; return a function per generation that copies it.
 
     Raises:
-        ValueError: the payload is not of this codec's making.
+        ValueError: the payload was not written by this codec.
     """
     try:
         return tuple(copier_of(_read(raw)) for raw in _as_list(json.loads(payload)))
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no stored generations: {error}") from error
+        raise ValueError(f"the payload holds no generations: {error}") from error
 
 
 def _as_list(raw: Any) -> list[Any]:
     if not isinstance(raw, list) or not raw:
-        raise ValueError("no stored generations")
+        raise ValueError("the payload holds no generations")
     return raw
 
 
@@ -107,27 +107,27 @@ def _read(raw: Mapping[str, Any]) -> Generation:
     return ChatGeneration(message=message, generation_info=info)
 
 
-def _traits(generation: Generation) -> Cacheability:
+def _cacheability(generation: Generation) -> Cacheability:
     info = generation.generation_info or {}
     if not isinstance(generation, ChatGeneration):
-        return Cacheability(empty=not generation.text.strip(), finish_reason=finish_of(info))
+        return Cacheability(empty=not generation.text.strip(), finish_reason=finish_reason_of(info))
     message = generation.message
-    finish_reason = finish_of({**info, **message.response_metadata})
+    finish_reason = finish_reason_of({**info, **message.response_metadata})
     refusal = bool(message.additional_kwargs.get("refusal"))
     blank = isinstance(message.content, str) and not message.text.strip()
     if not isinstance(message, AIMessage):
         return Cacheability(empty=blank, finish_reason=finish_reason, refusal=refusal)
-    # Integrations that name their provider pass its finish reasons on. Any answer may have been
-    # a stream: LangChain makes one of `invoke` too, where a setting or a listener asks for it.
+    # Integrations that name their provider also pass on its finish reasons. Any answer may come
+    # from a stream: LangChain may stream inside `invoke` if a setting or callback asks for it.
     gives_reasons = bool(message.response_metadata.get("model_provider"))
-    bare = bare_call_of(message)
+    baseline = baseline_call_of(message)
     return Cacheability(
         empty=blank and not message.tool_calls,
         finish_reason=finish_reason,
         gives_reasons=gives_reasons,
         refusal=refusal,
-        model=bare.model,
-        usage=bare.usage,
+        model=baseline.model,
+        usage=baseline.usage,
     )
 
 
@@ -136,11 +136,7 @@ _set = object.__setattr__
 
 
 def copier_of(template: Generation) -> Callable[[], Generation]:
-    """What makes copies of a generation: they share nothing that can be changed.
-
-    A checkpointer replaces the message whose id it knows, and a provider refuses a tool result
-    for two calls of one id: every copy has ids of its own, consistently.
-    """
+    """Return a function that makes independent copies of a generation, each with new ids."""
     info = _value_copier(template.generation_info)
     if not isinstance(template, ChatGeneration):
         return lambda: _clone(template, {"generation_info": info()})
@@ -163,7 +159,7 @@ def _message_copier(template: BaseMessage) -> Callable[[], BaseMessage]:
 
 
 def _value_copier(template: Any) -> Callable[[], Any]:
-    """What makes deep copies of a JSON value."""
+    """Return a function that makes deep copies of a JSON value."""
     if not isinstance(template, dict | list):
         return lambda: template
     items = template.items() if isinstance(template, dict) else enumerate(template)
@@ -172,16 +168,16 @@ def _value_copier(template: Any) -> Callable[[], Any]:
         return template.copy
 
     def copy() -> Any:
-        fresh: Any = template.copy()
+        made: Any = template.copy()
         for at, copied in nested:
-            fresh[at] = copied()
-        return fresh
+            made[at] = copied()
+        return made
 
     return copy
 
 
 def _clone(template: M, changes: Mapping[str, Any]) -> M:
-    """The template with some fields changed: `model_copy` without its many cases."""
+    """Copy the template with some fields changed; faster than `model_copy`."""
     kind = type(template)
     clone = kind.__new__(kind)
     extra = template.__pydantic_extra__

@@ -1,4 +1,4 @@
-"""A chat model as the core asks it: a request and a reply in the core's words."""
+"""Call a chat model with the core's requests, for combined prompts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 
 from langchain_llm_optimizers.account import hit_mark
 from langchain_llm_optimizers.call import ModelCall
-from langchain_llm_optimizers.delegating import DelegatingChatModel, models_behind
+from langchain_llm_optimizers.delegating import DelegatingChatModel, underlying_models
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.shared import usage_metadata
 from langchain_llm_optimizers.usage import reported_by, share_of
@@ -24,11 +24,11 @@ from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["ModelAsk", "request_of"]
+__all__ = ["ModelCaller", "combinable_request"]
 
 
-def request_of(call: ModelCall) -> ChatRequest | None:
-    """The call as a request, its own settings among them; None if a message cannot be read."""
+def combinable_request(call: ModelCall) -> ChatRequest | None:
+    """Return the call as a request with its settings; None if a message cannot be read."""
     stop = {"stop": call.stop} if call.stop else {}
     try:
         return request_of_messages(call.messages, {**call.kwargs, **stop})
@@ -36,27 +36,26 @@ def request_of(call: ModelCall) -> ChatRequest | None:
         return None
 
 
-class ModelAsk:
-    """Calls of a chat model as the core makes them.
+class ModelCaller:
+    """Calls a chat model with a request of the core's.
 
-    A combined prompt is asked through the model's own structured output, a single one as it is.
-    A `shared` call is not announced: the runs of the callers who share it are, each with its
-    share of the bill.
+    A combined prompt uses the model's own structured output; a single one does not. A `shared` call
+    opens no run of its own: each caller that shares it has a run with its share of the cost.
     """
 
     def __init__(self, model: BaseChatModel, *, shared: bool = False) -> None:
         own: dict[str, Any] = {"callbacks": None} if shared else {}
         if not isinstance(model, DelegatingChatModel):
-            own["cache"] = False  # LangChain's would keep combined prompts.
+            own["cache"] = False  # LangChain would cache combined prompts.
         self._model = model.model_copy(update=own)
         self._shared = shared
         self._structured = lru_cache(maxsize=64)(self._structured_model)
 
     def __call__(self, request: ChatRequest) -> BilledAnswer:
-        """Ask, and say what was answered and billed."""
+        """Call the model; return the answer and its usage."""
         if not self._shared:
             return self._ask(request)
-        # Models inside the model may have callbacks of their own.
+        # Models inside the model may have callbacks that would record this call too.
         with call_scope(CallContext(shared=True)):
             return self._ask(request)
 
@@ -68,7 +67,7 @@ class ModelAsk:
         wanted = combined_format(request)
         if wanted is None:
             answer = self._model.invoke(messages)
-            return _reply(answer.text, answer)
+            return _billed_answer(answer.text, answer)
         model = self._structured(json.dumps(wanted.schema), wanted.count)
         try:
             given = model.invoke(messages)
@@ -78,22 +77,22 @@ class ModelAsk:
             raise
         answer, parsed = (given["raw"], given["parsed"]) if isinstance(given, dict) else (given, 0)
         text = json.dumps(parsed) if isinstance(parsed, dict) else _unparsed(answer)
-        return _reply(text, answer)
+        return _billed_answer(text, answer)
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
-        """The model with room for `count` answers, bound to the schema as it binds schemas."""
+        """The model, with output limits raised for `count` answers, bound to the schema."""
         model = self._model.model_copy(update=raised_limits(self._model, count))
         titled = {"title": "answers", "description": "The answers by id.", **json.loads(schema)}
         try:
-            for each in models_behind(model):  # A router asks none of them before it is called.
+            for each in underlying_models(model):  # A router would only find out at the call.
                 each.with_structured_output(titled, include_raw=True)
             return model.with_structured_output(titled, include_raw=True)
         except (NotImplementedError, TypeError):
-            return model  # The prompt itself says which JSON is wanted.
+            return model  # The prompt also describes the JSON.
 
 
-def _reply(text: str, message: AIMessage) -> BilledAnswer:
-    """What was answered and billed, and what strategies inside the model did."""
+def _billed_answer(text: str, message: AIMessage) -> BilledAnswer:
+    """The answer with its usage, and with what strategies inside the model did."""
     mark = hit_mark([ChatGeneration(message=message)])
     return BilledAnswer.of(
         text,
@@ -105,14 +104,15 @@ def _reply(text: str, message: AIMessage) -> BilledAnswer:
 
 
 def _unparsed(answer: AIMessage) -> str:
-    """What there is of an answer that broke off: its text, or a tool call's arguments."""
+    """The text of an answer that was cut off, or its tool calls' arguments."""
     broken = [call["args"] or "" for call in answer.invalid_tool_calls]
     return "".join(broken) or answer.text
 
 
 def _cut_off(error: Exception) -> BilledAnswer | None:
-    """What the SDK of OpenAI holds of an answer it refuses to parse for its length, billed all the
-    same; None for any other error.
+    """The billed answer in the OpenAI SDK's error for an answer cut off by its length.
+
+    None for any other error.
     """
     completion: Any = getattr(error, "completion", None)
     try:
@@ -125,4 +125,4 @@ def _cut_off(error: Exception) -> BilledAnswer | None:
         message = AIMessage(text, response_metadata=metadata, usage_metadata=usage_metadata(usage))
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
-    return _reply(text, message)
+    return _billed_answer(text, message)

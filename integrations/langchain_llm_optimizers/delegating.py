@@ -1,9 +1,8 @@
-"""A chat model that stands in front of others, without getting in their way.
+"""`DelegatingChatModel`: the base of chat models that wrap others.
 
-LangChain opens a run wherever `invoke`, `stream` or `generate` is entered. A wrapper that opens
-one and lets the model inside open another makes every token count twice. Here the entrances
-themselves are delegated: the child opens the only run, with its own cache, rate limiter,
-callbacks and tracing parameters.
+LangChain opens a run in `invoke`, `stream` and `generate`. If a wrapper and the model inside it
+both opened one, every token would count twice. So these methods are delegated: the child opens the
+only run, with its own cache, rate limiter, callbacks and tracing parameters.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
-from langchain_llm_optimizers.binding import graft
+from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.call import ModelCall, nested_call
 from llm_optimizers.effects import closing_async
 
-__all__ = ["DelegatingChatModel", "ModelCall", "models_behind"]
+__all__ = ["DelegatingChatModel", "ModelCall", "underlying_models"]
 
 
 class DelegatingChatModel(BaseChatModel):
-    """The entrances of a chat model, each leading to one of four ways to answer.
+    """Maps the public methods of a chat model to four methods that answer a call.
 
-    Subclasses say how a call is answered (`_answer`, `_aanswer`, `_answer_stream`,
-    `_aanswer_stream`) and which child speaks for them (`_child`): its tools and structured
-    output formats, token counts and tracing parameters are used.
+    Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and the
+    child (`_child`) whose formats for tools and structured output, token counts and tracing
+    parameters are used.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -46,7 +45,7 @@ class DelegatingChatModel(BaseChatModel):
     @property
     @abstractmethod
     def _child(self) -> BaseChatModel:
-        """The model that speaks for this one where nothing has been decided yet."""
+        """The model whose formats and parameters are used before a child is chosen."""
 
     @property
     def _children(self) -> Sequence[BaseChatModel]:
@@ -69,7 +68,7 @@ class DelegatingChatModel(BaseChatModel):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         """Answer a call in chunks asynchronously."""
 
-    # --- the entrances ---------------------------------------------------------------------
+    # --- public methods ------------------------------------------------------------------------
 
     def invoke(
         self,
@@ -101,7 +100,7 @@ class DelegatingChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
-        """See `BaseChatModel.stream`; whose call it is, is settled before the first chunk."""
+        """See `BaseChatModel.stream`; the tenant is read now, not at the first chunk."""
         return self._answer_stream(self._call(input, config, stop, kwargs))
 
     def astream(
@@ -112,7 +111,7 @@ class DelegatingChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
-        """The asynchronous twin of `stream`."""
+        """Async version of `stream`."""
         return self._aanswer_stream(self._call(input, config, stop, kwargs))
 
     def generate(
@@ -137,7 +136,7 @@ class DelegatingChatModel(BaseChatModel):
         calls = self._calls(messages, stop, callbacks, kwargs)
         return _llm_result(await asyncio.gather(*(self._aanswer(call) for call in calls)))
 
-    # --- entered inside a run that LangChain opened for this model (typed event streams) -------
+    # --- called inside a run that LangChain opened for this model (typed event streams) --------
 
     def _generate(
         self,
@@ -180,7 +179,7 @@ class DelegatingChatModel(BaseChatModel):
             async for chunk in chunks:
                 yield ChatGenerationChunk(message=chunk)
 
-    # --- what the child says for itself --------------------------------------------------------
+    # --- answered by the child -----------------------------------------------------------------
 
     def bind_tools(
         self,
@@ -189,25 +188,25 @@ class DelegatingChatModel(BaseChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools in the child's own wire format."""
+        """Bind tools in the child's own format."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
-        return graft(self._child.bind_tools(tools, **kwargs), self._child, self)
+        return rebind(self._child.bind_tools(tools, **kwargs), self._child, self)
 
     def with_structured_output(
         self, schema: dict[str, Any] | type, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
-        """Structured output in the child's own way, through this model."""
-        return graft(self._child.with_structured_output(schema, **kwargs), self._child, self)
+        """Return the child's structured output pipeline, with this model in the child's place."""
+        return rebind(self._child.with_structured_output(schema, **kwargs), self._child, self)
 
     def get_num_tokens(self, text: str) -> int:
-        """Tokens as the child counts them."""
+        """Count tokens as the child does."""
         return self._child.get_num_tokens(text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Tokens as the child counts them."""
+        """Count tokens as the child does."""
         return self._child.get_num_tokens_from_messages(messages, tools)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
@@ -224,7 +223,7 @@ class DelegatingChatModel(BaseChatModel):
     ) -> ModelCall:
         return ModelCall(
             messages=self._convert_input(input).to_messages(),
-            config=self._own(ensure_config(config)),
+            config=self._with_own_config(ensure_config(config)),
             stop=stop,
             kwargs=kwargs,
         )
@@ -244,20 +243,20 @@ class DelegatingChatModel(BaseChatModel):
         )
         if callbacks is not None:
             config["callbacks"] = callbacks
-        own = self._own(config)
+        own = self._with_own_config(config)
         return [
             ModelCall(
-                messages=turn,
-                # A run's id names one run: the first, as in `BaseChatModel.generate`.
+                messages=prompt,
+                # A run id is for one run: the first, as in `BaseChatModel.generate`.
                 config={**own, "run_id": run_id} if run_id and not number else own,
                 stop=stop,
                 kwargs=dict(kwargs),
             )
-            for number, turn in enumerate(messages)
+            for number, prompt in enumerate(messages)
         ]
 
-    def _own(self, config: RunnableConfig) -> RunnableConfig:
-        """The configuration with what was attached to this model itself."""
+    def _with_own_config(self, config: RunnableConfig) -> RunnableConfig:
+        """The configuration merged with this model's own callbacks, tags and metadata."""
         attached: RunnableConfig = {}
         if self.callbacks is not None:
             attached["callbacks"] = self.callbacks
@@ -267,19 +266,19 @@ class DelegatingChatModel(BaseChatModel):
             attached["metadata"] = self.metadata
         if not attached:
             return config
-        # `merge_configs` leaves a run's id out, which is right for children and wrong here.
+        # `merge_configs` drops the run id, which is right for children but wrong here.
         run_id = config.get("run_id")
         merged = merge_configs(attached, config)
         return {**merged, "run_id": run_id} if run_id else merged
 
 
-def models_behind(model: BaseChatModel) -> Iterator[BaseChatModel]:
-    """The models that may answer for one: itself, or those it wraps."""
+def underlying_models(model: BaseChatModel) -> Iterator[BaseChatModel]:
+    """Yield the models that may answer for this one: itself, or those that it wraps."""
     if not isinstance(model, DelegatingChatModel):
         yield model
         return
     for child in model._children:
-        yield from models_behind(child)
+        yield from underlying_models(child)
 
 
 def _llm_result(results: Sequence[ChatResult]) -> LLMResult:

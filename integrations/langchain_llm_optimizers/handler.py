@@ -1,4 +1,4 @@
-"""`CostCallbackHandler`: every model run of a LangChain app, once, into the ledger."""
+"""`CostCallbackHandler`: records every model run of a LangChain app in a ledger, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from langchain_llm_optimizers.account import SHARED, RunFacts, call_of_run, call_of_share, hit_mark
+from langchain_llm_optimizers.account import (
+    SHARED_CALLS,
+    RunInfo,
+    call_of_run,
+    call_of_share,
+    hit_mark,
+)
 from langchain_llm_optimizers.messages import core_message
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
@@ -36,23 +42,23 @@ __all__ = ["CostCallbackHandler"]
 
 _RUN_OF_ANSWER = re.compile(r"(?:lc_)?run-+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _REMEMBERED = 4_096
-_MOST_OPEN = 20_000
-"""Runs under way at once; of more the oldest is given up."""
+_MAX_OPEN_RUNS = 20_000
+"""With more open runs than this, the oldest is recorded as abandoned."""
 logger = logging.getLogger("llm_optimizers.costs")
 
 
 @dataclass(slots=True)
 class _Run:
-    """A run under way; `alive` until LangChain has forgotten the id that it would end it by."""
+    """An open run; `alive` refers to its id, which LangChain holds until it reports the end."""
 
-    facts: RunFacts
+    info: RunInfo
     clock: float
     alive: weakref.ref[UUID]
     nested: bool = False
 
 
 class CostCallbackHandler(BaseCallbackHandler):
-    """Counts what a LangChain app spends and saves.
+    """Records what a LangChain app spends and saves.
 
     Example:
         ```python
@@ -61,14 +67,14 @@ class CostCallbackHandler(BaseCallbackHandler):
         print(costs.ledger.summary())
         ```
 
-    A served answer counts as a saving and never as spend; a model that wraps another counts
-    once; runs that fail or are left midway are recorded as such. Where a stream reports no usage
-    the tokens are counted here and the record is marked as estimated (for OpenAI set
-    `stream_usage=True`). The run's metadata and tags are kept for attribution, its texts are not.
-    One handler serves any number of threads and event loops.
+    A cache hit counts as a saving, never as spend. A model that wraps another counts once. Failed
+    runs and abandoned streams are recorded with that status. If a stream reports no usage, its
+    tokens are counted here and the record is marked as estimated (with OpenAI, set
+    `stream_usage=True`). A record keeps the run's metadata and tags, but no text. One handler can
+    be shared by any number of threads and event loops.
 
-    LangChain says nothing of a call that is cancelled in `ainvoke`. Its run is recorded as
-    abandoned when the next run begins or ends, or `ledger` or `summary()` is asked for.
+    LangChain reports no end for a call that is cancelled in `ainvoke`. Its run is recorded as
+    abandoned when the next run begins or ends, or when `ledger` or `summary()` is read.
     """
 
     def __init__(
@@ -77,19 +83,19 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._ledger = ledger if ledger is not None else Ledger()
         self._given_counter = counter
         self._runs: dict[str, _Run] = {}
-        # A reference's callback may run at any moment, in any thread: it only puts the id here.
+        # Weak references call back at any time, in any thread, so they only append the id here.
         self._lost: deque[str] = deque()
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def ledger(self) -> Ledger:
-        """Where the records go."""
+        """The ledger that holds the records."""
         self._record_lost()
         return self._ledger
 
     def summary(self) -> Summary:
-        """The ledger's summary so far."""
+        """Return the ledger's summary so far."""
         return self.ledger.summary()
 
     def on_chat_model_start(
@@ -103,9 +109,9 @@ class CostCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Remember what is only told at the start."""
-        turn = messages[0] if messages else []
-        self._begin(run_id, parent_run_id, serialized, turn, tags or [], metadata or {}, kwargs)
+        """Keep what LangChain reports only at the start of a run."""
+        first = messages[0] if messages else []
+        self._begin(run_id, parent_run_id, serialized, first, tags or [], metadata or {}, kwargs)
 
     def on_llm_start(
         self,
@@ -118,20 +124,20 @@ class CostCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """The same for completion models."""
-        turn: list[BaseMessage] = [HumanMessage(prompt) for prompt in prompts[:1]]
-        self._begin(run_id, parent_run_id, serialized, turn, tags or [], metadata or {}, kwargs)
+        """Do the same for completion models."""
+        first: list[BaseMessage] = [HumanMessage(prompt) for prompt in prompts[:1]]
+        self._begin(run_id, parent_run_id, serialized, first, tags or [], metadata or {}, kwargs)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """Record the run, unless a run inside it was already recorded."""
+        """Record the run, unless a run inside it was recorded already."""
         self._end(str(run_id), _first(response), "ok", None, _reported(response))
         self._record_lost()
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Record what failed, or what its consumer left midway with the tokens used by then."""
-        shared = SHARED.get(str(run_id))
+        """Record a failed run, or an abandoned stream with the tokens used until then."""
+        shared = SHARED_CALLS.get(str(run_id))
         if shared is not None:
-            shared.when_done(lambda settled: self._end_share(run_id, settled))
+            shared.when_done(lambda outcome: self._end_share(run_id, outcome))
             return
         response = kwargs.get("response")
         generations = _first(response) if isinstance(response, LLMResult) else []
@@ -140,7 +146,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     @cached_property
     def _counter(self) -> TokenCounter:
-        """Loaded when a provider first reports no usage; most always do."""
+        """Loaded only if a provider reports no usage, which is rare."""
         from llm_optimizers.prompts import TokenCounter
 
         return self._given_counter if self._given_counter is not None else TokenCounter()
@@ -159,14 +165,14 @@ class CostCallbackHandler(BaseCallbackHandler):
         params = kwargs.get("invocation_params") or {}
         asked = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
         key, lost = str(run_id), self._lost
-        facts = RunFacts(
+        info = RunInfo(
             id=key,
             started=datetime.now(UTC),
             messages=messages,
             metadata=metadata,
             tags=tags,
             model=str(asked or ""),
-            kind=str(((serialized or {}).get("id") or [""])[-1]),
+            class_name=str(((serialized or {}).get("id") or [""])[-1]),
             context=context_of(key),
         )
         alive = weakref.ref(run_id, lambda _: lost.append(key))
@@ -174,22 +180,22 @@ class CostCallbackHandler(BaseCallbackHandler):
             outer = self._runs.get(str(parent)) if parent is not None else None
             if outer is not None:
                 outer.nested = True
-            self._runs[key] = _Run(facts, time.perf_counter(), alive)
-            if len(self._runs) > _MOST_OPEN:
+            self._runs[key] = _Run(info, time.perf_counter(), alive)
+            if len(self._runs) > _MAX_OPEN_RUNS:
                 lost.append(next(iter(self._runs)))
 
     def _record_lost(self) -> None:
-        """Record the runs that will never end, as far as anyone knows: their ids are forgotten.
+        """Record the runs whose end LangChain will not report.
 
-        LangChain keeps a run's id until it has reported the end, and reports every end but that
-        of an `agenerate` that is cancelled.
+        LangChain holds a run's id until it reports the end. It never reports the end of a cancelled
+        `agenerate`, so an id that is gone means a cancelled run.
         """
         while self._lost:
-            with suppress(IndexError):  # another thread may have been quicker
+            with suppress(IndexError):  # another thread may have taken the last one
                 key = self._lost.popleft()
                 run = self._runs.get(key)
-                forgotten = run is not None and run.alive() is None
-                self._end(key, (), "abandoned", "CancelledError" if forgotten else None)
+                cancelled = run is not None and run.alive() is None
+                self._end(key, (), "abandoned", "CancelledError" if cancelled else None)
 
     def _end(
         self,
@@ -203,60 +209,61 @@ class CostCallbackHandler(BaseCallbackHandler):
             run = self._runs.pop(run_id, None)
         if run is None or run.nested or self._counted_inside(run_id, generations):
             return
-        facts, now = run.facts, time.perf_counter()
+        info, now = run.info, time.perf_counter()
         call_of_run(
-            facts,
+            info,
             generations,
-            # When a run ended that nobody reported is not known.
+            # The end of a run that LangChain did not report is unknown.
             latency_s=now - run.clock if run.alive() is not None else None,
             status=status,
             error=error,
             reported=reported,
-        ).account(self._ledger, lambda: self._count(facts, generations))
+        ).account(self._ledger, lambda: self._count(info, generations))
 
-    def _end_share(self, run_id: UUID, settled: QuestionOutcome) -> None:
-        """Record a run without an answer whose share of a combined call is known by now."""
+    def _end_share(self, run_id: UUID, outcome: QuestionOutcome) -> None:
+        """Record a run that failed, once its share of a combined call is known."""
         with self._lock:
             run = self._runs.pop(str(run_id), None)
         if run is not None:
-            call_of_share(run.facts, settled).account(self._ledger)
+            call_of_share(run.info, outcome).account(self._ledger)
 
     def _counted_inside(self, run_id: str, generations: Sequence[Generation]) -> bool:
-        """Whether the answer is that of another run, which a model asked inside its own.
+        """Whether the answer comes from another recorded run, made inside this one.
 
-        Such runs often have no parent that says so, but LangChain names an answer after its run.
+        Such a run often has no parent id, but LangChain puts the run id into the answer's id.
         """
-        named = _RUN_OF_ANSWER.match(_message_id(generations))
+        answer_id = _RUN_OF_ANSWER.match(_message_id(generations))
         with self._lock:
             self._recorded[run_id] = None
             while len(self._recorded) > _REMEMBERED:
                 self._recorded.popitem(last=False)
-            inside = named is not None and named[1] != run_id and named[1] in self._recorded
-        # Answers of other caches keep the name of the run that made them.
+            other = None if answer_id is None or answer_id[1] == run_id else answer_id[1]
+            inside = other is not None and other in self._recorded
+        # A hit of another cache keeps the id of the run that made the answer.
         return inside and hit_mark(generations) is None
 
-    def _count(self, facts: RunFacts, generations: Sequence[Generation]) -> Usage | None:
-        """The run's tokens counted here, None where they cannot be."""
+    def _count(self, info: RunInfo, generations: Sequence[Generation]) -> Usage | None:
+        """Count the run's tokens; None if its messages cannot be read."""
         try:
-            messages = tuple(core_message(message) for message in facts.messages)
-            request = ChatRequest(messages=messages, model=facts.model)
+            messages = tuple(core_message(message) for message in info.messages)
+            request = ChatRequest(messages=messages, model=info.model)
             text = "".join(generation.text for generation in generations)
             return self._counter.count_call(request, text)
-        except Exception as error:  # noqa: BLE001 - a call that cannot be counted still happened
-            logger.debug("no estimate of a run's tokens: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the call is recorded even without a count
+            logger.debug("could not estimate a run's tokens: %s", type(error).__name__)
             return None
 
 
 def _first(response: LLMResult) -> list[Generation]:
-    """The generations of the first prompt; LangChain reports each prompt as a run of its own."""
+    """The generations of the first prompt; LangChain opens a run for each prompt."""
     return list(response.generations[0]) if response.generations else []
 
 
 def _reported(response: LLMResult) -> Usage | None:
-    """The tokens of a completion model's run, which come beside the texts.
+    """The usage of a completion model's run, from `llm_output`.
 
-    Of several prompts sent together LangChain gives the whole to the first and nothing to the
-    others, so that they add up.
+    If several prompts were sent together, LangChain gives the whole usage to the first run and none
+    to the others, so they add up.
     """
     raw = (response.llm_output or {}).get("token_usage")
     if not isinstance(raw, Mapping):

@@ -1,4 +1,4 @@
-"""A served answer: marked and recorded as a saving, and replayed as a run of its own."""
+"""Cache hits: mark them, record them as savings, and return them as a run of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
 
-from langchain_llm_optimizers.account import RunFacts, record_hit
+from langchain_llm_optimizers.account import RunInfo, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
 from llm_optimizers.caching import Hit
@@ -27,27 +27,26 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.prices.names import provider_of
 
-__all__ = ["CACHE_HIT", "ReplayChatModel", "chunks_of", "mark_hit", "replay_of", "served"]
+__all__ = ["CACHE_HIT", "ServedChatModel", "chunks_of", "mark_hit", "serve_hit", "served_model"]
 
 
-def served(
-    hit: Hit[Generations], ledger: Ledger | None, run: RunFacts | None = None
+def serve_hit(
+    hit: Hit[Generations], ledger: Ledger | None, run: RunInfo | None = None
 ) -> Generations:
-    """The hit's generations, marked, and recorded in the ledger if one is given.
+    """Return the hit's generations, marked, and record the hit if a ledger is given.
 
-    `run` is what is known of the run that they answer; by default, what the running code's
-    context tells.
+    `run` describes the run that they answer; by default it is read from the running code's context.
     """
     generations = mark_hit(hit)
     if ledger is not None:
-        record_hit(ledger, generations, run if run is not None else _running())
+        record_hit(ledger, generations, run if run is not None else _running_run())
     return generations
 
 
-def _running() -> RunFacts:
-    """What is known of a run by a cache that LangChain asks, which is handed the prompt alone."""
+def _running_run() -> RunInfo:
+    """What the context says of the run; LangChain gives its cache only the prompt."""
     config = var_child_runnable_config.get() or {}
-    return RunFacts(
+    return RunInfo(
         id="",
         started=datetime.now(UTC),
         metadata=config.get("metadata") or {},
@@ -57,9 +56,9 @@ def _running() -> RunFacts:
 
 
 def mark_hit(hit: Hit[Generations]) -> Generations:
-    """The hit's generations, each marked with where it came from and what its call consumed.
+    """Return the hit's generations, each marked with its tier and the usage of the original call.
 
-    The mark stands in `response_metadata` (chat) or `generation_info` (completion).
+    The mark is in `response_metadata` (chat) or `generation_info` (completion).
     """
     mark = mark_of(hit)
     for generation in hit.value:
@@ -71,10 +70,9 @@ def mark_hit(hit: Hit[Generations]) -> Generations:
 
 
 class _MarkedInfo(dict[str, Any]):
-    """A completion's info with the mark in it, equal to the info without.
+    """A completion's info with the mark, equal to the info without it.
 
-    What a cache returns for a completion has to equal what it was given: LangChain's standard
-    suite says so.
+    LangChain's standard suite requires that a cache returns completions equal to those it got.
     """
 
     def __init__(self, info: Mapping[str, Any] | None, mark: Mapping[str, Any]) -> None:
@@ -90,10 +88,10 @@ class _MarkedInfo(dict[str, Any]):
     __hash__ = None  # as of every dict
 
 
-class ReplayChatModel(BaseChatModel):
-    """Answers once with `generations`, under the tracing parameters of the model that made them."""
+class ServedChatModel(BaseChatModel):
+    """Answers with a hit's `generations`, under the tracing parameters of the cached model."""
 
-    # LangChain writes the model out for the callbacks of every run: the answer stays out of that.
+    # LangChain serialises the model for the callbacks of every run; the answer is kept out of that.
     generations: list[ChatGeneration] = Field(repr=False)
     ls_params: dict[str, Any] = Field(repr=False)
 
@@ -143,16 +141,16 @@ class ReplayChatModel(BaseChatModel):
             yield chunk
 
 
-def replay_of(
+def served_model(
     hit: Hit[Generations], call: ModelCall, model: BaseChatModel, ledger: Ledger | None
-) -> ReplayChatModel:
-    """What answers this call with the hit as `model` would, under its name, tags and metadata."""
+) -> ServedChatModel:
+    """Return a model that answers with the hit, under the name, tags and metadata of `model`."""
     params = dict(model._get_ls_params(stop=call.stop, **call.kwargs))
     stated = str(params.get("ls_provider") or "")
     params["ls_provider"] = provider_of(type(model).__name__, stated) or ""
     run = None if ledger is None else _run_of(call, model, params)
-    generations = served(hit, ledger, run)
-    return ReplayChatModel(
+    generations = serve_hit(hit, ledger, run)
+    return ServedChatModel(
         generations=cast("list[ChatGeneration]", generations),
         ls_params=params,
         name=model.get_name(),
@@ -162,10 +160,10 @@ def replay_of(
     )
 
 
-def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) -> RunFacts:
-    """The run that a call of the model would be, with the model's tracing parameters."""
+def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) -> RunInfo:
+    """Describe the run that a call of the model would have opened."""
     config, run_id = call.config, call.config.get("run_id")
-    return RunFacts(
+    return RunInfo(
         id="",
         started=datetime.now(UTC),
         messages=call.messages,
@@ -177,7 +175,7 @@ def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) ->
 
 
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
-    """A message in chunks whose sum is the message: words, then tool calls, then the figures."""
+    """Yield a message in chunks that add up to it: the text, then tool calls and metadata."""
     if isinstance(message.content, str):
         for piece in split_for_streaming(message.content):
             yield AIMessageChunk(content=piece, id=message.id)

@@ -1,4 +1,4 @@
-"""What of a model and its settings shapes an answer, as values that can be hashed."""
+"""The model settings that are part of a cache key, as values that can be hashed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ _CLASS = re.compile(r"<class '([^']+)'>")
 def identity_of_call(
     model: BaseChatModel, stop: list[str] | None, kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The settings of a call; schemas are taken by their JSON schema, not by their name.
+    """Return the settings of a call, with schema classes as JSON schemas.
 
     Raises:
-        ConfigurationError: a setting is an object whose content cannot be seen.
+        ConfigurationError: a setting is an object whose content cannot be read.
     """
     plain = {name: fingerprint(value) for name, value in kwargs.items()}
     return {**plain, "stop": stop, "llm": _stable(model._get_llm_string())}
 
 
 def identity_of_string(llm_string: str) -> dict[str, Any]:
-    """The settings behind the `llm_string` that LangChain hands its caches.
+    """Return the settings in the `llm_string` that LangChain passes to a cache.
 
-    The string names a schema class without showing it, so that two classes of one name would
-    share answers. A class that is loaded is looked at; any other makes the call uncacheable.
+    The string contains only the name of a schema class, so two classes with one name would share
+    answers. The class is looked up among the loaded modules to add its schema; if it is not found,
+    the call is not cached.
 
     Raises:
-        ConfigurationError: the string refers to an object whose content cannot be seen.
+        ConfigurationError: the string refers to an object whose content cannot be read.
     """
     identity: dict[str, Any] = {"llm": _stable(llm_string)}
     model, _, settings = llm_string.partition("---")
@@ -51,12 +52,15 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
 
 def _stable(llm_string: str) -> str:
     if OBJECT_ADDRESS.search(llm_string):
-        raise ConfigurationError("a setting of the model is an object that has no stable form")
+        raise ConfigurationError(
+            "a setting of the model is an object whose content cannot be read, so that its calls "
+            "are not cached: give the setting as data, or as an object with a stable repr"
+        )
     return llm_string
 
 
 def _loaded(name: str) -> Any:
-    """The class of this dotted name among the loaded modules; nothing is imported."""
+    """Find a class by its dotted name among the loaded modules; import nothing."""
     parts = name.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         found: Any = sys.modules.get(".".join(parts[:cut]))
@@ -64,4 +68,7 @@ def _loaded(name: str) -> Any:
             found = getattr(found, part, None)
         if isinstance(found, type):
             return found
-    raise ConfigurationError(f"the schema {name} cannot be looked at where it is defined")
+    raise ConfigurationError(
+        f"the schema {name} is not found by this name in its module, so that calls with it are not "
+        "cached: define it at the top level of a module"
+    )

@@ -1,4 +1,4 @@
-"""LangChain's messages as the core's, from objects or from the JSON a cache is handed."""
+"""Translate LangChain's messages, as objects or as the JSON in a cache's prompt, for the core."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
-    "COMBINED",
-    "MARK",
+    "METADATA_KEY",
+    "SHARE_KEY",
     "core_message",
     "request_of_messages",
     "request_of_prompt",
-    "without_bill",
+    "without_billing",
 ]
 
-MARK = "llm_optimizers"
-"""Our key in `additional_kwargs` and run metadata; it never enters a cache key."""
-COMBINED = "combined"
-"""Our key in an answer's response metadata: how it shared a call, for the account."""
+METADATA_KEY = "llm_optimizers"
+"""Our key in `additional_kwargs`, response and run metadata; never part of a cache key."""
+SHARE_KEY = "combined"
+"""Our key in an answer's response metadata for its share of a combined call."""
 
-_REMOVED = ("prompt_tokens_removed", "prompt_tokens_sent_before")
+_REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
 
 _ROLES = {
     "human": "user",
@@ -45,20 +45,22 @@ _ROLES = {
 }
 
 
-def without_bill(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer's response metadata without what only the account of its own call may read."""
-    kept = {name: value for name, value in metadata.items() if name != COMBINED}
-    mark = kept.get(MARK)
+def without_billing(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer's response metadata without what only its own call may be charged for."""
+    kept = {name: value for name, value in metadata.items() if name != SHARE_KEY}
+    mark = kept.get(METADATA_KEY)
     if isinstance(mark, Mapping):
-        kept[MARK] = {name: value for name, value in mark.items() if name not in _REMOVED}
+        kept[METADATA_KEY] = {
+            name: value for name, value in mark.items() if name not in _REMOVED_KEYS
+        }
     return kept
 
 
 def core_message(message: BaseMessage) -> Message:
-    """Translate one message; ids, usage and response metadata stay behind.
+    """Translate one message, without ids, usage and response metadata.
 
     Raises:
-        ConfigurationError: the message's content is of no shape a chat model takes.
+        ConfigurationError: the content has a form that no chat model takes.
     """
     return _message(
         role=message.role if isinstance(message, ChatMessage) else message.type,
@@ -72,7 +74,7 @@ def core_message(message: BaseMessage) -> Message:
 def request_of_messages(
     messages: Sequence[BaseMessage], params: Mapping[str, Any], *, model: str = ""
 ) -> ChatRequest:
-    """The request that these messages and settings make."""
+    """Return the request for these messages and settings."""
     extras = [_extras(_ROLES.get(m.type, m.type), vars(m)) for m in messages]
     return ChatRequest(
         messages=tuple(core_message(message) for message in messages),
@@ -82,10 +84,10 @@ def request_of_messages(
 
 
 def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
-    """The request behind the `prompt` string that LangChain hands its caches.
+    """Return the request in the `prompt` string that LangChain passes to a cache.
 
-    Chat models hand over `dumps(messages)`, completion models the bare text; anything that is
-    not a list of serialised messages counts as text.
+    A chat model passes `dumps(messages)`, a completion model its text. Anything but a list of
+    serialised messages counts as text.
     """
     raw = _serialised(prompt)
     if raw is None:
@@ -104,7 +106,7 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
         )
         extras = [_extras(_ROLES.get(kind, kind), kwargs) for kind, kwargs in raw]
     except (ConfigurationError, AttributeError, KeyError, TypeError):
-        # A conversation of a shape unknown here has no question that meaning could be taken from.
+        # In an unknown format there is no question to match by meaning: exact matching only.
         whole = Part(kind="serialised", data={"prompt": prompt})
         return ChatRequest(messages=(Message(role="user", content=(whole,)),), params=params)
     return ChatRequest(
@@ -113,7 +115,7 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
 
 
 def _serialised(prompt: str) -> list[tuple[str, Mapping[str, Any]]] | None:
-    """Class name and arguments of each serialised message, None if the text is something else."""
+    """Class name and arguments of each serialised message; None for any other text."""
     if not prompt.startswith("["):
         return None
     try:
@@ -153,16 +155,16 @@ def _message(
 
 
 def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What else of a message may shape the answer.
+    """The other fields of a message that may affect the answer.
 
-    Of a model's own turn only its calls count, those in OpenAI's old form and those that could
-    not be read among them: the rest (parsed objects, refusals, reasoning summaries) repeats its
-    content or is bookkeeping.
+    Of an assistant's message only its tool calls count, including those in OpenAI's old form and
+    those that could not be parsed. The rest (parsed objects, refusals, reasoning summaries) repeats
+    the content or is metadata.
     """
     additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
     if role == "assistant":
         extras = {k: v for k, v in additional.items() if k == "function_call" and v}
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
         return {**extras, "invalid_tool_calls": broken} if broken else extras
-    extras = {k: v for k, v in additional.items() if k != MARK}
+    extras = {k: v for k, v in additional.items() if k != METADATA_KEY}
     return {**extras, "status": "error"} if fields.get("status") == "error" else extras

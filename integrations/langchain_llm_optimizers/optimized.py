@@ -1,4 +1,4 @@
-"""`OptimizedChatModel`: a chat model sent shorter prompts, and asked for shorter answers."""
+"""`OptimizedChatModel`: a chat model with shorter prompts and shorter answers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatResult
 from pydantic import Field
 
-from langchain_llm_optimizers.binding import PORT
+from langchain_llm_optimizers.binding import DEFERRED_BINDING
 from langchain_llm_optimizers.call import ModelCall
-from langchain_llm_optimizers.codec import finish_of
+from langchain_llm_optimizers.codec import finish_reason_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel
-from langchain_llm_optimizers.messages import MARK
-from langchain_llm_optimizers.prompts import request_of, rewritten
+from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.prompts import prompt_request, rewritten
 from langchain_llm_optimizers.usage import usage_of
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, call_scope, context_of
@@ -26,32 +26,32 @@ from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
 from llm_optimizers.prompts.outputs import AnswerForm, CappedCall, with_answer_form
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["OptimizedChatModel", "stopped"]
+__all__ = ["OptimizedChatModel", "with_stop_sequences"]
 
 M = TypeVar("M", bound=BaseMessage)
 
 
 class OptimizedChatModel(DelegatingChatModel):
-    """`PromptOptimizer` as a chat model, for places that take a model and no chain.
+    """`PromptOptimizer` as a chat model, for code that takes a model instead of a chain.
 
-    Behind a cache the question stays what the user asked, so that it is found again:
+    Put it behind the cache, so that the cache sees the user's own question:
 
         CachedChatModel(model=OptimizedChatModel(model=ChatOpenAI(model="gpt-4o")))
 
-    Answers get shorter where that is asked for: `limits=OutputLimits()` learns from each task's
-    answers (`task` in the run's metadata) how long they get, caps the next ones, and asks again
-    without the cap when it cut one; `form="line"` sets stop sequences. `limits.cap(task)` gives
-    the cap and the share of answers cut.
+    It can also shorten answers. `limits=OutputLimits()` learns how long each task's answers are
+    (`task` in the run's metadata), caps later ones, and calls again without the cap if it cut an
+    answer off. `form="line"` sets stop sequences. `limits.cap(task)` returns the cap and the share
+    of answers that it cut off.
     """
 
     model: BaseChatModel
-    """The model that is sent the shorter prompts."""
+    """The model that gets the shorter prompts."""
     optimizer: RequestOptimizer = Field(default_factory=RequestOptimizer, exclude=True)
-    """What shortens them; lossless only by default."""
+    """Shortens the prompts; by default without loss of information."""
     limits: OutputLimits | None = Field(default=None, exclude=True)
-    """Learns caps on output tokens; streams are not capped, since they cannot be asked again."""
+    """Learns caps on output tokens; streams are not capped, since they cannot be repeated."""
     form: AnswerForm | None = None
-    """The form every answer is expected in, for stop sequences; none are set by default."""
+    """The expected form of every answer, for stop sequences; none by default."""
 
     @property
     def _child(self) -> BaseChatModel:
@@ -72,8 +72,8 @@ class OptimizedChatModel(DelegatingChatModel):
                 result = _first_call(shorter, capped).generate(self.model)
             if capped.needs_retry(*_end_of(result)):
                 with call_scope(capped.retry):
-                    result = _under(shorter, capped.retry).generate(self.model)
-        return _stamped(result, shorter)
+                    result = _with_run_id(shorter, capped.retry).generate(self.model)
+        return _marked(result, shorter)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
         shorter = await self._ashorter(call)
@@ -82,44 +82,44 @@ class OptimizedChatModel(DelegatingChatModel):
                 result = await _first_call(shorter, capped).agenerate(self.model)
             if capped.needs_retry(*_end_of(result)):
                 with call_scope(capped.retry):
-                    result = await _under(shorter, capped.retry).agenerate(self.model)
-        return _stamped(result, shorter)
+                    result = await _with_run_id(shorter, capped.retry).agenerate(self.model)
+        return _marked(result, shorter)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         shorter = self._shorter(call)
-        stamp = _stamp(shorter)
+        mark = _mark(shorter)
         for chunk in shorter.stream(self.model):
-            yield _with_stamp(chunk, stamp)
-            stamp = {}  # Chunks add up: one of them carries it.
+            yield _with_mark(chunk, mark)
+            mark = {}  # Chunks are added up, so only the first carries the mark.
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
         shorter = await self._ashorter(call)
-        stamp = _stamp(shorter)
+        mark = _mark(shorter)
         async with closing_async(shorter.astream(self.model)) as chunks:
             async for chunk in chunks:
-                yield _with_stamp(chunk, stamp)
-                stamp = {}
+                yield _with_mark(chunk, mark)
+                mark = {}
 
     def _shorter(self, call: ModelCall) -> ModelCall:
-        call = stopped(call, self._name(call), self.form)
+        call = with_stop_sequences(call, self._name(call), self.form)
         return self.optimizer.apply(*self._translation(call), otherwise=call)
 
     async def _ashorter(self, call: ModelCall) -> ModelCall:
-        call = stopped(call, self._name(call), self.form)
+        call = with_stop_sequences(call, self._name(call), self.form)
         return await self.optimizer.aapply(*self._translation(call), otherwise=call)
 
     def _translation(
         self, call: ModelCall
     ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], ModelCall]]:
-        """How the call is read for the core, and how it is written back."""
+        """Two functions: the call as a core request, and the optimised request as a call."""
         tools = call.kwargs.get("tools") or ()
         return (
-            lambda: request_of(call.messages, self._name(call), tools=tools),
-            lambda found: replace(call, messages=rewritten(call.messages, found)),
+            lambda: prompt_request(call.messages, self._name(call), tools=tools),
+            lambda optimized: replace(call, messages=rewritten(call.messages, optimized)),
         )
 
     def _capped(self, call: ModelCall) -> CappedCall:
-        """The call as its task's limits want it; what the call or the model sets itself stays."""
+        """The task's cap for this call; a limit that the call or the model sets itself wins."""
         configured = self.model._get_ls_params(stop=call.stop, **call.kwargs).get("ls_max_tokens")
         run_id = call.config.get("run_id")
         call_id = None if run_id is None else str(run_id)
@@ -137,24 +137,26 @@ class OptimizedChatModel(DelegatingChatModel):
         return str(params.get("ls_model_name") or "")
 
 
-def _stamp(call: ModelCall) -> dict[str, Any]:
-    """What was removed, which the answer carries too: a cache prices what it serves by it."""
-    return dict(call.messages[-1].additional_kwargs.get(MARK) or {}) if call.messages else {}
+def _mark(call: ModelCall) -> dict[str, Any]:
+    """What was removed from the prompt; the answer carries it, so that a hit is priced with it."""
+    return (
+        dict(call.messages[-1].additional_kwargs.get(METADATA_KEY) or {}) if call.messages else {}
+    )
 
 
-def _stamped(result: ChatResult, call: ModelCall) -> ChatResult:
-    stamp = _stamp(call)
+def _marked(result: ChatResult, call: ModelCall) -> ChatResult:
+    mark = _mark(call)
     generations = [
-        g.model_copy(update={"message": _with_stamp(g.message, stamp)}) for g in result.generations
+        g.model_copy(update={"message": _with_mark(g.message, mark)}) for g in result.generations
     ]
     return result.model_copy(update={"generations": generations})
 
 
-def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
-    if not stamp:
+def _with_mark(message: M, mark: dict[str, Any]) -> M:
+    if not mark:
         return message
-    earlier = message.response_metadata.get(MARK) or {}
-    metadata = {**message.response_metadata, MARK: {**earlier, **stamp}}
+    earlier = message.response_metadata.get(METADATA_KEY) or {}
+    metadata = {**message.response_metadata, METADATA_KEY: {**earlier, **mark}}
     return message.model_copy(update={"response_metadata": metadata})
 
 
@@ -163,21 +165,21 @@ def _first_call(call: ModelCall, capped: CappedCall) -> ModelCall:
     if capped.cap is None:
         return call
     kwargs = {**call.kwargs, "max_tokens": capped.cap.tokens}
-    return replace(_under(call, capped.first), kwargs=kwargs)
+    return replace(_with_run_id(call, capped.first), kwargs=kwargs)
 
 
-def _under(call: ModelCall, context: CallContext) -> ModelCall:
-    """The call under the id that the account knows it by."""
+def _with_run_id(call: ModelCall, context: CallContext) -> ModelCall:
+    """The call with the id under which it is recorded."""
     return replace(call, config={**call.config, "run_id": UUID(context.id)})
 
 
-def stopped(call: ModelCall, model: str, form: AnswerForm | None) -> ModelCall:
-    """The call with the stop sequences of a form, where the core sets any."""
+def with_stop_sequences(call: ModelCall, model: str, form: AnswerForm | None) -> ModelCall:
+    """Return the call with the answer form's stop sequences, unless its settings rule them out."""
     set_already = dict(call.kwargs)
     if call.stop is not None:
         set_already["stop"] = call.stop
-    if PORT in call.kwargs:
-        set_already["response_format"] = call.kwargs[PORT]
+    if DEFERRED_BINDING in call.kwargs:
+        set_already["response_format"] = call.kwargs[DEFERRED_BINDING]
     request = ChatRequest(messages=(), model=model, params=set_already)
     stop = with_answer_form(request, form=form).params.get("stop")
     return call if stop is None or "stop" in set_already else replace(call, stop=stop)
@@ -188,4 +190,4 @@ def _end_of(result: ChatResult) -> tuple[str | None, Usage | None]:
     message = result.generations[0].message if result.generations else None
     if not isinstance(message, AIMessage):
         return None, None
-    return finish_of(message.response_metadata), usage_of(message)
+    return finish_reason_of(message.response_metadata), usage_of(message)

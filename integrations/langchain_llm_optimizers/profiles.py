@@ -1,4 +1,4 @@
-"""What LangChain knows of a model and a call, in the core's words."""
+"""Translate LangChain's model profiles and a call's metadata for the router."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
 from langchain_llm_optimizers.delegating import ModelCall
-from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability
 
-__all__ = ["context_of", "model_of_name", "name_of", "spec_of"]
+__all__ = ["default_name", "resolve_model", "routing_context", "spec_of"]
 
 _PROFILE: Mapping[str, Capability] = {
     "tool_calling": "tools",
@@ -25,11 +25,11 @@ _PROFILE: Mapping[str, Capability] = {
 }
 
 
-def model_of_name(model: Any) -> Any:
-    """A model given by name, as `openai:gpt-4o-mini`; anything else as it is.
+def resolve_model(model: Any) -> Any:
+    """Create a model from its name, such as `openai:gpt-4o-mini`; return anything else unchanged.
 
     Raises:
-        ConfigurationError: names need the `langchain` package, which is missing.
+        ConfigurationError: a name is given, but the `langchain` package is not installed.
     """
     if not isinstance(model, str):
         return model
@@ -37,40 +37,40 @@ def model_of_name(model: Any) -> Any:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise ConfigurationError(
-            f"to give {model!r} by name: pip install 'llm-optimizers[langchain]'"
+            f"the model name {model!r} needs langchain: pip install 'llm-optimizers[langchain]'"
         ) from error
     return init_chat_model(model)
 
 
-def name_of(model: Any) -> str:
-    """What a model without a name of its own is called."""
+def default_name(model: Any) -> str:
+    """Return the name of a model in a list without names."""
     if isinstance(model, str):
         return model
     if isinstance(model, BaseChatModel):
         stated = model._get_ls_params().get("ls_model_name")
         return str(stated or type(model).__name__)
     raise ConfigurationError(
-        f"a router's models are chat models or their names, not {type(model).__name__}"
+        f"a router takes chat models or their names, not {type(model).__name__}"
     )
 
 
 def spec_of(name: str, child: BaseChatModel) -> ModelSpec:
-    """What a child says of itself: name and provider for its price, and its profile."""
+    """Return what a child states of its name, provider, context window and capabilities."""
     params: Mapping[str, Any] = dict(child._get_ls_params())
     profile: Mapping[str, Any] = child.profile or {}
-    lacking = {capability for key, capability in _PROFILE.items() if profile.get(key) is False}
+    missing = {capability for key, capability in _PROFILE.items() if profile.get(key) is False}
     window = profile.get("max_input_tokens")
     return ModelSpec(
         name,
         model=str(params.get("ls_model_name") or name),
         provider=provider_of(type(child).__name__, str(params.get("ls_provider") or "")),
         context_window=window if isinstance(window, int) and window > 0 else None,
-        capabilities=ALL_CAPABILITIES - lacking,
+        capabilities=ALL_CAPABILITIES - missing,
     )
 
 
-def context_of(call: ModelCall, *, streaming: bool) -> RoutingContext:
-    """Who asks, in which conversation, for what: from the run's metadata and configuration."""
+def routing_context(call: ModelCall, *, streaming: bool) -> RoutingContext:
+    """Return user, conversation, tier and task, from the run's metadata and configuration."""
     return RoutingContext.from_tags(
         {**(call.config.get("configurable") or {}), **(call.config.get("metadata") or {})},
         previous=_previous(call.messages),
@@ -79,10 +79,10 @@ def context_of(call: ModelCall, *, streaming: bool) -> RoutingContext:
 
 
 def _previous(messages: list[BaseMessage]) -> Previous | None:
-    """Who gave the last answer, if a router did and its stamp is still there."""
+    """The model that gave the last answer, if it still carries a router's mark."""
     last = next((m for m in reversed(messages) if isinstance(m, AIMessage)), None)
-    stamp = last.response_metadata.get(MARK) if last is not None else None
-    if not isinstance(stamp, Mapping) or not isinstance(stamp.get("routed"), str):
+    mark = last.response_metadata.get(METADATA_KEY) if last is not None else None
+    if not isinstance(mark, Mapping) or not isinstance(mark.get("routed"), str):
         return None
-    at = stamp.get("at")
-    return Previous(model=stamp["routed"], at=at if isinstance(at, int | float) else None)
+    at = mark.get("at")
+    return Previous(model=mark["routed"], at=at if isinstance(at, int | float) else None)

@@ -1,12 +1,12 @@
-"""Shorter prompts in LangChain: a Runnable before a model, a compressor behind a retriever.
+"""Shorter prompts in LangChain: a Runnable before the model, a compressor after a retriever.
 
     chain = prompt | PromptOptimizer("gpt-4o") | model
     retriever = ContextualCompressionRetriever(
         base_compressor=PassageCompressor(max_tokens=500), base_retriever=retriever
     )
 
-Everything is decided in `llm_optimizers.prompts`; here messages are translated and put back.
-A message whose text did not change is the very same object.
+`llm_optimizers.prompts` decides what is removed; here messages are translated. A message whose text
+does not change stays the same object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from langchain_llm_optimizers.messages import MARK, core_message
+from langchain_llm_optimizers.messages import METADATA_KEY, core_message
 from langchain_llm_optimizers.usage import removed_of
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.errors import ConfigurationError
@@ -38,8 +38,8 @@ from llm_optimizers.types import ChatRequest, Message
 __all__ = [
     "PassageCompressor",
     "PromptOptimizer",
-    "optimizing",
-    "request_of",
+    "build_optimizer",
+    "prompt_request",
     "rewritten",
 ]
 
@@ -47,25 +47,24 @@ Prompt: TypeAlias = PromptValue | str | Sequence[BaseMessage]
 
 
 class PromptOptimizer(Runnable[Prompt, Prompt]):
-    """Makes a prompt cheaper on its way to a model: `prompt | PromptOptimizer("gpt-4o") | model`.
+    """Shortens a prompt before a model: `prompt | PromptOptimizer("gpt-4o") | model`.
 
-    What comes in goes out in kind: a prompt value, a list of messages or a string. The last
-    message carries what was saved in `additional_kwargs["llm_optimizers"]`, from where
-    `CostCallbackHandler` accounts for it; providers are not sent it.
+    The output has the type of the input: a prompt value, a list of messages or a string. The last
+    message says what was saved in `additional_kwargs["llm_optimizers"]`, where
+    `CostCallbackHandler` reads it; providers do not get it.
 
     Args:
-        model: The model the prompt goes to: its tokenizer counts, its provider's cache decides
-            what may be touched. Without one, counts are estimates and no cache is assumed.
-        context_tokens: A budget for retrieved context in each message; None leaves it alone. The
-            context is what stands in `<context>` tags or after a line that ends in `context:`;
-            text that nothing marks as retrieved is never cut.
-        optimizer: A configured core in place of the defaults; `context_tokens` and `embeddings`
-            are then its own.
-        embeddings: Adds likeness in meaning to the choice of context; the bundled static model
-            if None.
+        model: The model that gets the prompt. Its tokenizer is used to count, and its provider's
+            cache limits what may change. Without it, counts are estimates and no provider cache is
+            assumed.
+        context_tokens: Most tokens of retrieved context in each message; None keeps it all. Context
+            is text in `<context>` tags or after a line that ends in `context:`; no other text is
+            cut.
+        optimizer: A configured `RequestOptimizer` instead of `context_tokens` and `embeddings`.
+        embeddings: Used to choose context by meaning; the bundled static model if None.
 
     Raises:
-        ConfigurationError: `context_tokens` is below one, or given beside `optimizer`.
+        ConfigurationError: `context_tokens` is below one, or given together with `optimizer`.
     """
 
     def __init__(
@@ -77,11 +76,11 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
         embeddings: Embeddings | None = None,
     ) -> None:
         self._model = model
-        self._optimizer = optimizing(context_tokens, optimizer, embeddings)
+        self._optimizer = build_optimizer(context_tokens, optimizer, embeddings)
 
     def invoke(self, input: Prompt, config: RunnableConfig | None = None, **kwargs: Any) -> Prompt:  # noqa: A002
-        """The cheaper prompt; `input` itself where nothing can be gained."""
-        return self._call_with_config(self._cheaper, input, config, **kwargs)
+        """Return the shorter prompt, or `input` itself if nothing can be removed."""
+        return self._call_with_config(self._optimized, input, config, **kwargs)
 
     async def ainvoke(
         self,
@@ -89,30 +88,30 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Prompt:
-        """As `invoke`; long prompts do not hold the event loop up."""
-        return await self._acall_with_config(self._acheaper, input, config, **kwargs)
+        """Async version of `invoke`; long prompts do not block the event loop."""
+        return await self._acall_with_config(self._aoptimized, input, config, **kwargs)
 
-    def _cheaper(self, prompt: Prompt) -> Prompt:
+    def _optimized(self, prompt: Prompt) -> Prompt:
         return self._optimizer.apply(*self._translation(prompt), otherwise=prompt)
 
-    async def _acheaper(self, prompt: Prompt) -> Prompt:
+    async def _aoptimized(self, prompt: Prompt) -> Prompt:
         return await self._optimizer.aapply(*self._translation(prompt), otherwise=prompt)
 
     def _translation(
         self, prompt: Prompt
     ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], Prompt]]:
-        """How the prompt is read for the core, and how it is written back."""
+        """Two functions: the prompt as a core request, and the optimised request as a prompt."""
         return (
-            lambda: request_of(_messages(prompt), self._model),
-            lambda found: _in_kind(prompt, rewritten(_messages(prompt), found)),
+            lambda: prompt_request(_messages(prompt), self._model),
+            lambda optimized: _as_type_of(prompt, rewritten(_messages(prompt), optimized)),
         )
 
 
 class PassageCompressor(BaseDocumentCompressor):
-    """Cuts retrieved documents to a token budget, keeping what is likely to answer the query.
+    """Cuts retrieved documents to a token budget and keeps what is likely to answer the query.
 
-    The documents stay in order; one that is kept whole is the same object, one that is cut
-    keeps its metadata. `title_key` names the metadata that holds a document's title.
+    The documents keep their order. One that is kept whole is the same object; one that is cut keeps
+    its metadata. `title_key` is the metadata key of a document's title.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -124,13 +123,13 @@ class PassageCompressor(BaseDocumentCompressor):
     _selector: PassageSelector = PrivateAttr()
 
     def model_post_init(self, _: Any) -> None:
-        """Build the selector once; it is safe to share between threads."""
+        """Create the selector once; threads can share it."""
         self._selector = PassageSelector(model=self.model, embed=passage_embed(self.embeddings))
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """The documents that are kept; all of them where nothing can be chosen."""
+        """Return the documents that are kept; all of them if none can be preferred."""
         passages = [
             Passage(text=d.page_content, title=str(d.metadata.get(self.title_key) or ""))
             for d in documents
@@ -146,21 +145,21 @@ class PassageCompressor(BaseDocumentCompressor):
         ]
 
 
-def optimizing(
+def build_optimizer(
     context_tokens: int | None,
     optimizer: RequestOptimizer | None,
     embeddings: Embeddings | None,
 ) -> RequestOptimizer:
-    """The core behind a component, from its arguments.
+    """Return the optimizer of a component, from the component's arguments.
 
     Raises:
-        ConfigurationError: both a configured core and settings for one are given.
+        ConfigurationError: both an optimizer and settings for one are given.
     """
     if optimizer is not None:
         if context_tokens is not None or embeddings is not None:
             raise ConfigurationError(
-                "give `context` and `embed` to the RequestOptimizer instead of `context_tokens` "
-                "and `embeddings` beside it"
+                "`context_tokens` and `embeddings` cannot be combined with `optimizer`: give "
+                "`context` and `embed` to the RequestOptimizer instead"
             )
         return optimizer
     if context_tokens is None:
@@ -169,10 +168,10 @@ def optimizing(
     return RequestOptimizer(context=budget, embed=passage_embed(embeddings))
 
 
-def request_of(
+def prompt_request(
     messages: Sequence[BaseMessage], model: str, *, tools: Sequence[Any] = ()
 ) -> ChatRequest:
-    """The core's request; `tools` in OpenAI's form."""
+    """Return the core's request; `tools` are in OpenAI's format."""
     return ChatRequest(
         messages=tuple(core_message(message) for message in messages),
         model=model,
@@ -180,21 +179,21 @@ def request_of(
     )
 
 
-def rewritten(messages: Sequence[BaseMessage], found: Optimized) -> list[BaseMessage]:
-    """LangChain's messages after the optimisation, the last one marked with what was saved."""
+def rewritten(messages: Sequence[BaseMessage], optimized: Optimized) -> list[BaseMessage]:
+    """Return LangChain's messages after the optimisation, the last one marked with the saving."""
     sent: list[BaseMessage] = []
-    for new, origin in zip(found.request.messages, found.origins, strict=True):
+    for new, origin in zip(optimized.request.messages, optimized.origins, strict=True):
         if origin is None:
             sent.append(SystemMessage(content=new.text))
         else:
             sent.append(_with_content(messages[origin], new))
-    if sent and found.removed.tokens:
-        sent[-1] = _marked(sent[-1], found)
+    if sent and optimized.removed.tokens:
+        sent[-1] = _marked(sent[-1], optimized)
     return sent
 
 
 def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
-    """The original with the new text; the original itself if that is what it says."""
+    """The original with the new text; the original itself if its text is the same."""
     if new == core_message(original):
         return original
     if isinstance(new.content, str):
@@ -210,17 +209,17 @@ def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
     return original.model_copy(update={"content": content})
 
 
-def _marked(message: BaseMessage, found: Optimized) -> BaseMessage:
-    """The message with what was saved, added to what an optimiser before this one saved."""
-    earlier = message.additional_kwargs.get(MARK) or {}
-    removed = removed_of(earlier) + found.removed
+def _marked(message: BaseMessage, optimized: Optimized) -> BaseMessage:
+    """The message with the saving, added to the saving of an optimiser before this one."""
+    earlier = message.additional_kwargs.get(METADATA_KEY) or {}
+    removed = removed_of(earlier) + optimized.removed
     mark = {
-        "prompt_tokens_before": earlier.get("prompt_tokens_before", found.tokens_before),
-        "prompt_tokens_after": found.tokens,
+        "prompt_tokens_before": earlier.get("prompt_tokens_before", optimized.tokens_before),
+        "prompt_tokens_after": optimized.tokens,
         "prompt_tokens_removed": removed.tokens,
         "prompt_tokens_sent_before": removed.repeated,
     }
-    kwargs = {**message.additional_kwargs, MARK: {**earlier, **mark}}
+    kwargs = {**message.additional_kwargs, METADATA_KEY: {**earlier, **mark}}
     return message.model_copy(update={"additional_kwargs": kwargs})
 
 
@@ -230,8 +229,8 @@ def _messages(prompt: Prompt) -> list[BaseMessage]:
     return prompt.to_messages() if isinstance(prompt, PromptValue) else list(prompt)
 
 
-def _in_kind(prompt: Prompt, messages: list[BaseMessage]) -> Prompt:
-    """The messages in the form the prompt came in; the prompt itself if none is another."""
+def _as_type_of(prompt: Prompt, messages: list[BaseMessage]) -> Prompt:
+    """The messages as the prompt's type; the prompt itself if nothing changed."""
     before = _messages(prompt)
     if isinstance(prompt, str | StringPromptValue):
         text = str(messages[0].text)

@@ -1,4 +1,4 @@
-"""The LangChain app that `llm-optimizers demo` and `replay` send their requests through."""
+"""The LangChain app through which `llm-optimizers demo` and `replay` send their requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.handler import CostCallbackHandler
 from langchain_llm_optimizers.hits import CACHE_HIT
-from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
 from llm_optimizers.costs import Ledger
@@ -34,15 +34,15 @@ __all__ = ["LangChainApp", "open_app"]
 
 
 class LangChainApp:
-    """`prompt | model`, with a chat model for each model name that the log speaks of."""
+    """`prompt | model`, with a chat model for each model name in the log."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
         self._strategies = strategies
         self._endpoint = endpoint
         self._ledger = ledger
         self._costs = CostCallbackHandler(ledger)
-        room = strategies.cache_entries
-        self._cache = HybridCache(max_entries=room) if strategies.cache else None
+        max_entries = strategies.cache_entries
+        self._cache = HybridCache(max_entries=max_entries) if strategies.cache else None
         self._http = http_client(endpoint)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}
@@ -55,7 +55,7 @@ class LangChainApp:
             self._models.setdefault(name, self._model(name))
         settings = dict(logged.request.params)
         settings.pop("stream_options", None)
-        # LangChain takes `metadata` for the run's own, and no answer depends on it.
+        # LangChain would take `metadata` as the run's own; no answer depends on it.
         settings.pop("metadata", None)
         streamed = settings.pop("stream", False)
         chain = self._prompt | self._models[name].bind(**settings)
@@ -77,7 +77,7 @@ class LangChainApp:
         mark = message.response_metadata.get(CACHE_HIT)
         if mark:
             return AppReply(text=message.text, tier=mark["tier"])
-        routed = message.response_metadata.get(MARK) or {}
+        routed = message.response_metadata.get(METADATA_KEY) or {}
         return AppReply(text=message.text, model=str(routed.get("routed") or name))
 
     def close(self) -> None:

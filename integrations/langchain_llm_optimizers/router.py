@@ -1,4 +1,4 @@
-"""`ChatModelRouter`: one chat model that stands for several and asks the one that suffices."""
+"""`ChatModelRouter`: a chat model that sends each call to one of several."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
-from langchain_llm_optimizers.binding import PORT, Port, StructurePort, ToolsPort
+from langchain_llm_optimizers.attempts import REPLY_READER, AttemptCaller, RoutedChatCall
+from langchain_llm_optimizers.binding import (
+    DEFERRED_BINDING,
+    DeferredBinding,
+    DeferredStructuredOutput,
+    DeferredTools,
+)
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.messages import MARK, request_of_messages
-from langchain_llm_optimizers.profiles import context_of, model_of_name, name_of, spec_of
-from langchain_llm_optimizers.routed import REPLIES, Attempts, Session
+from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
+from langchain_llm_optimizers.profiles import default_name, resolve_model, routing_context, spec_of
 from llm_optimizers.costs import Ledger, PriceBook
-from llm_optimizers.costs.context import context_of as known_of_call
+from llm_optimizers.costs.context import context_of
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
 
@@ -26,7 +31,7 @@ __all__ = ["ChatModelRouter"]
 
 
 class ChatModelRouter(DelegatingChatModel):
-    """Sends each call to one of several models, as a policy decides.
+    """Sends each call to the model that a policy chooses.
 
     Example:
         ```python
@@ -37,32 +42,32 @@ class ChatModelRouter(DelegatingChatModel):
         )
         ```
 
-    List the models weakest first. Tools and schemas are bound on whichever child is chosen, in
-    its own format; its cache, rate limiter and callbacks work as they do without a router. A
-    model that fails is replaced before the first chunk (give the children `max_retries=0`, or
-    they wait before the router hears of it). The run's metadata may say `user`, `session`, `tier`
-    and `task`. A conversation keeps its model through tool calls.
+    List the models from weakest to strongest. Tools and schemas are bound on the child that is
+    chosen, in its own format; its cache, rate limiter and callbacks work as without a router. If a
+    model fails before the first chunk, another takes over (give the children `max_retries=0`, or
+    they retry before the router does). The run's metadata may contain `user`, `session`, `tier` and
+    `task`. A conversation stays with its model during tool calls.
     """
 
     models: dict[str, BaseChatModel]
-    """Children by the name that policies and records use; text is given to `init_chat_model`."""
+    """Children by the name that policies and records use; strings go to `init_chat_model`."""
     policy: Any = Field(default=None, exclude=True)
-    """A `Policy`; without one everything goes to the safe model."""
+    """A `Policy`; without one every call goes to the safe model."""
     safe: str | None = None
-    """Who serves when nothing better is known; the last of the models by default."""
+    """The fallback model, against which savings are counted; by default the last one."""
     specs: dict[str, ModelSpec] = Field(default_factory=dict, exclude=True)
-    """What is known of a child beyond its profile: tier, window, capabilities, latency."""
+    """Facts about a child that its profile does not give: tier, window, capabilities, latency."""
     tiers: dict[str, UserTier] = Field(default_factory=dict, exclude=True)
-    """Bounds by the `tier` in a run's metadata."""
+    """Limits by the `tier` in a run's metadata."""
     ledger: Ledger | None = Field(default=None, exclude=True)
-    """Where decision records go."""
+    """Where routing decisions are recorded."""
     prices: PriceBook | None = Field(default=None, exclude=True)
     deadline_s: float | None = None
-    """Seconds for all attempts, until the answer or a stream's first chunk."""
+    """Seconds for all attempts together, until the answer or a stream's first chunk."""
     traffic: SampleStore | None = Field(default=None, exclude=True)
-    """Keeps a sample of the questions in a file of yours, to label and calibrate on."""
+    """Stores a sample of the questions in your own file, for labelling and calibration."""
     _router: Router = PrivateAttr()
-    _named: dict[str, ModelSpec] = PrivateAttr()
+    _child_specs: dict[str, ModelSpec] = PrivateAttr()
 
     def __init__(
         self,
@@ -70,13 +75,13 @@ class ChatModelRouter(DelegatingChatModel):
         **settings: Any,
     ) -> None:
         if not isinstance(models, Mapping):
-            models = {name_of(model): model for model in models}
-        children = {name: model_of_name(model) for name, model in models.items()}
+            models = {default_name(model): model for model in models}
+        children = {name: resolve_model(model) for name, model in models.items()}
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
-        # Not in a validator, which would wrap the core's errors in its own.
-        self._named = {name: spec_of(name, each) for name, each in self.models.items()}
+        # Not in a validator: pydantic would wrap the core's errors in its own.
+        self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
         self._router = Router(
-            [self.specs.get(name, spec) for name, spec in self._named.items()],
+            [self.specs.get(name, spec) for name, spec in self._child_specs.items()],
             policy=cast("Policy | None", self.policy),
             safe=self.safe,
             tiers=self.tiers,
@@ -86,7 +91,7 @@ class ChatModelRouter(DelegatingChatModel):
 
     @property
     def router(self) -> Router:
-        """The core's router: `feedback`, `health`, and decisions without a call."""
+        """The core's router, for `feedback`, `health` and decisions without a call."""
         return self._router
 
     @property
@@ -112,55 +117,55 @@ class ChatModelRouter(DelegatingChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Keep the tools for whichever child is chosen."""
+        """Keep the tools until a child is chosen, which binds them."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
-        return self.bind(**{PORT: ToolsPort(tools=tuple(tools), kwargs=kwargs)})
+        return self.bind(**{DEFERRED_BINDING: DeferredTools(tools=tuple(tools), kwargs=kwargs)})
 
     def with_structured_output(
         self, schema: dict[str, Any] | type, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
-        """Structured output in the way of whichever child answers."""
-        port = StructurePort(schema=schema, kwargs=kwargs)
+        """Return structured output in the format of the child that is chosen."""
+        deferred = DeferredStructuredOutput(schema=schema, kwargs=kwargs)
 
-        def read(message: AIMessage) -> Any:
-            served = message.response_metadata[MARK]["routed"]
-            return port.read(self.models[served], message)
+        def parse(message: AIMessage) -> Any:
+            name = message.response_metadata[METADATA_KEY]["routed"]
+            return deferred.parse(self.models[name], message)
 
-        return self.bind(**{PORT: port}) | RunnableLambda(read)
+        return self.bind(**{DEFERRED_BINDING: deferred}) | RunnableLambda(parse)
 
     def _answer(self, call: ModelCall) -> ChatResult:
-        attempts = self._attempts(call, streaming=False)
-        return attempts.session.answer(attempts)
+        caller = self._caller(call, streaming=False)
+        return caller.routed_call.answer(caller)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        attempts = self._attempts(call, streaming=False)
-        return await attempts.session.aanswer(attempts)
+        caller = self._caller(call, streaming=False)
+        return await caller.routed_call.aanswer(caller)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
-        attempts = self._attempts(call, streaming=True)
-        return attempts.session.stream(attempts)
+        caller = self._caller(call, streaming=True)
+        return caller.routed_call.stream(caller)
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
-        attempts = self._attempts(call, streaming=True)
-        return attempts.session.astream(attempts)
+        caller = self._caller(call, streaming=True)
+        return caller.routed_call.astream(caller)
 
-    def _attempts(self, call: ModelCall, *, streaming: bool) -> Attempts:
-        """Start a session; what the call needs is read from its messages, settings and metadata."""
-        port: Port | None = call.kwargs.get(PORT)
-        settings = {name: value for name, value in call.kwargs.items() if name != PORT}
-        params = {**settings, **(port.needs() if port is not None else {})}
+    def _caller(self, call: ModelCall, *, streaming: bool) -> AttemptCaller:
+        """Start a routed call, with its requirements from messages, settings and metadata."""
+        deferred: DeferredBinding | None = call.kwargs.get(DEFERRED_BINDING)
+        settings = {name: value for name, value in call.kwargs.items() if name != DEFERRED_BINDING}
+        params = {**settings, **(deferred.request_params() if deferred is not None else {})}
         run_id = call.config.get("run_id")
         first_call_id = None if run_id is None else str(run_id)
-        session = Session(
+        routed_call = RoutedChatCall(
             self._router,
             request_of_messages(call.messages, params),
-            context_of(call, streaming=streaming),
-            REPLIES,
-            models=self._named,
-            call_context=known_of_call(first_call_id),
+            routing_context(call, streaming=streaming),
+            REPLY_READER,
+            models=self._child_specs,
+            call_context=context_of(first_call_id),
             traffic=self.traffic,
             deadline_s=self.deadline_s,
             first_call_id=first_call_id,
         )
-        return Attempts(call=call, session=session, models=self.models)
+        return AttemptCaller(call=call, routed_call=routed_call, models=self.models)

@@ -1,4 +1,4 @@
-"""How an answer out of a shared call reaches its caller: in a run of the caller's own."""
+"""`SharedRun`: return each caller's answer from a combined call in a run of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 
-from langchain_llm_optimizers.account import SHARED
+from langchain_llm_optimizers.account import SHARED_CALLS
 from langchain_llm_optimizers.delegating import DelegatingChatModel
-from langchain_llm_optimizers.messages import COMBINED, without_bill
+from langchain_llm_optimizers.messages import SHARE_KEY, without_billing
 from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome, SharedAnswer
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
@@ -21,14 +21,14 @@ from llm_optimizers.costs.prices.names import provider_of
 
 __all__ = ["SharedRun", "cache_of", "usage_metadata"]
 
-_BILL = ("token_usage", "usage", CACHE_HIT)
-"""What a response's metadata says of the whole call, or of where its answer came from."""
-_RUN = ("lc_run-", "run-")
-"""How the ids begin that LangChain gives to answers, after their run."""
+_CALL_METADATA = ("token_usage", "usage", CACHE_HIT)
+"""Keys of response metadata that are about the whole call, not about one answer."""
+_RUN_ID_PREFIXES = ("lc_run-", "run-")
+"""Prefixes of the answer ids that LangChain derives from run ids."""
 
 
 class SharedRun(BaseChatModel):
-    """The child as its caller sees it: one run, in the caller's context, with its own share.
+    """Stands in for the child and opens a run for one caller, with the caller's share of the usage.
 
     The child's callbacks, cache, tags and tracing parameters apply as if it had been called.
     """
@@ -39,7 +39,7 @@ class SharedRun(BaseChatModel):
 
     @classmethod
     def of(cls, child: BaseChatModel, shared: CombinedCall, *, name: str) -> SharedRun:
-        """A run of the child's, answered by the shared call."""
+        """Return a run of the child that the combined call answers."""
         own = {key: getattr(child, key) for key in ("callbacks", "tags", "metadata")}
         return cls(child=child, shared=shared, name=name, cache=cache_of(child), **own)
 
@@ -53,7 +53,7 @@ class SharedRun(BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         params = dict(self.child._get_ls_params(stop=stop, **kwargs))
-        # LangChain makes a provider of the class's name where none is stated: the child's class.
+        # Without a stated provider LangChain takes the class name, which must be the child's.
         kind = type(self.child).__name__
         params["ls_provider"] = provider_of(kind, str(params.get("ls_provider") or "")) or ""
         return params
@@ -82,70 +82,72 @@ class SharedRun(BaseChatModel):
         try:
             return _result_of(await self.shared.aresult())
         except asyncio.CancelledError:
-            # LangChain leaves the run of a cancelled caller open; its share is billed all the same.
+            # LangChain never ends a cancelled caller's run, but its share is billed all the same.
             if run_manager is not None:
                 run = run_manager.get_sync()
-                self.shared.when_done(lambda settled: _end(run, settled))
+                self.shared.when_done(lambda outcome: _end(run, outcome))
             raise
 
     def _announce(
         self, run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
     ) -> None:
-        """Let the account know whose share this run waits for."""
+        """Let the callback handler find the combined call that this run waits for."""
         if run is not None:
-            SHARED[str(run.run_id)] = self.shared
+            SHARED_CALLS[str(run.run_id)] = self.shared
 
 
 def cache_of(model: BaseChatModel) -> Any:
-    """The cache that LangChain asks before it calls a model, None for the global one.
+    """Return the cache that LangChain uses for a model, None for the global one.
 
-    A wrapper is never asked for its own: the models inside it are.
+    LangChain never uses a wrapper's `cache`, only that of the models inside it.
     """
     return None if isinstance(model, DelegatingChatModel) else model.cache
 
 
-def _result_of(answered: SharedAnswer) -> ChatResult:
-    """A caller's own answer as its model's result, with its own share of the tokens."""
-    raw: AIMessage = answered.raw
-    # An answer named after the run of the shared call would pass for counted there.
-    id_ = None if (raw.id or "").startswith(_RUN) else raw.id
-    if answered.unshared:
+def _result_of(answer: SharedAnswer) -> ChatResult:
+    """A caller's own answer as a chat result, with its share of the tokens."""
+    raw: AIMessage = answer.raw
+    # With the id of the shared run, the answer would count as already recorded.
+    id_ = None if (raw.id or "").startswith(_RUN_ID_PREFIXES) else raw.id
+    if answer.unshared:
         message = raw.model_copy(update={"id": id_})
         return ChatResult(generations=[ChatGeneration(message=message)])
-    said = {k: v for k, v in without_bill(raw.response_metadata).items() if k not in _BILL}
-    said[COMBINED] = {"asked_with": answered.asked_with, **answered.share.as_dict()}
-    if answered.tier != "standard":
-        said["service_tier"] = answered.tier
-    own: dict[str, Any] = {
-        "response_metadata": said,
-        "usage_metadata": usage_metadata(answered.usage) if raw.usage_metadata else None,
+    metadata = {
+        k: v for k, v in without_billing(raw.response_metadata).items() if k not in _CALL_METADATA
     }
-    if answered.asked_with == 1:
+    metadata[SHARE_KEY] = {"asked_with": answer.asked_with, **answer.share.as_dict()}
+    if answer.tier != "standard":
+        metadata["service_tier"] = answer.tier
+    own: dict[str, Any] = {
+        "response_metadata": metadata,
+        "usage_metadata": usage_metadata(answer.usage) if raw.usage_metadata else None,
+    }
+    if answer.asked_with == 1:
         message = raw.model_copy(update={**own, "id": id_})
     else:
-        message = AIMessage(content=answered.text, **own)
+        message = AIMessage(content=answer.text, **own)
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _end(run: CallbackManagerForLLMRun, settled: QuestionOutcome) -> None:
-    """End a cancelled caller's run as its share of the call was settled."""
-    answered = settled.answered
-    made = [] if answered is None else [list(_result_of(answered).generations)]
+def _end(run: CallbackManagerForLLMRun, outcome: QuestionOutcome) -> None:
+    """End a cancelled caller's run with its share of the call."""
+    answer = outcome.answered
+    made = [] if answer is None else [list(_result_of(answer).generations)]
     response = LLMResult(generations=cast("list[list[Any]]", made))
-    if settled.error is None:
+    if outcome.error is None:
         run.on_llm_end(response)
     else:
-        run.on_llm_error(settled.error, response=response)
+        run.on_llm_error(outcome.error, response=response)
 
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
-    """The counts as LangChain carries them: whole numbers, for it adds them up."""
+    """Return the counts in LangChain's form."""
     details = {
         "cache_read": usage.cache_read_tokens,
         "cache_creation": usage.cache_write_tokens,
     }
     if usage.cache_write_1h_tokens:
-        # As langchain-anthropic names what is written for an hour, which has a price of its own.
+        # langchain-anthropic's name for cache writes kept an hour, which have their own price.
         details["ephemeral_1h_input_tokens"] = usage.cache_write_1h_tokens
     return UsageMetadata(
         input_tokens=usage.input_tokens,

@@ -1,4 +1,4 @@
-"""Tokens and model names out of LangChain's messages, for the account."""
+"""Read tokens, model names and service tiers from LangChain's messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from langchain_llm_optimizers.messages import COMBINED, MARK
+from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
 from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark
 from llm_optimizers.costs import ServiceTier, Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, baseline_call
@@ -16,32 +16,32 @@ from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
-    "bare_call_of",
+    "baseline_call_of",
     "model_of",
     "removed_of",
     "reported_by",
+    "service_tier_of",
     "share_of",
-    "tier_of",
     "usage_of",
 ]
 
 _TIERED: tuple[ServiceTier, ...] = ("flex", "priority")
-# Where integrations leave the provider's own counts, whether or not they translate them too.
-_RAW = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
+# Where integrations put the provider's own counts, even if they also translate them.
+_RAW_KEYS = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
 
 
 def usage_of(message: AIMessage) -> Usage | None:
-    """The tokens the provider counted, None when it reported nothing.
+    """Return the tokens that the provider reported, None if it reported none.
 
-    `usage_metadata` counts cached tokens as part of the input and reasoning as part of the
-    output, as `Usage` does
-    (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata). Where an
-    integration leaves it out, the provider's own counts are read.
+    `usage_metadata` includes cached tokens in the input and reasoning in the output, as `Usage`
+    does (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata). If an
+    integration does not set it, the provider's own counts are read.
     """
     raw: Mapping[str, Any] = message.usage_metadata or {}
     if "input_tokens" not in raw:
-        said = message.response_metadata
-        found = (Usage.read(counts) for counts in (*(said.get(name) for name in _RAW), said))
+        metadata = message.response_metadata
+        candidates = (*(metadata.get(name) for name in _RAW_KEYS), metadata)
+        found = (Usage.read(counts) for counts in candidates)
         return next((usage for usage in found if usage is not None), None)
     read: Mapping[str, Any] = raw.get("input_token_details") or {}
     written: Mapping[str, Any] = raw.get("output_token_details") or {}
@@ -60,17 +60,17 @@ def usage_of(message: AIMessage) -> Usage | None:
 
 
 def reported_by(message: AIMessage) -> Reported:
-    """What the provider says of an answer."""
-    return Reported(model=model_of(message), usage=usage_of(message), tier=tier_of(message))
+    """Return what the provider reported with an answer."""
+    return Reported(model=model_of(message), usage=usage_of(message), tier=service_tier_of(message))
 
 
 def share_of(message: AIMessage) -> CallShare:
-    """What the strategies that an answer came through say of its call, by their marks on it."""
-    said: Mapping[str, Any] = message.response_metadata
-    if not said.get(COMBINED) and not said.get(MARK):
+    """Return what batching, prompts and routing did to an answer's call, from their marks on it."""
+    metadata: Mapping[str, Any] = message.response_metadata
+    if not metadata.get(SHARE_KEY) and not metadata.get(METADATA_KEY):
         return NOT_SHARED
-    shared = CallShare.from_dict(said.get(COMBINED)) or NOT_SHARED
-    mark = said.get(MARK) or {}
+    shared = CallShare.from_dict(metadata.get(SHARE_KEY)) or NOT_SHARED
+    mark = metadata.get(METADATA_KEY) or {}
     return replace(
         shared,
         removed=shared.removed + removed_of(mark),
@@ -78,21 +78,21 @@ def share_of(message: AIMessage) -> CallShare:
     )
 
 
-def bare_call_of(message: AIMessage) -> Reported:
-    """The call that an answer, called for or served, would have taken without any strategy."""
+def baseline_call_of(message: AIMessage) -> Reported:
+    """Return the call that the answer, fresh or cached, would have needed without any strategy."""
     mark = message.response_metadata.get(CACHE_HIT)
-    said = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
-    return baseline_call(said, share=share_of(message))
+    reported = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
+    return baseline_call(reported, share=share_of(message))
 
 
 def model_of(message: AIMessage) -> str:
-    """The model that the provider says answered, "" when it does not say."""
+    """Return the model that the provider names in its answer, "" if it names none."""
     metadata = message.response_metadata
     return str(metadata.get("model_name") or metadata.get("model") or "")
 
 
-def tier_of(message: AIMessage) -> ServiceTier:
-    """The tier that served the answer; a stream tells it in the names of its counts alone."""
+def service_tier_of(message: AIMessage) -> ServiceTier:
+    """Return the service tier of the answer; a stream shows it only in the names of its counts."""
     raw: Mapping[str, Any] = message.usage_metadata or {}
     named = message.response_metadata.get("service_tier")
     counted = raw.get("output_token_details") or {}
@@ -101,7 +101,7 @@ def tier_of(message: AIMessage) -> ServiceTier:
 
 
 def _tiered(raw: Mapping[str, Any], name: str) -> int:
-    """A count that langchain-openai names after the tier: `flex_cache_read` for `cache_read`."""
+    """A count that langchain-openai may prefix with the tier: `flex_cache_read`."""
     return sum(_count(raw, f"{prefix}{name}") for prefix in ("", "flex_", "priority_"))
 
 
@@ -111,7 +111,7 @@ def _count(raw: Mapping[str, Any], name: str) -> int:
 
 
 def removed_of(mark: object) -> RemovedTokens:
-    """What the prompt optimisers that left a mark took out of the prompt."""
+    """Return what prompt optimisers removed from the prompt, from their mark."""
     if not isinstance(mark, Mapping):
         return RemovedTokens()
     removed = int(mark.get("prompt_tokens_removed", 0))

@@ -1,19 +1,19 @@
 """llm-optimizers for LlamaIndex: native components, each switched on with one line.
 
-optimized_settings   everything on, in `Settings`
-CachedLLM            the cache for every way an LLM is called
-CachedQueryEngine    the cache where the question is short and its documents are known
-HybridCache          exact + semantic; both of the above take one
-RoutedLLM            each call to the cheapest LLM that answers it well enough
-BatchedLLM           callers at the same time share a call; `abatch_chat` makes many callers
-PromptOptimizingLLM  shorter system prompts and histories on their way to an LLM
-PromptCompressor     retrieved nodes cut to a token budget
-HistoryBlock         what falls out of a chat's memory, in few words
-CostEventHandler     every model call into a `Ledger`, hits as savings
-LLMCacheHitEvent     what the dispatcher hears when an answer was served
-EmbeddingsStore      a place of its own for each embedding model's vectors
+optimized_settings   turns everything on in `Settings`
+CachedLLM            the cache for every way to call an LLM, including streams
+CachedQueryEngine    the cache for questions about retrieved documents
+HybridCache          exact + semantic cache for both of the above
+RoutedLLM            routes each call to one of several LLMs
+BatchedLLM           sends concurrent questions in one prompt; `abatch_chat` sends many at once
+PromptOptimizingLLM  shorter system prompts and histories
+PromptCompressor     cuts retrieved nodes to a token budget
+HistoryBlock         a summary of what no longer fits in a chat's memory
+CostEventHandler     records every model call in a `Ledger`, cache hits as savings
+LLMCacheHitEvent     the dispatcher's event for a cache hit
+EmbeddingsStore      keeps each embedding model's vectors apart
 
-Each is imported when it is first named, so that an app pays for what it uses.
+Each name is imported on first use, so that an app loads only what it uses.
 """
 
 from __future__ import annotations
@@ -71,4 +71,5 @@ __getattr__, __dir__ = lazy_names(
         "optimized_settings": "settings",
         "with_embeddings_cache": "embeddings",
     },
+    extra="llama-index",
 )

@@ -1,4 +1,4 @@
-"""From LlamaIndex's events to calls of the account: pure translation, no state."""
+"""Translate LlamaIndex's events into the core's `Call`."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
-    "OWN",
-    "CallFacts",
+    "TAG_PREFIX",
+    "CallInfo",
     "Outcome",
     "call_of",
     "call_of_embedding",
     "call_of_hit",
     "call_of_share",
-    "counted",
+    "count_usage",
     "text_of",
     "user_tags",
 ]
 
-OWN = "llm_optimizers."
-"""What the names of our own instrumentation tags begin with."""
+TAG_PREFIX = "llm_optimizers."
+"""Prefix of our own instrumentation tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallFacts:
-    """What a start event says: who was asked what, by whose code.
+class CallInfo:
+    """What is known of a call when it starts.
 
-    `model` is the one asked for, `kind` its class's name; `params` what was given with the call;
-    `context` what a strategy that made the call knows of it.
+    `model` and `class_name` name the requested model and its class; `params` are the call's own
+    settings; `context` comes from the strategy that made the call.
     """
 
     id: str
     started: datetime
     model: str
-    kind: str
+    class_name: str
     messages: Sequence[ChatMessage] | str = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a call ended: what the provider reported, and how long it took in seconds."""
+    """How a call ended: what the provider reported, and the latency in seconds."""
 
     model: str = ""
     usage: Usage | None = None
@@ -69,18 +69,18 @@ class Outcome:
     error: str | None = None
 
 
-def call_of(facts: CallFacts, outcome: Outcome) -> Call:
-    """A call that an LLM's own events announced."""
+def call_of(info: CallInfo, outcome: Outcome) -> Call:
+    """Return the call that an LLM's own start and end events describe."""
     return Call(
-        id=facts.id,
-        time=facts.started,
-        asked=facts.model,
+        id=info.id,
+        time=info.started,
+        asked=info.model,
         answered=outcome.model,
-        provider=provider_of(facts.kind),
+        provider=provider_of(info.class_name),
         reported=outcome.usage,
         tier=service_tier(outcome.service_tier),
-        context=facts.context,
-        tags=user_tags(facts.tags),
+        context=info.context,
+        tags=user_tags(info.tags),
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=outcome.error,
@@ -88,7 +88,7 @@ def call_of(facts: CallFacts, outcome: Outcome) -> Call:
 
 
 def call_of_share(share: LLMSharedAnswerEvent) -> Call:
-    """A question whose call others may have shared."""
+    """Return the call of a question that may have shared it with others."""
     return Call(
         id=share.answer_id,
         time=share.started,
@@ -107,7 +107,7 @@ def call_of_share(share: LLMSharedAnswerEvent) -> Call:
 
 
 def call_of_hit(hit: LLMCacheHitEvent) -> Call:
-    """An answer that was served instead of called for."""
+    """Return the call that a cache hit replaced."""
     return Call(
         id=hit.hit_id,
         time=datetime.now(UTC),
@@ -120,43 +120,43 @@ def call_of_hit(hit: LLMCacheHitEvent) -> Call:
     )
 
 
-def call_of_embedding(facts: CallFacts, usage: Usage, *, exact: bool, served: bool) -> Call:
-    """Texts that were embedded, or `served` from an embeddings cache.
+def call_of_embedding(info: CallInfo, usage: Usage, *, exact: bool, served: bool) -> Call:
+    """Return the call for texts that were embedded, or `served` from an embeddings cache.
 
-    No provider's events report what embeddings used: `usage` is counted here, and `exact` where
-    the model's tokenizer is known.
+    Embedding events report no usage, so `usage` is counted here; `exact` says whether the model's
+    own tokenizer was used.
     """
     return Call(
-        id=f"{facts.id}-served" if served else facts.id,
-        time=facts.started,
-        asked=facts.model,
-        provider=provider_of(facts.kind),
+        id=f"{info.id}-served" if served else info.id,
+        time=info.started,
+        asked=info.model,
+        provider=provider_of(info.class_name),
         reported=usage if exact else None,
         served=ServedAnswer(tier="embeddings", usage=usage, estimated=not exact)
         if served
         else None,
-        tags=user_tags(facts.tags),
+        tags=user_tags(info.tags),
     )
 
 
-def counted(counter: TokenCounter, facts: CallFacts, text: str) -> Usage | None:
-    """Tokens of a call counted here, None where its messages cannot be read."""
+def count_usage(counter: TokenCounter, info: CallInfo, text: str) -> Usage | None:
+    """Count a call's tokens; None if its messages cannot be read."""
     try:
         messages: tuple[Message, ...]
-        if isinstance(facts.messages, str):
-            messages = (Message(role="user", content=facts.messages),)
+        if isinstance(info.messages, str):
+            messages = (Message(role="user", content=info.messages),)
         else:
-            messages = tuple(core_message(message) for message in facts.messages)
-        params = {"tools": facts.params.get("tools")}
+            messages = tuple(core_message(message) for message in info.messages)
+        params = {"tools": info.params.get("tools")}
         return counter.count_call(
-            ChatRequest(messages=messages, model=facts.model, params=params), text
+            ChatRequest(messages=messages, model=info.model, params=params), text
         )
-    except Exception:  # noqa: BLE001 - a call that cannot be counted still happened
+    except Exception:  # noqa: BLE001 - the call is recorded even without a count
         return None
 
 
 def text_of(reply: Reply | None) -> str:
-    """All text of a response, or of the part of it that came."""
+    """Return the text of a reply, or "" if there is none."""
     if reply is None:
         return ""
     message = getattr(reply, "message", None)
@@ -164,9 +164,9 @@ def text_of(reply: Reply | None) -> str:
 
 
 def user_tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    """The user's among an event's tags, as far as they are plain values."""
+    """Return the user's own tags of an event that are plain values."""
     return {
         name: str(value)
         for name, value in tags.items()
-        if not name.startswith(OWN) and isinstance(value, str | int | bool)
+        if not name.startswith(TAG_PREFIX) and isinstance(value, str | int | bool)
     }

@@ -1,4 +1,4 @@
-"""`BatchedLLM`: callers at the same time share a call; `abatch_chat` makes many callers."""
+"""`BatchedLLM`: concurrent questions in one prompt; `abatch_chat` sends many at once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.combining import (
     ask,
     ask_shared,
-    models_behind,
+    combinable_request,
     reply_of,
-    request_of,
+    underlying_models,
 )
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.shared import announce_share
@@ -33,40 +33,40 @@ from llm_optimizers.tenancy import current_tenant
 
 __all__ = ["BatchedLLM", "abatch_chat"]
 
-_MAKING = threading.Lock()
-"""Held while an LLM's shared calls are made: LLMs are copied and pickled, locks are not."""
+_LOCK = threading.Lock()
+"""Guards `_bound`. It is global because LLMs are copied and pickled, and a lock cannot be."""
 
 
 class BatchedLLM(DelegatingLLM):
-    """An LLM whose short, independent questions are asked together while others wait.
+    """An LLM that sends short, independent, concurrent questions in one prompt.
 
     Example:
         ```python
         llm = BatchedLLM(OpenAI(model="gpt-4o-mini"))
-        report = llm.check_combining(sample_of_questions)  # opens the gate if the answers agree
+        report = llm.check_combining(sample)  # combines from now on if the answers agree
         answers = await abatch_chat(llm, [[ChatMessage(text)] for text in texts])
         ```
 
-    Questions that share everything but the last message go in one prompt. Answers get worse with
-    their number and place, so nothing is combined until `check_combining` has shown that yours do
-    not, or `combine` says so. Conversations, tools, images, streams and tenants are never mixed.
-    Each caller gets its own answer or error, and its share of the bill. Put it around the LLM
-    itself, inside routers and prompt optimisers.
+    Questions that differ only in their last message are combined. Answers can get worse the more
+    questions a prompt has, so nothing is combined until `check_combining` has shown that yours do
+    not, or `combine=True`. Conversations, tools, images and streams are never combined, nor are
+    the questions of two tenants. Each caller gets its own answer or error and its share of the
+    cost. Put it directly around the LLM, inside routers and prompt optimisers.
 
     Args:
-        llm: The LLM that answers, called from threads of this wrapper's own.
-        combine: Whether questions share prompts; `check_combining` sets it.
-        limits: When a group is sent; 6 questions or 30 ms unless given.
-        max_pending: Callers beyond this many wait for a place.
-        max_calls: Calls at the same time.
-        timeout: Seconds a caller waits for an answer; for ever by default.
+        llm: The LLM to call, from this wrapper's own threads.
+        combine: Whether questions share prompts; set by `check_combining`.
+        limits: When a group is sent; by default at 6 questions or after 30 ms.
+        max_pending: Most callers waiting; further callers block until there is room.
+        max_calls: Most calls in flight at the same time.
+        timeout: Seconds a caller waits for an answer; no limit by default.
     """
 
     llm: SerializeAsAny[LLM]
     combine: bool = False
     timeout: float | None = None
     _limits: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _kept: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
+    _bound: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class BatchedLLM(DelegatingLLM):
     ) -> None:
         super().__init__(llm=llm, combine=combine, timeout=timeout, **data)
         self._limits = {"limits": limits, "max_pending": max_pending, "max_calls": max_calls}
-        self._shared_calls()  # Refuses impossible limits here rather than at the first call.
+        self._shared_calls()  # Raises for impossible limits now, not at the first call.
 
     @classmethod
     def class_name(cls) -> str:
@@ -96,14 +96,14 @@ class BatchedLLM(DelegatingLLM):
         confidence: float = 0.9,
         agree: Comparison = same_answer,
     ) -> AgreementReport:
-        """Answer a sample singly and combined, and combine from now on only if the two agree.
+        """Answer a sample one by one and combined; set `combine` to whether the answers agree.
 
         Raises:
-            ConfigurationError: the sample is empty, or holds questions that are never combined.
+            ConfigurationError: the sample is empty, or has questions that are never combined.
         """
         asked = [[ChatMessage(each)] if isinstance(each, str) else each for each in sample]
         report = self._shared_calls().check(
-            [request_of(ChatCall(messages=messages), self.llm) for messages in asked],
+            [combinable_request(ChatCall(messages=messages), self.llm) for messages in asked],
             tolerance=tolerance,
             confidence=confidence,
             agree=agree,
@@ -115,11 +115,11 @@ class BatchedLLM(DelegatingLLM):
     async def abatch_chat(
         self, conversations: Sequence[Sequence[ChatMessage]], **how: Any
     ) -> list[ChatResponse | BaseException]:
-        """Chat about many things at once; see the function of this name."""
+        """See the function `abatch_chat`."""
         return await abatch_chat(self, conversations, **how)
 
     def close(self) -> None:
-        """Answer the callers that wait, then refuse."""
+        """Answer the waiting callers and end the threads; later combined calls raise."""
         self._shared_calls().close()
 
     @property
@@ -127,11 +127,11 @@ class BatchedLLM(DelegatingLLM):
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        shared = self._enter(call)
+        shared = self._join(call)
         return call.ask(self.llm) if shared is None else reply_of(call, shared.result(), self.llm)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        shared = self._enter(call)
+        shared = self._join(call)
         if shared is None:
             return await call.aask(self.llm)
         return reply_of(call, await shared.aresult(), self.llm)
@@ -142,28 +142,28 @@ class BatchedLLM(DelegatingLLM):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         return call.astream(self.llm)
 
-    def _enter(self, call: ModelCall) -> CombinedCall | None:
-        """The caller's end of a shared call; None when it goes to the LLM as it is."""
+    def _join(self, call: ModelCall) -> CombinedCall | None:
+        """Join a shared call; None if this call goes to the LLM on its own."""
         if not self.combine:
             return None
-        request = request_of(call, self.llm)
+        request = combinable_request(call, self.llm)
         return self._shared_calls().combined_call(
             request, tenant=current_tenant, caller=call.context
         )
 
     def _shared_calls(self) -> CombinedCalls:
-        with _MAKING:
-            kept = self._kept
-            if kept is None or not kept.serves(self.llm, self.timeout):
+        with _LOCK:
+            bound = self._bound
+            if bound is None or not bound.serves(self.llm, self.timeout):
                 calls = CombinedCalls(
                     partial(ask_shared, self.llm),
-                    models=list(models_behind(self.llm)),
+                    models=list(underlying_models(self.llm)),
                     observe=partial(announce_share, self.llm),
                     timeout=self.timeout,
                     **self._limits,
                 )
-                kept = self._kept = BoundCalls(model=self.llm, settings=self.timeout, calls=calls)
-        return kept.calls
+                bound = self._bound = BoundCalls(model=self.llm, settings=self.timeout, calls=calls)
+        return bound.calls
 
 
 async def abatch_chat(
@@ -174,25 +174,26 @@ async def abatch_chat(
     return_exceptions: bool = False,
     **kwargs: Any,
 ) -> list[ChatResponse | BaseException]:
-    """Chat about many things at once; answers come in the order of the conversations.
+    """Call `achat` for many conversations at once; return the answers in their order.
 
-    With a `BatchedLLM` leave `max_concurrency` at None:
-    its groups fill up by themselves, and it bounds the calls.
+    With a `BatchedLLM` leave `max_concurrency` at None, so that its groups fill up; it limits the
+    calls itself.
 
     Args:
         llm: Any LLM.
         conversations: The messages of each.
-        max_concurrency: How many are under way at the same time; all by default.
-        return_exceptions: Give errors in their places instead of raising the first.
+        max_concurrency: Most calls in flight at the same time; no limit by default.
+        return_exceptions: Return errors in the list instead of raising the first.
         kwargs: Settings of every call.
 
     Raises:
-        What the first failing call raised, unless `return_exceptions`; the others are cancelled.
+        The exception of the first failing call, unless `return_exceptions`; the others are
+        cancelled.
     """
-    places = asyncio.Semaphore(max_concurrency or max(1, len(conversations)))
+    slots = asyncio.Semaphore(max_concurrency or max(1, len(conversations)))
 
     async def one(messages: Sequence[ChatMessage]) -> ChatResponse | BaseException:
-        async with places:
+        async with slots:
             try:
                 return await llm.achat(messages, **kwargs)
             except Exception as error:

@@ -1,8 +1,11 @@
-"""Tools on their way to one of several LLMs, before it is known to which.
+"""Bind tools and structured output in the format of the LLM that is called.
 
-Each integration writes tools in its provider's format. Where an LLM's siblings are of other
-providers, the tools travel as they are and are written once the model is chosen. To caches and
-policies the box is a list of OpenAI's specifications, so that it is keyed by content.
+Each integration writes tools in its provider's format, so a router with LLMs of several providers
+cannot write them before it has chosen one. It passes on the tools themselves (`DeferredTools`),
+which to caches and policies look like a list of OpenAI's tool definitions.
+
+A wrapper of one LLM lets a copy of it build structured output, with its calls going through the
+wrapper (`rebind`).
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from llama_index.core.tools.types import BaseTool
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["PROMPT_FIELDS", "ToolBox", "selections", "unpacked", "view_of"]
+__all__ = ["PROMPT_FIELDS", "DeferredTools", "rebind", "tool_selections", "with_bound_tools"]
 
 PROMPT_FIELDS = (
     "system_prompt",
@@ -30,9 +33,9 @@ PROMPT_FIELDS = (
     "pydantic_program_mode",
     "query_wrapper_prompt",
 )
-"""What the framework applies to a prompt before it reaches `chat` or `complete`."""
+"""The settings that LlamaIndex applies to a prompt before it calls `chat` or `complete`."""
 
-_DOORS = (
+_CALL_METHODS = (
     "chat",
     "achat",
     "stream_chat",
@@ -44,17 +47,17 @@ _DOORS = (
 )
 
 
-def view_of(child: LLM, wrapper: LLM) -> LLM:
-    """A copy of the child that thinks like it and calls the wrapper."""
-    view = child.model_copy(update={name: getattr(wrapper, name) for name in PROMPT_FIELDS})
-    # The methods are looked up on the instance before the class, so that the child's own
-    # overrides of everything else stay in force.
-    vars(view).update({name: getattr(wrapper, name) for name in _DOORS})
-    return view
+def rebind(child: LLM, wrapper: LLM) -> LLM:
+    """Return a copy of the child whose calls go through the wrapper."""
+    bound = child.model_copy(update={name: getattr(wrapper, name) for name in PROMPT_FIELDS})
+    # Set on the instance, which is looked up before the class, so that the child's own overrides
+    # of all other methods stay in force.
+    vars(bound).update({name: getattr(wrapper, name) for name in _CALL_METHODS})
+    return bound
 
 
-class ToolBox(list[dict[str, Any]]):
-    """The specifications of tools, with the tools themselves and how they are to be offered."""
+class DeferredTools(list[dict[str, Any]]):
+    """Tools, with the options to bind them with, as a list of OpenAI's tool definitions."""
 
     def __init__(self, tools: Sequence[BaseTool], options: Mapping[str, Any]) -> None:
         super().__init__(tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools)
@@ -62,35 +65,38 @@ class ToolBox(list[dict[str, Any]]):
         self.options = options
 
 
-def unpacked(call: ModelCall, child: LLM) -> ModelCall:
-    """The call with its tools in the child's own format.
+def with_bound_tools(call: ModelCall, child: LLM) -> ModelCall:
+    """Return the call with its tools in the child's own format.
 
     Raises:
         ConfigurationError: the child cannot call tools.
     """
-    box = call.kwargs.get("tools")
-    if not isinstance(call, ChatCall) or not isinstance(box, ToolBox):
+    deferred = call.kwargs.get("tools")
+    if not isinstance(call, ChatCall) or not isinstance(deferred, DeferredTools):
         return call
     if not isinstance(child, FunctionCallingLLM):
-        raise ConfigurationError(f"{type(child).__name__} cannot call tools")
+        raise ConfigurationError(
+            f"{type(child).__name__} cannot call tools: use a FunctionCallingLLM"
+        )
     history: list[ChatMessage] = list(call.messages)
     prepared = child._prepare_chat_with_tools_compat(
-        list(box.tools), chat_history=history, **box.options
+        list(deferred.tools), chat_history=history, **deferred.options
     )
     messages = prepared.pop("messages")
-    others = {name: value for name, value in call.kwargs.items() if name not in ("tools", *_OFFER)}
+    skipped = ("tools", *_TOOL_OPTIONS)
+    others = {name: value for name, value in call.kwargs.items() if name not in skipped}
     return replace(call, messages=messages, kwargs={**others, **prepared})
 
 
-_OFFER = ("tool_required", "allow_parallel_tool_calls")
-"""What of a box's options is keyed beside it."""
+_TOOL_OPTIONS = ("tool_required", "allow_parallel_tool_calls")
+"""Options that the call's settings repeat, so that they are part of a cache key."""
 
 
-def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
-    """The tool calls of a response, whichever integration wrote it.
+def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
+    """Return the tool calls of a response of any integration.
 
     Raises:
-        ValueError: there are none, and at least one is `required`.
+        ValueError: there are none, though at least one is `required`.
     """
     blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if required and not blocks:
@@ -106,7 +112,7 @@ def selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]
 
 
 def _arguments(given: dict[str, Any] | str) -> dict[str, Any]:
-    """Arguments as a mapping; a stream's unfinished text is none yet."""
+    """Arguments as a mapping; empty while a stream's JSON is incomplete."""
     if isinstance(given, dict):
         return given
     try:

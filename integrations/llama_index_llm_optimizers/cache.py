@@ -1,4 +1,4 @@
-"""`HybridCache`: the response cache with LlamaIndex's responses in it."""
+"""`HybridCache`: the response cache for LlamaIndex's responses."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_llm_optimizers.codec import AnswerCodec, Answered
+from llama_index_llm_optimizers.codec import CachedReply, ReplyCodec
 from llm_optimizers.caching import Namespace, ResponseCache
 
 __all__ = ["HybridCache"]
 
 
-class HybridCache(ResponseCache[Answered]):
+class HybridCache(ResponseCache[CachedReply]):
     """An exact and semantic cache for `CachedLLM` and `CachedQueryEngine`.
 
     Example:
@@ -24,21 +24,21 @@ class HybridCache(ResponseCache[Answered]):
         )
         ```
 
-    Only the last human text is matched by meaning: all else must be identical.
+    Only the last human message is matched by meaning; all else must be identical.
 
     Args:
-        embed_model: Your own embedding model; the bundled static model by default.
-        path: An SQLite file that outlives the process; in memory by default.
-        ttl: Seconds an answer may be served; for ever by default.
-        max_entries: Capacity; the least used entry leaves first.
-        namespace: A tenant's name, or a function that returns the running code's.
-        threshold: A cosine that replaces the embeddings' own bound for semantic hits.
+        embed_model: An embedding model; the bundled static model by default.
+        path: An SQLite file that keeps the cache between processes; in memory by default.
+        ttl: Seconds an answer may be served; no limit by default.
+        max_entries: Capacity; the least used entry is evicted first.
+        namespace: The tenant's name, or a function that returns it for the running code.
+        threshold: Lowest cosine similarity of a semantic hit; by default the embeddings' own.
         semantic: False for exact matching only.
-        wait_timeout: Seconds to wait for an identical call under way.
-        clock: Seconds since the epoch.
+        wait_timeout: Seconds to wait for an identical call in flight.
+        clock: Returns the time in seconds since the epoch.
 
     Raises:
-        ConfigurationError: a setting is out of its range.
+        ConfigurationError: a setting is out of range.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class HybridCache(ResponseCache[Answered]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
-            codec=AnswerCodec(),
+            codec=ReplyCodec(),
             path=path,
             embeddings=embed_model,
             semantic=semantic,

@@ -1,4 +1,4 @@
-"""`CachedLLM`: the cache for every way an LLM is called, streaming and tools among them."""
+"""`CachedLLM`: the cache for every way to call an LLM, including streams and tools."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import Field, SerializeAsAny
 
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.call import ModelCall, Reply
-from llama_index_llm_optimizers.codec import Answered, answered, answered_by_stream
-from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
-from llama_index_llm_optimizers.hits import achunks_of, chunks_of, served
+from llama_index_llm_optimizers.codec import CachedReply, reply_to_cache, stream_to_cache
+from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
+from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call
 from llama_index_llm_optimizers.messages import request_of
 from llm_optimizers.caching import Hit
@@ -29,16 +29,16 @@ class CachedLLM(DelegatingLLM):
         Settings.llm = CachedLLM(llm=OpenAI(model="gpt-4o"))
         ```
 
-    Hits are replayed as chunks when streaming; a stream that is left midway stores nothing.
-    Identical calls under way at once, from threads or event loops, are one call. Tools and
-    structured output are the wrapped LLM's own, keyed by their schemas. A served response has no
-    `raw`, and says where it came from in `additional_kwargs["cache_hit"]`.
+    A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
+    from any thread or event loop, become one call. Tools and structured output are those of the
+    wrapped LLM; their schemas are part of the key. A cached response has no `raw`; its
+    `additional_kwargs["cache_hit"]` says how it was matched.
     """
 
     llm: SerializeAsAny[LLM]
-    """The LLM that answers what the cache cannot."""
+    """The LLM to call on a cache miss."""
     cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
-    """Shared freely between LLMs: the LLM's own settings are part of every key."""
+    """Can be shared between LLMs: an LLM's settings are part of every key."""
 
     def __init__(self, llm: LLM, cache: HybridCache | None = None, **data: Any) -> None:
         if cache is not None:
@@ -55,12 +55,12 @@ class CachedLLM(DelegatingLLM):
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        answer = self.cache.answer(self._request(call), lambda: answered(call.ask(self.llm)))
+        answer = self.cache.answer(self._request(call), lambda: reply_to_cache(call.ask(self.llm)))
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        async def make() -> Answered:
-            return answered(await call.aask(self.llm))
+        async def make() -> CachedReply:
+            return reply_to_cache(await call.aask(self.llm))
 
         answer = await self.cache.aanswer(self._request(call), make)
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
@@ -69,7 +69,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.stream(
             self._request(call),
             lambda: call.stream(self.llm),
-            answered_by_stream,
+            stream_to_cache,
             lambda hit: chunks_of(self._served(hit, call)),
         )
 
@@ -77,18 +77,18 @@ class CachedLLM(DelegatingLLM):
         return self.cache.astream(
             self._request(call),
             lambda: call.astream(self.llm),
-            answered_by_stream,
+            stream_to_cache,
             lambda hit: achunks_of(self._served(hit, call)),
         )
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
-        """The call as the cache knows it, or None when it hides something that shapes answers."""
+        """The request to cache, or None if a setting that affects the answer cannot be read."""
         try:
             return request_of(call, identity_of_call(self.llm, call.kwargs))
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
+        except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM
             self.cache.bypassed(error)
             return None
 
-    def _served(self, hit: Hit[Answered], call: ModelCall) -> Reply:
+    def _served(self, hit: Hit[CachedReply], call: ModelCall) -> Reply:
         asked = self.llm.metadata.model_name
-        return served(hit, call.context, asked=asked, asked_class=kind_of(self.llm))
+        return serve_hit(hit, call.context, asked=asked, asked_class=class_name_of(self.llm))

@@ -1,8 +1,8 @@
-"""One request on its way to a model, by any of LlamaIndex's eight methods.
+"""`ModelCall`: one request to an LLM, made by any of LlamaIndex's eight methods.
 
-A stream is asked for in one place and read in another, often on another thread, and LlamaIndex
-calls the model when the first token is read. Its tags, its parent span and its tenant are those
-of the code that asked, so every step of a stream runs in that code's context.
+A stream may be started in one place and read in another, often on another thread, and LlamaIndex
+calls the model only when the first token is read. Its tags, parent span and tenant must be those of
+the code that started it, so every step of a stream runs in that code's context.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = [
     "CompletionCall",
     "ModelCall",
     "Reply",
-    "agenerated",
-    "astreamed_in",
-    "generated",
-    "streamed_in",
+    "as_async_generator",
+    "as_generator",
+    "astream_in_context",
+    "stream_in_context",
 ]
 
 T = TypeVar("T")
@@ -45,31 +45,31 @@ _MISSING = object()
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCall(ABC):
-    """What was asked, in which context, and how to hand it on to a model."""
+    """One request to an LLM, with its settings and the context it was made in."""
 
     kwargs: dict[str, Any] = field(default_factory=dict)
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
 
     @abstractmethod
     def ask(self, child: LLM) -> Reply:
-        """Let the child answer."""
+        """Call the child."""
 
     @abstractmethod
     async def aask(self, child: LLM) -> Reply:
-        """The asynchronous twin of `ask`."""
+        """Async version of `ask`."""
 
     @abstractmethod
     def stream(self, child: LLM) -> Iterator[Reply]:
-        """Let the child stream."""
+        """Stream from the child."""
 
     @abstractmethod
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
-        """The asynchronous twin of `stream`."""
+        """Async version of `stream`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatCall(ModelCall):
-    """A call of `chat` or of its streaming and async forms."""
+    """A call of `chat` or one of its streaming and async forms."""
 
     messages: Sequence[ChatMessage]
 
@@ -83,16 +83,20 @@ class ChatCall(ModelCall):
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
-        return streamed_in(self.context, lambda: child.stream_chat(self.messages, **self.kwargs))
+        return stream_in_context(
+            self.context, lambda: child.stream_chat(self.messages, **self.kwargs)
+        )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
-        return astreamed_in(self.context, lambda: child.astream_chat(self.messages, **self.kwargs))
+        return astream_in_context(
+            self.context, lambda: child.astream_chat(self.messages, **self.kwargs)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionCall(ModelCall):
-    """A call of `complete` or of its streaming and async forms."""
+    """A call of `complete` or one of its streaming and async forms."""
 
     prompt: str
     formatted: bool = False
@@ -107,51 +111,53 @@ class CompletionCall(ModelCall):
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
-        return streamed_in(
+        return stream_in_context(
             self.context,
             lambda: child.stream_complete(self.prompt, self.formatted, **self.kwargs),
         )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
-        return astreamed_in(
+        return astream_in_context(
             self.context,
             lambda: child.astream_complete(self.prompt, self.formatted, **self.kwargs),
         )
 
 
-def generated(chunks: Iterator[T]) -> Generator[T, None, None]:
-    """The chunks as a generator; an iterator that can be closed is closed with it."""
+def as_generator(chunks: Iterator[T]) -> Generator[T, None, None]:
+    """Yield the chunks; closing the generator closes their iterator."""
     try:
         yield from chunks
     finally:
         _close(chunks)
 
 
-async def agenerated(chunks: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """The asynchronous twin of `generated`."""
+async def as_async_generator(chunks: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """Async version of `as_generator`."""
     async with closing_async(chunks):
         async for chunk in chunks:
             yield chunk
 
 
-def streamed_in(context: Context, begin: Callable[[], Iterator[T]]) -> Generator[T, None, None]:
-    """The chunks of a stream that begins, goes on and ends in a copy of this context."""
+def stream_in_context(
+    context: Context, begin: Callable[[], Iterator[T]]
+) -> Generator[T, None, None]:
+    """Yield a stream's chunks; the stream starts, runs and ends in a copy of this context."""
     own = context.copy()
     chunks = own.run(begin)
     try:
         while (chunk := own.run(next, chunks, _MISSING)) is not _MISSING:
-            yield chunk  # type: ignore[misc]  # the sentinel is no chunk
+            yield chunk  # type: ignore[misc]  # never the sentinel
     finally:
         own.run(_close, chunks)
 
 
-async def astreamed_in(
+async def astream_in_context(
     context: Context, begin: Callable[[], Awaitable[AsyncIterator[T]]]
 ) -> AsyncGenerator[T, None]:
-    """The asynchronous twin of `streamed_in`.
+    """Async version of `stream_in_context`.
 
-    A task cannot change its context, so the variables are set for each step and put back.
+    A task cannot change its context, so the variables are set for each step and then reset.
     """
     with _entered(context):
         chunks = await begin()

@@ -1,9 +1,9 @@
-"""How LlamaIndex's responses are kept: with what their call consumed, as plain JSON without `raw`.
+"""Store LlamaIndex's responses, with their call's usage, as plain JSON without `raw`.
 
-`raw` is the provider's object: it can be of any class, and holds what only the call itself should
-claim, such as its tokens. A stored value can become a message of text, thoughts and tool calls,
-and nothing else: blocks that name files or addresses are neither kept nor read back, since the
-next call would read them and send them to the provider.
+`raw` is the provider's object: it can be of any class, and its tokens belong to the original call
+only. A stored value can only become a message of text, thoughts and tool calls. Blocks that refer
+to files or URLs are neither stored nor read back, since the next call would read them and send
+them to the provider.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import (
 from pydantic import ValidationError
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.messages import SHARED, SHORTENED
+from llama_index_llm_optimizers.messages import SHARE_KEY, SHORTENED_KEY
 from llama_index_llm_optimizers.usage import (
     finish_reason_of,
     gives_reasons,
@@ -43,10 +43,10 @@ from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
-    "AnswerCodec",
-    "Answered",
-    "answered",
-    "answered_by_stream",
+    "CachedReply",
+    "ReplyCodec",
+    "reply_to_cache",
+    "stream_to_cache",
 ]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
@@ -54,27 +54,27 @@ _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
     "thinking": ThinkingBlock,
     "tool_call": ToolCallBlock,
 }
-_COUNTS = (
+_CALL_METADATA = (
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
     "usage",
     "thinking_delta",
     "asked_with",
-    SHARED,
-    SHORTENED,
+    SHARE_KEY,
+    SHORTENED_KEY,
 )
-"""Beside a response: they belong to the call that was billed and not to the answer."""
-_BESIDE_MESSAGE = ("usage", "thinking_delta", "tool_calls", "images")
-"""Beside a message: counts, and older forms of what its blocks say."""
+"""Keys of a response's `additional_kwargs` that are about the billed call, not the answer."""
+_MESSAGE_METADATA = ("usage", "thinking_delta", "tool_calls", "images")
+"""Keys of a message's `additional_kwargs`: counts, and older forms of its blocks' content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """A whole response; `usage` None and the texts "" where the provider gave none.
+class CachedReply:
+    """A whole response with what the cache needs; `usage` None or "" where the provider gave none.
 
-    `model` and `usage` are those of the call that would have been made without any strategy: a
-    hit saves that one. `gives_reasons` is what a stream's chunks show of its provider.
+    `model` and `usage` are those of the baseline call, made without any strategy, which a hit
+    saves. `gives_reasons` says whether a stream's provider reports why it ended.
     """
 
     reply: Reply
@@ -84,30 +84,33 @@ class Answered:
     gives_reasons: bool = False
 
 
-def answered(reply: Reply) -> Answered:
-    """What a call gave."""
-    return _answered(reply, reported_by(reply), finish_reason_of(reply))
+def reply_to_cache(reply: Reply) -> CachedReply:
+    """Return a call's reply as the cache's value."""
+    return _cached_reply(reply, reported_by(reply), finish_reason_of(reply))
 
 
-def answered_by_stream(chunks: Sequence[Reply]) -> Answered:
-    """What the chunks of a finished stream make; each holds all that came before it."""
+def stream_to_cache(chunks: Sequence[Reply]) -> CachedReply:
+    """Return a finished stream as the cache's value; each chunk contains all text before it."""
     if not chunks:
-        return Answered(reply=CompletionResponse(text=""))
+        return CachedReply(reply=CompletionResponse(text=""))
     reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
     models = [name for name in map(model_of, chunks) if name]
-    said = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
-    whole = _answered(_whole(chunks), said, reasons[-1] if reasons else "")
+    reported = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
+    whole = _cached_reply(_whole(chunks), reported, reasons[-1] if reasons else "")
     return replace(whole, gives_reasons=any(map(gives_reasons, chunks)))
 
 
-def _answered(reply: Reply, said: Reported, finish_reason: str) -> Answered:
+def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> CachedReply:
     mark = hit_mark(reply)
-    bare = baseline_call(said if mark is None else reported_by_mark(mark), share=share_of(reply))
-    return Answered(reply=reply, model=bare.model, usage=bare.usage, finish_reason=finish_reason)
+    answered = reported if mark is None else reported_by_mark(mark)
+    baseline = baseline_call(answered, share=share_of(reply))
+    return CachedReply(
+        reply=reply, model=baseline.model, usage=baseline.usage, finish_reason=finish_reason
+    )
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:
-    """The last chunk as a response of its own; some LLMs' last text lags behind their deltas."""
+    """The last chunk as a whole response; some LLMs' last text is shorter than their deltas."""
     last = chunks[-1]
     read = "".join(chunk.delta or "" for chunk in chunks)
     if not isinstance(last, ChatResponse):
@@ -118,20 +121,20 @@ def _whole(chunks: Sequence[Reply]) -> Reply:
         others = [block for block in message.blocks if not isinstance(block, TextBlock)]
         message = message.model_copy(update={"blocks": [TextBlock(text=read), *others]})
     kept = {k: v for k, v in last.additional_kwargs.items() if k != "thinking_delta"}
-    update = {"delta": None, "message": _settled(message), "additional_kwargs": kept}
+    update = {"delta": None, "message": _without_delta(message), "additional_kwargs": kept}
     return last.model_copy(update=update)
 
 
-def _settled(message: ChatMessage) -> ChatMessage:
-    """The message without the delta of a thought that some LLMs leave in it."""
+def _without_delta(message: ChatMessage) -> ChatMessage:
+    """The message without the last delta of its thoughts, which some LLMs leave in it."""
     kept = {k: v for k, v in message.additional_kwargs.items() if k != "thinking_delta"}
     return message.model_copy(update={"additional_kwargs": kept})
 
 
-class AnswerCodec:
-    """Chat and completion responses; those read back are copies with tool-call ids of their own."""
+class ReplyCodec:
+    """Encode and decode chat and completion responses; decoding gives new tool call ids."""
 
-    def encode(self, value: Answered) -> str:
+    def encode(self, value: CachedReply) -> str:
         """See `Codec.encode`."""
         return as_json(
             {
@@ -142,12 +145,12 @@ class AnswerCodec:
             }
         )
 
-    def decode(self, payload: str) -> Answered:
+    def decode(self, payload: str) -> CachedReply:
         """See `Codec.decode`."""
         raw = _parsed(payload)
         try:
             usage = raw["usage"]
-            return Answered(
+            return CachedReply(
                 reply=_read(raw),
                 model=str(raw["model"]),
                 usage=None if usage is None else Usage(**usage),
@@ -161,9 +164,9 @@ class AnswerCodec:
             ConfigurationError,
             ValidationError,
         ) as error:
-            raise ValueError(f"no stored response: {type(error).__name__}") from error
+            raise ValueError(f"the payload holds no response: {type(error).__name__}") from error
 
-    def cacheability(self, value: Answered) -> Cacheability:
+    def cacheability(self, value: CachedReply) -> Cacheability:
         """See `Codec.cacheability`."""
         reply = value.reply
         if isinstance(reply, ChatResponse):
@@ -183,18 +186,20 @@ class AnswerCodec:
 
 
 def _written(reply: Reply) -> dict[str, Any]:
-    beside = {k: v for k, v in reply.additional_kwargs.items() if k not in _COUNTS}
+    additional = {k: v for k, v in reply.additional_kwargs.items() if k not in _CALL_METADATA}
     logprobs = [[each.model_dump() for each in token] for token in reply.logprobs or ()]
-    common: dict[str, Any] = {"additional_kwargs": beside, "logprobs": logprobs or None}
+    common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs or None}
     if not isinstance(reply, ChatResponse):
         return {**common, "text": reply.text}
     message = reply.message
     for block in message.blocks:
         if type(block) not in _BLOCKS.values():
-            raise TypeError(f"a {type(block).__name__} cannot be kept in a cache")
-    kept = {k: v for k, v in message.additional_kwargs.items() if k not in _BESIDE_MESSAGE}
+            raise TypeError(
+                f"a {type(block).__name__} is not cached: it may refer to a file or URL"
+            )
+    kept = {k: v for k, v in message.additional_kwargs.items() if k not in _MESSAGE_METADATA}
     if "tool_calls" in message.additional_kwargs and not _has_calls(message):
-        raise TypeError("tool calls outside the message's blocks cannot be kept in a cache")
+        raise TypeError("tool calls outside the message's blocks are not cached")
     return {
         **common,
         "role": message.role.value,
@@ -221,7 +226,7 @@ def _read(raw: Mapping[str, Any]) -> Reply:
         additional_kwargs={
             name: value
             for name, value in copy_with_new_ids(raw["message_kwargs"], ids).items()
-            if name not in _BESIDE_MESSAGE
+            if name not in _MESSAGE_METADATA
         },
     )
     return ChatResponse(message=message, logprobs=raw["logprobs"], **common)
@@ -229,13 +234,13 @@ def _read(raw: Mapping[str, Any]) -> Reply:
 
 @lru_cache(maxsize=2048)
 def _parsed(payload: str) -> Mapping[str, Any]:
-    """The JSON of a payload, parsed once; never handed out itself."""
+    """Parse a payload once; callers must copy what they take from it."""
     try:
         raw = json.loads(payload)
     except RecursionError as error:
-        raise ValueError("no stored response: nested too deeply") from error
+        raise ValueError("the payload holds no response: nested too deeply") from error
     if not isinstance(raw, dict):
-        raise ValueError("no stored response: not an object")  # noqa: TRY004 - the codec's contract
+        raise ValueError("the payload holds no response")  # noqa: TRY004 - the codec's contract
     return raw
 
 

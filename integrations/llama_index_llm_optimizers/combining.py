@@ -1,4 +1,4 @@
-"""An LLM as the core asks it: a request and a reply in the core's words."""
+"""Call an LLM with the core's requests, for combined prompts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
-from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall
-from llama_index_llm_optimizers.call import Reply as FrameworkReply
-from llama_index_llm_optimizers.delegating import DelegatingLLM, kind_of
-from llama_index_llm_optimizers.messages import SHARED
-from llama_index_llm_optimizers.messages import request_of as read
+from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
+from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
 from llm_optimizers.batching.combining import (
     BilledAnswer,
@@ -32,56 +30,56 @@ from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["ask", "ask_shared", "models_behind", "reply_of", "request_of"]
+__all__ = ["ask", "ask_shared", "combinable_request", "reply_of", "underlying_models"]
 
 
-def request_of(call: ModelCall, llm: LLM) -> ChatRequest | None:
-    """The call as a request, a bare prompt to a chat model as a question without context.
+def combinable_request(call: ModelCall, llm: LLM) -> ChatRequest | None:
+    """Return the call as a request; a completion of a chat model becomes a user message.
 
-    None if a message holds something that cannot be seen.
+    None if a message has content that cannot be read.
     """
     about = llm.metadata
     if isinstance(call, CompletionCall) and about.is_chat_model:
         question = Message(role="user", content=call.prompt)
         return ChatRequest(messages=(question,), model=about.model_name, params=call.kwargs)
     try:
-        return replace(read(call, call.kwargs), model=about.model_name)
+        return replace(request_of(call, call.kwargs), model=about.model_name)
     except ConfigurationError:
         return None
 
 
-def models_behind(llm: LLM) -> Iterator[LLM]:
-    """The LLMs that may answer for one: itself, or those it wraps."""
+def underlying_models(llm: LLM) -> Iterator[LLM]:
+    """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
     if not isinstance(llm, DelegatingLLM):
         yield llm
         return
     for child in llm._children:
-        yield from models_behind(child)
+        yield from underlying_models(child)
 
 
 def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
-    """One call of the LLM."""
+    """Call the LLM with a request; return the answer and its usage."""
     settings, combined = dict(request.params), combined_format(request)
     if combined is not None:
         llm = llm.model_copy(update=raised_limits(llm, combined.count))
-        if "openai" not in kind_of(llm).lower():
-            # The prompt asks for JSON in words too; not every LLM takes OpenAI's setting.
+        if "openai" not in class_name_of(llm).lower():
+            # Not every LLM takes OpenAI's setting; the prompt also describes the JSON.
             del settings["response_format"]
     messages = [
         ChatMessage(role=MessageRole(message.role), content=message.text)
         for message in request.messages
     ]
-    return _reply(llm.chat(messages, **settings))
+    return _billed_answer(llm.chat(messages, **settings))
 
 
 def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
-    """`ask`, with the bill shared out among the callers instead of recorded for the call."""
+    """As `ask`, but the cost is recorded for the callers that share the call."""
     with call_scope(CallContext(shared=True)):
         return ask(llm, request)
 
 
-def _reply(reply: FrameworkReply) -> BilledAnswer:
-    """What was answered and billed, and what strategies inside the LLM did."""
+def _billed_answer(reply: Reply) -> BilledAnswer:
+    """The answer with its usage, and with what strategies inside the LLM did."""
     mark = hit_mark(reply)
     return BilledAnswer.of(
         text_of(reply),
@@ -92,16 +90,16 @@ def _reply(reply: FrameworkReply) -> BilledAnswer:
     )
 
 
-def reply_of(call: ModelCall, answer: SharedAnswer, llm: LLM) -> FrameworkReply:
-    """The caller's own answer; `raw` of a shared one has the caller's share of the usage."""
-    made: FrameworkReply = answer.raw
+def reply_of(call: ModelCall, answer: SharedAnswer, llm: LLM) -> Reply:
+    """Return the caller's own reply; a combined one's `raw` has the caller's share of the usage."""
+    made: Reply = answer.raw
     if answer.asked_with == 1 and isinstance(call, ChatCall):
         return made
-    beside: dict[str, Any] = {"asked_with": answer.asked_with}
+    additional: dict[str, Any] = {"asked_with": answer.asked_with}
     if answer.asked_with == 1:
-        beside = {**made.additional_kwargs, **beside}
-        return CompletionResponse(text=answer.text, raw=made.raw, additional_kwargs=beside)
-    beside[SHARED] = answer.share.as_dict()
+        additional = {**made.additional_kwargs, **additional}
+        return CompletionResponse(text=answer.text, raw=made.raw, additional_kwargs=additional)
+    additional[SHARE_KEY] = answer.share.as_dict()
     raw = {
         "model": answer.model or llm.metadata.model_name,
         "usage": {
@@ -110,6 +108,6 @@ def reply_of(call: ModelCall, answer: SharedAnswer, llm: LLM) -> FrameworkReply:
         },
     }
     if isinstance(call, CompletionCall):
-        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=beside)
+        return CompletionResponse(text=answer.text, raw=raw, additional_kwargs=additional)
     message = ChatMessage(role=MessageRole.ASSISTANT, content=answer.text)
-    return ChatResponse(message=message, raw=raw, additional_kwargs=beside)
+    return ChatResponse(message=message, raw=raw, additional_kwargs=additional)

@@ -1,9 +1,9 @@
-"""An LLM that stands in front of others, without getting in their way.
+"""`DelegatingLLM`: the base of LLMs that wrap others.
 
-LlamaIndex's decorated LLM methods announce each call with a start and an end event. A wrapper
-that announced its calls too would make every token count twice, so the eight methods here are
-plain: the child inside announces the call. Tools and structured output are the child's own, and
-their calls come back through the wrapper in exactly the form the child chose.
+LlamaIndex's decorated LLM methods emit a start and an end event for each call. If a wrapper and the
+LLM inside it both did, every token would count twice, so the eight methods here are not decorated:
+only the child emits the events. Tools and structured output are in the child's own format, and
+their calls go through the wrapper.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
-from llama_index_llm_optimizers.binding import PROMPT_FIELDS, view_of
+from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
 from llama_index_llm_optimizers.call import (
     ChatCall,
     CompletionCall,
     ModelCall,
     Reply,
-    agenerated,
-    generated,
+    as_async_generator,
+    as_generator,
 )
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM", "kind_of"]
+__all__ = ["DelegatingLLM", "class_name_of"]
 
-_HANDED_ON = ("callback_manager", "rate_limiter")
+_SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
 
 class DelegatingLLM(FunctionCallingLLM):
-    """The eight doors of an LLM, leading to four ways to answer.
+    """Maps the eight call methods of an LLM to four methods that answer a call.
 
-    Subclasses say how a call is answered (`_answer`, `_aanswer`, `_answer_stream`,
-    `_aanswer_stream`), and which children they have: the first speaks for them where nothing has
-    been decided yet, with its tools, its structured output and its prompt settings (unless given).
+    Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
+    children. The first child's tools, structured output and prompt settings (unless given) are used
+    before a child is chosen.
     """
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
-        spokesman = self._children[0]
+        first = self._children[0]
         for name in PROMPT_FIELDS:
             if name not in data:
-                setattr(self, name, getattr(spokesman, name))
+                setattr(self, name, getattr(first, name))
         if "callback_manager" not in data:
-            super().__setattr__("callback_manager", spokesman.callback_manager)
-        for name in _HANDED_ON:
+            super().__setattr__("callback_manager", first.callback_manager)
+        for name in _SET_ON_CHILDREN:
             if data.get(name) is not None:
                 setattr(self, name, data[name])
 
     @property
     @abstractmethod
     def _children(self) -> Sequence[LLM]:
-        """The LLMs behind this one, at least one."""
+        """The wrapped LLMs, at least one."""
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> Reply:
@@ -83,7 +83,7 @@ class DelegatingLLM(FunctionCallingLLM):
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         """Answer a call in chunks asynchronously."""
 
-    # --- the eight doors -----------------------------------------------------------------------
+    # --- the eight call methods ----------------------------------------------------------------
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """See `LLM.chat`."""
@@ -109,78 +109,78 @@ class DelegatingLLM(FunctionCallingLLM):
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """See `LLM.stream_chat`."""
         call = ChatCall(messages=messages, kwargs=kwargs)
-        return cast("ChatResponseGen", generated(self._answer_stream(call)))
+        return cast("ChatResponseGen", as_generator(self._answer_stream(call)))
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """See `LLM.astream_chat`."""
         call = ChatCall(messages=messages, kwargs=kwargs)
-        return cast("ChatResponseAsyncGen", agenerated(self._aanswer_stream(call)))
+        return cast("ChatResponseAsyncGen", as_async_generator(self._aanswer_stream(call)))
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """See `LLM.stream_complete`."""
         call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
-        return cast("CompletionResponseGen", generated(self._answer_stream(call)))
+        return cast("CompletionResponseGen", as_generator(self._answer_stream(call)))
 
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """See `LLM.astream_complete`."""
         call = CompletionCall(prompt=prompt, formatted=formatted, kwargs=kwargs)
-        return cast("CompletionResponseAsyncGen", agenerated(self._aanswer_stream(call)))
+        return cast("CompletionResponseAsyncGen", as_async_generator(self._aanswer_stream(call)))
 
-    # --- what the child says for itself --------------------------------------------------------
+    # --- answered by the child -----------------------------------------------------------------
 
     @property
     def metadata(self) -> LLMMetadata:
-        """The child's, with tools only where the child can prepare them."""
+        """The child's metadata; function calling only if the child is a FunctionCallingLLM."""
         child = self._children[0]
-        told = child.metadata
-        if told.is_function_calling_model and not isinstance(child, FunctionCallingLLM):
-            return told.model_copy(update={"is_function_calling_model": False})
-        return told
+        found = child.metadata
+        if found.is_function_calling_model and not isinstance(child, FunctionCallingLLM):
+            return found.model_copy(update={"is_function_calling_model": False})
+        return found
 
     @property
-    def _structuring(self) -> LLM:
-        """Who turns prompts into structured output: the child, or this LLM in the default way."""
-        return view_of(self._children[0], self)
+    def _structurer(self) -> LLM:
+        """The LLM that builds structured output: the child, or this LLM in the default way."""
+        return rebind(self._children[0], self)
 
     def structured_predict(self, *args: Any, **kwargs: Any) -> Any:
-        """Structured output in the child's own way, through this LLM."""
-        chosen = self._structuring
-        way = super().structured_predict if chosen is self else chosen.structured_predict
-        return way(*args, **kwargs)
+        """Structured output in the child's own format, through this LLM."""
+        chosen = self._structurer
+        predict = super().structured_predict if chosen is self else chosen.structured_predict
+        return predict(*args, **kwargs)
 
     async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
-        """The asynchronous twin of `structured_predict`."""
-        chosen = self._structuring
-        way = super().astructured_predict if chosen is self else chosen.astructured_predict
-        return await way(*args, **kwargs)
+        """Async version of `structured_predict`."""
+        chosen = self._structurer
+        predict = super().astructured_predict if chosen is self else chosen.astructured_predict
+        return await predict(*args, **kwargs)
 
     def stream_structured_predict(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
-        """Structured output in parts, in the child's own way, through this LLM."""
-        chosen = self._structuring
+        """Partial structured output in the child's own format, through this LLM."""
+        chosen = self._structurer
         own = chosen is self
-        way = super().stream_structured_predict if own else chosen.stream_structured_predict
-        return way(*args, **kwargs)
+        predict = super().stream_structured_predict if own else chosen.stream_structured_predict
+        return predict(*args, **kwargs)
 
     async def astream_structured_predict(
         self, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[Any, None]:
-        """The asynchronous twin of `stream_structured_predict`."""
-        chosen = self._structuring
+        """Async version of `stream_structured_predict`."""
+        chosen = self._structurer
         own = chosen is self
-        way = super().astream_structured_predict if own else chosen.astream_structured_predict
-        return await way(*args, **kwargs)
+        predict = super().astream_structured_predict if own else chosen.astream_structured_predict
+        return await predict(*args, **kwargs)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The tool calls of a response, read as the child writes them."""
-        return self._tool_user().get_tool_calls_from_response(
+        """Return the tool calls of a response in the child's format."""
+        return self._function_calling_child().get_tool_calls_from_response(
             response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
         )
 
@@ -194,7 +194,7 @@ class DelegatingLLM(FunctionCallingLLM):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        return self._tool_user()._prepare_chat_with_tools_compat(
+        return self._function_calling_child()._prepare_chat_with_tools_compat(
             tools,
             user_msg=user_msg,
             # The child may append the question to the list it is given.
@@ -212,11 +212,11 @@ class DelegatingLLM(FunctionCallingLLM):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        return self._tool_user()._validate_chat_with_tools_response(
+        return self._function_calling_child()._validate_chat_with_tools_response(
             response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
         )
 
-    def _tool_user(self) -> FunctionCallingLLM:
+    def _function_calling_child(self) -> FunctionCallingLLM:
         child = self._children[0]
         if not isinstance(child, FunctionCallingLLM):
             raise ConfigurationError(
@@ -226,19 +226,19 @@ class DelegatingLLM(FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Hand on what is given to the outermost LLM and heeded by the innermost.
+        """Set the callback manager and rate limiter also on the children, which use them.
 
-        `Settings` does so with its callback manager at every reading; a rate limiter here would
-        slow down hits.
+        `Settings` sets its callback manager each time it is read. A rate limiter used here would
+        slow down cache hits.
         """
         super().__setattr__(name, value)
-        if name in _HANDED_ON:
+        if name in _SET_ON_CHILDREN:
             for child in self._children:
                 setattr(child, name, value)
 
 
-def kind_of(llm: LLM) -> str:
-    """The class name of the LLM that speaks for this one: its own if it is no wrapper."""
+def class_name_of(llm: LLM) -> str:
+    """Return the class name of the LLM inside the wrappers, by way of their first children."""
     while isinstance(llm, DelegatingLLM):
         llm = llm._children[0]
     return llm.class_name()

@@ -1,7 +1,7 @@
-"""A store for `embeddings_cache` in which every embedding model has a place of its own.
+"""A store for `embeddings_cache` that keeps each embedding model's vectors apart.
 
-LlamaIndex looks vectors up by the text alone, so that two models on one store would return each
-other's.
+LlamaIndex looks up vectors by their text alone, so two models on one store would get each other's
+vectors.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_llm_optimizers.account import CallFacts
+from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.identity import identity_of_embedding
 
 __all__ = [
-    "Embedded",
     "EmbeddingCacheHitEvent",
-    "EmbeddingTally",
+    "EmbeddingCall",
+    "EmbeddingCalls",
     "EmbeddingsStore",
     "with_embeddings_cache",
 ]
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class EmbeddingCacheHitEvent(BaseEvent):
-    """A text's vector was served; the span's end event still lists the text among its chunks."""
+    """A text's vector came from the store; the span's end event lists the text all the same."""
 
     chunk: str
 
@@ -51,25 +51,25 @@ class EmbeddingCacheHitEvent(BaseEvent):
 
 
 def with_embeddings_cache(model: M, store: BaseKVStore | None = None) -> M:
-    """A copy of the model that keeps its vectors in `store`, in memory by default.
+    """Return a copy of the model that keeps its vectors in `store`, by default in memory.
 
     Raises:
-        ConfigurationError: a setting of the model cannot be seen, so that it has no safe place;
-            give the model an `EmbeddingsStore` with a namespace of your own.
+        ConfigurationError: a setting of the model cannot be read, so that no safe namespace can be
+            derived; give the model an `EmbeddingsStore` with your own namespace.
     """
     identity = json.dumps(identity_of_embedding(model), sort_keys=True)
-    place = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return model.model_copy(update={"embeddings_cache": EmbeddingsStore(place, store)})
+    namespace = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return model.model_copy(update={"embeddings_cache": EmbeddingsStore(namespace, store)})
 
 
 class EmbeddingsStore(BaseKVStore):
     """The part of a key-value store that belongs to one namespace.
 
-    A store that fails is warned of once; the texts are then embedded as without it.
+    If the store fails, a warning is logged once and the texts are embedded without it.
 
     Args:
-        namespace: What the vectors depend on: the model, its size and its instructions.
-        store: Where they are kept; in memory by default.
+        namespace: Names what the vectors depend on: the model, its dimensions and instructions.
+        store: The store to use; by default a new one in memory.
     """
 
     def __init__(self, namespace: str, store: BaseKVStore | None = None) -> None:
@@ -79,55 +79,58 @@ class EmbeddingsStore(BaseKVStore):
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         """See `BaseKVStore.put`."""
-        self._tried(lambda: self._store.put(key, val, self._own(collection)), None)
+        self._attempt(lambda: self._store.put(key, val, self._namespaced(collection)), None)
 
     async def aput(
         self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION
     ) -> None:
         """See `BaseKVStore.aput`."""
-        await self._atried(lambda: self._store.aput(key, val, self._own(collection)), None)
+        await self._aattempt(lambda: self._store.aput(key, val, self._namespaced(collection)), None)
 
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
         """See `BaseKVStore.get`."""
-        return _announced(
-            key, self._tried(lambda: self._store.get(key, self._own(collection)), None)
+        return _with_event(
+            key, self._attempt(lambda: self._store.get(key, self._namespaced(collection)), None)
         )
 
     async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
         """See `BaseKVStore.aget`."""
-        return _announced(
-            key, await self._atried(lambda: self._store.aget(key, self._own(collection)), None)
+        return _with_event(
+            key,
+            await self._aattempt(lambda: self._store.aget(key, self._namespaced(collection)), None),
         )
 
     def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
         """See `BaseKVStore.get_all`."""
-        return self._tried(lambda: self._store.get_all(self._own(collection)), {})
+        return self._attempt(lambda: self._store.get_all(self._namespaced(collection)), {})
 
     async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
         """See `BaseKVStore.aget_all`."""
-        return await self._atried(lambda: self._store.aget_all(self._own(collection)), {})
+        return await self._aattempt(lambda: self._store.aget_all(self._namespaced(collection)), {})
 
     def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
         """See `BaseKVStore.delete`."""
-        return self._tried(lambda: self._store.delete(key, self._own(collection)), default=False)
+        return self._attempt(
+            lambda: self._store.delete(key, self._namespaced(collection)), default=False
+        )
 
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
         """See `BaseKVStore.adelete`."""
-        return await self._atried(
-            lambda: self._store.adelete(key, self._own(collection)), default=False
+        return await self._aattempt(
+            lambda: self._store.adelete(key, self._namespaced(collection)), default=False
         )
 
-    def _own(self, collection: str) -> str:
+    def _namespaced(self, collection: str) -> str:
         return f"{collection}-{self._namespace}"
 
-    def _tried(self, act: Callable[[], T], default: T) -> T:
+    def _attempt(self, act: Callable[[], T], default: T) -> T:
         try:
             return act()
         except Exception as error:  # noqa: BLE001 - a user's store may raise anything
             self._warn(error)
             return default
 
-    async def _atried(self, act: Callable[[], Awaitable[T]], default: T) -> T:
+    async def _aattempt(self, act: Callable[[], Awaitable[T]], default: T) -> T:
         try:
             return await act()
         except Exception as error:  # noqa: BLE001 - a user's store may raise anything
@@ -138,68 +141,68 @@ class EmbeddingsStore(BaseKVStore):
         if not self._warned:
             self._warned = True
             logger.warning(
-                "the embeddings store failed, texts are embedded anew: %s (said once)",
+                "the embeddings store failed, so texts are embedded again: %s (logged once)",
                 type(error).__name__,
             )
 
 
-def _announced(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
+def _with_event(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
     if found is not None:
         _dispatcher.event(EmbeddingCacheHitEvent(chunk=key))
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
-    """A finished call: the texts that were embedded, and those that were served."""
+class EmbeddingCall:
+    """A finished embedding call: the texts that were embedded, and those from the store."""
 
-    facts: CallFacts
+    info: CallInfo
     called: Sequence[str]
     served: Sequence[str]
 
 
-class EmbeddingTally:
-    """Embedding calls by span; threads and event loops share it."""
+class EmbeddingCalls:
+    """The embedding calls in flight, by span; safe to share between threads and event loops."""
 
     def __init__(self) -> None:
-        self._facts: dict[str | None, CallFacts] = {}
+        self._facts: dict[str | None, CallInfo] = {}
         self._served: dict[str | None, Counter[str]] = {}
         self._lock = threading.Lock()
 
     def begin(self, event: Any) -> None:
-        """A call begins, as its start event tells."""
-        told: Mapping[str, Any] = event.model_dict
-        facts = CallFacts(
+        """Note the start event of a call."""
+        settings: Mapping[str, Any] = event.model_dict
+        info = CallInfo(
             id=event.id_,
             started=datetime.now(UTC),
-            model=str(told.get("model_name") or ""),
-            kind=str(told.get("class_name") or ""),
+            model=str(settings.get("model_name") or ""),
+            class_name=str(settings.get("class_name") or ""),
             tags=dict(event.tags),
         )
         with self._lock:
-            self._facts[event.span_id] = facts
+            self._facts[event.span_id] = info
 
-    def serve(self, span: str | None, text: str) -> None:
-        """A text's vector came from a store."""
+    def add_hit(self, span: str | None, text: str) -> None:
+        """Note that a text's vector came from the store."""
         with self._lock:
             self._served.setdefault(span, Counter())[text] += 1
 
-    def end(self, span: str | None, texts: Sequence[str]) -> Embedded | None:
-        """A call ended; None if it was not seen to begin."""
+    def end(self, span: str | None, texts: Sequence[str]) -> EmbeddingCall | None:
+        """End and return a call; None if its start was not seen."""
         with self._lock:
-            facts = self._facts.pop(span, None)
+            info = self._facts.pop(span, None)
             stored = self._served.pop(span, Counter())
-        if facts is None:
+        if info is None:
             return None
         called: list[str] = []
         served: list[str] = []
         for text in texts:
             (served if stored[text] > 0 else called).append(text)
             stored[text] -= 1
-        return Embedded(facts=facts, called=called, served=served)
+        return EmbeddingCall(info=info, called=called, served=served)
 
     def forget(self, span: str | None) -> None:
-        """A call failed."""
+        """Drop a call that failed."""
         with self._lock:
             self._facts.pop(span, None)
             self._served.pop(span, None)

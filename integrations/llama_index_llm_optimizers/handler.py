@@ -1,4 +1,4 @@
-"""`CostEventHandler`: every model call of a LlamaIndex app, once, into the ledger."""
+"""`CostEventHandler`: records every model call of a LlamaIndex app in a ledger, once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
 from llama_index_llm_optimizers.account import (
-    CallFacts,
+    CallInfo,
     call_of,
     call_of_embedding,
     call_of_hit,
     call_of_share,
-    counted,
+    count_usage,
     text_of,
 )
-from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingTally
+from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingCalls
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
-from llama_index_llm_optimizers.open_calls import OpenCall, OpenCalls
+from llama_index_llm_optimizers.in_flight import InFlightCall, InFlightCalls
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
@@ -41,11 +41,11 @@ __all__ = ["CostEventHandler"]
 logger = logging.getLogger("llm_optimizers.costs")
 
 _STRUCTURED = "structured_llm"
-"""The framework's own wrapper: its calls are always another LLM's."""
+"""Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
 
 
 class CostEventHandler(BaseEventHandler):
-    """Counts what a LlamaIndex app spends and saves.
+    """Records what a LlamaIndex app spends and saves.
 
     Example:
         ```python
@@ -54,20 +54,20 @@ class CostEventHandler(BaseEventHandler):
         print(costs.summary())
         ```
 
-    It listens from `attach()` to `detach()`, or inside a `with` block. A served answer counts as
-    a saving and never as spend; an LLM that wraps another counts once; calls that fail or are
-    left midway are recorded as such. Where a stream reports no usage the tokens are counted here
-    and the record is marked as estimated (for OpenAI give the LLM
-    `additional_kwargs={"stream_options": {"include_usage": True}}`). Tags of `instrument_tags`
-    are kept for attribution, texts are not. Embeddings are billed by token count, those that an
-    `EmbeddingsStore` served as savings.
+    It listens from `attach()` to `detach()`, or inside a `with` block. A cache hit counts as a
+    saving, never as spend. An LLM that wraps another counts once. Failed calls and abandoned
+    streams are recorded with that status. If a stream reports no usage, its tokens are counted here
+    and the record is marked as estimated (with OpenAI, give the LLM
+    `additional_kwargs={"stream_options": {"include_usage": True}}`). A record keeps the tags of
+    `instrument_tags`, but no text. Embeddings are counted by tokens, those from an
+    `EmbeddingsStore` as savings.
     """
 
     _ledger: Ledger = PrivateAttr()
     _counter: TokenCounter = PrivateAttr()
     _spans: SpanTree = PrivateAttr(default_factory=SpanTree)
-    _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
-    _embeddings: EmbeddingTally = PrivateAttr(default_factory=EmbeddingTally)
+    _calls: InFlightCalls = PrivateAttr(default_factory=InFlightCalls)
+    _embeddings: EmbeddingCalls = PrivateAttr(default_factory=EmbeddingCalls)
     _failed: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -84,15 +84,15 @@ class CostEventHandler(BaseEventHandler):
 
     @property
     def ledger(self) -> Ledger:
-        """Where the records go."""
+        """The ledger that holds the records."""
         return self._ledger
 
     def summary(self) -> Summary:
-        """The ledger's summary so far."""
+        """Return the ledger's summary so far."""
         return self._ledger.summary()
 
     def attach(self) -> CostEventHandler:
-        """Listen to every event of this process; doing so twice changes nothing."""
+        """Listen to all events of this process; a second call changes nothing."""
         root = get_dispatcher()
         if not any(handler is self for handler in root.event_handlers):
             root.add_event_handler(self)
@@ -101,12 +101,12 @@ class CostEventHandler(BaseEventHandler):
         return self
 
     def detach(self) -> None:
-        """Stop listening; streams that nobody read to the end are recorded as abandoned."""
+        """Stop listening; calls still in flight are recorded as abandoned."""
         root = get_dispatcher()
-        # By identity: handlers are pydantic models, and equal to others of the same settings.
+        # By identity: handlers are pydantic models, which compare equal if their fields are.
         root.event_handlers = [each for each in root.event_handlers if each is not self]
         root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
-        for call in self._calls.rest():
+        for call in self._calls.drain():
             self._record(call, "abandoned", None)
 
     def __enter__(self) -> CostEventHandler:
@@ -114,34 +114,34 @@ class CostEventHandler(BaseEventHandler):
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        class_name: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.detach()
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        """Take in one event; a failure is logged once and never reaches the app."""
-        react = self._REACTIONS.get(type(event))
-        if react is None:
+        """Handle one event; an error is logged once and never reaches the app."""
+        method = self._METHODS.get(type(event))
+        if method is None:
             return
         try:
-            react(self, event)
-        except Exception as error:  # noqa: BLE001 - the account must not cost anybody an answer
+            method(self, event)
+        except Exception as error:  # noqa: BLE001 - recording must not break the app
             if not self._failed:
                 self._failed = True
                 logger.warning(
-                    "a call is missing from the account: %s (said once)", type(error).__name__
+                    "a call could not be recorded: %s (logged once)", type(error).__name__
                 )
 
     # --- model calls -----------------------------------------------------------------------------
 
     def _begin(self, event: Any) -> None:
-        facts = self._calls.facts_of(event)
-        self._calls.begin(event.span_id, facts, self._spans.ancestors(event.span_id))
+        info = self._calls.info_of(event)
+        self._calls.begin(event.span_id, info, self._spans.ancestors(event.span_id))
 
     def _progress(self, event: Any) -> None:
-        self._calls.take(event.span_id, event.response)
+        self._calls.add_reply(event.span_id, event.response)
 
     def _end(self, event: Any) -> None:
         call = self._calls.end(event.span_id)
@@ -149,13 +149,13 @@ class CostEventHandler(BaseEventHandler):
             return
         reply = event.response
         if reply is not None:
-            if CACHE_HIT in reply.additional_kwargs or self._calls.repeats(reply.raw):
+            if CACHE_HIT in reply.additional_kwargs or self._calls.is_repeat(reply.raw):
                 return
-            call.take(reply)
+            call.add_reply(reply)
         self._record(call, "ok", None)
 
     def _fail(self, event: Any) -> None:
-        """A call failed, or its consumer left; the span's error is the one being handled."""
+        """Record a failed call or abandoned stream; a dropped span's error is being handled now."""
         error = event.exception if isinstance(event, ExceptionEvent) else sys.exception()
         call = self._calls.end(event.span_id)
         self._embeddings.forget(event.span_id)
@@ -164,21 +164,21 @@ class CostEventHandler(BaseEventHandler):
             self._record(call, status_of(error), name)
 
     def _hit(self, event: Any) -> None:
-        self._calls.enclose(self._spans.ancestors(event.span_id))
+        self._calls.mark_nested(self._spans.ancestors(event.span_id))
         call_of_hit(event).account(self._ledger)
 
     def _shared(self, event: Any) -> None:
-        self._calls.enclose(self._spans.ancestors(event.span_id))
+        self._calls.mark_nested(self._spans.ancestors(event.span_id))
         call_of_share(event).account(self._ledger)
 
-    def _record(self, call: OpenCall, status: Status, error: str | None) -> None:
-        if call.nested or call.facts.kind == _STRUCTURED:
+    def _record(self, call: InFlightCall, status: Status, error: str | None) -> None:
+        if call.nested or call.info.class_name == _STRUCTURED:
             return
 
         def count() -> Usage | None:
-            return counted(self._counter, call.facts, text_of(call.last))
+            return count_usage(self._counter, call.info, text_of(call.last))
 
-        call_of(call.facts, call.outcome(status, error)).account(self._ledger, count)
+        call_of(call.info, call.outcome(status, error)).account(self._ledger, count)
 
     # --- embeddings ------------------------------------------------------------------------------
 
@@ -186,24 +186,24 @@ class CostEventHandler(BaseEventHandler):
         self._embeddings.begin(event)
 
     def _embedding_served(self, event: Any) -> None:
-        self._embeddings.serve(event.span_id, event.chunk)
+        self._embeddings.add_hit(event.span_id, event.chunk)
 
     def _embedding_ends(self, event: Any) -> None:
         ended = self._embeddings.end(event.span_id, event.chunks)
         if ended is not None:
-            self._record_embedding(ended.facts, ended.called, served=False)
-            self._record_embedding(ended.facts, ended.served, served=True)
+            self._record_embedding(ended.info, ended.called, served=False)
+            self._record_embedding(ended.info, ended.served, served=True)
 
-    def _record_embedding(self, facts: CallFacts, texts: Sequence[str], *, served: bool) -> None:
+    def _record_embedding(self, info: CallInfo, texts: Sequence[str], *, served: bool) -> None:
         if not texts:
             return
-        counts = [self._counter.count(text, facts.model) for text in texts]
+        counts = [self._counter.count(text, info.model) for text in texts]
         usage = Usage(input_tokens=sum(count.tokens for count in counts))
         exact = all(count.exact for count in counts)
-        call = call_of_embedding(facts, usage, exact=exact, served=served)
+        call = call_of_embedding(info, usage, exact=exact, served=served)
         call.account(self._ledger, lambda: usage)
 
-    _REACTIONS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
+    _METHODS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
         llm_events.LLMChatStartEvent: _begin,
         llm_events.LLMCompletionStartEvent: _begin,
         llm_events.LLMChatInProgressEvent: _progress,

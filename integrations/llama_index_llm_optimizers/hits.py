@@ -1,7 +1,7 @@
-"""A served answer: announced and marked as a saving, and replayed in chunks.
+"""Cache hits: emit their event, mark the response, and stream it in chunks.
 
-A hit is no LLM event: a listener for those would count tokens that were never billed. It
-is an event of its own on the same dispatcher, and a mark beside the response.
+A hit emits no LLM event, since other listeners would count tokens that were never billed. It has
+its own event on the same dispatcher, and a mark in the response's `additional_kwargs`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.codec import Answered
+from llama_index_llm_optimizers.codec import CachedReply
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Usage
 
-__all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce", "chunks_of", "served"]
+__all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce_hit", "chunks_of", "serve_hit"]
 
 _dispatcher = get_dispatcher(__name__)
 
 
 class LLMCacheHitEvent(BaseEvent):
-    """An answer was served instead of called for; holds no text.
+    """An answer came from the cache; the event holds no text.
 
-    `tier` is exact, normalised, semantic or shared; `score` 1.0 but for semantic hits; `age` in
-    seconds. `model` and `usage` are those of the call that made the answer, `usage` None when it
-    is not known; `asked` is the model that would have been called. `hit_id` names the hit in the
-    account.
+    `tier` is exact, normalised, semantic or shared. `score` is the cosine of a semantic hit, else
+    1.0; `age` is in seconds. `model` and `usage` are those of the original call, `usage` None if
+    unknown. `asked` is the model that would have been called. `hit_id` is the hit's id in the
+    ledger.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
@@ -52,10 +52,12 @@ class LLMCacheHitEvent(BaseEvent):
         return "LLMCacheHitEvent"
 
 
-def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -> dict[str, Any]:
-    """Announce a hit on the dispatcher; gives the mark that belongs beside what is served.
+def announce_hit(
+    hit: Hit[Any], context: Context, *, asked: str, asked_class: str
+) -> dict[str, Any]:
+    """Emit the event of a hit; return the mark for the response.
 
-    The event has the tags and the span of the context that the answer was asked for in.
+    The event gets the tags and the span of the caller's context.
     """
     mark = mark_of(hit)
 
@@ -77,21 +79,21 @@ def announce(hit: Hit[Any], context: Context, *, asked: str, asked_class: str) -
     return mark
 
 
-def served(hit: Hit[Answered], context: Context, *, asked: str, asked_class: str) -> Reply:
-    """The hit's response, announced, with its mark in `additional_kwargs`.
+def serve_hit(hit: Hit[CachedReply], context: Context, *, asked: str, asked_class: str) -> Reply:
+    """Emit the hit's event; return its response with the mark in `additional_kwargs`.
 
-    Its message is left as it is, so that histories are too.
+    The message itself is not marked, so that chat histories stay the same.
     """
     reply = hit.value.reply
-    mark = announce(hit, context, asked=asked, asked_class=asked_class)
-    beside = {**reply.additional_kwargs, CACHE_HIT: mark}
-    return reply.model_copy(update={"additional_kwargs": beside})
+    mark = announce_hit(hit, context, asked=asked, asked_class=asked_class)
+    additional = {**reply.additional_kwargs, CACHE_HIT: mark}
+    return reply.model_copy(update={"additional_kwargs": additional})
 
 
 def chunks_of(reply: Reply) -> Iterator[Reply]:
-    """The response in chunks of a few words; each holds all so far, the last one everything."""
+    """Yield the response in chunks of a few words, each with all text before it."""
     text = (reply.message.content or "") if isinstance(reply, ChatResponse) else reply.text
-    # Blocks joined by newlines would put characters into the deltas that no block has.
+    # Joining several blocks would add newlines to the deltas that are in no block.
     single = not isinstance(reply, ChatResponse) or _texts(reply) <= 1
     pieces = split_for_streaming(text) if single else []
     so_far = ""
@@ -102,7 +104,7 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
 
 
 async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
-    """The asynchronous twin of `chunks_of`."""
+    """Async version of `chunks_of`."""
     for chunk in chunks_of(reply):
         yield chunk
 

@@ -1,4 +1,4 @@
-"""What of an LLM and its settings shapes an answer, as values that can be hashed."""
+"""The LLM settings that are part of a cache key, as values that can be hashed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
 
 _IRRELEVANT = frozenset(
     {
-        # How a call is made, and with whose key, but not what is asked.
+        # How a call is made and with which API key, not what is requested.
         "api_key",
         "api_version",
         "callback_manager",
@@ -29,7 +29,7 @@ _IRRELEVANT = frozenset(
         "rate_limiter",
         "reuse_client",
         "timeout",
-        # Its parts are classes and functions, seen below, or applied before the call is made.
+        # Handled in `identity_of_llm`, or applied before the call is made.
         "completion_to_prompt",
         "messages_to_prompt",
         "output_parser",
@@ -42,10 +42,10 @@ _DEFAULTS = (default_completion_to_prompt, messages_to_prompt)
 
 
 def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a call: the LLM's own and those given with it, schemas by content.
+    """Return the settings of a call, the LLM's and its own, with schema classes as JSON schemas.
 
     Raises:
-        ConfigurationError: a setting is an object whose content cannot be seen.
+        ConfigurationError: a setting is an object whose content cannot be read.
     """
     return {
         **{name: fingerprint(value) for name, value in kwargs.items()},
@@ -54,14 +54,14 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:
-    """The settings of an LLM that shape its answers; wrappers are as what is inside them.
+    """Return the settings of an LLM that affect its answers, with those of wrapped LLMs.
 
     Raises:
-        ConfigurationError: a setting is an object whose content cannot be seen.
+        ConfigurationError: a setting is an object whose content cannot be read.
     """
     identity = _fields(llm)
     identity["model_name"] = llm.metadata.model_name
-    # `chat` and `complete` of LLMs without a chat format go through these.
+    # Used by `chat` and `complete` of LLMs that have no chat format.
     for name in ("messages_to_prompt", "completion_to_prompt"):
         function = getattr(llm, name)
         if function not in _DEFAULTS:
@@ -72,10 +72,10 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
 
 
 def identity_of_embedding(model: BaseEmbedding) -> dict[str, Any]:
-    """The settings of an embedding model that shape its vectors.
+    """Return the settings of an embedding model that affect its vectors.
 
     Raises:
-        ConfigurationError: a setting is an object whose content cannot be seen.
+        ConfigurationError: a setting is an object whose content cannot be read.
     """
     return _fields(model)
 

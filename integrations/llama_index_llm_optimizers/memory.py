@@ -1,4 +1,4 @@
-"""`HistoryBlock`: what falls out of a chat's short-term memory, in few words."""
+"""`HistoryBlock`: a summary of what no longer fits in a chat's short-term memory."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["HistoryBlock"]
 
 
 class HistoryBlock(BaseMemoryBlock[str]):
-    """Earlier turns of a conversation, each stretch summarised once and never touched again.
+    """Summarises earlier messages of a conversation, each group of them once.
 
     Example:
         ```python
         memory = Memory.from_defaults(token_limit=8_000, memory_blocks=[HistoryBlock()])
         ```
 
-    Without a model for it (`History(summariser=…)`) the telling sentences are picked out. Turns
-    that are too few for a summary, or whose summary failed, stand word for word. A block belongs
-    to one conversation, as the memory does.
+    A model can write the summaries (`History(summariser=…)`); without one the most important
+    sentences are kept. Messages that are too few for a summary, or whose summary failed, are kept
+    in full. A block belongs to one conversation, as the memory does.
     """
 
     name: str = "earlier"
@@ -39,42 +39,42 @@ class HistoryBlock(BaseMemoryBlock[str]):
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
     _summaries: list[str] = PrivateAttr(default_factory=list)
     _waiting: list[Message] = PrivateAttr(default_factory=list)
-    _folding: list[Message] = PrivateAttr(default_factory=list)
+    _in_progress: list[Message] = PrivateAttr(default_factory=list)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
         with self._lock:
-            words = [f"{m.role}: {m.text}" for m in (*self._folding, *self._waiting) if m.text]
+            words = [f"{m.role}: {m.text}" for m in (*self._in_progress, *self._waiting) if m.text]
             return "\n".join([*self._summaries, *words])
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
         with self._lock:
             self._waiting += [core_message(message) for message in messages]
             end = self._end()
-            if self._folding or not end:
+            if self._in_progress or not end:
                 return
-            self._folding, self._waiting = self._waiting[:end], self._waiting[end:]
+            self._in_progress, self._waiting = self._waiting[:end], self._waiting[end:]
         summary: Message | None = None
         try:
-            summary = await self._summary(self._folding)
+            summary = await self._summary(self._in_progress)
         finally:
             with self._lock:
                 if summary is None:
-                    self._waiting[:0] = self._folding
+                    self._waiting[:0] = self._in_progress
                 else:
                     self._summaries.append(summary.text)
-                self._folding = []
+                self._in_progress = []
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
-        """Leave out the oldest lines, as many as it takes; None when nothing would be left."""
+        """Remove the oldest lines until the tokens are saved; None if nothing is left."""
         lines = content.splitlines()
-        over = tokens_to_truncate
-        while lines and over > 0:
-            over -= self._counter.count(lines.pop(0) + "\n", self.model).tokens
+        excess = tokens_to_truncate
+        while lines and excess > 0:
+            excess -= self._counter.count(lines.pop(0) + "\n", self.model).tokens
         return "\n".join(lines) or None
 
     def _end(self) -> int:
-        """Where the next stretch ends, 0 if there is none: no tool call is left without result."""
+        """Where the next group ends, 0 if there is none; tool calls stay with their results."""
         following = Message(role="user")
         cuts = safe_cuts([*self._waiting, following])
         return max((cut for cut in cuts if cut >= self.history.every), default=0)

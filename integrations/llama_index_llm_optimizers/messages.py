@@ -1,4 +1,4 @@
-"""LlamaIndex's messages as the core's."""
+"""Translate LlamaIndex's messages for the core and back."""
 
 from __future__ import annotations
 
@@ -24,28 +24,36 @@ from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
-__all__ = ["ROUTED", "ROUTING", "SHARED", "SHORTENED", "core_message", "request_of", "with_text"]
+__all__ = [
+    "ROUTED_KEY",
+    "ROUTING_KEY",
+    "SHARE_KEY",
+    "SHORTENED_KEY",
+    "core_message",
+    "request_of",
+    "with_text",
+]
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
-ROUTED = "llm_optimizers_routed"
-"""Our key in an assistant's message: which of several LLMs said it. It never enters a key."""
-ROUTING = "routing"
-"""The key in a response's `additional_kwargs` under which it says who answered and why."""
-SHORTENED = "llm_optimizers_shortened"
-"""The same for what a prompt optimiser took away."""
-SHARED = "llm_optimizers_shared"
-"""The same for how an answer came out of a call that others shared."""
-_OWN = (ROUTED, "tool_calls", "tool_call_id", "name", "images", "session_id")
-"""Said elsewhere in a request, or (the session) said to nobody."""
-_BOOKKEEPING = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
-"""What LLMs leave in the messages of their own turns; it repeats the content or counts it."""
+ROUTED_KEY = "llm_optimizers_routed"
+"""Our key in an assistant message for the LLM that a router chose; never part of a cache key."""
+ROUTING_KEY = "routing"
+"""The key in a response's `additional_kwargs` for the LLM that answered and why it was chosen."""
+SHORTENED_KEY = "llm_optimizers_shortened"
+"""The key there for the tokens that a prompt optimiser removed."""
+SHARE_KEY = "llm_optimizers_shared"
+"""The key there for an answer's share of a combined call."""
+_OTHER_FIELDS = (ROUTED_KEY, "tool_calls", "tool_call_id", "name", "images", "session_id")
+"""Already in the request in another form, or (`session_id`) not sent to the provider."""
+_LLM_FIELDS = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
+"""What LLMs put into their own messages; it repeats or counts the content."""
 
 
 def request_of(call: ModelCall, params: Mapping[str, Any]) -> ChatRequest:
-    """The request that a call with these settings makes.
+    """Return the request for a call with these settings.
 
     Raises:
-        ConfigurationError: a message holds something whose content cannot be seen.
+        ConfigurationError: a message has content that cannot be read.
     """
     if not isinstance(call, ChatCall):
         formatted = {"completion": True, "formatted": getattr(call, "formatted", False)}
@@ -59,10 +67,10 @@ def request_of(call: ModelCall, params: Mapping[str, Any]) -> ChatRequest:
 
 
 def core_message(message: ChatMessage) -> Message:
-    """Translate one message; usage and other bookkeeping stay behind.
+    """Translate one message, without usage and other metadata.
 
     Raises:
-        ConfigurationError: a block's content cannot be seen (an open stream, a missing file).
+        ConfigurationError: a block's content cannot be read (an open stream, a missing file).
     """
     role = message.role.value
     blocks = [block for block in message.blocks if not isinstance(block, ToolCallBlock)]
@@ -82,14 +90,14 @@ def core_message(message: ChatMessage) -> Message:
 
 
 def with_text(original: ChatMessage, new: Message) -> ChatMessage:
-    """The original with the new text; the original itself if that is what it says."""
+    """Return the original with the new text; the original itself if its text is the same."""
     if new == core_message(original):
         return original
     parts = (Part(kind="text", text=new.text),) if isinstance(new.content, str) else new.content
     texts = iter([part for part in parts if part.kind == "text"])
     rest = [block for block in original.blocks if not isinstance(block, TextBlock)]
     if all(isinstance(block, ToolCallBlock) for block in rest):
-        # Text blocks side by side are one text to the core.
+        # The core joins adjacent text blocks into one text.
         written = [block for part in texts for block in _text_blocks(part)]
         return original.model_copy(update={"blocks": [*written, *rest]})
     blocks: list[ContentBlock] = []
@@ -100,10 +108,11 @@ def with_text(original: ChatMessage, new: Message) -> ChatMessage:
 
 
 def _text_blocks(part: Part) -> list[ContentBlock]:
-    """A text, and behind it the provider's cache mark in LlamaIndex's form."""
-    mark = part.data.get("cache_control")
-    marks = [CachePoint(cache_control=CacheControl(**mark))] if isinstance(mark, Mapping) else []
-    return [TextBlock(text=part.text), *marks]
+    """A text block, followed by the provider's cache breakpoint if it has one."""
+    control = part.data.get("cache_control")
+    if not isinstance(control, Mapping):
+        return [TextBlock(text=part.text)]
+    return [TextBlock(text=part.text), CachePoint(cache_control=CacheControl(**control))]
 
 
 def _part(block: ContentBlock) -> dict[str, Any] | None:
@@ -121,25 +130,27 @@ def _part(block: ContentBlock) -> dict[str, Any] | None:
 
 
 def _image(block: ImageBlock) -> str:
-    """The image's address, or its bytes as a data URL."""
+    """The image's URL, its bytes as a data URL, or the digest of its file."""
     if block.url is not None:
         return str(block.url)
     if isinstance(block.image, bytes):
         return f"data:{block.image_mimetype};base64,{block.image.decode('ascii', 'replace')}"
     if block.path is not None:
         return _digest_of(Path(block.path))
-    raise ConfigurationError("an image is given as an open file, whose content would be used up")
+    raise ConfigurationError(
+        "an image is an open file, which can be read only once: give its path, URL or bytes"
+    )
 
 
 def _content(value: Any) -> Any:
-    """A block's field; an open stream is refused by `fingerprint`."""
+    """A block's field; `fingerprint` rejects an open stream."""
     if isinstance(value, bytes):
         return {"sha256": hashlib.sha256(value).hexdigest()}
     return str(value) if type(value).__module__.startswith(("pydantic", "pathlib")) else value
 
 
 def _digest_of(path: Path) -> str:
-    """A file by what is in it now."""
+    """The digest of a file's current content."""
     try:
         return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -147,7 +158,7 @@ def _digest_of(path: Path) -> str:
 
 
 def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    """The calls of a message, from its blocks or, in the older form, from beside them."""
+    """The tool calls of a message, from its blocks or, in the older form, `additional_kwargs`."""
     calls = [
         (block.tool_call_id, block.tool_name, block.tool_kwargs)
         for block in message.blocks
@@ -162,14 +173,14 @@ def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
 
 
 def _older(raw: Any) -> tuple[str | None, str, Any]:
-    """A call as OpenAI's object, or as the mapping it was dumped to."""
+    """The id, name and arguments of OpenAI's object, or of its dump."""
     call: Mapping[str, Any] = raw if isinstance(raw, Mapping) else raw.model_dump()
     function: Mapping[str, Any] = call.get("function") or {}
     return call.get("id"), str(function.get("name") or ""), function.get("arguments") or {}
 
 
 def _arguments(arguments: Any) -> str:
-    """Arguments as JSON text with sorted keys; text that is no JSON stays as it is."""
+    """Arguments as JSON text with sorted keys; text that is not JSON is not changed."""
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
@@ -179,9 +190,9 @@ def _arguments(arguments: Any) -> str:
 
 
 def _extras(message: ChatMessage) -> dict[str, Any]:
-    """What else of a message may shape the answer."""
-    skipped: Sequence[str] = _OWN
+    """The other fields of a message that may affect the answer."""
+    skipped: Sequence[str] = _OTHER_FIELDS
     if message.role.value in ("assistant", "chatbot", "model"):
-        skipped = (*_OWN, *_BOOKKEEPING)
+        skipped = (*_OTHER_FIELDS, *_LLM_FIELDS)
     kept = {k: v for k, v in message.additional_kwargs.items() if k not in skipped and v}
     return {name: fingerprint(value) for name, value in kept.items()}

@@ -1,4 +1,4 @@
-"""What the model calls made inside a block of code consumed together."""
+"""`UsageMeter`: the total usage of the model calls made inside a block of code."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 from pydantic import PrivateAttr
 
-from llama_index_llm_optimizers.account import OWN, CallFacts
+from llama_index_llm_optimizers.account import TAG_PREFIX, CallInfo
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
-from llama_index_llm_optimizers.open_calls import OpenCalls
+from llama_index_llm_optimizers.in_flight import InFlightCalls
 from llm_optimizers.costs import Usage
 
-__all__ = ["Meter", "Reading"]
+__all__ = ["UsageMeter", "UsageTotal"]
 
 _STARTS = (llm_events.LLMChatStartEvent, llm_events.LLMCompletionStartEvent)
 _PROGRESS = (llm_events.LLMChatInProgressEvent, llm_events.LLMCompletionInProgressEvent)
@@ -30,80 +30,80 @@ _ENDS = (llm_events.LLMChatEndEvent, llm_events.LLMCompletionEndEvent)
 
 
 @dataclass(slots=True, weakref_slot=True)
-class Reading:
-    """So far consumed; `usage` None when a call did not tell, `model` that of the last call."""
+class UsageTotal:
+    """The usage so far, None if a call reported none; `model` is that of the last call."""
 
     usage: Usage | None = None
     model: str = ""
-    _silent: bool = False
+    _unknown: bool = False
 
     def add(self, usage: Usage | None, model: str) -> None:
-        """A call ended."""
+        """Add a finished call."""
         self.model = model or self.model
-        self._silent = self._silent or usage is None
-        self.usage = None if self._silent else sum((u for u in (self.usage, usage) if u), Usage())
+        self._unknown = self._unknown or usage is None
+        self.usage = None if self._unknown else sum((u for u in (self.usage, usage) if u), Usage())
 
 
-class Meter(BaseEventHandler):
-    """Reads the calls made inside `reading()` blocks, from many threads and event loops at once."""
+class UsageMeter(BaseEventHandler):
+    """Adds up the usage of `measure()` blocks; safe to share between threads and event loops."""
 
-    _tag: str = PrivateAttr(default_factory=lambda: f"{OWN}meter-{uuid4().hex[:8]}")
-    _readings: WeakValueDictionary[str, Reading] = PrivateAttr(default_factory=WeakValueDictionary)
-    _calls: OpenCalls = PrivateAttr(default_factory=OpenCalls)
+    _tag: str = PrivateAttr(default_factory=lambda: f"{TAG_PREFIX}meter-{uuid4().hex[:8]}")
+    _totals: WeakValueDictionary[str, UsageTotal] = PrivateAttr(default_factory=WeakValueDictionary)
+    _calls: InFlightCalls = PrivateAttr(default_factory=InFlightCalls)
 
     @classmethod
     def class_name(cls) -> str:
         """See `BaseEventHandler.class_name`."""
-        return "Meter"
+        return "UsageMeter"
 
     def attach(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         get_dispatcher().add_event_handler(self)
 
     def detach(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         root = get_dispatcher()
         root.event_handlers = [each for each in root.event_handlers if each is not self]
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
-        """Calls asked for inside the block count, streams among them that are read after it.
+    def measure(self) -> Iterator[UsageTotal]:
+        """Add up the calls made inside the block, and streams that are read after it.
 
-        The reading is forgotten when its caller drops it.
+        The total lives as long as the caller keeps a reference to it.
         """
-        name, reading = uuid4().hex, Reading()
-        self._readings[name] = reading
+        name, total = uuid4().hex, UsageTotal()
+        self._totals[name] = total
         with instrument_tags({**active_instrument_tags.get(), self._tag: name}):
-            yield reading
+            yield total
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        """Take in one event."""
+        """Handle one event."""
         if isinstance(event, _STARTS):
-            reading = self._reading_of(event)
-            if reading is not None:
-                facts = CallFacts(
+            total = self._total_of(event)
+            if total is not None:
+                info = CallInfo(
                     id=event.id_,
                     started=datetime.now(UTC),
                     model=str(event.model_dict.get("model_name") or ""),
-                    kind="",
-                    tags={self._tag: reading},
+                    class_name="",
+                    tags={self._tag: total},
                 )
-                self._calls.begin(event.span_id, facts, ())
+                self._calls.begin(event.span_id, info, ())
         elif isinstance(event, _PROGRESS):
-            self._calls.take(event.span_id, event.response)
+            self._calls.add_reply(event.span_id, event.response)
         elif isinstance(event, _ENDS):
             self._end(event)
         elif isinstance(event, LLMCacheHitEvent):
-            reading = self._reading_of(event)
-            if reading is not None:
-                reading.add(event.usage, event.model)
+            total = self._total_of(event)
+            if total is not None:
+                total.add(event.usage, event.model)
 
     def _end(self, event: Any) -> None:
         call = self._calls.end(event.span_id)
-        if call is None or event.response is None or self._calls.repeats(event.response.raw):
+        if call is None or event.response is None or self._calls.is_repeat(event.response.raw):
             return
-        call.take(event.response)
-        call.facts.tags[self._tag].add(call.usage, call.model or call.facts.model)
+        call.add_reply(event.response)
+        call.info.tags[self._tag].add(call.usage, call.model or call.info.model)
 
-    def _reading_of(self, event: BaseEvent) -> Reading | None:
-        return self._readings.get(str(event.tags.get(self._tag)))
+    def _total_of(self, event: BaseEvent) -> UsageTotal | None:
+        return self._totals.get(str(event.tags.get(self._tag)))

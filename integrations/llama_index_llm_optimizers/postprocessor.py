@@ -1,4 +1,4 @@
-"""`PromptCompressor`: retrieved nodes cut to a token budget, keeping what answers the query."""
+"""`PromptCompressor`: cut retrieved nodes to a token budget, keeping what answers the query."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class PromptCompressor(BaseNodePostprocessor):
         index.as_query_engine(node_postprocessors=[PromptCompressor(max_tokens=1_000)])
         ```
 
-    The budget counts what the LLM sees of a node, its metadata among it; what
-    `excluded_llm_metadata_keys` hides costs nothing. Nodes stay in order. One that is kept whole is
-    the same object; one that is cut is a copy with its id, metadata and relationships. Nodes
-    without text, and queries without words, are left alone.
+    The budget counts what the LLM sees of a node: text and metadata, without the keys in
+    `excluded_llm_metadata_keys`. Nodes keep their order. One that is kept whole is the same object;
+    one that is cut is a copy with its id, metadata and relationships. Nodes without text are not
+    changed, and a query without words changes nothing.
     """
 
     max_tokens: int = Field(ge=1, description="Tokens of all nodes together, as the LLM sees them.")
     model: str = Field(default="gpt-4o", description="The model whose tokens are counted.")
     embed_model: BaseEmbedding | None = Field(
-        default=None, description="Adds likeness in meaning; the bundled static model by default."
+        default=None, description="Compares meaning; the bundled static model by default."
     )
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
     _selector: PassageSelector = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Build the selector once; it is safe to share between threads."""
+        """Create the selector once; threads can share it."""
         super().model_post_init(context)
         embed = passage_embed(self.embed_model)
         self._selector = PassageSelector(model=self.model, counter=self._counter, embed=embed)
@@ -55,22 +55,22 @@ class PromptCompressor(BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         if query_bundle is None:
             return nodes
-        passages = [Passage(title=_shown(node.node), text=_text(node.node)) for node in nodes]
+        passages = [Passage(title=_metadata(node.node), text=_text(node.node)) for node in nodes]
         chosen = self._selector.keep(
             query_bundle.query_str,
             passages,
             max_tokens=self.max_tokens,
-            shown=lambda kept: sum(self._seen(node.node) for node in _cut(nodes, kept)),
+            shown=lambda kept: sum(self._tokens(node.node) for node in _cut(nodes, kept)),
         )
         return nodes if chosen is None else _cut(nodes, chosen)
 
-    def _seen(self, node: BaseNode) -> int:
-        """Tokens of a node as the LLM sees it."""
+    def _tokens(self, node: BaseNode) -> int:
+        """The tokens of a node as the LLM sees it."""
         text = node.get_content(metadata_mode=MetadataMode.LLM)
         return self._counter.count(text, self.model).tokens
 
 
-def _shown(node: BaseNode) -> str:
+def _metadata(node: BaseNode) -> str:
     """The metadata that the LLM sees."""
     return node.get_metadata_str(mode=MetadataMode.LLM).strip()
 
@@ -80,7 +80,7 @@ def _text(node: BaseNode) -> str:
 
 
 def _cut(nodes: Sequence[NodeWithScore], kept: Sequence[KeptPassage]) -> list[NodeWithScore]:
-    """The kept nodes: the same objects where they are whole, else copies with less text."""
+    """The kept nodes: the same objects if they are whole, else copies with less text."""
     found: list[NodeWithScore] = []
     for part in kept:
         node = nodes[part.index]

@@ -1,7 +1,7 @@
-"""`PromptOptimizingLLM`: what goes to the model is made cheaper on its way there.
+"""`PromptOptimizingLLM`: an LLM with shorter prompts.
 
-LlamaIndex has no hook for histories and system prompts. This wrapper is one; everything is decided
-in `llm_optimizers.prompts`, here messages are translated and put back.
+LlamaIndex has no hook for histories and system prompts, so this is a wrapper.
+`llm_optimizers.prompts` decides what is removed; here messages are translated.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
-from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply, agenerated
+from llama_index_llm_optimizers.call import (
+    ChatCall,
+    CompletionCall,
+    ModelCall,
+    Reply,
+    as_async_generator,
+)
 from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.messages import SHORTENED, core_message, with_text
+from llama_index_llm_optimizers.messages import SHORTENED_KEY, core_message, with_text
 from llm_optimizers.costs.context import CallContext, call_scope, context_of, context_with_call
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.prompts import Optimized, RequestOptimizer
@@ -27,30 +33,30 @@ __all__ = ["PromptOptimizingLLM"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shorter:
-    """The call to make, and what the account needs to know of the one it stands for."""
+    """The shortened call, with what was removed from the original one."""
 
     call: ModelCall
     removed: RemovedTokens = NOTHING_REMOVED
 
     @property
     def context(self) -> CallContext:
-        """What the account is to know of the call."""
+        """The context with which the call is recorded."""
         return context_of(within=self.call.context).with_removed(self.removed)
 
     def streamed(self) -> ModelCall:
-        """The call for a stream, which is read in the context it was asked for in."""
+        """The call for a stream, which is read in its caller's context."""
         return replace(self.call, context=context_with_call(self.call.context, self.context))
 
     def marked(self, reply: Reply) -> Reply:
-        """The reply with what was taken away: a cache prices by it what it serves."""
+        """The reply with what was removed, so that a hit in a cache is priced with it."""
         if not self.removed.tokens:
             return reply
-        mark = {SHORTENED: {"tokens": self.removed.tokens, "repeated": self.removed.repeated}}
+        mark = {SHORTENED_KEY: {"tokens": self.removed.tokens, "repeated": self.removed.repeated}}
         return reply.model_copy(update={"additional_kwargs": {**reply.additional_kwargs, **mark}})
 
 
 class PromptOptimizingLLM(DelegatingLLM):
-    """An LLM whose prompts are shortened before it sees them.
+    """An LLM with shorter prompts.
 
     Example:
         ```python
@@ -58,14 +64,14 @@ class PromptOptimizingLLM(DelegatingLLM):
         llm = PromptOptimizingLLM(llm=OpenAI("gpt-4o"), optimizer=RequestOptimizer(history=history))
         ```
 
-    By default only what loses nothing is done: blanks, markup noise, JSON's layout, repeats. A
-    prompt that cannot be shortened is sent as it is. The account shows what was saved.
+    By default no information is lost: only whitespace, markup noise, JSON layout and repetitions
+    are removed. A prompt that cannot be shortened is sent unchanged. The ledger shows the saving.
     """
 
     llm: SerializeAsAny[LLM]
-    """The LLM that is sent the shorter prompts."""
+    """The LLM that gets the shorter prompts."""
     optimizer: RequestOptimizer = Field(default_factory=RequestOptimizer, exclude=True)
-    """What is done to them; losing information is opt-in there."""
+    """Shortens the prompts; steps that lose information are off by default."""
 
     def __init__(self, llm: LLM, optimizer: RequestOptimizer | None = None, **data: Any) -> None:
         if optimizer is not None:
@@ -97,7 +103,7 @@ class PromptOptimizingLLM(DelegatingLLM):
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         shorter = await self._ashorter(call)
-        async for chunk in agenerated(shorter.streamed().astream(self.llm)):
+        async for chunk in as_async_generator(shorter.streamed().astream(self.llm)):
             yield shorter.marked(chunk)
 
     def _shorter(self, call: ModelCall) -> _Shorter:
@@ -109,8 +115,8 @@ class PromptOptimizingLLM(DelegatingLLM):
     def _translation(
         self, call: ModelCall
     ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], _Shorter]]:
-        """How the call is read for the core, and how it is written back."""
-        return lambda: self._request(call), lambda found: _rewritten(call, found)
+        """Two functions: the call as a core request, and the optimised request as a call."""
+        return lambda: self._request(call), lambda optimized: _rewritten(call, optimized)
 
     def _request(self, call: ModelCall) -> ChatRequest:
         tools = call.kwargs.get("tools")
@@ -128,23 +134,24 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
     return (ChatMessage(role=MessageRole.USER, content=call.prompt),)
 
 
-def _rewritten(call: ModelCall, found: Optimized) -> _Shorter:
-    """The call with what the optimiser made of its messages."""
-    added = {k: v for k, v in found.request.params.items() if k != "tools"}
+def _rewritten(call: ModelCall, optimized: Optimized) -> _Shorter:
+    """The call with the optimised messages."""
+    added = {k: v for k, v in optimized.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
-        pairs = zip(found.request.messages, found.origins, strict=True)
+        pairs = zip(optimized.request.messages, optimized.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
-        return _Shorter(call=replace(call, messages=messages, kwargs=kwargs), removed=found.removed)
+        call = replace(call, messages=messages, kwargs=kwargs)
+        return _Shorter(call=call, removed=optimized.removed)
     assert isinstance(call, CompletionCall)
-    if len(found.request.messages) != 1:
+    if len(optimized.request.messages) != 1:
         return _Shorter(call=call)
-    prompt = found.request.messages[0].text
-    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=found.removed)
+    prompt = optimized.request.messages[0].text
+    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=optimized.removed)
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:
-    """A message as it is sent: a summary, or one of before with its new text."""
+    """An optimised message: a summary, or an original one with its new text."""
     if origin is None:
         return ChatMessage(role=MessageRole.SYSTEM, content=new.text)
     return with_text(before[origin], new)

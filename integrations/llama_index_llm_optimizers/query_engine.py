@@ -1,8 +1,8 @@
-"""`CachedQueryEngine`: a cache where the question is short and its context is known.
+"""`CachedQueryEngine`: a cache for questions about retrieved documents.
 
-A RAG prompt is long and ends in a template's words, so that two ways to ask one thing look alike
-to nobody. Before the prompt is made, the question stands alone: it is matched by meaning, and
-what was retrieved for it is part of the scope, so that other documents mean another answer.
+A RAG prompt is long and ends with a template's text, so two wordings of one question are hard to
+match. Here the question is matched by meaning before the prompt is built. The retrieved nodes are
+part of the key, so an answer is served only for the same documents.
 """
 
 from __future__ import annotations
@@ -29,21 +29,26 @@ from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from llama_index_llm_optimizers.cache import HybridCache
-from llama_index_llm_optimizers.call import agenerated, astreamed_in, generated, streamed_in
-from llama_index_llm_optimizers.codec import Answered
-from llama_index_llm_optimizers.delegating import kind_of
-from llama_index_llm_optimizers.hits import CACHE_HIT, announce, chunks_of
+from llama_index_llm_optimizers.call import (
+    as_async_generator,
+    as_generator,
+    astream_in_context,
+    stream_in_context,
+)
+from llama_index_llm_optimizers.codec import CachedReply
+from llama_index_llm_optimizers.delegating import class_name_of
+from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.identity import identity_of_llm
-from llama_index_llm_optimizers.metering import Meter, Reading
+from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["CachedQueryEngine", "answer_of", "request_of_query"]
+__all__ = ["CachedQueryEngine", "answer_to_cache", "request_of_query"]
 
 _NO_ANSWERS = frozenset({"", "None", "Empty Response"})
-"""What the framework says where there is no answer; not worth keeping."""
+"""LlamaIndex's responses where there is no answer; they are not cached."""
 
 
 def request_of_query(
@@ -52,13 +57,13 @@ def request_of_query(
     query: QueryBundle,
     nodes: Sequence[NodeWithScore],
 ) -> ChatRequest | None:
-    """The question with its documents as the history; None where the answer would be an object.
+    """Return the question, with its nodes as the history; None if the answer would be an object.
 
-    The documents' order is left out: near-equal scores swap places from one question to another
-    that means the same.
+    The order of the nodes is ignored, since another wording of the question may swap nodes with
+    similar scores.
 
     Raises:
-        ConfigurationError: a setting is an object whose content cannot be seen.
+        ConfigurationError: a setting is an object whose content cannot be read.
     """
     llm = synthesizer._llm
     if synthesizer._output_cls is not None or isinstance(llm, StructuredLLM):
@@ -81,51 +86,49 @@ def request_of_query(
     )
 
 
-def answer_of(text: str, reading: Reading) -> Answered:
-    """The answer as it is kept, with what the calls for it consumed together."""
+def answer_to_cache(text: str, total: UsageTotal) -> CachedReply:
+    """Return an answer as the cache's value, with the total usage of its calls."""
     kept = "" if text.strip() in _NO_ANSWERS else text
-    return Answered(reply=CompletionResponse(text=kept), model=reading.model, usage=reading.usage)
+    return CachedReply(reply=CompletionResponse(text=kept), model=total.model, usage=total.usage)
 
 
 def _digest(node: NodeWithScore) -> str:
-    """A node by its content and by what the LLM sees of it."""
+    """The digest of a node's content and of what the LLM sees of it."""
     shown = node.node.get_content(metadata_mode=MetadataMode.LLM)
     return hashlib.sha256(f"{node.node.hash}\n{shown}".encode()).hexdigest()
 
 
 class CachedQueryEngine(BaseQueryEngine):
-    """A retrieving query engine that serves questions asked before about the same documents.
+    """A query engine that caches answers to questions about the same retrieved documents.
 
     Example:
         ```python
         engine = CachedQueryEngine(index.as_query_engine(), HybridCache(path="answers.sqlite"))
         ```
 
-    Retrieval is done for every question; what it finds decides which answers may be served. A
-    served response has today's source nodes and `metadata["cache_hit"]`. Answers that are pydantic
-    objects are passed through.
+    Every question is retrieved for, and an answer is served only for the same nodes. A cached
+    response has the nodes just retrieved and `metadata["cache_hit"]`. Answers that are pydantic
+    objects are not cached.
 
     Args:
-        query_engine: An engine that retrieves and synthesises.
-        cache: In memory by default; it may be the one that a `CachedLLM` uses.
+        query_engine: A `RetrieverQueryEngine`, as `index.as_query_engine()` returns it.
+        cache: By default a new one in memory; a `CachedLLM` may use the same.
 
     Raises:
-        ConfigurationError: the engine does not retrieve by itself; give the cache to its LLM.
+        ConfigurationError: the engine is not a `RetrieverQueryEngine`; use a `CachedLLM` for it.
     """
 
-    def __init__(
-        self, query_engine: RetrieverQueryEngine, cache: HybridCache | None = None
-    ) -> None:
+    def __init__(self, query_engine: BaseQueryEngine, cache: HybridCache | None = None) -> None:
         if not isinstance(query_engine, RetrieverQueryEngine):
             raise ConfigurationError(
-                f"a {type(query_engine).__name__} does not retrieve by itself, so that nothing "
-                "tells which documents an answer is about: use CachedLLM for its LLM instead"
+                f"a {type(query_engine).__name__} is not a RetrieverQueryEngine, so the documents "
+                "of an answer are not known: use CachedLLM for its LLM instead"
             )
         super().__init__(query_engine.callback_manager)
         self._engine = query_engine
         self._synthesizer = query_engine._response_synthesizer
         self.cache = cache if cache is not None else HybridCache()
-        self._meter = Meter()
+        self._meter = UsageMeter()
         self._meter.attach()
         weakref.finalize(self, self._meter.detach)
 
@@ -143,21 +146,21 @@ class CachedQueryEngine(BaseQueryEngine):
         nodes: list[NodeWithScore],
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
-        """Answer from these nodes, or serve what was answered from them before."""
+        """Answer from these nodes, or serve a cached answer for them."""
         request = self._request(query_bundle, nodes)
         if request is None or additional_source_nodes:
             return self._engine.synthesize(query_bundle, nodes, additional_source_nodes)
         if self._synthesizer._streaming:
-            return self._streamed(request, query_bundle, nodes)
-        fresh: list[RESPONSE_TYPE] = []
+            return self._stream(request, query_bundle, nodes)
+        responses: list[RESPONSE_TYPE] = []
 
-        def make() -> Answered:
-            with self._meter.reading() as reading:
-                fresh.append(self._engine.synthesize(query_bundle, nodes))
-            return answer_of(str(fresh[0]), reading)
+        def make() -> CachedReply:
+            with self._meter.measure() as total:
+                responses.append(self._engine.synthesize(query_bundle, nodes))
+            return answer_to_cache(str(responses[0]), total)
 
         answer = self.cache.answer(request, make)
-        return fresh[0] if answer.hit is None else self._marking(nodes)(answer.hit)
+        return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
 
     async def asynthesize(
         self,
@@ -165,21 +168,21 @@ class CachedQueryEngine(BaseQueryEngine):
         nodes: list[NodeWithScore],
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
-        """The asynchronous twin of `synthesize`."""
+        """Async version of `synthesize`."""
         request = self._request(query_bundle, nodes)
         if request is None or additional_source_nodes:
             return await self._engine.asynthesize(query_bundle, nodes, additional_source_nodes)
         if self._synthesizer._streaming:
-            return self._astreamed(request, query_bundle, nodes)
-        fresh: list[RESPONSE_TYPE] = []
+            return self._astream(request, query_bundle, nodes)
+        responses: list[RESPONSE_TYPE] = []
 
-        async def make() -> Answered:
-            with self._meter.reading() as reading:
-                fresh.append(await self._engine.asynthesize(query_bundle, nodes))
-            return answer_of(str(fresh[0]), reading)
+        async def make() -> CachedReply:
+            with self._meter.measure() as total:
+                responses.append(await self._engine.asynthesize(query_bundle, nodes))
+            return answer_to_cache(str(responses[0]), total)
 
         answer = await self.cache.aanswer(request, make)
-        return fresh[0] if answer.hit is None else self._marking(nodes)(answer.hit)
+        return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         payload: dict[str, Any] = {EventPayload.QUERY_STR: query_bundle.query_str}
@@ -199,7 +202,7 @@ class CachedQueryEngine(BaseQueryEngine):
     def _get_prompt_modules(self) -> PromptMixinType:
         return {"response_synthesizer": self._synthesizer}
 
-    def _streamed(
+    def _stream(
         self, request: ChatRequest, query: QueryBundle, nodes: list[NodeWithScore]
     ) -> StreamingResponse:
         def begin() -> Iterator[str]:
@@ -207,19 +210,19 @@ class CachedQueryEngine(BaseQueryEngine):
             metadata.update(made.metadata or {})
             return cast("StreamingResponse", made).response_gen
 
-        with self._meter.reading() as reading:
+        with self._meter.measure() as total:
             context = copy_context()
         metadata: dict[str, Any] = {}
-        mark = self._marking(nodes, metadata)
+        respond = self._hit_handler(nodes, metadata)
         texts = self.cache.stream(
             request,
-            lambda: streamed_in(context, begin),
-            lambda passed: answer_of("".join(passed), reading),
-            lambda hit: _pieces(mark(hit)),
+            lambda: stream_in_context(context, begin),
+            lambda passed: answer_to_cache("".join(passed), total),
+            lambda hit: _pieces(respond(hit)),
         )
-        return StreamingResponse(generated(texts), source_nodes=list(nodes), metadata=metadata)
+        return StreamingResponse(as_generator(texts), source_nodes=list(nodes), metadata=metadata)
 
-    def _astreamed(
+    def _astream(
         self, request: ChatRequest, query: QueryBundle, nodes: list[NodeWithScore]
     ) -> AsyncStreamingResponse:
         async def begin() -> AsyncIterator[str]:
@@ -227,45 +230,47 @@ class CachedQueryEngine(BaseQueryEngine):
             metadata.update(made.metadata or {})
             return cast("AsyncStreamingResponse", made).response_gen
 
-        async def replay(hit: Hit[Answered]) -> AsyncIterator[str]:
-            for piece in _pieces(mark(hit)):
+        async def stream_hit(hit: Hit[CachedReply]) -> AsyncIterator[str]:
+            for piece in _pieces(respond(hit)):
                 yield piece
 
-        with self._meter.reading() as reading:
+        with self._meter.measure() as total:
             context = copy_context()
         metadata: dict[str, Any] = {}
-        mark = self._marking(nodes, metadata)
+        respond = self._hit_handler(nodes, metadata)
         texts = self.cache.astream(
             request,
-            lambda: astreamed_in(context, begin),
-            lambda passed: answer_of("".join(passed), reading),
-            replay,
+            lambda: astream_in_context(context, begin),
+            lambda passed: answer_to_cache("".join(passed), total),
+            stream_hit,
         )
         return AsyncStreamingResponse(
-            agenerated(texts), source_nodes=list(nodes), metadata=metadata
+            as_async_generator(texts), source_nodes=list(nodes), metadata=metadata
         )
 
     def _request(self, query: QueryBundle, nodes: Sequence[NodeWithScore]) -> ChatRequest | None:
-        """The question as the cache knows it, or None where an answer could not be kept."""
+        """The request to cache, or None if its answer cannot be cached."""
         try:
             return request_of_query(self._engine, self._synthesizer, query, nodes)
-        except Exception as error:  # noqa: BLE001 - what cannot be keyed is called for, never lost
+        except Exception as error:  # noqa: BLE001 - a question without a key goes to the engine
             self.cache.bypassed(error)
             return None
 
-    def _marking(
+    def _hit_handler(
         self, nodes: Sequence[NodeWithScore], metadata: dict[str, Any] | None = None
-    ) -> Callable[[Hit[Answered]], Response]:
-        """What makes of a hit a response over these nodes, announced as of now and here."""
+    ) -> Callable[[Hit[CachedReply]], Response]:
+        """Return a function that makes a hit a response and emits its event in this context."""
         context, llm = copy_context(), self._synthesizer._llm
         shown = metadata if metadata is not None else {}
 
-        def served(hit: Hit[Answered]) -> Response:
+        def respond(hit: Hit[CachedReply]) -> Response:
             asked = llm.metadata.model_name
-            shown[CACHE_HIT] = announce(hit, context, asked=asked, asked_class=kind_of(llm))
+            shown[CACHE_HIT] = announce_hit(
+                hit, context, asked=asked, asked_class=class_name_of(llm)
+            )
             return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=shown)
 
-        return served
+        return respond
 
 
 def _pieces(response: Response) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The LlamaIndex app that `llm-optimizers demo` and `replay` send their requests through."""
+"""The LlamaIndex app through which `llm-optimizers demo` and `replay` send their requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.handler import CostEventHandler
 from llama_index_llm_optimizers.hits import CACHE_HIT
-from llama_index_llm_optimizers.messages import ROUTING
+from llama_index_llm_optimizers.messages import ROUTING_KEY
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llama_index_llm_optimizers.router import RoutedLLM
 from llm_optimizers.costs import Ledger
@@ -31,17 +31,17 @@ from llm_optimizers.routing.policies.learned import LearnedPolicy
 
 __all__ = ["LlamaIndexApp", "open_app"]
 
-_WINDOW = 128_000
+_CONTEXT_WINDOW = 128_000
 
 
 class _AnyModel(OpenAI):
-    """OpenAI's chat format for whatever model a log names; the original knows its own only."""
+    """LlamaIndex's OpenAI LLM for any model name; the original rejects unknown names."""
 
     @property
     def metadata(self) -> LLMMetadata:
         return LLMMetadata(
             model_name=self.model,
-            context_window=_WINDOW,
+            context_window=_CONTEXT_WINDOW,
             num_output=self.max_tokens or -1,
             is_chat_model=True,
             is_function_calling_model=True,
@@ -49,14 +49,14 @@ class _AnyModel(OpenAI):
 
 
 class LlamaIndexApp:
-    """An OpenAI LLM for each model name that the log speaks of."""
+    """An OpenAI LLM for each model name in the log."""
 
     def __init__(self, strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> None:
         self._strategies = strategies
         self._endpoint = endpoint
         self._ledger = ledger
-        room = strategies.cache_entries
-        self._cache = HybridCache(max_entries=room) if strategies.cache else None
+        max_entries = strategies.cache_entries
+        self._cache = HybridCache(max_entries=max_entries) if strategies.cache else None
         self._http = http_client(endpoint)
         self._llms: dict[str, LLM] = {}
         self._optimizer = prompt_optimizer(ledger)
@@ -81,7 +81,7 @@ class LlamaIndexApp:
         mark = response.additional_kwargs.get(CACHE_HIT)
         if mark:
             return AppReply(text=text, tier=mark["tier"])
-        routed = response.additional_kwargs.get(ROUTING) or {}
+        routed = response.additional_kwargs.get(ROUTING_KEY) or {}
         return AppReply(text=text, model=str(routed.get("model") or name))
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class LlamaIndexApp:
         settings: dict[str, Any] = {
             "model": name,
             "http_client": self._http,
-            # Without it a stream has no usage.
+            # Without this, streams report no usage.
             "additional_kwargs": {"stream_options": {"include_usage": True}},
         }
         if self._endpoint.base_url is not None:
@@ -117,7 +117,7 @@ def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> Llam
 
 
 def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with a `detail` in every image, which LlamaIndex's reader insists on."""
+    """The messages with a `detail` in every image, which LlamaIndex's parser requires."""
     for message in messages:
         parts = message["content"] if isinstance(message["content"], list) else []
         for part in parts:

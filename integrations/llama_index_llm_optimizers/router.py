@@ -1,4 +1,4 @@
-"""`RoutedLLM`: each call goes to the cheapest LLM that answers it well enough."""
+"""`RoutedLLM`: an LLM that sends each call to one of several."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic import Field, PrivateAttr, SerializeAsAny, SkipValidation
 
-from llama_index_llm_optimizers.binding import ToolBox, selections
+from llama_index_llm_optimizers.attempts import REPLY_READER, AttemptCaller, RoutedLLMCall
+from llama_index_llm_optimizers.binding import DeferredTools, tool_selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.profiles import context_of_tags, led_by, named, spec_of
-from llama_index_llm_optimizers.routed import REPLIES, Attempts, Session
+from llama_index_llm_optimizers.profiles import by_name, previous_answer, routing_context, spec_of
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
@@ -28,7 +28,7 @@ __all__ = ["RoutedLLM"]
 
 
 class RoutedLLM(DelegatingLLM):
-    """Several LLMs as one: a policy picks, failures fall back, cascades are checked.
+    """Sends each call to the LLM that a policy chooses, with fallbacks and cascades.
 
     Example:
         ```python
@@ -37,27 +37,25 @@ class RoutedLLM(DelegatingLLM):
         ```
 
     Without a policy every call goes to the safe LLM. The LLMs may be of several providers: tools
-    are written for the one that is chosen, and a conversation with a pending tool result stays
-    with the one that asked for it. A stream may fall back until its first chunk; where a policy
-    asks for a cascade all the same, it is streamed once its answer is accepted. What it reports
-    of itself is what holds for every LLM: the smallest context window, and tools only if all
-    have them. Responses say who answered in `additional_kwargs["routing"]`.
+    are written in the format of the chosen one, and the LLM that called a tool also gets its
+    result. A stream can fall back until its first chunk; a cascade's stream starts once its answer
+    is accepted. `metadata` is what holds for every LLM: the smallest context window, and function
+    calling only if all have it. Responses say which LLM answered in `additional_kwargs["routing"]`.
 
     Args:
-        models: LLMs weakest first, by name or each by its model's name.
-        policy: Who chooses; see `llm_optimizers.routing`.
-        safe: The LLM that serves when nothing better is known, and the counterfactual that
-            savings are counted against; the last by default.
-        tiers: Bounds for kinds of users.
-        ledger: Where decisions are noted.
-        router: A configured core in place of `policy`, `safe`, `tiers` and `ledger`.
+        models: LLMs from weakest to strongest, in a mapping by name, or named after their models.
+        policy: Chooses the LLM; see `llm_optimizers.routing`.
+        safe: The fallback LLM, against which savings are counted; by default the last one.
+        tiers: Limits by the user's tier.
+        ledger: Where routing decisions are recorded.
+        router: A configured `Router` instead of `policy`, `safe`, `tiers` and `ledger`.
         deadline_s: Seconds for all attempts together.
-        context: What is known of a call besides it; by default the instrumentation tags `user`,
-            `session`, `tier` and `task`.
-        traffic: Keeps a sample of the questions in a file of yours, to label and calibrate on.
+        context: Returns the call's `RoutingContext`; by default read from the instrumentation tags
+            `user`, `session`, `tier` and `task`.
+        traffic: Stores a sample of the questions in your own file, for labelling and calibration.
 
     Raises:
-        ConfigurationError: models, policy and safe LLM do not go together; says which.
+        ConfigurationError: models, policy and safe LLM do not fit together; the message says which.
     """
 
     models: dict[str, SerializeAsAny[LLM]]
@@ -65,7 +63,7 @@ class RoutedLLM(DelegatingLLM):
     deadline_s: float | None = None
     context: Callable[[], RoutingContext] | None = Field(default=None, exclude=True)
     traffic: SkipValidation[SampleStore] | None = Field(default=None, exclude=True)
-    _specs: dict[str, ModelSpec] = PrivateAttr(default_factory=dict)
+    _child_specs: dict[str, ModelSpec] = PrivateAttr(default_factory=dict)
 
     def __init__(
         self,
@@ -78,16 +76,18 @@ class RoutedLLM(DelegatingLLM):
         router: Router | None = None,
         **data: Any,
     ) -> None:
-        llms = named(models)
+        llms = by_name(models)
         if router is None:
             specs = [spec_of(name, llm) for name, llm in llms.items()]
             router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)
         missing = [spec.name for spec in router.model_tiers.specs if spec.name not in llms]
         if missing:
-            raise ConfigurationError(f"the router has models without an LLM: {', '.join(missing)}")
+            raise ConfigurationError(
+                f"the router has models that are not among the LLMs: {', '.join(missing)}"
+            )
         super().__init__(models=llms, router=router, **data)
-        # A router given by hand may call its models as it likes: prices go by the LLM's own name.
-        self._specs = {name: spec_of(name, llm) for name, llm in llms.items()}
+        # A given router may use other names for its models; prices need the LLMs' own names.
+        self._child_specs = {name: spec_of(name, llm) for name, llm in llms.items()}
 
     @classmethod
     def class_name(cls) -> str:
@@ -96,16 +96,16 @@ class RoutedLLM(DelegatingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What holds for every LLM, under the safe one's name."""
-        told = [llm.metadata for llm in self._children]
+        """What holds for every LLM, under the safe LLM's name."""
+        found = [llm.metadata for llm in self._children]
         tools = [isinstance(llm, FunctionCallingLLM) for llm in self._children]
-        return told[0].model_copy(
+        return found[0].model_copy(
             update={
-                "context_window": min(each.context_window for each in told),
-                "num_output": min(each.num_output for each in told),
-                "is_chat_model": all(each.is_chat_model for each in told),
+                "context_window": min(each.context_window for each in found),
+                "num_output": min(each.num_output for each in found),
+                "is_chat_model": all(each.is_chat_model for each in found),
                 "is_function_calling_model": all(tools)
-                and all(each.is_function_calling_model for each in told),
+                and all(each.is_function_calling_model for each in found),
             }
         )
 
@@ -115,51 +115,51 @@ class RoutedLLM(DelegatingLLM):
         return (safe, *(llm for llm in self.models.values() if llm is not safe))
 
     def _answer(self, call: ModelCall) -> Reply:
-        attempts = self._attempts(call)
-        return attempts.session.answer(attempts)
+        caller = self._caller(call)
+        return caller.routed_call.answer(caller)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        attempts = self._attempts(call)
-        return await attempts.session.aanswer(attempts)
+        caller = self._caller(call)
+        return await caller.routed_call.aanswer(caller)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
-        attempts = self._attempts(call, streaming=True)
-        return attempts.session.stream(attempts)
+        caller = self._caller(call, streaming=True)
+        return caller.routed_call.stream(caller)
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
-        attempts = self._attempts(call, streaming=True)
-        return attempts.session.astream(attempts)
+        caller = self._caller(call, streaming=True)
+        return caller.routed_call.astream(caller)
 
-    def _attempts(self, call: ModelCall, *, streaming: bool = False) -> Attempts:
-        """Start a session.
+    def _caller(self, call: ModelCall, *, streaming: bool = False) -> AttemptCaller:
+        """Start a routed call.
 
         Raises:
-            NoModelFitsError: no LLM can take it; lists each with its reason.
-            ConfigurationError: a message holds something that cannot be seen.
+            NoModelFitsError: no LLM can take the call; the message says why for each.
+            ConfigurationError: a message has content that cannot be read.
         """
-        known = call.context.copy().run(self.context or context_of_tags)
-        session = Session(
+        known = call.context.copy().run(self.context or routing_context)
+        routed_call = RoutedLLMCall(
             self.router,
             request_of(call, call.kwargs),
-            replace(known, streaming=streaming, previous=known.previous or led_by(call)),
-            REPLIES,
-            models=self._specs,
+            replace(known, streaming=streaming, previous=known.previous or previous_answer(call)),
+            REPLY_READER,
+            models=self._child_specs,
             call_context=context_of(within=call.context),
             traffic=self.traffic,
             deadline_s=self.deadline_s,
         )
-        return Attempts(call=call, session=session, llms=self.models)
+        return AttemptCaller(call=call, routed_call=routed_call, llms=self.models)
 
     # --- tools and structured output -------------------------------------------------------------
 
     @property
-    def _uniform(self) -> bool:
-        """Whether all LLMs are of one kind, so that one can speak for all."""
+    def _same_class(self) -> bool:
+        """Whether all LLMs are of one class, so that they share one tool format."""
         return len({type(llm) for llm in self.models.values()}) == 1
 
     @property
-    def _structuring(self) -> LLM:
-        return super()._structuring if self._uniform else self
+    def _structurer(self) -> LLM:
+        return super()._structurer if self._same_class else self
 
     def _prepare_chat_with_tools(
         self,
@@ -171,28 +171,28 @@ class RoutedLLM(DelegatingLLM):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        offer = {
+        options = {
             "allow_parallel_tool_calls": allow_parallel_tool_calls,
             "tool_required": tool_required,
             **kwargs,
         }
-        if self._uniform:
+        if self._same_class:
             return super()._prepare_chat_with_tools(
-                tools, user_msg=user_msg, chat_history=chat_history, verbose=verbose, **offer
+                tools, user_msg=user_msg, chat_history=chat_history, verbose=verbose, **options
             )
-        asked = ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg
-        messages = [*(chat_history or []), *([] if asked is None else [asked])]
-        return {"messages": messages, "tools": ToolBox(tools, offer), **offer}
+        question = ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg
+        messages = [*(chat_history or []), *([] if question is None else [question])]
+        return {"messages": messages, "tools": DeferredTools(tools, options), **options}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The tool calls of a response, whichever LLM gave it."""
-        if self._uniform:
+        """Return the tool calls of a response of any of the LLMs."""
+        if self._same_class:
             return super().get_tool_calls_from_response(
                 response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
             )
-        return selections(response, required=error_on_no_tool_call)
+        return tool_selections(response, required=error_on_no_tool_call)
 
     def _validate_chat_with_tools_response(
         self,
@@ -201,7 +201,7 @@ class RoutedLLM(DelegatingLLM):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        if not self._uniform:
+        if not self._same_class:
             return response
         return super()._validate_chat_with_tools_response(
             response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs

@@ -1,4 +1,4 @@
-"""`optimized_settings`: everything on in one line, and everything as it was afterwards."""
+"""`optimized_settings`: turns everything on in one line, and restores `Settings` afterwards."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from llm_optimizers.prompts import RequestOptimizer
 
 __all__ = ["optimized_settings"]
 
-_OURS = ("_llm", "_embed_model", "_prompt_helper", "_chat_prompt_helper")
+_SAVED = ("_llm", "_embed_model", "_prompt_helper", "_chat_prompt_helper")
 _lock = threading.Lock()
 _frames: list[dict[str, Any]] = []
-"""What `Settings` held before each block that is open now, the outermost first."""
+"""The values of `Settings` before each open block, the outermost first."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def optimized_settings(
     optimizer: RequestOptimizer | None = None,
     embeddings_store: BaseKVStore | None = None,
 ) -> Iterator[CostEventHandler]:
-    """Run a block with LlamaIndex's `Settings` made cheaper, as the service context once was.
+    """Run a block with a cache, shorter prompts and cost records in LlamaIndex's `Settings`.
 
     Example:
         ```python
@@ -47,28 +47,27 @@ def optimized_settings(
             print(costs.summary())
         ```
 
-    The LLM gets a cache and prompts without what says nothing, the embedding model a store for its
-    vectors, and every call is counted. For more models than one give a `RoutedLLM`.
-    What was made inside the block keeps its LLM after it. `Settings` belongs to the whole process:
-    use the block at a program's start or in a script, and the components themselves where
-    requests of several users run at once.
+    The LLM gets a cache and shorter prompts, the embedding model a store for its vectors, and every
+    call is recorded. For several models, give a `RoutedLLM`. Objects made inside the block keep its
+    LLM afterwards. `Settings` is global to the process: use this in a script or at a program's
+    start, and use the components themselves where requests of several users run at once.
 
     Args:
-        llm: The LLM to use; the one in `Settings` by default.
-        embed_model: The embedding model; the one in `Settings`, if any was set, by default.
-        ledger: Where calls are recorded; in memory by default.
-        cache: The LLM's cache; in memory by default.
-        optimizer: What is done to prompts; by default nothing that loses information.
-        embeddings_store: Where vectors are kept; in memory by default.
+        llm: The LLM to use; by default the one in `Settings`.
+        embed_model: The embedding model; by default the one in `Settings`, if set.
+        ledger: Where calls are recorded; by default in memory.
+        cache: The LLM's cache; by default a new one in memory.
+        optimizer: Shortens the prompts; by default without loss of information.
+        embeddings_store: Where vectors are kept; by default in memory.
 
     Yields:
-        The handler that counts, with its `ledger` and `summary()`.
+        The handler that records the calls, with `ledger` and `summary()`.
     """
-    chosen = llm if llm is not None else Settings.llm
+    inner = llm if llm is not None else Settings.llm
     model = embed_model if embed_model is not None else Settings._embed_model
     stored = None if model is None else with_embeddings_cache(model, embeddings_store)
-    cheaper = CachedLLM(PromptOptimizingLLM(chosen, optimizer), cache)
-    frame = _enter(cheaper, stored, fresh=llm is not None)
+    wrapped = CachedLLM(PromptOptimizingLLM(inner, optimizer), cache)
+    frame = _enter(wrapped, stored, new_llm=llm is not None)
     try:
         with CostEventHandler(ledger) as costs:
             yield costs
@@ -76,23 +75,23 @@ def optimized_settings(
         _leave(frame)
 
 
-def _enter(llm: LLM, embed_model: BaseEmbedding | None, *, fresh: bool) -> dict[str, Any]:
-    """Swap, and remember what was there."""
+def _enter(llm: LLM, embed_model: BaseEmbedding | None, *, new_llm: bool) -> dict[str, Any]:
+    """Set the models and return the values that they replace."""
     with _lock:
-        frame = {name: getattr(Settings, name) for name in _OURS}
+        frame = {name: getattr(Settings, name) for name in _SAVED}
         _frames.append(frame)
         Settings.llm = llm
         if embed_model is not None:
             Settings.embed_model = embed_model
-        if fresh:
-            # They were made for another LLM's context window.
+        if new_llm:
+            # The helpers were made for another LLM's context window.
             Settings._prompt_helper = None
             Settings._chat_prompt_helper = None
     return frame
 
 
 def _leave(frame: dict[str, Any]) -> None:
-    """Put back what this block found; a block that ends before an inner one leaves it that."""
+    """Restore the values before this block; if an inner block is still open, it will do so."""
     with _lock:
         place = next(i for i, each in enumerate(_frames) if each is frame)
         if place == len(_frames) - 1:

@@ -1,4 +1,4 @@
-"""How an answer out of a shared call is announced, so that each caller is billed its share."""
+"""The event of each caller's share of a combined call, from which its cost is recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
-from llama_index_llm_optimizers.delegating import kind_of
+from llama_index_llm_optimizers.delegating import class_name_of
 from llm_optimizers.batching.combining import QuestionOutcome
 from llm_optimizers.costs import ServiceTier, Usage
 from llm_optimizers.costs.call import CallShare
@@ -24,12 +24,12 @@ _dispatcher = get_dispatcher(__name__)
 
 
 class LLMSharedAnswerEvent(BaseEvent):
-    """A question was settled by a call that others may have shared; holds no text.
+    """A question was answered, or failed, in a call that it may have shared; holds no text.
 
-    `model` and `tier` are those that the provider says answered, `asked` the model that was asked.
-    `usage` is the question's share of what was billed; shares add up to the bill. `share` says
-    what a call of its own would have used; it is an estimate where `asked_with` is more than one.
-    `status` is what the caller saw, `error` a class's name.
+    `model` and `tier` are those that the provider reported, `asked` is the requested model. `usage`
+    is the question's share of the billed usage; all shares add up to it. `share` says what a
+    separate call would have used, an estimate if `asked_with` is more than one. `status` is what
+    the caller got, `error` the name of the exception's class.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
@@ -53,24 +53,24 @@ class LLMSharedAnswerEvent(BaseEvent):
         return "LLMSharedAnswerEvent"
 
 
-def announce_share(llm: LLM, settled: QuestionOutcome) -> None:
+def announce_share(llm: LLM, outcome: QuestionOutcome) -> None:
     """Emit the event of a caller's share, with the caller's tags and span."""
-    found = settled.answered
+    answer = outcome.answered
     event = partial(
         LLMSharedAnswerEvent,
         answer_id=uuid4().hex,
-        model=settled.model,
+        model=outcome.model,
         asked=llm.metadata.model_name,
-        asked_class=kind_of(llm),
-        tier=settled.tier,
-        usage=settled.usage,
-        share=settled.share,
-        asked_with=found.asked_with if found else 1,
-        started=settled.started or datetime.now(UTC),
-        latency_s=settled.latency_s,
-        status=settled.status,
-        error=type(settled.error).__name__ if settled.error else None,
+        asked_class=class_name_of(llm),
+        tier=outcome.tier,
+        usage=outcome.usage,
+        share=outcome.share,
+        asked_with=answer.asked_with if answer else 1,
+        started=outcome.started or datetime.now(UTC),
+        latency_s=outcome.latency_s,
+        status=outcome.status,
+        error=type(outcome.error).__name__ if outcome.error else None,
     )
-    caller: Context = settled.caller
-    # An event takes its tags from the context in which it is made.
+    caller: Context = outcome.caller
+    # An event takes its tags from the context in which it is created.
     caller.copy().run(lambda: _dispatcher.event(event()))

@@ -1,4 +1,4 @@
-"""Which span lies in which: so that a call made within another call is counted once."""
+"""`SpanTree`: the open spans' parents, so that a call made inside another is counted once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SpanTree"]
 
 
 class SpanTree(BaseSpanHandler[BaseSpan]):
-    """The parents of the spans that are open now; keeps nothing else of them."""
+    """Keeps the parent id of each open span, and nothing else."""
 
     _parents: dict[str, str | None] = PrivateAttr(default_factory=dict)
     _guard: Any = PrivateAttr(default_factory=threading.Lock)
@@ -26,7 +26,7 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         return "SpanTree"
 
     def ancestors(self, span: str | None) -> Iterator[str]:
-        """The open spans around this one, the nearest first."""
+        """Yield the open spans that enclose this one, the nearest first."""
         while span is not None:
             with self._guard:
                 span = self._parents.get(span)
@@ -42,7 +42,7 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         tags: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Remember a span's parent."""
+        """Store a span's parent."""
         with self._guard:
             self._parents[id_] = parent_id
 
@@ -54,7 +54,7 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         result: Any | None = None,
         **kwargs: Any,
     ) -> None:
-        """Forget a span that ended."""
+        """Remove a span that ended."""
         with self._guard:
             self._parents.pop(id_, None)
 
@@ -66,7 +66,7 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         err: BaseException | None = None,
         **kwargs: Any,
     ) -> None:
-        """Forget a span that failed."""
+        """Remove a span that failed."""
         with self._guard:
             self._parents.pop(id_, None)
 
@@ -79,7 +79,7 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         tags: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> BaseSpan | None:
-        """No span object is needed."""
+        """Return None: no span object is needed."""
         return None
 
     def prepare_to_exit_span(
@@ -90,7 +90,7 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         result: Any | None = None,
         **kwargs: Any,
     ) -> BaseSpan | None:
-        """No span object is needed."""
+        """Return None: no span object is needed."""
         return None
 
     def prepare_to_drop_span(
@@ -101,5 +101,5 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         err: BaseException | None = None,
         **kwargs: Any,
     ) -> BaseSpan | None:
-        """No span object is needed."""
+        """Return None: no span object is needed."""
         return None

@@ -1,7 +1,7 @@
-"""Tokens, model names, finish reasons and our own marks out of LlamaIndex's responses.
+"""Read tokens, model names, finish reasons and our own marks from LlamaIndex's responses.
 
-Each integration leaves the provider's own object, or a mapping of it, in `raw`; what providers
-call the same thing is settled here, once.
+Each integration puts the provider's own object, or a mapping of it, in `raw`. Providers use
+different names for the same fields; they are all read here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.messages import ROUTING, SHARED, SHORTENED
+from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENED_KEY
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
@@ -24,7 +24,7 @@ __all__ = [
     "finish_reason_of",
     "gives_reasons",
     "hit_mark",
-    "later",
+    "latest_usage",
     "model_of",
     "reported_by",
     "service_tier_of",
@@ -37,22 +37,22 @@ _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
 def usage_of(reply: Reply) -> Usage | None:
-    """The tokens the provider counted, None when it told nothing."""
+    """Return the tokens that the provider reported, None if it reported none."""
     raw = _mapping(reply.raw)
-    beside = reply.additional_kwargs
+    additional = reply.additional_kwargs
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
-    told = (
+    candidates = (
         raw.get("usage"),
         raw.get("usage_metadata"),
         _mapping(raw.get("response")).get("usage"),
         _mapping(raw.get("meta")),
-        beside.get("usage"),
-        beside,
+        additional.get("usage"),
+        additional,
         within.get("usage"),
         raw,
     )
-    for candidate in told:
+    for candidate in candidates:
         usage = Usage.read(
             candidate.model_dump() if isinstance(candidate, BaseModel) else candidate
         )
@@ -62,20 +62,20 @@ def usage_of(reply: Reply) -> Usage | None:
 
 
 def usage_of_stream(replies: Iterable[Reply]) -> Usage | None:
-    """The tokens of a stream."""
-    told: Usage | None = None
+    """Return the tokens that a stream's chunks reported, None if they reported none."""
+    usage: Usage | None = None
     for reply in replies:
-        told = later(told, usage_of(reply))
-    return told
+        usage = latest_usage(usage, usage_of(reply))
+    return usage
 
 
-def later(first: Usage | None, second: Usage | None) -> Usage | None:
-    """What is known after two reports of one call; see `Usage.later`."""
+def latest_usage(first: Usage | None, second: Usage | None) -> Usage | None:
+    """Combine two reports of one call; see `Usage.later`."""
     return first.later(second) if first is not None and second is not None else first or second
 
 
 def model_of(reply: Reply) -> str:
-    """The model that the provider says answered, "" when it does not say."""
+    """Return the model that the provider names in its answer, "" if it names none."""
     raw = _mapping(reply.raw)
     inner = raw.get("message") or raw.get("response")
     named = raw.get("model") or raw.get("model_version") or _mapping(inner).get("model")
@@ -83,13 +83,13 @@ def model_of(reply: Reply) -> str:
 
 
 def service_tier_of(reply: Reply) -> str:
-    """The service tier that the provider says it billed, "" when it does not say."""
+    """Return the service tier that the provider reported, "" if it reported none."""
     tier = _mapping(reply.raw).get("service_tier")
     return tier if isinstance(tier, str) else ""
 
 
 def finish_reason_of(reply: Reply) -> str:
-    """The provider's own word for why the answer ended, "" when it gives none."""
+    """Return why the answer ended, in the provider's own word; "" if it is not given."""
     raw = _mapping(reply.raw)
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
@@ -99,7 +99,7 @@ def finish_reason_of(reply: Reply) -> str:
         if isinstance(options, list | tuple) and options:
             reason = reason or _mapping(options[0]).get("finish_reason")
     for answer in (raw, _mapping(raw.get("response"))):
-        if answer.get("status") == "incomplete":  # OpenAI's responses, cut off or filtered
+        if answer.get("status") == "incomplete":  # OpenAI's Responses API: cut off or filtered
             reason = reason or "incomplete"
     reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
@@ -107,7 +107,7 @@ def finish_reason_of(reply: Reply) -> str:
 
 
 def gives_reasons(reply: Reply) -> bool:
-    """Whether the provider's object has a field for why the answer ended, filled in or not."""
+    """Whether the provider's object has a field for why the answer ended, even if it is empty."""
     raw = _mapping(reply.raw)
     places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
     for name in ("choices", "candidates"):
@@ -117,31 +117,31 @@ def gives_reasons(reply: Reply) -> bool:
 
 
 def reported_by(reply: Reply) -> Reported:
-    """What the provider says of an answer."""
+    """Return what the provider reported with an answer."""
     tier = service_tier(service_tier_of(reply))
     return Reported(model=model_of(reply), usage=usage_of(reply), tier=tier)
 
 
 def share_of(reply: Reply) -> CallShare:
-    """What the strategies that a reply came through say of its call, by their marks on it."""
-    beside = reply.additional_kwargs
-    shared = CallShare.from_dict(beside.get(SHARED)) or NOT_SHARED
-    routed = beside.get(ROUTING) or {}
+    """Return what batching, prompts and routing did to a reply's call, from their marks on it."""
+    additional = reply.additional_kwargs
+    shared = CallShare.from_dict(additional.get(SHARE_KEY)) or NOT_SHARED
+    routed = additional.get(ROUTING_KEY) or {}
     return replace(
         shared,
-        removed=shared.removed + RemovedTokens(**(beside.get(SHORTENED) or {})),
+        removed=shared.removed + RemovedTokens(**(additional.get(SHORTENED_KEY) or {})),
         baseline_model=routed.get("baseline_model") or shared.baseline_model,
     )
 
 
 def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
-    """The mark of a served answer, None for one that was called for."""
+    """Return the cache's mark on a reply, None if the LLM was called for it."""
     mark = reply.additional_kwargs.get(CACHE_HIT)
     return mark if isinstance(mark, Mapping) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """A provider's object as the mapping of its fields, without copying what is inside."""
+    """A provider's object as a shallow mapping of its fields."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Callers of a router without a framework: replies are texts, and models are functions."""
+"""A router's caller without a framework: models are functions, replies are strings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT_READER: ReplyReader[str, str] = ReplyReader(
 
 @dataclass
 class FunctionCaller:
-    """Calls a function for each attempt; one that returns a coroutine is awaited."""
+    """Calls a function for each attempt and awaits a coroutine that it returns."""
 
     call: Callable[[CallModel], Any]
 

@@ -1,4 +1,4 @@
-"""Chat models that answer from what they are asked, count their calls, and can misbehave."""
+"""Fake chat models: answers made of the questions, recorded calls, and errors on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pydantic import Field, PrivateAttr
 
 
 class StreamingFake(BaseChatModel):
-    """Answers `f"{model} says: {last text}"`, streams it by words, and calls tools it is told to.
+    """Answers `f"{model} says: {last text}"`, streams it by words, and can call tools.
 
     With tools bound and `tool_choice` set, or a text about magic or the weather, it calls the first
     tool with an argument drawn from the numbers of the text.
@@ -36,10 +36,10 @@ class StreamingFake(BaseChatModel):
     delay: float = 0.0
     n: int = 1
     breaks_after: int | None = None
-    """Chunks after which a stream breaks."""
+    """Number of chunks after which a stream breaks."""
     finish_reason: str = "stop"
     service_tier: str = ""
-    """The tier that the answers say they were billed at, if any."""
+    """The service tier that answers report, if any."""
     reply: Callable[[str], str] | None = Field(default=None, exclude=True)
     fail: Callable[[str], BaseException | None] | None = Field(default=None, exclude=True)
     _calls: list[str] = PrivateAttr(default_factory=list)
@@ -47,7 +47,7 @@ class StreamingFake(BaseChatModel):
 
     @property
     def calls(self) -> list[str]:
-        """The last texts it was asked, a call each."""
+        """The last message's text of each call."""
         return self._calls
 
     @property
@@ -92,11 +92,11 @@ class StreamingFake(BaseChatModel):
             body = ""
         sent = sum(len(m.text.split()) + 4 for m in messages)
         tier = {"service_tier": self.service_tier} if self.service_tier else {}
-        said = {"model_name": self.model, "finish_reason": self.finish_reason, **tier}
+        metadata = {"model_name": self.model, "finish_reason": self.finish_reason, **tier}
         return AIMessage(
             content=body,
             tool_calls=calls,
-            response_metadata=said,
+            response_metadata=metadata,
             usage_metadata={
                 "input_tokens": sent,
                 "output_tokens": len(body.split()) + 1,
@@ -167,6 +167,42 @@ class StreamingFake(BaseChatModel):
         for chunk in self._chunks(messages, kwargs):
             await asyncio.sleep(self.delay)
             yield ChatGenerationChunk(message=chunk)
+
+
+class CombiningFake(StreamingFake):
+    """A streaming fake that answers combined prompts with a call of the `answers` tool.
+
+    Its `faults` may hold "garbled" (no JSON), "confused" (wrong answers) and questions that it does
+    not answer; copies of it share them.
+    """
+
+    faults: set[str] = Field(default_factory=set)
+
+    def _message(self, text: str, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
+        tools = kwargs.get("tools") or []
+        if not tools or tools[0]["function"]["name"] != "answers":
+            return super()._message(text, messages, kwargs)
+        asked = json.loads(text.split("\n\n")[1])
+        says = "thinks" if "confused" in self.faults else "says"
+        answers = [
+            {"id": q["id"], "answer": f"{self.model} {says}: {q['request']}"}
+            for q in asked
+            if q["request"] not in self.faults
+        ]
+        whole = super()._message(text, messages, {})
+        if "garbled" in self.faults:
+            return whole.model_copy(update={"content": "I would rather not."})
+        call = {"name": "answers", "args": {"answers": answers}, "id": "call_1"}
+        return AIMessage(
+            content="",
+            tool_calls=[call],
+            response_metadata=whole.response_metadata,
+            usage_metadata=whole.usage_metadata,
+        )
+
+    @property
+    def call_count(self) -> int:
+        return len(self.calls)
 
 
 def _arguments(function: dict[str, Any], text: str) -> dict[str, Any]:

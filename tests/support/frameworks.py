@@ -1,4 +1,4 @@
-"""Both frameworks' components behind one face, so that one suite can be run on either."""
+"""One interface to both frameworks' components, so that one suite can run on both."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ METHODS = ("ask", "aask", "stream", "astream")
 
 
 class Framework(Protocol):
-    """What the suite needs of a framework: fakes, wrappers around them, four doors, an account."""
+    """What the suite needs of a framework: fakes, wrappers, four call methods, and records."""
 
     def fake(self, model: str, **behaviour: Any) -> Any:
-        """A model that answers `f"{model} says: {text}"` and keeps its `calls`."""
+        """A model that answers `f"{model} says: {text}"` and lists its `calls`."""
 
     def cached(self, inner: Any, **settings: Any) -> Any: ...
     def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any: ...
@@ -50,17 +50,17 @@ class Framework(Protocol):
     async def aask(
         self, model: Any, text: str, *, system: str = "", user: str = "", **settings: Any
     ) -> str:
-        """The answer; `tools` are functions, other settings go with the call as they are."""
+        """Return the answer; `tools` are functions, other settings are passed to the call."""
         ...
 
 
-def ask_by(framework: Framework, door: str, model: Any, text: str, *, system: str = "") -> str:
-    """The answer, by one of the four doors."""
-    if door == "ask":
+def ask_by(framework: Framework, method: str, model: Any, text: str, *, system: str = "") -> str:
+    """Return the answer of one of the four call methods."""
+    if method == "ask":
         return framework.ask(model, text, system=system)
-    if door == "aask":
+    if method == "aask":
         return asyncio.run(framework.aask(model, text, system=system))
-    if door == "stream":
+    if method == "stream":
         return "".join(framework.pieces(model, text, system=system))
 
     async def joined() -> str:
@@ -70,7 +70,7 @@ def ask_by(framework: Framework, door: str, model: Any, text: str, *, system: st
 
 
 class NoStructuredOutputFake(StreamingFake):
-    """A fake that can be asked for JSON in words only."""
+    """A fake without structured output, so that the prompt has to describe the JSON."""
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
         raise NotImplementedError

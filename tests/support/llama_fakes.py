@@ -1,4 +1,4 @@
-"""LlamaIndex LLMs that answer from what they are asked, count their calls, and can misbehave."""
+"""Fake LlamaIndex LLMs: answers made of the questions, recorded calls, and errors on demand."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from pydantic import Field, PrivateAttr
 
 
 class FakeLLM(FunctionCallingLLM):
-    """Answers `f"{model} says: {last text}"`, streams it by words, calls tools it is told to.
+    """Answers `f"{model} says: {last text}"`, streams it by words, and can call tools.
 
     With tools given, a text about magic or the weather calls the first tool with the text's
-    numbers. Usage is in `raw`, as OpenAI's mapping; `usage=False` tells none.
+    numbers. Usage is in `raw`, as OpenAI's mapping; `usage=False` reports none.
     """
 
     model: str = "gpt-4o-mini"
@@ -42,10 +42,10 @@ class FakeLLM(FunctionCallingLLM):
     usage: bool = True
     delay: float = 0.0
     breaks_after: int | None = None
-    """Chunks after which a stream breaks."""
+    """Number of chunks after which a stream breaks."""
     finish_reason: str = "stop"
     service_tier: str = ""
-    """The tier that the answers say they were billed at, if any."""
+    """The service tier that answers report, if any."""
     reply: Callable[[str], str] | None = Field(default=None, exclude=True)
     fail: Callable[[str], BaseException | None] | None = Field(default=None, exclude=True)
     raw_of: Callable[[dict[str, Any]], Any] | None = Field(default=None, exclude=True)
@@ -59,12 +59,12 @@ class FakeLLM(FunctionCallingLLM):
 
     @property
     def calls(self) -> list[str]:
-        """The last texts it was asked, a call each."""
+        """The last message's text of each call."""
         return self._calls
 
     @property
     def asked(self) -> list[list[ChatMessage]]:
-        """The messages it was asked, a call each."""
+        """The messages of each call."""
         return self._asked
 
     @property
@@ -225,7 +225,7 @@ class FakeLLM(FunctionCallingLLM):
 
 
 class PlainLLM(CustomLLM):
-    """An LLM without tools and without async methods of its own."""
+    """An LLM without tools and without its own async methods."""
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -258,7 +258,7 @@ def _arguments(function: dict[str, Any], text: str) -> dict[str, Any]:
 
 
 class HashEmbedding(BaseEmbedding):
-    """Vectors of word hashes: deterministic, and nearer for texts that share words."""
+    """Deterministic vectors of word hashes; texts that share words are closer."""
 
     model_name: str = "text-embedding-3-small"
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_type
+from typing import Any, assert_type
 
 from llama_index.core import Settings
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.indices.base import BaseIndex
 from llama_index.core.llms.llm import LLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.query_engine import RetrieverQueryEngine
 
 from llama_index_llm_optimizers import (
     BatchedLLM,
@@ -44,8 +44,8 @@ def settled(llm: LLM, embed_model: BaseEmbedding) -> Summary:
         return assert_type(costs.summary(), Summary)
 
 
-def engine(inner: RetrieverQueryEngine) -> BaseQueryEngine:
-    return CachedQueryEngine(inner, HybridCache(semantic=False))
+def engine(index: BaseIndex[Any]) -> BaseQueryEngine:
+    return CachedQueryEngine(index.as_query_engine(), HybridCache(semantic=False))
 
 
 def compressor() -> BaseNodePostprocessor:

@@ -1,10 +1,10 @@
-"""Middleware for LangChain's agents, one a strategy: `create_agent(model, middleware=[…])`.
+"""Middleware for LangChain's agents, one per strategy: `create_agent(model, middleware=[…])`.
 
-CacheMiddleware      repeated model calls are served
-PromptMiddleware     shorter prompts, the provider's cache intact
-RouterMiddleware     each step to the model that suffices
+CacheMiddleware      repeated model calls come from the cache
+PromptMiddleware     shorter prompts that keep the provider's cache valid
+RouterMiddleware     each step goes to the model that a policy chooses
 
-Each is imported when it is first named, so that an app pays for what it uses.
+Each name is imported on first use, so that an app loads only what it uses.
 """
 
 from __future__ import annotations
@@ -27,4 +27,5 @@ __getattr__, __dir__ = lazy_names(
         "RouterMiddleware": "router",
         "PromptMiddleware": "prompts",
     },
+    extra="langchain",
 )

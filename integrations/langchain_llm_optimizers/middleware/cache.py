@@ -15,13 +15,13 @@ __all__ = ["CacheMiddleware"]
 
 
 class CacheMiddleware(AgentMiddleware[Any, Any]):
-    """Serves repeated model calls: `create_agent(model, middleware=[CacheMiddleware()])`.
+    """Caches an agent's model calls: `create_agent(model, middleware=[CacheMiddleware()])`.
 
-    The model is put behind a `CachedChatModel` for each call, whichever model other middleware
-    chose. With tools bound only exact matches are served: an action must not be somebody else's.
+    Each call goes through a `CachedChatModel`, also if other middleware changed the model. If tools
+    are bound, only exact matches are served, since a similar question may need another action.
 
     Args:
-        cache: Shared with other agents and models if given; one in memory otherwise.
+        cache: Can be shared with other agents and models; by default a new one in memory.
     """
 
     def __init__(self, cache: HybridCache | None = None) -> None:
@@ -33,7 +33,7 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage:
-        """Let the cache stand before the model."""
+        """Put the cache in front of the model."""
         return handler(self._cached(request))
 
     async def awrap_model_call(
@@ -41,7 +41,7 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage:
-        """The asynchronous twin of `wrap_model_call`."""
+        """Async version of `wrap_model_call`."""
         return await handler(self._cached(request))
 
     def _cached(self, request: ModelRequest[Any]) -> ModelRequest[Any]:

@@ -1,7 +1,7 @@
-"""Shorter prompts inside an agent: what the model is sent changes, the agent's state does not.
+"""`PromptMiddleware`: shorter prompts inside an agent, without a change of the agent's state.
 
-Each model call is shortened again from the whole conversation, and since the same conversation
-always gives the same bytes, what the provider has cached stays a prefix of what it is sent.
+Each model call is shortened from the whole conversation. The same conversation always gives the
+same bytes, so what the provider has cached stays a prefix of the next request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_llm_optimizers.prompts import optimizing, request_of, rewritten
+from langchain_llm_optimizers.prompts import build_optimizer, prompt_request, rewritten
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest
 
@@ -22,17 +22,17 @@ __all__ = ["PromptMiddleware"]
 
 
 class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
-    """Makes every model call cheaper: `create_agent(model, middleware=[PromptMiddleware()])`.
+    """Shortens every model call: `create_agent(model, middleware=[PromptMiddleware()])`.
 
-    The model's own name decides how tokens are counted and what its provider's cache allows.
+    The model's name decides how tokens are counted and what its provider's cache allows.
 
     Args:
-        context_tokens: A budget for retrieved context in each message; None leaves it alone.
-        optimizer: A configured core in place of the defaults, for a history that is folded, say.
-        embeddings: Adds likeness in meaning to the choice of context.
+        context_tokens: Most tokens of retrieved context in each message; None keeps it all.
+        optimizer: A configured `RequestOptimizer`, for example one that summarises the history.
+        embeddings: Used to choose context by meaning.
 
     Raises:
-        ConfigurationError: `context_tokens` is below one, or given beside `optimizer`.
+        ConfigurationError: `context_tokens` is below one, or given together with `optimizer`.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
         embeddings: Embeddings | None = None,
     ) -> None:
         super().__init__()
-        self._optimizer = optimizing(context_tokens, optimizer, embeddings)
+        self._optimizer = build_optimizer(context_tokens, optimizer, embeddings)
 
     def wrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
-        """Send the cheaper request; the request as it is if shortening fails."""
+        """Send the shorter request; the original one if shortening fails."""
         return handler(self._optimizer.apply(*_translation(request), otherwise=request))
 
     async def awrap_model_call(
@@ -58,29 +58,29 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """As `wrap_model_call`; long conversations do not hold the event loop up."""
-        cheaper = await self._optimizer.aapply(*_translation(request), otherwise=request)
-        return await handler(cheaper)
+        """Async version of `wrap_model_call`; long conversations do not block the event loop."""
+        shorter = await self._optimizer.aapply(*_translation(request), otherwise=request)
+        return await handler(shorter)
 
 
 def _translation(
     request: ModelRequest[Any],
 ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], ModelRequest[Any]]]:
-    """How the request is read for the core, and how it is written back."""
-    return lambda: _core(request), lambda found: _shown(request, found)
+    """Two functions: the request as a core request, and the optimised request as an agent's."""
+    return lambda: _core_request(request), lambda optimized: _rewritten(request, optimized)
 
 
-def _core(request: ModelRequest[Any]) -> ChatRequest:
-    """The core's request: the system message first, the tools in OpenAI's form."""
+def _core_request(request: ModelRequest[Any]) -> ChatRequest:
+    """The core's request: the system message first, the tools in OpenAI's format."""
     tools = [convert_to_openai_tool(tool) for tool in request.tools]
-    return request_of(_all(request), _model_name(request), tools=tools)
+    return prompt_request(_all_messages(request), _model_name(request), tools=tools)
 
 
-def _shown(request: ModelRequest[Any], found: Optimized) -> ModelRequest[Any]:
-    """The request with the messages that are to be sent, and their settings."""
-    before, sent = _all(request), rewritten(_all(request), found)
+def _rewritten(request: ModelRequest[Any], optimized: Optimized) -> ModelRequest[Any]:
+    """The request with the optimised messages and settings."""
+    before, sent = _all_messages(request), rewritten(_all_messages(request), optimized)
     same = len(before) == len(sent) and all(a is b for a, b in zip(before, sent, strict=True))
-    settings = {k: v for k, v in found.request.params.items() if k != "tools"}
+    settings = {k: v for k, v in optimized.request.params.items() if k != "tools"}
     if same and not settings:
         return request
     system = None
@@ -94,11 +94,11 @@ def _shown(request: ModelRequest[Any], found: Optimized) -> ModelRequest[Any]:
     )
 
 
-def _all(request: ModelRequest[Any]) -> list[BaseMessage]:
+def _all_messages(request: ModelRequest[Any]) -> list[BaseMessage]:
     system = [] if request.system_message is None else [request.system_message]
     return [*system, *request.messages]
 
 
 def _model_name(request: ModelRequest[Any]) -> str:
-    params = request.model._get_ls_params()  # LangChain's own way to name any chat model
+    params = request.model._get_ls_params()  # LangChain's own way to get a model's name
     return str(params.get("ls_model_name") or "")

@@ -1,4 +1,4 @@
-"""`RouterMiddleware`: an agent whose every step goes to the model that suffices."""
+"""`RouterMiddleware`: a router chooses the model for each step of an agent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["RouterMiddleware"]
 
 
 class RouterMiddleware(AgentMiddleware[Any, Any]):
-    """Lets a router answer instead of the agent's own model.
+    """Uses a router instead of the agent's own model.
 
     Example:
         ```python
@@ -21,9 +21,9 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         agent = create_agent("openai:gpt-4o", tools, middleware=[RouterMiddleware(router)])
         ```
 
-    A model that called a tool gets its result: within a run the model changes only when it
-    fails. A failing policy, judge or ledger never ends a run. A conversation kept by a
-    checkpointer stays with its model while moving down would cost more than it saves.
+    The model that called a tool also gets its result: within a run the model changes only if it
+    fails. A failing policy, judge or ledger never ends a run. A conversation in a checkpointer
+    stays with its model as long as a switch to a cheaper one would cost more than it saves.
     """
 
     def __init__(self, router: ChatModelRouter) -> None:
@@ -35,7 +35,7 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
-        """Put the router in the model's place, tools and settings as they are."""
+        """Replace the model by the router; tools and settings stay as they are."""
         return handler(request.override(model=self.router))
 
     async def awrap_model_call(
@@ -43,5 +43,5 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """The asynchronous twin of `wrap_model_call`."""
+        """Async version of `wrap_model_call`."""
         return await handler(request.override(model=self.router))

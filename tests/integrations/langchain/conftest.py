@@ -21,7 +21,7 @@ def server() -> Iterator[FakeOpenAI]:
 
 @pytest.fixture
 def chat(server: FakeOpenAI) -> Iterator[Callable[..., ChatOpenAI]]:
-    """A maker of models; the connections are closed when the test ends."""
+    """A function that makes models; their connections are closed when the test ends."""
     with httpx.Client() as client:
 
         def maker(**settings: Any) -> ChatOpenAI:

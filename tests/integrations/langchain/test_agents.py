@@ -1,4 +1,4 @@
-"""Agents with tools, and conversations in a checkpointer, over cached models."""
+"""Cached models in agents with tools, and in conversations with a checkpointer."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def population(city: str) -> str:
 
 
 def plan(body: dict[str, Any]) -> Any:
-    """Calls both tools at once, then answers from their results; checks the protocol's ids."""
+    """Call both tools at once, then answer from their results; check the tool call ids."""
     messages = body["messages"]
     asked = [c["id"] for m in messages for c in m.get("tool_calls") or ()]
-    told = [m["tool_call_id"] for m in messages if m["role"] == "tool"]
-    assert asked == told, "every call has one result"
+    results = [m["tool_call_id"] for m in messages if m["role"] == "tool"]
+    assert asked == results, "every call has one result"
     assert len(set(asked)) == len(asked), "no id is used twice"
     if messages[-1]["role"] == "user":
         number = len(asked)
@@ -59,13 +59,13 @@ def planned(server: FakeOpenAI) -> FakeOpenAI:
     return server
 
 
-def shaped(kind: str, chat: Chat) -> Any:
+def cached_model(kind: str, chat: Chat) -> Any:
     return chat(cache=HybridCache()) if kind == "cache=" else CachedChatModel(model=chat())
 
 
 @pytest.mark.parametrize("kind", ["cache=", "wrapper"])
 def test_an_agents_second_run_is_all_hits(kind: str, planned: FakeOpenAI, chat: Chat) -> None:
-    agent = create_agent(shaped(kind, chat), tools=[weather, population])
+    agent = create_agent(cached_model(kind, chat), tools=[weather, population])
     costs = CostCallbackHandler()
     runs = [
         agent.invoke(
@@ -83,7 +83,7 @@ def test_an_agents_second_run_is_all_hits(kind: str, planned: FakeOpenAI, chat: 
 
 
 def test_a_streaming_agents_second_run_is_all_hits(planned: FakeOpenAI, chat: Chat) -> None:
-    agent = create_agent(shaped("wrapper", chat), tools=[weather, population])
+    agent = create_agent(cached_model("wrapper", chat), tools=[weather, population])
     for _ in range(2):
         pieces = [
             chunk.text
@@ -97,11 +97,11 @@ def test_a_streaming_agents_second_run_is_all_hits(planned: FakeOpenAI, chat: Ch
 
 
 @pytest.mark.parametrize("kind", ["cache=", "wrapper"])
-async def test_served_turns_are_added_to_a_conversation_and_replace_none(
+async def test_hits_are_added_to_a_conversation_and_replace_no_message(
     kind: str, planned: FakeOpenAI, chat: Chat
 ) -> None:
     agent = create_agent(
-        shaped(kind, lambda **s: chat(http_client=None, **s)),
+        cached_model(kind, lambda **s: chat(http_client=None, **s)),
         tools=[weather, population],
         checkpointer=InMemorySaver(),
     )
@@ -117,14 +117,14 @@ async def test_served_turns_are_added_to_a_conversation_and_replace_none(
         assert len({m.id for m in messages}) == 10
         seen.append([m.content for m in messages])
     assert seen[0] == seen[1]
-    # The second conversation is the first over again.
+    # The second conversation repeats the first.
     assert len(planned.requests) == 4
 
 
-def test_the_same_question_twice_in_one_conversation_keeps_both_turns(
+def test_the_same_question_twice_in_one_conversation_keeps_both_answers(
     server: FakeOpenAI, chat: Chat
 ) -> None:
-    """Without history in the request a hit is served inside the conversation it came from."""
+    """Without history in the request, a hit comes from the same conversation."""
     from langgraph.graph import START, MessagesState, StateGraph
 
     model = chat(cache=HybridCache())

@@ -67,7 +67,7 @@ def test_questions_share_a_prompt_under_a_strict_schema() -> None:
         model.close()
 
 
-def test_a_single_question_keeps_everything_its_model_says() -> None:
+def test_a_single_question_keeps_the_models_whole_message() -> None:
     with openai_server(reply=reply) as server:
         child = chat(server.url, model="gpt-4o-mini")
         model = BatchingChatModel(model=child, combine=True)
@@ -93,13 +93,13 @@ def billed(server: FakeOpenAI, ledger: Ledger) -> bool:
     return spent == sum(Usage.from_openai(usage) for usage in server.billed)
 
 
-def test_the_share_of_a_question_whose_retry_fails_is_in_the_account() -> None:
-    def forgetful(body: dict[str, Any]) -> str:
+def test_the_share_of_a_question_whose_retry_fails_is_recorded() -> None:
+    def without_one(body: dict[str, Any]) -> str:
         answers = json.loads(reply(body))["answers"]
         server.failures.append(400)
         return json.dumps({"answers": [each for each in answers if each["id"] != "q2"]})
 
-    with openai_server(reply=forgetful) as server:
+    with openai_server(reply=without_one) as server:
         answers, ledger = account(server)
         assert [isinstance(answer, BadRequestError) for answer in answers] == [False, True, False]
         assert len(server.requests) == 2
@@ -111,7 +111,7 @@ def test_the_share_of_a_question_whose_retry_fails_is_in_the_account() -> None:
         assert failed.savings == ()
 
 
-def test_a_combined_answer_cut_off_by_its_length_is_read_as_far_as_it_goes_and_billed() -> None:
+def test_a_cut_off_combined_answer_is_read_in_part_and_billed() -> None:
     def cut(body: dict[str, Any]) -> str:
         whole = reply(body)
         server.finish_reason = "length" if "response_format" in body else "stop"
@@ -153,7 +153,7 @@ def test_a_chain_goes_through_the_batch_api(batch: ProviderBatch, server: BatchS
     assert (body["model"], body["temperature"], "stream" in body) == ("gpt-4o-mini", 0.5, False)
 
 
-def test_a_bare_wrapped_model_with_tools_goes_too(
+def test_a_wrapped_model_with_tools_goes_through_the_batch_api(
     batch: ProviderBatch, server: BatchServer
 ) -> None:
     def magic(number: int) -> int:
@@ -178,7 +178,7 @@ class City(BaseModel):
 
 
 class Collected:
-    """A batch of one request that has been answered."""
+    """Run a batch of one request."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.body = body
@@ -193,7 +193,7 @@ CITY = '{"name": "Rome", "people": 3}'
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 @pytest.mark.parametrize("schema", [City, City.model_json_schema()])
-def test_structured_output_comes_back_as_it_would_from_an_ordinary_call(
+def test_structured_output_is_the_same_as_in_an_ordinary_call(
     batch: ProviderBatch, server: BatchServer, method: str, schema: Any, wrapped: bool
 ) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "City", "arguments": CITY}}
@@ -213,7 +213,7 @@ def test_structured_output_comes_back_as_it_would_from_an_ordinary_call(
         assert batch.status(job).total == 1
 
 
-def test_a_structured_answer_that_is_none_or_refused_fails_in_its_place() -> None:
+def test_a_missing_or_refused_structured_answer_is_its_inputs_error() -> None:
     chain = chat("http://x", model="gpt-4o-mini").with_structured_output(City)
 
     def outcome(**message: Any) -> Any:
@@ -224,9 +224,7 @@ def test_a_structured_answer_that_is_none_or_refused_fails_in_its_place() -> Non
     assert "I will not" in str(outcome(refusal="I will not"))
 
 
-def test_an_input_that_fails_has_its_exception_in_its_place(
-    batch: ProviderBatch, server: BatchServer
-) -> None:
+def test_a_failed_inputs_result_is_its_exception(batch: ProviderBatch, server: BatchServer) -> None:
     server.scripts.append(Script(errors={1: (400, "bad_request")}))
     chain = chat(server.url, model="gpt-4o-mini") | JsonOutputParser()
     job = batch_later(chain, ["q0", "q1"], batch)
@@ -241,11 +239,11 @@ def test_an_input_that_fails_has_its_exception_in_its_place(
     [
         (RunnableLambda(str), "0 chat models"),
         (FakeListChatModel(responses=["a"]) | FakeListChatModel(responses=["b"]), "2 chat models"),
-        (FakeListChatModel(responses=["a"]), "FakeListChatModel is no ChatOpenAI"),
+        (FakeListChatModel(responses=["a"]), "FakeListChatModel cannot be sent"),
         (ChatOpenAI(model="gpt-5", api_key="x", use_responses_api=True), "use_responses_api=False"),
     ],
 )
-def test_chains_that_cannot_be_sent_are_refused(
+def test_chains_that_cannot_be_sent_are_rejected(
     chain: BaseChatModel, reason: str, batch: ProviderBatch
 ) -> None:
     with pytest.raises(ConfigurationError, match=reason):

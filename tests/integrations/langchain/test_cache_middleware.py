@@ -1,4 +1,4 @@
-"""An agent whose model calls go through `CacheMiddleware`."""
+"""`CacheMiddleware`: an agent's model calls through the cache."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def act(body: dict[str, Any]) -> Any:
     return f"There are {body['messages'][-1]['content']}"
 
 
-def test_the_second_run_of_an_agent_calls_nobody(server: FakeOpenAI, chat: Chat) -> None:
+def test_the_second_run_of_an_agent_makes_no_call(server: FakeOpenAI, chat: Chat) -> None:
     server.reply = act
     cache = HybridCache()
     agent = create_agent(chat(), [stock], middleware=[CacheMiddleware(cache)])
@@ -44,9 +44,7 @@ def test_the_second_run_of_an_agent_calls_nobody(server: FakeOpenAI, chat: Chat)
     assert cache.stats.hits == {"exact": 2}
 
 
-async def test_the_same_holds_asynchronously_and_across_agents(
-    server: FakeOpenAI, chat: Chat
-) -> None:
+async def test_agents_share_the_cache_asynchronously(server: FakeOpenAI, chat: Chat) -> None:
     server.reply = act
     cache = HybridCache()
     question = {"messages": [HumanMessage("How many A7 are there?")]}
@@ -57,7 +55,7 @@ async def test_the_same_holds_asynchronously_and_across_agents(
     assert len(server.requests) == 2
 
 
-def test_tools_are_part_of_what_must_be_the_same(server: FakeOpenAI, chat: Chat) -> None:
+def test_tools_are_part_of_the_key(server: FakeOpenAI, chat: Chat) -> None:
     server.reply = lambda body: f"{len(body.get('tools') or ())} tools"
     cache = HybridCache()
     question = {"messages": [HumanMessage("What can you do?")]}

@@ -1,4 +1,4 @@
-"""`CachedChatModel`: every way to call a chat model, through the same cache."""
+"""`CachedChatModel`: every method that calls a chat model uses the same cache."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ QUESTION = "How do I activate my new card?"
 ANSWER = f"gpt-4o-mini says: {QUESTION}"
 
 
-class Starts(BaseCallbackHandler):
-    """What callbacks hear of."""
+class RecordingCallback(BaseCallbackHandler):
+    """Records what callbacks get."""
 
     def __init__(self) -> None:
         self.starts: list[dict[str, Any]] = []
@@ -66,8 +66,8 @@ def whole(chunks: list[Any]) -> Any:
     return total
 
 
-async def called(model: Any, how: str) -> Any:
-    match how:
+async def call_by(model: Any, method: str) -> Any:
+    match method:
         case "invoke":
             return model.invoke(QUESTION)
         case "ainvoke":
@@ -89,34 +89,42 @@ async def called(model: Any, how: str) -> Any:
             events = [e async for e in model.astream_events(QUESTION, version="v2")]
             chunks = [e["data"]["chunk"] for e in events if e["event"] == "on_chat_model_stream"]
             return whole(chunks)
-    raise AssertionError(how)
+    raise AssertionError(method)
 
 
-WAYS = ["invoke", "ainvoke", "stream", "astream", "batch", "abatch", "generate", "agenerate", "v2"]
+METHODS = [
+    "invoke",
+    "ainvoke",
+    "stream",
+    "astream",
+    "batch",
+    "abatch",
+    "generate",
+    "agenerate",
+    "v2",
+]
 
 
-@pytest.mark.parametrize("first", WAYS)
-async def test_every_way_serves_what_every_other_way_kept(
+@pytest.mark.parametrize("first", METHODS)
+async def test_every_method_serves_what_any_other_stored(
     first: str, model: CachedChatModel, fake: StreamingFake
 ) -> None:
-    made = await called(model, first)
+    made = await call_by(model, first)
     assert made.content == ANSWER
     assert "cache_hit" not in made.response_metadata
     ids = {made.id}
-    for again in WAYS:
-        served = await called(model, again)
+    for again in METHODS:
+        served = await call_by(model, again)
         assert served.content == ANSWER
         assert served.response_metadata["cache_hit"]["tier"] == "exact"
         assert served.usage_metadata == made.usage_metadata
         ids.add(served.id)
     assert fake.calls == [QUESTION]
-    assert len(ids) == 1 + len(WAYS)
+    assert len(ids) == 1 + len(METHODS)
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-async def test_typed_event_streams_come_through(
-    model: CachedChatModel, fake: StreamingFake
-) -> None:
+async def test_typed_event_streams_work(model: CachedChatModel, fake: StreamingFake) -> None:
     for _ in range(2):
         stream = model.stream_events(QUESTION, version="v3")
         assert "".join(stream.text) == ANSWER
@@ -155,9 +163,7 @@ def test_the_chunks_of_a_hit_add_up_to_it(text: str) -> None:
     assert total.response_metadata == message.response_metadata
 
 
-async def test_streams_that_are_left_midway_keep_nothing(
-    model: CachedChatModel, fake: StreamingFake
-) -> None:
+async def test_abandoned_streams_store_nothing(model: CachedChatModel, fake: StreamingFake) -> None:
     left = model.stream(QUESTION)
     next(iter(left))
     left.close()  # type: ignore[attr-defined]  # a generator, as of every chat model
@@ -170,7 +176,7 @@ async def test_streams_that_are_left_midway_keep_nothing(
     assert len(fake.calls) == 4
 
 
-async def test_a_cancelled_stream_keeps_nothing_and_blocks_nobody() -> None:
+async def test_a_cancelled_stream_stores_nothing_and_blocks_no_caller() -> None:
     asked = asyncio.Event()
     fake = StreamingFake(delay=60.0, fail=lambda _: asked.set())
     model = CachedChatModel(model=fake)
@@ -190,12 +196,12 @@ async def test_a_cancelled_stream_keeps_nothing_and_blocks_nobody() -> None:
     assert answer.content == ANSWER
 
 
-@pytest.mark.parametrize("how", ["invoke", "stream"])
-async def test_truncated_answers_are_not_kept(how: str) -> None:
+@pytest.mark.parametrize("method", ["invoke", "stream"])
+async def test_cut_off_answers_are_not_stored(method: str) -> None:
     fake = StreamingFake(finish_reason="length")
     model = CachedChatModel(model=fake)
     for _ in range(2):
-        assert (await called(model, how)).content == ANSWER
+        assert (await call_by(model, method)).content == ANSWER
     assert len(fake.calls) == 2
     assert len(model.cache) == 0
 
@@ -219,7 +225,9 @@ def test_five_identical_calls_from_threads_are_one() -> None:
 async def test_five_identical_calls_from_tasks_streams_and_batches_are_one() -> None:
     fake = StreamingFake(delay=0.02)
     model = CachedChatModel(model=fake)
-    calls = [called(model, how) for how in ("ainvoke", "astream", "abatch", "agenerate", "v2")]
+    calls = [
+        call_by(model, method) for method in ("ainvoke", "astream", "abatch", "agenerate", "v2")
+    ]
     answers = await asyncio.gather(*calls)
     assert fake.calls == [QUESTION]
     assert [answer.content for answer in answers] == [ANSWER] * 5
@@ -235,7 +243,7 @@ async def test_a_batch_of_one_question_is_one_call() -> None:
     assert sorted(fake.calls) == ["A question?", "Another one?"]
 
 
-def test_the_error_of_the_model_is_the_callers_unchanged() -> None:
+def test_the_models_error_reaches_the_caller_unchanged() -> None:
     error = ValueError("the provider's own")
     model = CachedChatModel(model=StreamingFake(fail=lambda text: error))
     for call in (model.invoke, lambda q: list(model.stream(q))):
@@ -245,53 +253,53 @@ def test_the_error_of_the_model_is_the_callers_unchanged() -> None:
     assert len(model.cache) == 0
 
 
-async def test_callbacks_hear_of_each_call_once(model: CachedChatModel) -> None:
-    for how in WAYS:
-        heard = Starts()
+async def test_callbacks_get_each_call_once(model: CachedChatModel) -> None:
+    for method in METHODS:
+        recorded = RecordingCallback()
         run_id = uuid4()
         config: Any = {
-            "callbacks": [heard],
+            "callbacks": [recorded],
             "tags": ["mine"],
             "metadata": {"user": "u1"},
             "run_name": "the_run",
             "run_id": run_id,
         }
         bound: Any = model.with_config(config)
-        if how in ("generate", "agenerate"):
-            kwargs = {**config, "callbacks": [heard]}
+        if method in ("generate", "agenerate"):
+            kwargs = {**config, "callbacks": [recorded]}
             turn = [[HumanMessage(QUESTION)]]
-            if how == "generate":
+            if method == "generate":
                 model.generate(turn, **kwargs)
             else:
                 await model.agenerate(turn, **kwargs)
         else:
-            await called(bound, how)
-        assert len(heard.starts) == len(heard.ends) == 1, how
-        start = heard.starts[0]
-        assert start["run_id"] == run_id, how
-        assert start["name"] == "the_run", how
-        assert "mine" in start["tags"], how
-        assert start["metadata"]["user"] == "u1", how
-        assert start["metadata"]["ls_model_name"] == "gpt-4o-mini", how
+            await call_by(bound, method)
+        assert len(recorded.starts) == len(recorded.ends) == 1, method
+        start = recorded.starts[0]
+        assert start["run_id"] == run_id, method
+        assert start["name"] == "the_run", method
+        assert "mine" in start["tags"], method
+        assert start["metadata"]["user"] == "u1", method
+        assert start["metadata"]["ls_model_name"] == "gpt-4o-mini", method
 
 
 def test_errors_reach_callbacks_once() -> None:
-    heard = Starts()
+    recorded = RecordingCallback()
     model = CachedChatModel(model=StreamingFake(fail=lambda text: ValueError("no")))
     with pytest.raises(ValueError):
-        model.invoke(QUESTION, {"callbacks": [heard]})
-    assert (len(heard.starts), len(heard.errors), len(heard.ends)) == (1, 1, 0)
+        model.invoke(QUESTION, {"callbacks": [recorded]})
+    assert (len(recorded.starts), len(recorded.errors), len(recorded.ends)) == (1, 1, 0)
 
 
 def test_tokens_of_hits_reach_callbacks(model: CachedChatModel) -> None:
     model.invoke(QUESTION)
-    heard = Starts()
-    list(model.stream(QUESTION, {"callbacks": [heard]}))
-    assert "".join(heard.tokens) == ANSWER
+    recorded = RecordingCallback()
+    list(model.stream(QUESTION, {"callbacks": [recorded]}))
+    assert "".join(recorded.tokens) == ANSWER
 
 
 def test_callbacks_attached_to_the_models_themselves_work() -> None:
-    inner, outer = Starts(), Starts()
+    inner, outer = RecordingCallback(), RecordingCallback()
     model = CachedChatModel(
         model=StreamingFake(callbacks=[inner]), callbacks=[outer], tags=["outer"]
     )
@@ -302,13 +310,13 @@ def test_callbacks_attached_to_the_models_themselves_work() -> None:
     assert len(inner.starts) == 1
 
 
-def test_what_callbacks_see_of_a_hits_model_holds_no_answer() -> None:
-    heard = Starts()
+def test_the_serialised_model_of_a_hit_holds_no_answer() -> None:
+    recorded = RecordingCallback()
     model = CachedChatModel(model=StreamingFake())
     for _ in range(2):
-        answer = model.invoke(QUESTION, {"callbacks": [heard]})
+        answer = model.invoke(QUESTION, {"callbacks": [recorded]})
     assert answer.response_metadata["cache_hit"]
-    assert ANSWER not in str(heard.starts[1]["serialized"])
+    assert ANSWER not in str(recorded.starts[1]["serialized"])
 
 
 async def test_a_hit_runs_under_the_name_tags_and_metadata_of_the_model_behind_it() -> None:
@@ -324,7 +332,7 @@ async def test_a_hit_runs_under_the_name_tags_and_metadata_of_the_model_behind_i
     assert await runs() == await runs() == [("StreamingFake", ["nostream"], "x")]
 
 
-def test_it_composes_as_any_model_does(model: CachedChatModel, fake: StreamingFake) -> None:
+def test_it_composes_like_any_model(model: CachedChatModel, fake: StreamingFake) -> None:
     assert model.with_retry().invoke(QUESTION).content == ANSWER
     assert model.with_config(tags=["x"]).invoke(QUESTION).response_metadata["cache_hit"]
     broken = CachedChatModel(model=StreamingFake(fail=lambda text: ValueError("down")))
@@ -346,7 +354,7 @@ def test_retries_call_again_what_failed() -> None:
     assert len(fake.calls) == 2
 
 
-def test_a_child_with_a_cache_of_its_own_works() -> None:
+def test_a_child_with_its_own_cache_works() -> None:
     inner = HybridCache()
     fake = StreamingFake(cache=inner)
     fake.invoke(QUESTION)
@@ -367,7 +375,7 @@ def test_two_models_share_a_cache_without_sharing_answers() -> None:
     assert len(cache) == 2
 
 
-def test_a_model_that_does_not_stream_is_streamed_whole() -> None:
+def test_a_model_that_does_not_stream_gives_one_chunk() -> None:
     fake = StreamingFake(disable_streaming=True)
     model = CachedChatModel(model=fake)
     assert whole(list(model.stream(QUESTION))).content == ANSWER
@@ -398,7 +406,7 @@ def _local(field: str) -> type[BaseModel]:
     return Local
 
 
-def test_schemas_are_told_apart_by_what_they_hold(fake: StreamingFake) -> None:
+def test_schemas_are_compared_by_content(fake: StreamingFake) -> None:
     model = CachedChatModel(model=fake)
     one, same, other = _local("city"), _local("city"), _local("country")
     for schema in (one, same, other):
@@ -406,7 +414,7 @@ def test_schemas_are_told_apart_by_what_they_hold(fake: StreamingFake) -> None:
     assert len(fake.calls) == 2
 
 
-def test_a_setting_that_cannot_be_seen_bypasses_the_cache(fake: StreamingFake) -> None:
+def test_a_setting_that_cannot_be_read_bypasses_the_cache(fake: StreamingFake) -> None:
     model = CachedChatModel(model=fake)
     for _ in range(2):
         model.invoke(QUESTION, hook=object())
@@ -431,7 +439,7 @@ class TestOverHTTP:
         assert served.usage_metadata["input_tokens"] == 10
         assert len(server.requests) == 1
 
-    def test_a_stream_whose_line_went_dead_is_not_kept(
+    def test_a_stream_with_a_broken_connection_is_not_stored(
         self, model: CachedChatModel, server: FakeOpenAI
     ) -> None:
         server.cut = True
@@ -439,7 +447,7 @@ class TestOverHTTP:
         assert len(model.cache) == 0
 
     @pytest.mark.parametrize("wrapped", [False, True])
-    def test_nor_is_one_that_langchain_read_for_an_invoke(
+    def test_an_invoke_that_streams_over_a_broken_connection_is_not_stored(
         self, chat: Callable[..., ChatOpenAI], server: FakeOpenAI, wrapped: bool
     ) -> None:
         cache = HybridCache()
@@ -453,7 +461,7 @@ class TestOverHTTP:
         assert len(cache) == 1
 
     @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-    def test_structured_output_comes_through(
+    def test_structured_output_is_cached(
         self, model: CachedChatModel, server: FakeOpenAI, method: str
     ) -> None:
         server.reply = lambda body: (

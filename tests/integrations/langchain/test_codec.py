@@ -1,4 +1,4 @@
-"""How generations are kept and read back."""
+"""`GenerationsCodec`: how generations are stored and read back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def returned(*generations: Generation) -> list[Any]:
     return codec.decode(codec.encode(list(generations)))
 
 
-def test_a_message_comes_back_whole_but_for_its_id() -> None:
+def test_a_message_is_read_back_with_a_new_id() -> None:
     made = chat(
         id="old",
         response_metadata={"model_name": "m", "finish_reason": "stop"},
@@ -52,7 +52,7 @@ def test_a_message_comes_back_whole_but_for_its_id() -> None:
 
 
 @given(content=st.text(), extra=st.dictionaries(st.text(), json_values, max_size=3))
-def test_any_text_and_any_json_comes_back(content: str, extra: dict[str, Any]) -> None:
+def test_any_text_and_any_json_is_read_back(content: str, extra: dict[str, Any]) -> None:
     (back,) = returned(chat(content, additional_kwargs=extra))
     assert back.message.content == content
     assert back.message.additional_kwargs == extra
@@ -66,7 +66,7 @@ def test_copies_share_nothing() -> None:
     assert codec.decode(payload)[0].message.response_metadata["a"]["b"] == [1]
 
 
-def test_ids_of_tool_calls_are_fresh_wherever_they_stand() -> None:
+def test_tool_call_ids_are_new_wherever_they_occur() -> None:
     call = {"name": "1", "args": {"x": "1", "id": "1"}, "id": "1", "type": "tool_call"}
     made = chat(
         [
@@ -92,7 +92,7 @@ def test_ids_of_tool_calls_are_fresh_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize("old", ["call_" + "a" * 24, "toolu_01AbCdEfGhIjKlMnOpQrStUv", "abcdefghi"])
-def test_fresh_ids_look_like_the_providers(old: str) -> None:
+def test_new_ids_look_like_the_providers(old: str) -> None:
     (back,) = returned(chat("", tool_calls=[{"name": "f", "args": {}, "id": old}]))
     (call,) = back.message.tool_calls
     prefix, _, _ = old.rpartition("_")
@@ -101,33 +101,33 @@ def test_fresh_ids_look_like_the_providers(old: str) -> None:
     assert call["id"].replace("_", "").isalnum()
 
 
-def test_chunks_are_kept_as_messages() -> None:
+def test_chunks_are_stored_as_messages() -> None:
     (back,) = returned(ChatGeneration(message=AIMessageChunk("hello")))
     assert type(back.message) is AIMessage
 
 
-def test_completions_come_back_equal() -> None:
+def test_completions_are_read_back_equal() -> None:
     made = Generation(text="hello", generation_info={"finish_reason": "stop"})
     assert returned(made, made) == [made, made]
 
 
 class Parsed(BaseModel):
-    """What structured output leaves in a message."""
+    """The parsed object that structured output puts into a message."""
 
     a: int
 
 
-def test_parsed_objects_are_kept_as_data() -> None:
+def test_parsed_objects_are_stored_as_data() -> None:
     (back,) = returned(chat(additional_kwargs={"parsed": Parsed(a=1)}))
     assert back.message.additional_kwargs["parsed"] == {"a": 1}
 
 
-def test_what_has_no_json_is_refused() -> None:
+def test_values_without_json_are_rejected() -> None:
     with pytest.raises(TypeError):
         codec.encode([chat(additional_kwargs={"x": object()})])
 
 
-def test_headers_and_the_traces_of_other_caches_are_left_out() -> None:
+def test_headers_and_marks_of_other_caches_are_not_stored() -> None:
     made = chat(
         response_metadata={"headers": {"set-cookie": "secret"}, "model_name": "m"},
         usage_metadata={
@@ -161,7 +161,7 @@ def test_headers_and_the_traces_of_other_caches_are_left_out() -> None:
         "[" * 100_000,
     ],
 )
-def test_what_the_codec_did_not_write_is_a_value_error(raw: str) -> None:
+def test_a_payload_of_another_codec_is_a_value_error(raw: str) -> None:
     with pytest.raises(ValueError):
         codec.decode(raw)
 
@@ -196,16 +196,16 @@ def test_no_json_makes_anything_but_generations(value: Any) -> None:
         (Generation(text=" "), False),
     ],
 )
-def test_only_complete_answers_are_worth_keeping(made: Generation, kept: bool) -> None:
+def test_only_complete_answers_are_cacheable(made: Generation, kept: bool) -> None:
     assert (reason_not_to_cache(codec.cacheability([made])) is None) is kept
 
 
-def test_of_several_generations_the_worst_decides() -> None:
+def test_the_least_cacheable_generation_decides() -> None:
     assert reason_not_to_cache(codec.cacheability([chat(), chat("")]))
     assert reason_not_to_cache(codec.cacheability([]))
 
 
-def test_traits_tell_what_the_call_consumed() -> None:
+def test_cacheability_holds_the_usage_of_the_call() -> None:
     cacheability = codec.cacheability(
         [
             chat(

@@ -1,4 +1,4 @@
-"""`CostCallbackHandler`: each model run of an app, once, with what it cost or saved."""
+"""`CostCallbackHandler`: each model run of an app is recorded once, with its cost or saving."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestOverHTTP:
         assert not record.estimated
 
     @pytest.mark.parametrize("kind", ["cache=", "wrapper", "stream", "langchain"])
-    def test_a_hit_is_a_saving_and_never_spend(
+    def test_a_hit_is_a_saving_and_not_spend(
         self, kind: str, chat: Chat, costs: CostCallbackHandler
     ) -> None:
         cache: Any = InMemoryCache() if kind == "langchain" else HybridCache()
@@ -106,8 +106,8 @@ class TestOverHTTP:
     ) -> None:
         list(chat(stream_usage=True).stream(QUESTION, using(costs)))
         list(chat(stream_usage=False).stream(QUESTION, using(costs)))
-        told, counted = records(costs)
-        assert (told.cost, told.estimated) == (COST, False)
+        measured, counted = records(costs)
+        assert (measured.cost, measured.estimated) == (COST, False)
         assert counted.estimated
         assert counted.cost is not None
         assert counted.usage.input_tokens > 5
@@ -155,9 +155,7 @@ class TestOverHTTP:
         model.batch(["e", "f"], using(costs))
         assert len(records(costs)) == 6
 
-    def test_no_text_enters_the_ledger(
-        self, server: FakeOpenAI, chat: Chat, tmp_path: Path
-    ) -> None:
+    def test_the_ledger_holds_no_text(self, server: FakeOpenAI, chat: Chat, tmp_path: Path) -> None:
         server.reply = lambda body: "Quokkas are marsupials"
         with Ledger(tmp_path / "costs.sqlite") as ledger:
             costs = CostCallbackHandler(ledger)
@@ -182,7 +180,7 @@ class TestOverHTTP:
 
 
 class Wrapper(StreamingFake):
-    """A model that asks another one inside its own run."""
+    """A model that calls another one inside its own run."""
 
     inner: Any = None
 
@@ -195,17 +193,17 @@ class Wrapper(StreamingFake):
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
-@pytest.mark.parametrize("told", [1, 2])
-def test_a_run_inside_a_run_is_counted_once(costs: CostCallbackHandler, told: int) -> None:
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_run_inside_a_run_is_counted_once(costs: CostCallbackHandler, n: int) -> None:
     """Whether the inner run names its parent (n=1) or only inherits the chain's callbacks."""
     cached = CachedChatModel(model=StreamingFake())
-    chain = ChatPromptTemplate.from_template("{q}") | Wrapper(inner=cached, n=told)
+    chain = ChatPromptTemplate.from_template("{q}") | Wrapper(inner=cached, n=n)
     for _ in range(2):
         chain.invoke({"q": QUESTION}, using(costs))
     assert [record.hit for record in records(costs)] == [False, True]
 
 
-def test_the_users_metadata_and_tags_are_kept_without_the_frameworks(
+def test_the_users_metadata_and_tags_are_recorded_without_the_frameworks(
     costs: CostCallbackHandler,
 ) -> None:
     chain = ChatPromptTemplate.from_template("{q}") | StreamingFake()
@@ -217,7 +215,7 @@ def test_the_users_metadata_and_tags_are_kept_without_the_frameworks(
     assert record.tags == {"user": "u1", "plan": "2", "tags": "beta"}
 
 
-async def test_streams_that_are_left_midway_are_recorded_as_such(
+async def test_abandoned_streams_are_recorded_as_abandoned(
     costs: CostCallbackHandler,
 ) -> None:
     model, question = CachedChatModel(model=StreamingFake()), HumanMessage(QUESTION)
@@ -231,7 +229,7 @@ async def test_streams_that_are_left_midway_are_recorded_as_such(
     alive = weakref.ref(question)
     del question, left, stream
     gc.collect()
-    assert alive() is None  # no run is kept in mind
+    assert alive() is None  # the handler keeps no run
 
 
 WRAPPED: dict[str, Callable[[StreamingFake], Any]] = {
@@ -243,11 +241,11 @@ WRAPPED: dict[str, Callable[[StreamingFake], Any]] = {
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
-@pytest.mark.parametrize("way", ["cancel", "wait"])
+@pytest.mark.parametrize("ending", ["cancel", "wait"])
 async def test_a_cancelled_call_is_abandoned(
-    kind: str, way: str, costs: CostCallbackHandler
+    kind: str, ending: str, costs: CostCallbackHandler
 ) -> None:
-    """LangChain does not say that it ended; recorded without waiting for a garbage collector."""
+    """LangChain does not report the end; it is recorded without a garbage collection."""
     fake = StreamingFake(delay=60)
     model, config = WRAPPED[kind](fake), using(costs, metadata={"user": "u1"})
 
@@ -262,7 +260,7 @@ async def test_a_cancelled_call_is_abandoned(
         limit.reschedule(0)
 
     with collecting_nothing():
-        if way == "wait":
+        if ending == "wait":
             await in_a_task_that_goes_on()
         else:
             task = asyncio.create_task(model.ainvoke(QUESTION, config))
@@ -293,8 +291,8 @@ async def test_a_cancelled_call_is_recorded_when_another_begins() -> None:
     assert [record.status for record in ledger.records()] == ["abandoned", "ok"]
 
 
-def test_of_very_many_runs_the_oldest_is_given_up(costs: CostCallbackHandler) -> None:
-    """As where tracing keeps every run for ever; a run that ends is not counted among them."""
+def test_beyond_a_limit_the_oldest_run_is_recorded_as_abandoned(costs: CostCallbackHandler) -> None:
+    """As if tracing kept every run for ever; runs that end do not count."""
     ids = [uuid4() for _ in range(20_002)]
     for run_id in ids:
         costs.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=run_id)
@@ -305,8 +303,8 @@ def test_of_very_many_runs_the_oldest_is_given_up(costs: CostCallbackHandler) ->
 
 
 @pytest.mark.parametrize("kind", ["cache=", "wrapper", "stream"])
-def test_a_hit_is_recorded_with_all_that_is_known(kind: str) -> None:
-    """By the cache, the handler, or both into one ledger: it has the same baseline and tags."""
+def test_a_hit_is_recorded_with_all_its_fields(kind: str) -> None:
+    """Recorded by the cache, the handler or both, it has the same baseline and tags."""
     found = []
     for by_cache, by_handler in ((True, True), (False, True), (True, False)):
         ledger = Ledger()
@@ -329,11 +327,11 @@ def test_a_hit_is_recorded_with_all_that_is_known(kind: str) -> None:
     assert full[0] == "gpt-4o"
     assert full[2:] == ("openai", {"user": "u1"})
     assert found[0] == full
-    # LangChain hands a cache behind `cache=` the prompt alone.
+    # LangChain gives a cache set with `cache=` only the prompt.
     assert found[2] == (full if kind != "cache=" else (*full[:2], None, {}))
 
 
-def test_a_failed_call_is_not_kept_in_mind(costs: CostCallbackHandler) -> None:
+def test_a_failed_calls_messages_are_freed(costs: CostCallbackHandler) -> None:
     model, question = StreamingFake(fail=lambda text: ValueError("no")), HumanMessage(QUESTION)
     with pytest.raises(ValueError):
         model.invoke([question], using(costs))
@@ -362,22 +360,24 @@ def test_32_threads_share_a_handler(costs: CostCallbackHandler) -> None:
     assert not any(ref() for ref in alive)
 
 
-def test_completion_models_usage_is_read_from_beside_the_text() -> None:
+def test_a_completion_models_usage_is_read_from_llm_output() -> None:
     costs = CostCallbackHandler()
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    for told in (usage, {}):
+    for reported in (usage, {}):
         run = uuid4()
         costs.on_llm_start(
             {}, ["one"], run_id=run, invocation_params={"model": "gpt-3.5-turbo-instruct"}
         )
-        result = LLMResult(generations=[[Generation(text="two")]], llm_output={"token_usage": told})
+        result = LLMResult(
+            generations=[[Generation(text="two")]], llm_output={"token_usage": reported}
+        )
         costs.on_llm_end(result, run_id=run)
     first, second = records(costs)
     assert (first.usage.total_tokens, first.estimated) == (15, False)
     assert (second.usage.total_tokens, second.estimated) == (0, False)
 
 
-def test_a_completion_model_that_tells_nothing_is_estimated(costs: CostCallbackHandler) -> None:
+def test_a_completion_model_without_usage_is_estimated(costs: CostCallbackHandler) -> None:
     FakeListLLM(responses=["one two three"]).invoke("Say it", using(costs))
     (record,) = records(costs)
     assert record.estimated
@@ -391,13 +391,13 @@ def test_an_unknown_model_is_unpriced_not_free(costs: CostCallbackHandler) -> No
     assert costs.summary().unpriced == 1
 
 
-def test_several_generations_repeat_one_usage(costs: CostCallbackHandler) -> None:
+def test_several_generations_count_one_usage(costs: CostCallbackHandler) -> None:
     StreamingFake(n=3).invoke(QUESTION, using(costs))
     (record,) = records(costs)
     assert record.usage.output_tokens < 20
 
 
-def test_an_end_without_a_start_is_nothing(costs: CostCallbackHandler) -> None:
+def test_an_end_without_a_start_records_nothing(costs: CostCallbackHandler) -> None:
     result = LLMResult(generations=[[ChatGeneration(message=AIMessage("x"))]])
     costs.on_llm_end(result, run_id=uuid4())
     costs.on_llm_error(ValueError(), run_id=uuid4())

@@ -54,7 +54,7 @@ async def test_a_models_own_cache_answers_asynchronous_repeats(
     assert cache.stats.hits == {"exact": 1}
 
 
-def test_the_other_settings_of_a_call_are_part_of_the_key(server: FakeOpenAI, chat: Chat) -> None:
+def test_other_settings_of_a_call_are_part_of_the_key(server: FakeOpenAI, chat: Chat) -> None:
     cache = HybridCache()
     for settings in ({}, {"temperature": 0.5}, {"model": "gpt-4o"}, {"seed": 1}):
         chat(cache=cache, **settings).invoke("Hi there")
@@ -91,9 +91,7 @@ def test_a_history_with_other_ids_and_usage_is_the_same_history(
     assert len(server.requests) == 2
 
 
-def test_a_conversation_over_hits_stays_the_same_conversation(
-    server: FakeOpenAI, chat: Chat
-) -> None:
+def test_a_conversation_with_hits_has_the_same_key(server: FakeOpenAI, chat: Chat) -> None:
     model = chat(cache=HybridCache())
     for _ in range(2):
         history: list[Any] = []
@@ -103,7 +101,7 @@ def test_a_conversation_over_hits_stays_the_same_conversation(
     assert len(server.requests) == 2
 
 
-def test_hits_have_ids_of_their_own(server: FakeOpenAI, chat: Chat) -> None:
+def test_hits_have_new_ids(server: FakeOpenAI, chat: Chat) -> None:
     server.reply = lambda body: {
         "tool_calls": [tool_call("f", {"id": "call_same"}, "call_same")],
     }
@@ -117,7 +115,7 @@ def test_hits_have_ids_of_their_own(server: FakeOpenAI, chat: Chat) -> None:
         assert answer.tool_calls[0]["name"] == "f"
 
 
-def test_all_generations_of_a_call_are_kept(server: FakeOpenAI, chat: Chat) -> None:
+def test_all_generations_of_a_call_are_stored(server: FakeOpenAI, chat: Chat) -> None:
     model = chat(cache=HybridCache(), n=3)
     first = model.generate([[HumanMessage("Three times")]])
     again = model.generate([[HumanMessage("Three times")]])
@@ -125,7 +123,9 @@ def test_all_generations_of_a_call_are_kept(server: FakeOpenAI, chat: Chat) -> N
     assert len(server.requests) == 1
 
 
-def test_a_caller_that_changes_its_answer_poisons_nobody(server: FakeOpenAI, chat: Chat) -> None:
+def test_a_caller_that_changes_its_answer_does_not_change_the_cache(
+    server: FakeOpenAI, chat: Chat
+) -> None:
     model = chat(cache=HybridCache())
     for _ in range(3):
         answer = model.invoke("Hi there")
@@ -152,7 +152,7 @@ class CapitalDict(TypedDict):
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 @pytest.mark.parametrize("schema", [Capital, CapitalDict, Capital.model_json_schema()])
-def test_structured_output_is_served_as_it_was_made(
+def test_structured_output_is_served_unchanged(
     server: FakeOpenAI, chat: Chat, method: str, schema: Any
 ) -> None:
     def reply(body: dict[str, Any]) -> Any:
@@ -177,7 +177,7 @@ def _made(fields: dict[str, type]) -> type[BaseModel]:
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_two_local_schemas_of_one_name_never_share(
+def test_two_local_schemas_with_one_name_never_share(
     server: FakeOpenAI, chat: Chat, method: str
 ) -> None:
     server.reply = lambda body: (
@@ -199,10 +199,10 @@ def _properties(body: dict[str, Any]) -> dict[str, Any]:
     return dict(body["response_format"]["json_schema"]["schema"]["properties"])
 
 
-def test_a_schema_defined_anew_under_its_name_is_a_miss(
+def test_a_schema_redefined_under_its_name_is_a_miss(
     server: FakeOpenAI, chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A module of one's own, as a notebook's cells are.
+    # A separate module, like the cells of a notebook.
     import sys
     import types
 
@@ -261,7 +261,7 @@ def test_a_schema_defined_anew_under_its_name_is_a_miss(
         "[" * 100_000,
     ],
 )
-def test_poisoned_values_are_dropped_counted_and_never_built(
+def test_tampered_values_are_dropped_and_counted_and_never_built(
     server: FakeOpenAI, chat: Chat, tmp_path: Path, payload: str
 ) -> None:
     path = tmp_path / "cache.sqlite"
@@ -277,7 +277,7 @@ def test_poisoned_values_are_dropped_counted_and_never_built(
     cache.close()
 
 
-def test_no_secret_and_no_header_is_kept(server: FakeOpenAI, chat: Chat, tmp_path: Path) -> None:
+def test_no_secret_and_no_header_is_stored(server: FakeOpenAI, chat: Chat, tmp_path: Path) -> None:
     cache = HybridCache(path=tmp_path / "cache.sqlite")
     chat(cache=cache, include_response_headers=True).invoke("Hi there")
     cache.close()
@@ -287,7 +287,7 @@ def test_no_secret_and_no_header_is_kept(server: FakeOpenAI, chat: Chat, tmp_pat
     assert b"do-not-keep-this" not in raw
 
 
-def test_a_cache_that_cannot_keep_an_answer_does_not_lose_it(
+def test_an_answer_that_cannot_be_stored_is_still_returned(
     server: FakeOpenAI, chat: Chat, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = chat(cache=HybridCache(path=tmp_path))
@@ -297,7 +297,7 @@ def test_a_cache_that_cannot_keep_an_answer_does_not_lose_it(
 
 
 @pytest.mark.parametrize("method", ["lookup", "update"])
-def test_nothing_a_cache_is_handed_makes_it_raise(method: str) -> None:
+def test_no_prompt_and_no_settings_make_the_cache_raise(method: str) -> None:
     cache = HybridCache()
     for prompt in ("", "[", "[1]", "[{}]", "[" * 100_000, '[{"id": [], "kwargs": {}}]', "\ud83d"):
         for llm_string in ("", "---", "x---[('a', <function f at 0x7f00aa>)]", "<class 'no.Such'>"):
@@ -307,7 +307,7 @@ def test_nothing_a_cache_is_handed_makes_it_raise(method: str) -> None:
                 cache.update(prompt, llm_string, [])
 
 
-def test_truncated_refused_and_empty_answers_are_not_kept(server: FakeOpenAI, chat: Chat) -> None:
+def test_cut_off_refused_and_empty_answers_are_not_stored(server: FakeOpenAI, chat: Chat) -> None:
     cache = HybridCache()
     model = chat(cache=cache)
     server.finish_reason = "length"
@@ -321,7 +321,7 @@ def test_truncated_refused_and_empty_answers_are_not_kept(server: FakeOpenAI, ch
     assert cache.stats.troubles == {"not admitted": 3}
 
 
-def test_an_error_is_the_providers_and_is_not_kept(server: FakeOpenAI, chat: Chat) -> None:
+def test_an_error_is_raised_unchanged_and_not_stored(server: FakeOpenAI, chat: Chat) -> None:
     import openai
 
     cache = HybridCache()
@@ -341,7 +341,7 @@ def _from_config() -> str:
     return str((config.get("metadata") or {}).get("user", ""))
 
 
-def test_tenants_never_see_each_others_answers(server: FakeOpenAI, chat: Chat) -> None:
+def test_tenants_never_get_each_others_answers(server: FakeOpenAI, chat: Chat) -> None:
     server.reply = lambda body: f"answer {len(server.requests)}"
     shared = HybridCache()
     models = {name: chat(cache=HybridCache(namespace=name)) for name in ("ann", "bob")}
@@ -364,10 +364,10 @@ def test_a_namespace_function_reads_the_running_chain(server: FakeOpenAI, chat: 
     assert len(server.requests) == 2
 
 
-def test_a_namespace_that_fails_means_no_cache(
+def test_a_failing_namespace_bypasses_the_cache(
     server: FakeOpenAI, chat: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache = HybridCache(namespace=lambda: {}["nobody"])
+    cache = HybridCache(namespace=lambda: {}["missing"])
     model = chat(cache=cache)
     for _ in range(2):
         assert model.invoke("Hi there").content == "answer to Hi there"
@@ -394,7 +394,7 @@ def test_a_completion_models_repeats_are_served_and_counted() -> None:
     assert ledger.summary().hits == 1
 
 
-def test_conversations_of_unknown_shape_are_matched_exactly_only() -> None:
+def test_conversations_in_an_unknown_format_are_matched_exactly() -> None:
     from langchain_core.load import dumps
     from langchain_core.messages import ChatMessage
 

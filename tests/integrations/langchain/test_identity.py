@@ -1,4 +1,4 @@
-"""What of a model's settings enters a key."""
+"""Which of a model's settings are part of a cache key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.fakes import StreamingFake
 
 
 class Visible(BaseModel):
-    """A schema that can be found where it is defined."""
+    """A schema that can be found by its name."""
 
     a: int
 
@@ -25,7 +25,7 @@ def string(settings: str) -> dict[str, Any]:
     return identity_of_string(f'{{"model": "m"}}---{settings}')
 
 
-def test_a_schema_is_taken_by_its_content() -> None:
+def test_a_schema_is_identified_by_its_content() -> None:
     identity = string(f"[('response_format', {Visible!r})]")
     (schema,) = identity["schemas"].values()
     assert schema["schema"]["properties"]["a"]["type"] == "integer"
@@ -41,30 +41,30 @@ def test_a_schema_is_taken_by_its_content() -> None:
         "json.JSONEncoder.missing",
     ],
 )
-def test_a_schema_that_cannot_be_looked_at_makes_a_call_uncacheable(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be looked at"):
+def test_a_schema_that_is_not_found_makes_a_call_uncacheable(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not found by this name"):
         string(f"[('response_format', <class '{name}'>)]")
 
 
 @pytest.mark.parametrize(
     "settings", ["[('f', <function f at 0x7f10>)]", "<x object at 0x1f> --- a"]
 )
-def test_an_object_that_is_only_an_address_makes_a_call_uncacheable(settings: str) -> None:
-    with pytest.raises(ConfigurationError, match="stable form"):
+def test_an_object_without_a_stable_repr_makes_a_call_uncacheable(settings: str) -> None:
+    with pytest.raises(ConfigurationError, match="content cannot be read"):
         string(settings)
 
 
-def test_text_that_looks_like_a_divider_hides_nothing() -> None:
+def test_a_setting_that_looks_like_the_separator_is_still_in_the_key() -> None:
     with pytest.raises(ConfigurationError):
         string("[('response_format', <class 'no.Such'>), ('tools', 'a --- b')]")
 
 
-def test_tools_are_noticed() -> None:
+def test_tools_are_recognised() -> None:
     assert string("[('tools', [{'type': 'function'}])]")["tools"]
     assert "tools" not in string("[('temperature', 0)]")
 
 
-def test_a_real_models_own_string_can_be_keyed() -> None:
+def test_a_real_models_llm_string_gives_a_key() -> None:
     model = ChatOpenAI(model="gpt-4o-mini", api_key="sk-secret")  # type: ignore[arg-type]
     identity = identity_of_string(model._get_llm_string(stop=["x"]))
     assert "sk-secret" not in str(identity)
@@ -82,7 +82,7 @@ def outer(field: str) -> Any:
     return Outer
 
 
-def test_inner_schemas_count() -> None:
+def test_nested_schemas_are_part_of_the_key() -> None:
     one, same, other = (
         identity_of_call(StreamingFake(), None, {"schema": outer(field)})
         for field in ("a", "a", "b")
@@ -97,7 +97,7 @@ def test_settings_without_content_make_a_call_uncacheable(value: Any) -> None:
         identity_of_call(StreamingFake(), None, {"hook": value})
 
 
-def test_stop_words_and_settings_count() -> None:
+def test_stop_words_and_settings_are_part_of_the_key() -> None:
     model = StreamingFake()
     seen = [
         str(identity_of_call(model, stop, kwargs))

@@ -1,4 +1,4 @@
-"""`OptimizedChatModel`: shorter prompts in every way of calling, also behind a cache."""
+"""`OptimizedChatModel`: shorter prompts for every method, also behind a cache."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import Field
 
 from langchain_llm_optimizers import (
@@ -29,33 +27,7 @@ from support.fakes import StreamingFake
 BLOATED = '{\n    "order": 17,\n    "items": [\n        "tent",\n        "stove"\n    ]\n}'
 
 
-class OptimizedFake(OptimizedChatModel):
-    """`OptimizedChatModel` over a streaming fake, made of the fake's own settings."""
-
-    def __init__(self, **settings: Any) -> None:
-        inner = settings.pop("model", None)
-        if not isinstance(inner, BaseChatModel):
-            inner = StreamingFake(**settings)
-        super().__init__(model=inner)
-
-
-class TestOptimizedChatModelUnit(ChatModelUnitTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return OptimizedFake
-
-
-class TestOptimizedChatModel(ChatModelIntegrationTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return OptimizedFake
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
-
-
-async def test_every_way_of_calling_sends_the_shorter_prompt() -> None:
+async def test_every_method_sends_the_shorter_prompt() -> None:
     fake = StreamingFake()
     model = OptimizedChatModel(model=fake)
     model.invoke(BLOATED)
@@ -66,7 +38,7 @@ async def test_every_way_of_calling_sends_the_shorter_prompt() -> None:
     assert fake.calls == ['{"order":17,"items":["tent","stove"]}'] * 5
 
 
-def test_the_account_says_what_the_shorter_prompt_saved() -> None:
+def test_the_shorter_prompts_saving_is_recorded() -> None:
     costs = CostCallbackHandler()
     OptimizedChatModel(model=StreamingFake(), callbacks=[costs]).invoke(BLOATED)
     (record,) = costs.ledger.records()
@@ -75,7 +47,7 @@ def test_the_account_says_what_the_shorter_prompt_saved() -> None:
     assert saving.amount > 0
 
 
-def test_behind_a_cache_the_question_stays_what_was_asked() -> None:
+def test_behind_a_cache_the_key_has_the_original_question() -> None:
     fake = StreamingFake()
     optimizer = RequestOptimizer(context=ContextBudget(max_tokens=30), provider_cache=False)
     cached = CachedChatModel(
@@ -92,8 +64,8 @@ def test_behind_a_cache_the_question_stays_what_was_asked() -> None:
     assert len(sent) < len(context) / 2
 
 
-class Talkative(BaseChatModel):
-    """Says `length` words, fewer where it is capped, and tells the provider's own way."""
+class VerboseModel(BaseChatModel):
+    """Answers with `length` words, fewer if capped, and reports so as a provider does."""
 
     length: int = 10
     max_tokens: int | None = None
@@ -111,11 +83,11 @@ class Talkative(BaseChatModel):
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         self.asked.append({"stop": stop, **kwargs})
-        said = min(self.length, kwargs.get("max_tokens") or self.length)
+        length = min(self.length, kwargs.get("max_tokens") or self.length)
         message = AIMessage(
-            content="word " * said,
-            usage_metadata={"input_tokens": 5, "output_tokens": said, "total_tokens": 5 + said},
-            response_metadata={"finish_reason": "stop" if said == self.length else "length"},
+            content="word " * length,
+            usage_metadata={"input_tokens": 5, "output_tokens": length, "total_tokens": 5 + length},
+            response_metadata={"finish_reason": "stop" if length == self.length else "length"},
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -123,42 +95,44 @@ class Talkative(BaseChatModel):
 TASK: RunnableConfig = {"metadata": {"task": "summary"}}
 
 
-async def test_a_learned_cap_is_set_and_an_answer_it_cuts_is_asked_for_again() -> None:
-    talker = Talkative()
+async def test_a_learned_cap_is_set_and_a_cut_off_answer_is_requested_again() -> None:
+    verbose = VerboseModel()
     costs = CostCallbackHandler()
     limits = OutputLimits(enough=3)
-    model = OptimizedChatModel(model=talker, limits=limits, callbacks=[costs])
+    model = OptimizedChatModel(model=verbose, limits=limits, callbacks=[costs])
     for _ in range(3):
         model.invoke("Sum up.", TASK)
     model.invoke("Sum up.", TASK)
-    assert [call.get("max_tokens") for call in talker.asked] == [None, None, None, 16]
+    assert [call.get("max_tokens") for call in verbose.asked] == [None, None, None, 16]
 
-    talker.length = 40
+    verbose.length = 40
     assert len(model.invoke("Sum up.", {**TASK, "run_id": uuid4()}).text.split()) == 40
-    assert [call.get("max_tokens") for call in talker.asked[4:]] == [16, None]
+    assert [call.get("max_tokens") for call in verbose.asked[4:]] == [16, None]
     cap = limits.cap("summary")
     assert cap is not None
     assert (cap.tokens, cap.truncation_rate) == (48, 0.2)
-    assert len(list(costs.ledger.records())) == 6  # what was cut was paid for too
+    assert len(list(costs.ledger.records())) == 6  # cut off answers are recorded too
     assert len((await model.ainvoke("Sum up.", TASK)).text.split()) == 40
     list(model.stream("Sum up.", TASK))
     model.invoke("Sum up.")  # another task
-    assert [call.get("max_tokens") for call in talker.asked[6:]] == [48, None, None]
+    assert [call.get("max_tokens") for call in verbose.asked[6:]] == [48, None, None]
 
 
-@pytest.mark.parametrize("door", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("method", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("routed", [False, True])
-def test_an_answer_that_our_cap_cut_is_charged_to_prompts(door: str, routed: bool) -> None:
+def test_a_cut_off_answers_cost_is_charged_to_prompts(method: str, routed: bool) -> None:
     limits = OutputLimits(enough=1)
     limits.observe("", 10)
-    costs, talker = CostCallbackHandler(), Talkative(length=40)
-    model: BaseChatModel = OptimizedChatModel(model=talker, limits=limits)
+    costs, verbose = CostCallbackHandler(), VerboseModel(length=40)
+    model: BaseChatModel = OptimizedChatModel(model=verbose, limits=limits)
     if routed:
         models = {"gpt-4o": model, "gpt-5": StreamingFake(model="gpt-5")}
         model = ChatModelRouter(models, policy=Always("gpt-4o"))
     config: RunnableConfig = {"callbacks": [costs], "metadata": {"user": "u1"}}
     answer = (
-        model.invoke("Hi", config) if door == "invoke" else asyncio.run(model.ainvoke("Hi", config))
+        model.invoke("Hi", config)
+        if method == "invoke"
+        else asyncio.run(model.ainvoke("Hi", config))
     )
     assert len(answer.text.split()) == 40
     cut, whole = sorted(costs.ledger.records(), key=lambda record: record.usage.output_tokens)
@@ -170,21 +144,21 @@ def test_an_answer_that_our_cap_cut_is_charged_to_prompts(door: str, routed: boo
     assert cut.tags == whole.tags == {"user": "u1"}
 
 
-def test_the_callers_own_cap_stays() -> None:
+def test_the_callers_own_cap_is_kept() -> None:
     limits = OutputLimits(enough=1)
     limits.observe("", 400)
-    talker = Talkative(max_tokens=50)
-    OptimizedChatModel(model=talker, limits=limits).invoke("Hi")
-    other = Talkative()
+    verbose = VerboseModel(max_tokens=50)
+    OptimizedChatModel(model=verbose, limits=limits).invoke("Hi")
+    other = VerboseModel()
     OptimizedChatModel(model=other, limits=limits).invoke("Hi", max_tokens=4)
-    assert [c.get("max_tokens") for c in (*talker.asked, *other.asked)] == [None, 4]
+    assert [c.get("max_tokens") for c in (*verbose.asked, *other.asked)] == [None, 4]
 
 
-def test_stop_sequences_of_a_form_where_nothing_else_shapes_the_answer() -> None:
-    talker = Talkative()
-    model = OptimizedChatModel(model=talker, form="line")
+def test_a_forms_stop_sequences_are_set_unless_settings_conflict() -> None:
+    verbose = VerboseModel()
+    model = OptimizedChatModel(model=verbose, form="line")
     model.invoke("Name a town.")
     model.invoke("Name a town.", stop=["!"])
     model.invoke("Name a town.", tools=[])
-    OptimizedChatModel(model=talker).invoke("Name a town.")
-    assert [call["stop"] for call in talker.asked] == [["\n"], ["!"], None, None]
+    OptimizedChatModel(model=verbose).invoke("Name a town.")
+    assert [call["stop"] for call in verbose.asked] == [["\n"], ["!"], None, None]

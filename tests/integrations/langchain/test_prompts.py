@@ -1,4 +1,4 @@
-"""Shorter prompts in chains, retrievers and agents: what is sent changes, nothing else does."""
+"""Shorter prompts in chains, retrievers and agents; nothing but the prompt changes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import PrivateAttr, ValidationError
+from pydantic import Field, ValidationError
 
 from langchain_llm_optimizers import CostCallbackHandler, PassageCompressor, PromptOptimizer
-from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.middleware import PromptMiddleware
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
@@ -43,16 +43,16 @@ DOCS = "\n\n".join(
 )  # fmt: skip
 
 
-class Listening(BaseChatModel):
-    """A model that says what it is told to and keeps what it was sent."""
+class RecordingModel(BaseChatModel):
+    """A model that gives set answers and stores what it was sent."""
 
     answers: list[AIMessage]
     name_of_model: str = "gpt-4o"
-    _sent: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    sent: list[list[BaseMessage]] = Field(default_factory=list, exclude=True)
 
     @property
     def _llm_type(self) -> str:
-        return "listening"
+        return "recording"
 
     def _get_ls_params(self, stop: list[str] | None = None, **_: Any) -> Any:
         return {"ls_model_name": self.name_of_model, "ls_provider": "openai"}
@@ -67,37 +67,37 @@ class Listening(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        self._sent.append(messages)
-        answer = self.answers[min(len(self._sent), len(self.answers)) - 1]
+        self.sent.append(messages)
+        answer = self.answers[min(len(self.sent), len(self.answers)) - 1]
         return ChatResult(generations=[ChatGeneration(message=answer.model_copy())])
 
 
 def test_it_composes_between_prompt_and_model() -> None:
-    model = Listening(answers=[AIMessage("Fine.")])
+    model = RecordingModel(answers=[AIMessage("Fine.")])
     prompt = ChatPromptTemplate.from_messages([("system", RULES), ("human", "{question}")])
     chain = prompt | PromptOptimizer("gpt-4o") | model
     assert chain.invoke({"question": "How are   you?"}).content == "Fine."
-    system, human = model._sent[0]
+    system, human = model.sent[0]
     assert system.content == "You help. Be kind and clear."
     assert human.content == "How are you?"
-    mark = human.additional_kwargs[MARK]
+    mark = human.additional_kwargs[METADATA_KEY]
     assert 0 < mark["prompt_tokens_after"] < mark["prompt_tokens_before"]
 
 
-async def test_async_gives_the_same_bytes() -> None:
+async def test_async_gives_the_same_text() -> None:
     optimizer = PromptOptimizer("gpt-4o", context_tokens=40)
     messages = [HumanMessage(f"<context>\n{DOCS}\n</context>\nWho is the mayor of Carrow?")]
-    ways = [
+    prompts = [
         optimizer.invoke(messages),
         await optimizer.ainvoke(messages),
         optimizer.batch([messages])[0],
         (await optimizer.abatch([messages]))[0],
         next(iter(optimizer.stream(messages))),
     ]
-    assert all(way == ways[0] for way in ways)
-    assert "Carrow" in ways[0][0].content
-    assert "number 2 of the list" in ways[0][0].content
-    assert "Aldmere" not in ways[0][0].content
+    assert all(prompt == prompts[0] for prompt in prompts)
+    assert "Carrow" in prompts[0][0].content
+    assert "number 2 of the list" in prompts[0][0].content
+    assert "Aldmere" not in prompts[0][0].content
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_async_gives_the_same_bytes() -> None:
         [SystemMessage("Be   brief.")],
     ],
 )
-def test_what_comes_in_goes_out_in_kind(prompt: Any) -> None:
+def test_the_output_has_the_inputs_type(prompt: Any) -> None:
     sent = PromptOptimizer().invoke(prompt)
     assert type(sent) is type(prompt)
     assert "Be brief." in str(sent)
@@ -128,25 +128,25 @@ def test_what_comes_in_goes_out_in_kind(prompt: Any) -> None:
         [HumanMessage([{"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}])],
     ],
 )
-def test_where_nothing_can_be_gained_the_prompt_is_the_same_object(prompt: Any) -> None:
+def test_a_prompt_that_cannot_be_shortened_is_the_same_object(prompt: Any) -> None:
     assert PromptOptimizer("gpt-4o").invoke(prompt) is prompt
 
 
-def test_unchanged_messages_are_the_same_objects_and_changed_ones_keep_their_rest() -> None:
+def test_changed_messages_keep_their_other_fields_and_others_are_the_same_objects() -> None:
     call = {"name": "f", "args": {"a": 1}, "id": "c1"}
     answer = AIMessage("", tool_calls=[call], id="a1", response_metadata={"x": 1})
     result = ToolMessage(json.dumps({"a": 1}, indent=4), tool_call_id="c1", id="t1", artifact=[3])
-    said = [HumanMessage("Go.", id="h1"), answer, result, HumanMessage("And?", id="h2")]
-    sent = PromptOptimizer("gpt-4o").invoke(said)
-    assert sent[0] is said[0]
-    assert sent[1] is said[1]
+    messages = [HumanMessage("Go.", id="h1"), answer, result, HumanMessage("And?", id="h2")]
+    sent = PromptOptimizer("gpt-4o").invoke(messages)
+    assert sent[0] is messages[0]
+    assert sent[1] is messages[1]
     assert sent[2].content == '{"a":1}'
     assert (sent[2].id, sent[2].artifact, sent[2].tool_call_id) == ("t1", [3], "c1")
-    assert said[2].content == json.dumps({"a": 1}, indent=4)
-    assert said[3].additional_kwargs == {}
+    assert messages[2].content == json.dumps({"a": 1}, indent=4)
+    assert messages[3].additional_kwargs == {}
 
 
-def test_blocks_keep_what_stands_beside_their_text() -> None:
+def test_blocks_keep_their_other_fields() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
     text = {"type": "text", "text": "Look   here.", "cache_control": {"type": "ephemeral"}}
     sent = PromptOptimizer("claude-sonnet-4-5").invoke([HumanMessage([text, image, "And   here."])])
@@ -159,48 +159,48 @@ def test_blocks_keep_what_stands_beside_their_text() -> None:
 
 def test_the_mark_is_not_sent_to_openai() -> None:
     sent = PromptOptimizer("gpt-4o").invoke([SystemMessage(RULES), HumanMessage("Hi   you")])
-    assert MARK in sent[-1].additional_kwargs
+    assert METADATA_KEY in sent[-1].additional_kwargs
     model = ChatOpenAI(model="gpt-4o", api_key="none")  # type: ignore[arg-type]
     for use_responses in (False, True):
         model.use_responses_api = use_responses
-        assert MARK not in json.dumps(model._get_request_payload(sent), default=str)
+        assert METADATA_KEY not in json.dumps(model._get_request_payload(sent), default=str)
 
 
-def test_two_optimizers_in_a_row_count_from_the_first() -> None:
+def test_two_optimizers_in_a_row_add_up() -> None:
     first = PromptOptimizer("gpt-4o").invoke([HumanMessage(f"{RULES}\n<!-- x -->")])
     tables = RequestOptimizer(passes=frozenset({"tables"}))
     grown = [*first[:-1], first[-1].model_copy(update={"content": first[-1].content + ROWS})]
     second = PromptOptimizer("gpt-4o", optimizer=tables).invoke(grown)
     alone = PromptOptimizer("gpt-4o", optimizer=tables).invoke([HumanMessage(grown[-1].content)])
-    marks = [m[-1].additional_kwargs[MARK] for m in (first, second, alone)]
+    marks = [m[-1].additional_kwargs[METADATA_KEY] for m in (first, second, alone)]
     assert marks[0]["prompt_tokens_before"] == marks[1]["prompt_tokens_before"]
-    # What was added in between is no loss of the first one's saving.
+    # Text that was added in between does not reduce the first saving.
     alone = PromptOptimizer("gpt-4o", optimizer=tables).invoke([HumanMessage(grown[-1].content)])
     assert marks[1]["prompt_tokens_removed"] == (
         marks[0]["prompt_tokens_removed"]
-        + alone[-1].additional_kwargs[MARK]["prompt_tokens_removed"]
+        + alone[-1].additional_kwargs[METADATA_KEY]["prompt_tokens_removed"]
     )
 
 
 ROWS = json.dumps([{"name": f"n{n}", "size": n, "colour": "red"} for n in range(20)])
 
 
-def test_summaries_come_in_as_system_messages() -> None:
-    said: list[BaseMessage] = [SystemMessage("Be brief.")]
+def test_summaries_become_system_messages() -> None:
+    messages: list[BaseMessage] = [SystemMessage("Be brief.")]
     for n in range(12):
-        said += [
+        messages += [
             HumanMessage(f"Question {n} about the parcel. " * 9),
             AIMessage(f"Reply {n}. " * 20),
         ]
     core = RequestOptimizer(history=History(), provider_cache=False)
-    sent = PromptOptimizer("gpt-4o", optimizer=core).invoke([*said, HumanMessage("And now?")])
-    assert sent[0] is said[0]
+    sent = PromptOptimizer("gpt-4o", optimizer=core).invoke([*messages, HumanMessage("And now?")])
+    assert sent[0] is messages[0]
     assert isinstance(sent[1], SystemMessage)
     assert sent[1].content.startswith("Earlier in this conversation:")
-    assert sent[-2] is said[-1]
+    assert sent[-2] is messages[-1]
 
 
-def test_a_core_that_fails_sends_the_prompt_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_optimizer_sends_the_prompt_unchanged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(RequestOptimizer):
         def optimize(self, request: Any) -> Any:
             raise RuntimeError("secret")
@@ -211,7 +211,7 @@ def test_a_core_that_fails_sends_the_prompt_as_it_is(caplog: pytest.LogCaptureFi
     assert "secret" not in caplog.text
 
 
-def test_contradicting_settings_are_refused() -> None:
+def test_conflicting_settings_are_rejected() -> None:
     core = RequestOptimizer(context=ContextBudget(max_tokens=9))
     with pytest.raises(ConfigurationError):
         PromptOptimizer(optimizer=core, context_tokens=5)
@@ -262,7 +262,7 @@ def test_the_users_own_embeddings_are_used() -> None:
 
 
 def test_embeddings_that_fail_keep_every_document(caplog: pytest.LogCaptureFixture) -> None:
-    class Down(Embeddings):
+    class FailingEmbeddings(Embeddings):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
             raise ConnectionError
 
@@ -270,11 +270,16 @@ def test_embeddings_that_fail_keep_every_document(caplog: pytest.LogCaptureFixtu
             raise ConnectionError
 
     docs = documents()
-    assert PassageCompressor(max_tokens=20, embeddings=Down()).compress_documents(docs, "q") is docs
+    assert (
+        PassageCompressor(max_tokens=20, embeddings=FailingEmbeddings()).compress_documents(
+            docs, "q"
+        )
+        is docs
+    )
     assert "ConnectionError" in caplog.text
 
 
-def test_where_nothing_says_what_matters_every_document_stays() -> None:
+def test_if_no_document_can_be_preferred_all_are_kept() -> None:
     docs = documents()
     assert PassageCompressor(max_tokens=20).compress_documents(docs, " ?") is docs
     assert PassageCompressor(max_tokens=1).compress_documents(docs, "Which mayor?") is docs
@@ -313,19 +318,19 @@ def agent_answers() -> Iterator[AIMessage]:
     yield AIMessage("All are on their way.")
 
 
-async def test_an_agents_calls_are_shortened_and_its_state_is_not() -> None:
+async def test_an_agents_calls_are_shortened_but_not_its_state() -> None:
     for asynchronous in (False, True):
-        model = Listening(answers=list(agent_answers()))
+        model = RecordingModel(answers=list(agent_answers()))
         agent = create_agent(
             model, tools=[look_up], system_prompt=RULES, middleware=[PromptMiddleware()]
         )
         asked = {"messages": [HumanMessage("Where are   my parcels?")]}
         state = await agent.ainvoke(asked) if asynchronous else agent.invoke(asked)
-        assert len(model._sent) == 4
-        for earlier, later in zip(model._sent, model._sent[1:], strict=False):
+        assert len(model.sent) == 4
+        for earlier, later in zip(model.sent, model.sent[1:], strict=False):
             texts = [[m.content for m in call] for call in (earlier, later)]
-            assert texts[1][: len(texts[0])] == texts[0]  # what was cached stays a prefix
-        last = model._sent[-1]
+            assert texts[1][: len(texts[0])] == texts[0]  # the cached text stays a prefix
+        last = model.sent[-1]
         assert last[0].content == "You help. Be kind and clear."
         assert [m.content for m in last if isinstance(m, ToolMessage)] == [
             json.dumps(
@@ -335,11 +340,11 @@ async def test_an_agents_calls_are_shortened_and_its_state_is_not() -> None:
         ]
         assert state["messages"][0].content == "Where are   my parcels?"
         assert "\n" in state["messages"][2].content
-        assert MARK not in state["messages"][0].additional_kwargs
+        assert METADATA_KEY not in state["messages"][0].additional_kwargs
 
 
-def test_an_agent_tells_the_provider_where_the_prefix_ends() -> None:
-    model = Listening(answers=[AIMessage("Fine.")], name_of_model="claude-sonnet-4-5")
+def test_an_agent_marks_the_end_of_the_prefix_for_the_provider() -> None:
+    model = RecordingModel(answers=[AIMessage("Fine.")], name_of_model="claude-sonnet-4-5")
     core = RequestOptimizer(marks=True)
     agent = create_agent(
         model,
@@ -347,30 +352,30 @@ def test_an_agent_tells_the_provider_where_the_prefix_ends() -> None:
         middleware=[PromptMiddleware(optimizer=core)],
     )
     agent.invoke({"messages": [HumanMessage("Hi")]})
-    system, human = model._sent[0]
+    system, human = model.sent[0]
     assert system.content[-1]["cache_control"] == {"type": "ephemeral"}
     assert human.content[-1]["cache_control"] == {"type": "ephemeral"}
 
 
-def test_an_agent_survives_a_core_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_agent_survives_a_failing_optimizer(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(RequestOptimizer):
         def optimize(self, request: Any) -> Any:
             raise RuntimeError("secret")
 
-    model = Listening(answers=[AIMessage("Fine.")])
+    model = RecordingModel(answers=[AIMessage("Fine.")])
     agent = create_agent(model, middleware=[PromptMiddleware(optimizer=Broken())])
     state = agent.invoke({"messages": [HumanMessage("Hi   you")]})
     assert state["messages"][-1].content == "Fine."
     assert "secret" not in caplog.text
 
 
-def test_the_account_shows_what_was_saved() -> None:
+def test_the_saving_is_recorded() -> None:
     usage = {"input_tokens": 60, "output_tokens": 5, "total_tokens": 65}
-    model = Listening(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
+    model = RecordingModel(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
     costs = CostCallbackHandler(Ledger())
     chain = PromptOptimizer("gpt-4o") | model
     chain.invoke([SystemMessage(RULES), HumanMessage("Hi   you")], config={"callbacks": [costs]})
-    sent = model._sent[0][-1].additional_kwargs[MARK]
+    sent = model.sent[0][-1].additional_kwargs[METADATA_KEY]
     saved = sent["prompt_tokens_before"] - sent["prompt_tokens_after"]
     (record,) = costs.ledger.records()
     assert record.cost is not None
@@ -379,8 +384,8 @@ def test_the_account_shows_what_was_saved() -> None:
     assert [saving.strategy for saving in record.savings] == ["prompts"]
 
 
-def test_what_the_provider_had_cached_is_not_counted_in_full() -> None:
-    """A tool's result of an earlier turn: its blanks would have been read from the cache."""
+def test_tokens_cached_by_the_provider_save_less() -> None:
+    """An earlier tool result: its whitespace would have come from the provider's cache."""
     details = {"cache_read": 2_000}
     usage = {
         "input_tokens": 2_200,
@@ -388,11 +393,11 @@ def test_what_the_provider_had_cached_is_not_counted_in_full() -> None:
         "total_tokens": 2_205,
         "input_token_details": details,
     }
-    model = Listening(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
+    model = RecordingModel(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
     costs = CostCallbackHandler(Ledger())
     rows = [{"n": n, "state": "on its way", "stops": [n, n]} for n in range(60)]
     call = {"name": "look_up", "args": {"n": 1}, "id": "c1"}
-    said = [
+    messages = [
         HumanMessage("Where is it?"),
         AIMessage("", tool_calls=[call]),
         ToolMessage(json.dumps(rows, indent=4), tool_call_id="c1"),
@@ -400,8 +405,8 @@ def test_what_the_provider_had_cached_is_not_counted_in_full() -> None:
         HumanMessage("And now?"),
     ]
     chain = PromptOptimizer("gpt-4o") | model
-    chain.invoke(said, config={"callbacks": [costs]})
-    mark = model._sent[0][-1].additional_kwargs[MARK]
+    chain.invoke(messages, config={"callbacks": [costs]})
+    mark = model.sent[0][-1].additional_kwargs[METADATA_KEY]
     saved = mark["prompt_tokens_before"] - mark["prompt_tokens_after"]
     assert mark["prompt_tokens_sent_before"] == saved > 500
     (record,) = costs.ledger.records()

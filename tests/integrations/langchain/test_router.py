@@ -1,4 +1,4 @@
-"""The router as a chat model: tools, structure, streams, caches, failures, and the account."""
+"""`ChatModelRouter`: tools, structured output, streams, caches, errors and records."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def overloaded(_: str) -> BaseException:
 EASY, HARD = "What is the capital?", "Prove it step by step."
 
 
-def test_each_question_goes_where_the_policy_says():
+def test_each_question_goes_to_the_model_that_the_policy_chooses():
     model = routed()
     assert model.invoke(EASY).text.startswith(SMALL)
     assert model.invoke(HARD).text.startswith(LARGE)
@@ -89,7 +89,7 @@ def test_in_a_chain():
     assert "".join(chain.stream({"thing": "it"})).startswith(LARGE)
 
 
-def test_one_run_with_the_childs_own_name(ledger):
+def test_a_call_is_one_run_with_the_childs_name(ledger):
     costs = CostCallbackHandler(ledger)
     routed().invoke(EASY, config={"callbacks": [costs]})
     (record,) = ledger.records()
@@ -111,7 +111,7 @@ def test_a_decision_names_the_calls_made_for_it(ledger):
     assert "capital" not in str(note.payload)
 
 
-def test_a_run_id_of_ones_own_is_kept(ledger):
+def test_a_given_run_id_is_used(ledger):
     from uuid import uuid4
 
     costs, mine = CostCallbackHandler(ledger), uuid4()
@@ -131,7 +131,7 @@ def test_models_by_name_and_without_names(monkeypatch):
     assert list(fakes.models) == [SMALL, LARGE]
 
 
-def test_settings_that_do_not_go_together_are_refused():
+def test_conflicting_settings_are_rejected():
     with pytest.raises(ConfigurationError, match="no model 'medium'"):
         routed(Always("medium"))
     with pytest.raises(ConfigurationError, match="not int"):
@@ -144,8 +144,8 @@ def magic(number: int) -> int:
     return number + 2
 
 
-class Pancake(StreamingFake):
-    """A provider with a wire format of its own."""
+class OtherFormatFake(StreamingFake):
+    """A provider with its own format for tools."""
 
     def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
         return self.bind(griddle=[t.name for t in tools], **kwargs)
@@ -155,8 +155,8 @@ class Pancake(StreamingFake):
         return AIMessage(content=f"griddle {kwargs.get('griddle')}")
 
 
-def test_tools_are_bound_in_the_form_of_whoever_answers():
-    models = {"small": Pancake(model=SMALL), "large": StreamingFake(model=LARGE)}
+def test_tools_are_bound_in_the_format_of_the_chosen_child():
+    models = {"small": OtherFormatFake(model=SMALL), "large": StreamingFake(model=LARGE)}
     model = routed(models=models).bind_tools([magic])
     assert model.invoke("Is it Tuesday?").text == "griddle ['magic']"
     (call,) = model.invoke("Prove that magic of 3").tool_calls
@@ -171,7 +171,7 @@ class Point(BaseModel):
     y: int
 
 
-def test_structured_output_through_whoever_answers():
+def test_structured_output_uses_the_chosen_child():
     model = routed().with_structured_output(Point)
     assert model.invoke("Prove 3 and 4") == Point(x=3, y=4)
     assert model.invoke("plain 5 and 6") == Point(x=5, y=6)
@@ -200,7 +200,7 @@ def test_a_failing_child_is_replaced(ledger):
     model = routed(Always("small"), models, ledger=ledger)
     assert model.invoke(EASY).text.startswith(LARGE)
     assert "".join(c.text for c in model.stream(EASY)).startswith(LARGE)
-    # The second call knew that the small one rests.
+    # By the second call the circuit breaker of the small model is open.
     assert len(models["small"].calls) == 1
 
 
@@ -224,7 +224,7 @@ class Breaking(StreamingFake):
         raise ConnectionError("line went dead")
 
 
-async def test_a_stream_that_breaks_late_is_told_with_what_had_come():
+async def test_a_stream_that_breaks_late_raises_after_its_chunks_and_is_recorded():
     models = {"small": Breaking(model=SMALL), "large": StreamingFake(model=LARGE)}
     model = routed(Always("small"), models)
     with pytest.raises(InterruptedStreamError) as caught:
@@ -246,7 +246,7 @@ def test_a_stream_left_midway_closes_the_childs_run(ledger):
     assert record.status == "abandoned"
 
 
-def test_what_no_child_mends_is_raised():
+def test_a_permanent_error_is_raised():
     def refused(_: str) -> BaseException:
         return ValueError("bad request")
 
@@ -256,7 +256,7 @@ def test_what_no_child_mends_is_raised():
     assert models["large"].calls == []
 
 
-def test_when_no_child_fits_each_is_told_with_its_reason():
+def test_when_no_child_fits_the_error_gives_each_reason():
     specs = {
         "small": ModelSpec("small", context_window=10),
         "large": ModelSpec("large", capabilities=frozenset({"tools"})),
@@ -265,12 +265,12 @@ def test_when_no_child_fits_each_is_told_with_its_reason():
         list(routed(specs=specs).stream(EASY))
 
 
-def test_a_tier_in_the_metadata_bounds_the_models():
+def test_a_tier_in_the_metadata_limits_the_models():
     model = routed(tiers={"free": UserTier(ceiling="small")})
     assert model.invoke(HARD, config={"metadata": {"tier": "free"}}).text.startswith(SMALL)
 
 
-def test_a_tools_result_goes_back_to_who_asked():
+def test_a_tool_result_goes_to_the_model_that_called_the_tool():
     model = routed(Weighted({"small": 1, "large": 1})).bind_tools([magic])
     asked = [HumanMessage("magic of 3")]
     for _ in range(12):
@@ -281,7 +281,7 @@ def test_a_tools_result_goes_back_to_who_asked():
         assert stamps[0] == stamps[1]
 
 
-async def test_streamed_messages_carry_the_stamp_once():
+async def test_a_streamed_message_carries_the_mark_once():
     model = routed()
     whole = None
     for chunk in model.stream(EASY):
@@ -294,14 +294,16 @@ def cascade(**settings: Any) -> CascadePolicy:
     return CascadePolicy(cheap="small", strong="large", **settings)
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_an_escalation_pays_for_both_calls(ledger, way):
+@pytest.mark.parametrize("method", ["invoke", "ainvoke"])
+def test_an_escalation_pays_for_both_calls(ledger, method):
     costs = CostCallbackHandler(ledger)
     models = children(small={"reply": lambda _: "I'm sorry, but I can't help with that."})
     model = routed(cascade(), models, ledger=ledger)
     config: Any = {"callbacks": [costs]}
     answer = (
-        model.invoke(EASY, config) if way == "invoke" else asyncio.run(model.ainvoke(EASY, config))
+        model.invoke(EASY, config)
+        if method == "invoke"
+        else asyncio.run(model.ainvoke(EASY, config))
     )
     assert answer.text.startswith(LARGE)
     small, large = sorted(ledger.records(), key=lambda r: r.model != SMALL)
@@ -311,14 +313,14 @@ def test_an_escalation_pays_for_both_calls(ledger, way):
     assert ledger.summary().saved == -small.cost
 
 
-def test_a_draft_that_stands_saves_the_difference(ledger):
+def test_an_accepted_cheap_answer_saves_the_difference(ledger):
     costs = CostCallbackHandler(ledger)
     routed(cascade()).invoke(EASY, config={"callbacks": [costs]})
     (record,) = ledger.records()
     assert record.saved == 9 * record.cost
 
 
-def test_a_second_opinion_is_charged_to_the_router(ledger):
+def test_a_second_sample_is_charged_to_the_router(ledger):
     costs = CostCallbackHandler(ledger)
     models = {
         "small": StreamingFake(model=SMALL, reply=lambda _: "4"),
@@ -333,7 +335,7 @@ def test_a_second_opinion_is_charged_to_the_router(ledger):
     )
 
 
-def test_a_cascade_leaves_streams_alone_unless_told_to_hold_them_back():
+def test_a_cascade_checks_streams_only_if_it_may_hold_them_back():
     policy = FirstOf([cascade(), Always("large")])
     assert "".join(c.text for c in routed(policy).stream(EASY)).startswith(LARGE)
     held = routed(cascade(buffer_streams=True))
@@ -350,7 +352,7 @@ def test_a_deadline_holds_over_all_children():
     assert routed(Always("small"), deadline_s=30).invoke(EASY).text.startswith(SMALL)
 
 
-def test_traffic_is_kept_only_in_a_file_that_was_named(tmp_path: Path):
+def test_samples_are_stored_only_in_a_given_file(tmp_path: Path):
     path = tmp_path / "traffic.sqlite"
     store = SampleStore(path, rate=1.0)
     model = routed(traffic=store)
@@ -368,7 +370,7 @@ def test_feedback_reaches_the_ledger(ledger):
     assert note.payload == {"decision_id": decision, "score": 1.0}
 
 
-def test_a_stream_that_is_left_when_its_loop_ends_is_closed_in_order() -> None:
+def test_a_stream_left_open_when_its_loop_ends_is_closed() -> None:
     problems: list[str] = []
 
     async def leave() -> None:

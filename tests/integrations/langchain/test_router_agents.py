@@ -1,4 +1,4 @@
-"""Real agents through the router, with a provider that turns some calls away."""
+"""Agents with a router, and a provider that rejects some calls."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def population(city: str) -> str:
 
 
 def plan(body: dict[str, Any]) -> Any:
-    """One tool after the other, then the answer."""
-    told = [m for m in body["messages"] if m["role"] == "tool"]
+    """Call one tool after the other, then answer."""
+    results = [m for m in body["messages"] if m["role"] == "tool"]
     names = [t["function"]["name"] for t in body["tools"]]
     assert names[:2] == ["weather", "population"]
-    if len(told) < 2:
-        name = names[len(told)]
-        return {"tool_calls": [tool_call(name, {"city": "Rome"}, f"call_{len(told):024d}")]}
-    return "; ".join(m["content"] for m in told)
+    if len(results) < 2:
+        name = names[len(results)]
+        return {"tool_calls": [tool_call(name, {"city": "Rome"}, f"call_{len(results):024d}")]}
+    return "; ".join(m["content"] for m in results)
 
 
 def served(messages: list[Any]) -> list[str]:
@@ -62,12 +62,12 @@ def served(messages: list[Any]) -> list[str]:
 
 @pytest.fixture
 def busy(chat: Chat) -> Any:
-    """A child whose provider answers the first calls and then only says 429."""
+    """A child whose provider answers the first calls and then returns 429."""
     with openai_server() as fake:
         yield fake
 
 
-def two(chat: Chat, busy: FakeOpenAI, policy: Any, **settings: Any) -> ChatModelRouter:
+def router_of_two(chat: Chat, busy: FakeOpenAI, policy: Any, **settings: Any) -> ChatModelRouter:
     models = {
         "small": chat(model="gpt-4o-mini", base_url=busy.url),
         "large": chat(model="gpt-4o"),
@@ -75,14 +75,14 @@ def two(chat: Chat, busy: FakeOpenAI, policy: Any, **settings: Any) -> ChatModel
     return ChatModelRouter(models=models, policy=policy, **settings)
 
 
-def test_an_agent_finishes_though_one_child_is_turned_away(
+def test_an_agent_finishes_if_one_child_is_rate_limited(
     server: FakeOpenAI, chat: Chat, busy: FakeOpenAI
 ):
     server.reply = busy.reply = plan
     busy.failures = deque([429] * 20)
     ledger = Ledger()
     costs = CostCallbackHandler(ledger)
-    router = two(chat, busy, Always("small"), ledger=ledger)
+    router = router_of_two(chat, busy, Always("small"), ledger=ledger)
     agent = create_agent(router, [weather, population])
     result = agent.invoke(QUESTION, config={"callbacks": [costs]})
     assert result["messages"][-1].text == "sun in Rome; many in Rome"
@@ -95,7 +95,7 @@ def test_an_agent_finishes_though_one_child_is_turned_away(
     assert [a["outcome"] for a in decisions[0]["attempts"]] == ["failed", "served"]
 
 
-def test_a_child_that_fails_midway_is_replaced_and_the_run_goes_on(
+def test_a_child_that_fails_during_a_run_is_replaced(
     server: FakeOpenAI, chat: Chat, busy: FakeOpenAI
 ):
     server.reply = busy.reply = plan
@@ -105,7 +105,7 @@ def test_a_child_that_fails_midway_is_replaced_and_the_run_goes_on(
         return plan(body)
 
     busy.reply = once
-    agent = create_agent(two(chat, busy, Always("small")), [weather, population])
+    agent = create_agent(router_of_two(chat, busy, Always("small")), [weather, population])
     messages = agent.invoke(QUESTION)["messages"]
     assert served(messages) == ["small", "large", "large"]
     assert messages[-1].text == "sun in Rome; many in Rome"
@@ -116,7 +116,7 @@ def test_the_model_never_changes_between_a_call_and_its_result(
     server: FakeOpenAI, chat: Chat, busy: FakeOpenAI, attempt: int
 ):
     server.reply = busy.reply = plan
-    router = two(chat, busy, Weighted({"small": 1, "large": 1}))
+    router = router_of_two(chat, busy, Weighted({"small": 1, "large": 1}))
     agent = create_agent(chat(), [weather, population], middleware=[RouterMiddleware(router)])
     assert len(set(served(agent.invoke(QUESTION)["messages"]))) == 1
 
@@ -140,10 +140,12 @@ async def test_the_middleware_routes_asynchronously_and_in_streams(
     assert server.requests == []
 
 
-def test_a_conversation_in_a_checkpointer_goes_on(server: FakeOpenAI, chat: Chat, busy: FakeOpenAI):
+def test_a_conversation_in_a_checkpointer_continues(
+    server: FakeOpenAI, chat: Chat, busy: FakeOpenAI
+):
     server.reply = busy.reply = plan
     ledger = Ledger()
-    router = two(chat, busy, Always("small"), ledger=ledger)
+    router = router_of_two(chat, busy, Always("small"), ledger=ledger)
     agent = create_agent(router, [weather, population], checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t1"}}
     agent.invoke(QUESTION, config)
@@ -165,13 +167,15 @@ def test_an_agent_with_a_response_format(server: FakeOpenAI, chat: Chat, busy: F
         return {"tool_calls": [tool_call(name, {"name": "Rome", "sunny": True}, "call_1")]}
 
     busy.reply = reply
-    agent = create_agent(two(chat, busy, Always("small")), [weather], response_format=City)
+    agent = create_agent(
+        router_of_two(chat, busy, Always("small")), [weather], response_format=City
+    )
     assert agent.invoke(QUESTION)["structured_response"] == City(name="Rome", sunny=True)
 
 
 def test_structured_output_of_a_real_provider(chat: Chat, busy: FakeOpenAI):
     busy.reply = lambda body: json.dumps({"name": "Rome", "sunny": True})
-    model = two(chat, busy, Always("small")).with_structured_output(City)
+    model = router_of_two(chat, busy, Always("small")).with_structured_output(City)
     assert model.invoke("Rome?") == City(name="Rome", sunny=True)
     assert busy.requests[0]["response_format"]["type"] == "json_schema"
     assert "llm_optimizers_port" not in busy.requests[0]

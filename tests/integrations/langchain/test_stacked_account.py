@@ -1,4 +1,4 @@
-"""The account of strategies that stand behind one another."""
+"""Records and savings of several strategies around one model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def baselines(costs: CostCallbackHandler) -> list[Decimal | None]:
     return [record.baseline_cost for record in costs.ledger.records()]
 
 
-def test_a_hit_saves_what_the_bare_call_would_have_cost() -> None:
+def test_a_hit_saves_the_cost_of_the_baseline_call() -> None:
     costs = CostCallbackHandler()
     model = stack(costs)
     model.invoke(BLOATED)
@@ -47,7 +47,7 @@ def test_a_hit_saves_what_the_bare_call_would_have_cost() -> None:
     assert hit.baseline_cost > called.cost
 
 
-def test_the_same_holds_for_streams() -> None:
+def test_a_streams_hit_saves_the_cost_of_the_baseline_call() -> None:
     costs = CostCallbackHandler()
     model = stack(costs)
     list(model.stream(BLOATED))
@@ -56,7 +56,7 @@ def test_the_same_holds_for_streams() -> None:
     assert first == second is not None
 
 
-async def test_the_same_holds_asynchronously() -> None:
+async def test_an_async_hit_saves_the_cost_of_the_baseline_call() -> None:
     costs = CostCallbackHandler()
     model = stack(costs)
     await model.ainvoke(BLOATED)

@@ -1,7 +1,8 @@
-"""LangChain's own standard suites, run on our components."""
+"""LangChain's standard test suites, run on our components."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,67 +15,98 @@ from langchain_tests.integration_tests import (
 )
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from langchain_llm_optimizers import CachedChatModel, HybridCache
-from support.fakes import StreamingFake
+from langchain_llm_optimizers import (
+    BatchingChatModel,
+    CachedChatModel,
+    ChatModelRouter,
+    HybridCache,
+    OptimizedChatModel,
+)
+from llm_optimizers.routing import Weighted
+from support.fakes import CombiningFake, StreamingFake
 
 
-class TestMemoryCache(SyncCacheTestSuite):
-    @pytest.fixture
-    def cache(self) -> HybridCache:
-        return HybridCache()
+class Caches:
+    """The cache under test: in memory, and in a file."""
 
-
-class TestMemoryCacheAsync(AsyncCacheTestSuite):
-    @pytest.fixture
-    async def cache(self) -> HybridCache:
-        return HybridCache()
-
-
-class TestSQLiteCache(SyncCacheTestSuite):
-    @pytest.fixture
-    def cache(self, tmp_path: Path) -> Any:
-        cache = HybridCache(path=tmp_path / "cache.sqlite")
+    @pytest.fixture(params=["memory", "sqlite"])
+    def cache(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HybridCache]:
+        path = tmp_path / "cache.sqlite" if request.param == "sqlite" else None
+        cache = HybridCache(path=path)
         yield cache
         cache.close()
 
 
-class TestSQLiteCacheAsync(AsyncCacheTestSuite):
-    @pytest.fixture
-    async def cache(self, tmp_path: Path) -> Any:
-        cache = HybridCache(path=tmp_path / "cache.sqlite")
-        yield cache
-        cache.close()
+class TestCache(Caches, SyncCacheTestSuite):
+    pass
+
+
+class TestCacheAsync(Caches, AsyncCacheTestSuite):
+    pass
+
+
+def around_a_fake(
+    settings: dict[str, Any], fake: type[StreamingFake] = StreamingFake
+) -> dict[str, Any]:
+    """Settings of a wrapper; if they are settings of a model, a fake is made of them."""
+    if isinstance(settings.get("model"), BaseChatModel):
+        return settings
+    return {"model": fake(**settings)}
 
 
 class CachedFake(CachedChatModel):
-    """`CachedChatModel` over a streaming fake, made of the fake's own settings."""
-
     def __init__(self, **settings: Any) -> None:
-        own = {k: settings.pop(k) for k in ("model", "cache") if k in settings}
-        model = own.get("model")
-        inner = model if isinstance(model, BaseChatModel) else StreamingFake(**settings)
-        super().__init__(model=inner, cache=own.get("cache") or HybridCache())
+        super().__init__(**around_a_fake(settings))
 
 
-class TestCachedChatModelUnit(ChatModelUnitTests):
+class OptimizedFake(OptimizedChatModel):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**around_a_fake(settings))
+
+
+class BatchedFake(BatchingChatModel):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"max_delay": 0.001, **around_a_fake(settings, CombiningFake)})
+
+
+class CombinedFake(BatchedFake):
+    combine: bool = True
+
+
+class RoutedFake(ChatModelRouter):
+    def __init__(self, **settings: Any) -> None:
+        if "models" in settings:
+            super().__init__(**settings)
+            return
+        children = {name: StreamingFake(**settings) for name in ("small", "large")}
+        super().__init__(models=children, policy=Weighted({"small": 1, "large": 1}))
+
+
+class EveryWrapper:
+    """Runs a standard suite on each of our chat models."""
+
+    wrapper: type[BaseChatModel]
+
+    @pytest.fixture(
+        autouse=True, params=[CachedFake, OptimizedFake, BatchedFake, CombinedFake, RoutedFake]
+    )
+    def _wrapper(self, request: pytest.FixtureRequest) -> None:
+        self.wrapper = request.param
+
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
-        return CachedFake
+        return self.wrapper
 
     @property
     def has_tool_calling(self) -> bool:
         return True
 
 
-class TestCachedChatModel(ChatModelIntegrationTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return CachedFake
+class TestChatModelUnit(EveryWrapper, ChatModelUnitTests):
+    pass
 
-    @property
-    def has_tool_calling(self) -> bool:
-        return True
 
+class TestChatModel(EveryWrapper, ChatModelIntegrationTests):
     @property
     def has_structured_output(self) -> bool:
-        return False
+        return False  # The fakes cannot give structured output.

@@ -1,4 +1,4 @@
-"""What every test of the LlamaIndex components gets: the process's globals as they were."""
+"""Restores LlamaIndex's globals after every test."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _globals_restored() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_loop_left_open(request: pytest.FixtureRequest) -> None:
-    """Let the framework's synchronous code run loops of its own, which it closes.
+    """Let the framework's synchronous code run and close its own event loops.
 
     Where the main thread has never had a loop, `asyncio.get_event_loop()` would make one that
-    nobody closes.
+    is never closed.
     """
     if not inspect.iscoroutinefunction(request.function):
         asyncio.set_event_loop(None)

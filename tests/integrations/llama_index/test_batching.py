@@ -1,4 +1,4 @@
-"""`BatchedLLM`: one prompt for many, each with its own answer, error and share of the bill."""
+"""`BatchedLLM`: many questions in one prompt, with each its own answer, error and cost."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from llm_optimizers.errors import ConfigurationError, RefusedError
 from support.llama_fakes import FakeLLM
 
 TEXTS = [f"What is {n} plus {n}?" for n in range(12)]
-PATIENT = GroupLimits(max_size=6, max_delay=2.0)
-"""Groups that are sent when they are full, however slow the machine is."""
+FULL_GROUPS = GroupLimits(max_size=6, max_delay=2.0)
+"""Limits that send a group only when it is full, however slow the machine is."""
 SYSTEM = ChatMessage(role="system", content="You add numbers. " * 30)
 
 
-def adding(text: str) -> str:
-    """Answers one question, or every question of a combined prompt."""
+def add_up(text: str) -> str:
+    """Answer one question, or every question of a combined prompt."""
     start = text.find("\n\n[{")
     if start < 0:
         return _sum(text)
@@ -45,25 +45,25 @@ def _sum(text: str) -> str:
 
 @pytest.fixture
 def inner() -> FakeLLM:
-    return FakeLLM(reply=adding)
+    return FakeLLM(reply=add_up)
 
 
 @pytest.fixture
 def batched(inner: FakeLLM) -> Iterator[BatchedLLM]:
-    llm = BatchedLLM(inner, combine=True, limits=PATIENT)
+    llm = BatchedLLM(inner, combine=True, limits=FULL_GROUPS)
     yield llm
     llm.close()
 
 
-async def test_many_callers_share_calls_and_get_their_own_answers(
+async def test_concurrent_callers_share_calls_and_get_their_own_answers(
     inner: FakeLLM, batched: BatchedLLM
 ) -> None:
     answers = await abatch_chat(batched, [[SYSTEM, ChatMessage(text)] for text in TEXTS])
-    assert [answer.message.content for answer in answers] == [adding(text) for text in TEXTS]
+    assert [answer.message.content for answer in answers] == [add_up(text) for text in TEXTS]
     assert len(inner.calls) == 2
 
 
-def test_threads_share_too(inner: FakeLLM, batched: BatchedLLM) -> None:
+def test_threads_share_calls(inner: FakeLLM, batched: BatchedLLM) -> None:
     answers: dict[str, str] = {}
 
     def ask(text: str) -> None:
@@ -74,23 +74,22 @@ def test_threads_share_too(inner: FakeLLM, batched: BatchedLLM) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == {text: adding(text) for text in TEXTS[:6]}
+    assert answers == {text: add_up(text) for text in TEXTS[:6]}
     assert len(inner.calls) < 6
 
 
-async def test_shares_add_up_to_the_bill_and_savings_are_told_by_caller(
+async def test_shares_add_up_to_the_cost_and_savings_are_recorded_by_caller(
     inner: FakeLLM, batched: BatchedLLM
 ) -> None:
     billed: list[Usage] = []
-    respond = FakeLLM._respond
 
-    class Watching(FakeLLM):
+    class RecordingLLM(FakeLLM):
         def _respond(self, messages: Any, kwargs: Any) -> Any:
-            response = respond(self, messages, kwargs)
+            response = super()._respond(messages, kwargs)
             billed.append(Usage.from_openai(response.raw["usage"]))
             return response
 
-    llm = BatchedLLM(Watching(reply=adding), combine=True, limits=PATIENT)
+    llm = BatchedLLM(RecordingLLM(reply=add_up), combine=True, limits=FULL_GROUPS)
 
     async def ask(user: str, text: str) -> None:
         with instrument_tags({"user": user}):
@@ -110,7 +109,7 @@ async def test_shares_add_up_to_the_bill_and_savings_are_told_by_caller(
     llm.close()
 
 
-async def test_what_cannot_be_shared_goes_alone_and_unchanged(
+async def test_a_call_that_cannot_be_combined_goes_alone_and_unchanged(
     inner: FakeLLM, batched: BatchedLLM
 ) -> None:
     def add(a: int, b: int) -> int:
@@ -128,19 +127,19 @@ async def test_what_cannot_be_shared_goes_alone_and_unchanged(
     assert inner.calls == ["3?", "Do magic with 3 and 4", TEXTS[1], TEXTS[1]]
 
 
-async def test_an_answer_that_is_missing_is_asked_for_alone(inner: FakeLLM) -> None:
-    def forgetful(text: str) -> str:
-        whole = adding(text)
+async def test_a_missing_answer_is_requested_alone(inner: FakeLLM) -> None:
+    def without_one(text: str) -> str:
+        whole = add_up(text)
         if "[{" not in text:
             return whole
         answers = json.loads(whole)["answers"]
         return json.dumps({"answers": answers[:-1]})
 
     llm = BatchedLLM(
-        FakeLLM(reply=forgetful), combine=True, limits=GroupLimits(max_size=3, max_delay=2.0)
+        FakeLLM(reply=without_one), combine=True, limits=GroupLimits(max_size=3, max_delay=2.0)
     )
     answers = await abatch_chat(llm, [[ChatMessage(text)] for text in TEXTS[:3]])
-    assert [answer.message.content for answer in answers] == [adding(text) for text in TEXTS[:3]]
+    assert [answer.message.content for answer in answers] == [add_up(text) for text in TEXTS[:3]]
     llm.close()
 
 
@@ -148,12 +147,12 @@ async def test_each_caller_gets_its_own_error() -> None:
     def fail(text: str) -> Exception | None:
         return ValueError("bad item") if "13" in text else None
 
-    llm = BatchedLLM(FakeLLM(reply=adding, fail=fail), combine=True)
+    llm = BatchedLLM(FakeLLM(reply=add_up, fail=fail), combine=True)
     with CostEventHandler() as costs:
         texts = ["What is 13 plus 1?", *TEXTS[:3]]
         found = await abatch_chat(llm, [[ChatMessage(t)] for t in texts], return_exceptions=True)
     assert isinstance(found[0], ValueError)
-    assert [a.message.content for a in found[1:]] == [adding(text) for text in TEXTS[:3]]
+    assert [a.message.content for a in found[1:]] == [add_up(text) for text in TEXTS[:3]]
     statuses = sorted(record.status for record in costs.ledger.records())
     assert statuses == ["error", "ok", "ok", "ok"]
     with pytest.raises(ValueError, match="bad item"):
@@ -163,16 +162,16 @@ async def test_each_caller_gets_its_own_error() -> None:
         llm.chat([ChatMessage(TEXTS[0])])
 
 
-def test_nothing_is_combined_until_a_sample_has_shown_that_answers_agree(inner: FakeLLM) -> None:
-    def sloppy(text: str) -> str:
-        return adding(text).replace("It", "That") if "[{" in text else adding(text)
+def test_questions_are_combined_only_after_a_sample_agrees(inner: FakeLLM) -> None:
+    def wrong_answers(text: str) -> str:
+        return add_up(text).replace("It", "That") if "[{" in text else add_up(text)
 
     conversations = [[ChatMessage(text)] for text in TEXTS]
-    wrong = BatchedLLM(FakeLLM(reply=sloppy), combine=True)
+    wrong = BatchedLLM(FakeLLM(reply=wrong_answers), combine=True)
     assert not wrong.check_combining(TEXTS, tolerance=0.2).passed
     asyncio.run(abatch_chat(wrong, conversations))
     assert wrong.llm.calls[-12:] == TEXTS  # type: ignore[attr-defined]
-    good = BatchedLLM(inner, limits=PATIENT)
+    good = BatchedLLM(inner, limits=FULL_GROUPS)
     asyncio.run(abatch_chat(good, conversations))
     assert inner.calls == TEXTS
     assert good.check_combining(conversations, tolerance=0.2).passed
@@ -186,7 +185,7 @@ def test_nothing_is_combined_until_a_sample_has_shown_that_answers_agree(inner: 
 
 
 async def test_a_cache_in_front_stores_each_answer_for_its_own_question(inner: FakeLLM) -> None:
-    batched = BatchedLLM(inner, combine=True, limits=PATIENT)
+    batched = BatchedLLM(inner, combine=True, limits=FULL_GROUPS)
     llm = CachedLLM(llm=batched)
     conversations = [[ChatMessage(text)] for text in TEXTS[:6]]
     first = await abatch_chat(llm, conversations)
@@ -199,7 +198,7 @@ async def test_a_cache_in_front_stores_each_answer_for_its_own_question(inner: F
     batched.close()
 
 
-def test_copied_deeply_or_pickled_after_use_it_still_shares() -> None:
+def test_a_deep_or_pickled_copy_still_combines() -> None:
     llm = BatchedLLM(MockLLM(), combine=True, limits=GroupLimits(max_size=1))
     llm.chat([ChatMessage("a")])
     for again in (copy.deepcopy(llm), pickle.loads(pickle.dumps(llm))):
@@ -211,14 +210,14 @@ def test_copied_deeply_or_pickled_after_use_it_still_shares() -> None:
     llm.close()
 
 
-def test_limits_that_cannot_be_kept_are_refused_at_once(inner: FakeLLM) -> None:
+def test_impossible_limits_are_rejected_at_once(inner: FakeLLM) -> None:
     with pytest.raises(ConfigurationError, match="the limit is 0"):
         BatchedLLM(inner, max_pending=0)
     with pytest.raises(ConfigurationError, match="max_calls is 0"):
         BatchedLLM(inner, max_calls=0)
 
 
-async def test_limits_without_a_size_keep_six_questions_to_a_prompt(inner: FakeLLM) -> None:
+async def test_limits_without_a_size_combine_six_questions(inner: FakeLLM) -> None:
     llm = BatchedLLM(inner, combine=True, limits=GroupLimits(max_delay=2.0))
     await abatch_chat(llm, [[SYSTEM, ChatMessage(text)] for text in TEXTS])
     assert len(inner.calls) == 2

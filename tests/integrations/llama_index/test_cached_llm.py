@@ -1,4 +1,4 @@
-"""`CachedLLM`: every door, hits like the answers they repeat, nothing kept that should not be."""
+"""`CachedLLM`: every call method, hits equal to the first answers, and what must not be stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def magic(a: int) -> int:
     return a * 2
 
 
-DOORS: dict[str, Callable[[CachedLLM], Any]] = {
+METHODS: dict[str, Callable[[CachedLLM], Any]] = {
     "chat": lambda llm: llm.chat(QUESTION).message.content,
     "achat": lambda llm: asyncio.run(llm.achat(QUESTION)).message.content,
     "stream_chat": lambda llm: "".join(c.delta or "" for c in llm.stream_chat(QUESTION)),
@@ -51,12 +51,12 @@ async def _joined(begin: Any) -> str:
     return "".join([chunk.delta or "" async for chunk in await begin])
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_door_answers_as_the_bare_llm_and_then_without_it(door: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_answers_as_the_llm_and_then_from_the_cache(method: str) -> None:
     inner = FakeLLM()
     cached = CachedLLM(llm=inner)
-    bare = DOORS[door](FakeLLM())  # type: ignore[arg-type]
-    assert [DOORS[door](cached), DOORS[door](cached)] == [bare, bare]
+    expected = METHODS[method](FakeLLM())  # type: ignore[arg-type]
+    assert [METHODS[method](cached), METHODS[method](cached)] == [expected, expected]
     assert len(inner.calls) == 1
     assert cached.cache.stats.hits == {"exact": 1}
 
@@ -134,7 +134,7 @@ def test_tenants_never_share_even_when_a_stream_is_read_elsewhere() -> None:
     assert len(inner.calls) == 3
 
 
-def test_tools_are_the_inner_llms_and_part_of_the_key() -> None:
+def test_tools_are_in_the_inner_llms_format_and_part_of_the_key() -> None:
     inner = FakeLLM()
     cached = CachedLLM(llm=inner)
     adding, doing = FunctionTool.from_defaults(add), FunctionTool.from_defaults(magic)
@@ -145,13 +145,13 @@ def test_tools_are_the_inner_llms_and_part_of_the_key() -> None:
     calls = [cached.get_tool_calls_from_response(r)[0] for r in (first, second, other)]
     assert calls[0].tool_kwargs == calls[1].tool_kwargs == {"a": 3, "b": 4}
     assert [call.tool_name for call in calls] == ["add", "add", "magic"]
-    # Two calls of one id in one conversation are refused by providers.
+    # Providers reject two tool calls with the same id in one conversation.
     assert calls[0].tool_id != calls[1].tool_id
     assert calls[1].tool_id.startswith("call_")
     assert cached.predict_and_call([adding], "Do magic with 3 and 4").response == "7"
 
 
-def test_histories_with_served_tool_calls_are_the_same_request() -> None:
+def test_a_history_with_cached_tool_calls_is_the_same_request() -> None:
     inner = FakeLLM()
     cached = CachedLLM(llm=inner)
     tool = FunctionTool.from_defaults(add)
@@ -172,19 +172,19 @@ class Person(BaseModel):
 
 
 @pytest.mark.parametrize("program", ["default", "llm"])
-def test_structured_output_is_the_inner_llms_own_and_cached(program: str) -> None:
+def test_structured_output_of_the_inner_llm_is_cached(program: str) -> None:
     inner = FakeLLM(pydantic_program_mode=program, reply=lambda _: '{"name": "weather", "age": 4}')
     cached = CachedLLM(llm=inner)
     prompt = PromptTemplate("The magic weather of {year}")
-    bare = FakeLLM(pydantic_program_mode=program, reply=inner.reply)
-    expected = bare.structured_predict(Person, prompt, year=4)
+    plain = FakeLLM(pydantic_program_mode=program, reply=inner.reply)
+    expected = plain.structured_predict(Person, prompt, year=4)
     assert cached.structured_predict(Person, prompt, year=4) == expected
     assert asyncio.run(cached.astructured_predict(Person, prompt, year=4)) == expected
     assert cached.as_structured_llm(Person).complete("The magic weather of 4").raw == expected
     assert len(inner.calls) == 1
 
 
-def test_prompt_settings_of_the_inner_llm_hold() -> None:
+def test_prompt_settings_of_the_inner_llm_are_used() -> None:
     inner = FakeLLM(system_prompt="Be brief.")
     cached = CachedLLM(llm=inner)
     cached.predict(PromptTemplate("Say {x}"), x="hi")
@@ -210,7 +210,7 @@ def test_settings_callback_manager_reaches_the_inner_llm() -> None:
     assert inner.callback_manager is manager
 
 
-def test_identical_calls_under_way_are_one() -> None:
+def test_identical_concurrent_calls_are_one() -> None:
     inner = FakeLLM(delay=0.05)
     cached = CachedLLM(llm=inner)
 
@@ -231,32 +231,32 @@ def test_identical_calls_under_way_are_one() -> None:
 def test_a_failing_llm_fails_and_stores_nothing() -> None:
     inner = FakeLLM(fail=lambda _: TimeoutError("slow"))
     cached = CachedLLM(llm=inner)
-    for door in DOORS.values():
+    for method in METHODS.values():
         with pytest.raises(TimeoutError):
-            door(cached)
+            method(cached)
     assert len(cached.cache) == 0
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_cut_off_answers_are_not_kept(reason: str) -> None:
+def test_cut_off_answers_are_not_stored(reason: str) -> None:
     cached = CachedLLM(llm=FakeLLM(finish_reason=reason))
     cached.chat(QUESTION)
     list(cached.stream_chat(QUESTION))
     assert len(cached.cache) == 0
 
 
-@pytest.mark.parametrize("door", ["stream_chat", "astream_chat", "stream_complete"])
-def test_a_stream_without_the_reason_that_its_provider_gives_is_not_kept(door: str) -> None:
+@pytest.mark.parametrize("method", ["stream_chat", "astream_chat", "stream_complete"])
+def test_a_stream_without_its_providers_finish_reason_is_not_stored(method: str) -> None:
     broken = CachedLLM(llm=FakeLLM(finish_reason=""))
     silent = CachedLLM(llm=FakeLLM(raw_of=lambda raw: {"model": raw["model"]}))
     for cached in (broken, silent):
-        assert DOORS[door](cached)
+        assert METHODS[method](cached)
     assert (len(broken.cache), len(silent.cache)) == (0, 1)
-    broken.chat(QUESTION)  # whole answers without a reason are kept
+    broken.chat(QUESTION)  # whole answers without a finish reason are stored
     assert len(broken.cache) == 1
 
 
-def test_answers_with_media_are_passed_on_and_not_kept() -> None:
+def test_answers_with_media_are_returned_but_not_stored() -> None:
     class Painter(FakeLLM):
         def _respond(self, messages: Any, kwargs: Any) -> Any:
             response = super()._respond(messages, kwargs)
@@ -268,7 +268,7 @@ def test_answers_with_media_are_passed_on_and_not_kept() -> None:
     assert len(cached.cache) == 0
 
 
-def test_pictures_are_told_apart(tmp_path: Any) -> None:
+def test_different_images_have_different_keys(tmp_path: Any) -> None:
     inner = FakeLLM()
     cached = CachedLLM(llm=inner)
 
@@ -287,15 +287,15 @@ def test_pictures_are_told_apart(tmp_path: Any) -> None:
     assert len(inner.calls) == 4
 
 
-def test_a_broken_cache_costs_nobody_an_answer(tmp_path: Any) -> None:
+def test_a_broken_cache_loses_no_answer(tmp_path: Any) -> None:
     path = tmp_path / "answers.sqlite"
     path.write_bytes(b"no database at all" * 100)
     cached = CachedLLM(llm=FakeLLM(), cache=HybridCache(path=path))
-    for door in DOORS.values():
-        assert door(cached)
+    for method in METHODS.values():
+        assert method(cached)
 
 
-def test_a_setting_that_cannot_be_seen_bypasses_the_cache() -> None:
+def test_a_setting_that_cannot_be_read_bypasses_the_cache() -> None:
     inner = FakeLLM()
     cached = CachedLLM(llm=inner)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What is stored of a response, what may be read back, and what providers' words mean."""
+"""`ReplyCodec`: what is stored and read back; how providers' fields are read."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel
 
 from llama_index_llm_optimizers.codec import (
-    AnswerCodec,
-    Answered,
-    answered,
-    answered_by_stream,
+    CachedReply,
+    ReplyCodec,
+    reply_to_cache,
+    stream_to_cache,
 )
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.prices.names import provider_of
 
-CODEC = AnswerCodec()
+CODEC = ReplyCodec()
 texts = st.text(max_size=40)
 blocks = st.lists(
     st.one_of(
@@ -43,23 +43,23 @@ blocks = st.lists(
 
 
 @given(blocks=blocks, model=texts, tokens=st.integers(0, 9))
-def test_what_goes_in_comes_out(blocks: list[Any], model: str, tokens: int) -> None:
+def test_a_response_is_read_back_as_it_was(blocks: list[Any], model: str, tokens: int) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", blocks=blocks), raw=object())
-    kept = Answered(reply=reply, model=model, usage=Usage(input_tokens=tokens))
+    kept = CachedReply(reply=reply, model=model, usage=Usage(input_tokens=tokens))
     found = CODEC.decode(CODEC.encode(kept))
     assert found.reply == reply.model_copy(update={"raw": None})
     assert (found.model, found.usage) == (model, kept.usage)
 
 
 @given(payload=st.one_of(st.text(), st.recursive(st.none() | st.text(), st.lists).map(json.dumps)))
-def test_what_was_not_written_here_is_refused(payload: str) -> None:
+def test_a_payload_of_another_codec_is_rejected(payload: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         CODEC.decode(payload)
 
 
 def kept(**changes: Any) -> str:
     reply = ChatResponse(message=ChatMessage(role="assistant", content="hi"))
-    return json.dumps({**json.loads(CODEC.encode(Answered(reply=reply))), **changes})
+    return json.dumps({**json.loads(CODEC.encode(CachedReply(reply=reply))), **changes})
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def kept(**changes: Any) -> str:
         {"usage": {"cost": 0}},
     ],
 )
-def test_a_stored_value_can_become_a_message_and_nothing_else(changes: dict[str, Any]) -> None:
+def test_a_stored_value_can_only_become_a_message(changes: dict[str, Any]) -> None:
     assert CODEC.decode(kept()).reply.message.content == "hi"  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match=r"no stored response|MessageRole"):
+    with pytest.raises(ValueError, match=r"holds no response|MessageRole"):
         CODEC.decode(kept(**changes))
 
 
-def test_pictures_in_the_older_form_are_dropped() -> None:
+def test_images_in_the_older_form_are_dropped() -> None:
     found = CODEC.decode(kept(message_kwargs={"images": [{"path": "/etc/passwd"}], "x": 1}))
     assert found.reply.message.additional_kwargs == {"x": 1}  # type: ignore[union-attr]
 
@@ -88,13 +88,13 @@ def test_pictures_in_the_older_form_are_dropped() -> None:
 def test_blocks_that_name_files_are_not_written() -> None:
     message = ChatMessage(role="assistant", blocks=[ImageBlock(url="https://example.com/a.png")])
     with pytest.raises(TypeError, match="ImageBlock"):
-        CODEC.encode(Answered(reply=ChatResponse(message=message)))
+        CODEC.encode(CachedReply(reply=ChatResponse(message=message)))
     older = ChatMessage(role="assistant", content="x", additional_kwargs={"tool_calls": [1]})
     with pytest.raises(TypeError, match="tool calls"):
-        CODEC.encode(Answered(reply=ChatResponse(message=older)))
+        CODEC.encode(CachedReply(reply=ChatResponse(message=older)))
 
 
-def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
+def test_counts_are_not_stored_and_provider_objects_become_data() -> None:
     class Annotation(BaseModel):
         title: str = "a"
 
@@ -106,17 +106,17 @@ def test_counts_stay_with_the_call_and_providers_objects_become_data() -> None:
     beside = {"prompt_tokens": 7, "thinking_delta": "x", "kept": True}
     probs = [[LogProb(token="hi", logprob=-0.1)]]
     reply = ChatResponse(message=message, additional_kwargs=beside, logprobs=probs)
-    found = CODEC.decode(CODEC.encode(Answered(reply=reply))).reply
+    found = CODEC.decode(CODEC.encode(CachedReply(reply=reply))).reply
     assert isinstance(found, ChatResponse)
     assert found.additional_kwargs == {"kept": True}
     assert found.message.additional_kwargs == {"annotations": [{"title": "a"}]}
     assert found.logprobs == probs
 
 
-def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
+def test_each_copy_of_a_tool_call_has_a_new_id() -> None:
     call = ToolCallBlock(tool_call_id="call_abc123def", tool_name="add", tool_kwargs="{}")
     message = ChatMessage(role="assistant", blocks=[call])
-    payload = CODEC.encode(Answered(reply=ChatResponse(message=message)))
+    payload = CODEC.encode(CachedReply(reply=ChatResponse(message=message)))
     ids = {CODEC.decode(payload).reply.message.blocks[0].tool_call_id for _ in range(3)}  # type: ignore[union-attr]
     assert len(ids) == 3
     assert {len(each) for each in ids} == {len("call_abc123def")}
@@ -135,19 +135,19 @@ def test_each_copy_of_a_tool_call_has_an_id_of_its_own() -> None:
         {"delta": {"stop_reason": "max_tokens"}},
     ],
 )
-def test_an_answer_cut_off_is_known_whoever_gave_it(raw: dict[str, Any]) -> None:
+def test_a_cut_off_answer_is_recognised_for_every_provider(raw: dict[str, Any]) -> None:
     reply = ChatResponse(message=ChatMessage(role="assistant", content="hi"), raw=raw)
-    assert CODEC.cacheability(answered(reply)).finish_reason not in ("", "stop")
+    assert CODEC.cacheability(reply_to_cache(reply)).finish_reason not in ("", "stop")
 
 
-def test_a_refusal_is_known() -> None:
-    said = SimpleNamespace(refusal="no")
-    raw = SimpleNamespace(choices=[SimpleNamespace(message=said)])
+def test_a_refusal_is_recognised() -> None:
+    message = SimpleNamespace(refusal="no")
+    raw = SimpleNamespace(choices=[SimpleNamespace(message=message)])
     reply = ChatResponse(message=ChatMessage(role="assistant", content="no"), raw=raw)
-    assert CODEC.cacheability(answered(reply)).refusal
+    assert CODEC.cacheability(reply_to_cache(reply)).refusal
 
 
-def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
+def test_an_anthropic_stream_reports_input_first_and_output_last() -> None:
     def chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
         return ChatResponse(message=ChatMessage(role="assistant", content=text), delta="", raw=raw)
 
@@ -158,18 +158,18 @@ def test_a_stream_of_anthropics_tells_input_first_and_output_last() -> None:
         chunk("Hello", {"type": "content_block_delta"}),
         chunk("Hello", {"usage": last, "delta": {"stop_reason": "end_turn"}}),
     ]
-    found = answered_by_stream(chunks)
+    found = stream_to_cache(chunks)
     assert found.usage == Usage(input_tokens=23, cache_read_tokens=20, output_tokens=9)
     assert found.finish_reason == "end_turn"
 
 
-def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
+def test_a_stream_whose_text_is_shorter_than_its_deltas_is_stored_in_full() -> None:
     chunks = [
         CompletionResponse(text="", delta="one "),
         CompletionResponse(text="one", delta="two"),
     ]
-    assert answered_by_stream(chunks).reply.text == "one two"  # type: ignore[union-attr]
-    assert CODEC.cacheability(answered_by_stream([])).empty
+    assert stream_to_cache(chunks).reply.text == "one two"  # type: ignore[union-attr]
+    assert CODEC.cacheability(stream_to_cache([])).empty
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_a_stream_whose_text_lags_behind_its_deltas_is_kept_whole() -> None:
         ("", None),
     ],
 )
-def test_providers_are_known_by_their_class(kind: str, provider: str | None) -> None:
+def test_providers_are_recognised_by_their_class(kind: str, provider: str | None) -> None:
     assert provider_of(kind) == provider

@@ -1,4 +1,4 @@
-"""`CostEventHandler`: each call once, whoever wraps whom, and nothing billed that was not."""
+"""`CostEventHandler`: each call is recorded once, however LLMs wrap one another."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def records(costs: CostEventHandler) -> list[CallRecord]:
     return list(costs.ledger.records())
 
 
-def test_a_call_is_recorded_once_by_every_door(costs: CostEventHandler) -> None:
+def test_a_call_is_recorded_once_by_every_method(costs: CostEventHandler) -> None:
     llm = FakeLLM()
     llm.chat(QUESTION)
     list(llm.stream_chat(QUESTION))
@@ -63,7 +63,7 @@ def test_a_call_is_recorded_once_by_every_door(costs: CostEventHandler) -> None:
     assert {(r.status, r.estimated, r.provider) for r in found} == {("ok", False, "openai")}
 
 
-def test_hits_are_savings_and_never_spend(costs: CostEventHandler) -> None:
+def test_hits_are_savings_and_not_spend(costs: CostEventHandler) -> None:
     counting = TokenCountingHandler(tokenizer=str.split)
     llm = CachedLLM(llm=FakeLLM(), callback_manager=CallbackManager([counting]))
     llm.callback_manager = CallbackManager([counting])
@@ -100,7 +100,7 @@ def test_wrappers_are_counted_once_decorated_or_not(costs: CostEventHandler) -> 
     assert [r.hit_strategy for r in records(costs)] == [None, None, "cache.exact", "cache.exact"]
 
 
-def test_structured_llms_count_what_is_inside_them(costs: CostEventHandler) -> None:
+def test_a_structured_llms_inner_call_is_counted(costs: CostEventHandler) -> None:
     class Answer(BaseModel):
         text: str
 
@@ -109,7 +109,7 @@ def test_structured_llms_count_what_is_inside_them(costs: CostEventHandler) -> N
     assert len(records(costs)) == 1
 
 
-def test_failures_are_recorded_by_their_class(costs: CostEventHandler) -> None:
+def test_errors_are_recorded_by_their_class(costs: CostEventHandler) -> None:
     llm = FakeLLM(fail=lambda _: TimeoutError("secret detail"))
     with pytest.raises(TimeoutError):
         llm.chat(QUESTION)
@@ -132,7 +132,7 @@ def test_abandoned_streams_are_estimated(costs: CostEventHandler) -> None:
     assert record.usage == Usage(input_tokens=14, output_tokens=read)
 
 
-def test_a_stream_nobody_closes_is_closed_when_listening_ends() -> None:
+def test_a_stream_that_is_not_closed_is_recorded_on_detach() -> None:
     costs = CostEventHandler().attach()
     stream = FakeLLM().stream_chat(QUESTION)
     next(stream)
@@ -154,7 +154,7 @@ def test_a_cancelled_call_is_abandoned(costs: CostEventHandler) -> None:
     assert [record.status for record in records(costs)] == ["abandoned"]
 
 
-def test_streams_without_usage_are_counted_here_and_marked(costs: CostEventHandler) -> None:
+def test_streams_without_usage_are_counted_and_marked_as_estimated(costs: CostEventHandler) -> None:
     list(FakeLLM(usage=False).stream_chat(QUESTION))
     (record,) = records(costs)
     assert record.estimated
@@ -187,7 +187,7 @@ class Details(BaseModel):
     cached_tokens: int = 64
 
 
-class Told(BaseModel):
+class ReportedUsage(BaseModel):
     prompt_tokens: int = 100
     completion_tokens: int = 10
     prompt_tokens_details: Details = Details()
@@ -195,7 +195,7 @@ class Told(BaseModel):
 
 class Completion(BaseModel):
     model: str = "gpt-4o-2024-08-06"
-    usage: Told = Told()
+    usage: ReportedUsage = ReportedUsage()
 
 
 @pytest.mark.parametrize(
@@ -232,13 +232,13 @@ def test_the_providers_own_model_name_counts(costs: CostEventHandler) -> None:
     assert records(costs)[0].model == "gpt-4o-2024-08-06"
 
 
-def test_an_unknown_model_is_unpriced_and_never_free(costs: CostEventHandler) -> None:
+def test_an_unknown_model_is_unpriced_not_free(costs: CostEventHandler) -> None:
     FakeLLM(model="house-blend-7").chat(QUESTION)
     assert records(costs)[0].cost is None
     assert costs.summary().unpriced == 1
 
 
-def test_tags_of_the_caller_reach_streams_read_elsewhere(costs: CostEventHandler) -> None:
+def test_a_stream_read_elsewhere_has_its_callers_tags(costs: CostEventHandler) -> None:
     llm = CachedLLM(llm=FakeLLM())
     for _ in range(2):
         with instrument_tags({"user": "u1", "secret": object()}):
@@ -247,7 +247,7 @@ def test_tags_of_the_caller_reach_streams_read_elsewhere(costs: CostEventHandler
     assert [record.tags for record in records(costs)] == [{"user": "u1"}] * 2
 
 
-def test_embeddings_are_billed_by_tokens_and_stored_ones_are_savings(
+def test_embeddings_are_priced_by_tokens_and_stored_ones_are_savings(
     costs: CostEventHandler,
 ) -> None:
     store = SimpleKVStore()
@@ -278,7 +278,7 @@ def test_two_models_never_share_vectors() -> None:
     assert large.embeddings_cache.get("x", "embeddings") is not None
 
 
-def test_a_broken_embeddings_store_costs_nobody_a_vector(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_embeddings_store_loses_no_vector(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(SimpleKVStore):
         def get(self, *args: Any, **kwargs: Any) -> Any:
             raise OSError("disk")
@@ -304,7 +304,7 @@ def test_attaching_twice_counts_once_and_detaching_is_complete() -> None:
     assert not {id(costs), id(other)} & {id(handler) for handler in root.event_handlers}
 
 
-def test_a_ledger_that_fails_is_warned_of_once(
+def test_a_failing_ledger_is_logged_once(
     costs: CostEventHandler, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: Ledger, record: CallRecord) -> None:
@@ -316,21 +316,21 @@ def test_a_ledger_that_fails_is_warned_of_once(
     assert len(caplog.records) == 1
 
 
-def test_an_llm_without_tools_or_async_of_its_own_counts_once(costs: CostEventHandler) -> None:
+def test_an_llm_without_tools_or_async_methods_counts_once(costs: CostEventHandler) -> None:
     llm = CachedLLM(llm=PlainLLM())
     asyncio.run(llm.achat(QUESTION))
     asyncio.run(llm.achat(QUESTION))
     assert [record.hit for record in records(costs)] == [False, True]
 
 
-def test_hits_are_announced_without_text() -> None:
-    heard: list[Any] = []
+def test_hit_events_hold_no_text() -> None:
+    events: list[Any] = []
     root = get_dispatcher()
-    root.event_handlers = [SimpleNamespace(handle=lambda event, **_: heard.append(event))]
+    root.event_handlers = [SimpleNamespace(handle=lambda event, **_: events.append(event))]
     llm = CachedLLM(llm=FakeLLM())
     llm.chat(QUESTION)
     llm.chat(QUESTION)
-    (hit,) = [event for event in heard if isinstance(event, LLMCacheHitEvent)]
+    (hit,) = [event for event in events if isinstance(event, LLMCacheHitEvent)]
     assert hit.tier == "exact"
     assert hit.usage == USAGE
     assert "password" not in hit.model_dump_json()

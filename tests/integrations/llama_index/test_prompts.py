@@ -1,4 +1,4 @@
-"""Shorter prompts: on the way to the LLM, behind the retriever, and in a chat's memory."""
+"""Shorter prompts: in an LLM, after a retriever, and in a chat's memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SYSTEM = ChatMessage(role="system", content="Be   brief.   \n\n\n\n\n\nBe brief.
 ASKED = [SYSTEM, ChatMessage("How   are you?")]
 
 
-def test_prompts_arrive_shorter_and_the_account_says_so() -> None:
+def test_prompts_are_shortened_and_the_saving_is_recorded() -> None:
     inner = FakeLLM()
     llm = PromptOptimizingLLM(llm=inner)
     with CostEventHandler() as costs:
@@ -49,7 +49,7 @@ def test_prompts_arrive_shorter_and_the_account_says_so() -> None:
         assert saving.amount > 0
 
 
-def test_what_is_not_changed_is_the_same_object() -> None:
+def test_an_unchanged_message_is_the_same_object() -> None:
     inner = FakeLLM()
     image = ChatMessage(blocks=[TextBlock(text="What  is this?"), ImageBlock(image=b"\x89PNG")])
     plain = ChatMessage("Hello there.")
@@ -59,7 +59,7 @@ def test_what_is_not_changed_is_the_same_object() -> None:
     assert sent[2].blocks[1] is image.blocks[1]
 
 
-def test_histories_are_folded_and_tool_calls_stay_with_their_results() -> None:
+def test_histories_are_summarised_and_tool_calls_stay_with_their_results() -> None:
     inner = FakeLLM()
     optimizer = RequestOptimizer(history=History(keep=2, every=4), provider_cache=False)
     llm = PromptOptimizingLLM(llm=inner, optimizer=optimizer)
@@ -130,7 +130,7 @@ def seen(found: list[NodeWithScore]) -> int:
     return sum(counter.count(n.node.get_content("llm"), "gpt-4o").tokens for n in found)
 
 
-def test_nodes_are_cut_to_what_answers_and_originals_are_untouched() -> None:
+def test_nodes_are_cut_to_what_answers_and_originals_do_not_change() -> None:
     given = nodes()
     found = PromptCompressor(max_tokens=14).postprocess_nodes(
         given, query_str="When does the Paris office close on Fridays?"
@@ -158,14 +158,14 @@ def test_metadata_counts_unless_the_llm_does_not_see_it() -> None:
     assert kept[0].node.excluded_llm_metadata_keys == ["source"]
 
 
-def test_what_fits_is_passed_on_as_it_is() -> None:
+def test_nodes_within_the_budget_are_not_changed() -> None:
     given = nodes()
     found = PromptCompressor(max_tokens=1_000).postprocess_nodes(given, query_str="Cats?")
     assert all(a is b for a, b in zip(found, given, strict=True))
     assert PromptCompressor(max_tokens=5).postprocess_nodes(given) is given
 
 
-def test_nodes_without_text_stay_and_new_style_nodes_are_cut() -> None:
+def test_nodes_without_text_are_kept_and_new_style_nodes_are_cut() -> None:
     picture = NodeWithScore(node=ImageNode(image_url="https://example.com/a.png"))
     modern = NodeWithScore(node=Node(id_="m", text_resource={"text": FACTS[1]}))
     found = PromptCompressor(max_tokens=12).postprocess_nodes(
@@ -177,7 +177,7 @@ def test_nodes_without_text_stay_and_new_style_nodes_are_cut() -> None:
     assert "Lyon" not in found[1].node.get_content()
 
 
-def test_a_selector_that_fails_costs_nobody_a_node() -> None:
+def test_a_failing_selector_loses_no_node() -> None:
     class Failing(HashEmbedding):
         def _get_text_embedding(self, text: str) -> list[float]:
             raise OSError("down")
@@ -192,16 +192,16 @@ def test_a_selector_that_fails_costs_nobody_a_node() -> None:
         PromptCompressor(max_tokens=0)
 
 
-async def test_memory_keeps_what_was_said_earlier_in_few_words() -> None:
+async def test_memory_keeps_a_summary_of_earlier_messages() -> None:
     block = HistoryBlock(history=History(every=4, summary_tokens=60))
-    said = "I moved to Berlin in May and my order number is 4711. "
+    text = "I moved to Berlin in May and my order number is 4711. "
     engine = create_async_engine("sqlite+aiosqlite:///:memory:")
     memory = Memory.from_defaults(
         token_limit=600, token_flush_size=200, memory_blocks=[block], async_engine=engine
     )
     for n in range(12):
         role = "user" if n % 2 == 0 else "assistant"
-        await memory.aput(ChatMessage(role=role, content=said * 3 + f"Turn {n}."))
+        await memory.aput(ChatMessage(role=role, content=text * 3 + f"Turn {n}."))
     earlier = await block.aget()
     assert "4711" in earlier
     assert "Earlier in this conversation" in earlier
@@ -210,7 +210,7 @@ async def test_memory_keeps_what_was_said_earlier_in_few_words() -> None:
     await engine.dispose()
 
 
-async def test_a_failing_summariser_loses_no_word() -> None:
+async def test_a_failing_summariser_loses_no_text() -> None:
     def fail(prompt: str) -> str:
         raise TimeoutError("slow")
 
@@ -220,7 +220,7 @@ async def test_a_failing_summariser_loses_no_word() -> None:
     assert await block.aget() == "user: One thing.\nassistant: Noted."
 
 
-async def test_stretches_end_at_safe_cuts_and_are_folded_once() -> None:
+async def test_messages_are_summarised_once_and_tool_calls_stay_with_their_results() -> None:
     prompts: list[str] = []
 
     def summarise(prompt: str) -> str:

@@ -1,4 +1,4 @@
-"""`CachedQueryEngine`: questions about the same documents, however they are asked."""
+"""`CachedQueryEngine`: questions about the same documents, in any wording."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_other_documents_mean_another_answer(index: VectorStoreIndex) -> None:
     assert len(llm.calls) == 2
 
 
-def test_prompts_and_llms_are_part_of_the_scope(index: VectorStoreIndex) -> None:
+def test_prompts_and_llms_are_part_of_the_key(index: VectorStoreIndex) -> None:
     llm, cache = FakeLLM(), HybridCache()
     inner = engine_of(index, llm)
     engine = CachedQueryEngine(inner, cache)
@@ -87,7 +87,7 @@ def test_async_shares_with_sync(index: VectorStoreIndex) -> None:
     assert len(llm.calls) == 1
 
 
-def test_streams_are_replayed_and_an_abandoned_one_is_not_kept(
+def test_streams_are_served_and_an_abandoned_one_is_not_stored(
     index: VectorStoreIndex, costs: CostEventHandler
 ) -> None:
     llm = CachedLLM(llm=FakeLLM(reply=lambda _: "On the login page, of course."))
@@ -116,7 +116,7 @@ def test_streams_are_replayed_and_an_abandoned_one_is_not_kept(
     assert asyncio.run(others()) == "".join(texts)
 
 
-def test_async_streams_are_kept(index: VectorStoreIndex) -> None:
+def test_async_streams_are_stored(index: VectorStoreIndex) -> None:
     llm = FakeLLM()
     engine = CachedQueryEngine(engine_of(index, llm, streaming=True))
 
@@ -128,7 +128,7 @@ def test_async_streams_are_kept(index: VectorStoreIndex) -> None:
     assert len(llm.calls) == 1
 
 
-def test_pydantic_answers_are_passed_through(index: VectorStoreIndex) -> None:
+def test_pydantic_answers_are_not_cached(index: VectorStoreIndex) -> None:
     class Place(BaseModel):
         name: str
 
@@ -138,7 +138,7 @@ def test_pydantic_answers_are_passed_through(index: VectorStoreIndex) -> None:
     assert len(engine.cache) == 0
 
 
-def test_no_answer_is_kept_where_nothing_was_found() -> None:
+def test_an_empty_response_is_not_stored() -> None:
     empty = VectorStoreIndex([], embed_model=HashEmbedding())
     engine = CachedQueryEngine(empty.as_query_engine(llm=FakeLLM()))
     assert str(engine.query(QUESTION)) == "Empty Response"
@@ -152,7 +152,7 @@ def test_an_engine_that_does_not_retrieve_is_refused(index: VectorStoreIndex) ->
         CachedQueryEngine(router)  # type: ignore[arg-type]
 
 
-def test_failures_reach_the_caller_and_nothing_is_kept(index: VectorStoreIndex) -> None:
+def test_errors_reach_the_caller_and_nothing_is_stored(index: VectorStoreIndex) -> None:
     engine = CachedQueryEngine(engine_of(index, FakeLLM(fail=lambda _: TimeoutError())))
     with pytest.raises(TimeoutError):
         engine.query(QUESTION)

@@ -1,4 +1,4 @@
-"""`RoutedLLM`: decisions carried out on LlamaIndex's LLMs, and what they cost told truly."""
+"""`RoutedLLM`: routing decisions on LlamaIndex's LLMs, and their records."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def costs() -> Iterator[CostEventHandler]:
         yield handler
 
 
-def two(**cheap: Any) -> tuple[FakeLLM, FakeLLM]:
+def two_llms(**cheap: Any) -> tuple[FakeLLM, FakeLLM]:
     return FakeLLM(model=CHEAP, **cheap), FakeLLM(model=STRONG)
 
 
@@ -53,8 +53,8 @@ def by(reply: Any) -> str:
     return str(reply.additional_kwargs["routing"]["model"])
 
 
-def test_every_door_goes_where_the_policy_says(costs: CostEventHandler) -> None:
-    cheap, strong = two()
+def test_every_method_calls_the_llm_that_the_policy_chooses(costs: CostEventHandler) -> None:
+    cheap, strong = two_llms()
     llm = RoutedLLM([cheap, strong], policy=Always(CHEAP))
     assert by(llm.chat(QUESTION)) == CHEAP
     assert by(llm.complete("How are you?")) == CHEAP
@@ -77,35 +77,35 @@ def test_every_door_goes_where_the_policy_says(costs: CostEventHandler) -> None:
         assert (saving.strategy, saving.amount > 0) == ("routing", True)
 
 
-def test_without_a_policy_the_safe_llm_serves_and_nothing_is_claimed(
+def test_without_a_policy_the_safe_llm_answers_and_no_saving_is_recorded(
     costs: CostEventHandler,
 ) -> None:
-    cheap, strong = two()
+    cheap, strong = two_llms()
     RoutedLLM([cheap, strong]).chat(QUESTION)
     assert (len(cheap.calls), len(strong.calls)) == (0, 1)
     assert costs.summary().by_strategy == {}
-    with pytest.raises(ConfigurationError, match="one model name"):
+    with pytest.raises(ConfigurationError, match="the same model name"):
         RoutedLLM([cheap, cheap])
-    with pytest.raises(ConfigurationError, match="without an LLM"):
+    with pytest.raises(ConfigurationError, match="not among the LLMs"):
         RoutedLLM([cheap], router=Router([CHEAP, STRONG]))
 
 
-def test_a_failing_llm_falls_back_and_both_calls_are_told(costs: CostEventHandler) -> None:
+def test_a_failing_llm_falls_back_and_both_calls_are_recorded(costs: CostEventHandler) -> None:
     ledger = Ledger()
-    cheap, strong = two(fail=lambda _: RateLimitedError())
+    cheap, strong = two_llms(fail=lambda _: RateLimitedError())
     llm = RoutedLLM([cheap, strong], policy=Always(CHEAP), ledger=ledger)
     assert by(llm.chat(QUESTION)) == STRONG
     (note,) = ledger.notes(DECISION_NOTE)
     attempts = note.payload["attempts"]
     assert isinstance(attempts, list)
     assert [a["outcome"] for a in attempts] == ["failed", "served"]  # type: ignore[index, call-overload]
-    told = {record.id: record.status for record in costs.ledger.records()}
-    assert [told[a["call_id"]] for a in attempts] == ["error", "ok"]  # type: ignore[index, call-overload]
+    statuses = {record.id: record.status for record in costs.ledger.records()}
+    assert [statuses[a["call_id"]] for a in attempts] == ["error", "ok"]  # type: ignore[index, call-overload]
     assert list(llm.stream_chat(QUESTION))[-1].message.content
 
 
 def test_a_stream_falls_back_before_its_first_chunk_only() -> None:
-    cheap, strong = two(fail=lambda _: RateLimitedError())
+    cheap, strong = two_llms(fail=lambda _: RateLimitedError())
     llm = RoutedLLM([cheap, strong], policy=Always(CHEAP))
     assert by(list(llm.stream_chat(QUESTION))[-1]) == STRONG
 
@@ -131,11 +131,11 @@ def test_a_stream_falls_back_before_its_first_chunk_only() -> None:
     asyncio.run(others())
 
 
-def test_a_bad_request_is_told_at_once_and_a_deadline_is_kept() -> None:
+def test_a_bad_request_is_raised_at_once_and_a_deadline_holds() -> None:
     class BadRequestError(Exception):
         status_code = 400
 
-    cheap, strong = two(fail=lambda _: BadRequestError())
+    cheap, strong = two_llms(fail=lambda _: BadRequestError())
     with pytest.raises(BadRequestError):
         RoutedLLM([cheap, strong], policy=Always(CHEAP)).chat(QUESTION)
     assert strong.calls == []
@@ -144,8 +144,10 @@ def test_a_bad_request_is_told_at_once_and_a_deadline_is_kept() -> None:
         RoutedLLM([slow], deadline_s=0.05).chat(QUESTION)
 
 
-def test_a_cascade_keeps_what_passes_and_tells_what_was_in_vain(costs: CostEventHandler) -> None:
-    cheap, strong = two(reply=lambda text: "" if "hard" in text else "fine")
+def test_a_cascade_keeps_accepted_answers_and_records_rejected_ones(
+    costs: CostEventHandler,
+) -> None:
+    cheap, strong = two_llms(reply=lambda text: "" if "hard" in text else "fine")
     policy = CascadePolicy(cheap=CHEAP, strong=STRONG)
     llm = RoutedLLM([cheap, strong], policy=policy)
     assert by(llm.chat([ChatMessage("easy")])) == CHEAP
@@ -158,8 +160,8 @@ def test_a_cascade_keeps_what_passes_and_tells_what_was_in_vain(costs: CostEvent
     assert escalation.baseline_cost == escalation.cost
 
 
-def test_a_cascade_streams_what_was_accepted_if_it_may_wait() -> None:
-    cheap, strong = two(reply=lambda _: "an answer of several words, all of them fine")
+def test_a_cascade_streams_an_accepted_answer() -> None:
+    cheap, strong = two_llms(reply=lambda _: "an answer of several words, all of them fine")
     waiting = CascadePolicy(cheap=CHEAP, strong=STRONG, buffer_streams=True)
     chunks = list(RoutedLLM([cheap, strong], policy=waiting).stream_chat(QUESTION))
     assert by(chunks[-1]) == CHEAP
@@ -170,7 +172,7 @@ def test_a_cascade_streams_what_was_accepted_if_it_may_wait() -> None:
     assert len(strong.calls) == 1
 
 
-def test_metadata_is_what_holds_for_all() -> None:
+def test_metadata_holds_for_every_llm() -> None:
     cheap = FakeLLM(model=CHEAP, window=8_000, tools=False)
     llm = RoutedLLM([cheap, FakeLLM(model=STRONG)])
     assert llm.metadata.context_window == 8_000
@@ -178,7 +180,7 @@ def test_metadata_is_what_holds_for_all() -> None:
     assert llm.metadata.model_name == STRONG
 
 
-def test_what_an_llm_cannot_take_goes_elsewhere_or_says_why() -> None:
+def test_a_call_an_llm_cannot_take_goes_to_another_or_raises_the_reason() -> None:
     cheap = FakeLLM(model=CHEAP, window=200)
     strong = FakeLLM(model=STRONG)
     llm = RoutedLLM([cheap, strong], policy=Always(CHEAP))
@@ -189,7 +191,7 @@ def test_what_an_llm_cannot_take_goes_elsewhere_or_says_why() -> None:
 
 
 class OtherLLM(FakeLLM):
-    """Another provider's LLM, with tools in a format of its own."""
+    """Another provider's LLM, with its own format for tools."""
 
     @classmethod
     def class_name(cls) -> str:
@@ -206,7 +208,7 @@ class OtherLLM(FakeLLM):
 
 
 @pytest.mark.parametrize("chosen", [CHEAP, STRONG])
-def test_tools_are_written_for_the_llm_that_is_chosen(chosen: str) -> None:
+def test_tools_are_written_in_the_format_of_the_chosen_llm(chosen: str) -> None:
     cheap, strong = OtherLLM(model=CHEAP), FakeLLM(model=STRONG)
     llm = RoutedLLM([cheap, strong], policy=Always(chosen))
     assert llm.metadata.is_function_calling_model
@@ -221,8 +223,8 @@ def test_tools_are_written_for_the_llm_that_is_chosen(chosen: str) -> None:
     assert cached.cache.stats.hits == {"exact": 1}
 
 
-def test_a_pending_tool_result_goes_to_the_llm_that_asked() -> None:
-    cheap, strong = two()
+def test_a_tool_result_goes_to_the_llm_that_called_the_tool() -> None:
+    cheap, strong = two_llms()
     llm = RoutedLLM(
         [cheap, strong], policy=ByTask({"tools": Always(CHEAP), "other": Always(STRONG)})
     )
@@ -243,7 +245,7 @@ class Place(BaseModel):
 
 
 @pytest.mark.parametrize("cheap", [FakeLLM(model=CHEAP), OtherLLM(model=CHEAP)])
-def test_structured_output_goes_through_the_route(cheap: FakeLLM) -> None:
+def test_structured_output_is_routed(cheap: FakeLLM) -> None:
     llm = RoutedLLM([cheap, FakeLLM(model=STRONG)], policy=Always(CHEAP))
     found = llm.structured_predict(Place, PromptTemplate("The magic town of {x}"), x="Lyon")
     assert found == Place(name="The magic town of Lyon")
@@ -251,7 +253,7 @@ def test_structured_output_goes_through_the_route(cheap: FakeLLM) -> None:
     assert again == Place(name="magic town")
 
 
-def test_an_llm_without_tools_among_them_is_passed_over_where_tools_are_needed() -> None:
+def test_an_llm_without_tools_is_skipped_for_calls_with_tools() -> None:
     llm = RoutedLLM({"plain": PlainLLM(), STRONG: FakeLLM(model=STRONG)}, policy=Always("plain"))
     assert not llm.metadata.is_function_calling_model
     assert by(llm.complete("Hi there")) == "plain"
@@ -259,8 +261,8 @@ def test_an_llm_without_tools_among_them_is_passed_over_where_tools_are_needed()
     assert by(response) == STRONG
 
 
-def test_a_cache_in_front_serves_whoever_answered(costs: CostEventHandler) -> None:
-    cheap, strong = two()
+def test_a_cache_in_front_serves_the_answer_of_any_llm(costs: CostEventHandler) -> None:
+    cheap, strong = two_llms()
     llm = CachedLLM(llm=RoutedLLM([cheap, strong], policy=KeywordPolicy(weak=CHEAP, strong=STRONG)))
     first = llm.chat(QUESTION)
     again = llm.chat(QUESTION)

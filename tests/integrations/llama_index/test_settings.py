@@ -1,4 +1,4 @@
-"""`optimized_settings`: on inside the block, as before after it, in whatever order blocks end."""
+"""`optimized_settings`: changes `Settings` in a block and restores them in any order of blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def state() -> dict[str, Any]:
     return {name: value for name, value in vars(Settings).items() if name in ours}
 
 
-def test_a_rag_app_in_one_line_and_its_account() -> None:
+def test_a_rag_app_in_one_line_and_its_records() -> None:
     inner, ledger = FakeLLM(), Ledger()
     Settings.llm, Settings.embed_model = FakeLLM(), HashEmbedding()
     before = state()
@@ -55,7 +55,7 @@ def test_the_llm_in_settings_is_used_if_none_is_given() -> None:
     assert Settings.llm is inner
 
 
-def test_prompt_helpers_are_those_of_the_llm_in_force() -> None:
+def test_prompt_helpers_belong_to_the_current_llm() -> None:
     Settings.llm = FakeLLM(window=4_000)
     assert Settings.context_window == 4_000
     with optimized_settings(llm=FakeLLM(window=16_000)):

@@ -1,7 +1,7 @@
-"""A LangChain chain through a provider's batch API: asked now, answered within a day, half price.
+"""Run a LangChain chain through a provider's batch API: half price, answers within a day.
 
-The chain is taken apart around its chat model: what comes before it is run at once and makes the
-request bodies; what comes after it is run on the answers when they are collected.
+The chain is split at its chat model. The steps before the model run when the batch is submitted and
+give the request bodies; the steps after it run on the answers when they are collected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["batch_later", "collect_later"]
 
 _NOT_IN_A_BATCH = (
     "extra_headers",
-    "ls_structured_output_format",  # said to LangChain's tracing, not to the provider
+    "ls_structured_output_format",  # for LangChain's tracing, not for the provider
     "stream",
     "stream_options",
     "timeout",
@@ -35,49 +35,49 @@ def batch_later(
     inputs: Sequence[Any],
     batch: ProviderBatch,
     *,
-    id: str | None = None,  # noqa: A002 - the batch's own word
+    id: str | None = None,  # noqa: A002 - as in `ProviderBatch.submit`
     config: RunnableConfig | None = None,
 ) -> str:
-    """Send a chain's inputs as one batch and return its id, for `collect_later` in any process.
+    """Send a chain's inputs as one batch; return the id for `collect_later`, in any process.
 
-    The chain is a chat model, or a sequence with one: `prompt | ChatOpenAI(…) | parser`, tools
-    bound or not, or `prompt | ChatOpenAI(…).with_structured_output(Schema)`.
+    The chain is a chat model, or a sequence with one: `prompt | ChatOpenAI(…) | parser`, with or
+    without bound tools, or `prompt | ChatOpenAI(…).with_structured_output(Schema)`.
 
     Raises:
-        ConfigurationError: the chain has no single chat model that speaks OpenAI's format, or an
-            input makes no request that can be sent; nothing was.
+        ConfigurationError: the chain does not have exactly one chat model in OpenAI's format, or an
+            input gives no valid request. Nothing was sent.
     """
-    chain = _taken_apart(runnable)
+    chain = _split_at_model(runnable)
     prompts = list(inputs) if chain.before is None else chain.before.batch(list(inputs), config)
     return batch.submit([chain.body(prompt) for prompt in prompts], id=id)
 
 
 def collect_later(
     runnable: Runnable[Any, Any],
-    id: str,  # noqa: A002 - the batch's own word
+    id: str,  # noqa: A002 - as in `ProviderBatch.collect`
     batch: ProviderBatch,
     *,
     timeout: float | None = None,
     progress: Callable[[BatchStatus], None] | None = None,
     config: RunnableConfig | None = None,
 ) -> list[Any]:
-    """Wait for a batch and finish the chain on its answers, in the order of the inputs.
+    """Wait for a batch, run the rest of the chain on its answers; return outputs in input order.
 
-    An input that failed, at the provider or in the rest of the chain, has its exception in its
-    place.
+    For an input that failed, at the provider or in the rest of the chain, the list holds the
+    exception.
 
     Raises:
-        TimeoutError: it is not finished after `timeout` seconds; it goes on.
-        ConfigurationError: the journal knows no such batch.
+        TimeoutError: the batch is not finished after `timeout` seconds; it goes on.
+        ConfigurationError: there is no batch with this id.
     """
-    chain = _taken_apart(runnable)
+    chain = _split_at_model(runnable)
     results = batch.collect(id, timeout=timeout, progress=progress)
     return [chain.output(result, config) for result in results]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chain:
-    """A chain around its chat model."""
+    """A chain, split at its chat model."""
 
     before: Runnable[Any, Any] | None
     model: Any
@@ -86,7 +86,7 @@ class _Chain:
 
     @property
     def schema(self) -> type[BaseModel] | None:
-        """The class that answers are parsed into, which the SDK does in an ordinary call."""
+        """The class to parse answers into, as the SDK does in an ordinary call."""
         given = self.kwargs.get("response_format")
         return given if isinstance(given, type) and issubclass(given, BaseModel) else None
 
@@ -94,7 +94,8 @@ class _Chain:
         payload: dict[str, Any] = self.model._get_request_payload(prompt, **self.kwargs)
         if "messages" not in payload:
             raise ConfigurationError(
-                "the model speaks the Responses API; give it use_responses_api=False"
+                "the model uses the Responses API, which batch_later does not support: give it "
+                "use_responses_api=False"
             )
         if self.schema is not None:
             payload = {**payload, "response_format": _response_format(self.schema)}
@@ -111,12 +112,12 @@ class _Chain:
             if self.schema is not None:
                 message = _parsed(message, self.schema, result.body)
             return message if self.after is None else self.after.invoke(message, config)
-        except Exception as error:  # noqa: BLE001 - it is this input's outcome
+        except Exception as error:  # noqa: BLE001 - returned as this input's result
             return error
 
 
 def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
-    """The strict schema that the SDK would send for the class."""
+    """The strict schema that the SDK sends for the class."""
     from openai import pydantic_function_tool
 
     function = pydantic_function_tool(schema)["function"]
@@ -125,7 +126,7 @@ def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
 
 
 def _parsed(message: AIMessage, schema: type[BaseModel], body: Mapping[str, Any]) -> AIMessage:
-    """The message with the object, or the refusal, that LangChain's parser looks for."""
+    """The message with the parsed object, or the refusal, that LangChain's parser expects."""
     refusal = body["choices"][0]["message"].get("refusal")
     if refusal:
         found = {"refusal": refusal}
@@ -134,19 +135,19 @@ def _parsed(message: AIMessage, schema: type[BaseModel], body: Mapping[str, Any]
     return message.model_copy(update={"additional_kwargs": {**message.additional_kwargs, **found}})
 
 
-def _taken_apart(runnable: Runnable[Any, Any]) -> _Chain:
+def _split_at_model(runnable: Runnable[Any, Any]) -> _Chain:
     steps = runnable.steps if isinstance(runnable, RunnableSequence) else [runnable]
     places = [place for place, step in enumerate(steps) if _model_of(step) is not None]
     if len(places) != 1:
         raise ConfigurationError(
-            f"the chain has {len(places)} chat models where it needs one, in a plain sequence: "
+            f"the chain has {len(places)} chat models at its top level, but needs exactly one: "
             "prompt | model | parser"
         )
     step = steps[places[0]]
     model = _model_of(step)
     if not hasattr(model, "_get_request_payload") or not hasattr(model, "_create_chat_result"):
         raise ConfigurationError(
-            f"{type(model).__name__} is no ChatOpenAI or the like; only those can be sent later"
+            f"{type(model).__name__} cannot be sent to a batch API: use ChatOpenAI or a subclass"
         )
     return _Chain(
         before=_sequence(steps[: places[0]]),
@@ -157,7 +158,7 @@ def _taken_apart(runnable: Runnable[Any, Any]) -> _Chain:
 
 
 def _model_of(step: Runnable[Any, Any]) -> BaseChatModel | None:
-    """The chat model a step is, with what wraps it taken off."""
+    """The chat model of a step, without bindings and wrappers; None if it has none."""
     inner = step.bound if isinstance(step, RunnableBinding) else step
     while isinstance(inner, DelegatingChatModel):
         inner = inner._child

@@ -1,4 +1,4 @@
-"""How a routed call's attempts are made on LlamaIndex's LLMs, and how their replies are read."""
+"""Make a routed call's attempts on LlamaIndex's LLMs and read their replies."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
-from llama_index_llm_optimizers.binding import unpacked
+from llama_index_llm_optimizers.binding import with_bound_tools
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.hits import chunks_of
-from llama_index_llm_optimizers.messages import ROUTED, ROUTING, core_message
+from llama_index_llm_optimizers.messages import ROUTED_KEY, ROUTING_KEY, core_message
 from llm_optimizers.costs.context import context_with_call
 from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.routed_call import RoutedCall
 
-__all__ = ["REPLIES", "Attempts", "Session"]
+__all__ = ["REPLY_READER", "AttemptCaller", "RoutedLLMCall"]
 
-Session: TypeAlias = RoutedCall[Reply, Reply]
+RoutedLLMCall: TypeAlias = RoutedCall[Reply, Reply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
-    """Makes the attempts of one session on its LLMs."""
+class AttemptCaller:
+    """Calls a router's LLMs for the attempts of one routed call."""
 
     call: ModelCall
-    session: Session
+    routed_call: RoutedLLMCall
     llms: Mapping[str, LLM]
 
     def ask(self, attempt: CallModel) -> Reply:
@@ -52,11 +52,11 @@ class Attempts:
         return self._streamed(attempt).astream(self.llms[attempt.model])
 
     def mark(self, chunk: Reply, attempt: CallModel, *, first: bool) -> Reply:
-        """See `Caller.mark`; each chunk holds all that came before it, and so the mark."""
+        """See `Caller.mark`; each chunk contains those before it, so all carry the mark."""
         return self._marked(chunk, attempt)
 
     def _prepared(self, attempt: CallModel) -> ModelCall:
-        """The call as it is to be made on the chosen LLM."""
+        """The call in the format of the chosen LLM."""
         call = self.call
         if attempt.request is not None:
             messages = [
@@ -64,27 +64,29 @@ class Attempts:
                 for message in attempt.request.messages
             ]
             call = ChatCall(messages=messages, context=call.context)
-        return unpacked(call, self.llms[attempt.model])
+        return with_bound_tools(call, self.llms[attempt.model])
 
     def _streamed(self, attempt: CallModel) -> ModelCall:
-        """The call of a stream, which is read in the context it was asked for in."""
+        """The call for a stream, which is read in its caller's context."""
         call = self._prepared(attempt)
         return replace(call, context=context_with_call(call.context, attempt.context))
 
     def _marked(self, reply: Reply, attempt: CallModel) -> Reply:
-        """The reply with who gave it; the message too, for the turns that follow it."""
-        decision = self.session.decision
+        """The reply marked with the LLM that gave it; its message too, for later calls."""
+        decision = self.routed_call.decision
         mark = {
             "model": attempt.model,
             "call_id": attempt.call_id,
             "decision_id": decision.id,
             "reason": decision.reason,
-            "baseline_model": self.session.baseline_model,
+            "baseline_model": self.routed_call.baseline_model,
         }
-        marked: dict[str, Any] = {"additional_kwargs": {**reply.additional_kwargs, ROUTING: mark}}
+        marked: dict[str, Any] = {
+            "additional_kwargs": {**reply.additional_kwargs, ROUTING_KEY: mark}
+        }
         if isinstance(reply, ChatResponse):
-            led = {"model": attempt.model, "at": decision.time}
-            kept = {**reply.message.additional_kwargs, ROUTED: led}
+            routed = {"model": attempt.model, "at": decision.time}
+            kept = {**reply.message.additional_kwargs, ROUTED_KEY: routed}
             marked["message"] = reply.message.model_copy(update={"additional_kwargs": kept})
         return reply.model_copy(update=marked)
 
@@ -98,6 +100,6 @@ def _read(reply: Reply) -> ModelAnswer:
     return ModelAnswer(model="", text=text_of(reply), tool_calls=calls)
 
 
-REPLIES: ReplyReader[Reply, Reply] = ReplyReader(
+REPLY_READER: ReplyReader[Reply, Reply] = ReplyReader(
     read=_read, chunks=chunks_of, text=lambda chunk: chunk.delta or ""
 )

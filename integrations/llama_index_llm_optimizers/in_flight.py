@@ -1,4 +1,4 @@
-"""The model calls under way, from their start events to whatever ends them."""
+"""The model calls in flight, from their start events to their end, error or span drop."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from llama_index_llm_optimizers.account import CallFacts, Outcome
+from llama_index_llm_optimizers.account import CallInfo, Outcome
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.usage import later, model_of, service_tier_of, usage_of
+from llama_index_llm_optimizers.usage import latest_usage, model_of, service_tier_of, usage_of
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
 
-__all__ = ["OpenCall", "OpenCalls"]
+__all__ = ["InFlightCall", "InFlightCalls"]
 
 _REMEMBERED = 64
 
 
 @dataclass(slots=True)
-class OpenCall:
-    """A call under way and what its chunks told so far; `nested` if a call was made inside it."""
+class InFlightCall:
+    """A call in flight with what its chunks reported; `nested` if another call was made inside."""
 
-    facts: CallFacts
+    info: CallInfo
     clock: float = field(default_factory=time.perf_counter)
     nested: bool = False
     last: Reply | None = None
@@ -34,15 +34,15 @@ class OpenCall:
     model: str = ""
     service_tier: str = ""
 
-    def take(self, reply: Reply) -> None:
-        """Take in a chunk, or the whole response."""
+    def add_reply(self, reply: Reply) -> None:
+        """Add a chunk, or the whole response."""
         self.last = reply
-        self.usage = later(self.usage, usage_of(reply))
+        self.usage = latest_usage(self.usage, usage_of(reply))
         self.model = model_of(reply) or self.model
         self.service_tier = service_tier_of(reply) or self.service_tier
 
     def outcome(self, status: Status, error: str | None) -> Outcome:
-        """How it ended."""
+        """Return how the call ended."""
         return Outcome(
             model=self.model,
             usage=self.usage,
@@ -53,55 +53,55 @@ class OpenCall:
         )
 
 
-class OpenCalls:
-    """The open calls by span; threads and event loops share them."""
+class InFlightCalls:
+    """The calls in flight, by span; safe to share between threads and event loops."""
 
     def __init__(self) -> None:
-        self._by_span: dict[str | None, list[OpenCall]] = {}
-        # The provider's objects of the last calls: a wrapper's end event repeats its child's.
+        self._by_span: dict[str | None, list[InFlightCall]] = {}
+        # The provider's objects of the last calls: a wrapper's end event has its child's again.
         self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
-        self._names: deque[str] = deque(maxlen=8 * _REMEMBERED)
+        self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = threading.Lock()
 
-    def facts_of(self, event: Any) -> CallFacts:
-        """What a start event tells; a name given from outside goes to the first call under it."""
+    def info_of(self, event: Any) -> CallInfo:
+        """Read a start event; an id given by the context goes to the first call that has it."""
         asked: Mapping[str, Any] = event.model_dict
         context = context_of()
-        return CallFacts(
-            id=self._given_name(context.id) or event.id_,
+        return CallInfo(
+            id=self._unused_id(context.id) or event.id_,
             started=datetime.now(UTC),
             model=str(asked.get("model_name") or asked.get("model") or ""),
-            kind=str(asked.get("class_name") or ""),
+            class_name=str(asked.get("class_name") or ""),
             messages=event.prompt if hasattr(event, "prompt") else event.messages,
             params=event.additional_kwargs,
             tags=dict(event.tags),
             context=context,
         )
 
-    def begin(self, span: str | None, facts: CallFacts, around: Iterable[str]) -> None:
-        """A call begins; calls open in the spans around it only passed it on."""
-        self.enclose(around)
+    def begin(self, span: str | None, info: CallInfo, enclosing: Iterable[str]) -> None:
+        """Start a call; calls in the enclosing spans are wrappers of it."""
+        self.mark_nested(enclosing)
         with self._lock:
-            self._by_span.setdefault(span, []).append(OpenCall(facts))
+            self._by_span.setdefault(span, []).append(InFlightCall(info))
 
-    def enclose(self, around: Iterable[str]) -> None:
-        """Something that counts happened inside the calls of these spans."""
-        spans = list(around)
+    def mark_nested(self, enclosing: Iterable[str]) -> None:
+        """Mark the calls of these spans as wrappers, so that they are not counted themselves."""
+        spans = list(enclosing)
         with self._lock:
             for span in spans:
                 for call in self._by_span.get(span, ()):
                     call.nested = True
 
-    def take(self, span: str | None, reply: Reply) -> None:
-        """A chunk came."""
+    def add_reply(self, span: str | None, reply: Reply) -> None:
+        """Add a chunk to the call of this span."""
         with self._lock:
             calls = self._by_span.get(span)
             call = calls[-1] if calls else None
         if call is not None:
-            call.take(reply)
+            call.add_reply(reply)
 
-    def end(self, span: str | None) -> OpenCall | None:
-        """The call of this span, which is no longer under way."""
+    def end(self, span: str | None) -> InFlightCall | None:
+        """End and return the call of this span; None if there is none."""
         with self._lock:
             calls = self._by_span.get(span)
             if not calls:
@@ -111,8 +111,8 @@ class OpenCalls:
                 del self._by_span[span]
             return call
 
-    def repeats(self, raw: Any) -> bool:
-        """Whether this very object ended a call before; remembers it if not."""
+    def is_repeat(self, raw: Any) -> bool:
+        """Whether this object already ended a call; remember it if not."""
         if raw is None or isinstance(raw, str | int | float | bool):
             return False
         with self._lock:
@@ -121,17 +121,17 @@ class OpenCalls:
             self._counted.append(raw)
         return False
 
-    def rest(self) -> list[OpenCall]:
-        """All calls still under way, which are forgotten."""
+    def drain(self) -> list[InFlightCall]:
+        """Remove and return all calls in flight."""
         with self._lock:
             calls = [call for each in self._by_span.values() for call in each]
             self._by_span.clear()
             self._counted.clear()
         return calls
 
-    def _given_name(self, wanted: str) -> str | None:
+    def _unused_id(self, wanted: str) -> str | None:
         with self._lock:
-            if not wanted or wanted in self._names:
+            if not wanted or wanted in self._used_ids:
                 return None
-            self._names.append(wanted)
+            self._used_ids.append(wanted)
         return wanted

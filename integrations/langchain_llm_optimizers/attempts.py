@@ -1,4 +1,4 @@
-"""How a routed call's attempts are made on LangChain's models, and how their replies are read."""
+"""Make a routed call's attempts on LangChain's models and read their results."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.call import ModelCall
-from langchain_llm_optimizers.messages import MARK
+from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.routed_call import RoutedCall
 
-__all__ = ["REPLIES", "Attempts", "Session"]
+__all__ = ["REPLY_READER", "AttemptCaller", "RoutedChatCall"]
 
 M = TypeVar("M", bound=AIMessage)
-Session: TypeAlias = RoutedCall[ChatResult, AIMessageChunk]
+RoutedChatCall: TypeAlias = RoutedCall[ChatResult, AIMessageChunk]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
-    """Makes the attempts of one session on its children."""
+class AttemptCaller:
+    """Calls a router's children for the attempts of one routed call."""
 
     call: ModelCall
-    session: Session
+    routed_call: RoutedChatCall
     models: Mapping[str, BaseChatModel]
 
     def ask(self, attempt: CallModel) -> ChatResult:
         """See `Caller.ask`."""
         child, call = self._prepared(attempt)
-        return self._stamped(call.generate(child), attempt)
+        return self._marked(call.generate(child), attempt)
 
     async def aask(self, attempt: CallModel) -> ChatResult:
         """See `Caller.aask`."""
         child, call = self._prepared(attempt)
-        return self._stamped(await call.agenerate(child), attempt)
+        return self._marked(await call.agenerate(child), attempt)
 
     def stream(self, attempt: CallModel) -> Iterator[AIMessageChunk]:
         """See `Caller.stream`."""
@@ -61,11 +61,11 @@ class Attempts:
         return call.astream(child)
 
     def mark(self, chunk: AIMessageChunk, attempt: CallModel, *, first: bool) -> AIMessageChunk:
-        """See `Caller.mark`; chunks add up, so that only the first carries the stamp."""
-        return _with_stamp(chunk, self._stamp(attempt)) if first else chunk
+        """See `Caller.mark`; chunks are added up, so only the first carries the mark."""
+        return _with_mark(chunk, self._mark(attempt)) if first else chunk
 
     def _prepared(self, attempt: CallModel) -> tuple[BaseChatModel, ModelCall]:
-        """The child, and the call as it is to be made on it."""
+        """The child to call, and the call in its format."""
         child = self.models[attempt.model]
         call = replace(self.call, config={**self.call.config, "run_id": UUID(attempt.context.id)})
         if attempt.request is not None:
@@ -73,22 +73,22 @@ class Attempts:
             return child, replace(call, messages=asked, stop=None, kwargs={})
         return child, replace(call, kwargs=settings_for(child, self.call.kwargs))
 
-    def _stamp(self, attempt: CallModel) -> dict[str, Any]:
-        """What goes into a message: who led the conversation, and whom it would have asked."""
+    def _mark(self, attempt: CallModel) -> dict[str, Any]:
+        """The mark on a message: the model that was chosen, and the one it saves against."""
         return {
-            MARK: {
+            METADATA_KEY: {
                 "routed": attempt.model,
-                "decision_id": self.session.decision.id,
-                "at": self.session.decision.time,
-                "baseline_model": self.session.baseline_model,
+                "decision_id": self.routed_call.decision.id,
+                "at": self.routed_call.decision.time,
+                "baseline_model": self.routed_call.baseline_model,
             }
         }
 
-    def _stamped(self, result: ChatResult, attempt: CallModel) -> ChatResult:
-        stamp = self._stamp(attempt)
+    def _marked(self, result: ChatResult, attempt: CallModel) -> ChatResult:
+        mark = self._mark(attempt)
         generations = [
             ChatGeneration(
-                message=_with_stamp(cast("AIMessage", each.message), stamp),
+                message=_with_mark(cast("AIMessage", each.message), mark),
                 generation_info=each.generation_info,
             )
             for each in result.generations
@@ -96,9 +96,9 @@ class Attempts:
         return ChatResult(generations=generations, llm_output=result.llm_output)
 
 
-def _with_stamp(message: M, stamp: dict[str, Any]) -> M:
-    inside = message.response_metadata.get(MARK) or {}
-    metadata = {**message.response_metadata, MARK: {**inside, **stamp[MARK]}}
+def _with_mark(message: M, mark: dict[str, Any]) -> M:
+    inside = message.response_metadata.get(METADATA_KEY) or {}
+    metadata = {**message.response_metadata, METADATA_KEY: {**inside, **mark[METADATA_KEY]}}
     return message.model_copy(update={"response_metadata": metadata})
 
 
@@ -111,7 +111,7 @@ def _read(result: ChatResult) -> ModelAnswer:
 
 
 def _chunks(result: ChatResult) -> Iterator[AIMessageChunk]:
-    """A whole answer as one chunk, for a cascade that had to hold the stream back."""
+    """A whole answer as one chunk, for a cascade that checks an answer before streaming it."""
     message = cast("AIMessage", result.generations[0].message)
     yield AIMessageChunk(**message.model_dump(exclude={"type"}), chunk_position="last")
 
@@ -120,6 +120,6 @@ def _message(role: str, text: str) -> BaseMessage:
     return SystemMessage(text) if role == "system" else HumanMessage(text)
 
 
-REPLIES: ReplyReader[ChatResult, AIMessageChunk] = ReplyReader(
+REPLY_READER: ReplyReader[ChatResult, AIMessageChunk] = ReplyReader(
     read=_read, chunks=_chunks, text=lambda chunk: str(chunk.text)
 )
