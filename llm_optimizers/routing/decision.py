@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.policy import Candidate, Choice, Escalation
 from llm_optimizers.routing.request import Requirements
 
@@ -34,6 +35,7 @@ DRIFT_NOTE = "routing.drift"
 Outcome: TypeAlias = Literal["served", "failed", "escalated", "sampled", "abandoned"]
 
 
+@renamed_attributes(needs="requirements")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Where a request goes and why.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.request import Requirements, RoutingContext
 from llm_optimizers.routing.specs import ModelTiers
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@renamed_attributes(rung="rank")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A model as seen by one request.
@@ -77,6 +79,7 @@ class Choice:
     escalation: Escalation | None = None
 
 
+@renamed_attributes(needs="requirements")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInput:
     """A request and the models that may serve it, weakest first.
@@ -108,8 +111,8 @@ class PolicyInput:
 class Policy(Protocol):
     """Chooses among the candidates, or abstains with None so that the next policy is asked."""
 
-    def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Answer with one of the situation's candidates, or None to abstain."""
+    def choose(self, policy_input: PolicyInput, /) -> Choice | None:
+        """Return a choice among the input's candidates, or None to abstain."""
         ...
 
 

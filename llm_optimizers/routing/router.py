@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.failures import WarningLog
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
     DECISION_NOTE,
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 PRICES_STAY_S = 3600.0
 
 
+@renamed_attributes(ladder="model_tiers", once="warnings")
 class Router:
     """Decides which model serves a request, and remembers why.
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, get_args
 
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
+from llm_optimizers.lazy import renamed_attributes
 
 __all__ = ["ALL_CAPABILITIES", "NO_BOUNDS", "Capability", "ModelSpec", "ModelTiers", "UserTier"]
 
@@ -93,6 +94,7 @@ class ModelSpec:
             yield rest, None
 
 
+@renamed_attributes(rung="rank", rungs="ranks")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTiers:
     """Models in order of strength, weakest first, with the rung each stands on."""

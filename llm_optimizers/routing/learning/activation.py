@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from llm_optimizers.evidence.bounds import (
     Interval,
@@ -51,7 +53,7 @@ class ActivationReport:
     cheap_share: float
     loss: Interval
     reasons: tuple[str, ...]
-    labels_needed: int | None
+    labels_needed: Annotated[int | None, Field(alias="lacking")]
 
     @property
     def passed(self) -> bool:

@@ -95,7 +95,7 @@ class RouterArtefact(BaseModel):
     @property
     def digest(self) -> str:
         """Twelve hex digits that change with anything in the file."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return hashlib.sha256(self._json().encode()).hexdigest()[:12]
 
     def gain_model(self) -> GainModel:
         """The scorer, ready to predict.
@@ -184,7 +184,10 @@ class RouterArtefact(BaseModel):
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
-        Path(path).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        Path(path).write_text(self._json(indent=1) + "\n", encoding="utf-8")
+
+    def _json(self, indent: int | None = None) -> str:
+        return self.model_dump_json(indent=indent, by_alias=True)
 
 
 def read_artefact(path: str | Path) -> RouterArtefact:

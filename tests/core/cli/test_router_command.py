@@ -50,7 +50,8 @@ def test_a_router_is_evaluated_on_new_labels(fitted):
     fresh = write(fitted / "fresh.jsonl", 400, seed=2)
     result = run("evaluate", fitted / "router.json", fresh, "--json")
     assert result.exit_code == 0
-    assert json.loads(result.output)["models"]["small"]["passed"] is True
+    report = json.loads(result.output)["models"]["small"]
+    assert (report["passed"], report["lacking"]) == (True, None)
     noise = write(fitted / "noise.jsonl", 400, seed=3, signal=0.5)
     declined = run("evaluate", fitted / "router.json", noise)
     assert declined.exit_code == 1

@@ -230,11 +230,21 @@ def test_where_the_strong_model_cannot_serve_the_policy_abstains(prices, ask, ar
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(artefact, tmp_path: Path, change, words):
-    raw = json.loads(artefact.model_dump_json())
     path = tmp_path / "router.json"
+    artefact.save(path)
+    raw = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**raw, **change}), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=words):
         LearnedPolicy(path)
+
+
+def test_a_file_keeps_the_field_names_of_its_version(artefact, tmp_path: Path):
+    path = tmp_path / "router.json"
+    artefact.save(path)
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["reports"]["small"]["lacking"] = 17
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    assert read_artefact(path).reports["small"].labels_needed == 17
 
 
 def test_damaged_arrays_are_refused(artefact):

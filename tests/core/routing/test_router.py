@@ -142,6 +142,19 @@ def test_a_user_tier_bounds_the_models(prices, ask):
     assert served("", "middle") == "middle"
 
 
+def test_former_names_of_attributes_work_and_warn(prices, ask):
+    one = router(prices)
+    with pytest.warns(DeprecationWarning, match="Router.ladder is now called model_tiers"):
+        tiers = one.ladder
+    with pytest.warns(DeprecationWarning, match="ModelTiers.rung is now called rank"):
+        assert tiers.rung("large") == 2
+    decision = one.decide(ask())
+    with pytest.warns(DeprecationWarning, match="Decision.needs is now called requirements"):
+        assert decision.needs == decision.requirements
+    with pytest.warns(DeprecationWarning, match="Candidate.rung is now called rank"):
+        assert decision.candidates[0].rung == 0
+
+
 def test_an_unknown_user_tier_is_told_not_guessed(prices, ask):
     routed = router(prices, tiers={"free": UserTier(ceiling="small")})
     with pytest.raises(ConfigurationError, match=r"no user tier 'gold'.*free"):
