@@ -19,7 +19,7 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.labels import MIN_LABELS
 from llm_optimizers.routing.learning.activation import assess_activation
 from llm_optimizers.routing.learning.calibration import calibrate
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.learning.metrics import apgr
 from routing.outcomes import BITS, WEAK, Outcomes, outcomes
 

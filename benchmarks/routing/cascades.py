@@ -15,7 +15,7 @@ from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.break_even import fit_logistic
 from llm_optimizers.routing.cascade.checks import Agreement, Matches, ModelAnswer, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Verifier
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.learning.metrics import auc
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy

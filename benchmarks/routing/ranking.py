@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_optimizers.routing import KeywordPolicy
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.learning.metrics import apgr, cpt
 from routing.outcomes import BITS, WEAK, Outcomes, folds
 

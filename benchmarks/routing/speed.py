@@ -12,7 +12,7 @@ from llm_optimizers.routing import ModelSpec, Router
 from llm_optimizers.routing.learning.activation import assess_activation
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.learning.calibration import Calibration
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 from llm_optimizers.types import ChatRequest, Message
 from routing.outcomes import Outcomes

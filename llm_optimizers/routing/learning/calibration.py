@@ -19,7 +19,7 @@ from llm_optimizers.evidence.drift import quantile_edges
 from llm_optimizers.evidence.labels import Label, label_problems, merged
 from llm_optimizers.routing.learning.activation import ActivationReport, assess_activation
 from llm_optimizers.routing.learning.features import Features, Featurizer
-from llm_optimizers.routing.learning.gains import GainModel, fit_gains
+from llm_optimizers.routing.learning.gains import GainModel
 
 __all__ = ["BITS", "Calibration", "calibrate", "cross_scores", "evaluate"]
 
@@ -65,14 +65,17 @@ def calibrate(
 
     Raises:
         ConfigurationError: the labels cannot be learned from; says why and how many are missing.
+        ImportError: the `fit` extra is not installed; says how to install it.
     """
+    from llm_optimizers.routing.learning.fitting import fit_gains  # serving must not need it
+
     cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
     if not cheap:
         raise ConfigurationError(f"the labels score no model besides {strong}")
     wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
-    told = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
-    if told:
-        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(told))
+    reasons = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
+    if reasons:
+        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(reasons))
     distinct = merged(labels)
     featurizer = Featurizer(bits=BITS)
     features = [featurizer.read(label.prompt) for label in distinct]
@@ -112,6 +115,8 @@ def cross_scores(
     folds: int = FOLDS,
 ) -> dict[str, Floats]:
     """Return the predicted gain of each label by a model fitted on the other folds."""
+    from llm_optimizers.routing.learning.fitting import fit_gains
+
     size = len(features)
     scores = {weak: np.empty(size) for weak in gains}
     for fold in np.array_split(np.random.default_rng(seed).permutation(size), folds):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.evidence.labels import Label
+from llm_optimizers.evidence.labels import Label, write_labels
 from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate, evaluate
@@ -164,6 +166,40 @@ def test_a_router_file_predicts_like_the_fitted_model(artefact, calibration, tmp
     assert read_artefact(path).digest == artefact.digest
 
 
+def test_fitting_is_deterministic(artefact):
+    again = calibrate(make_labels(600), strong="large", tolerance=0.05)
+    assert RouterArtefact.of(again, created="2026-01-01").digest == artefact.digest
+
+
+SERVING = """
+import sys
+
+sys.modules.update(dict.fromkeys(["sklearn", "scipy", "threadpoolctl"]))  # importing them fails
+
+from llm_optimizers.evidence.labels import read_labels
+from llm_optimizers.routing import LearnedPolicy, Router, calibrate_cascade
+from llm_optimizers.routing.cascade.break_even import CascadeLabel
+from llm_optimizers.routing.cascade.checks import Agreement
+from llm_optimizers.routing.learning.calibration import evaluate
+from llm_optimizers.types import ChatRequest, Message
+
+policy = LearnedPolicy(sys.argv[1])
+request = ChatRequest(messages=(Message(role="user", content="lunch holiday in the garden"),))
+assert Router(["small", "large"], policy=policy).decide(request).model == "small"
+evaluate(policy.artefact.gain_model(), read_labels(sys.argv[2]), strong="large", tolerance=0.05)
+labels = [CascadeLabel(checks={"agreement": n % 2}, cheap=n % 2, strong=1) for n in range(400)]
+calibrate_cascade(labels, [Agreement()], price_ratio=0.1, tolerance=0.05)
+"""
+
+
+def test_serving_needs_no_scikit_learn(artefact, tmp_path: Path):
+    artefact.save(tmp_path / "router.json")
+    write_labels(tmp_path / "labels.jsonl", make_labels(300, seed=3))
+    arguments = [sys.executable, "-c", SERVING, "router.json", "labels.jsonl"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def policy_router(prices, artefact, **settings):
     return Router(["small", "large"], prices=prices, policy=LearnedPolicy(artefact), **settings)
 
@@ -270,7 +306,7 @@ def test_a_prediction_is_explained_by_its_words(artefact):
 
 
 @given(st.text(max_size=400))
-def test_any_text_can_be_read(text):
+def test_any_text_has_features(text):
     found = Featurizer(bits=10).read(text)
     assert len(found.shape) == len(SHAPE_NAMES)
     assert np.isfinite(found.shape).all()
