@@ -3,8 +3,8 @@
 router.py      Router: decides (deciding.py, filters.py) and records (decision.py)
 specs.py       models in order of strength, and the bounds of each kind of user
 request.py     the routing context, and what a request requires of a model
-situation.py   what a policy sees, and what it answers
-session.py     RoutedCall: one request from its decision to its last chunk
+policy.py      the Policy protocol: its input, its choice, and the candidates
+routed_call.py RoutedCall: one request from its decision to its last chunk
 plan.py        executes a decision: fallbacks, deadline, escalation
 calling.py     how a framework calls the models, and how deadlines are kept
 health.py      cooldowns of models that failed

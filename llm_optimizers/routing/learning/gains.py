@@ -114,7 +114,7 @@ class GainModel:
         return self.score(Featurizer(bits=self.projection.bits).read(text), task=task)
 
     def score(self, features: Features, *, task: str = "") -> dict[str, float]:
-        """Return the same for the features of a text."""
+        """Return the predicted gains for a text's features, as `predict`."""
         columns, values = self.projection.sparse(features)
         dense = self.projection.dense(features, task)
         row = self.projection.coarse(features, task)
