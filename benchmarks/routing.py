@@ -1,11 +1,11 @@
-"""What routers are worth: ranking, cascades, the activation gate, the time to decide.
+"""Routers on recorded outcomes: ranking, cascades, the activation test, the time to decide.
 
     python benchmarks/routing.py --data ../shared/data --json rows.json
 
 APGR is the area under the curve of the gain recovered over the share of strong calls (0.5 is
 chance), CPT80 the percent of strong calls that recover 80 % of the gain. Every figure is of
-questions that nothing was fitted on. The scorer's settings were chosen on other splits of these
-questions (seeds from 100 on), not on those reported here.
+held-out questions. The model's settings were chosen on other splits of these questions (seeds
+from 100 on), not on those reported here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Row, Run, Section, main
-from routing import cascades, gates, ranking, speed
+from routing import activation, cascades, ranking, speed
 from routing.outcomes import Outcomes, recorded
 from routing.outcomes import rows as read
 
@@ -37,10 +37,10 @@ NAMES = {
 
 @lru_cache
 def raw(folder: Path, name: str) -> list[dict[str, Any]]:
-    """A data set's rows.
+    """Return a data set's rows.
 
     Raises:
-        SystemExit: it is not there; says which file, and the option that names its folder.
+        SystemExit: no such file; says which, and the option that names its folder.
     """
     path = folder / f"{name}.jsonl.gz"
     if not path.is_file():
@@ -54,7 +54,7 @@ def outcomes(folder: Path, name: str) -> Outcomes:
 
 
 def rank(run: Run) -> Iterator[Row]:
-    """The learned scorer beside its rivals."""
+    """The learned router compared with others."""
     mmlu, gsm8k = outcomes(run.data, MMLU), outcomes(run.data, GSM8K)
     at = run.seed - 1
     plans = {
@@ -75,8 +75,8 @@ def rank(run: Run) -> Iterator[Row]:
         if f"{name}_cpt80" in NAMES:
             yield row(f"{name}_cpt80", cpt80, cpt_note)
     for data in (mmlu, gsm8k):
-        for rival, found in ranking.rivals(data):
-            yield from figures(f"{rival}, {data.name}", *found)
+        for name, found in ranking.without_labels(data):
+            yield from figures(f"{name}, {data.name}", *found)
     for published in ranking.PUBLISHED:
         yield from figures(*published)
 
@@ -105,24 +105,28 @@ def verify(run: Run) -> Iterator[Row]:
     )
 
 
-def guard(run: Run) -> Iterator[Row]:
-    """The gate, on its own and on other traffic."""
+def activate(run: Run) -> Iterator[Row]:
+    """The activation test, on a router's own traffic and on other traffic."""
     mmlu, gsm8k = outcomes(run.data, MMLU), outcomes(run.data, GSM8K)
     subjects = [each["subject"] for each in raw(run.data, MMLU)]
-    sets = [mmlu, gsm8k, *gates.traffics(mmlu, subjects, raw(run.data, MULTIMODEL))]
+    sets = [mmlu, gsm8k, *activation.traffics(mmlu, subjects, raw(run.data, MULTIMODEL))]
     at = run.seed - 1
-    tried = [*gates.transfers(sets, at), *gates.shuffled(mmlu, at), *gates.shuffled(gsm8k, at)]
-    hopeless = [each for each in tried if each.truth <= 0.5]
-    useful = [each for each in tried if each.truth > 0.5]
-    false = [each for each in hopeless if each.activated]
+    tried = [
+        *activation.transfers(sets, at),
+        *activation.random_scores(mmlu, at),
+        *activation.random_scores(gsm8k, at),
+    ]
+    useless = [each for each in tried if each.true_apgr <= 0.5]
+    useful = [each for each in tried if each.true_apgr > 0.5]
+    false = [each for each in useless if each.activated]
     yield Row(name="routers on traffic they were not fitted for", value=len(tried))
-    yield Row(name="  better than chance in truth", value=len(useful))
+    yield Row(name="  truly better than chance", value=len(useful))
     yield Row(name="  of these activated", value=sum(each.activated for each in useful))
-    yield row("gate_false_activations", len(false), f"of {len(hopeless)} no better than chance")
+    yield row("gate_false_activations", len(false), f"of {len(useless)} no better than chance")
     for each in false:
-        run.say(f"  false: {each.fitted_on} on {each.applied_to}, APGR {each.truth:.3f} in truth")
+        run.say(f"  false: {each.fitted_on} on {each.applied_to}, true APGR {each.true_apgr:.3f}")
     for data, labels in ((mmlu, 200), (mmlu, 1_500), (mmlu, 4_000), (gsm8k, 1_300)):
-        own = gates.own_traffic(data, labels)
+        own = activation.own_traffic(data, labels)
         run.say(f"  own traffic, {data.name}, {labels} labels: {own}")
 
 
@@ -137,16 +141,16 @@ def row(name: str, value: float, note: str) -> Row:
 def figures(
     name: str, apgr: float, cpt50: float | None = None, cpt80: float | None = None
 ) -> Iterable[Row]:
-    """A router's three figures."""
+    """Return a router's three figures as rows."""
     yield Row(name=f"{name}: APGR", value=apgr)
     yield Row(name=f"{name}: CPT50", value=cpt50, unit="%")
     yield Row(name=f"{name}: CPT80", value=cpt80, unit="%")
 
 
 SECTIONS = [
-    Section(name="ranking", measure=rank, about="the learned scorer beside its rivals"),
+    Section(name="ranking", measure=rank, about="the learned router compared with others"),
     Section(name="cascades", measure=verify, about="agreement as a verifier, two cheap models"),
-    Section(name="gate", measure=guard, about="routers on traffic they were not fitted for"),
+    Section(name="gate", measure=activate, about="routers on traffic they were not fitted for"),
     Section(name="decide", measure=decide, about="milliseconds a decision takes"),
 ]
 

@@ -1,14 +1,17 @@
-"""Public names that are imported when they are first used, so that an app pays for what it uses."""
+"""Public names: imported when they are first used, and still found under their former names."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_names", "renamed_attributes"]
+
+T = TypeVar("T")
 
 
 def lazy_names(
@@ -52,3 +55,38 @@ def lazy_names(
         return sorted({*vars(sys.modules[package]), *homes})
 
     return find, names
+
+
+def renamed_attributes(**renamed: str) -> Callable[[type[T]], type[T]]:
+    """Keep a class's former attributes and constructor keywords (former=new) working.
+
+    Their use warns (DeprecationWarning) with the new name.
+    """
+
+    def warn(cls: type, former: str) -> None:
+        text = f"{cls.__name__}.{former} is now called {renamed[former]}"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+    def decorate(cls: type[T]) -> type[T]:
+        construct: Callable[..., None] = cls.__init__
+
+        @wraps(construct)
+        def __init__(self: T, *args: Any, **values: Any) -> None:  # noqa: N807
+            for former in renamed.keys() & values.keys():
+                warn(cls, former)
+                values[renamed[former]] = values.pop(former)
+            construct(self, *args, **values)
+
+        def former_attribute(former: str) -> property:
+            def read(self: T) -> Any:
+                warn(cls, former)
+                return getattr(self, renamed[former])
+
+            return property(read)
+
+        cls.__init__ = __init__  # type: ignore[assignment, method-assign]
+        for former in renamed:
+            setattr(cls, former, former_attribute(former))
+        return cls
+
+    return decorate

@@ -1,1 +1,1 @@
-"""Routers on recorded outcomes: ranking, cascades, the gate, the time to decide."""
+"""Routers on recorded outcomes: ranking, cascades, the activation test, the time to decide."""

@@ -15,7 +15,7 @@ from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.break_even import fit_logistic
 from llm_optimizers.routing.cascade.checks import Agreement, Matches, ModelAnswer, NotEmpty
 from llm_optimizers.routing.cascade.verifier import Verifier
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.learning.metrics import auc
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.policies.cascade import CascadePolicy
@@ -34,10 +34,10 @@ Read = list[dict[str, Any]]
 def agreement(
     data: Outcomes, gsm: Read, multimodel: Read, seed: int = 0
 ) -> dict[str, tuple[float, ...]]:
-    """Two answers of the cheap model: what their agreement tells, alone and with other checks.
+    """Measure the agreement of two answers of the cheap model, alone and with other checks.
 
-    The logistic that weighs the checks, and the predicted gap among them, are fitted on other
-    folds than those reported on.
+    The logistic regression that combines the checks, and the predicted gap among them, are fitted
+    on other folds than those reported on.
     """
     second = {
         row["prompt"]: row["models"][MIXTRAL]["answer"]
@@ -59,7 +59,7 @@ def agreement(
 
 
 def _checks(first: str, second: str | None) -> dict[str, float]:
-    """What the product's checks say of a recorded answer."""
+    """Return the package's checks of a recorded answer."""
     request = ChatRequest(messages=(Message(role="user", content=""),))
     answers = [ModelAnswer(model=MIXTRAL, text=first)]
     if second is not None:
@@ -71,16 +71,17 @@ def _checks(first: str, second: str | None) -> dict[str, float]:
 
 def _weighed(data: Outcomes, checks: list[dict[str, float]], seed: int) -> tuple[float, ...]:
     gaps = _held_out_gaps(data, seed)
-    told = [
+    rows = [
         {**c, "predicted_gap": float(np.clip(1 - g, 0, 1))}
         for c, g in zip(checks, gaps, strict=True)
     ]
     right = data.weak >= 0.5
-    sure = np.empty(len(told))
-    for fitted, held in folds(len(told), 5, 100 + seed):
-        weights, bias = fit_logistic([told[i] for i in fitted], [bool(right[i]) for i in fitted])
-        sure[held] = [bias + sum(w * told[i].get(c, 0.5) for c, w in weights.items()) for i in held]
-    return (auc(sure, right), *measured(-sure, data.gains))
+    logits = np.empty(len(rows))
+    for fitted, held in folds(len(rows), 5, 100 + seed):
+        weights, bias = fit_logistic([rows[i] for i in fitted], [bool(right[i]) for i in fitted])
+        for i in held:
+            logits[i] = bias + sum(w * rows[i].get(c, 0.5) for c, w in weights.items())
+    return (auc(logits, right), *measured(-logits, data.gains))
 
 
 def _held_out_gaps(data: Outcomes, seed: int) -> NDArray[np.float64]:
@@ -103,7 +104,7 @@ class Cascaded:
 
 
 class Recorded:
-    """Answers of one recorded question; only asked for whole."""
+    """A caller that returns a question's recorded answers; it does not stream."""
 
     def __init__(self, row: dict[str, Any]) -> None:
         self._row = row
@@ -121,7 +122,7 @@ ANSWERS: ReplyReader[ModelAnswer, str] = ReplyReader(
 
 
 def two_cheap_models(multimodel: Read, task: str) -> Cascaded:
-    """Run the product's cascade over every recorded question of a task."""
+    """Run the package's cascade over every recorded question of a task."""
     asked = [row for row in multimodel if row["task"] == task]
     policy = CascadePolicy(
         cheap=CHEAP,

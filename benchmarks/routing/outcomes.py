@@ -1,4 +1,4 @@
-"""Recorded outcomes of models on questions, as the benchmark's parts take them."""
+"""Recorded outcomes of models on questions, for the benchmark's parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEAK, STRONG = "weak", "strong"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """Questions with what a weak and a strong model scored on each."""
+    """Questions with the scores of a weak and a strong model on each."""
 
     name: str
     prompts: list[str]
@@ -46,7 +46,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def recorded(name: str, read: list[dict[str, Any]]) -> Outcomes:
-    """Rows with `prompt`, `weak` and `strong`, one a prompt."""
+    """Read rows with `prompt`, `weak` and `strong`, one a prompt."""
     return outcomes(
         name,
         [row["prompt"] for row in read],
@@ -64,7 +64,7 @@ def outcomes(
 
 
 def folds(size: int, count: int, seed: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Numbers to fit on and to report on, every number reported on once."""
+    """Yield indices to fit on and to report on; every index is reported on once."""
     parts = np.array_split(np.random.default_rng(seed).permutation(size), count)
     for number, part in enumerate(parts):
         yield np.concatenate(parts[:number] + parts[number + 1 :]), part

@@ -1,4 +1,4 @@
-"""How well routers rank questions by what the strong model gains, on questions never fitted on."""
+"""How well routers rank held-out questions by what the strong model gains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_optimizers.routing import KeywordPolicy
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.learning.metrics import apgr, cpt
 from routing.outcomes import BITS, WEAK, Outcomes, folds
 
@@ -25,7 +25,7 @@ T_95 = {3: 4.303, 5: 2.776, 15: 2.145}
 
 
 def splits(data: Outcomes, *, labels: int, seeds: Sequence[int]) -> list[Split]:
-    """Fit on `labels` questions drawn at random, report on all others."""
+    """Return splits that fit on `labels` questions drawn at random and report on all others."""
     orders = [np.random.default_rng(seed).permutation(len(data.prompts)) for seed in seeds]
     return [(order[:labels], order[labels:]) for order in orders]
 
@@ -35,7 +35,7 @@ def repeated_folds(data: Outcomes, *, count: int, seeds: Sequence[int]) -> list[
 
 
 def learned(data: Outcomes, plan: Sequence[Split]) -> list[tuple[float, float, float]]:
-    """APGR, CPT(50 %) and CPT(80 %) of the learned scorer on each split."""
+    """Return APGR, CPT(50 %) and CPT(80 %) of the learned router on each split."""
     found: list[tuple[float, float, float]] = []
     for fitted, held in plan:
         model = fit_gains([data.features[i] for i in fitted], {WEAK: data.gains[fitted]}, bits=BITS)
@@ -48,12 +48,12 @@ def measured(scores: Any, gains: NDArray[np.float64]) -> tuple[float, float, flo
     return apgr(scores, gains), cpt(scores, gains, share=0.5), cpt(scores, gains, share=0.8)
 
 
-def rivals(data: Outcomes) -> list[tuple[str, tuple[float, float, float]]]:
-    """Routers that need no labels, on all questions: chance, length, keywords."""
+def without_labels(data: Outcomes) -> list[tuple[str, tuple[float, float, float]]]:
+    """Measure routers that need no labels, on all questions: chance, length, keywords."""
     rng = np.random.default_rng(0)
     policy = KeywordPolicy(weak="weak", strong="strong")
     lists = [sum(policy.points(p).values()) - policy.points(p)["length"] for p in data.prompts]
-    # Most questions have no keyword at all: chance orders them.
+    # Most questions have no keyword: they are ordered at random.
     ties = rng.random(len(lists)) * 1e-6
     return [
         ("random", _mean([measured(rng.random(len(ties)), data.gains) for _ in range(50)])),
@@ -68,7 +68,7 @@ def _mean(figures: Sequence[tuple[float, float, float]]) -> tuple[float, float, 
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, str]:
-    """The mean over splits with its 95 % t interval; splits of one data set are not independent."""
+    """Return the mean with its 95 % t interval; splits of one data set are not independent."""
     mean = statistics.fmean(values)
     half = T_95.get(len(values), 2.0) * statistics.stdev(values) / len(values) ** 0.5
     return mean, f"{len(values)} splits, 95 % interval {mean - half:.3f} to {mean + half:.3f}"

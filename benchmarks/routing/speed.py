@@ -1,4 +1,4 @@
-"""What a decision costs, from request to Decision, with the learned policy and three models."""
+"""The time from request to Decision, with the learned policy and two models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_optimizers.routing import ModelSpec, Router
 from llm_optimizers.routing.learning.activation import assess_activation
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 from llm_optimizers.routing.learning.calibration import Calibration
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.policies.learned import LearnedPolicy
 from llm_optimizers.types import ChatRequest, Message
 from routing.outcomes import Outcomes
@@ -22,7 +22,7 @@ ROUNDS = 400
 
 
 def decide_ms(data: Outcomes) -> float:
-    """Median milliseconds for a prompt of about 500 tokens."""
+    """Return the median milliseconds for a prompt of about 500 tokens."""
     price = ModelPrice(input=Decimal(1), output=Decimal(2))
     router = Router(
         [ModelSpec("weak"), ModelSpec("strong")],
@@ -45,7 +45,7 @@ def decide_ms(data: Outcomes) -> float:
 
 
 def _artefact(data: Outcomes) -> RouterArtefact:
-    """A router that acts, so that nothing is skipped; how well it does is not the question here."""
+    """Return a router that acts, so that no step is skipped; its quality does not matter here."""
     size = 1_500
     gains = data.gains[:size]
     report = assess_activation(

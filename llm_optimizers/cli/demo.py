@@ -23,6 +23,7 @@ from llm_optimizers.replay.run import replay
 from llm_optimizers.replay.server import recorded_server
 from llm_optimizers.replay.shipped import CHEAP, day_log, week_before
 from llm_optimizers.replay.table import print_replay
+from llm_optimizers.routing.learning.artefact import RouterArtefact
 
 __all__ = ["demo", "replay_log"]
 
@@ -81,8 +82,8 @@ def demo(
     console = Console(stderr=True)
     router = None
     if Strategy.routing in wanted:
-        with console.status("calibrating the router on the week before …"):
-            router = week_before()
+        with exit_on_error(), console.status("calibrating the router on the week before …"):
+            router = _calibrated(framework)
     strategies = Strategies(
         cache=Strategy.cache in wanted,
         prompts=Strategy.prompts in wanted,
@@ -98,6 +99,15 @@ def demo(
         as_json=as_json,
         assumed_tokens=0,
     )
+
+
+def _calibrated(framework: str) -> RouterArtefact:
+    """Return the router of the week before, or name every extra of the demo in one command."""
+    try:
+        return week_before()
+    except ImportError as error:
+        extras = f"cli,fit,{framework}"
+        raise ImportError(f"the demo needs: pip install 'llm-optimizers[{extras}]'") from error
 
 
 def replay_log(

@@ -159,9 +159,7 @@ def _show_reports(
     reports: Mapping[str, ActivationReport], *, as_json: bool, extra: Mapping[str, Any]
 ) -> None:
     if as_json:
-        rows = {
-            weak: {**asdict(report), "passed": report.passed} for weak, report in reports.items()
-        }
+        rows = {weak: _as_json(report) for weak, report in reports.items()}
         typer.echo(json.dumps({**extra, "models": rows}, indent=2))
         return
     console = Console()
@@ -170,6 +168,12 @@ def _show_reports(
         for label, value in _lines(report):
             table.add_row(Text(label), Text(value))
         console.print(table)
+
+
+def _as_json(report: ActivationReport) -> dict[str, Any]:
+    fields = asdict(report)
+    fields["lacking"] = fields.pop("labels_needed")
+    return {**fields, "passed": report.passed}
 
 
 def _lines(report: ActivationReport) -> list[tuple[str, str]]:

@@ -1,21 +1,21 @@
 """Routing: send each request to the cheapest model that answers it well enough, and prove it.
 
 router.py      Router: decides (deciding.py, filters.py) and records (decision.py)
-specs.py       what is known of models, and of kinds of users
-request.py     what is known of a request: who asks, and what it needs
-situation.py   what a policy sees, and what it answers
-session.py     RoutedCall: one request from its decision to its last chunk
-plan.py        carrying a decision out: fallbacks, deadline, escalation
-calling.py     how a framework calls the models, and what a deadline does to a call
-health.py      which models failed lately
-experiments.py policies side by side, and what they show
+specs.py       models in order of strength, and the bounds of each kind of user
+request.py     the routing context, and what a request requires of a model
+policy.py      the Policy protocol: its input, its choice, and the candidates
+routed_call.py RoutedCall: one request from its decision to its last chunk
+plan.py        executes a decision: fallbacks, deadline, escalation
+calling.py     how a framework calls the models, and how deadlines are kept
+health.py      cooldowns of models that failed
+experiments.py A/B tests of policies, and their results
 
-policies/      who should serve: simple rules, keywords, learned, cascade
-cascade/       a cheap answer's checks, their verdict, and whether the cascade pays
-learning/      from labels to a router that may act, or to the reason it may not
+policies/      which model should serve: simple rules, keywords, learned, cascade
+cascade/       checks of a cheap answer, the verifier, and the cascade's break-even
+learning/      fits a router on labels, and decides whether it may act
 
-Start with `Router`, which decides over `ModelSpec`s with a policy; without one everything goes to
-the safe model. What needs numpy is imported when it is first named.
+Start with `Router`, which decides over `ModelSpec`s with a policy; without one every request goes
+to the safe model. Names that need numpy are imported when they are first used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How a framework calls a router's models, and how the plan's effects are performed with it.
+"""How a framework calls a router's models, and how the plan's effects are run with it.
 
-Deadlines are kept here: an asynchronous call that takes too long is cancelled, a synchronous one
-runs in a thread of its own and is left to itself.
+Deadlines are kept here: an asynchronous call that takes too long is cancelled; a synchronous one
+runs in its own thread, which is abandoned.
 """
 
 from __future__ import annotations
@@ -33,30 +33,32 @@ class Caller(Protocol[R_co, C]):
     """How a framework calls one of the models; `attempt.model` names it."""
 
     def ask(self, attempt: CallModel) -> R_co:
-        """The whole reply."""
+        """Return the whole reply."""
         ...
 
     async def aask(self, attempt: CallModel) -> R_co:
-        """The whole reply, asynchronously."""
+        """Return the whole reply, asynchronously."""
         ...
 
     def stream(self, attempt: CallModel) -> Iterator[C]:
-        """The reply in chunks; nothing is asked before the first is read."""
+        """Return the reply in chunks; the model is called when the first one is read."""
         ...
 
     def astream(self, attempt: CallModel) -> AsyncIterator[C]:
-        """The reply in chunks, asynchronously."""
+        """Return the reply in chunks, asynchronously."""
         ...
 
     def mark(self, chunk: C, attempt: CallModel, *, first: bool) -> C:
-        """A stream's chunk with what the conversation's next turns need to know of the attempt."""
+        """Return the chunk with the metadata that the conversation's next turns read."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyReader(Generic[R, C]):
-    """How a framework's replies are read: `read` for a cascade's checks, `chunks` to stream a
-    reply that had to be checked whole, `text` for what of a broken stream had come.
+    """How a framework's replies are read.
+
+    `read` gives a cascade's checks the answer, `chunks` splits a reply that had to be checked
+    whole into a stream, `text` is a chunk's text, for the partial answer of a broken stream.
     """
 
     read: Callable[[R], ModelAnswer]
@@ -66,14 +68,14 @@ class ReplyReader(Generic[R, C]):
 
 @dataclass(frozen=True, slots=True)
 class CallResult(Generic[T]):
-    """What an attempt gave."""
+    """A model call and what it returned."""
 
     attempt: CallModel
     value: T
 
 
 def effect_runner(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any]:
-    """What performs the plan's effects, asking models by `call`."""
+    """Return a function that runs the plan's effects and calls models with `call`."""
 
     def attempt(effect: CallModel) -> CallResult[T]:
         with call_scope(effect.context):
@@ -83,7 +85,7 @@ def effect_runner(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any
         if isinstance(effect, Pause):
             return time.sleep(effect.seconds)
         assert isinstance(effect, CallModel)
-        return attempt(effect) if effect.timeout_s is None else _in_time(attempt, effect)
+        return attempt(effect) if effect.timeout_s is None else _call_in_thread(attempt, effect)
 
     return perform
 
@@ -102,15 +104,17 @@ def async_effect_runner(call: Callable[[CallModel], Any]) -> Callable[[Effect[An
     return perform
 
 
-def _in_time(attempt: Callable[[CallModel], CallResult[T]], effect: CallModel) -> CallResult[T]:
-    """What the call gives, or TimeoutError when it is not there in time."""
+def _call_in_thread(
+    attempt: Callable[[CallModel], CallResult[T]], effect: CallModel
+) -> CallResult[T]:
+    """Return the call's result, or raise TimeoutError when it takes longer than `timeout_s`."""
     reply: Future[CallResult[T]] = Future()
     context = contextvars.copy_context()
 
     def work() -> None:
         try:
             result = context.run(attempt, effect)
-        except BaseException as error:  # noqa: BLE001 - raised where the reply is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             reply.set_exception(error)
         else:
             reply.set_result(result)

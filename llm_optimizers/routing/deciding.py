@@ -1,7 +1,7 @@
-"""The decision itself: a pure function of request, context, time and chance.
+"""The decision itself: a pure function of request, context, time and random numbers.
 
-hard filters → user tier → cost ceiling → stickiness → policy → settle. Nothing here reads a
-clock, draws a number or touches the network, so that every decision can be replayed.
+hard filters → user tier → cost ceiling → stickiness → policy → limits. Nothing here reads a
+clock, draws a number or uses the network, so that every decision can be replayed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What stays the same from one decision to the next."""
+    """A router's settings: what is the same for all its decisions."""
 
     model_tiers: ModelTiers
     price_snapshot: PriceSnapshot
@@ -50,7 +50,7 @@ def decide(
     """Choose the model for one request.
 
     Raises:
-        NoModelFitsError: no model can take it; the message lists each with its reason.
+        NoModelFitsError: no model can serve it; the message lists each with its reason.
         ConfigurationError: the context names a user tier the router does not have.
     """
     tier = _tier(rules, context)
@@ -63,31 +63,31 @@ def decide(
         now=now,
         cooling=cooling,
     )
-    able = tuple(c for c in candidates if c.rejected is None)
-    if not able:
-        raise NoModelFitsError(_nothing_fits(candidates))
-    baseline = _nearest(able, rules.safe, rules.model_tiers)
+    eligible = tuple(c for c in candidates if c.rejected is None)
+    if not eligible:
+        raise NoModelFitsError(_no_model_fits(candidates))
+    baseline = _nearest(eligible, rules.safe, rules.model_tiers)
     policy_input = PolicyInput(
         request=request,
         context=context,
         requirements=requirements,
-        candidates=able,
+        candidates=eligible,
         safe=baseline.model,
         now=now,
         draw=draw,
     )
-    choice = _held(policy_input) or _ask(rules.policy, policy_input, rules.warnings)
-    settled, reason = _settle(policy_input, choice, rules.model_tiers)
+    choice = _keep_tool_caller(policy_input) or _choose(rules.policy, policy_input, rules.warnings)
+    chosen, reason = _apply_limits(policy_input, choice, rules.model_tiers)
     return Decision(
         id=decision_id,
         time=now,
-        model=settled.model,
+        model=chosen.model,
         baseline=baseline.model,
         reason=reason,
         choice=choice,
         candidates=candidates,
-        fallbacks=_fallbacks(settled, able),
-        escalation=choice.escalation if settled.model == choice.model else None,
+        fallbacks=_fallbacks(chosen, eligible),
+        escalation=choice.escalation if chosen.model == choice.model else None,
         requirements=requirements,
         user=context.user,
         session=context.session,
@@ -107,8 +107,8 @@ def _tier(rules: Rules, context: RoutingContext) -> UserTier:
     return NO_BOUNDS
 
 
-def _held(policy_input: PolicyInput) -> Choice | None:
-    """A tool's result goes to the model that asked for it: another would not know the call."""
+def _keep_tool_caller(policy_input: PolicyInput) -> Choice | None:
+    """Send a tool's result to the model that called the tool: another would not know the call."""
     previous, messages = policy_input.context.previous, policy_input.request.messages
     if previous is None or not messages or messages[-1].role != "tool":
         return None
@@ -117,15 +117,15 @@ def _held(policy_input: PolicyInput) -> Choice | None:
     return Choice(model=previous.model, policy="hold", reason="answers its own tool call")
 
 
-def _ask(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> Choice:
-    """The policy's choice; a policy that fails or abstains costs nobody an answer."""
+def _choose(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> Choice:
+    """Return the policy's choice; the safe model if it fails or abstains."""
     try:
         choice = policy.choose(policy_input)
     except Exception as error:  # noqa: BLE001 - fail open, whatever a policy raises
         name = type(policy).__name__
-        said = f"routing policy {name} failed ({type(error).__name__}); the safe model serves"
-        warnings.warn_once(_log, said)
-        _log.debug("what the policy raised", exc_info=True)
+        text = f"routing policy {name} failed ({type(error).__name__}); the safe model serves"
+        warnings.warn_once(_log, text)
+        _log.debug("the policy's error", exc_info=True)
         why = f"the policy failed ({type(error).__name__})"
         return Choice(model=policy_input.safe, policy="safe", reason=why)
     if choice is None:
@@ -133,17 +133,20 @@ def _ask(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> Cho
     return choice
 
 
-def _settle(
+def _apply_limits(
     policy_input: PolicyInput, choice: Choice, model_tiers: ModelTiers
 ) -> tuple[Candidate, str]:
-    """Hold the choice to the filters and to the conversation's model."""
-    able = policy_input.candidates
-    wanted = _nearest(able, choice.model, model_tiers)
+    """Keep the choice among the candidates, and with the conversation's model unless moving pays.
+
+    Returns the model to use and the reason.
+    """
+    eligible = policy_input.candidates
+    wanted = _nearest(eligible, choice.model, model_tiers)
     reason = choice.reason
     if wanted.model != choice.model:
         reason = f"{choice.reason}; {choice.model} cannot serve this request"
-    leader = policy_input.context.previous.model if policy_input.context.previous else None
-    previous = next((c for c in able if c.model == leader), None)
+    earlier = policy_input.context.previous
+    previous = next((c for c in eligible if earlier and c.model == earlier.model), None)
     if previous is None or wanted.rank >= previous.rank or _saves(wanted, previous):
         return wanted, reason
     return previous, (
@@ -153,35 +156,35 @@ def _settle(
 
 
 def _saves(wanted: Candidate, previous: Candidate) -> bool:
-    """Whether moving down pays; the costs already count the provider's cache on both sides."""
+    """Whether moving down pays; both expected costs already count the provider's prompt cache."""
     if wanted.expected_cost is None or previous.expected_cost is None:
         return False
     return wanted.expected_cost < previous.expected_cost
 
 
-def _nearest(able: tuple[Candidate, ...], name: str, model_tiers: ModelTiers) -> Candidate:
-    """The named model, or the next stronger that can serve, or else the strongest that can."""
-    exact = next((c for c in able if c.model == name), None)
+def _nearest(eligible: tuple[Candidate, ...], name: str, model_tiers: ModelTiers) -> Candidate:
+    """Return the named model, or the next stronger eligible one, or else the strongest."""
+    exact = next((c for c in eligible if c.model == name), None)
     if exact is not None:
         return exact
     rank = model_tiers.rank(name)
-    return next((c for c in able if c.rank >= rank), able[-1])
+    return next((c for c in eligible if c.rank >= rank), eligible[-1])
 
 
-def _fallbacks(chosen: Candidate, able: tuple[Candidate, ...]) -> tuple[str, ...]:
-    """Whom to try when the chosen model fails: siblings, then up the ladder, then down."""
+def _fallbacks(chosen: Candidate, eligible: tuple[Candidate, ...]) -> tuple[str, ...]:
+    """Return the models to try when the chosen one fails: same tier, then stronger, then weaker."""
 
     def order(candidate: Candidate) -> tuple[int, int]:
         step = candidate.rank - chosen.rank
         return (0, 0) if step == 0 else (1, step) if step > 0 else (2, -step)
 
-    others = [c for c in able if c.model != chosen.model]
+    others = [c for c in eligible if c.model != chosen.model]
     return tuple(c.model for c in sorted(others, key=order))
 
 
-def _nothing_fits(candidates: tuple[Candidate, ...]) -> str:
+def _no_model_fits(candidates: tuple[Candidate, ...]) -> str:
     reasons = "\n".join(f"  {c.model}: {c.rejected}" for c in candidates)
     return (
-        "no model can take this request; add one that can, raise the ceiling or shorten the "
+        "no model can serve this request; add one that can, raise the ceiling or shorten the "
         f"request:\n{reasons}"
     )

@@ -1,7 +1,7 @@
-"""What was decided and why: the values that leave the router.
+"""The router's decisions and their records.
 
-A Decision is taken before any money is spent; a DecisionRecord adds what came of it and goes to
-the ledger. Neither holds prompt or answer text.
+A Decision is made before any money is spent; a DecisionRecord adds the calls that followed and is
+written to the ledger. Neither holds prompt or answer text.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.policy import Candidate, Choice, Escalation
 from llm_optimizers.routing.request import Requirements
 
@@ -25,22 +26,23 @@ __all__ = [
 ]
 
 DECISION_NOTE = "routing.decision"
-"""The kind under which decision records lie in the ledger."""
+"""The kind of decision records in the ledger."""
 FEEDBACK_NOTE = "routing.feedback"
-"""The kind under which the worth of served answers lies there."""
+"""The kind of users' scores of served answers."""
 DRIFT_NOTE = "routing.drift"
-"""The kind of an alarm that requests have changed."""
+"""The kind of alarms that requests have changed."""
 
 Outcome: TypeAlias = Literal["served", "failed", "escalated", "sampled", "abandoned"]
 
 
+@renamed_attributes(needs="requirements")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Where a request goes and why.
+    """Which model serves a request and why.
 
-    `baseline` is the model that would have served it without a router: the counterfactual all
-    savings are counted against. `fallbacks` are tried in order when `model` fails. `escalation` is
-    the cascade to run, if the choice stood and is one.
+    `baseline` is the model that would have served it without a router: savings are counted
+    against it. `fallbacks` are tried in order when `model` fails. `escalation` is the cascade to
+    run, None if the policy chose none or the router changed its choice.
     """
 
     id: str
@@ -59,7 +61,7 @@ class Decision:
     task: str = ""
 
     def candidate(self, model: str) -> Candidate | None:
-        """The entry of one model, None if the router has no such model."""
+        """Return the candidate of one model, None if the router has no such model."""
         return next((c for c in self.candidates if c.model == model), None)
 
 
@@ -67,8 +69,8 @@ class Decision:
 class Attempt:
     """One call made for a decision.
 
-    `error` is a class name; `at` seconds since the epoch; `call_id` the id under which the call
-    itself lies in the ledger.
+    `error` is the error's class name; `at` is in seconds since the epoch; `call_id` is the id of
+    the call's own record in the ledger.
     """
 
     model: str
@@ -80,7 +82,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecord:
-    """A decision and the calls it led to, ready for the ledger."""
+    """A decision and the calls made for it, ready for the ledger."""
 
     decision: Decision
     attempts: tuple[Attempt, ...] = ()
@@ -88,11 +90,11 @@ class DecisionRecord:
 
     @property
     def served_by(self) -> str | None:
-        """The model whose answer was given, None when every one failed."""
+        """The model whose answer was served, None when all failed."""
         return next((a.model for a in self.attempts if a.outcome == "served"), None)
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON-like values; dollars are strings, so that no digit is lost."""
+        """Return the record as JSON values; dollars are strings, so that no digit is lost."""
         decision, choice = self.decision, self.decision.choice
         return {
             "decision_id": decision.id,

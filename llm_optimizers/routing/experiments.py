@@ -1,9 +1,9 @@
-"""Experiments: policies side by side on real traffic, what they show, and when to stop.
+"""A/B tests of policies on real traffic: assignment, results, and when to stop.
 
-Users are compared and not requests, since one user's requests resemble each other. Cost has a
-common confidence interval. Quality has one that holds however often it is looked at, so that an
-experiment may be stopped the moment it has shown enough (asymptotic confidence sequence,
-arXiv:2103.06476, theorem 2.2).
+The unit of analysis is the user, not the request, because one user's requests are correlated.
+Cost has an ordinary confidence interval. Quality has one that stays valid however often it is
+looked at, so that a test may be stopped as soon as it is conclusive (asymptotic confidence
+sequence, arXiv:2103.06476, theorem 2.2).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = [
 
 
 class Experiment:
-    """Assigns users or sessions to policies; itself a policy.
+    """A policy that assigns users or sessions to policies.
 
     The first arm is the control. Requests that name no user (or session) are served by the
-    control and belong to no arm. `shares` need not add up to 1; without them arms are equal.
+    control and counted in no arm. `shares` need not add up to 1; without them arms are equal.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Experiment:
         unit: Literal["user", "session"] = "user",
     ) -> None:
         if not name:
-            raise ConfigurationError("an experiment needs a name: it decides who is in which arm")
+            raise ConfigurationError("an experiment needs a name: users are assigned by it")
         if len(arms) < 2:
-            raise ConfigurationError("an experiment needs two arms at least")
+            raise ConfigurationError("an experiment needs at least two arms")
         weights = dict(shares) if shares is not None else dict.fromkeys(arms, 1.0)
         if set(weights) != set(arms) or min(weights.values()) <= 0:
             raise ConfigurationError("give every arm a share above 0, and no other names")
@@ -66,7 +66,7 @@ class Experiment:
         check_policies(self._arms.values(), model_tiers)
 
     def arm(self, unit: str) -> str:
-        """The arm of a user or session."""
+        """Return the arm of a user or session: the same one every time."""
         digest = hashlib.blake2b(f"{self.name}\x00{unit}".encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "big") / 2**64
         for arm, share in self._shares.items():
@@ -76,7 +76,7 @@ class Experiment:
         return arm
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Let the policy of the requester's arm choose, and put the arm on the choice."""
+        """Let the policy of the user's arm choose, and note the arm on the choice."""
         context = policy_input.context
         unit = context.user if self._unit == "user" else context.session
         if not unit:
@@ -99,7 +99,7 @@ Conclusion: TypeAlias = Literal["running", "not worse", "worse"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One decision as it turned out: dollars, and the answer's worth where it is known."""
+    """The outcome of one decision: its cost in dollars, and the answer's score where known."""
 
     unit: str
     arm: str
@@ -109,9 +109,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmComparison:
-    """An arm against the control: means of users, and differences (arm less control).
+    """An arm compared with the control: differences of the users' means, arm minus control.
 
-    `conclusion` says whether quality is known to be no more than `margin` worse; once it is not
+    `conclusion` says whether quality is known to be at most `margin` worse; once it is not
     "running" the experiment may stop.
     """
 
@@ -125,13 +125,13 @@ class ArmComparison:
 
 
 def observations(ledger: Ledger, experiment: str) -> list[Observation]:
-    """Read an experiment out of a ledger: its decisions, what their calls cost, the feedback."""
+    """Read an experiment from a ledger: its decisions, their calls' costs, the feedback."""
     costs = {r.id: float(r.cost) for r in ledger.records() if r.cost is not None}
-    worth: dict[str, float] = {}
+    feedback: dict[str, float] = {}
     for note in ledger.notes(FEEDBACK_NOTE):
         score = note.payload.get("score")
         if isinstance(score, int | float):
-            worth[str(note.payload.get("decision_id"))] = float(score)
+            feedback[str(note.payload.get("decision_id"))] = float(score)
     found: list[Observation] = []
     for note in ledger.notes(DECISION_NOTE):
         if note.payload.get("experiment") != experiment:
@@ -142,14 +142,14 @@ def observations(ledger: Ledger, experiment: str) -> list[Observation]:
                 unit=str(note.payload.get("user") or note.payload.get("session")),
                 arm=str(note.payload.get("arm")),
                 cost=_cost(note.payload.get("attempts"), costs),
-                quality=worth.get(decision),
+                quality=feedback.get(decision),
             )
         )
     return found
 
 
 def _cost(attempts: object, costs: Mapping[str, float]) -> float | None:
-    """Dollars of all calls made for a decision, None when none of them is in the ledger."""
+    """Return the dollars of all calls made for a decision, None if the ledger has none of them."""
     calls = attempts if isinstance(attempts, list) else []
     ids = [str(call.get("call_id")) for call in calls if isinstance(call, dict)]
     known = [costs[call_id] for call_id in ids if call_id in costs]
@@ -157,26 +157,26 @@ def _cost(attempts: object, costs: Mapping[str, float]) -> float | None:
 
 
 def compare_arms(
-    seen: Iterable[Observation],
+    outcomes: Iterable[Observation],
     *,
     control: str,
     margin: float,
     confidence: float = 0.95,
     expected_units: int = 500,
 ) -> list[ArmComparison]:
-    """Every arm against the control; `margin` is the loss of quality that would be borne.
+    """Compare every arm with the control; `margin` is the loss of quality that is accepted.
 
-    `expected_units` is where the always-valid interval is tightest; it holds everywhere.
+    `expected_units` is the number of users at which the always-valid interval is tightest.
     """
-    rows = list(seen)
+    rows = list(outcomes)
     arms = sorted({row.arm for row in rows} - {control})
     costs = {arm: _unit_means(rows, arm, "cost") for arm in (control, *arms)}
-    worth = {arm: _unit_means(rows, arm, "quality") for arm in (control, *arms)}
+    scores = {arm: _unit_means(rows, arm, "quality") for arm in (control, *arms)}
     units = {arm: len({row.unit for row in rows if row.arm == arm}) for arm in (control, *arms)}
     found: list[ArmComparison] = []
     for arm in arms:
         quality = _difference(
-            worth[arm], worth[control], confidence=confidence, always=expected_units
+            scores[arm], scores[control], confidence=confidence, always_valid_at=expected_units
         )
         found.append(
             ArmComparison(
@@ -186,7 +186,7 @@ def compare_arms(
                 cost=_difference(costs[arm], costs[control], confidence=confidence),
                 quality=quality,
                 margin=margin,
-                conclusion=_verdict(quality, margin),
+                conclusion=_conclude(quality, margin),
             )
         )
     return found
@@ -204,22 +204,26 @@ def _unit_means(
 
 
 def _difference(
-    arm: Sequence[float], control: Sequence[float], *, confidence: float, always: int = 0
+    arm: Sequence[float], control: Sequence[float], *, confidence: float, always_valid_at: int = 0
 ) -> Interval | None:
-    """The difference of means; None until both arms have two units."""
+    """Return the difference of means, None until both arms have two units.
+
+    The interval is an always-valid one, tightest at `always_valid_at` units, if that is given.
+    """
     if len(arm) < 2 or len(control) < 2:
         return None
-    if not always:
+    if not always_valid_at:
         return mean_difference(arm, control, confidence=confidence)
     alpha = (1 - confidence) / 2
     value = fmean(arm) - fmean(control)
-    spread = sum(
-        confidence_sequence_half_width(v, alpha=alpha, expected=always) for v in (arm, control)
+    half_width = sum(
+        confidence_sequence_half_width(values, alpha=alpha, expected=always_valid_at)
+        for values in (arm, control)
     )
-    return Interval(value=value, low=value - spread, high=value + spread)
+    return Interval(value=value, low=value - half_width, high=value + half_width)
 
 
-def _verdict(quality: Interval | None, margin: float) -> Conclusion:
+def _conclude(quality: Interval | None, margin: float) -> Conclusion:
     if quality is None:
         return "running"
     if quality.low > -margin:
@@ -228,7 +232,7 @@ def _verdict(quality: Interval | None, margin: float) -> Conclusion:
 
 
 def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[ArmComparison]]:
-    """Every experiment that a ledger knows of, its arms against its control."""
+    """Compare the arms of every experiment in a ledger with its control, by name."""
     controls = {
         str(note.payload["experiment"]): str(note.payload.get("control") or "")
         for note in ledger.notes(DECISION_NOTE)
@@ -241,7 +245,7 @@ def experiments(ledger: Ledger, *, margin: float = 0.02) -> dict[str, list[ArmCo
 
 
 def comparison_rows(comparisons: Iterable[ArmComparison]) -> list[Mapping[str, object]]:
-    """Comparisons as rows for a table or JSON."""
+    """Return comparisons as rows for a table or JSON."""
     return [
         {
             "arm": row.arm,

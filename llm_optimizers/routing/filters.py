@@ -1,13 +1,13 @@
-"""The hard filters: which models can take a request at all, and what each would cost.
+"""The hard filters: which models can serve a request at all, and what each would cost.
 
-They come before every policy, in a fixed order, and each leaves its reason. A filter never
-ranks; a policy never sees a model that cannot serve.
+They run before every policy, in a fixed order, and give a reason for each model they reject. A
+filter never ranks; a policy never sees a model that cannot serve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from llm_optimizers.costs import Rates
@@ -23,7 +23,7 @@ PROVIDER_CACHE_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSnapshot:
-    """What the price book said about each model, read once: rates a token, and windows."""
+    """Rates a token and context windows (tokens) by model, read from the price book once."""
 
     rates: Mapping[str, Rates | None]
     windows: Mapping[str, int | None]
@@ -39,10 +39,10 @@ def filter_models(
     now: float,
     cooling: Mapping[str, float],
 ) -> tuple[Candidate, ...]:
-    """Every model of the ladder, weakest first, with its expected cost and why it fell.
+    """Return every model as a candidate, weakest first, with its cost or why it is rejected.
 
-    `cooling` maps models that failed lately to the seconds they still rest. It binds only while
-    some other model can serve: a tired model is better than none.
+    `cooling` maps models that failed lately to the seconds left of their cooldown. It counts only
+    while some other model can serve: a model that failed is better than none.
     """
     ceilings = [limit for limit in (tier.max_cost, context.max_cost) if limit is not None]
     objections = tier.objections(model_tiers)
@@ -55,7 +55,7 @@ def filter_models(
             _incapable(spec, requirements)
             or _too_long(price_snapshot.windows[spec.name], requirements)
             or objections.get(spec.name)
-            or _too_dear(cost, min(ceilings) if ceilings else None)
+            or _too_expensive(cost, min(ceilings) if ceilings else None)
         )
         found.append(
             Candidate(
@@ -66,12 +66,12 @@ def filter_models(
                 rejected=reason,
             )
         )
-    return _rest(found, cooling)
+    return _reject_cooling(found, cooling)
 
 
 def _incapable(spec: ModelSpec, requirements: Requirements) -> str | None:
-    lacking = sorted(requirements.capabilities - spec.capabilities)
-    return f"cannot do {', '.join(lacking)}" if lacking else None
+    missing = sorted(requirements.capabilities - spec.capabilities)
+    return f"cannot do {', '.join(missing)}" if missing else None
 
 
 def _too_long(window: int | None, requirements: Requirements) -> str | None:
@@ -84,33 +84,24 @@ def _too_long(window: int | None, requirements: Requirements) -> str | None:
     )
 
 
-def _too_dear(cost: Decimal | None, ceiling: Decimal | None) -> str | None:
+def _too_expensive(cost: Decimal | None, ceiling: Decimal | None) -> str | None:
     if ceiling is None:
         return None
     if cost is None:
-        return f"no price is known, so the ceiling of ${ceiling} a request cannot be kept"
+        return f"no price is known, so the ceiling of ${ceiling} a request cannot be checked"
     if cost > ceiling:
         return f"expected to cost ${cost:.6f}, over the ceiling of ${ceiling} a request"
     return None
 
 
-def _rest(found: list[Candidate], cooling: Mapping[str, float]) -> tuple[Candidate, ...]:
-    able = [c for c in found if c.rejected is None]
-    if all(c.model in cooling for c in able):
+def _reject_cooling(found: list[Candidate], cooling: Mapping[str, float]) -> tuple[Candidate, ...]:
+    if all(c.model in cooling for c in found if c.rejected is None):
         return tuple(found)
     return tuple(
-        _tired(c, cooling[c.model]) if c.rejected is None and c.model in cooling else c
+        replace(c, rejected=f"failed lately, cools down for another {cooling[c.model]:.0f} s")
+        if c.rejected is None and c.model in cooling
+        else c
         for c in found
-    )
-
-
-def _tired(candidate: Candidate, seconds: float) -> Candidate:
-    return Candidate(
-        model=candidate.model,
-        rank=candidate.rank,
-        expected_cost=candidate.expected_cost,
-        latency_s=candidate.latency_s,
-        rejected=f"failed lately, rests for another {seconds:.0f} s",
     )
 
 
@@ -122,12 +113,16 @@ def _expected_cost(
     *,
     now: float,
 ) -> Decimal | None:
-    """Dollars for one answer; a conversation's prefix is cached at its model, cold elsewhere."""
+    """Return the dollars for one answer.
+
+    A conversation's prefix is read from the prompt cache of its own model; another model would
+    have to write it to its cache.
+    """
     if rates is None:
         return None
     warm = previous is not None and (previous.at is None or now - previous.at < PROVIDER_CACHE_S)
-    cached = min(requirements.prefix_tokens, requirements.input_tokens) if warm else 0
-    fresh = requirements.input_tokens - cached
-    here = previous is not None and previous.model == model
-    prefix_rate = rates.cache_read if here else rates.cache_write
-    return cached * prefix_rate + fresh * rates.input + requirements.output_tokens * rates.output
+    prefix = min(requirements.prefix_tokens, requirements.input_tokens) if warm else 0
+    rest = requirements.input_tokens - prefix
+    same_model = previous is not None and previous.model == model
+    prefix_rate = rates.cache_read if same_model else rates.cache_write
+    return prefix * prefix_rate + rest * rates.input + requirements.output_tokens * rates.output

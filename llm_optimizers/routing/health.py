@@ -1,4 +1,4 @@
-"""Which models failed lately and rest: the only memory that routing keeps between requests."""
+"""Cooldowns of models that failed lately: the only state that routing keeps between requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Health"]
 class Health:
     """Cooldowns by model, safe to share between threads and event loops.
 
-    A model that says `Retry-After` rests for as long; one that only failed rests `cooldown_s`.
+    A model that sent `Retry-After` cools down for that long; otherwise for `cooldown_s` seconds.
     """
 
     def __init__(self, *, cooldown_s: float = 30.0) -> None:
@@ -19,18 +19,18 @@ class Health:
         self._lock = threading.Lock()
 
     def failed(self, model: str, *, now: float, retry_after_s: float | None = None) -> None:
-        """Let a model rest from `now` on; a longer rest already running stands."""
-        rest = self._cooldown_s if retry_after_s is None else retry_after_s
+        """Start a model's cooldown at `now`; a running one that ends later is kept."""
+        seconds = self._cooldown_s if retry_after_s is None else retry_after_s
         with self._lock:
-            self._until[model] = max(self._until.get(model, 0.0), now + rest)
+            self._until[model] = max(self._until.get(model, 0.0), now + seconds)
 
     def served(self, model: str) -> None:
-        """End a model's rest: it just answered."""
+        """End a model's cooldown, because it just answered."""
         with self._lock:
             self._until.pop(model, None)
 
     def cooling(self, *, now: float) -> dict[str, float]:
-        """Seconds each resting model still rests."""
+        """Return the seconds left of each running cooldown, by model."""
         with self._lock:
             self._until = {m: until for m, until in self._until.items() if until > now}
             return {model: until - now for model, until in self._until.items()}

@@ -1,9 +1,9 @@
-"""Carrying a decision out: one plan for calls, fallbacks and escalation, sync and async alike.
+"""Executes a decision: one plan for calls, fallbacks and escalation, sync and async alike.
 
-The plan decides; the session (`session.py`) calls models, waits and watches the clock. A failed
-model cools down, its siblings are asked and then stronger models; a bad request or key is raised
-at once. When a cascade was chosen the cheap answer is checked, and the strong model asked if it
-does not pass.
+The plan decides; `RoutedCall` (`routed_call.py`) calls models, waits and keeps the deadline. A
+failed model cools down, models of its tier are called next and then stronger ones; a bad request
+or key is raised at once. For a cascade the cheap answer is checked, and the strong model called
+if it does not pass.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from llm_optimizers.types import ChatRequest, Clock
 __all__ = ["AttemptLog", "CallModel", "Pause", "RoutedRequest", "serve"]
 
 _log = logging.getLogger(__name__)
-_OPINIONS: tuple[Role, ...] = ("sample", "judge")
+_CHECKING: tuple[Role, ...] = ("sample", "judge")
+"""Roles of calls that only help to check an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallModel(Effect[Any]):
-    """Ask a model and give back its reply, whatever the framework's replies are.
+    """Call a model and return its reply, of whatever type the framework's replies are.
 
-    `request` is None where the request is to be passed on as it came. `context.id` is a UUID
-    under which the call is to be recorded, so that the decision's record can name it. A reply
-    that takes longer than `timeout_s` is to be given up with a TimeoutError.
+    `request` is None where the user's request is sent unchanged. The call is recorded under
+    `context.id` (a UUID), so that the decision's record can name it. A call that takes longer
+    than `timeout_s` raises TimeoutError.
     """
 
     model: str
@@ -51,13 +52,13 @@ class CallModel(Effect[Any]):
 
     @property
     def call_id(self) -> str:
-        """The call's id in the account."""
+        """The id of the call's record in the ledger."""
         return self.context.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause(Effect[None]):
-    """Wait for so many seconds."""
+    """Wait for `seconds`."""
 
     seconds: float
 
@@ -66,7 +67,7 @@ class Pause(Effect[None]):
 class AttemptLog:
     """The calls made for a decision; kept outside the plan so that it survives a failure.
 
-    `contexts` keeps what the account is to know of them alive until the request is finished.
+    `contexts` keeps the calls' contexts alive until the request is finished.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -74,7 +75,7 @@ class AttemptLog:
     checks: dict[str, float] = field(default_factory=dict)
 
     def correct(self, call_id: str, outcome: Outcome, error: str = "") -> None:
-        """Change the outcome of a call, once it is known what came of it."""
+        """Change the recorded outcome of a call."""
         self.attempts = [
             replace(each, outcome=outcome, error=error or each.error)
             if each.call_id == call_id
@@ -85,47 +86,47 @@ class AttemptLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedRequest:
-    """What holds for one request from its first call to its last.
+    """One request's decision, state and settings, from its first call to its last.
 
-    `account` is what the account knows of the whole request, such as the model it would go to
-    without a router; `drafts` holds the records of answers that may yet be thrown away, a
-    cascade's or those that come after the deadline. `read` lets a cascade look into a reply;
-    without it a draft stands unchecked. `until` is the deadline
-    (seconds since the epoch), None for none. `longest_wait_s` bounds a wait for a `Retry-After`
-    once every model has failed. `first_call_id` is the caller's own id for the first call.
+    `call_context` is recorded with every call, such as the model it would go to without a router;
+    `drafts` holds back the records of answers that may yet be discarded: a cascade's, or those
+    that come after the deadline. `read` gives a cascade's checks the text of a reply; without it
+    a draft is served unchecked. `deadline` is in seconds since the epoch, None for none.
+    `longest_wait_s` limits the wait for a `Retry-After` once every model has failed.
+    `first_call_id` is the caller's id for the first call.
     """
 
     decision: Decision
     request: ChatRequest
-    account: CallContext
+    call_context: CallContext
     drafts: Drafts | None
     health: Health
     clock: Clock
     warnings: WarningLog
     log: AttemptLog = field(default_factory=AttemptLog)
     read: Callable[[Any], ModelAnswer] | None = None
-    until: float | None = None
+    deadline: float | None = None
     longest_wait_s: float = 10.0
     first_call_id: str | None = None
 
-    def left(self) -> float | None:
-        """Seconds until the deadline, None without one."""
-        return None if self.until is None else self.until - self.clock()
+    def seconds_left(self) -> float | None:
+        """Return the seconds until the deadline, None without one."""
+        return None if self.deadline is None else self.deadline - self.clock()
 
     def next_context(self, role: Role) -> CallContext:
-        """What the account is to know of the next call.
+        """Return the call context of the next call.
 
-        Its id is the same for the same decision and number of calls, so that plans can be
-        replayed. An answer to a router around this one has the role it has there, and all that
-        is done for its second opinions is done for those.
+        Its id depends on the decision and the number of calls only, so that plans can be
+        replayed. Inside another router's call an answer keeps the role that call has there, and
+        every call made for a sample or a judge's grade counts as one.
         """
         number = len(self.log.contexts)
         named = self.first_call_id if number == 0 else None
         call_id = named or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.decision.id}/{number}"))
-        context = replace(self.account, id=call_id)
-        if context.role in _OPINIONS:
+        context = replace(self.call_context, id=call_id)
+        if context.role in _CHECKING:
             pass
-        elif role in _OPINIONS:
+        elif role in _CHECKING:
             context = replace(context, role=role, drafts=None)
         else:
             context = replace(context, role=context.role if role == "answer" else role)
@@ -141,7 +142,7 @@ def serve(routed: RoutedRequest) -> Plan[Any]:
 
     Raises:
         TimeoutError: the deadline passed before any model answered.
-        The last model's error when all failed, or the first that nothing else could mend.
+        The last model's error when all failed, or the first one that is not retryable.
     """
     decision, escalation = routed.decision, routed.decision.escalation
     role: Role = "answer" if escalation is None else "draft"
@@ -150,24 +151,26 @@ def serve(routed: RoutedRequest) -> Plan[Any]:
     drafted = routed.log.contexts[-1].id
     if escalation is None or routed.read is None or model != decision.model:
         return reply
-    verdict = yield from _verify(routed, escalation, reply)
-    routed.log.checks.update({**verdict.scores, "probability": verdict.probability})
-    if verdict.accepted:
+    result = yield from _verify(routed, escalation, reply)
+    routed.log.checks.update({**result.scores, "probability": result.probability})
+    if result.accepted:
         return reply
     routed.log.correct(drafted, "escalated")
     try:
-        _, better = yield from _first_of(routed, _upwards(routed, escalation.to), "escalation")
+        order = _strong_models(routed, escalation.to)
+        _, better = yield from _first_of(routed, order, "escalation")
     except Exception as error:
         if not routed.read(reply).text.strip():
             raise
-        _log.warning("escalation failed (%s); the unverified answer is given", type(error).__name__)
+        name = type(error).__name__
+        _log.warning("escalation failed (%s); the unverified answer is served", name)
         routed.log.correct(drafted, "served")
         return reply
     return better
 
 
-def _upwards(routed: RoutedRequest, to: str) -> tuple[str, ...]:
-    """The strong model, then those that are no weaker."""
+def _strong_models(routed: RoutedRequest, to: str) -> tuple[str, ...]:
+    """Return the strong model, then the fallbacks that are no weaker."""
     strong = routed.decision.candidate(to)
     others = (routed.decision.candidate(name) for name in routed.decision.fallbacks)
     peers = [c.model for c in others if c and strong and c.rank >= strong.rank and c.model != to]
@@ -175,12 +178,15 @@ def _upwards(routed: RoutedRequest, to: str) -> tuple[str, ...]:
 
 
 def _first_of(routed: RoutedRequest, order: Sequence[str], role: Role) -> Plan[tuple[str, Any]]:
-    """The first model of the order that answers; waits once for a `Retry-After` if none does."""
+    """Return the first model that answers, and its reply.
+
+    If none does, waits once for the shortest `Retry-After` and calls that model again.
+    """
     failures: dict[str, Failure] = {}
     last: Exception | None = None
     try:
         for model in order:
-            _check_time(routed, last)
+            _check_deadline(routed, last)
             try:
                 reply = yield from _call(routed, model, role, failures)
             except Exception as error:
@@ -191,15 +197,15 @@ def _first_of(routed: RoutedRequest, order: Sequence[str], role: Role) -> Plan[t
                 return model, reply
         soonest = _soonest(failures)
         assert last is not None, "an order names at least one model"
-        longest = min(routed.longest_wait_s, routed.left() or routed.longest_wait_s)
+        longest = min(routed.longest_wait_s, routed.seconds_left() or routed.longest_wait_s)
         if soonest is None or soonest[1] > longest:
             raise last
         model, seconds = soonest
         yield Pause(seconds=seconds)
-        _check_time(routed, last)
+        _check_deadline(routed, last)
         return model, (yield from _call(routed, model, role, failures))
     finally:
-        del last  # An error that is kept here keeps all frames alive that it passed through.
+        del last  # The error's traceback would keep this frame alive in a reference cycle.
 
 
 def _call(
@@ -208,10 +214,10 @@ def _call(
     role: Role,
     failures: dict[str, Failure],
     *,
-    noted: Outcome = "served",
+    outcome: Outcome = "served",
     request: ChatRequest | None = None,
 ) -> Plan[Any]:
-    """One call, noted in the log and in the model's health."""
+    """Call a model, and note the attempt in the log and in the model's health."""
     started = routed.clock()
     context = routed.next_context(role)
 
@@ -222,7 +228,7 @@ def _call(
 
     try:
         reply = yield CallModel(
-            model=model, context=context, request=request, timeout_s=routed.left()
+            model=model, context=context, request=request, timeout_s=routed.seconds_left()
         )
     except Exception as error:
         now = routed.clock()
@@ -234,13 +240,14 @@ def _call(
     except BaseException as error:
         note("abandoned", type(error).__name__)
         raise
-    note(noted)
+    note(outcome)
     routed.health.served(model)
     return reply
 
 
 def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[CheckResult]:
     """Check a draft: gates first, then further samples, then a judge, each only if needed."""
+    # A call that fails here rejects the draft: the strong model then answers.
     assert routed.read is not None, "cascades are only chosen where answers can be read"
     verifier = escalation.verifier
     answers = [routed.read(reply)]
@@ -249,24 +256,26 @@ def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[C
         return CheckResult(accepted=False, probability=0.0, scores=gates)
     for name in escalation.samples:
         try:
-            sample = yield from _call(routed, name, "sample", {}, noted="sampled")
-        except Exception:  # noqa: BLE001 - without a second opinion the strong model decides
+            sample = yield from _call(routed, name, "sample", {}, outcome="sampled")
+        except Exception:  # noqa: BLE001 - fail closed: the strong model answers
             return CheckResult(accepted=False, probability=0.0, scores=gates)
         answers.append(routed.read(sample))
-    judged = None
+    grade = None
     if verifier.judge is not None:
-        judged = yield from _judge(routed, verifier.judge, answers[0])
-    return verifier.verify(routed.request, answers, judged=judged)
+        grade = yield from _judge(routed, verifier.judge, answers[0])
+    return verifier.verify(routed.request, answers, grade=grade)
 
 
 def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[float | None]:
-    """The judge's grade, or None when the judge fails: the draft is then not trusted."""
+    """Return the judge's grade, None if it fails: the draft is then rejected."""
     assert routed.read is not None, "cascades are only chosen where answers can be read"
     request = judge.request(routed.request, answer)
     try:
-        reply = yield from _call(routed, judge.model, "judge", {}, noted="sampled", request=request)
+        reply = yield from _call(
+            routed, judge.model, "judge", {}, outcome="sampled", request=request
+        )
         grade = judge.read(routed.read(reply).text)
-    except Exception as error:  # noqa: BLE001 - fail closed: the strong model serves
+    except Exception as error:  # noqa: BLE001 - fail closed: the strong model answers
         name = type(error).__name__
         routed.warnings.warn_once(_log, f"the judge failed ({name}); the strong model serves")
         return None
@@ -277,17 +286,17 @@ def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[flo
     return grade
 
 
-def _check_time(routed: RoutedRequest, last: Exception | None) -> None:
-    left = routed.left()
+def _check_deadline(routed: RoutedRequest, last: Exception | None) -> None:
+    left = routed.seconds_left()
     if left is not None and left <= 0:
         tried = ", ".join(f"{a.model} ({a.error})" for a in routed.log.attempts) or "none"
         raise TimeoutError(
-            f"no model answered within the deadline; tried: {tried}. Give it more time, or the "
-            "models shorter timeouts and fewer retries of their own"
+            f"no model answered within the deadline; tried: {tried}. Allow more time, or give the "
+            "models shorter timeouts and fewer retries"
         ) from last
 
 
 def _soonest(failures: Mapping[str, Failure]) -> tuple[str, float] | None:
-    """The model that asked for the shortest wait, if any did."""
+    """Return the model with the shortest `Retry-After` and its seconds, None if none sent one."""
     waits = [(m, f.retry_after_s) for m, f in failures.items() if f.retry_after_s is not None]
     return min(waits, key=lambda wait: wait[1], default=None)

@@ -1,7 +1,7 @@
-"""What a policy sees when it chooses, and what it answers.
+"""The Policy protocol: its input, its choice, and the candidates it chooses from.
 
-Kept apart from the router so that a policy is a small class with one verb, tested by handing it
-a Situation.
+Kept apart from the router so that a policy is a small class with one method, tested by calling it
+with a PolicyInput.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.request import Requirements, RoutingContext
 from llm_optimizers.routing.specs import ModelTiers
@@ -27,13 +28,14 @@ __all__ = [
 ]
 
 
+@renamed_attributes(rung="rank")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A model as seen by one request.
+    """One model as a candidate for one request.
 
     `expected_cost` is in dollars, None when no price is known; it counts what the provider's
-    prompt cache still holds for the previous model. `rejected` says why the model fell, None
-    while it is in the running.
+    prompt cache still holds for the previous model. `rank` is the model's strength, higher is
+    stronger. `rejected` says why the model cannot serve, None if it can.
     """
 
     model: str
@@ -45,10 +47,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalation:
-    """A cascade's second half: whom to ask when the first answer does not pass.
+    """The second half of a cascade: the model to call when the first answer fails its checks.
 
-    `samples` are further cheap models asked for a second opinion before the verdict, which is
-    the `verifier`'s.
+    `samples` are further cheap models, called first so that the `verifier` can compare answers.
     """
 
     to: str
@@ -58,10 +59,10 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A policy's answer.
+    """The model a policy chose, and why.
 
-    `propensity` is the probability with which this model was drawn. Of an experiment it says the
-    arm, and which arm is the control.
+    `propensity` is the probability with which this model was drawn. `experiment`, `arm` and
+    `control` (the control's arm) are set by an experiment.
     """
 
     model: str
@@ -77,11 +78,12 @@ class Choice:
     escalation: Escalation | None = None
 
 
+@renamed_attributes(needs="requirements")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInput:
-    """A request and the models that may serve it, weakest first.
+    """What a policy decides on: a request and the models that can serve it, weakest first.
 
-    `now` is in seconds since the epoch; `draw` gives a number that is uniform in [0, 1).
+    `now` is in seconds since the epoch; `draw` returns a number uniform in [0, 1).
     """
 
     request: ChatRequest
@@ -94,27 +96,27 @@ class PolicyInput:
 
     @property
     def question(self) -> str:
-        """The last thing the user wrote: the same text through all steps of a tool loop."""
+        """The user's last message: the same text through all steps of a tool loop."""
         for message in reversed(self.request.messages):
             if message.role == "user":
                 return message.text
         return self.request.messages[-1].text if self.request.messages else ""
 
     def has(self, model: str) -> bool:
-        """Whether a model is in the running."""
+        """Return whether a model is among the candidates."""
         return any(candidate.model == model for candidate in self.candidates)
 
 
 class Policy(Protocol):
     """Chooses among the candidates, or abstains with None so that the next policy is asked."""
 
-    def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Answer with one of the situation's candidates, or None to abstain."""
+    def choose(self, policy_input: PolicyInput, /) -> Choice | None:
+        """Return a choice among the input's candidates, or None to abstain."""
         ...
 
 
 def check_policies(policies: Iterable[Policy], model_tiers: ModelTiers) -> None:
-    """Let every policy that has a `check` make sure that the router suits it.
+    """Call the `check` of every policy that has one, to validate it against the router's models.
 
     Raises:
         ConfigurationError: a policy names a model the router does not have.
@@ -126,7 +128,7 @@ def check_policies(policies: Iterable[Policy], model_tiers: ModelTiers) -> None:
 
 
 def cheapest(candidates: tuple[Candidate, ...]) -> Candidate:
-    """The least expected cost; unpriced models come last, ties go to the weaker model."""
+    """Return the candidate of least expected cost; unpriced ones last, ties to the weaker."""
 
     def key(candidate: Candidate) -> tuple[bool, Decimal, int]:
         cost = candidate.expected_cost

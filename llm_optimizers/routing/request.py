@@ -1,8 +1,8 @@
-"""What is known of a request: who asks, in which conversation, and what it asks of a model.
+"""A request's routing context, and what it requires of a model.
 
 Tokens are estimated from bytes, on the high side, because deciding must take well under a
-millisecond and a context that is said to fit must fit. Hand the router a `count_tokens` of your
-own (a tokenizer) where the estimate is too coarse.
+millisecond and a request that is estimated to fit a context window must fit. Pass the router
+another `count_tokens` (a tokenizer) where the estimate is too coarse.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _BLOCKS: Mapping[str, Capability] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Previous:
-    """The model that gave the conversation's last answer, and when (seconds since the epoch)."""
+    """The model of the conversation's last answer, and its time (seconds since the epoch)."""
 
     model: str
     at: float | None = None
@@ -59,11 +59,11 @@ class Previous:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingContext:
-    """What is known about a request besides the request.
+    """What is known about a request besides its content.
 
-    `task` is the tag the application declares ("extract", "chat"), a strong signal where there
-    is one. `max_cost` is in dollars for this request. `previous` keeps a conversation with the
-    model that led it.
+    `task` is a tag that the application sets ("extract", "chat"), a strong signal for a learned
+    policy. `max_cost` is in dollars for this request. `previous` keeps a conversation with its
+    model.
     """
 
     user: str = ""
@@ -82,9 +82,9 @@ class RoutingContext:
         previous: Previous | None = None,
         streaming: bool = False,
     ) -> RoutingContext:
-        """Read what an app's own tags or metadata say of a request, under their usual names.
+        """Read a context from an app's tags or metadata, under their usual names.
 
-        A conversation is `session`, `session_id` or LangGraph's `thread_id`.
+        The session is `session`, `session_id` or LangGraph's `thread_id`.
         """
 
         def first(*names: str) -> str:
@@ -102,11 +102,11 @@ class RoutingContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """Tokens in and out, and what the model must be able to do.
+    """What a request requires of a model: tokens and capabilities.
 
-    `output_tokens` is what the cost is reckoned with; `headroom` is the room the context window
-    must leave. `prefix_tokens` are those of the messages up to the model's last answer, which a
-    provider's prompt cache may still hold.
+    `output_tokens` is the expected output, for the cost; `headroom` the tokens that the context
+    window must leave for it. `prefix_tokens` are those of the messages before the model's last
+    answer, which a provider's prompt cache may still hold.
     """
 
     input_tokens: int
@@ -117,7 +117,7 @@ class Requirements:
 
 
 def estimate_tokens(request: ChatRequest) -> int:
-    """Tokens of a request's messages and tools, estimated from their bytes, on the high side."""
+    """Estimate the tokens of a request's messages and tools from their bytes, on the high side."""
     tools = request.params.get("tools") or request.params.get("functions")
     extra = _tokens(json.dumps(tools, default=str)) if tools else 0
     return extra + sum(_message_tokens(message) for message in request.messages)
@@ -130,7 +130,7 @@ def requirements_of(
     expected_output: int,
     count_tokens: TokenEstimate = estimate_tokens,
 ) -> Requirements:
-    """Read a request's needs; `expected_output` (tokens) stands in where it sets no limit."""
+    """Return a request's requirements; `expected_output` is used where it sets no token limit."""
     limits = [request.params.get(name) for name in _OUTPUT_LIMITS]
     limit = next((value for value in limits if isinstance(value, int) and value > 0), None)
     return Requirements(
@@ -161,7 +161,7 @@ def _structured(response_format: Any) -> bool:
 
 
 def _prefix_tokens(request: ChatRequest) -> int:
-    """Tokens of all messages before the model's last answer: what the provider has seen."""
+    """Return the tokens of all messages before the model's last answer."""
     answers = [i for i, message in enumerate(request.messages) if message.role == "assistant"]
     if not answers:
         return 0

@@ -1,8 +1,8 @@
-"""One routed request, from its decision to its last chunk: started, attempted, finished.
+"""One routed request, from its decision to its last chunk.
 
-An app's framework says only how one of its models is called and how its replies are read.
-Time, waiting, failures, escalation, what a stream may still take back, the decision's record and
-what the account is to know of each call are the same everywhere.
+A framework's adapter says only how its models are called and how their replies are read.
+Deadlines, waiting, failures, escalation, streams that break, the decision's record and each
+call's context are the same everywhere.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _END: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class _Opened(Generic[C]):
-    """A stream whose first chunk has come, so that nothing can be taken back."""
+    """A stream whose first chunk has arrived: from here on no other model can answer."""
 
     first: C
     rest: Any
@@ -56,15 +56,14 @@ class _Opened(Generic[C]):
 
 
 class RoutedCall(Generic[R, C]):
-    """One routed request: decides when it is made, then answers once, by one of four ways.
+    """One routed request: decided when constructed, then answered once, by one of four methods.
 
-    `models` says how models are named in the price list where the router does not, `call_context`
-    what the account knows of the call already. With a deadline every synchronous call runs in a
-    thread of its own, and one that does not answer in time is left to itself. `traffic` keeps a
-    sample of the questions.
+    `models` gives the names in the price list that the router's specs leave out, `call_context`
+    what is already known of the call. With a deadline every synchronous call runs in its own
+    thread, which is abandoned when the deadline passes. `traffic` keeps a sample of the questions.
 
     Raises:
-        NoModelFitsError: no model can take the request; lists each with its reason.
+        NoModelFitsError: no model can serve the request; lists each with its reason.
     """
 
     def __init__(
@@ -95,33 +94,33 @@ class RoutedCall(Generic[R, C]):
         self.baseline_model = baseline.priced_as
         self._router = router
         self._replies = replies
-        account = call_context or CallContext()
-        if account.baseline_model is None:
-            account = replace(
-                account,
+        call_context = call_context or CallContext()
+        if call_context.baseline_model is None:
+            call_context = replace(
+                call_context,
                 baseline_model=baseline.priced_as,
                 baseline_provider=baseline.provider,
             )
         uncertain = self.decision.escalation is not None or deadline_s is not None
-        self._drafts = Drafts(account) if uncertain else None
+        self._drafts = Drafts(call_context) if uncertain else None
         self._routed = RoutedRequest(
             decision=self.decision,
             request=request,
-            account=account,
+            call_context=call_context,
             drafts=self._drafts,
             health=router.health,
             clock=router.clock,
             warnings=router.warnings,
-            until=None if deadline_s is None else router.clock() + deadline_s,
+            deadline=None if deadline_s is None else router.clock() + deadline_s,
             first_call_id=first_call_id,
         )
 
     def answer(self, caller: Caller[R, C]) -> R:
-        """The answer, whole.
+        """Return the whole answer.
 
         Raises:
             TimeoutError: the deadline passed before any model answered.
-            What the last model raised, when all failed.
+            The last model's error, when all failed.
         """
         kept: str | None = None
         try:
@@ -144,12 +143,14 @@ class RoutedCall(Generic[R, C]):
             self._finish(kept)
 
     def stream(self, caller: Caller[R, C]) -> Iterator[C]:
-        """The answer in chunks. Models may be replaced until the first chunk has come; a cascade
-        is streamed once its answer is accepted.
+        """Return the answer in chunks.
+
+        Another model may take over until the first chunk arrives; a cascade is streamed once its
+        answer is accepted.
 
         Raises:
             InterruptedStreamError: the stream broke after its first chunk.
-            As `answer`, before it.
+            The errors of `answer`, before it.
         """
         if self.decision.escalation is not None:
             yield from self._replies.chunks(self.answer(caller))
@@ -207,7 +208,7 @@ class RoutedCall(Generic[R, C]):
             self._finish(kept)
 
     def _read_whole(self) -> RoutedRequest:
-        """The request with what a cascade needs to look into a reply."""
+        """Return the request with the `read` that a cascade's checks need."""
 
         def read(got: CallResult[R]) -> ModelAnswer:
             return replace(self._replies.read(got.value), model=got.attempt.model)
@@ -217,18 +218,18 @@ class RoutedCall(Generic[R, C]):
     def _interrupted(
         self, attempt: CallModel, partial: list[str], error: Exception
     ) -> InterruptedStreamError:
-        """The error of a stream that broke when nothing could be taken back; its model cools."""
+        """Return the error of a stream that broke after its first chunk; its model cools down."""
         name, model = type(error).__name__, attempt.model
         self._routed.log.correct(attempt.context.id, "failed", name)
         self._router.health.failed(model, now=self._router.clock())
         return InterruptedStreamError(
-            f"{model}'s stream broke after {len(partial)} chunks ({name}); what had come is in "
-            "`partial`, ask again for the rest",
+            f"{model}'s stream broke after {len(partial)} chunks ({name}); what arrived is in "
+            "`partial`, send the request again for the whole answer",
             partial="".join(partial),
         )
 
     def _finish(self, kept: str | None) -> None:
-        """Write the record; `kept` names the call whose answer was served, if one was."""
+        """Write the decision's record; `kept` is the id of the call that was served, if any."""
         if self._drafts is not None:
             self._drafts.resolve(kept)
         log = self._routed.log

@@ -1,4 +1,4 @@
-"""The router: rules, a clock, chance and the memory of failures, around a pure decision."""
+"""The router: settings, a clock, random numbers and cooldowns around a pure decision."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.failures import WarningLog
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
     DECISION_NOTE,
@@ -39,20 +40,20 @@ __all__ = ["DECISION_NOTE", "Router"]
 
 _log = logging.getLogger(__name__)
 
-PRICES_STAY_S = 3600.0
+PRICES_VALID_S = 3600.0
 
 
+@renamed_attributes(ladder="model_tiers", once="warnings")
 class Router:
-    """Decides which model serves a request, and remembers why.
+    """Decides which model serves a request, and records why.
 
     List the models weakest first, or give each a tier. `safe` is the model that serves when
-    nothing better is known, and the counterfactual that savings are reckoned against; by
-    default the strongest. Without a policy every request goes to it: a router that has not
-    been shown to gain anything changes nothing. `expected_output_tokens` prices requests that
-    set no limit of their own. `drift` holds an alarm by cheap model of a learned policy.
+    nothing better is known, and the baseline that savings are counted against; by default the
+    strongest. Without a policy every request goes to it. `expected_output_tokens` prices requests
+    that set no token limit. `drift` holds an alarm for each cheap model of a learned policy.
 
     Raises:
-        ConfigurationError: models, tiers, policy and safe model do not go together; says which.
+        ConfigurationError: models, tiers, policy and safe model contradict each other; says how.
     """
 
     def __init__(
@@ -87,15 +88,15 @@ class Router:
         self._prices = prices or (ledger.prices if ledger is not None else PriceBook())
         self._count_tokens = count_tokens
         self._expected_output = expected_output_tokens
-        # Chance picks arms and samples traffic; nothing secret hangs on it.
+        # Random numbers pick arms and sample traffic; nothing secret depends on them.
         self._draw: Callable[[], float] = (rng or random.Random()).random  # noqa: S311
         self._rules: tuple[float, Rules] | None = None
 
     def decide(self, request: ChatRequest, context: RoutingContext | None = None) -> Decision:
-        """Choose the model for one request; changes nothing and calls nobody.
+        """Choose the model for one request, without calling it.
 
         Raises:
-            NoModelFitsError: no model can take it; the message lists each with its reason.
+            NoModelFitsError: no model can serve it; the message lists each with its reason.
         """
         context = context or RoutingContext()
         now = self.clock()
@@ -116,7 +117,7 @@ class Router:
         )
 
     def record(self, record: DecisionRecord) -> None:
-        """Write a decision and what came of it to the ledger; never raises."""
+        """Write a decision and its calls to the ledger; never raises."""
         self._note(DECISION_NOTE, record.to_json(), id=record.decision.id)
         for model, alarm in self._drift.items():
             score = record.decision.choice.scores.get(model)
@@ -124,14 +125,14 @@ class Router:
             if index is not None:
                 _log.warning(
                     "requests no longer look like those the router was calibrated on (stability "
-                    "index %.2f for %s): label some of today's and fit anew",
+                    "index %.2f for %s): label some of today's and refit",
                     index,
                     model,
                 )
                 self._note(DRIFT_NOTE, {"model": model, "stability_index": index})
 
     def feedback(self, decision_id: str, score: float) -> None:
-        """Keep what a served answer was worth, on the labels' scale, for experiments."""
+        """Record the score of a served answer, on the labels' scale, for experiments."""
         self._note(FEEDBACK_NOTE, {"decision_id": decision_id, "score": score})
 
     def _note(self, kind: str, payload: Mapping[str, Any], *, id: str | None = None) -> None:  # noqa: A002 - the ledger's word
@@ -144,8 +145,8 @@ class Router:
             self.warnings.warn_once(_log, f"a {kind} could not be written to the ledger ({name})")
 
     def _rules_at(self, now: float) -> Rules:
-        """The rules with prices at most an hour old: looking one up costs more than deciding."""
-        if self._rules is None or now - self._rules[0] > PRICES_STAY_S:
+        """Return rules with prices at most an hour old: a price look-up is slower than deciding."""
+        if self._rules is None or now - self._rules[0] > PRICES_VALID_S:
             at = datetime.fromtimestamp(now, UTC)
             price_snapshot = PriceSnapshot(
                 rates={s.name: s.rates(self._prices, at=at) for s in self.model_tiers.specs},

@@ -1,7 +1,7 @@
-"""What a router knows of models and of kinds of users: what each can take, may use and costs.
+"""Models in order of strength with their capabilities, and the bounds of each kind of user.
 
 Prices are not kept here: they come from the price book, where they have dates. A spec says what
-no price list knows: which model the user holds to be better than which, and what it lacks.
+no price list knows: which model is the stronger one, and what a model cannot do.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, get_args
 
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
+from llm_optimizers.lazy import renamed_attributes
 
 __all__ = ["ALL_CAPABILITIES", "NO_BOUNDS", "Capability", "ModelSpec", "ModelTiers", "UserTier"]
 
@@ -27,14 +28,13 @@ ALL_CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
 class ModelSpec:
     """One model a request may go to.
 
-    `name` is what policies and records call it; `model` the name its price is known by where that
-    is another ("cheap" for "gpt-4o-mini"). `tier` orders models by strength, higher is stronger;
-    models of one tier are siblings that stand in for each other when one fails. Give it to all
-    models or to none: without it the order in which the models are listed counts, weakest first.
-    `context_window` (tokens) is looked up in the price book when left out; a model nobody knows
-    the window of is taken to be large enough. A model is taken to be capable of everything unless
-    `capabilities` says less.
-    `latency_s` is the typical time to a full answer, for the latency-aware policy.
+    `name` is used by policies and records; `model` is the name in the price list where that
+    differs ("gpt-4o-mini" for "cheap"). `tier` orders models by strength, higher is stronger;
+    models of one tier replace each other when one fails. Set it for all models or for none:
+    without it the order in which the models are listed counts, weakest first.
+    `context_window` (tokens) is looked up in the price book when left out; an unknown window is
+    taken to be large enough. A model is taken to be capable of everything unless `capabilities`
+    says less. `latency_s` is the typical time to a full answer, for `FastEnough`.
     """
 
     name: str
@@ -61,11 +61,11 @@ class ModelSpec:
 
     @property
     def priced_as(self) -> str:
-        """The name under which the price book is asked."""
+        """The model's name in the price book."""
         return self.model or self.name
 
     def rates(self, prices: PriceBook, *, at: datetime | None = None) -> Rates | None:
-        """What one token costs in dollars; None when the price book does not know the model."""
+        """Return the dollars a token, None when the price book does not have the model."""
         for model, provider in self._aliases():
             try:
                 return prices.rates(model, provider=provider, at=at)
@@ -74,7 +74,7 @@ class ModelSpec:
         return None
 
     def window(self, prices: PriceBook) -> int | None:
-        """The context window in tokens, the spec's own before the price book's."""
+        """Return the context window in tokens: the spec's, or else the price book's."""
         if self.context_window is not None:
             return self.context_window
         for model, provider in self._aliases():
@@ -84,7 +84,7 @@ class ModelSpec:
         return None
 
     def _aliases(self) -> Iterable[tuple[str, str | None]]:
-        """The spellings under which a price may be found: `provider:model` last."""
+        """Yield name and provider as the price list may have them: as given, then split at ":"."""
         name = self.priced_as
         yield name, self.provider
         prefix, colon, rest = name.partition(":")
@@ -93,9 +93,10 @@ class ModelSpec:
             yield rest, None
 
 
+@renamed_attributes(rung="rank", rungs="ranks")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTiers:
-    """Models in order of strength, weakest first, with the rung each stands on."""
+    """Models in order of strength, weakest first, with their ranks."""
 
     specs: tuple[ModelSpec, ...]
     ranks: Mapping[str, int]
@@ -127,7 +128,7 @@ class ModelTiers:
         return cls(specs=ordered, ranks=ranks)
 
     def spec(self, name: str) -> ModelSpec:
-        """What is known of a model.
+        """Return the spec of a model.
 
         Raises:
             ConfigurationError: no such model; lists those there are.
@@ -136,7 +137,7 @@ class ModelTiers:
         return next(spec for spec in self.specs if spec.name == name)
 
     def rank(self, name: str) -> int:
-        """A model's place: its tier, or its position when no tiers were given.
+        """Return a model's rank: its tier, or its position when no tiers were given.
 
         Raises:
             ConfigurationError: no such model; lists those there are.
@@ -150,7 +151,7 @@ class ModelTiers:
 
     @property
     def strongest(self) -> str:
-        """The name at the top, where requests go when nothing better is known."""
+        """The strongest model's name."""
         return self.specs[-1].name
 
 
@@ -158,8 +159,8 @@ class ModelTiers:
 class UserTier:
     """The bounds for one kind of user: models by name, and dollars a request.
 
-    `floor` and `ceiling` name the weakest and the strongest model allowed (their siblings are
-    allowed too); `allowed` lists models outright. What is left out does not bind.
+    `floor` and `ceiling` name the weakest and the strongest model allowed (others of their tier
+    are allowed too); `allowed` lists models by name. What is left out sets no bound.
     """
 
     allowed: frozenset[str] | None = None
@@ -174,7 +175,7 @@ class UserTier:
             raise ConfigurationError("max_cost must be above 0 dollars a request")
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """Make sure that the tier speaks of models the router has.
+        """Check that the router has the models that the tier names.
 
         Raises:
             ConfigurationError: a name is unknown, or the floor lies above the ceiling.
@@ -192,7 +193,7 @@ class UserTier:
             )
 
     def objections(self, model_tiers: ModelTiers) -> dict[str, str]:
-        """The models this tier may not use, each with why."""
+        """Return the models this tier may not use, each with the reason."""
         found: dict[str, str] = {}
         for name, rank in model_tiers.ranks.items():
             if self.allowed is not None and name not in self.allowed:
@@ -205,4 +206,4 @@ class UserTier:
 
 
 NO_BOUNDS = UserTier()
-"""The tier of users of whom nothing is said."""
+"""The tier of users without one."""

@@ -1,9 +1,10 @@
 import sys
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import pytest
 
-from llm_optimizers.lazy import lazy_names
+from llm_optimizers.lazy import lazy_names, renamed_attributes
 
 
 @pytest.fixture
@@ -32,3 +33,23 @@ def test_an_unknown_name_is_an_attribute_error(package: ModuleType) -> None:
 def test_a_former_name_is_not_advertised(package: ModuleType) -> None:
     assert "New" in dir(package)
     assert "Old" not in dir(package)
+
+
+@renamed_attributes(rung="rank")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    rank: int
+
+
+def test_a_former_attribute_works_and_says_the_new_one() -> None:
+    ranked = Ranked(rank=3)
+    with pytest.warns(DeprecationWarning, match="Ranked.rung is now called rank") as caught:
+        assert ranked.rung == 3  # type: ignore[attr-defined]
+    assert caught[0].filename == __file__
+
+
+def test_a_former_keyword_works_and_says_the_new_one() -> None:
+    with pytest.warns(DeprecationWarning, match="Ranked.rung is now called rank") as caught:
+        assert Ranked(rung=3) == Ranked(rank=3)  # type: ignore[call-arg]
+    assert caught[0].filename == __file__
+    assert replace(Ranked(rank=3), rank=4).rank == 4

@@ -1,6 +1,6 @@
 """Cheap answers that are checked before they are served.
 
-checks.py    what can be said of an answer without knowing the right one
-verifier.py  from checks and a judge's grade to a verdict
-worth.py     whether the cascade pays for what its cheap calls cost
+checks.py      checks of an answer that do not need the right one
+verifier.py    combines checks and a judge's grade: accept the answer or escalate
+break_even.py  fits a verifier, and tests whether the cascade saves more than its cheap calls cost
 """

@@ -1,8 +1,8 @@
-"""Whether a cascade pays: a verifier must be good enough for what the cheap calls cost.
+"""Fits a cascade's verifier on labels, and tests whether the cascade breaks even.
 
-Every request pays for the cheap answers, and whatever the verifier gets wrong is paid in quality
-or in needless escalations. The better the verifier and the cheaper the cheap model, the sooner a
-cascade beats a router that decides beforehand.
+Every request pays for the cheap answers, and every error of the verifier costs quality or a
+needless escalation. The better the verifier and the cheaper the cheap model, the sooner a cascade
+beats a router that decides before any call.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _CROSSOVER = ((0.06, 0.68), (0.2, 0.73))
-"""Price ratio and the AUC from which a cascade was cheaper than the best router that decides
-beforehand, measured on GSM8K outcomes; MMLU's lay .05 lower, a third set's .05 higher."""
+"""Price ratios, and the AUC from which a cascade was cheaper than the best router that decides
+before any call, on GSM8K's outcomes; .05 lower on MMLU's, .05 higher on a third set's."""
 
 
 def required_auc(price_ratio: float) -> float:
-    """The AUC a verifier needs when the cheap calls cost `price_ratio` of a strong one.
+    """Return the AUC a verifier needs when the cheap calls cost `price_ratio` of a strong one.
 
-    Linear through the measured points, never below the first; above the second the slope holds.
+    Linear through the two measured points and beyond the second, never below the first.
     """
     (low, at_low), (high, at_high) = _CROSSOVER
     slope = (at_high - at_low) / (high - low)
@@ -45,7 +45,7 @@ def required_auc(price_ratio: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeLabel:
-    """One request as a cascade saw it: the checks' scores, and both answers' worth (0 to 1)."""
+    """A labelled request: the checks' scores, and the scores of both answers (0 to 1)."""
 
     checks: Mapping[str, float]
     cheap: float
@@ -54,7 +54,10 @@ class CascadeLabel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeReport:
-    """What held-out labels say about a cascade; `escalated` is the share of strong calls."""
+    """A cascade's results on held-out labels; `escalated` is the share of strong calls.
+
+    `reasons` say why it should not run, empty if it should.
+    """
 
     labels: int
     price_ratio: float
@@ -82,13 +85,12 @@ def calibrate_cascade(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[Verifier, CascadeReport]:
-    """Fit the logistic that combines the checks, and say whether the cascade pays.
+    """Fit the logistic regression that combines the checks, and report whether the cascade pays.
 
-    `price_ratio` is what all cheap calls for one request cost, as a share of a strong call;
+    `price_ratio` is the cost of all cheap calls for one request as a share of a strong call's;
     `tolerance` the mean quality that may be lost. Half of the labels fit the weights, the other
-    half set the threshold and are reported on.
-
-    Scores in the labels that belong to none of the checks are left out.
+    half set the threshold and make the report. Scores of checks that are not in `checks` are
+    ignored.
 
     Raises:
         ConfigurationError: fewer than 300 labels, or all cheap answers right or all wrong.
@@ -100,29 +102,34 @@ def calibrate_cascade(
             "more cheap answers"
         )
     if right.all() or not right.any():
-        raise ConfigurationError("all cheap answers are of one class: there is nothing to verify")
+        raise ConfigurationError(
+            "all cheap answers are right or all are wrong (one class): label other requests too"
+        )
     order = np.random.default_rng(seed).permutation(len(labels))
-    fitted, held = order[: len(order) // 2], [labels[n] for n in order[len(order) // 2 :]]
+    fitted, held_out = order[: len(order) // 2], [labels[n] for n in order[len(order) // 2 :]]
     known = {check.name for check in checks} | ({"judge"} if judge is not None else set())
-    told = [{k: v for k, v in labels[n].checks.items() if k in known} for n in fitted]
-    weights, bias = fit_logistic(told, [bool(right[n]) for n in fitted])
-    trial = Verifier(checks=tuple(checks), weights=weights, bias=bias, judge=judge)
-    scores = np.array([trial.probability(label.checks) for label in held])
-    threshold, report = _judge_held_out(
+    scored = [{k: v for k, v in labels[n].checks.items() if k in known} for n in fitted]
+    weights, bias = fit_logistic(scored, [bool(right[n]) for n in fitted])
+    verifier = Verifier(checks=tuple(checks), weights=weights, bias=bias, judge=judge)
+    scores = np.array([verifier.probability(label.checks) for label in held_out])
+    threshold, report = _report(
         scores,
-        held,
+        held_out,
         price_ratio=price_ratio,
         tolerance=tolerance,
         confidence=confidence,
         seed=seed,
     )
-    return replace(trial, threshold=threshold), report
+    return replace(verifier, threshold=threshold), report
 
 
 def fit_logistic(
     checks: Sequence[Mapping[str, float]], right: Sequence[bool]
 ) -> tuple[dict[str, float], float]:
-    """Weights by check, and the bias, of the logistic that tells right answers from wrong."""
+    """Return the weights by check, and the bias, of the logistic regression of `right`.
+
+    Plain numpy, since apps refit it while they serve.
+    """
     names = sorted({name for scores in checks for name in scores})
     table = np.array([[scores.get(name, 0.5) for name in names] for scores in checks])
     weights = _logistic(table, np.asarray(right, dtype=bool))
@@ -130,7 +137,7 @@ def fit_logistic(
     return named, float(weights[0])
 
 
-def _judge_held_out(
+def _report(
     scores: NDArray[np.float64],
     labels: Sequence[CascadeLabel],
     *,
@@ -147,7 +154,7 @@ def _judge_held_out(
     quality = bootstrap_interval(
         auc(scores, right), [auc(scores[d], right[d]) for d in draws], confidence=confidence
     )
-    # From the surest answers on: an answer may stand down to the probability that is safe.
+    # Answers are accepted from the most probable down to the last one that keeps the loss safe.
     safe = safe_threshold(-scores, strong - cheap, tolerance=tolerance, confidence=confidence)
     threshold = 2.0 if safe.score is None else -safe.score
     kept = scores >= threshold
@@ -155,11 +162,11 @@ def _judge_held_out(
     reasons: list[str] = []
     if quality.low < required:
         reasons.append(
-            f"the checks tell right from wrong with AUC {quality}; at {price_ratio:.0%} of the "
-            f"strong model's price {required:.2f} is needed for certain"
+            f"the checks' AUC is {quality}; at {price_ratio:.0%} of the strong model's price its "
+            f"lower bound must be at least {required:.2f}"
         )
     if not kept.any():
-        reasons.append("no threshold keeps the quality lost within the tolerance for certain")
+        reasons.append("at no threshold is the upper bound of the loss within the tolerance")
     elif price_ratio + 1.0 - kept.mean() >= 1.0:
         reasons.append(f"it would escalate {1 - kept.mean():.0%} and so cost more than it saves")
     return threshold, CascadeReport(
@@ -176,7 +183,10 @@ def _judge_held_out(
 
 
 def _logistic(table: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights of a logistic, the bias first: Newton's method with a small ridge on the weights."""
+    """Fit a logistic regression by Newton's method, with a ridge penalty of 1 on the weights.
+
+    Returns the bias, then the weights.
+    """
     columns = np.column_stack([np.ones(len(table)), table])
     weights = np.zeros(columns.shape[1])
     penalty = np.diag([1e-6, *np.ones(table.shape[1])])

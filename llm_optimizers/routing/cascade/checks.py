@@ -1,10 +1,10 @@
-"""Checks: what can be told of an answer without knowing the right one.
+"""Checks of an answer that do not need the right one.
 
-Gates look at one answer (empty, refused, malformed); agreement compares two. Worth measured on
-recorded outcomes: two samples of a cheap model that agree on a final answer tell right from wrong
-with AUC .86 on school mathematics, two cheap models .66 to .89 over fifteen pairs; well-formed
-JSON says little beyond its form (.48 to .61), and neither hedging nor token probabilities are
-worth a check.
+Gates look at one answer (empty, refused, malformed); agreement compares several. Measured on
+recorded outcomes: agreement of two samples of a cheap model on the final answer separates right
+from wrong with AUC .86 on school mathematics, agreement of two cheap models with .66 to .89 over
+fifteen pairs; well-formed JSON says little beyond its form (.48 to .61), and neither hedging nor
+token probabilities were good enough for a check.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """One model's answer: its text, and its tool calls as canonical JSON."""
+    """A model's answer: its text, and its tool calls as canonical JSON."""
 
     model: str
     text: str
@@ -46,10 +46,10 @@ class Check(Protocol):
 
     name: str
     gate: bool
-    """Whether a score of 0 alone sends the request up, whatever the other checks say."""
+    """Whether a score of 0 alone escalates the request, whatever the other checks say."""
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
-        """The first answer's score in the light of the others; None when it cannot tell."""
+        """Return the first answer's score, given the others; None if the check does not apply."""
         ...
 
 
@@ -60,7 +60,7 @@ class NotEmpty:
     gate = True
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
-        """1 if there is anything."""
+        """Return 1 if there is text or a tool call."""
         return float(bool(answers[0].text.strip() or answers[0].tool_calls))
 
 
@@ -80,22 +80,22 @@ class NotRefused:
     gate = True
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
-        """0 for a refusal."""
+        """Return 0 for a refusal."""
         return float(bool(answers[0].tool_calls) or not _REFUSALS.match(answers[0].text[:200]))
 
 
 class ValidJson:
     """Fails an answer that is not the JSON the request's `response_format` asks for.
 
-    With a JSON schema the top level is held to its type, required properties and their types.
-    Has nothing to say where no JSON was asked for.
+    With a JSON schema, the type, the required properties and their types are checked at the top
+    level. Does not apply where no JSON was asked for.
     """
 
     name = "valid_json"
     gate = True
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
-        """1 if the answer parses and has the shape asked for."""
+        """Return 1 if the answer parses and has the required shape."""
         wanted = request.params.get("response_format")
         if not isinstance(wanted, Mapping) or wanted.get("type") not in (
             "json_object",
@@ -119,7 +119,7 @@ class ValidSchema:
         self._schema = schema
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
-        """1 if the answer validates."""
+        """Return 1 if the answer validates."""
         try:
             self._schema.model_validate_json(unfenced(answers[0].text))
         except ValidationError:
@@ -128,9 +128,9 @@ class ValidSchema:
 
 
 class Matches:
-    """Fails an answer in which a pattern does not occur: the form that was asked for.
+    """Fails an answer that does not contain a pattern, such as a required form.
 
-    A gate by default; as a mere score (`gate=False`) a fitted verifier weighs it with the others.
+    A gate by default; with `gate=False` only a score, which a fitted verifier weighs.
     """
 
     name = "matches"
@@ -140,15 +140,15 @@ class Matches:
         self.gate = gate
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
-        """1 if the pattern occurs, or tools are called instead."""
+        """Return 1 if the pattern occurs, or tools are called instead."""
         return float(bool(answers[0].tool_calls or self._pattern.search(answers[0].text)))
 
 
 class Agreement:
-    """The share of further answers that are the same as the first.
+    """Scores the share of further answers that are the same as the first.
 
-    By default compares final answers (`same_final_answer`): right for questions with one short
-    answer. For others bring a comparison of your own.
+    By default compares final answers (`same_final_answer`), which suits questions with one short
+    answer. Pass another comparison for other questions.
     """
 
     name = "agreement"
@@ -158,7 +158,7 @@ class Agreement:
         self._same = same
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:  # noqa: ARG002
-        """1 if all agree; None with a single answer."""
+        """Return 1 if all agree, None for a single answer."""
         if len(answers) < 2:
             return None
         first, *others = answers

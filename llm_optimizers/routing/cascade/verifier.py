@@ -1,8 +1,7 @@
-"""From checks to a verdict: whether a cheap answer stands or the strong model is asked.
+"""Combines checks into one result: accept a cheap answer, or call the strong model.
 
-Gates come first, since they cost nothing; then what further samples and a judge say. A fitted
-verifier weighs the scores by a logistic; one that was not fitted accepts only what every check
-passes.
+Gates run first, since they cost nothing; then further samples and a judge. A fitted verifier
+combines the scores by logistic regression; one that was not fitted uses the lowest score.
 """
 
 from __future__ import annotations
@@ -31,14 +30,17 @@ JUDGE_INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """A model of the router's that grades answers; `read` turns its reply into 0 to 1, or None."""
+    """A model of the router that grades answers.
+
+    `read` turns its reply into a grade from 0 to 1, None if there is none in it.
+    """
 
     model: str
     instructions: str = JUDGE_INSTRUCTIONS
     read: Callable[[str], float | None] = field(default=lambda text: _grade(text))
 
     def request(self, request: ChatRequest, answer: ModelAnswer) -> ChatRequest:
-        """What the judge is asked: the conversation's last question and the answer."""
+        """Return the judge's request: the conversation's last question and the answer."""
         question = next((m.text for m in reversed(request.messages) if m.role == "user"), "")
         text = f"<request>\n{question}\n</request>\n<answer>\n{answer.text}\n</answer>"
         return ChatRequest(
@@ -51,7 +53,7 @@ class Judge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """Whether an answer stands, with the probability and the scores behind it."""
+    """Whether an answer is accepted, with its probability of being right and its scores."""
 
     accepted: bool
     probability: float
@@ -60,11 +62,11 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verifier:
-    """Checks and how they are weighed.
+    """Checks and their weights.
 
-    Without `weights` the lowest score is the probability. With them it is a logistic of `bias`
-    and the weighted scores; a check that cannot tell counts with the middle, 0.5. An answer
-    stands from `threshold` on.
+    Without `weights` the lowest score is the probability. With them it is the logistic function
+    of `bias` plus the weighted scores; a check that does not apply scores 0.5. An answer is
+    accepted from `threshold` on.
     """
 
     checks: tuple[Check, ...]
@@ -77,43 +79,43 @@ class Verifier:
     def __post_init__(self) -> None:
         names = [check.name for check in self.checks]
         if len(set(names)) != len(names):
-            raise ConfigurationError(f"two checks have one name: {', '.join(sorted(names))}")
+            raise ConfigurationError(f"two checks have the same name: {', '.join(sorted(names))}")
         known = {*names, "judge"} if self.judge else set(names)
         if set(self.weights) - known:
             raise ConfigurationError(
-                f"weights for checks that are not there: {sorted(set(self.weights) - known)}"
+                f"weights for checks that do not exist: {sorted(set(self.weights) - known)}"
             )
 
     def gates(self, request: ChatRequest, answer: ModelAnswer) -> dict[str, float]:
-        """The scores of the gates on one answer."""
+        """Return the scores of the gates for one answer."""
         return self._scores([c for c in self.checks if c.gate], request, [answer])
 
     def verify(
-        self, request: ChatRequest, answers: Sequence[ModelAnswer], *, judged: float | None = None
+        self, request: ChatRequest, answers: Sequence[ModelAnswer], *, grade: float | None = None
     ) -> CheckResult:
-        """Judge the first answer in the light of the further ones and the judge's grade."""
+        """Check the first answer, given the further ones and the judge's grade."""
         scores = self._scores(self.checks, request, answers)
-        if judged is not None:
-            scores["judge"] = judged
+        if grade is not None:
+            scores["judge"] = grade
         elif self.judge is not None:
             return CheckResult(accepted=False, probability=0.0, scores=scores)
-        closed = any(c.gate and scores.get(c.name) == 0.0 for c in self.checks)
-        probability = 0.0 if closed else self.probability(scores)
+        gated = any(c.gate and scores.get(c.name) == 0.0 for c in self.checks)
+        probability = 0.0 if gated else self.probability(scores)
         return CheckResult(
             accepted=probability >= self.threshold, probability=probability, scores=scores
         )
 
     def probability(self, scores: Mapping[str, float]) -> float:
-        """The probability that an answer with these scores is right, gates aside."""
+        """Return the probability that an answer with these scores is right, without the gates."""
         if not self.weights:
             return min(scores.values(), default=0.0)
-        sums = sum(weight * scores.get(name, 0.5) for name, weight in self.weights.items())
-        return 1.0 / (1.0 + math.exp(-max(min(self.bias + sums, 60.0), -60.0)))
+        total = sum(weight * scores.get(name, 0.5) for name, weight in self.weights.items())
+        return 1.0 / (1.0 + math.exp(-max(min(self.bias + total, 60.0), -60.0)))
 
     def _scores(
         self, checks: Sequence[Check], request: ChatRequest, answers: Sequence[ModelAnswer]
     ) -> dict[str, float]:
-        """Scores by check; a check that fails counts as failed, so that the safe model serves."""
+        """Return scores by check; a check that raises scores 0, so that the strong model serves."""
         found: dict[str, float] = {}
         for check in checks:
             try:
@@ -131,7 +133,7 @@ _GRADE = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def _grade(text: str) -> float | None:
-    """The first number of a reply as tenths ("8" and "8/10"); None if it is not from 0 to 10."""
+    """Return the reply's first number, divided by 10 ("8", "8/10"); None if not from 0 to 10."""
     match = _GRADE.search(text)
     grade = float(match.group()) / 10 if match else math.inf
     return grade if 0 <= grade <= 1 else None

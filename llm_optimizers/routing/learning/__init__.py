@@ -1,10 +1,11 @@
-"""From labels to a router that may act: features, the scorer, the gate, and its file.
+"""Learned routers: fitting on labels, the activation test, prediction, and the router file.
 
-calibration.py  from labels to a router, or to the reason it may not act
-features.py     text to numbers
-gains.py        the scorer: what a strong model would gain; linear.py, topics.py, trees.py
-gate.py         a router acts only after it has shown a gain on answers it has not seen
-measures.py     how good a ranking of requests is
-artefact.py     the router's file
-explaining.py   why it predicts what it does
+calibration.py  fits a router on labels and reports whether it may act
+features.py     features of a text
+gains.py        the gain model: what a strong model would gain; topics.py, trees.py
+fitting.py      fits the gain model, with scikit-learn
+activation.py   the activation test: does a router gain on held-out labels
+metrics.py      metrics of a ranking of requests
+artefact.py     the router file
+explanation.py  explains a prediction by the words of the request
 """

@@ -1,9 +1,9 @@
-"""The gate: a router acts only after it has shown, on answers it has not seen, that it gains.
+"""The activation test: a router may act only if held-out labels show that it gains.
 
-Two questions, both answered with a confidence interval. Does it rank requests better than chance
-and better than their length, which costs nothing to know? And how far may it be trusted, so that
-the quality lost stays within what the user tolerates? Anything unproven leaves the safe model in
-charge, with the reason and the number of labels that would probably settle it.
+Two questions, each answered with a confidence interval. Does it rank requests better than chance
+and better than by their length, which is free? And up to which threshold may it choose the cheap
+model, so that the quality lost stays within the tolerance? Unless both are shown the safe model
+serves, and the report gives the reason and the number of labels that would probably decide it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from llm_optimizers.evidence.bounds import (
     Interval,
@@ -28,13 +30,15 @@ __all__ = ["ActivationReport", "assess_activation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivationReport:
-    """What held-out labels say about a router between one cheap model and the strong one.
+    """A router's results on held-out labels, for one cheap model and the strong one.
 
-    `apgr` is the area under the gain curve (0.5 is chance); `over_random` and `over_length` are
-    what it is above chance and above ranking by length. `threshold` is the predicted gain up to
-    which the cheap model serves, `cheap_share` the share of requests that is, `loss` the quality
-    this costs on average with its upper bound. `labels_needed` estimates how many more labels would
-    settle what is open, None if nothing is or no number would.
+    `gap` is the mean gain of the strong model. `apgr` is the area under the recovery curve (0.5 is
+    chance); `over_random` and `over_length` are its differences from chance and from ranking by
+    length. `cpt50` and `cpt80` are percents of strong calls that recover 50 and 80 % of the gap.
+    `threshold` is the predicted gain up to which the cheap model serves, `cheap_share` the share
+    of requests it then serves, `loss` the mean quality this costs. `reasons` say why the router
+    may not act, empty if it may; `labels_needed` estimates how many more labels would decide it,
+    None if it may act or no number would ("lacking" in files).
     """
 
     weak: str
@@ -51,7 +55,7 @@ class ActivationReport:
     cheap_share: float
     loss: Interval
     reasons: tuple[str, ...]
-    labels_needed: int | None
+    labels_needed: Annotated[int | None, Field(alias="lacking")]
 
     @property
     def passed(self) -> bool:
@@ -70,7 +74,7 @@ def assess_activation(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> ActivationReport:
-    """Judge predicted gains (`scores`) by true ones, none of which were fitted on.
+    """Compare predicted gains (`scores`) with true ones, none of which the model was fitted on.
 
     `lengths` are the prompts' lengths, the ranking to beat. `tolerance` is the mean quality that
     may be lost against the strong model, in units of the labels' scores.
@@ -80,15 +84,17 @@ def assess_activation(
     if gap.value > 0:
         ranked = apgr_resampled(predicted, true, seed=seed)
         by_length = apgr_resampled(size, true, seed=seed)
-        value, rival = apgr(predicted, true), apgr(size, true)
-        halves = cpt(predicted, true, share=0.5), cpt(predicted, true, share=0.8)
+        value, length_value = apgr(predicted, true), apgr(size, true)
+        cpt50, cpt80 = (cpt(predicted, true, share=share) for share in (0.5, 0.8))
     else:
         ranked = by_length = np.zeros(1)
-        value = rival = 0.0
-        halves = 100.0, 100.0
+        value = length_value = 0.0
+        cpt50 = cpt80 = 100.0
     interval = bootstrap_interval(value, ranked, confidence=confidence)
     over_random = bootstrap_interval(value - 0.5, ranked - 0.5, confidence=confidence)
-    over_length = bootstrap_interval(value - rival, ranked - by_length, confidence=confidence)
+    over_length = bootstrap_interval(
+        value - length_value, ranked - by_length, confidence=confidence
+    )
     safe = safe_threshold(predicted, true, tolerance=tolerance, confidence=confidence)
     reasons = _reasons(gap, over_random, over_length, safe.score, weak=weak, strong=strong)
     return ActivationReport(
@@ -99,14 +105,16 @@ def assess_activation(
         apgr=interval,
         over_random=over_random,
         over_length=over_length,
-        cpt50=halves[0],
-        cpt80=halves[1],
+        cpt50=cpt50,
+        cpt80=cpt80,
         tolerance=tolerance,
         threshold=safe.score,
         cheap_share=safe.share,
         loss=safe.loss,
         reasons=tuple(reasons),
-        labels_needed=_lacking(len(true), [gap, over_random, over_length], safe.score, reasons),
+        labels_needed=_labels_needed(
+            len(true), [gap, over_random, over_length], safe.score, reasons
+        ),
     )
 
 
@@ -129,21 +137,24 @@ def _reasons(
     if over_length.low <= 0:
         reasons.append(f"its ranking is not proven better than prompt length: {over_length}")
     if threshold is None:
-        reasons.append("no threshold keeps the quality lost within the tolerance for certain")
+        reasons.append("at no threshold is the upper bound of the loss within the tolerance")
     return reasons
 
 
-def _lacking(
-    labels: int, shown: Sequence[Interval], threshold: float | None, reasons: Sequence[str]
+def _labels_needed(
+    labels: int, intervals: Sequence[Interval], threshold: float | None, reasons: Sequence[str]
 ) -> int | None:
-    """Labels still needed if the estimates stand: an interval shrinks with the root of n."""
+    """Estimate how many more labels would put every interval above 0.
+
+    Assumes that the estimates stay the same and widths shrink with the square root of n.
+    """
     if not reasons:
         return None
-    wanted = float(2 * labels if threshold is None else labels)
-    for interval in shown:
+    total = float(2 * labels if threshold is None else labels)
+    for interval in intervals:
         if interval.low > 0:
             continue
         if interval.value <= 0:
             return None
-        wanted = max(wanted, labels * ((interval.value - interval.low) / interval.value) ** 2)
-    return max(math.ceil(wanted * 1.1) - labels, 1)
+        total = max(total, labels * ((interval.value - interval.low) / interval.value) ** 2)
+    return max(math.ceil(total * 1.1) - labels, 1)

@@ -1,7 +1,7 @@
-"""The router's file: everything a learned policy needs, as versioned JSON.
+"""The router file: a fitted router as versioned JSON.
 
-Arrays are kept compressed in base64. Reading it builds numbers and
-texts only; nothing in it is executed.
+Arrays are compressed and base64-encoded. Reading a file builds numbers and texts only; nothing
+in it is executed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from llm_optimizers.routing.learning.gains import CURVES, MAX_DEPTH, GainModel, 
 from llm_optimizers.routing.learning.topics import Topics
 from llm_optimizers.routing.learning.trees import Forest
 
-__all__ = ["ARTEFACT_VERSION", "RouterArtefact", "pack", "read_artefact", "refit_command", "unpack"]
+__all__ = ["ARTEFACT_VERSION", "RouterArtefact", "read_artefact", "refit_command"]
 
 ARTEFACT_VERSION: Final = 1
 FORMAT: Final = "llm-optimizers-router"
@@ -36,7 +36,7 @@ _FOREST = ("roots", "feature", "cut", "left", "value")
 
 
 class RouterArtefact(BaseModel):
-    """A calibrated router as it is kept in a file."""
+    """A calibrated router as stored in a file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class RouterArtefact(BaseModel):
 
     @classmethod
     def of(cls, calibration: Calibration, *, created: str) -> RouterArtefact:
-        """Write a calibration down; `created` is a date for the reader."""
+        """Make an artefact from a calibration; `created` is a date for the reader."""
         model = calibration.model
         projection = model.projection
         arrays: dict[str, NDArray[Any]] = {
@@ -84,21 +84,21 @@ class RouterArtefact(BaseModel):
             forest_shares={weak: head.forest_share for weak, head in model.heads.items()},
             reports=dict(calibration.reports),
             edges=dict(calibration.edges),
-            arrays={name: pack(values) for name, values in arrays.items()},
+            arrays={name: _encode_array(values) for name, values in arrays.items()},
         )
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The cheap models whose gate was passed."""
+        """The cheap models that passed the activation test."""
         return tuple(weak for weak, report in self.reports.items() if report.passed)
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits that change with anything in the file."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Twelve hex digits of a hash of the file's content."""
+        return hashlib.sha256(self._json().encode()).hexdigest()[:12]
 
     def gain_model(self) -> GainModel:
-        """The scorer, ready to predict.
+        """Return the gain model, ready to predict.
 
         Raises:
             ConfigurationError: an array is missing, damaged or of the wrong size.
@@ -121,7 +121,7 @@ class RouterArtefact(BaseModel):
 
     def _projection(self) -> Projection:
         buckets, shape = 2**self.bits, len(SHAPE_NAMES)
-        vocabulary = self._whole("topics.vocabulary", buckets)
+        vocabulary = self._integers("topics.vocabulary", buckets)
         return Projection(
             bits=self.bits,
             rarity=(
@@ -145,10 +145,10 @@ class RouterArtefact(BaseModel):
         value = self._floats(f"{weak}.forest.value", (-1,))
         nodes = len(value)
         forest = Forest(
-            roots=self._whole(f"{weak}.forest.roots", nodes),
-            feature=self._whole(f"{weak}.forest.feature", features, low=-1),
+            roots=self._integers(f"{weak}.forest.roots", nodes),
+            feature=self._integers(f"{weak}.forest.feature", features, low=-1),
             cut=self._floats(f"{weak}.forest.cut", (nodes,)),
-            left=self._whole(f"{weak}.forest.left", nodes),
+            left=self._integers(f"{weak}.forest.left", nodes),
             value=value,
             depth=MAX_DEPTH,
         )
@@ -160,8 +160,8 @@ class RouterArtefact(BaseModel):
         return forest
 
     def _floats(self, name: str, shape: tuple[int, ...]) -> Floats:
-        """An array of finite numbers in this shape; -1 for what may be of any size."""
-        values = self._unpacked(name).astype(np.float64)
+        """Return an array of finite numbers in this shape; -1 stands for any size."""
+        values = self._array(name).astype(np.float64)
         if not np.isfinite(values).all():
             raise _damaged(name)
         try:
@@ -169,22 +169,25 @@ class RouterArtefact(BaseModel):
         except ValueError as error:
             raise _damaged(name) from error
 
-    def _whole(self, name: str, end: int, *, low: int = 0) -> NDArray[np.int64]:
-        """An array of whole numbers from `low` on and below `end`."""
-        values = self._unpacked(name).astype(np.int64)
+    def _integers(self, name: str, end: int, *, low: int = 0) -> NDArray[np.int64]:
+        """Return an array of integers that are at least `low` and below `end`."""
+        values = self._array(name).astype(np.int64)
         if len(values) and (int(values.min()) < low or int(values.max()) >= end):
             raise _damaged(name)
         return values
 
-    def _unpacked(self, name: str) -> NDArray[Any]:
+    def _array(self, name: str) -> NDArray[Any]:
         try:
-            return unpack(self.arrays[name])
+            return _decode_array(self.arrays[name])
         except (KeyError, ValueError, zlib.error) as error:
             raise _damaged(name) from error
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
-        Path(path).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        Path(path).write_text(self._json(indent=1) + "\n", encoding="utf-8")
+
+    def _json(self, indent: int | None = None) -> str:
+        return self.model_dump_json(indent=indent, by_alias=True)
 
 
 def read_artefact(path: str | Path) -> RouterArtefact:
@@ -192,19 +195,19 @@ def read_artefact(path: str | Path) -> RouterArtefact:
 
     Raises:
         ConfigurationError: no such file, not a router file, or of another version; says how to
-            make it anew.
+            refit it.
     """
     try:
         raw: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{path} is no router file ({type(error).__name__}); {refit_command()}"
+            f"{path} is not a router file ({type(error).__name__}); {refit_command()}"
         ) from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise ConfigurationError(f"{path} is no router file; {refit_command()}")
+        raise ConfigurationError(f"{path} is not a router file; {refit_command()}")
     if raw.get("version") != ARTEFACT_VERSION:
         raise ConfigurationError(
-            f"{path} is of version {raw.get('version')!r}, this release reads version "
+            f"{path} has version {raw.get('version')!r}, this release reads version "
             f"{ARTEFACT_VERSION}; {refit_command(str(raw.get('strong') or ''))}"
         )
     try:
@@ -215,7 +218,7 @@ def read_artefact(path: str | Path) -> RouterArtefact:
 
 
 def refit_command(strong: str = "") -> str:
-    """What to type to make a router file anew."""
+    """Return the advice with the command that fits a router file again."""
     return f"refit with: llm-optimizers router fit LABELS.jsonl --strong {strong or 'MODEL'}"
 
 
@@ -226,33 +229,36 @@ def _damaged(name: str) -> ConfigurationError:
 
 
 MAX_BYTES = 64 * 2**20
-"""No array of a router is larger; more is a file made to fill the memory."""
+"""The largest array that is read, so that a forged file cannot fill the memory."""
 _KINDS = {"f2": "<f2", "f4": "<f4", "i4": "<i4"}
 
 
-def pack(values: NDArray[Any]) -> str:
-    """Whole numbers as they are, others as float16 if that loses nothing to speak of."""
+def _encode_array(values: NDArray[Any]) -> str:
+    """Encode integers as int32, other numbers as float16 where that is precise enough.
+
+    The text is the type, a colon, and the zlib-compressed values in base64.
+    """
     flat = values.ravel()
     if np.issubdtype(flat.dtype, np.integer):
         kind = "i4"
     else:
         largest = float(np.abs(flat).max()) if len(flat) else 0.0
-        # Below 2**-14 half precision thins out; small weights are kept in single precision.
+        # Half precision loses digits below 2**-14: small weights are kept in single precision.
         kind = "f2" if 0.5 < largest < 60_000 and len(flat) > 1_000 else "f4"
     data = zlib.compress(flat.astype(_KINDS[kind]).tobytes(), 6)
     return f"{kind}:{base64.b64encode(data).decode('ascii')}"
 
 
-def unpack(text: str) -> NDArray[Any]:
-    """The array, flat.
+def _decode_array(text: str) -> NDArray[Any]:
+    """Return the values of an encoded array, in one dimension.
 
     Raises:
-        ValueError: the text is no packed array, or one too large.
+        ValueError: the text is not an encoded array, or is too large.
         zlib.error: its data is damaged.
     """
     kind, _, encoded = text.partition(":")
     if kind not in _KINDS:
-        raise ValueError(f"no array of kind {kind!r}")
+        raise ValueError(f"unknown array type {kind!r}")
     inflater = zlib.decompressobj()
     data = inflater.decompress(base64.b64decode(encoded, validate=True), MAX_BYTES)
     if not inflater.eof:

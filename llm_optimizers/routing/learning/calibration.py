@@ -1,8 +1,8 @@
-"""Calibration: from the user's own labels to a router that may act, or to the reason it may not.
+"""Calibration: fits a router on the user's labels, and reports whether it may act.
 
-Nothing is shipped trained: learned routers do not carry over from one kind of traffic to another
-(APGR .39 to .57 elsewhere, where .5 is chance). Every label is scored by a model that has not
-seen it (cross-fitting), and these scores alone decide about thresholds and activation; the model
+No fitted router is shipped: learned routers do not transfer from one kind of traffic to another
+(APGR .39 to .57 elsewhere, where .5 is chance). Every label is scored by a model that was not
+fitted on it (cross-fitting), and only these scores decide thresholds and activation; the model
 that serves is then fitted on all labels.
 """
 
@@ -19,7 +19,7 @@ from llm_optimizers.evidence.drift import quantile_edges
 from llm_optimizers.evidence.labels import Label, label_problems, merged
 from llm_optimizers.routing.learning.activation import ActivationReport, assess_activation
 from llm_optimizers.routing.learning.features import Features, Featurizer
-from llm_optimizers.routing.learning.gains import GainModel, fit_gains
+from llm_optimizers.routing.learning.gains import GainModel
 
 __all__ = ["BITS", "Calibration", "calibrate", "cross_scores", "evaluate"]
 
@@ -31,9 +31,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """A fitted scorer with what held-out labels say about each of its cheap models.
+    """A fitted gain model with a report on held-out labels for each of its cheap models.
 
-    `edges` are quantiles of the held-out scores by cheap model, to tell drift by.
+    `edges` are quantiles of the held-out scores by cheap model, for detecting drift.
     """
 
     model: GainModel
@@ -45,7 +45,7 @@ class Calibration:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The cheap models that may serve; none leaves everything to the strong model."""
+        """The cheap models that may serve; without any the strong model serves everything."""
         return tuple(weak for weak, report in self.reports.items() if report.passed)
 
 
@@ -58,31 +58,34 @@ def calibrate(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Calibration:
-    """Fit and judge a router from labels; `weak` defaults to every other model they score.
+    """Fit a router on labels and test it; `weak` defaults to every other model they score.
 
-    `tolerance` is the mean quality that may be lost against always asking the strong model, in
+    `tolerance` is the mean quality that may be lost against always calling the strong model, in
     units of the labels' scores; several cheap models share it.
 
     Raises:
-        ConfigurationError: the labels cannot be learned from; says why and how many are lacking.
+        ConfigurationError: the labels cannot be learned from; says why and how many are missing.
+        ImportError: the `fit` extra is not installed; says how to install it.
     """
+    from llm_optimizers.routing.learning.fitting import fit_gains  # serving must not need it
+
     cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
     if not cheap:
         raise ConfigurationError(f"the labels score no model besides {strong}")
     wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
-    told = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
-    if told:
-        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(told))
+    reasons = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
+    if reasons:
+        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(reasons))
     distinct = merged(labels)
     featurizer = Featurizer(bits=BITS)
     features = [featurizer.read(label.prompt) for label in distinct]
     tasks = [label.task for label in distinct]
     gains = {w: np.array([x.gain(strong=strong, weak=w) for x in distinct]) for w in cheap}
-    held = cross_scores(features, gains, tasks=tasks, seed=seed)
+    scores = cross_scores(features, gains, tasks=tasks, seed=seed)
     lengths = [len(label.prompt) for label in distinct]
     reports = {
         w: assess_activation(
-            held[w],
+            scores[w],
             gains[w],
             lengths,
             weak=w,
@@ -99,7 +102,7 @@ def calibrate(
         tolerance=tolerance,
         labels=len(distinct),
         reports=reports,
-        edges={w: quantile_edges(held[w]) for w in cheap},
+        edges={w: quantile_edges(scores[w]) for w in cheap},
     )
 
 
@@ -111,9 +114,11 @@ def cross_scores(
     seed: int,
     folds: int = FOLDS,
 ) -> dict[str, Floats]:
-    """Predicted gains of each label by a model fitted on the other folds."""
+    """Return the predicted gain of each label by a model fitted on the other folds."""
+    from llm_optimizers.routing.learning.fitting import fit_gains
+
     size = len(features)
-    held = {weak: np.empty(size) for weak in gains}
+    scores = {weak: np.empty(size) for weak in gains}
     for fold in np.array_split(np.random.default_rng(seed).permutation(size), folds):
         rest = np.setdiff1d(np.arange(size), fold)
         model = fit_gains(
@@ -124,8 +129,8 @@ def cross_scores(
         )
         for number in fold:
             for weak, score in model.score(features[number], task=tasks[number]).items():
-                held[weak][number] = score
-    return held
+                scores[weak][number] = score
+    return scores
 
 
 def evaluate(
@@ -137,7 +142,7 @@ def evaluate(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, ActivationReport]:
-    """Judge a fitted model on labels it has not seen, say from another month or another task."""
+    """Test a fitted model on labels it was not fitted on, say of another month or another task."""
     distinct = merged(labels)
     predicted = [model.predict(label.prompt, task=label.task) for label in distinct]
     return {

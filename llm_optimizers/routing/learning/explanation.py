@@ -1,7 +1,7 @@
-"""Why a learned router decides as it does: what its prediction owes to each word of a request.
+"""Explains a learned router's prediction: the contribution of each word of a request.
 
-Every word is left out in turn and the prediction made again, so that the account is true of the
-whole scorer and needs no names for hashed columns.
+Each word is left out in turn and the prediction repeated, so that the explanation holds for the
+whole model and hashed columns need no names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.learning.artefact import RouterArtefact
+from llm_optimizers.routing.learning.artefact import RouterArtefact, refit_command
 from llm_optimizers.routing.learning.features import Featurizer
 from llm_optimizers.routing.learning.gains import GainModel
 
@@ -24,7 +24,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A prediction taken apart; `parts` are the largest contributions to the predicted gain."""
+    """A prediction and its `parts`: the largest contributions to the predicted gain."""
 
     model: str
     gains: dict[str, float]
@@ -33,7 +33,7 @@ class Explanation:
     parts: tuple[tuple[str, float], ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The explanation as JSON-like values."""
+        """Return the explanation as JSON values."""
         return {
             "model": self.model,
             "predicted_gains": self.gains,
@@ -44,14 +44,14 @@ class Explanation:
 
 
 def explain(artefact: RouterArtefact, prompt: str, *, task: str = "") -> Explanation:
-    """Take the prediction for the cheap model with the smallest predicted gap apart.
+    """Explain the prediction for the cheap model with the smallest predicted gap.
 
     Raises:
         ConfigurationError: the router file is damaged or holds no cheap model.
     """
     model = artefact.gain_model()
     if not model.heads:
-        raise ConfigurationError("the router file holds no cheap model")
+        raise ConfigurationError(f"the router file holds no cheap model; {refit_command()}")
     gains = model.predict(prompt, task=task)
     thresholds = {weak: report.threshold for weak, report in artefact.reports.items()}
     weak = min(gains, key=lambda name: gains[name])
@@ -79,7 +79,7 @@ def explain(artefact: RouterArtefact, prompt: str, *, task: str = "") -> Explana
 def _parts(
     model: GainModel, featurizer: Featurizer, prompt: str, task: str, weak: str
 ) -> tuple[tuple[str, float], ...]:
-    """By how much the predicted gain falls without a word, for the words that matter most."""
+    """Return how much the predicted gain falls without a word, for the words that matter most."""
 
     def predicted(text: str, tag: str) -> float:
         return model.score(featurizer.read(text), task=tag)[weak]

@@ -1,10 +1,10 @@
-"""Text to numbers, fast enough to decide with: hashed n-grams and a few measures of shape.
+"""Features of a text: hashed n-grams and measures of its shape, fast enough for every request.
 
-Everything is counted on the UTF-8 bytes with vectorised numpy, since a loop over the 10,000
-n-grams of a 500-token prompt would alone take several milliseconds. Two families of n-grams are
-hashed into tables of their own (the hashing trick, Weinberger et al. 2009, arXiv:0902.2206):
-words with pairs of neighbouring words, and character n-grams that do not cross white space, which
-survive typing errors and catch formulas and code.
+Everything is counted on the UTF-8 bytes with vectorised numpy, because a loop over the 10,000
+n-grams of a 500-token prompt would take several milliseconds. Two families of n-grams are hashed
+into separate tables (the hashing trick, Weinberger et al. 2009, arXiv:0902.2206): words and pairs
+of neighbouring words, and character n-grams that do not cross white space, which tolerate typing
+errors and recognise formulas and code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _PAIR = np.uint64(0xC2B2AE3D27D4EB4F)
 _MAX_WORD = 64
 _MAX_BYTES = 200_000
-"""Beyond this a prompt's head and tail stand for it: deciding must stay quick."""
+"""Of a longer prompt only the beginning and the end are read, so that deciding stays fast."""
 with np.errstate(over="ignore"):
     _POWERS = np.cumprod(np.full(_MAX_WORD, 0x100000001B3, dtype=np.uint64))
 
@@ -59,10 +59,10 @@ def _hash_words(words: tuple[str, ...]) -> _Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """One text as numbers: the buckets of its n-grams, and the measures of `SHAPE_NAMES`.
+    """A text's features: the buckets of its n-grams, and the measures of `SHAPE_NAMES`.
 
-    Buckets are ascending and each named once: that a word occurs says more about what is asked
-    than how often it does. Shapes are unscaled.
+    Buckets are ascending and distinct: that a word occurs is more informative than how often it
+    does. The shape is not scaled.
     """
 
     words: Buckets
@@ -71,13 +71,13 @@ class Features:
 
 
 class Featurizer:
-    """Turns texts into Features; `bits` is the size of each hash table, 2**bits buckets."""
+    """Turns texts into Features; each hash table has 2**`bits` buckets."""
 
     def __init__(self, *, bits: int = 15) -> None:
         self.bits = bits
 
     def read(self, text: str) -> Features:
-        """Count one text."""
+        """Return the features of a text."""
         raw = np.frombuffer(_clip(text.encode("utf-8", "replace")), dtype=np.uint8)
         lower = _LOWER[raw]
         words, lengths = _word_hashes(lower)
@@ -103,14 +103,14 @@ def _clip(data: bytes) -> bytes:
 
 
 def _mix(values: _Words) -> _Words:
-    """Spread a sum over all 64 bits; the top bits pick the bucket."""
+    """Mix a sum over all 64 bits; the top bits select the bucket."""
     with np.errstate(over="ignore"):
         mixed: _Words = (values ^ (values >> np.uint64(29))) * _MULTIPLIER
         return (mixed ^ (mixed >> np.uint64(32))) * _MULTIPLIER
 
 
 def _word_hashes(lower: NDArray[np.uint8]) -> tuple[_Words, NDArray[np.int64]]:
-    """A hash and a length for every run of letters and digits."""
+    """Return a hash and a length (bytes) for every run of letters and digits."""
     inside = _WORD[lower]
     edges = np.diff(np.concatenate(([0], inside.view(np.int8), [0])))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
@@ -126,7 +126,7 @@ def _word_hashes(lower: NDArray[np.uint8]) -> tuple[_Words, NDArray[np.int64]]:
 
 
 def _char_hashes(lower: NDArray[np.uint8]) -> list[_Words]:
-    """Hashes of n-grams of 2 to 5 bytes with white space at their ends only."""
+    """Return hashes of the n-grams of 2 to 5 bytes that have white space only at their ends."""
     blank = _SPACE[lower]
     padded = np.concatenate(([32], np.where(blank, 32, lower), [32])).astype(np.uint64)
     spaces = np.concatenate(([1], blank.view(np.int8), [1])).astype(np.int64)
@@ -154,7 +154,7 @@ _GROUP_OF = np.repeat(np.arange(len(_GROUPS)), [len(words) for words in _GROUPS.
 
 
 def _group_counts(words: _Words) -> NDArray[np.int64]:
-    """How many words fall into each of `_GROUPS`."""
+    """Count the words in each of `_GROUPS`."""
     place = np.minimum(np.searchsorted(_SORTED, words), len(_SORTED) - 1)
     return np.bincount(_GROUP_OF[place[_SORTED[place] == words]], minlength=len(_GROUPS))
 
@@ -188,7 +188,7 @@ SHAPE_NAMES: tuple[str, ...] = (
 
 
 def _shape(raw: NDArray[np.uint8], words: _Words, lengths: NDArray[np.int64]) -> Floats:
-    """Measures of a text's form, in the order of `SHAPE_NAMES`; sizes and counts as log1p."""
+    """Return the measures of a text's form, in the order of `SHAPE_NAMES`; sizes as log1p."""
     counts = np.bincount(raw, minlength=256)
     size, number = max(len(raw), 1), max(len(words), 1)
     digits = _DIGIT[raw]

@@ -1,8 +1,8 @@
-"""How good a ranking of requests by difficulty is: the measures routers are compared by.
+"""Metrics of a router's ranking of requests (RouteLLM, arXiv:2406.18665, section 3), and AUC.
 
-A router sorts requests by how much a strong model would gain and sends the top of the list to
-it. The curve of the gain recovered over the share of strong calls tells everything; these are
-its usual summaries (RouteLLM, arXiv:2406.18665, section 3).
+A router sorts requests by how much a strong model would gain, and sends the first ones to it. The
+recovery curve is the share of the gain recovered over the share of strong calls; APGR and CPT
+summarise it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ __all__ = ["apgr", "apgr_resampled", "auc", "cpt", "recovery_curve"]
 
 
 def recovery_curve(scores: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
-    """The share of the whole gain recovered with the 0, 1, … n highest scores sent up.
+    """Return the share of the total gain recovered by 0, 1, … n strong calls, highest scores first.
 
-    `gains` is the strong model's score less the weak one's, a request each. Meaningless unless
-    the gains' sum is above 0: there is then no gap to recover.
+    `gains` is the strong model's score minus the weak one's, one a request. Their sum must be
+    above 0: otherwise there is no gap to recover.
     """
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     sums = np.cumsum(np.asarray(gains, dtype=np.float64)[order])
@@ -32,7 +32,7 @@ def apgr(scores: ArrayLike, gains: ArrayLike) -> float:
 
 
 def cpt(scores: ArrayLike, gains: ArrayLike, *, share: float) -> float:
-    """Call-performance threshold: percent of strong calls that recover `share` of the gap."""
+    """Call-performance threshold: the percent of strong calls that recovers `share` of the gap."""
     curve = recovery_curve(scores, gains)
     return 100.0 * int(np.argmax(curve >= share)) / (len(curve) - 1)
 
@@ -40,8 +40,10 @@ def cpt(scores: ArrayLike, gains: ArrayLike, *, share: float) -> float:
 def apgr_resampled(
     scores: ArrayLike, gains: ArrayLike, *, seed: int, rounds: int = 500
 ) -> NDArray[np.float64]:
-    """APGR of bootstrap resamples; the same seed draws the same requests, so that two rankings
-    can be compared pair by pair. A resample without any gap counts as 0: nothing was shown.
+    """Return the APGR of bootstrap resamples, shape (rounds,).
+
+    The same seed draws the same requests, so that two rankings can be compared pair by pair. A
+    resample without a gap counts as 0.
     """
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     sorted_gains = np.asarray(gains, dtype=np.float64)[order]
@@ -52,14 +54,14 @@ def apgr_resampled(
         times = np.bincount(rng.integers(0, size, size), minlength=size)[order]
         amounts = times * sorted_gains
         after = np.cumsum(amounts)
-        # Tied copies of one request lie side by side: each trapezoid is as wide as its copies.
+        # Copies of one request are adjacent: its trapezoid is as wide as the number of copies.
         area = float(((after - amounts / 2) * times).sum()) / size
         values[number] = area / after[-1] if after[-1] > 0 else 0.0
     return values
 
 
 def auc(scores: ArrayLike, passed: ArrayLike) -> float:
-    """The chance that a right answer scores above a wrong one; ties count half."""
+    """Return the probability that a right answer scores above a wrong one; ties count half."""
     values = np.asarray(scores, dtype=np.float64)
     right = np.asarray(passed, dtype=bool)
     levels, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -1,8 +1,8 @@
-"""Topics: a few directions of words that go together, found without labels.
+"""Topics: a few directions of words that occur together, found without labels.
 
 Latent semantic analysis (Deerwester et al. 1990) on the commonest word buckets, by a randomised
-singular value decomposition (Halko, Martinsson and Tropp 2011). A linear model needs to see every
-word of a subject to know the subject; trees on topics generalise from the words they share.
+singular value decomposition (Halko, Martinsson and Tropp 2011). A linear model must have seen
+every word of a subject to recognise it; trees on topics generalise from words that occur together.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """Word buckets in ascending order, and each one's part in every topic (words, topics)."""
+    """Word buckets in ascending order, and the loading of each on every topic (words, topics)."""
 
     vocabulary: Ints
     axes: Floats
 
-    def place(self, columns: Ints, values: Floats) -> Floats:
-        """A text's place among the topics, of unit length; zeros where it has no known word."""
+    def project(self, columns: Ints, values: Floats) -> Floats:
+        """Return a text's topics as a unit vector; zeros where it has no known word."""
         if not len(self.vocabulary):
             return np.zeros(self.axes.shape[1])
         where = np.minimum(np.searchsorted(self.vocabulary, columns), len(self.vocabulary) - 1)
         known = self.vocabulary[where] == columns
-        place = values[known] @ self.axes[where[known]]
-        return np.asarray(place / (float(np.sqrt(place @ place)) or 1.0))
+        topics = values[known] @ self.axes[where[known]]
+        return np.asarray(topics / (float(np.sqrt(topics @ topics)) or 1.0))
 
     @classmethod
     def of(
         cls, rows: Sequence[tuple[Ints, Floats]], *, buckets: int, count: int, seed: int = 0
     ) -> Topics:
-        """Find `count` topics in texts given as word buckets and their weights."""
+        """Find `count` topics in texts given as word buckets and their values."""
         seen = np.bincount(np.concatenate([columns for columns, _ in rows]), minlength=buckets)
         seen[(seen > COMMON * len(rows)) | (seen < 2)] = 0
         commonest = np.argsort(-seen, kind="stable")[:VOCABULARY]
@@ -61,7 +61,7 @@ class Topics:
 
 
 def _directions(table: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
-    """The `count` leading right singular vectors, one a column."""
+    """Return the `count` leading right singular vectors, one a column."""
     width = min(count + _SPARE, *table.shape)
     start = np.random.default_rng(seed).normal(size=(table.shape[1], width)).astype(np.float32)
     basis = np.linalg.qr(table @ start)[0]

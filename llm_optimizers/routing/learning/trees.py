@@ -1,8 +1,8 @@
 """Extremely randomised trees in plain numpy (Geurts, Ernst and Wehenkel 2006).
 
-They catch what a linear model cannot: that long questions are hard in one subject and easy in
-another. Thresholds are drawn at random and not searched for, so that a level of a tree is fitted
-with a few array operations, and trees differ enough for their mean to be smooth.
+They model interactions that a linear model cannot: that long questions are hard in one subject
+and easy in another. Thresholds are drawn at random instead of searched for, so that a level of a
+tree is fitted with a few array operations, and trees differ enough for their mean to be smooth.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ROWS_AT_ONCE = 40_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
-    """Trees laid end to end. `roots` are the first nodes; the rest has an entry a node.
+    """All trees in one set of arrays: `roots` has one entry a tree, the others one a node.
 
-    A node sends rows with `row[feature] <= cut` to node `left` and others to `left + 1`; a leaf
-    points to itself with a `feature` of -1 and holds its mean in `value`.
+    A node sends rows with `row[feature] <= cut` to node `left` and others to `left + 1`. A leaf
+    has a `feature` of -1, itself as `left`, and its mean in `value`.
     """
 
     roots: Ints
@@ -37,7 +37,7 @@ class Forest:
     depth: int
 
     def predict(self, row: Floats) -> float:
-        """The trees' mean for one row of features; all trees descend together."""
+        """Return the trees' mean for one row of features; all trees descend together."""
         nodes = self.roots
         for _ in range(self.depth):
             feature = self.feature[nodes]
@@ -84,7 +84,7 @@ def fit_forest(
 
 
 class _Limits(NamedTuple):
-    """How far a tree may grow."""
+    """Limits of a tree: rows a leaf, splits tried a node, levels."""
 
     leaf: int
     tries: int
@@ -98,7 +98,7 @@ def _grow(
     limits: _Limits,
     rng: np.random.Generator,
 ) -> Forest:
-    """Some trees, level by level; every row knows the open node it lies in, once a tree."""
+    """Grow `count` trees level by level; `places` is the open node of every row in every tree."""
     size = len(target)
     feature, cut = [np.full(count, -1)], [np.zeros(count)]
     left, value = [np.arange(count)], [np.full(count, float(target.mean()))]
@@ -140,7 +140,7 @@ def _grow(
 
 
 def _divisible(rows: Ints, places: Ints, names: Ints, least: int) -> tuple[Ints, Ints, Ints]:
-    """Leave out nodes that are too small to be divided again, and number the others anew."""
+    """Leave out nodes that are too small to be split again, and renumber the others."""
     large = np.bincount(places, minlength=len(names)) >= least
     number = np.cumsum(large) - 1
     stays = large[places]
@@ -149,7 +149,7 @@ def _divisible(rows: Ints, places: Ints, names: Ints, least: int) -> tuple[Ints,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Splits:
-    """The best split a node: its score (0 for none), and the means on both sides."""
+    """The best split of each node: its score (0 for none), and the means on both sides."""
 
     score: Floats
     feature: Ints

@@ -1,8 +1,8 @@
-"""The policies: each answers one question, which of the models that can serve should.
+"""The policies: each chooses one of the models that can serve a request.
 
 `simple` needs no data (always, weighted, by latency, by tier, and two combinators), `keyword`
-states rules by word lists, `learned` predicts what a stronger model would gain, `cascade` asks a
-cheap model first. Any object with `choose(policy_input)` is a policy.
+states rules by word lists, `learned` predicts what a stronger model would gain, `cascade` calls a
+cheap model first. Any object with a `choose(policy_input)` method is a policy.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The cascade: a cheap model first, its answer checked, the strong one only if it must be.
+"""The cascade: calls a cheap model, checks its answer, and calls the strong one if it fails.
 
-Worth it where answers can be checked: with two cheap models that must agree, 9 % of GSM8K's
-questions go on to the strong model and accuracy stays where it was. Not worth it where they
-cannot, which is why a cascade wants a calibration that says so (see `calibrate_cascade`).
+It pays where answers can be checked: with two cheap models that must agree, 9 % of GSM8K's
+questions go to the strong model and accuracy is unchanged. It does not pay elsewhere; test that
+on labels with `calibrate_cascade`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ __all__ = ["CascadePolicy"]
 
 
 class CascadePolicy:
-    """Asks `cheap`, then `samples` for agreement, and `strong` when the verifier is not content.
+    """Calls `cheap`, then `samples` for agreement, and `strong` when the verifier rejects.
 
-    `samples` may name other cheap models, or `cheap` again for a second sample (which tells
-    something only at a temperature above 0). Without a verifier: not empty, not a refusal, JSON
-    where JSON was asked for, and agreement if there are samples. With a `report` that did not
-    pass, the safe model serves and the report's reason is given. A stream is left to the next
-    policy unless `buffer_streams`: an answer cannot be checked before it is whole.
+    `samples` may name other cheap models, or `cheap` again for a second sample (useful only at a
+    temperature above 0). The default verifier checks that the answer is not empty, not a refusal,
+    and JSON where JSON was asked for, and that the samples agree if there are any. With a
+    `report` that did not pass, the safe model serves and the decision gives the report's reason.
+    Streams are left to the next policy unless `buffer_streams`: only a whole answer can be
+    checked.
     """
 
     def __init__(
@@ -51,14 +52,18 @@ class CascadePolicy:
         self._buffer_streams = buffer_streams
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """The router must have every model of the cascade, its judge among them."""
+        """Check that the router has every model of the cascade, including its judge.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
         judge = self._escalation.verifier.judge
         named = (self._cheap, self._escalation.to, *self._escalation.samples)
         for model in (*named, judge.model) if judge else named:
             model_tiers.rank(model)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Start with the cheap model; abstain where a cascade cannot be run."""
+        """Choose the cheap model, with its escalation; abstain where a cascade cannot run."""
         if policy_input.context.streaming and not self._buffer_streams:
             return None
         if self._report is not None and not self._report.passed:

@@ -1,11 +1,10 @@
 """The keyword policy: word lists for complexity, creativity and context.
 
-It is here because everyone asks for it, and documented with its worth because hardly anyone
-measures it. As a ranking of recorded questions by what a strong model would gain, the lists below
-reach an APGR of .55 on 14,037 questions of MMLU and .52 on GSM8K, where chance is .50 and the
-plain length of the question .59 and .60; other such lists came out between .45 and .51. Use it to
-state a rule you hold for other reasons ("contracts go to the strong model"), with word lists of
-your own, not to find out which questions are hard.
+Keywords rank questions poorly. Ranking recorded questions by what a strong model would gain, the
+lists below reach an APGR of .55 on 14,037 questions of MMLU and .52 on GSM8K, where chance is .50
+and the question's length .59 and .60; other such lists reached .45 to .51. Use this policy for a
+rule you already have ("contracts go to the strong model"), with your own word lists, not to find
+hard questions.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ DEFAULT_INTENTS: Mapping[str, Sequence[str]] = {
 
 
 class KeywordPolicy:
-    """Counts words of each intent and goes to `strong` from `threshold` on, else to `weak`.
+    """Chooses `strong` for questions with at least `threshold` points, else `weak`.
 
-    A long question counts too: one point per `words_per_point` words. Matching is by whole
-    words and ignores case.
+    Every word or phrase of an intent is one point, and so are every `words_per_point` words of
+    the question. Matching is by whole words and ignores case.
     """
 
     def __init__(
@@ -64,25 +63,25 @@ class KeywordPolicy:
         }
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """The router must have both models."""
+        """Check that the router has both models."""
         model_tiers.rank(self._weak)
         model_tiers.rank(self._strong)
 
     def points(self, text: str) -> dict[str, float]:
-        """Points by intent, and for length."""
+        """Return the points by intent, and for length."""
         found = {name: float(len(p.findall(text))) for name, p in self._patterns.items()}
         found["length"] = len(text.split()) / self._words_per_point
         return found
 
     def choose(self, policy_input: PolicyInput) -> Choice:
-        """Add the points up."""
+        """Choose by the sum of the points."""
         points = self.points(policy_input.question)
         total = sum(points.values())
-        said = ", ".join(f"{name} {value:.1f}" for name, value in points.items() if value)
+        listed = ", ".join(f"{name} {value:.1f}" for name, value in points.items() if value)
         return Choice(
             model=self._strong if total >= self._threshold else self._weak,
             policy="keyword",
-            reason=f"keyword points: {said or 'none'}",
+            reason=f"keyword points: {listed or 'none'}",
             scores={self._strong: total},
             threshold=self._threshold,
         )

@@ -1,7 +1,7 @@
 """The learned policy: the cheapest model whose predicted loss of quality is within tolerance.
 
-Acts only on a calibration that passed its gate; until then the safe model serves, and every
-decision says why.
+Active only for cheap models that passed the activation test; otherwise the strong model serves,
+and every decision says why.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _log = logging.getLogger(__name__)
 
 
 class LearnedPolicy:
-    """Predicts what the strong model would gain over each cheap one, and pays only for gains.
+    """Predicts what the strong model would gain over each cheap one, and chooses by price.
 
-    Made from the file that `llm-optimizers router fit` writes. Abstains where the strong model
-    it was calibrated against cannot serve. A request that declares a task of which there were no
-    labels goes to the strong model: nothing is proven for it.
+    Made from the file that `llm-optimizers router fit` writes. Abstains where the strong model of
+    that file cannot serve. A request with a task tag that no label had goes to the strong model,
+    because nothing was measured for it.
     """
 
     def __init__(self, artefact: RouterArtefact | str | Path) -> None:
@@ -38,19 +38,19 @@ class LearnedPolicy:
             if report.passed and report.threshold is not None
         }
         self._version = artefact.digest
-        self._why_not = "; ".join(
+        self._why_inactive = "; ".join(
             f"{weak}: {reason}"
             for weak, report in artefact.reports.items()
             for reason in report.reasons[:1]
         )
         if not self._thresholds:
-            _log.warning("the learned router is not active (%s)", self._why_not)
+            _log.warning("the learned router is not active (%s)", self._why_inactive)
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """Make sure that the router has the models of the file.
+        """Check that the router has the models of the file.
 
         Raises:
-            ConfigurationError: it has not; says how to refit.
+            ConfigurationError: it does not; says how to refit.
         """
         have = {spec.name for spec in model_tiers.specs}
         missing = sorted({self.artefact.strong, *self.artefact.means} - have)
@@ -61,18 +61,19 @@ class LearnedPolicy:
             )
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """The cheapest of the strong model and those whose predicted gap is small enough."""
+        """Choose the cheapest of the strong model and those whose predicted gap is small enough."""
         strong = self.artefact.strong
         if not policy_input.has(strong):
             return None
         if not self._thresholds:
-            return self._choice(strong, f"not active: {self._why_not}", {})
+            return self._choice(strong, f"not active: {self._why_inactive}", {})
         task = policy_input.context.task
         if task and self.artefact.tasks and task not in self.artefact.tasks:
             return self._choice(strong, f"no labels of the task {task!r}: label some and refit", {})
         gaps = self._model.predict(policy_input.question, task=task)
-        able = {w for w, t in self._thresholds.items() if gaps[w] <= t} | {strong}
-        chosen = cheapest(tuple(c for c in policy_input.candidates if c.model in able)).model
+        good_enough = {w for w, t in self._thresholds.items() if gaps[w] <= t} | {strong}
+        candidates = tuple(c for c in policy_input.candidates if c.model in good_enough)
+        chosen = cheapest(candidates).model
         reason = (
             f"no cheaper model's predicted gap to {strong} is small enough"
             if chosen == strong

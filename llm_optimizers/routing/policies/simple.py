@@ -1,6 +1,6 @@
 """Policies that need no data: always one model, by weight, by latency, by user tier.
 
-And the two that combine policies: the first that does not abstain, and one a task.
+And two that combine policies: the first that does not abstain, and one for each task.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class Always:
         self._model = model
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """The router must have the model."""
+        """Check that the router has the model."""
         model_tiers.rank(self._model)
 
     def choose(self, policy_input: PolicyInput) -> Choice:  # noqa: ARG002 - the answer is fixed
-        """Answer with the one model."""
+        """Choose the one model."""
         return Choice(model=self._model, policy="always", reason=f"always {self._model}")
 
 
 class Weighted:
-    """Draws a model with the given weights, and logs the probability it was drawn with.
+    """Draws a model with the given weights, and records the probability of the draw.
 
-    Weights of models that cannot serve a request are shared out among those that can.
+    Models that cannot serve a request are left out, and the others' weights scaled up.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -41,23 +41,23 @@ class Weighted:
         self._weights = dict(weights)
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """The router must have every weighted model."""
+        """Check that the router has every model with a weight."""
         for model in self._weights:
             model_tiers.rank(model)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Draw one of the models that can serve; abstain when none of them has weight."""
-        open_to = {m: w for m, w in self._weights.items() if w > 0 and policy_input.has(m)}
-        if not open_to:
+        weights = {m: w for m, w in self._weights.items() if w > 0 and policy_input.has(m)}
+        if not weights:
             return None
-        total = sum(open_to.values())
+        total = sum(weights.values())
         left = policy_input.draw() * total
-        model = next(iter(open_to))
-        for model, weight in open_to.items():  # noqa: B007 - the last one stands if rounding does
+        model = next(iter(weights))
+        for model, weight in weights.items():  # noqa: B007 - the last one if rounding leaves some
             left -= weight
             if left < 0:
                 break
-        share = open_to[model] / total
+        share = weights[model] / total
         reason = f"drawn with probability {share:.2f}"
         return Choice(model=model, policy="weighted", reason=reason, propensity=share)
 
@@ -74,13 +74,13 @@ class FastEnough:
         self._limit_s = limit_s
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Pick by latency; abstain when no candidate's latency is known."""
+        """Choose by latency; abstain when no candidate's latency is known."""
         timed = [(c.latency_s, c) for c in policy_input.candidates if c.latency_s is not None]
         if not timed:
             return None
-        quick = tuple(c for seconds, c in timed if seconds <= self._limit_s)
-        if quick:
-            model = cheapest(quick).model
+        fast = tuple(c for seconds, c in timed if seconds <= self._limit_s)
+        if fast:
+            model = cheapest(fast).model
             reason = f"the cheapest that answers within {self._limit_s:g} s"
         else:
             model = min(timed, key=lambda pair: pair[0])[1].model
@@ -89,18 +89,18 @@ class FastEnough:
 
 
 class ForTier:
-    """One model a user tier; abstains for tiers that are not listed."""
+    """One model for each user tier; abstains for tiers that are not listed."""
 
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = dict(models)
 
     def check(self, model_tiers: ModelTiers) -> None:
-        """The router must have every tier's model."""
+        """Check that the router has every tier's model."""
         for model in self._models.values():
             model_tiers.rank(model)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Look the user's tier up."""
+        """Choose the model of the user's tier."""
         model = self._models.get(policy_input.context.tier)
         if model is None:
             return None
@@ -109,7 +109,7 @@ class ForTier:
 
 
 class FirstOf:
-    """Asks policies in order and takes the first answer that is not an abstention."""
+    """Asks policies in order, and takes the choice of the first that does not abstain."""
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         self._policies = tuple(policies)
@@ -119,13 +119,13 @@ class FirstOf:
         check_policies(self._policies, model_tiers)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """The first answer, None when all abstain."""
-        answers = (policy.choose(policy_input) for policy in self._policies)
-        return next((choice for choice in answers if choice is not None), None)
+        """Return the first choice, None when all abstain."""
+        choices = (policy.choose(policy_input) for policy in self._policies)
+        return next((choice for choice in choices if choice is not None), None)
 
 
 class ByTask:
-    """One policy a declared task tag; abstains for tags without one."""
+    """One policy for each task tag; abstains for tags that are not listed."""
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = dict(policies)
@@ -135,6 +135,6 @@ class ByTask:
         check_policies(self._policies.values(), model_tiers)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Hand the request to its task's policy."""
+        """Let the policy of the request's task choose."""
         policy = self._policies.get(policy_input.context.task)
         return policy.choose(policy_input) if policy is not None else None

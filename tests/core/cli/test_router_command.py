@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from llm_optimizers.evidence.labels import Label, write_labels
 from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
 from llm_optimizers.routing.experiments import Experiment
 from llm_optimizers.types import ChatRequest, Message
+
+FITTING = "llm_optimizers.routing.learning.fitting"
 
 
 def run(*arguments: object):
@@ -50,7 +53,8 @@ def test_a_router_is_evaluated_on_new_labels(fitted):
     fresh = write(fitted / "fresh.jsonl", 400, seed=2)
     result = run("evaluate", fitted / "router.json", fresh, "--json")
     assert result.exit_code == 0
-    assert json.loads(result.output)["models"]["small"]["passed"] is True
+    report = json.loads(result.output)["models"]["small"]
+    assert (report["passed"], report["lacking"]) == (True, None)
     noise = write(fitted / "noise.jsonl", 400, seed=3, signal=0.5)
     declined = run("evaluate", fitted / "router.json", noise)
     assert declined.exit_code == 1
@@ -70,6 +74,18 @@ def test_useless_labels_are_reported_without_a_traceback(tmp_path: Path):
     assert result.exit_code == 2
     assert "label 270 more requests" in result.output
     assert not (tmp_path / "router.json").exists()
+
+
+def test_a_missing_extra_is_named_with_its_command(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    monkeypatch.delitem(sys.modules, FITTING, raising=False)
+    labels = write(tmp_path / "labels.jsonl", 320, seed=1)
+    result = run("fit", labels, "--strong", "large", "--out", tmp_path / "router.json")
+    assert result.exit_code == 2
+    assert "pip install 'llm-optimizers[fit]'" in result.output
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 1
+    assert "pip install 'llm-optimizers[cli,fit,langchain]'" in result.output
 
 
 def test_an_experiment_is_shown(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Three models with prices of their own, and requests to route between them."""
+"""Three models with their prices, and requests to route between them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prices() -> PriceBook:
 @pytest.fixture
 def ask() -> Callable[..., ChatRequest]:
     def make(*texts: str, **params: Any) -> ChatRequest:
-        """Turns of a conversation: user first, then by turns."""
+        """Return a conversation of user and assistant messages in turn, the user's first."""
         roles = ("user", "assistant")
         messages = tuple(
             Message(role=roles[i % 2], content=text)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What single checks make of answers."""
+"""The checks of a cascade, its verifier and its judge."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def a(text: str, **more: str) -> ModelAnswer:
         ("I know that it is 4.", True),
     ],
 )
-def test_refusals_are_told_from_answers(ask, text, passes):
+def test_refusals_are_recognised(ask, text, passes):
     assert NotRefused().score(ask(), [a(text)]) == float(passes)
 
 
-def test_a_tool_call_is_an_answer(ask):
+def test_a_tool_call_counts_as_an_answer(ask):
     call = a("", tool_calls='[{"name": "f"}]')
     assert NotEmpty().score(ask(), [call]) == NotRefused().score(ask(), [call]) == 1.0
     assert NotEmpty().score(ask(), [a(" \n")]) == 0.0
@@ -77,11 +77,11 @@ SCHEMA = {
         ("Ada is 36.", 0.0),
     ],
 )
-def test_json_is_held_to_the_schema_asked_for(ask, text, score):
+def test_json_is_checked_against_the_requested_schema(ask, text, score):
     assert ValidJson().score(ask(response_format=SCHEMA), [a(text)]) == score
 
 
-def test_json_is_not_asked_of_prose(ask):
+def test_the_json_check_applies_only_where_json_was_asked_for(ask):
     assert ValidJson().score(ask(), [a("prose")]) is None
     assert ValidJson().score(ask(response_format={"type": "json_object"}), [a("prose")]) == 0.0
 
@@ -127,20 +127,20 @@ def test_agreement_is_a_share(ask):
     assert custom.score(ask(), [a("yes!"), a("yep")]) == 1.0
 
 
-def test_a_verifier_is_checked_when_made():
-    with pytest.raises(ConfigurationError, match="one name"):
+def test_a_verifier_with_contradicting_settings_is_refused():
+    with pytest.raises(ConfigurationError, match="the same name"):
         Verifier(checks=(NotEmpty(), NotEmpty()))
-    with pytest.raises(ConfigurationError, match="not there"):
+    with pytest.raises(ConfigurationError, match="do not exist"):
         Verifier(checks=(NotEmpty(),), weights={"agreement": 1.0})
 
 
-def test_a_closed_gate_outweighs_everything(ask):
+def test_a_failed_gate_overrides_every_other_score(ask):
     verifier = Verifier(checks=(NotEmpty(), Agreement()), weights={"agreement": 9.0}, threshold=0.5)
     assert not verifier.verify(ask(), [a(""), a("")]).accepted
     assert verifier.verify(ask(), [a("4"), a("4")]).accepted
 
 
-def test_the_judge_is_asked_about_question_and_answer(ask):
+def test_the_judge_sees_the_last_question_and_the_answer(ask):
     request = Judge(model="large").request(ask("Why?", "Because.", "Really?"), a("Yes."))
     assert "Really?" in request.messages[1].text
     assert "Yes." in request.messages[1].text
@@ -150,7 +150,7 @@ def test_the_judge_is_asked_about_question_and_answer(ask):
     ("reply", "grade"),
     [("8", 0.8), ("8/10", 0.8), ("Grade: 7.5.", 0.75), ("0", 0.0), ("11", None), ("-5", None)],
 )
-def test_a_judges_grade_is_read_in_tenths(reply, grade):
+def test_a_judges_grade_is_divided_by_ten(reply, grade):
     assert Judge(model="large").read(reply) == grade
 
 
@@ -180,12 +180,12 @@ def test_retry_after_is_read_as_number_or_date(headers, seconds):
     ("status", "retryable"),
     [(408, True), (429, True), (500, True), (529, True), (400, False), (401, False), (404, False)],
 )
-def test_statuses_tell_what_may_be_retried(status, retryable):
+def test_the_status_says_whether_an_error_is_retryable(status, retryable):
     error = type("APIStatusError", (Exception,), {"status_code": status})()
     assert read_failure(error, now=0).retryable is retryable
 
 
-def test_errors_without_a_status_are_told_by_class():
+def test_errors_without_a_status_are_classified_by_class():
     assert read_failure(type("APIConnectionError", (Exception,), {})(), now=0).retryable
     assert read_failure(TimeoutError(), now=0).retryable
     assert not read_failure(KeyError(), now=0).retryable

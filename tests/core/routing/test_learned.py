@@ -1,9 +1,11 @@
-"""Labels in, a router out that acts only when it has shown that it gains."""
+"""Routers fitted on labels: activation, predictions, files, the learned policy."""
 
 from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.evidence.labels import Label
+from llm_optimizers.evidence.labels import Label, write_labels
 from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate, evaluate
@@ -27,13 +29,14 @@ FILLER = [f"word{n}" for n in range(200)]
 
 
 def make_labels(count: int, *, seed: int = 0, signal: float = 0.9, third: bool = False):
-    """Requests whose words tell whether the small model fails, with probability `signal`."""
+    """Make requests whose words say, with probability `signal`, whether the small model fails."""
     rng = random.Random(seed)
     labels = []
     for number in range(count):
         hard = rng.random() < 0.5
-        told = hard if rng.random() < signal else not hard
-        words = rng.choices(HARD if told else EASY, k=2) + rng.choices(FILLER, k=rng.randint(3, 30))
+        looks_hard = hard if rng.random() < signal else not hard
+        words = rng.choices(HARD if looks_hard else EASY, k=2)
+        words += rng.choices(FILLER, k=rng.randint(3, 30))
         rng.shuffle(words)
         scores = {"small": 0.0 if hard else 1.0, "large": float(rng.random() < 0.97)}
         if third:
@@ -63,18 +66,18 @@ def test_a_router_that_gains_is_activated(calibration):
     assert report.labels_needed is None
 
 
-def test_the_promise_holds_on_requests_never_seen(calibration):
-    fresh = make_labels(2000, seed=99)
+def test_the_loss_stays_within_the_tolerance_on_new_requests(calibration):
+    unseen = make_labels(2000, seed=99)
     threshold = calibration.reports["small"].threshold
     lost = [
         label.scores["large"] - label.scores["small"]
-        for label in fresh
+        for label in unseen
         if calibration.model.predict(label.prompt)["small"] <= threshold
     ]
-    assert sum(lost) / len(fresh) <= 0.05
+    assert sum(lost) / len(unseen) <= 0.05
 
 
-def test_noise_is_not_activated_and_told_so():
+def test_a_router_fitted_on_noise_is_not_activated_and_says_why():
     report = calibrate(make_labels(320, signal=0.5), strong="large", tolerance=0.05).reports[
         "small"
     ]
@@ -82,7 +85,7 @@ def test_noise_is_not_activated_and_told_so():
     assert any("chance" in reason for reason in report.reasons)
 
 
-def test_length_alone_is_not_enough():
+def test_a_router_that_ranks_only_by_length_is_not_activated():
     rng = random.Random(3)
     labels = []
     for number in range(500):
@@ -96,7 +99,7 @@ def test_length_alone_is_not_enough():
     assert any("prompt length" in reason for reason in report.reasons)
 
 
-def test_a_strong_model_that_is_no_better_is_told():
+def test_a_strong_model_that_is_no_better_is_reported():
     rng = random.Random(4)
     labels = [
         Label(
@@ -111,22 +114,22 @@ def test_a_strong_model_that_is_no_better_is_told():
     )
 
 
-def test_each_cheap_model_has_a_gate_and_they_share_the_tolerance():
+def test_each_cheap_model_has_a_report_and_they_share_the_tolerance():
     found = calibrate(make_labels(320, third=True), strong="large", tolerance=0.1)
     assert set(found.reports) == {"small", "middle"}
     assert found.reports["small"].tolerance == 0.05
 
 
-def test_another_kind_of_traffic_is_declined(calibration):
+def test_a_router_does_not_pass_on_another_kind_of_traffic(calibration):
     rng = random.Random(5)
-    strange = [
+    other_traffic = [
         Label(
             prompt=f"{n} {' '.join(rng.choices(['ship', 'sail', 'port', 'crew'], k=9))}",
             scores={"small": float(rng.random() < 0.5), "large": 1.0},
         )
         for n in range(500)
     ]
-    reports = evaluate(calibration.model, strange, strong="large", tolerance=0.05)
+    reports = evaluate(calibration.model, other_traffic, strong="large", tolerance=0.05)
     assert not reports["small"].passed
     same = evaluate(calibration.model, make_labels(600, seed=8), strong="large", tolerance=0.05)
     assert same["small"].passed
@@ -148,12 +151,12 @@ def test_another_kind_of_traffic_is_declined(calibration):
         ),
     ],
 )
-def test_labels_that_cannot_be_learned_from_are_told_not_fitted(labels, words):
+def test_labels_that_cannot_be_learned_from_are_refused(labels, words):
     with pytest.raises(ConfigurationError, match=words):
         calibrate(labels, strong="large")
 
 
-def test_a_router_file_predicts_as_the_model_it_was_made_of(artefact, calibration, tmp_path: Path):
+def test_a_router_file_predicts_like_the_fitted_model(artefact, calibration, tmp_path: Path):
     path = tmp_path / "router.json"
     artefact.save(path)
     model = read_artefact(path).gain_model()
@@ -163,11 +166,45 @@ def test_a_router_file_predicts_as_the_model_it_was_made_of(artefact, calibratio
     assert read_artefact(path).digest == artefact.digest
 
 
+def test_fitting_is_deterministic(artefact):
+    again = calibrate(make_labels(600), strong="large", tolerance=0.05)
+    assert RouterArtefact.of(again, created="2026-01-01").digest == artefact.digest
+
+
+SERVING = """
+import sys
+
+sys.modules.update(dict.fromkeys(["sklearn", "scipy", "threadpoolctl"]))  # importing them fails
+
+from llm_optimizers.evidence.labels import read_labels
+from llm_optimizers.routing import LearnedPolicy, Router, calibrate_cascade
+from llm_optimizers.routing.cascade.break_even import CascadeLabel
+from llm_optimizers.routing.cascade.checks import Agreement
+from llm_optimizers.routing.learning.calibration import evaluate
+from llm_optimizers.types import ChatRequest, Message
+
+policy = LearnedPolicy(sys.argv[1])
+request = ChatRequest(messages=(Message(role="user", content="lunch holiday in the garden"),))
+assert Router(["small", "large"], policy=policy).decide(request).model == "small"
+evaluate(policy.artefact.gain_model(), read_labels(sys.argv[2]), strong="large", tolerance=0.05)
+labels = [CascadeLabel(checks={"agreement": n % 2}, cheap=n % 2, strong=1) for n in range(400)]
+calibrate_cascade(labels, [Agreement()], price_ratio=0.1, tolerance=0.05)
+"""
+
+
+def test_serving_needs_no_scikit_learn(artefact, tmp_path: Path):
+    artefact.save(tmp_path / "router.json")
+    write_labels(tmp_path / "labels.jsonl", make_labels(300, seed=3))
+    arguments = [sys.executable, "-c", SERVING, "router.json", "labels.jsonl"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def policy_router(prices, artefact, **settings):
     return Router(["small", "large"], prices=prices, policy=LearnedPolicy(artefact), **settings)
 
 
-def test_the_policy_pays_only_for_gains(prices, ask, artefact):
+def test_the_policy_chooses_the_strong_model_only_for_predicted_gains(prices, ask, artefact):
     router = policy_router(prices, artefact)
     easy = router.decide(ask("lunch holiday in the garden"))
     hard = router.decide(ask("a proof of the eigenvalue lemma"))
@@ -176,13 +213,13 @@ def test_the_policy_pays_only_for_gains(prices, ask, artefact):
     assert easy.choice.version == artefact.digest
 
 
-def test_the_policy_weighs_the_users_words_through_a_tool_loop(prices, ask, artefact):
+def test_the_policy_reads_the_users_last_message(prices, ask, artefact):
     router = policy_router(prices, artefact)
     talk = ask("lunch holiday in the garden", "proof lemma tensor integral")
     assert router.decide(talk).model == "small"
 
 
-def test_a_declared_task_without_labels_goes_to_the_strong_model(prices, ask):
+def test_a_task_without_labels_goes_to_the_strong_model(prices, ask):
     labels = [replace(label, task="quiz") for label in make_labels(600)]
     calibration = calibrate(labels, strong="large", tolerance=0.05)
     router = policy_router(prices, RouterArtefact.of(calibration, created="2026-01-01"))
@@ -195,7 +232,7 @@ def test_a_declared_task_without_labels_goes_to_the_strong_model(prices, ask):
     assert reason == "no labels of the task 'chat': label some and refit"
 
 
-def test_a_router_that_did_not_pass_stays_with_the_safe_model(prices, ask, caplog):
+def test_a_router_that_did_not_pass_uses_the_strong_model(prices, ask, caplog):
     declined = calibrate(make_labels(320, signal=0.5), strong="large", tolerance=0.05)
     artefact = RouterArtefact.of(declined, created="2026-01-01")
     router = policy_router(prices, artefact)
@@ -224,17 +261,27 @@ def test_where_the_strong_model_cannot_serve_the_policy_abstains(prices, ask, ar
     ("change", "words"),
     [
         ({"version": 2}, "version 2, this release reads version 1; refit with"),
-        ({"format": "other"}, "no router file"),
+        ({"format": "other"}, "not a router file"),
         ({"bits": 99}, "damaged at bits"),
         ({"arrays": {}}, "missing or damaged"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(artefact, tmp_path: Path, change, words):
-    raw = json.loads(artefact.model_dump_json())
     path = tmp_path / "router.json"
+    artefact.save(path)
+    raw = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**raw, **change}), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=words):
         LearnedPolicy(path)
+
+
+def test_a_file_keeps_the_field_names_of_its_version(artefact, tmp_path: Path):
+    path = tmp_path / "router.json"
+    artefact.save(path)
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["reports"]["small"]["lacking"] = 17
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    assert read_artefact(path).reports["small"].labels_needed == 17
 
 
 def test_damaged_arrays_are_refused(artefact):
@@ -245,8 +292,8 @@ def test_damaged_arrays_are_refused(artefact):
                 damaged.gain_model()
 
 
-def test_no_file_is_told(tmp_path: Path):
-    with pytest.raises(ConfigurationError, match="no router file"):
+def test_a_missing_file_is_reported(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="not a router file"):
         read_artefact(tmp_path / "missing.json")
 
 
@@ -259,7 +306,7 @@ def test_a_prediction_is_explained_by_its_words(artefact):
 
 
 @given(st.text(max_size=400))
-def test_any_text_can_be_read(text):
+def test_any_text_has_features(text):
     found = Featurizer(bits=10).read(text)
     assert len(found.shape) == len(SHAPE_NAMES)
     assert np.isfinite(found.shape).all()
@@ -286,5 +333,5 @@ def test_a_task_tag_is_learned():
     ]
     found = calibrate(labels, strong="large", tolerance=0.05)
     assert found.reports["small"].passed
-    told = found.model.predict("word1 word2", task="hard")["small"]
-    assert told > found.model.predict("word1 word2", task="easy")["small"] + 0.2
+    hard, easy = (found.model.predict("word1", task=tag)["small"] for tag in ("hard", "easy"))
+    assert hard > easy + 0.2

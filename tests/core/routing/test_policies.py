@@ -29,7 +29,7 @@ def served(prices, policy, request, models=MODELS, **context):
     return router.decide(request, RoutingContext(**context))
 
 
-def test_weights_are_kept_and_logged(prices, ask):
+def test_models_are_drawn_by_weight_and_the_probability_recorded(prices, ask):
     router = Router(
         MODELS, prices=prices, policy=Weighted({"small": 3, "large": 1}), rng=random.Random(7)
     )
@@ -51,12 +51,12 @@ def test_weights_are_shared_among_the_models_that_can_serve(prices, ask):
 
 
 @pytest.mark.parametrize("weights", [{}, {"small": 0.0}, {"small": -1.0, "large": 2.0}])
-def test_weights_that_cannot_be_drawn_from_are_refused(weights):
+def test_invalid_weights_are_refused(weights):
     with pytest.raises(ConfigurationError):
         Weighted(weights)
 
 
-def test_the_cheapest_that_is_fast_enough(prices, ask):
+def test_the_cheapest_model_within_the_latency_limit_is_chosen(prices, ask):
     models = [
         ModelSpec("small", latency_s=4.0),
         ModelSpec("middle", latency_s=1.0),
@@ -71,13 +71,13 @@ def test_the_cheapest_that_is_fast_enough(prices, ask):
         FastEnough(limit_s=0)
 
 
-def test_a_tier_has_its_model_and_others_fall_through(prices, ask):
+def test_a_user_tier_gets_its_model_and_others_the_next_policy(prices, ask):
     policy = FirstOf([ForTier({"free": "small"}), Always("middle")])
     assert served(prices, policy, ask(), tier="free").model == "small"
     assert served(prices, policy, ask(), tier="pro").model == "middle"
 
 
-def test_a_task_has_its_policy(prices, ask):
+def test_a_task_gets_its_policy(prices, ask):
     policy = ByTask({"extract": Always("small")})
     assert served(prices, policy, ask(), task="extract").model == "small"
     assert served(prices, policy, ask(), task="other").model == "large"
@@ -93,13 +93,13 @@ def test_keywords_count_whole_words_and_length(prices, ask):
     assert served(prices, policy, ask("word " * 250)).model == "large"
 
 
-def test_keywords_are_read_from_the_users_words_not_a_tools(prices, ask):
+def test_keywords_are_counted_in_the_users_last_message(prices, ask):
     policy = KeywordPolicy(weak="small", strong="large")
     talk = ask("Hello", "prove prove prove", "Thanks")
     assert served(prices, policy, talk).model == "small"
 
 
-def test_keyword_lists_of_ones_own(prices, ask):
+def test_custom_keyword_lists(prices, ask):
     policy = KeywordPolicy(weak="small", strong="large", intents={"law": ["tort"]}, threshold=1)
     assert served(prices, policy, ask("What is a tort?")).model == "large"
     with pytest.raises(ConfigurationError):

@@ -1,4 +1,4 @@
-"""The router's order of business: filters, tier, ceiling, stickiness, policy, settling."""
+"""The steps of a decision: filters, user tier, ceiling, stickiness, policy, limits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_without_a_policy_everything_goes_to_the_safe_model(prices, ask):
     assert (decision.model, decision.baseline) == ("middle", "middle")
 
 
-def test_the_same_clock_and_chance_decide_the_same(prices, ask):
+def test_decisions_depend_only_on_clock_and_random_numbers(prices, ask):
     first, second = (router(prices, policy=Always("small")).decide(ask()) for _ in range(2))
     assert first == second
 
@@ -70,7 +70,7 @@ def test_tiers_order_models_however_they_are_listed(prices):
         (MODELS, {"tiers": {"free": UserTier(floor="large", ceiling="small")}}, "stronger than"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(prices, models, settings, words):
+def test_contradicting_settings_are_refused(prices, models, settings, words):
     with pytest.raises(ConfigurationError, match=words):
         router(prices, models, **settings)
 
@@ -83,12 +83,12 @@ def test_settings_that_do_not_go_together_are_refused(prices, models, settings, 
         ({"name": "m", "context_window": 0}, "above 0 tokens"),
     ],
 )
-def test_a_spec_that_makes_no_sense_is_refused(settings, words):
+def test_an_invalid_spec_is_refused(settings, words):
     with pytest.raises(ConfigurationError, match=words):
         ModelSpec(settings.pop("name"), **settings)
 
 
-def test_a_model_that_lacks_a_capability_falls(prices, ask):
+def test_a_model_without_a_required_capability_is_rejected(prices, ask):
     specs = [ModelSpec("small", capabilities={"streaming"}), ModelSpec("large")]
     routed = router(prices, specs, policy=Always("small"))
     assert routed.decide(ask()).model == "small"
@@ -119,7 +119,7 @@ def test_the_context_window_must_hold_the_prompt_and_the_answer(prices, ask):
     assert routed.decide(ask("word " * 500, max_tokens=1500)).model == "large"
 
 
-def test_a_token_counter_of_ones_own_is_used(prices, ask):
+def test_a_custom_token_counter_is_used(prices, ask):
     specs = [ModelSpec("small", context_window=2000), ModelSpec("large")]
     routed = router(prices, specs, policy=Always("small"), count_tokens=lambda request: 5000)
     assert routed.decide(ask()).model == "large"
@@ -142,7 +142,20 @@ def test_a_user_tier_bounds_the_models(prices, ask):
     assert served("", "middle") == "middle"
 
 
-def test_an_unknown_user_tier_is_told_not_guessed(prices, ask):
+def test_former_names_of_attributes_work_and_warn(prices, ask):
+    one = router(prices)
+    with pytest.warns(DeprecationWarning, match="Router.ladder is now called model_tiers"):
+        tiers = one.ladder
+    with pytest.warns(DeprecationWarning, match="ModelTiers.rung is now called rank"):
+        assert tiers.rung("large") == 2
+    decision = one.decide(ask())
+    with pytest.warns(DeprecationWarning, match="Decision.needs is now called requirements"):
+        assert decision.needs == decision.requirements
+    with pytest.warns(DeprecationWarning, match="Candidate.rung is now called rank"):
+        assert decision.candidates[0].rung == 0
+
+
+def test_an_unknown_user_tier_is_refused(prices, ask):
     routed = router(prices, tiers={"free": UserTier(ceiling="small")})
     with pytest.raises(ConfigurationError, match=r"no user tier 'gold'.*free"):
         routed.decide(ask(), RoutingContext(tier="gold"))
@@ -154,11 +167,11 @@ def test_a_request_over_its_cost_ceiling_goes_to_a_cheaper_model(prices, ask):
     decision = routed.decide(ask(), RoutingContext(max_cost=Decimal("0.003")))
     assert decision.model == "middle"
     assert "over the ceiling of $0.003" in (reasons(decision)["large"] or "")
-    # Savings are never reckoned against a model that could not have served.
+    # Savings are never counted against a model that could not have served.
     assert decision.baseline == "middle"
 
 
-def test_an_unpriced_model_cannot_keep_a_ceiling(prices, ask):
+def test_an_unpriced_model_is_rejected_under_a_cost_ceiling(prices, ask):
     routed = router(prices, ["small", "mystery"], policy=Always("mystery"))
     assert routed.decide(ask()).model == "mystery"
     capped = routed.decide(ask(), RoutingContext(max_cost=Decimal("0.01")))
@@ -166,7 +179,7 @@ def test_an_unpriced_model_cannot_keep_a_ceiling(prices, ask):
     assert "no price is known" in (reasons(capped)["mystery"] or "")
 
 
-def test_when_nothing_fits_the_error_lists_every_model_with_its_reason(prices, ask):
+def test_when_no_model_fits_the_error_lists_each_with_its_reason(prices, ask):
     specs = [
         ModelSpec("small", context_window=100),
         ModelSpec("middle", capabilities={"streaming"}),
@@ -200,7 +213,7 @@ def test_a_tools_result_goes_to_the_model_that_called_it(prices):
     assert decision.choice.policy == "hold"
 
 
-def test_a_model_that_failed_mid_loop_is_replaced(prices):
+def test_a_model_that_failed_during_a_tool_loop_is_replaced(prices):
     routed = router(prices, policy=Always("large"))
     routed.health.failed("small", now=NOW)
     context = RoutingContext(previous=Previous(model="small", at=NOW))
@@ -223,11 +236,11 @@ def test_a_conversation_moves_down_only_when_that_pays(ask):
     stays = cheap_reads.decide(conversation(ask), context)
     assert stays.model == "large"
     assert "provider's prompt cache" in stays.reason
-    dear_reads = router(caching_prices("9"), models, policy=policy)
-    assert dear_reads.decide(conversation(ask), context).model == "small"
+    expensive_reads = router(caching_prices("9"), models, policy=policy)
+    assert expensive_reads.decide(conversation(ask), context).model == "small"
 
 
-def test_a_cold_cache_holds_nobody(ask):
+def test_a_conversation_moves_down_when_its_prompt_cache_has_expired(ask):
     context = RoutingContext(previous=Previous(model="large", at=NOW - 3600))
     routed = router(caching_prices("0.1"), ["small", "large"], policy=Always("small"))
     assert routed.decide(conversation(ask), context).model == "small"
@@ -239,7 +252,7 @@ def test_a_conversation_moves_up_freely(ask):
     assert routed.decide(conversation(ask), context).model == "large"
 
 
-def test_a_policy_that_fails_costs_nobody_an_answer(prices, ask, caplog):
+def test_a_policy_that_fails_leaves_the_safe_model(prices, ask, caplog):
     class Broken:
         def choose(self, policy_input):
             raise RuntimeError("no scorer")
@@ -252,7 +265,7 @@ def test_a_policy_that_fails_costs_nobody_an_answer(prices, ask, caplog):
     assert caplog.text.count("the safe model serves") == 1  # however often it fails
 
 
-def test_fallbacks_are_siblings_then_up_then_down(prices, ask):
+def test_fallbacks_are_of_the_same_tier_then_stronger_then_weaker(prices, ask):
     specs = [
         ModelSpec("small", tier=1),
         ModelSpec("middle", tier=2),
@@ -263,18 +276,18 @@ def test_fallbacks_are_siblings_then_up_then_down(prices, ask):
     assert decision.fallbacks == ("sibling", "large", "small")
 
 
-def test_a_resting_model_is_passed_over_but_never_the_last_one(prices, ask):
+def test_a_cooling_model_is_rejected_unless_no_other_can_serve(prices, ask):
     routed = router(prices, policy=Always("small"))
     routed.health.failed("small", now=NOW, retry_after_s=12)
     decision = routed.decide(ask())
     assert decision.model == "middle"
-    assert "rests for another 12 s" in (reasons(decision)["small"] or "")
+    assert "cools down for another 12 s" in (reasons(decision)["small"] or "")
     for model in MODELS:
         routed.health.failed(model, now=NOW)
     assert routed.decide(ask()).model == "small"
 
 
-def test_a_record_reaches_the_ledger_without_any_text(prices, ask, tmp_path: Path):
+def test_the_ledger_gets_the_record_without_any_text(prices, ask, tmp_path: Path):
     ledger = Ledger(tmp_path / "ledger.db", prices=prices)
     routed = router(prices, policy=Always("small"), ledger=ledger)
     decision = routed.decide(ask("a very secret question"), RoutingContext(user="u1"))
@@ -289,7 +302,7 @@ def test_a_record_reaches_the_ledger_without_any_text(prices, ask, tmp_path: Pat
     ledger.close()
 
 
-def test_a_broken_ledger_costs_nobody_an_answer(prices, ask, caplog):
+def test_a_broken_ledger_does_not_stop_a_request(prices, ask, caplog):
     class Broken:
         prices = PriceBook()
 
@@ -301,7 +314,7 @@ def test_a_broken_ledger_costs_nobody_an_answer(prices, ask, caplog):
     assert "could not be written" in caplog.text
 
 
-def test_prices_are_read_anew_after_an_hour(ask):
+def test_prices_are_read_again_after_an_hour(ask):
     book = {"read": 0}
 
     class Counting(PriceBook):
@@ -324,7 +337,7 @@ def test_prices_are_read_anew_after_an_hour(ask):
     length=st.integers(0, 2000),
     cap=st.sampled_from([None, Decimal("0.0005"), Decimal("0.01")]),
 )
-def test_whoever_is_chosen_can_serve(wish, window, ceiling, length, cap):
+def test_the_chosen_model_can_serve(wish, window, ceiling, length, cap):
     amounts = zip(MODELS, (1, 5, 20), strict=True)
     book = PriceBook({m: ModelPrice(input=Decimal(a), output=Decimal(a)) for m, a in amounts})
     specs = [ModelSpec("small", context_window=window), ModelSpec("middle"), ModelSpec("large")]

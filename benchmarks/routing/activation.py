@@ -1,8 +1,8 @@
-"""The activation gate where routers have no business: on traffic they were not fitted for.
+"""The activation test on traffic that routers were not fitted for.
 
-Every router is fitted on one set and judged by a sample of labels of another; what is true there
-is known from all other outcomes of that set. Activating where the truth is no better than chance
-is a false activation.
+Every router is fitted on one set and tested on a sample of labels of another; its true APGR there
+is computed from the other outcomes of that set. Activating a router whose true APGR is no better
+than chance is a false activation.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.labels import MIN_LABELS
 from llm_optimizers.routing.learning.activation import assess_activation
 from llm_optimizers.routing.learning.calibration import calibrate
-from llm_optimizers.routing.learning.gains import fit_gains
+from llm_optimizers.routing.learning.fitting import fit_gains
 from llm_optimizers.routing.learning.metrics import apgr
 from routing.outcomes import BITS, WEAK, Outcomes, outcomes
 
 FITTED, JUDGED = 1_500, 600
-SHUFFLES = 60
+RANDOM_SCORES = 60
 
 PAIRS = (
     ("gpt-4o-mini-2024-07-18", "gpt-4o-2024-05-13"),
@@ -45,18 +45,14 @@ class Transfer:
 
     fitted_on: str
     applied_to: str
-    truth: float
+    true_apgr: float
     activated: bool
-
-    @property
-    def false(self) -> bool:
-        return self.activated and self.truth <= 0.5
 
 
 def traffics(
     mmlu: Outcomes, subjects: Sequence[str], multimodel: list[dict[str, Any]]
 ) -> list[Outcomes]:
-    """Groups of MMLU subjects, and pairs of models on the tasks of the cascade's data."""
+    """Return groups of MMLU subjects, and pairs of models on the tasks of the cascade's data."""
     found: list[Outcomes] = []
     for name, words in GROUPS.items():
         mask = np.array([any(word in subject for word in words) for subject in subjects])
@@ -77,7 +73,7 @@ def traffics(
 
 
 def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Transfer]:
-    """Every ordered pair of sets; the judging sample and the truth do not overlap."""
+    """Yield every ordered pair of sets; the test sample is not part of the true APGR."""
     rng = np.random.default_rng(seed)
     orders = {data.name: rng.permutation(len(data.prompts)) for data in sets}
     models = {
@@ -97,27 +93,27 @@ def transfers(sets: Sequence[Outcomes], seed: int = 0) -> Iterator[Transfer]:
         yield Transfer(
             fitted_on=source.name,
             applied_to=goal.name,
-            truth=_truth([scores[int(i)] for i in rest], goal.gains[rest]),
+            true_apgr=_apgr([scores[int(i)] for i in rest], goal.gains[rest]),
             activated=_passes(goal, held, [scores[int(i)] for i in held]),
         )
 
 
-def shuffled(data: Outcomes, seed: int = 0) -> Iterator[Transfer]:
-    """Scores without any meaning, judged on samples: the truth is exactly chance."""
-    for number in range(SHUFFLES * seed, SHUFFLES * (seed + 1)):
+def random_scores(data: Outcomes, seed: int = 0) -> Iterator[Transfer]:
+    """Yield random scores tested on samples: their true APGR is exactly chance."""
+    for number in range(RANDOM_SCORES * seed, RANDOM_SCORES * (seed + 1)):
         rng = np.random.default_rng(number)
         held = rng.permutation(len(data.prompts))[:JUDGED]
         scores = list(rng.random(len(held)))
         yield Transfer(
             fitted_on="nothing",
             applied_to=data.name,
-            truth=0.5,
+            true_apgr=0.5,
             activated=_passes(data, held, scores),
         )
 
 
 def own_traffic(data: Outcomes, labels: int) -> str:
-    """What the gate says to a router calibrated on its own traffic, for comparison."""
+    """Say how a router calibrated on its own traffic fares in the test, for comparison."""
     numbers = np.random.default_rng(1).permutation(len(data.prompts))[:labels]
     try:
         report = calibrate(data.labels(numbers), strong="strong", tolerance=0.02).reports["weak"]
@@ -145,7 +141,7 @@ def _part(data: Outcomes, name: str, numbers: NDArray[np.int64]) -> Outcomes:
     )
 
 
-def _truth(scores: Sequence[float], gains: NDArray[np.float64]) -> float:
+def _apgr(scores: Sequence[float], gains: NDArray[np.float64]) -> float:
     return apgr(scores, gains) if gains.sum() > 0 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Measures, gates, thresholds, cascades' worth, experiments and drift: what proves a router."""
+"""Evaluation of routers: metrics, activation, cascades' break-even, experiments, drift."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_ranking_and_its_opposite_share_the_area(seed):
     assert apgr(scores, gains) + apgr(-scores, gains) == pytest.approx(1.0)
 
 
-def test_resamples_lie_about_the_estimate():
+def test_resamples_are_centred_on_the_estimate():
     rng = np.random.default_rng(0)
     gains = (rng.random(800) < 0.4).astype(float)
     scores = gains + rng.normal(size=800)
@@ -62,7 +62,7 @@ def test_auc_counts_ties_half():
     assert auc([1, 2], [True, True]) == 0.5
 
 
-def test_random_scores_are_hardly_ever_let_through():
+def test_random_scores_are_hardly_ever_activated():
     passed = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -74,7 +74,7 @@ def test_random_scores_are_hardly_ever_let_through():
     assert passed <= 1
 
 
-def test_what_is_promising_but_unproven_is_told_how_much_it_lacks():
+def test_a_promising_router_is_given_the_number_of_labels_needed():
     reports = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def cascade_labels(count: int, *, skill: float, right: float = 0.7) -> list[Casc
     return labels
 
 
-def test_a_good_verifier_lets_the_cascade_run():
+def test_a_cascade_with_a_good_verifier_passes():
     verifier, report = calibrate_cascade(
         cascade_labels(1_200, skill=0.97),
         [NotEmpty(), Agreement()],
@@ -123,7 +123,7 @@ def test_a_good_verifier_lets_the_cascade_run():
 @pytest.mark.parametrize(
     ("skill", "ratio", "words"), [(0.6, 0.2, "AUC"), (0.97, 0.95, "cost more than it saves")]
 )
-def test_a_cascade_that_does_not_pay_says_so(prices, ask, skill, ratio, words):
+def test_a_cascade_that_does_not_pay_is_off_and_says_why(prices, ask, skill, ratio, words):
     _, report = calibrate_cascade(
         cascade_labels(1_200, skill=skill), [Agreement()], price_ratio=ratio, tolerance=0.05
     )
@@ -135,14 +135,14 @@ def test_a_cascade_that_does_not_pay_says_so(prices, ask, skill, ratio, words):
     assert decision.reason.startswith("off: ")
 
 
-def test_a_dearer_cheap_model_asks_more_of_the_verifier():
+def test_a_more_expensive_cheap_model_needs_a_better_verifier():
     assert required_auc(0.06) == 0.68
     assert required_auc(0.2) == pytest.approx(0.73)
     assert required_auc(0.5) > required_auc(0.3)
     assert required_auc(0.0) == 0.68
 
 
-def test_cascade_labels_that_teach_nothing_are_told():
+def test_cascade_labels_that_cannot_be_learned_from_are_refused():
     with pytest.raises(ConfigurationError, match="label 200 more"):
         calibrate_cascade(cascade_labels(100, skill=0.9), [], price_ratio=0.1, tolerance=0.1)
     with pytest.raises(ConfigurationError, match="one class"):
@@ -167,13 +167,13 @@ def test_a_user_stays_in_an_arm_and_shares_are_kept(prices, ask):
     assert choice.propensity == (0.75 if choice.arm == "cheap" else 0.25)
 
 
-def test_another_experiment_deals_anew():
+def test_experiments_assign_users_independently():
     one, two = Experiment("e1", arms()), Experiment("e2", arms())
     same = sum(one.arm(f"u{n}") == two.arm(f"u{n}") for n in range(2_000))
     assert 900 < same < 1_100
 
 
-def test_nobody_in_particular_is_served_by_the_control(prices, ask):
+def test_requests_without_a_user_are_served_by_the_control(prices, ask):
     router = Router(["small", "large"], prices=prices, policy=Experiment("e1", arms()))
     decision = router.decide(ask())
     assert (decision.model, decision.choice.experiment) == ("large", "")
@@ -188,7 +188,7 @@ def test_nobody_in_particular_is_served_by_the_control(prices, ask):
         {"name": "e", "arms": arms(), "shares": {"control": 1.0, "cheap": 0.0}},
     ],
 )
-def test_experiments_that_make_no_sense_are_refused(settings):
+def test_invalid_experiments_are_refused(settings):
     with pytest.raises(ConfigurationError):
         Experiment(settings.pop("name"), settings.pop("arms"), **settings)
 
@@ -198,13 +198,13 @@ def seen(users: int, *, control: float, cheap: float, seed: int = 0) -> list[Obs
     rows = []
     for number in range(users):
         for arm, quality in (("control", control), ("cheap", cheap)):
-            worth = float(rng.random() < quality)
+            score = float(rng.random() < quality)
             cost = rng.gauss(1.0 if arm == "control" else 0.2, 0.1)
-            rows.append(Observation(unit=f"{arm}-{number}", arm=arm, cost=cost, quality=worth))
+            rows.append(Observation(unit=f"{arm}-{number}", arm=arm, cost=cost, quality=score))
     return rows
 
 
-def test_an_arm_that_is_no_worse_is_recognised_and_one_that_is_worse_too():
+def test_arms_that_are_not_worse_and_worse_are_recognised():
     (same,) = compare_arms(seen(3_000, control=0.9, cheap=0.9), control="control", margin=0.05)
     assert same.conclusion == "not worse"
     assert same.cost.high < -0.7
@@ -214,19 +214,19 @@ def test_an_arm_that_is_no_worse_is_recognised_and_one_that_is_worse_too():
     assert early.conclusion == "running"
 
 
-def test_looking_often_does_not_deceive():
-    """An arm that loses exactly the margin is cleared in few of many watched experiments."""
-    cleared = 0
+def test_repeated_looks_keep_the_error_rate():
+    """An arm that loses exactly the margin is rarely called not worse, at any of many looks."""
+    called_not_worse = 0
     for seed in range(40):
         rows = seen(600, control=0.9, cheap=0.8, seed=seed)
         looks = (
             compare_arms(rows[: 2 * n], control="control", margin=0.1) for n in range(50, 601, 50)
         )
-        cleared += any(look[0].conclusion == "not worse" for look in looks)
-    assert cleared <= 2
+        called_not_worse += any(look[0].conclusion == "not worse" for look in looks)
+    assert called_not_worse <= 2
 
 
-def test_users_count_and_not_their_requests():
+def test_users_are_counted_not_their_requests():
     rows = [
         Observation(unit=f"{arm}-{user}", arm=arm, quality=float(user % 2))
         for arm in ("control", "cheap")
@@ -256,9 +256,9 @@ def test_an_experiment_is_read_from_the_ledger(prices, ask):
         return effect.model
 
     for number in range(40):
-        session = RoutedCall(router, ask(), RoutingContext(user=f"u{number}"), TEXT_READER)
-        session.answer(FunctionCaller(call))
-        router.feedback(session.decision.id, 1.0)
+        routed = RoutedCall(router, ask(), RoutingContext(user=f"u{number}"), TEXT_READER)
+        routed.answer(FunctionCaller(call))
+        router.feedback(routed.decision.id, 1.0)
     router.record(DecisionRecord(decision=router.decide(ask(), RoutingContext(user="silent"))))
     rows = observations(ledger, "e1")
     assert len(rows) == 41
@@ -272,7 +272,7 @@ def test_an_experiment_is_read_from_the_ledger(prices, ask):
     assert observations(ledger, "other") == []
 
 
-def test_a_router_sounds_the_alarm(prices, ask, caplog):
+def test_a_router_reports_drift(prices, ask, caplog):
     class Scored(Always):
         def choose(self, policy_input):
             from dataclasses import replace
