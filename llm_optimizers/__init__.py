@@ -1,1 +1,1 @@
-"""The cost layer for LLM apps: cache, route, compress, batch, and one account of what it saved."""
+"""The cost layer for LLM apps: cache, route, compress and batch calls, and report the savings."""

@@ -1,9 +1,9 @@
-"""Plans: one decision path, written once, performed by sync, async and streaming drivers.
+"""Plans: decision logic written once and run by sync, async and streaming drivers.
 
-A plan is a generator that yields effects (what is to be done) and receives their results. It
-awaits nothing, reads no clock and draws no random number, so the same plan serves `invoke`,
-`ainvoke` and `stream`, and is tested by handing it results. An effect that fails is thrown back
-into the plan, where fallback and escalation live.
+A plan is a generator that yields effects (requests for I/O) and receives their results. It does no
+I/O itself, so the same plan serves `invoke`, `ainvoke` and `stream`, and a test can feed it results
+directly. When an effect fails, its error is thrown back into the plan, which decides on fallback
+or escalation.
 
     def answer(question: Question) -> Plan[Answer]:
         hit = yield from Lookup(question)      # typed: Answer | None
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class Effect(Generic[T]):
-    """Something a plan wants done; `yield from effect` evaluates to its result of type T."""
+    """A request for I/O; inside a plan, `yield from effect` evaluates to its result of type T."""
 
     __slots__ = ()
 
@@ -57,34 +57,37 @@ class Effect(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class RunFunction(Effect[T]):
-    """A function to be called. It may block; an event loop awaits `awork`, or else a thread."""
+    """Call a function that may block.
 
-    work: Callable[[], T]
-    awork: Callable[[], Awaitable[T]] | None = None
+    In an event loop `afunction` is awaited instead; without one, `function` runs in a thread.
+    """
+
+    function: Callable[[], T]
+    afunction: Callable[[], Awaitable[T]] | None = None
 
 
 Plan: TypeAlias = Generator[Effect[Any], Any, T]
 
 
 def perform(effect: Effect[Any]) -> Any:
-    """Call the function of a `RunFunction`, here and now."""
-    assert isinstance(effect, RunFunction), "every other effect is its plan's own"
-    return effect.work()
+    """Perform a `RunFunction` in this thread."""
+    assert isinstance(effect, RunFunction), "a plan's own effects need their own performer"
+    return effect.function()
 
 
 async def aperform(effect: Effect[Any]) -> Any:
-    """Call the function of a `RunFunction` without blocking the event loop."""
-    assert isinstance(effect, RunFunction), "every other effect is its plan's own"
-    if effect.awork is not None:
-        return await effect.awork()
-    return await asyncio.to_thread(effect.work)
+    """Perform a `RunFunction` without blocking the event loop."""
+    assert isinstance(effect, RunFunction), "a plan's own effects need their own performer"
+    if effect.afunction is not None:
+        return await effect.afunction()
+    return await asyncio.to_thread(effect.function)
 
 
 class _Steps(Generic[T]):
-    """A plan on its way: iterating gives its effects, each after what came of the last is set.
+    """Iterate over a running plan's effects.
 
-    What came of an effect is either `result` or `error`; `value` is the plan's own at its end.
-    The plan is closed in every case.
+    Before taking the next effect, the driver sets `result` or `error` of the last one. `value` is
+    the plan's return value once it has ended. The plan is always closed.
     """
 
     __slots__ = ("_plan", "error", "result", "value")
@@ -104,16 +107,16 @@ class _Steps(Generic[T]):
                 if self.error is None:
                     effect = self._plan.send(self.result)
                 else:
-                    effect = self._plan.throw(self._taken())
+                    effect = self._plan.throw(self._take_error())
         except StopIteration as end:
             self.value = end.value
         finally:
             self._plan.close()
 
-    def _taken(self) -> BaseException:
-        """The error, kept no longer: it would keep the frames that it passed through alive."""
+    def _take_error(self) -> BaseException:
+        """Return and forget the error; keeping it would keep its traceback's frames alive."""
         error, self.error = self.error, None
-        assert error is not None, "only called where there is one"
+        assert error is not None, "only called after an effect has failed"
         return error
 
 
@@ -121,7 +124,7 @@ def drive(plan: Plan[T], perform: Callable[[Effect[Any]], Any]) -> T:
     """Run a plan to its end, performing each effect with `perform`.
 
     Raises:
-        Whatever the plan lets through; the plan is closed in every case.
+        Whatever the plan does not catch. The plan is always closed.
     """
     steps = _Steps(plan)
     for effect in steps:
@@ -133,7 +136,7 @@ def drive(plan: Plan[T], perform: Callable[[Effect[Any]], Any]) -> T:
 
 
 async def adrive(plan: Plan[T], perform: Callable[[Effect[Any]], Awaitable[Any]]) -> T:
-    """The asynchronous twin of `drive`: cancellation too is thrown into the plan."""
+    """Run a plan as `drive` does, asynchronously. Cancellation is thrown into the plan too."""
     steps = _Steps(plan)
     for effect in steps:
         try:
@@ -146,28 +149,28 @@ async def adrive(plan: Plan[T], perform: Callable[[Effect[Any]], Awaitable[Any]]
 def drive_stream(
     plan: Plan[T],
     perform: Callable[[Effect[Any]], Any],
-    opened: Callable[[Effect[Any]], Iterator[C] | None],
+    open_stream: Callable[[Effect[Any]], Iterator[C] | None],
     merge: Callable[[list[C]], Any],
 ) -> Generator[C, None, T]:
-    """Run a plan whose call is a stream: its chunks are passed on as they come.
+    """Run a plan that makes a streaming call, and yield the call's chunks as they arrive.
 
-    `opened` gives the stream of an effect that is to be streamed and None for every other;
-    `merge` makes of all chunks what the plan receives. A consumer that leaves midway is thrown
-    into the plan as GeneratorExit, so that nothing after the call happens.
+    `open_stream` returns the stream of an effect that is streamed, and None for any other effect.
+    `merge` turns all its chunks into the result that the plan receives. When the consumer stops
+    early, GeneratorExit is thrown into the plan, so nothing after the call is done.
     """
     steps = _Steps(plan)
     for effect in steps:
         try:
-            chunks = opened(effect)
+            chunks = open_stream(effect)
             if chunks is None:
                 steps.result = perform(effect)
             else:
-                passed = []
+                seen = []
                 with closing(chunks):
                     for chunk in chunks:
-                        passed.append(chunk)
+                        seen.append(chunk)
                         yield chunk
-                steps.result = merge(passed)
+                steps.result = merge(seen)
         except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
             steps.error = error
     return steps.value
@@ -176,38 +179,38 @@ def drive_stream(
 async def adrive_stream(
     plan: Plan[T],
     perform: Callable[[Effect[Any]], Awaitable[Any]],
-    opened: Callable[[Effect[Any]], AsyncIterator[C] | None],
+    open_stream: Callable[[Effect[Any]], AsyncIterator[C] | None],
     merge: Callable[[list[C]], Any],
-    finished: Callable[[T], AsyncIterator[C]],
+    last_chunks: Callable[[T], AsyncIterator[C]],
 ) -> AsyncGenerator[C, None]:
-    """The asynchronous twin of `drive_stream`.
+    """Run a plan as `drive_stream` does, asynchronously.
 
-    An async generator returns no value, so `finished` takes the plan's and gives what is still
-    to be passed on.
+    An async generator cannot return a value, so `last_chunks` receives the plan's return value
+    and gives the chunks that are still to be yielded.
     """
     steps = _Steps(plan)
     for effect in steps:
         try:
-            chunks = opened(effect)
+            chunks = open_stream(effect)
             if chunks is None:
                 steps.result = await perform(effect)
             else:
-                passed = []
+                seen = []
                 async with closing_async(chunks):
                     async for chunk in chunks:
-                        passed.append(chunk)
+                        seen.append(chunk)
                         yield chunk
-                steps.result = merge(passed)
+                steps.result = merge(seen)
         except BaseException as error:  # noqa: BLE001 - the plan decides what an error means
             steps.error = error
-    async with closing_async(finished(steps.value)) as rest:
+    async with closing_async(last_chunks(steps.value)) as rest:
         async for chunk in rest:
             yield chunk
 
 
 @contextmanager
 def closing(chunks: Iterator[C]) -> Iterator[Iterator[C]]:
-    """Close an iterator that can be closed when its block ends."""
+    """Close an iterator at the end of the block, if it has a `close` method."""
     try:
         yield chunks
     finally:
@@ -217,10 +220,10 @@ def closing(chunks: Iterator[C]) -> Iterator[Iterator[C]]:
 
 
 class closing_async(Generic[C]):  # noqa: N801 - used as contextlib's `aclosing` is
-    """Close an asynchronous iterator that can be closed when its block ends.
+    """Close an asynchronous iterator at the end of the block, if it has an `aclose` method.
 
-    No generator of its own: when an event loop ends it closes all asynchronous generators that
-    were left, at once, and each one around another is one more that may meet a close under way.
+    A class instead of an async generator: when an event loop shuts down it closes all remaining
+    async generators at once, and each one wrapped around another may find that one being closed.
     """
 
     def __init__(self, chunks: AsyncIterator[C]) -> None:

@@ -1,19 +1,19 @@
 """Every error this package raises on purpose.
 
     LLMOptimizersError
-    ├── ConfigurationError     a constructor or a command was given something it cannot use
+    ├── ConfigurationError     a constructor or a command was given a value it cannot use
     ├── UnpricedError          no price is known for a model, so no cost can be stated
     ├── StoreError             a store could not be opened, read or written
     │   ├── BusyError          another process keeps a file locked; the same call may work later
-    │   ├── SchemaError        a file belongs to something else, or to another version
-    │   └── PoisonedEntryError what a store held cannot be what was put there
+    │   ├── SchemaError        a file belongs to another program or another version
+    │   └── PoisonedEntryError a stored entry is damaged or was tampered with
     ├── NoModelFitsError       no model can take a request; lists each candidate and its reason
-    ├── InterruptedStreamError a stream broke after its first chunk; `partial` is what had come
+    ├── InterruptedStreamError a stream broke after its first chunk; `partial` is the text so far
     ├── ItemError              one item of a batch or a queue failed; the others did not
-    └── RefusedError           a wall that fails closed said no before money was spent
-        └── DeadlineError      the time a caller gave ran out before money was spent
+    └── RefusedError           a limit (a budget, say) refused the request before it cost anything
+        └── DeadlineError      the caller's timeout passed before the request cost anything
 
-Errors that cost the user nothing (a broken cache, a broken ledger) are logged, never raised.
+An error that need not fail the user's call (a broken cache or ledger) is logged, not raised.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
 
 
 class LLMOptimizersError(Exception):
-    """The root of the tree above; catch it to catch them all."""
+    """The base class of every error in this package."""
 
 
 class ConfigurationError(LLMOptimizersError, ValueError):
-    """A setting cannot be used; the message says which and what would do."""
+    """A setting cannot be used; the message names it and says what to give instead."""
 
 
 class UnpricedError(LLMOptimizersError, LookupError):
@@ -47,7 +47,7 @@ class UnpricedError(LLMOptimizersError, LookupError):
 
 
 class StoreError(LLMOptimizersError):
-    """A store failed; callers that must not lose an answer catch this and go on."""
+    """A store failed; a caller that must not lose an answer catches this and goes on."""
 
 
 class BusyError(StoreError):
@@ -55,7 +55,7 @@ class BusyError(StoreError):
 
 
 class SchemaError(StoreError):
-    """A file holds other tables than this version's; it is left as it is. Give another path."""
+    """A file's tables are not those of this version; it was not changed. Give another path."""
 
 
 class PoisonedEntryError(StoreError):
@@ -67,15 +67,15 @@ class PoisonedEntryError(StoreError):
 
 
 class NoModelFitsError(LLMOptimizersError):
-    """No candidate can take the request; the message lists each with its reason."""
+    """No candidate model can take the request; the message gives the reason for each."""
 
 
 class RefusedError(LLMOptimizersError):
-    """The request was refused before it cost anything."""
+    """A limit refused the request before it cost anything."""
 
 
 class InterruptedStreamError(LLMOptimizersError):
-    """A stream broke too late to be retried unseen; `partial` is the text that had come by then."""
+    """A stream broke after the user had seen part of it; `partial` is the text received so far."""
 
     def __init__(self, message: str, *, partial: str) -> None:
         super().__init__(message)
@@ -83,7 +83,7 @@ class InterruptedStreamError(LLMOptimizersError):
 
 
 class ItemError(LLMOptimizersError):
-    """One item failed for good; `kind` is the class name of what the provider or handler raised."""
+    """One item failed for good; `kind` is the class name of the provider's or handler's error."""
 
     def __init__(self, message: str, *, kind: str = "ItemError") -> None:
         super().__init__(message)
@@ -91,4 +91,4 @@ class ItemError(LLMOptimizersError):
 
 
 class DeadlineError(RefusedError, TimeoutError):
-    """The time a caller gave ran out before its request was sent, so nothing was paid."""
+    """The caller's timeout passed before its request was sent, so nothing was paid."""

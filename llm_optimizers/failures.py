@@ -115,10 +115,10 @@ def _status(error: BaseException) -> int | None:
 
 
 class FailOpen:
-    """Goes on after an error in its block: no optimisation may cost the user an answer.
+    """A block whose errors are logged instead of raised, so that the user still gets an answer.
 
-    The warning says the `consequence` and the error's class, never its message, which may hold
-    the text of a prompt. Cancellation passes through.
+    The warning gives the `consequence` and the error's class, but not its message, which may
+    contain a prompt. Cancellation is not caught.
     """
 
     def __init__(self, log: logging.Logger, consequence: str) -> None:
@@ -138,19 +138,19 @@ class FailOpen:
 
 
 class WarningLog:
-    """Logs each warning once, by its words; safe to share between threads.
+    """Logs each warning text once, so that a repeated failure does not fill the log.
 
-    A judge that is down fails a thousand times an hour, for one reason.
+    Safe to share between threads.
     """
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
 
     def warn_once(self, log: logging.Logger, text: str) -> None:
-        """Log a warning unless it was said before."""
+        """Log a warning unless the same text was logged before."""
         with self._lock:
-            if text in self._said:
+            if text in self._logged:
                 return
-            self._said.add(text)
+            self._logged.add(text)
         log.warning("%s", text)

@@ -16,18 +16,18 @@ T = TypeVar("T")
 
 def lazy_names(
     package: str,
-    homes: Mapping[str, str],
+    modules: Mapping[str, str],
     renamed: Mapping[str, str] | None = None,
     extra: str = "",
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's `__getattr__` and `__dir__` (https://peps.python.org/pep-0562/).
+    """Return a package's `__getattr__` and `__dir__` (https://peps.python.org/pep-0562/).
 
     Args:
         package: the package's `__name__`.
-        homes: for each public name, the module of the package that defines it.
-        renamed: for each former public name, the one that replaces it. The former name still
-            works and warns (DeprecationWarning) with the new one.
-        extra: the extra of `llm-optimizers` that the modules need; where a package of it is not
+        modules: for each public name, the module of the package that defines it.
+        renamed: for each former public name, the name that replaces it. The former name still
+            works, with a DeprecationWarning that gives the new one.
+        extra: the extra of `llm-optimizers` that the modules need; if a package of it is not
             installed, the first use of a name raises an ImportError with the command to run.
     """
     former = renamed or {}
@@ -37,10 +37,10 @@ def lazy_names(
             new = former[name]
             warnings.warn(f"{package}.{name} is now called {new}", DeprecationWarning, stacklevel=2)
             return getattr(sys.modules[package], new)
-        if name not in homes:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         try:
-            home = import_module(f"{package}.{homes[name]}")
+            module = import_module(f"{package}.{modules[name]}")
         except ModuleNotFoundError as error:
             if not extra or (error.name or "").startswith(package):
                 raise
@@ -49,10 +49,10 @@ def lazy_names(
                 f"pip install 'llm-optimizers[{extra}]'",
                 name=error.name,
             ) from error
-        return getattr(home, name)
+        return getattr(module, name)
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted({*vars(sys.modules[package]), *modules})
 
     return find, names
 

@@ -1,13 +1,13 @@
-"""Whose request this is: the wall between customers that share a cache, a prompt or a sample.
+"""Tenants: keep the data of customers who share a cache, a prompt or a sample apart.
 
-A tenant is part of every key. It comes from the cache's `namespace` and from `tenant(...)`
-around the calls, whichever are given, so that a web app sets it once per request:
+The tenant is part of every key. It is made of the cache's `namespace` and of `tenant(...)` around
+the calls, where given. A web app sets it once per request:
 
     with tenant(request.customer_id):
         chain.invoke(...)
 
-A stream belongs to the tenant of the code that asks for it; a LangChain chain asks its model only
-when its first chunk is taken, so take the chunks inside the block too.
+A stream belongs to the tenant of the code that starts it. A LangChain chain calls its model only
+when the first chunk is read, so read the chunks inside the block too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _tenant: ContextVar[str] = ContextVar("llm_optimizers_tenant", default="")
 
 @contextmanager
 def tenant(name: str) -> Iterator[None]:
-    """Calls inside the block belong to this tenant; holds across awaits and framework threads.
+    """Run the calls inside the block for this tenant, across awaits and framework threads.
 
     Raises:
-        ConfigurationError: the name is no text, such as the None of a user without a company,
-            whose answers would be shared with all others of the kind.
+        ConfigurationError: the name is not a string. A None, for example, would let all users
+            without a customer id share answers.
     """
     if not isinstance(name, str):
         raise ConfigurationError(
@@ -47,27 +47,27 @@ def tenant(name: str) -> Iterator[None]:
 
 
 def enclosing_tenant() -> str:
-    """The name given by the innermost `tenant(...)` around the running code, "" outside of one."""
+    """Return the name of the innermost `tenant(...)` around the running code, "" without one."""
     return _tenant.get()
 
 
 def current_tenant(namespace: Namespace = None, request: str = "") -> str:
-    """The tenant of the running code under a cache's namespace, "" if nobody names one.
+    """Return the tenant of the running code in a cache's namespace, "" if none is named.
 
     `request` is the tenant that the request itself names.
 
     Raises:
-        ConfigurationError: the `namespace` function returned no text.
+        ConfigurationError: the `namespace` function did not return a string.
         Whatever that function raises: without a tenant nothing may be looked up.
     """
     return _label(_base(namespace), _tenant.get(), request)
 
 
 def tenant_labels(name: str, namespace: Namespace = None) -> tuple[str, ...]:
-    """Every label under which a cache with this namespace keeps what belongs to `name`.
+    """Return every label under which a cache with this namespace stores entries of `name`.
 
     Raises:
-        As `current_tenant`.
+        The same errors as `current_tenant`.
     """
     base = "" if callable(namespace) else _base(namespace)
     return tuple(
@@ -88,5 +88,5 @@ def _base(namespace: Namespace) -> str:
 
 
 def _label(*parts: str) -> str:
-    """The parts as one text that no other parts make: each keeps its place, "/" is quoted."""
+    """Join the parts so that different parts never give the same label ("/" is quoted)."""
     return "/".join(quote(part, safe="") for part in parts) if any(parts) else ""

@@ -1,8 +1,7 @@
-"""The words all strategies share: messages and requests, free of any framework.
+"""Messages and requests, independent of any framework; all strategies work on these types.
 
-The shapes follow OpenAI's chat format, the field's common tongue
-(https://platform.openai.com/docs/api-reference/chat/create). Adapters translate their
-framework's messages to these and back; every decision is taken on these.
+They follow OpenAI's chat format (https://platform.openai.com/docs/api-reference/chat/create).
+Each adapter converts its framework's messages to these types and back.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ _ROLES: Mapping[str, Role] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One piece of a message's content: text, or a block such as an image kept as it came.
+    """One part of a message's content: text, or another block (an image, say) in `data`.
 
-    A text's `data` is what its block says besides the text, such as a provider's cache mark.
+    For text, `data` holds the block's other fields, such as a provider's cache control.
     """
 
     kind: str
@@ -46,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A call the model asked for; `arguments` is JSON text as the provider sent it."""
+    """A tool call requested by the model; `arguments` is JSON text as the provider sent it."""
 
     id: str
     name: str
@@ -55,7 +54,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn of a conversation."""
+    """One message of a conversation."""
 
     role: Role
     content: str | tuple[Part, ...] = ""
@@ -65,14 +64,14 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text of all parts, joined by newlines; other parts contribute nothing."""
+        """The text parts joined by newlines; other parts are left out."""
         if isinstance(self.content, str):
             return self.content
         return "\n".join(part.text for part in self.content if part.kind == "text")
 
     @property
     def multimodal(self) -> bool:
-        """Whether any part is something other than text."""
+        """Whether any part is not text."""
         return not isinstance(self.content, str) and any(p.kind != "text" for p in self.content)
 
     @classmethod
@@ -80,12 +79,12 @@ class Message:
         """Read a message of OpenAI's chat format.
 
         Raises:
-            ConfigurationError: the mapping is no such message; says what is amiss.
+            ConfigurationError: the mapping is not such a message; the error says why.
         """
         role = _ROLES.get(str(raw.get("role")))
         if role is None:
             raise ConfigurationError(
-                f"message role {raw.get('role')!r} is none of system, user, assistant, tool"
+                f"message role {raw.get('role')!r} is unknown; give system, user, assistant or tool"
             )
         content = raw.get("content")
         if not (content is None or isinstance(content, str | list)):
@@ -107,7 +106,7 @@ class Message:
         )
 
     def to_openai(self) -> dict[str, Any]:
-        """Write the message in OpenAI's chat format, leaving out what is not set."""
+        """Return the message in OpenAI's chat format, without the fields that are not set."""
         raw: dict[str, Any] = {"role": self.role}
         if isinstance(self.content, str):
             raw["content"] = self.content
@@ -136,11 +135,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What is asked of a model: messages, the model's name and every other setting.
+    """A request to a chat model: messages, the model's name and every other setting.
 
-    `params` holds what shapes the answer besides the messages (tools, temperature, stop,
-    response_format, …) as JSON-like values. `tenant` separates customers: nothing made for one
-    is ever shown to another.
+    `params` holds the settings that shape the answer (tools, temperature, stop, response_format,
+    …) as JSON-like values. `tenant` separates customers: an answer made for one is never served
+    to another.
     """
 
     messages: tuple[Message, ...]
@@ -150,7 +149,7 @@ class ChatRequest:
 
     @property
     def question(self) -> str | None:
-        """The last message's text if a user wrote it, else None (a pending tool result, say)."""
+        """The last message's text if it is the user's, else None (after a tool result, say)."""
         if self.messages and self.messages[-1].role == "user":
             return self.messages[-1].text
         return None
@@ -175,7 +174,7 @@ class ChatRequest:
         )
 
     def to_openai(self) -> dict[str, Any]:
-        """Write the request as the body of a `POST /chat/completions`."""
+        """Return the request as the body of a `POST /chat/completions`."""
         messages = [message.to_openai() for message in self.messages]
         return {"model": self.model, "messages": messages, **self.params}
 
@@ -188,8 +187,8 @@ def _parts(content: Sequence[Any]) -> tuple[Part, ...]:
         elif not isinstance(block, Mapping):
             raise ConfigurationError("a message part must be a string or an object")
         elif block.get("type") == "text" and isinstance(block.get("text"), str):
-            marks = {k: v for k, v in block.items() if k not in ("type", "text")}
-            parts.append(Part(kind="text", text=block["text"], data=marks))
+            rest = {k: v for k, v in block.items() if k not in ("type", "text")}
+            parts.append(Part(kind="text", text=block["text"], data=rest))
         else:
             kind = str(block.get("type") or "unknown")
             parts.append(Part(kind=kind, data=cast("Mapping[str, Any]", block)))

@@ -1,15 +1,15 @@
-"""Answers to repeated questions: exact and semantic, and honest about which.
+"""A cache of model answers: exact and semantic matches, each hit labelled with its kind.
 
-cache.py          ResponseCache, all of it together; the frameworks' caches are built on it
-plan.py           the one way through: look up, answer, keep
-executor.py       how the plans reach a store, an index, an embedder, a call under way
-keys.py           what makes two requests the same, and the scope of a question
-single_flight.py  identical calls under way at once are one call
-cacheability.py   which answers are worth keeping
-answers.py        what is served: the hit, its mark, how an adapter writes it down
-stats.py          what is counted, and said aloud once
-stores/           where entries are kept: in memory, in an SQLite file
-matching/         whether two questions ask the same
+cache.py          ResponseCache, which the frameworks' caches are built on
+plan.py           the steps of a lookup, a cached call and a write
+executor.py       runs those steps against a store, an index, an embedder, a call in flight
+keys.py           cache keys: which requests are the same, and the scope of a semantic match
+single_flight.py  identical concurrent calls are made once
+cacheability.py   which answers may be stored
+answers.py        hits, their metadata, and the codec protocol for answers
+stats.py          counters, and warnings logged once
+stores/           where entries are stored: in memory, in an SQLite file
+matching/         whether two questions ask the same thing
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a cache serves: answers, where they came from, and how an adapter writes and shows them.
+"""Served answers: cache hits, their metadata, how answers are encoded and copied.
 
-A served answer is a copy with ids of its own. A provider refuses a tool result for two calls of
-one id, and a history replaces the message whose id it knows: an answer served twice in one
-conversation needs fresh ids, the same ones wherever the old stood.
+A served answer is a copy with new ids. Providers reject two tool calls with the same id, and a
+chat history replaces a message whose id it already has, so an answer served twice in one
+conversation needs new ids, used consistently within the copy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ R = TypeVar("R")
 Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
 
 CACHE_HIT = "cache_hit"
-"""Under which key an adapter puts the mark of a served answer, beside the answer."""
+"""The metadata key under which an adapter stores a hit's mark (see `mark_of`)."""
 
 _ALPHABET = string.ascii_letters + string.digits
 _SHORTEST = 9
@@ -52,25 +52,25 @@ _PIECE = re.compile(r"\s*\S+(?:\s+\S+){0,3}\s*")
 
 
 class Codec(Protocol[R]):
-    """How an adapter's answers are written down and read back."""
+    """Encodes an adapter's answers as text and decodes them."""
 
     def encode(self, value: R) -> str:
-        """The answer as text."""
+        """Return the answer as text."""
 
     def decode(self, payload: str) -> R:
-        """A fresh copy of the answer. Raises ValueError for text that `encode` did not write."""
+        """Return a new copy of the answer. Raises ValueError for text `encode` did not write."""
 
     def cacheability(self, value: R) -> Cacheability:
-        """What admission and the account need to know of the answer."""
+        """Return what decides whether the answer may be stored, with its model and usage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit(Generic[R]):
     """A served answer and where it came from.
 
-    `model` and `usage` are those of the call that made it, unknown ones None. `score` is 1.0 but
-    for semantic hits, where it is the acceptance's. `shared` means that a call under way was
-    joined, not that a stored answer was found.
+    `model` ("" if unknown) and `usage` are those of the call that produced the answer. `score` is
+    the matcher's for a semantic hit, else 1.0. `age` is in seconds. Tier `shared` means that the
+    answer came from another caller's call in flight, not from the store.
     """
 
     value: R
@@ -84,16 +84,16 @@ class Hit(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheResult(Generic[R]):
-    """An answer; `hit` is None when it was called for."""
+    """An answer; `hit` is None if the model was called for it."""
 
     value: R
     hit: Hit[R] | None
 
 
 def mark_of(hit: Hit[Any]) -> dict[str, Any]:
-    """What tells a served answer from a called one, JSON-ready; holds no text.
+    """Return the metadata that marks an answer as a cache hit; JSON-like, without any text.
 
-    `id` names the hit in the account, so that it counts once however often it is recorded.
+    `id` identifies the hit in the ledger, so that it counts once even if recorded several times.
     """
     return {
         "id": secrets.token_hex(16),
@@ -106,31 +106,31 @@ def mark_of(hit: Hit[Any]) -> dict[str, Any]:
 
 
 def usage_of_mark(mark: Mapping[str, Any]) -> Usage | None:
-    """What the call behind a marked answer consumed."""
+    """Return the usage of the call that produced a marked answer."""
     usage = mark.get("usage")
     return Usage(**usage) if isinstance(usage, Mapping) else None
 
 
 def reported_by_mark(mark: Mapping[str, Any]) -> Reported:
-    """What is known of the call behind a marked answer."""
+    """Return what is known of the call that produced a marked answer."""
     return Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
 
 
 def served_by_mark(mark: Mapping[str, Any]) -> ServedAnswer:
-    """A marked answer, for the account."""
+    """Return a marked answer in the form that the ledger records."""
     return ServedAnswer(tier=str(mark["tier"]), usage=usage_of_mark(mark))
 
 
 def split_for_streaming(text: str) -> list[str]:
-    """The text a few words at a time, for a served answer that is streamed; [] for blank text."""
+    """Split a served answer's text into pieces of up to four words; [] for blank text."""
     return _PIECE.findall(text)
 
 
 def as_json(value: object) -> str:
-    """The value as JSON text; of pydantic objects in it (parsed output, annotations) the data.
+    """Return the value as JSON text; pydantic objects in it (parsed output, say) become data.
 
     Raises:
-        TypeError, ValueError: it holds something that has no JSON form.
+        TypeError, ValueError: some part of it cannot be written as JSON.
     """
     return json.dumps(value, default=_data_of)
 
@@ -138,11 +138,11 @@ def as_json(value: object) -> str:
 def _data_of(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be kept in a cache")
+    raise TypeError(f"a {type(value).__name__} cannot be stored in a cache")
 
 
 class JSONCodec:
-    """Any JSON value as the answer; None, "" and empty containers are not worth keeping."""
+    """A codec for answers that are JSON values; None, "" and empty containers are not stored."""
 
     def encode(self, value: Any) -> str:
         """See `Codec.encode`."""
@@ -160,9 +160,9 @@ class JSONCodec:
 
 
 def new_id(old: str) -> str:
-    """An id of the same prefix and length, as providers are particular about both.
+    """Return a random id with the old one's prefix and length, which providers may check.
 
-    Shorter ones than any provider makes are lengthened, so that no two are drawn alike.
+    A random part under 9 characters is lengthened to 9, so that ids do not collide.
     """
     prefix, underscore, rest = old.rpartition("_")
     length = max(len(rest), _SHORTEST)
@@ -170,9 +170,9 @@ def new_id(old: str) -> str:
 
 
 def copy_with_new_ids(value: Any, ids: Mapping[str, str]) -> Any:
-    """A deep copy of a JSON value with ids replaced in the fields that hold such ids.
+    """Return a deep copy of a JSON value, replacing ids in the fields that hold ids.
 
-    What a tool is called with is the model's own and copied as it is.
+    Tool arguments are copied unchanged: an `id` in them belongs to the user's data.
     """
     if isinstance(value, dict):
         return {key: _field(key, item, ids) for key, item in value.items()}

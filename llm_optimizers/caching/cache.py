@@ -1,8 +1,9 @@
-"""`ResponseCache`: answers to repeated questions, served from memory or from a file."""
+"""`ResponseCache`: serve answers to repeated questions from memory or a file."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -37,28 +38,29 @@ C = TypeVar("C")
 
 
 class ResponseCache(Generic[R]):
-    """Serves answers to questions that were asked before: the same ones, and the same in meaning.
+    """Serves stored answers to questions asked before, word for word or with the same meaning.
 
     Args:
-        codec: How answers are written and read; JSON values by default. Adapters bring their own.
-        path: An SQLite file to keep entries in; None keeps them in memory.
-        embeddings: What turns questions into vectors: None for the bundled static model, or any
+        codec: How answers are encoded; JSON values by default. Adapters pass their own.
+        path: An SQLite file to store entries in; None stores them in memory.
+        embeddings: The embedding model for questions: None for the bundled static model, an
             object with `embed_query`/`embed_documents` (LangChain) or `get_text_embedding`
             (LlamaIndex), or an `Embedder`.
         semantic: False for exact matching only.
-        threshold: A cosine from 0 to 1 that replaces the embedder's own acceptance bound. Guards
-            against lookalikes (numbers, dates, negation, names, …) stay on.
-        ttl: Seconds an answer may be served; None for ever.
-        max_entries: Capacity; the least used entry leaves first.
+        threshold: A cosine from 0 to 1 that replaces the matcher's own threshold. The guards
+            against look-alike questions (numbers, dates, negation, names, …) stay on.
+        ttl: Seconds that an answer may be served; None for no limit.
+        max_entries: Capacity; the least used entry is evicted first.
         namespace: The tenant, or a function that returns the running code's; see `tenancy`.
-        wait_timeout: Seconds to wait for an identical call under way before calling as well.
+        wait_timeout: Seconds to wait for an identical call in flight before calling as well.
         clock: Seconds since the epoch.
 
-    Safe to share between threads, event loops, and (with `path`) processes. A broken file or
-    embedder is warned of once and counted in `stats`; the calls then go to the model.
+    Safe to share between threads, event loops and, with `path`, processes. If the file or the
+    embedder fails, a warning is logged once, the failures are counted in `stats` and the calls go
+    to the model.
 
     Raises:
-        ConfigurationError: a setting is out of its range.
+        ConfigurationError: a setting is out of range.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class ResponseCache(Generic[R]):
         self._namespace = namespace
         self._counters = Counters()
         self._plans: CachePlans[R] = CachePlans(
-            codec=codec if codec is not None else JSONCodec(),
+            codec=_with_cacheability(codec) if codec is not None else JSONCodec(),
             executor=Executor(
                 store=self._store,
                 index=self._index,
@@ -99,10 +101,10 @@ class ResponseCache(Generic[R]):
         )
 
     def key(self, request: ChatRequest | CacheKey | None) -> CacheKey | None:
-        """Where this request's answer is kept; None for a request without a key.
+        """Return the key under which this request's answer is stored; None if there is none.
 
-        It has none when its tenant is unknown or a setting has no stable written form, or where
-        an adapter could not even read it: such a request is None. A key is its own.
+        There is none if the request is None (the adapter could not read it), its tenant is
+        unknown, or a setting cannot be written into a key. A `CacheKey` is returned as it is.
         """
         if request is None or isinstance(request, CacheKey):
             return request
@@ -116,7 +118,7 @@ class ResponseCache(Generic[R]):
             return None
 
     def tenant(self, request: str = "") -> str | None:
-        """Whose request the running code's is; None when that is unknown.
+        """Return the running code's tenant; None if the namespace function failed.
 
         `request` is the tenant that the request itself names.
         """
@@ -127,40 +129,40 @@ class ResponseCache(Generic[R]):
             return None
 
     def key_within(self, tenant: str, request: ChatRequest) -> CacheKey:
-        """The request's key for what `tenant()` gave, for callers that keep keys.
+        """Return the request's key for a tenant from `tenant()`, for callers that reuse keys.
 
         Raises:
-            ConfigurationError: a setting of the request has no stable written form.
+            ConfigurationError: a setting of the request cannot be written into a key.
         """
         return cache_key(request, tenant=tenant, embedder=self._embedder_id)
 
     def lookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
-        """An answer that may be served, or None."""
+        """Return a stored answer that may be served for the request, or None."""
         key = self.key(request)
         return None if key is None else drive(self._plans.lookup(key), perform)
 
     async def alookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
-        """The asynchronous twin of `lookup`."""
+        """Look up as `lookup` does, asynchronously."""
         key = self.key(request)
         return None if key is None else await adrive(self._plans.lookup(key), aperform)
 
     def update(self, request: ChatRequest | CacheKey, value: R) -> None:
-        """Keep an answer, unless it is an error, a refusal, cut off or empty."""
+        """Store an answer, unless it is an error, a refusal, cut off or empty."""
         key = self.key(request)
         if key is not None:
             drive(self._plans.keep(key, value), perform)
 
     async def aupdate(self, request: ChatRequest | CacheKey, value: R) -> None:
-        """The asynchronous twin of `update`."""
+        """Store as `update` does, asynchronously."""
         key = self.key(request)
         if key is not None:
             await adrive(self._plans.keep(key, value), aperform)
 
     def answer(self, request: ChatRequest | None, call: Callable[[], R]) -> CacheResult[R]:
-        """Serve the request, calling only if nothing may be served; None is always called for.
+        """Serve the request from the cache, else by `call`. A request of None is always called.
 
         Raises:
-            Whatever `call` raises; the cache adds no errors of its own.
+            Whatever `call` raises; the cache raises no errors itself.
         """
         key = self.key(request)
         if key is None:
@@ -174,7 +176,7 @@ class ResponseCache(Generic[R]):
     async def aanswer(
         self, request: ChatRequest | None, call: Callable[[], Awaitable[R]]
     ) -> CacheResult[R]:
-        """The asynchronous twin of `answer`."""
+        """Serve as `answer` does, asynchronously."""
         key = self.key(request)
         if key is None:
             return CacheResult(value=await call(), hit=None)
@@ -191,10 +193,10 @@ class ResponseCache(Generic[R]):
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], Iterator[C]],
     ) -> Iterator[C]:
-        """Serve the request as chunks: those of `call`, or a hit's by `replay`.
+        """Serve the request as a stream: the chunks of `call`, or a hit's chunks from `replay`.
 
-        `merge` makes the answer that is stored of all the chunks. A stream that its consumer
-        leaves midway stores nothing. The tenant is that of the code that calls this.
+        `merge` joins all chunks into the answer that is stored. Nothing is stored if the consumer
+        stops early. The tenant is that of the code that calls this method.
         """
         key = self.key(request)
         return call() if key is None else self._stream(key, call, merge, replay)
@@ -222,7 +224,7 @@ class ResponseCache(Generic[R]):
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], AsyncIterator[C]],
     ) -> AsyncIterator[C]:
-        """The asynchronous twin of `stream`."""
+        """Stream as `stream` does, asynchronously."""
         key = self.key(request)
         if key is None:
             return call()
@@ -235,18 +237,18 @@ class ResponseCache(Generic[R]):
         )
 
     def bypassed(self, reason: object) -> None:
-        """Count a call that the cache must stay out of, and say the first time why.
+        """Count a call that the cache does not handle, and log the reason the first time.
 
-        Of an error that is not ours only the name is said: its message may hold a prompt.
+        For another library's error only its class is logged: its message may hold a prompt.
         """
         foreign = isinstance(reason, Exception) and not isinstance(reason, LLMOptimizersError)
         self._counters.trouble("bypassed", type(reason).__name__ if foreign else reason)
 
     def clear(self, tenant: str | None = None) -> None:
-        """Remove every entry, or those of one tenant, however it was named.
+        """Remove every entry, or those of one tenant, whether named by namespace or by block.
 
         Raises:
-            StoreError: the file cannot be written; what was not removed yet stays.
+            StoreError: the file cannot be written; entries not removed yet remain.
         """
         if tenant is None:
             self._store.clear()
@@ -258,19 +260,28 @@ class ResponseCache(Generic[R]):
 
     @property
     def stats(self) -> CacheStats:
-        """What happened since this cache was made."""
+        """Counts since this cache was created."""
         return self._counters.stats()
 
     def __len__(self) -> int:
         return len(self._store)
 
     def close(self) -> None:
-        """Write pending hit counts and close the file; a later call opens it again."""
+        """Write pending hit counts and close the file; a later call reopens it."""
         self._store.close()
 
 
+def _with_cacheability(codec: Codec[R]) -> Codec[R]:
+    """Accept a codec written when `cacheability` was called `traits`."""
+    former = getattr(codec, "traits", None)
+    if former is not None and not hasattr(codec, "cacheability"):
+        warnings.warn("Codec.traits is now called cacheability", DeprecationWarning, stacklevel=3)
+        codec.cacheability = former  # type: ignore[method-assign]
+    return codec
+
+
 async def _nothing() -> AsyncIterator[Any]:
-    """An empty asynchronous stream."""
+    """Yield no chunks."""
     chunks: tuple[Any, ...] = ()
     for chunk in chunks:
         yield chunk
@@ -278,8 +289,8 @@ async def _nothing() -> AsyncIterator[Any]:
 
 def _check(*, ttl: float | None, max_entries: int, wait_timeout: float) -> None:
     if ttl is not None and not ttl > 0:
-        raise ConfigurationError(f"ttl is in seconds and above 0, not {ttl}; None keeps for ever")
+        raise ConfigurationError(f"ttl is {ttl}; give seconds above 0, or None for no limit")
     if max_entries < 1:
-        raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
+        raise ConfigurationError(f"max_entries is {max_entries}; give at least 1")
     if not wait_timeout >= 0:
-        raise ConfigurationError(f"wait_timeout is in seconds and not below 0, not {wait_timeout}")
+        raise ConfigurationError(f"wait_timeout is {wait_timeout}; give seconds, 0 or more")

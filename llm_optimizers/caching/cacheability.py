@@ -1,4 +1,4 @@
-"""Which answers are worth keeping: a bad answer that is cached is served again and again."""
+"""Which answers may be stored: a bad answer in the cache would be served again and again."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _COMPLETE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cacheability:
-    """What is known of an answer besides its text.
+    """What decides whether an answer may be stored, and the model and usage of its call.
 
-    `finish_reason` is the provider's own word, "" when it gave none, and `gives_reasons` whether
-    it is known to give one with every whole answer; `empty` means neither text nor tool calls;
-    `model` and `usage` are what the call consumed.
+    `finish_reason` is the provider's, "" if it gave none; `gives_reasons` says whether the
+    provider is known to give one with every complete answer. `empty` means no text and no tool
+    calls.
     """
 
     empty: bool = False
@@ -38,11 +38,11 @@ class Cacheability:
 
 
 def reason_not_to_cache(cacheability: Cacheability) -> str | None:
-    """Why an answer must not be kept, or None when it may.
+    """Return why an answer must not be stored, or None if it may.
 
-    A finish reason that is not known to mean a complete answer (`length`, `content_filter`, …)
-    refuses it, and so does none where the provider gives them: to a stream's reader a connection
-    that breaks may look like the end.
+    The finish reason must be known to mean a complete answer, unlike `length` or
+    `content_filter`. A missing one is a reason too if the provider always gives one: to a
+    stream's reader, a broken connection can look like the end.
     """
     if cacheability.refusal:
         return "the model refused"
@@ -56,9 +56,9 @@ def reason_not_to_cache(cacheability: Cacheability) -> str | None:
 
 
 def least_cacheable(several: Sequence[Cacheability]) -> Cacheability:
-    """Of several answers to one call the one that must not be kept, else the first.
+    """Return the first of a call's answers that must not be stored, else the first answer.
 
-    A call is kept whole or not at all, and one without any answer counts as empty.
+    A call's answers are stored together or not at all; no answers at all count as empty.
     """
-    refused = (each for each in several if reason_not_to_cache(each))
-    return next(refused, several[0] if several else Cacheability(empty=True))
+    uncacheable = (each for each in several if reason_not_to_cache(each))
+    return next(uncacheable, several[0] if several else Cacheability(empty=True))

@@ -1,8 +1,8 @@
-"""How the cache's plans reach a store, an index, an embedder and a call under way.
+"""Run the cache plans' steps against the store, the index, the embedder and calls in flight.
 
-What lies in memory is called at once. What may block, a disk or somebody's embedding service,
-becomes an effect, so that no event loop waits for it, and has a circuit breaker: after a failure
-it is left alone for a while, and the calls of the app go on without it.
+Work in memory is done at once. Work that may block (a disk, an embedding service) becomes an
+effect, so that it does not block an event loop, and goes through a circuit breaker: after a
+failure it is skipped for a while, and the app's calls go on without it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _NEIGHBOURS = 5
 
 
 class Executor:
-    """One store, one index, one embedder; without index and embedder matching is exact only.
+    """One store, index and embedder; without index and embedder, matching is exact only.
 
-    Reading and writing have breakers of their own: a file that cannot be written may still be
-    read.
+    Reading and writing have separate circuit breakers: a file that cannot be written may still
+    be readable.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Executor:
         self._writing = CircuitBreaker(clock)
         self._embedding = CircuitBreaker(clock)
 
-    def stored(self, work: Callable[[Store], T], *, writing: bool = False) -> Plan[T]:
-        """What a function of the store gives.
+    def use_store(self, work: Callable[[Store], T], *, writing: bool = False) -> Plan[T]:
+        """Call `work` with the store and return its result.
 
         Raises:
-            StoreError: the store failed, or failed a moment ago.
+            StoreError: the store failed now, or a moment ago and is being skipped.
         """
         try:
             if not self._store.blocking:
@@ -63,25 +63,25 @@ class Executor:
         except StoreError:
             raise
         except Exception as error:
-            # A store, or FAISS, that breaks its promise must not cost the caller an answer.
+            # An unexpected error of a store or of FAISS must not cost the caller an answer.
             raise StoreError(f"{type(error).__name__} in the cache's store: {error}") from error
 
     def nearest(self, scope: str, vector: Vector) -> Plan[Sequence[tuple[str, float]]]:
-        """Keys and cosines of the nearest stored questions of a scope, best first.
+        """Return keys and cosines of the nearest stored questions of a scope, best first.
 
         Raises:
-            StoreError: as `stored`.
+            StoreError: as `use_store`.
         """
         index = self._index
         if index is None:
             return ()
-        return (yield from self.stored(lambda _: index.search(scope, vector, _NEIGHBOURS)))
+        return (yield from self.use_store(lambda _: index.search(scope, vector, _NEIGHBOURS)))
 
-    def forget(self, key: str) -> Plan[None]:
-        """Remove an entry from store and index.
+    def remove(self, key: str) -> Plan[None]:
+        """Remove an entry from the store and the index.
 
         Raises:
-            StoreError: as `stored`.
+            StoreError: as `use_store`.
         """
 
         def both(store: Store) -> None:
@@ -89,20 +89,20 @@ class Executor:
                 self._index.discard(key)
             store.delete([key])
 
-        yield from self.stored(both, writing=True)
+        yield from self.use_store(both, writing=True)
 
-    def embedded(self, text: str) -> Plan[Vector | None]:
-        """The unit vector of a text, None if the embedder does not see the whole of it.
+    def embed(self, text: str) -> Plan[Vector | None]:
+        """Return a text's unit vector, None if the text is longer than the embedder's window.
 
         Raises:
-            StoreError: there is no usable vector, or the embedder failed a moment ago.
+            StoreError: the vector cannot be used, or the embedder failed a moment ago.
             Whatever a user's embedder raises.
         """
         embedder = self._embedder
         if embedder is None or not embedder.covers(text):
             return None
         if isinstance(embedder, StaticEmbedder):
-            # Microseconds of arithmetic: it neither blocks nor fails for a while.
+            # Some microseconds of arithmetic: it needs no thread and no circuit breaker.
             vector: Vector = embedder.embed([text])[0]
             return vector
 
@@ -118,20 +118,18 @@ class Executor:
         vector = rows[0]
         return vector
 
-    def waited(self, flight: InFlightCall[str]) -> Plan[str | None]:
-        """The payload of a call that another caller makes; None if there is none in time."""
+    def wait_for(self, call: InFlightCall[str]) -> Plan[str | None]:
+        """Return the payload of another caller's call in flight; None if it brings none in time."""
         timeout = self._wait_timeout
-        return (
-            yield from RunFunction(lambda: flight.wait(timeout), lambda: flight.aresult(timeout))
-        )
+        return (yield from RunFunction(lambda: call.result(timeout), lambda: call.aresult(timeout)))
 
     def _guarded(self, breaker: CircuitBreaker, work: Callable[[Store], T]) -> T:
-        # A poisoned entry is an answer of the store; it is what it held that is no good.
+        # A damaged entry does not mean that the store failed.
         with _watched(breaker, "store", failures=StoreError, harmless=PoisonedEntryError):
             return work(self._store)
 
     def _embedding_watched(self) -> AbstractContextManager[None]:
-        # A StoreError says that this text has no usable vector; the next one may.
+        # A StoreError means that this text has no usable vector; the next text may have one.
         return _watched(self._embedding, "embedder", failures=Exception, harmless=StoreError)
 
 
@@ -143,9 +141,9 @@ def _watched(
     failures: type[Exception],
     harmless: type[Exception],
 ) -> Iterator[None]:
-    """A call behind a breaker, which opens at `failures` but for the `harmless` among them."""
+    """Guard a call with a breaker that opens on `failures`, except on `harmless` ones."""
     if not breaker.allow():
-        raise StoreError(f"the {name} failed a moment ago and is left alone for now")
+        raise StoreError(f"the {name} failed a moment ago and is being skipped for now")
     try:
         yield
     except harmless:

@@ -1,12 +1,12 @@
-"""What makes two requests the same: exact keys, normalised keys, and the scope of a question.
+"""Cache keys: exact keys, normalised keys, and the scope of a semantic match.
 
-A semantic match may only vary the question. Everything else that shapes an answer (tenant,
-model, settings, system prompt, history, retrieved context) is hashed into the scope, and two
-questions are compared only inside one scope.
+In a semantic match only the question may differ. Everything else that shapes an answer (tenant,
+model, settings, system prompt, history, retrieved context) is hashed into the scope, and questions
+are compared within one scope only.
 
-A setting enters a cache key by its content: a schema class by its JSON schema, a plain function
-by its code. What has no content that can be seen makes the call uncacheable, since two different
-things would otherwise share answers.
+A setting enters the key by its content: a schema class by its JSON schema, a plain function by
+its code. If a setting's content cannot be read, the call is not cached, since two different
+settings could otherwise share answers.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from llm_optimizers.types import ChatRequest, Message
 __all__ = ["OBJECT_ADDRESS", "CacheKey", "cache_key", "fingerprint", "normalise", "split_question"]
 
 SCHEMA = 1
-"""Part of every key: raise it when the meaning of a key changes, and old entries fall out."""
+"""Part of every key. Raise it when keys change their meaning; old entries then no longer match."""
 
 _QUESTION_LINE = re.compile(
     r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*+"
     r"(?P<q>[^\n]++)(?P<tail>(?:\n\s*(?:answer|response|reply)[ \t]*:)?\s*)\Z",
     re.IGNORECASE,
 )
-# A prompt of sections holds more than a question, and what differs may stand in any of them.
+# A prompt with sections holds more than a question, and the difference may be in any section.
 _SECTIONS = re.compile(
     r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
 )
-# Data may hold several questions whose answers go by their order or their ids, and the same
+# Data may hold several questions whose answers depend on their order or ids, yet the same
 # questions in another order have the same meaning.
 _DATA = re.compile(r"\[\s*[\[{]|[\[{]\s*\"")
-# Text whose letter case, spacing or punctuation may carry meaning is only matched byte for byte:
-# code, quotations, a text after a colon that something is to be done to, a factorial.
+# Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations,
+# text to work on after a colon, a factorial.
 _LITERAL = re.compile(
     r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|:\s|\d!|\s[?!.]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
     re.IGNORECASE,
 )
-# Often left out when typing, but for words that would be others without ("we're" and "were").
+# Apostrophes are often left out when typing, but not where that makes another word ("we're").
 _APOSTROPHE = re.compile(
     r"(?<!\bwe)(?<!\bhe)(?<!\bshe)(?<!\bi)(?<=\w)['’](?=\w)|(?<=\w)['’](?=(?:ve|m|s)\b)",
     re.IGNORECASE,
@@ -67,12 +67,12 @@ _TIME_BOUND = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheKey:
-    """Where a request's answer is kept.
+    """The keys under which a request's answer is stored.
 
-    `exact`, `normalised` and `scope` are hex digests. `normalised` is None where case or spacing
-    may matter; `question` is None where only an exact match may be served: a tool result is
-    pending, the turn is not plain text or a prompt of several sections or JSON, tools are bound,
-    or the answer depends on the time.
+    `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
+    matter. `question` is None if no semantic match is allowed: the last message is a tool result
+    or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
+    answer depends on the time.
     """
 
     exact: str
@@ -83,13 +83,13 @@ class CacheKey:
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
-    """The key of a request; message ids and tool-call ids do not enter it.
+    """Return a request's key; message ids and tool call ids are left out of it.
 
-    `tenant` replaces the one that the request names. `embedder` names what makes the vectors:
-    those of two must not meet, while exact matches outlive a change of embedder.
+    `tenant` replaces the one that the request names. `embedder` is the id of the embedding model:
+    vectors of two models are never compared, while exact matches survive a change of model.
 
     Raises:
-        ConfigurationError: the request holds a value that has no stable written form.
+        ConfigurationError: the request holds a value that cannot be written into a key.
     """
     *history, last = request.messages
     plain = last.role == "user" and (isinstance(last.content, str) or not last.multimodal)
@@ -127,8 +127,8 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
 def split_question(text: str) -> tuple[str, str]:
     """Split a prompt that ends in a line `Question: …` into (context, question).
 
-    Retrieval prompts put documents before such a line, and some an empty `Answer:` behind it. The
-    documents belong to the scope: the same question over other documents has another answer.
+    Retrieval prompts have documents before such a line, and some have an empty `Answer:` after it.
+    The documents belong to the scope: the same question over other documents has another answer.
     Without such a line the context is "".
     """
     match = _QUESTION_LINE.search(text)
@@ -138,10 +138,10 @@ def split_question(text: str) -> tuple[str, str]:
 
 
 def normalise(text: str) -> str | None:
-    """The text without differences of case, spacing and closing punctuation.
+    """Return the text with case, spacing and final punctuation normalised.
 
-    None when such a difference may matter: code, quotations, several lines, long texts. Short
-    words in capitals keep them, so that "US customers" and "us customers" stay apart.
+    None if such differences may matter: code, quotations, several lines, long texts. Short words
+    in capitals keep them, so that "US customers" and "us customers" stay different.
     """
     text = unicodedata.normalize("NFC", text).strip()
     if "'" in text or "’" in text:
@@ -152,43 +152,44 @@ def normalise(text: str) -> str | None:
     words = text.rstrip("?!. ").split()
     if not words:
         return None
-    shouted = text.isupper()
+    all_capitals = text.isupper()
     return " ".join(
-        word if word.isupper() and 1 < len(word) <= 5 and not shouted else word.lower()
+        word if word.isupper() and 1 < len(word) <= 5 and not all_capitals else word.lower()
         for word in words
     )
 
 
 def _canonical(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages as JSON-like values, with the ids of tool calls and of content blocks replaced by
-    their order of appearance: providers make them up anew for every answer.
+    """Return messages as JSON-like values, numbering ids in order of appearance.
+
+    Providers make up new ids of tool calls and content blocks for every answer.
     """
-    order: dict[str, str] = {}
+    numbers: dict[str, str] = {}
 
-    def place(identifier: object) -> str:
-        return order.setdefault(str(identifier), f"id_{len(order)}")
+    def number(identifier: object) -> str:
+        return numbers.setdefault(str(identifier), f"id_{len(numbers)}")
 
-    def placed(block: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: place(v) if k in _IDENTIFIERS and v else v for k, v in block.items()}
+    def numbered(block: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: number(v) if k in _IDENTIFIERS and v else v for k, v in block.items()}
 
     canonical = []
     for message in messages:
         raw = message.to_openai()
         if message.role in ("assistant", "tool") and isinstance(raw["content"], list):
-            raw["content"] = [placed(block) for block in raw["content"]]
+            raw["content"] = [numbered(block) for block in raw["content"]]
         for call in raw.get("tool_calls", ()):
-            call["id"] = place(call["id"])
+            call["id"] = number(call["id"])
         if message.tool_call_id is not None:
-            raw["tool_call_id"] = place(message.tool_call_id)
+            raw["tool_call_id"] = number(message.tool_call_id)
         canonical.append(raw)
     return canonical
 
 
 def _digest(value: object) -> str:
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_as_json_value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the request cannot be written as a key ({error})") from error
+        raise ConfigurationError(f"the request cannot be written into a key ({error})") from error
     return _hash(text)
 
 
@@ -196,28 +197,28 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _plain(value: object) -> object:
-    """What json cannot write: mappings and sets in order, all else by its representation."""
+def _as_json_value(value: object) -> object:
+    """Convert what JSON cannot write: sets are sorted, other objects become their `repr`."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
     text = repr(value)
     if _ADDRESS.search(text):
-        # Another object may get the address later, and its request would get this one's answer.
+        # Another object may have this address later, and its request would get this answer.
         raise TypeError(f"a {type(value).__name__} has no stable form")
     return text
 
 
 OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
-"""How a representation ends that names an object by where it lies in memory."""
+"""The end of a `repr` that gives only the object's address in memory."""
 
 
 def fingerprint(value: Any) -> Any:
-    """The value as JSON-like data, by content.
+    """Return the value as JSON-like data that changes whenever its content does.
 
     Raises:
-        ConfigurationError: somewhere in it is an object whose content cannot be seen.
+        ConfigurationError: it contains an object whose content cannot be read.
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value
@@ -242,10 +243,11 @@ def fingerprint(value: Any) -> Any:
 
 
 def _function(value: FunctionType) -> dict[str, Any]:
-    """A function by its name and code; what it closes over would escape the key."""
+    """Return a function's name and code; a closure's values could not be included."""
     if value.__closure__:
         raise ConfigurationError(
-            f"the function {value.__qualname__} closes over values that a cache key cannot see"
+            f"the function {value.__qualname__} closes over values that a cache key cannot include;"
+            " pass them as arguments"
         )
     return {
         "function": f"{value.__module__}.{value.__qualname__}",
@@ -266,7 +268,7 @@ def _code(code: CodeType) -> dict[str, Any]:
 
 
 def _fields(value: type) -> Any:
-    """What a typed dictionary, a dataclass or another class declares, inner classes included."""
+    """Return the fields that a typed dict, dataclass or other class declares, nested ones too."""
     try:
         return TypeAdapter(value).json_schema()
     except PydanticUserError:

@@ -1,10 +1,10 @@
-"""The one way through the cache, as plans: look up, answer, keep.
+"""The steps of a lookup, a cached call and a write, as plans (see `effects`).
 
-    key → exact → normalised → nearest questions of the scope → acceptance → hit
-        → miss → single flight → call → cacheability → kept
+    key → exact match → normalised match → nearest questions of the scope → matcher → hit
+        → miss → single flight → model call → cacheability → stored
 
-Nothing here blocks: the executor makes effects of what may. Every failure of a store, an index or
-an embedder is caught here and becomes a miss: the cache never costs the user an answer.
+Nothing here blocks: the executor turns what may block into effects. Every failure of the store,
+index or embedder is caught here and counts as a miss, so the user always gets an answer.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _EXACT_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class MakeCall(Effect[R], Generic[R]):
-    """The call itself: the one effect that an adapter performs, as a stream if it likes."""
+    """Call the model: the one effect that the adapter performs, as a stream if it wants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup(Generic[R]):
-    """What a lookup found; `vector` is the question's, None where it is not matched by meaning."""
+    """The result of a lookup; `vector` is the question's, None without a semantic lookup."""
 
     hit: Hit[R] | None
     vector: Vector | None = None
@@ -45,7 +45,7 @@ class Lookup(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePlans(Generic[R]):
-    """The cache's decisions; `matcher` None means exact matching only, `ttl` is in seconds."""
+    """The plans of one cache; without a `matcher`, matching is exact only. `ttl` is in seconds."""
 
     codec: Codec[R]
     executor: Executor
@@ -63,33 +63,33 @@ class CachePlans(Generic[R]):
         return found.hit
 
     def answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
-        """Serve the key from the cache, from a call under way, or by calling."""
-        landed_before = self.single_flight.completed
+        """Serve the key from the store, from another caller's call in flight, or by a call."""
+        completed_before = self.single_flight.completed
         found = yield from self._find(key)
         if found.hit is not None:
             return CacheResult(value=found.hit.value, hit=found.hit)
-        flight = self.single_flight.join(key.exact)
-        if not flight.leading:
-            shared = yield from self._joined(key, flight)
+        call = self.single_flight.join(key.exact)
+        if not call.leading:
+            shared = yield from self._wait_for_leader(key, call)
             if shared is not None:
                 return CacheResult(value=shared.value, hit=shared)
-            value, _ = yield from self._called(key, found)
+            value, _ = yield from self._call_model(key, found)
             return CacheResult(value=value, hit=None)
         payload = None
         try:
-            if self.single_flight.completed != landed_before:
-                completed, payload = yield from self._landed_meanwhile(key)
-                if completed is not None:
-                    return CacheResult(value=completed.value, hit=completed)
-            value, payload = yield from self._called(key, found)
+            if self.single_flight.completed != completed_before:
+                hit, payload = yield from self._find_stored_since(key)
+                if hit is not None:
+                    return CacheResult(value=hit.value, hit=hit)
+            value, payload = yield from self._call_model(key, found)
         finally:
-            self.single_flight.complete(key.exact, flight, payload)
+            self.single_flight.complete(key.exact, call, payload)
         return CacheResult(value=value, hit=None)
 
     def keep(self, key: CacheKey, value: R, found: Lookup[R] | None = None) -> Plan[str | None]:
-        """Store an answer if it is worth it; returns it as text if others may share it.
+        """Store an answer if it is cacheable; return its text if other callers may share it.
 
-        Failing to store it is no failure.
+        A store that fails is counted and otherwise ignored.
         """
         try:
             cacheability = self.codec.cacheability(value)
@@ -98,10 +98,10 @@ class CachePlans(Generic[R]):
                 self.counters.trouble("not admitted", reason, quiet=True)
                 return None
             payload = self.codec.encode(value)
-        except Exception as error:  # noqa: BLE001 - an answer of any kind is the caller's, kept or not
+        except Exception as error:  # noqa: BLE001 - the caller gets any answer, stored or not
             self.counters.trouble("answer cannot be stored", error)
             return None
-        vector = found.vector if found is not None else (yield from self._embedded(key))
+        vector = found.vector if found is not None else (yield from self._embed_question(key))
         now = self.clock()
         entry = Entry(
             key=key.exact,
@@ -117,7 +117,7 @@ class CachePlans(Generic[R]):
             usage=cacheability.usage,
         )
         try:
-            yield from self.executor.stored(lambda store: store.save(entry), writing=True)
+            yield from self.executor.use_store(lambda store: store.save(entry), writing=True)
         except StoreError as error:
             self.counters.trouble("store", error)
         else:
@@ -126,25 +126,25 @@ class CachePlans(Generic[R]):
 
     def _find(self, key: CacheKey) -> Plan[Lookup[R]]:
         try:
-            hit = yield from self._exact(key)
+            hit = yield from self._find_exact(key)
         except StoreError as error:
             self.counters.trouble("store", error)
             return Lookup(hit=None)
         if hit is not None:
             return Lookup(hit=hit)
-        vector = yield from self._embedded(key)
+        vector = yield from self._embed_question(key)
         if vector is not None:
-            hit = yield from self._semantic(key, vector)
+            hit = yield from self._find_semantic(key, vector)
         return Lookup(hit=hit, vector=vector)
 
-    def _exact(self, key: CacheKey) -> Plan[Hit[R] | None]:
-        """The entry of the exact key, else of the normalised one.
+    def _find_exact(self, key: CacheKey) -> Plan[Hit[R] | None]:
+        """Return a hit under the exact key, else under the normalised key.
 
-        An entry that had to be dropped may have stood before one that may be served.
+        After an entry was dropped, the store is asked again: it may hold a good one as well.
         """
         for _ in range(_EXACT_TRIES):
             try:
-                entry = yield from self.executor.stored(
+                entry = yield from self.executor.use_store(
                     lambda store: store.fetch(key.exact, key.normalised)
                 )
             except PoisonedEntryError as error:
@@ -153,13 +153,13 @@ class CachePlans(Generic[R]):
             if entry is None:
                 return None
             tier: Tier = "exact" if entry.key == key.exact else "normalised"
-            hit = yield from self._open(key, entry, tier, 1.0)
+            hit = yield from self._serve(key, entry, tier, 1.0)
             if hit is not None:
                 return hit
         return None
 
-    def _semantic(self, key: CacheKey, vector: Vector) -> Plan[Hit[R] | None]:
-        """The nearest stored question of the scope that asks the same."""
+    def _find_semantic(self, key: CacheKey, vector: Vector) -> Plan[Hit[R] | None]:
+        """Return a hit for the nearest stored question of the scope that the matcher accepts."""
         matcher, question = self.matcher, key.question
         if matcher is None or question is None:
             return None
@@ -167,50 +167,52 @@ class CachePlans(Generic[R]):
             for candidate, cosine in (yield from self.executor.nearest(key.scope, vector)):
                 if cosine < matcher.min_cosine:
                     break
-                hit = yield from self._weigh(key, question, candidate, cosine, matcher)
+                hit = yield from self._match(key, question, candidate, cosine, matcher)
                 if hit is not None:
                     return hit
         except StoreError as error:
             self.counters.trouble("store", error)
         return None
 
-    def _weigh(
+    def _match(
         self, key: CacheKey, question: str, candidate: str, cosine: float, matcher: Matcher
     ) -> Plan[Hit[R] | None]:
-        """The candidate as a hit, if it asks the same as the question."""
+        """Return the entry with key `candidate` as a hit, if the matcher accepts its question."""
         try:
-            entry = yield from self.executor.stored(lambda store: store.fetch(candidate))
+            entry = yield from self.executor.use_store(lambda store: store.fetch(candidate))
         except PoisonedEntryError as error:
             yield from self._drop(error.key, error)
             return None
         if entry is None or entry.scope != key.scope or entry.question is None:
-            yield from self._forget(candidate)
+            yield from self._remove(candidate)
             return None
         try:
-            verdict = matcher.decide(question, entry.question, cosine)
-        except Exception as error:  # noqa: BLE001 - whatever cannot be judged is not served
+            decision = matcher.decide(question, entry.question, cosine)
+        except Exception as error:  # noqa: BLE001 - without a decision nothing is served
             self.counters.trouble("a question could not be judged", error)
             return None
-        if not verdict.accept:
+        if not decision.accept:
             return None
-        return (yield from self._open(key, entry, "semantic", verdict.score))
+        return (yield from self._serve(key, entry, "semantic", decision.score))
 
-    def _open(self, key: CacheKey, entry: Entry, tier: Tier, score: float) -> Plan[Hit[R] | None]:
-        """Read an entry's answer; one that is expired, damaged or another tenant's is dropped."""
+    def _serve(self, key: CacheKey, entry: Entry, tier: Tier, score: float) -> Plan[Hit[R] | None]:
+        """Decode an entry into a hit; drop it if expired, damaged or another tenant's."""
         now = self.clock()
         if entry.expires is not None and not now < entry.expires:
-            yield from self._forget(entry.key)
+            yield from self._remove(entry.key)
             return None
         if entry.tenant != key.tenant:
             yield from self._drop(entry.key, "it belongs to another tenant")
             return None
         try:
             value = self.codec.decode(entry.payload)
-        except Exception as error:  # noqa: BLE001 - what anybody may have written to the store
+        except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             yield from self._drop(entry.key, error)
             return None
         try:
-            yield from self.executor.stored(lambda store: store.touch(entry.key, now), writing=True)
+            yield from self.executor.use_store(
+                lambda store: store.touch(entry.key, now), writing=True
+            )
         except StoreError as error:
             self.counters.trouble("store", error)
         self.counters.hit(tier)
@@ -224,24 +226,24 @@ class CachePlans(Generic[R]):
             age=max(0.0, now - entry.created),
         )
 
-    def _called(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
-        """Make the call; its answer and, if others may share it, its text."""
+    def _call_model(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
+        """Call the model; return its answer, and its text if other callers may share it."""
         self.counters.miss()
         value: R = yield MakeCall()
         payload = yield from self.keep(key, value, found)
         return value, payload
 
-    def _joined(self, key: CacheKey, flight: InFlightCall[str]) -> Plan[Hit[R] | None]:
-        """The answer of a call under way; None if there is none in time."""
-        payload = yield from self.executor.waited(flight)
+    def _wait_for_leader(self, key: CacheKey, call: InFlightCall[str]) -> Plan[Hit[R] | None]:
+        """Return the answer of the call in flight; None if it brings none in time."""
+        payload = yield from self.executor.wait_for(call)
         if payload is None:
-            if flight.timed_out:
-                self.single_flight.forget(key.exact, flight)
+            if call.timed_out:
+                self.single_flight.forget(key.exact, call)
             return None
         try:
             value = self.codec.decode(payload)
             cacheability = self.codec.cacheability(value)
-        except Exception as error:  # noqa: BLE001 - a codec that cannot read itself shares nothing
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None
         self.counters.hit("shared")
@@ -255,37 +257,37 @@ class CachePlans(Generic[R]):
             age=0.0,
         )
 
-    def _landed_meanwhile(self, key: CacheKey) -> Plan[tuple[Hit[R] | None, str | None]]:
-        """An answer that was stored between our lookup and our joining of the flight.
+    def _find_stored_since(self, key: CacheKey) -> Plan[tuple[Hit[R] | None, str | None]]:
+        """Return an answer stored after our lookup and before we became the leader.
 
-        Its text comes along, for those who have joined after us.
+        Also return its text, for the callers who now wait for us.
         """
         try:
-            entry = yield from self.executor.stored(lambda store: store.fetch(key.exact))
+            entry = yield from self.executor.use_store(lambda store: store.fetch(key.exact))
         except StoreError:
             return None, None
         if entry is None:
             return None, None
-        hit = yield from self._open(key, entry, "exact", 1.0)
+        hit = yield from self._serve(key, entry, "exact", 1.0)
         return hit, None if hit is None else entry.payload
 
-    def _embedded(self, key: CacheKey) -> Plan[Vector | None]:
-        """The question's vector, None where it may not be matched by meaning or cannot be."""
+    def _embed_question(self, key: CacheKey) -> Plan[Vector | None]:
+        """Return the question's vector; None if only exact matching is allowed or possible."""
         if key.question is None or self.matcher is None:
             return None
         try:
-            return (yield from self.executor.embedded(key.question))
+            return (yield from self.executor.embed(key.question))
         except Exception as error:  # noqa: BLE001 - a user's embedder may raise anything
             self.counters.trouble("embedder: exact matching only", error)
             return None
 
     def _drop(self, key: str, reason: object) -> Plan[None]:
         self.counters.trouble("poisoned entry dropped", reason)
-        yield from self._forget(key)
+        yield from self._remove(key)
 
-    def _forget(self, key: str) -> Plan[None]:
-        """Remove an entry; one that cannot be removed is met and passed over again."""
+    def _remove(self, key: str) -> Plan[None]:
+        """Remove an entry; if that fails, the next lookup will skip it again."""
         try:
-            yield from self.executor.forget(key)
-        except StoreError as failure:
-            self.counters.trouble("store", failure)
+            yield from self.executor.remove(key)
+        except StoreError as error:
+            self.counters.trouble("store", error)

@@ -1,8 +1,8 @@
-"""Single flight: identical calls under way at once are one call.
+"""Single flight: identical concurrent calls are made once.
 
-The first caller leads and makes the call; the others wait for its answer. Errors are not
-shared: when the leader fails, is cancelled or takes too long, every waiter calls for itself,
-just as it would have done without a cache.
+The first caller is the leader and makes the call; the others wait for its answer. Errors are not
+shared: if the leader fails, is cancelled or takes too long, every waiter makes its own call, as it
+would have without a cache.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class _Call(Generic[R]):
-    """A call under way, and who makes it: a thread, and its task where there is one.
+    """A call in flight and its leader: a thread, and a task if there is one.
 
-    The task is only referred to: a cancelled one keeps the frames that hold this call alive.
+    The task is a weak reference: a cancelled task would keep alive the frames that hold this call.
     """
 
     future: Future[R | None]
@@ -35,9 +35,9 @@ class _Call(Generic[R]):
 
 
 class InFlightCall(Generic[R]):
-    """A seat on a call under way; `leading` tells its maker from those who wait for it.
+    """One caller's view of a call in flight: `leading` if it makes the call, else it waits.
 
-    `timed_out` is True after a wait that ran out of time.
+    `timed_out` is True after a wait that took too long.
     """
 
     def __init__(self, call: _Call[R], *, leading: bool) -> None:
@@ -45,11 +45,11 @@ class InFlightCall(Generic[R]):
         self.leading = leading
         self.timed_out = False
 
-    def wait(self, timeout: float) -> R | None:
-        """The leader's answer, or None after `timeout` seconds or when there will be none."""
+    def result(self, timeout: float) -> R | None:
+        """Return the leader's answer; None after `timeout` seconds or if it brings none."""
         future = self._call.future
         if self._call.thread == threading.get_ident() and not future.done():
-            # The leader needs this very thread to go on: waiting would never end.
+            # The leader needs this thread to go on: waiting here would be a deadlock.
             return None
         try:
             return future.result(min(timeout, threading.TIMEOUT_MAX))
@@ -57,8 +57,8 @@ class InFlightCall(Generic[R]):
             self.timed_out = True
             return None
 
-    async def aresult(self, timeout: float) -> R | None:  # noqa: ASYNC109 - a plain number serves both twins
-        """The asynchronous twin of `wait`; works across event loops."""
+    async def aresult(self, timeout: float) -> R | None:  # noqa: ASYNC109 - the same as `result`
+        """Wait as `result` does, asynchronously; works across event loops."""
         future = self._call.future
         task = self._call.task
         if task is not None and task() is asyncio.current_task() and not future.done():
@@ -66,7 +66,7 @@ class InFlightCall(Generic[R]):
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def wake(_: Future[R | None]) -> None:
-            # The waiter's loop may be closed by the time the leader lands.
+            # The waiter's loop may be closed by the time the leader completes the call.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(done.set)
 
@@ -80,20 +80,20 @@ class InFlightCall(Generic[R]):
 
 
 class SingleFlight(Generic[R]):
-    """The calls under way in this process, by key; threads and event loops share them.
+    """The calls in flight in this process, by key; shared by threads and event loops.
 
-    `completed` counts those that have ended: where it has not changed since a lookup, no other
+    `completed` counts the calls that have ended. If it has not changed since a lookup, no other
     caller can have stored the answer since.
     """
 
     def __init__(self) -> None:
-        self._start()
+        self._reset()
 
     def join(self, key: str) -> InFlightCall[R]:
-        """Join the call under way for this key, or lead a new one."""
+        """Join the call in flight for this key, or lead a new one."""
         if self._pid != os.getpid():
             # After a fork the leaders are in the other process, and one may have held the lock.
-            self._start()
+            self._reset()
         with self._lock:
             known = self._calls.get(key)
             if known is not None:
@@ -102,23 +102,23 @@ class SingleFlight(Generic[R]):
             self._calls[key] = call
             return InFlightCall(call, leading=True)
 
-    def complete(self, key: str, flight: InFlightCall[R], answer: R | None) -> None:
-        """End a led flight; None sends the waiters to call for themselves."""
+    def complete(self, key: str, call: InFlightCall[R], answer: R | None) -> None:
+        """Give the leader's answer to the waiters; with None each waiter makes its own call."""
         with self._lock:
-            self._remove(key, flight)
+            self._remove(key, call)
             self.completed += 1
-        flight._call.future.set_result(answer)
+        call._call.future.set_result(answer)
 
-    def forget(self, key: str, flight: InFlightCall[R]) -> None:
-        """Let no other caller join: the next one leads a new flight."""
+    def forget(self, key: str, call: InFlightCall[R]) -> None:
+        """Let no further caller join this call: the next one leads a new call."""
         with self._lock:
-            self._remove(key, flight)
+            self._remove(key, call)
 
-    def _remove(self, key: str, flight: InFlightCall[R]) -> None:
-        if self._calls.get(key) is flight._call:
+    def _remove(self, key: str, call: InFlightCall[R]) -> None:
+        if self._calls.get(key) is call._call:
             del self._calls[key]
 
-    def _start(self) -> None:
+    def _reset(self) -> None:
         self.completed = 0
         self._pid = os.getpid()
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What a cache counts about itself, and what it says aloud the first time it happens."""
+"""A cache's counters; the first problem of each kind is logged as a warning."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger("llm_optimizers.caching")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """Counts since the cache was made.
+    """Counts since the cache was created.
 
-    `hits` by tier (exact, normalised, semantic, shared); `troubles` by kind: poisoned entries
-    that were dropped, store and embedder failures, answers that were not worth keeping.
+    `hits` by tier (exact, normalised, semantic, shared); `troubles` by kind: damaged entries
+    dropped, failures of the store or embedder, answers that must not be stored.
     """
 
     hits: Mapping[str, int] = field(default_factory=dict)
@@ -29,13 +29,13 @@ class CacheStats:
 
     @property
     def hit_rate(self) -> float:
-        """Hits per lookup, 0 to 1; 0 before the first lookup."""
+        """Hits per lookup, from 0 to 1; 0 before the first lookup."""
         hits = sum(self.hits.values())
         return hits / (hits + self.misses) if hits + self.misses else 0.0
 
 
 class Counters:
-    """Counts events from any thread; warns of each kind of trouble once."""
+    """Counts events of any thread; logs a warning the first time a kind of problem occurs."""
 
     def __init__(self) -> None:
         self._hits: Counter[str] = Counter()
@@ -54,20 +54,20 @@ class Counters:
             self._events["miss"] += 1
 
     def stored(self) -> None:
-        """Count an answer that was kept."""
+        """Count an answer that was stored."""
         with self._lock:
             self._events["stored"] += 1
 
     def trouble(self, kind: str, detail: object, *, quiet: bool = False) -> None:
-        """Count a trouble; log its detail the first time unless it is an everyday one."""
+        """Count a problem; log its detail the first time, unless `quiet`."""
         with self._lock:
             self._troubles[kind] += 1
             first = self._troubles[kind] == 1
         if first and not quiet:
-            logger.warning("%s: %s (said once; further ones are counted)", kind, detail)
+            logger.warning("%s: %s (logged once; further ones are counted)", kind, detail)
 
     def stats(self) -> CacheStats:
-        """The counts so far."""
+        """Return the counts so far."""
         with self._lock:
             return CacheStats(
                 hits=dict(self._hits),

@@ -1,9 +1,9 @@
-"""How SQLite files and Redis servers are opened and kept open: once, for every store.
+"""Connections to SQLite files and Redis servers, shared by all stores.
 
 sqlite.py    Database: one SQLite file, or memory
 schema.py    Schema: the tables a file must hold, their version and migrations
 redis.py     RedisServer: one server, its sync and async clients (extra `redis`)
-breaker.py   CircuitBreaker: what keeps failing is left alone for a while
-forks.py     ProcessLock, at_fork: what must hold when a process forks
+breaker.py   CircuitBreaker: skip calls to something that keeps failing
+forks.py     ProcessLock, at_fork: stay correct when the process forks
 recent.py    Recent: the values used last, between threads
 """

@@ -1,8 +1,7 @@
-"""A circuit breaker: what keeps failing is left alone for a while.
+"""A circuit breaker: skip calls to something that keeps failing (M. Nygard, "Release It!", 2007).
 
-After M. Nygard, "Release It!" (2007). Calls that can do without the failing part should not wait
-for it: closed, every call goes through; open, none does; half-open, one does, and what becomes of
-it decides.
+Closed, every call goes through. Open, none does. Half-open, one call goes through, and its success
+or failure closes or reopens the breaker.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ BreakerState = Literal["closed", "open", "half-open"]
 
 
 class CircuitBreaker:
-    """Opens at a failure, for `first_pause` seconds; each further failure doubles the pause.
+    """Opens on a failure for `first_pause` seconds; each further failure doubles the pause.
 
-    Safe to share between threads. A clock that is set back ends the pause instead of making it
-    longer.
+    The pause is at most `longest_pause` seconds. Safe to share between threads. Setting the clock
+    back ends a pause instead of prolonging it.
     """
 
     def __init__(
@@ -36,16 +35,16 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """Where the breaker stands now."""
+        """The state now: "closed", "open" or "half-open"."""
         if not self._pause:
             return "closed"
         return "open" if 0.0 <= self._clock() - self._since < self._pause else "half-open"
 
     def allow(self) -> bool:
-        """Whether a call may be tried; report what becomes of it by `succeeded` or `failed`.
+        """Whether a call may be tried; report its outcome with `succeeded` or `failed`.
 
-        A half-open breaker lets one call through and stays open for another pause; a call that
-        is never reported on (a cancelled one) blocks nothing for longer than that.
+        A half-open breaker lets one call through and is open for another pause meanwhile. If
+        that call is never reported (it was cancelled, say), the next one goes through after it.
         """
         if not self._pause:
             return True
@@ -56,12 +55,12 @@ class CircuitBreaker:
             return state != "open"
 
     def failed(self) -> None:
-        """A call failed: open, for twice as long as the last time."""
+        """Record a failure: open for twice as long as the last time."""
         with self._lock:
             self._pause = min(max(self._pause * 2, self._first_pause), self._longest_pause)
             self._since = self._clock()
 
     def succeeded(self) -> None:
-        """A call succeeded: close."""
+        """Record a success: close."""
         if self._pause:
             self._pause = 0.0

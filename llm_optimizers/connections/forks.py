@@ -1,7 +1,7 @@
-"""What must hold when a process forks, as web servers do after the app is loaded.
+"""Stay correct when the process forks, as web servers do after loading the app.
 
-A lock that another thread held at that moment would stay locked in the child for ever, for that
-thread does not exist there: `ProcessLock`. A connection must not be used by both: `at_fork`.
+A lock held by another thread during the fork would stay locked in the child, where that thread
+does not exist: use `ProcessLock`. A connection must not be used by both processes: use `at_fork`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 __all__ = ["ForkAware", "ProcessLock", "at_fork"]
 
-_PATIENCE_S = 1.0  # for what other threads are doing when this process forks
+_FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish their work
 
 
 class ProcessLock:
@@ -28,14 +28,14 @@ class ProcessLock:
         self._pid = os.getpid()
 
     def acquire(self, timeout: float = -1) -> bool:
-        """Take the lock; False if it stayed taken for `timeout` seconds (-1: wait for ever)."""
+        """Acquire the lock; False after `timeout` seconds without success (-1: no timeout)."""
         if self._pid != os.getpid():
             self._lock = threading.RLock()
             self._pid = os.getpid()
         return self._lock.acquire(timeout=timeout)
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._lock.release()
 
     def __enter__(self) -> None:
@@ -51,13 +51,13 @@ class ProcessLock:
 
 
 class ForkAware(Protocol):
-    """Something with a connection that must not be in use when its process forks."""
+    """An object with a connection that must not be in use when its process forks."""
 
     def before_fork(self, timeout: float) -> bool:
-        """Stop in a state that both processes can go on from; False if that is not possible."""
+        """Stop in a state from which both processes can go on; False if that is not possible."""
 
     def after_fork(self, *, child: bool) -> None:
-        """Go on, in this process or in the child; only called after a successful `before_fork`."""
+        """Go on, in the parent or the child; only called after a successful `before_fork`."""
 
 
 _aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
@@ -66,13 +66,13 @@ _stopped: list[ForkAware] = []
 
 
 def at_fork(resource: ForkAware) -> None:
-    """Stop the resource at every fork, as long as it exists."""
+    """Call the resource's `before_fork` and `after_fork` at every fork while it exists."""
     with _aware_lock:
         _aware.add(resource)
 
 
 def _before() -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _FORK_TIMEOUT_S
     _aware_lock.acquire()
     _stopped.extend(
         resource

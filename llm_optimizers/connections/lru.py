@@ -1,4 +1,4 @@
-"""A memory for what is costly to make again: the values used last, up to a number of them."""
+"""A small in-memory cache of the values used last."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """Values by key; beyond `limit` the least recently used leaves.
+    """Values by key; beyond `limit` the least recently used is dropped.
 
-    Safe between threads, and without a lock that a fork could leave locked: each step is one
-    operation of a dictionary, and what another thread took away meanwhile is not missed.
+    Safe to share between threads. It needs no lock, which a fork could leave locked: each step is
+    one dictionary operation, and a key that another thread removed meanwhile is ignored.
     """
 
     def __init__(self, limit: int) -> None:
@@ -25,14 +25,14 @@ class LRUCache(Generic[K, V]):
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        """The value, None if it is not remembered."""
+        """Return the value, None if there is none."""
         value = self._values.get(key)
         with suppress(KeyError):
             self._values.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> None:
-        """Remember a value."""
+        """Store a value."""
         with suppress(KeyError):
             self._values[key] = value
             self._values.move_to_end(key)

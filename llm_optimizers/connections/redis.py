@@ -1,9 +1,8 @@
-"""Redis, opened in one way for every store that is shared by machines.
+"""The Redis client of every store that several machines share.
 
-A store hands over what it wants done: `server.call(lambda redis: redis.get(key))`, or `acall` in
-an event loop. Every call has a deadline, and a server that fails is left alone for a while, so
-that a dead one slows nobody down. redis-py's own retries are off: whether a call may be repeated
-is for the store to know.
+A store passes a function: `server.call(lambda redis: redis.get(key))`, or `acall` in an event
+loop. Every call has a deadline, and a failing server is skipped for a while, so that it does not
+slow down the app. redis-py's own retries are off: only the store knows which calls may be repeated.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ _SCHEMES = ("redis", "rediss", "unix")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LoopClient:
-    """The client of one event loop; `ending` closes it when the loop is shut down."""
+    """The client of one event loop; `closer` closes it when the loop shuts down."""
 
     client: AsyncRedis
-    ending: AsyncGenerator[None, None]
+    closer: AsyncGenerator[None, None]
     pid: int
 
 
@@ -61,14 +60,14 @@ class RedisServer:
     Args:
         url: redis://user:password@host:port/db, rediss:// for TLS, unix:///path?db=0; redis-py's
             settings may follow as its query.
-        deadline: seconds. An async call ends within it, whatever it waits for; of a sync call,
-            each step on the network does (connecting, sending, receiving).
-        breaker: when to leave a failing server alone; for a second, then for up to a minute.
+        deadline: seconds. It limits the whole of an async call, and each network step of a sync
+            call (connecting, sending, receiving).
+        breaker: when to skip a failing server; by default for a second, then up to a minute.
 
-    Replies are bytes. Errors hold neither the password nor what was sent.
+    Replies are bytes. Error messages contain neither the password nor the data sent.
 
     Raises (from every call):
-        StoreError: the server cannot be reached in time, was left alone, or refused.
+        StoreError: the server cannot be reached in time, is being skipped, or refused the command.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class RedisServer:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES:
             raise ConfigurationError(
-                f"a Redis URL begins with redis://, rediss:// or unix://, not {parts.scheme!r}"
+                f"a Redis URL starts with redis://, rediss:// or unix://, not {parts.scheme!r}"
             )
         self.url = url
         self.deadline = deadline
@@ -88,22 +87,22 @@ class RedisServer:
         self._client_pid = 0
         self._loop_clients: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
         self._inherited: list[_LoopClient] = []
-        # Reads the whole URL, so that a mistake in it is found now.
+        # Parses the whole URL, so that a mistake in it is reported now.
         self._make(Redis, Retry)
 
-    def call(self, ask: Callable[[Redis], T]) -> T:
-        """What `ask` gets from the server, waiting in this thread."""
+    def call(self, function: Callable[[Redis], T]) -> T:
+        """Return what `function` gets from the server, waiting in this thread."""
         with self._guarded():
-            return ask(self._own_client())
+            return function(self._own_client())
 
-    async def acall(self, ask: Callable[[AsyncRedis], Awaitable[T]]) -> T:
-        """What `ask` gets from the server, without blocking the event loop."""
+    async def acall(self, function: Callable[[AsyncRedis], Awaitable[T]]) -> T:
+        """Return what `function` gets from the server, without blocking the event loop."""
         with self._guarded():
             async with asyncio.timeout(self.deadline):
-                return await ask(await self._own_loop_client())
+                return await function(await self._own_loop_client())
 
     def eval(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | float]) -> Any:
-        """Run a Lua script as one atomic step; its text is sent once."""
+        """Run a Lua script atomically and return its result; its text is sent only once."""
         rest = (*keys, *args)
 
         def run(redis: Redis) -> Any:
@@ -117,7 +116,7 @@ class RedisServer:
     async def aeval(
         self, script: str, keys: Sequence[str], args: Sequence[str | bytes | float]
     ) -> Any:
-        """`eval` without blocking the event loop."""
+        """Run a script as `eval` does, without blocking the event loop."""
         rest = (*keys, *args)
 
         async def run(redis: AsyncRedis) -> Any:
@@ -129,12 +128,12 @@ class RedisServer:
         return await self.acall(run)
 
     def time(self) -> float:
-        """The server's clock, in seconds since the epoch: one clock for all its clients."""
+        """Return the server's time in seconds since the epoch: one clock for all its clients."""
         seconds, microseconds = self.call(lambda redis: redis.time())
         return float(seconds) + float(microseconds) / 1e6
 
     def failure(self, error: Exception) -> StoreError:
-        """The error to raise for what another driver said of this server."""
+        """Record an error of this server, and return the error to raise for it."""
         self._breaker.failed()
         reason = str(error) or type(error).__name__
         if isinstance(error, AuthenticationError):
@@ -144,23 +143,23 @@ class RedisServer:
         return StoreError(f"{self.name} cannot be reached ({reason}); is it up?")
 
     def close(self) -> None:
-        """Close this process's sync client; a later call opens a new one."""
+        """Close this process's sync client; a later call opens another."""
         with self._lock:
             client, self._client = self._client, None
             if client is not None and self._client_pid == os.getpid():
                 client.close()
 
     async def aclose(self) -> None:
-        """Close this event loop's client; loops that end by `asyncio.run` do it themselves."""
+        """Close this event loop's client; `asyncio.run` does so by itself when it ends."""
         with self._lock:
             found = self._loop_clients.pop(asyncio.get_running_loop(), None)
         if found is not None and found.pid == os.getpid():
-            await found.ending.aclose()
+            await found.closer.aclose()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         if not self._breaker.allow():
-            raise StoreError(f"{self.name} failed a moment ago and is left alone for now")
+            raise StoreError(f"{self.name} failed a moment ago and is being skipped for now")
         try:
             yield
         except ResponseError as error:
@@ -186,12 +185,12 @@ class RedisServer:
             for other in [other for other in self._loop_clients if other.is_closed()]:
                 del self._loop_clients[other]
             if found is not None:
-                # A parent's connections are its own; closing them here would say goodbye for it.
+                # Closing the parent's connections here would close them for the parent too.
                 self._inherited.append(found)
             client = self._make(AsyncRedis, AsyncRetry)
-            ending = _end_with_loop(client)
-            self._loop_clients[loop] = _LoopClient(client=client, ending=ending, pid=os.getpid())
-        await anext(ending)
+            closer = _close_with_loop(client)
+            self._loop_clients[loop] = _LoopClient(client=client, closer=closer, pid=os.getpid())
+        await anext(closer)
         return client
 
     def _make(self, client: type[C], retry: Any) -> C:
@@ -207,8 +206,8 @@ class RedisServer:
             raise ConfigurationError(f"the URL of {self.name} cannot be used: {error}") from error
 
 
-async def _end_with_loop(client: AsyncRedis) -> AsyncGenerator[None, None]:
-    """Begun in a loop, this is closed by the loop's `shutdown_asyncgens`, while it still runs."""
+async def _close_with_loop(client: AsyncRedis) -> AsyncGenerator[None, None]:
+    """Close the client in the loop's `shutdown_asyncgens`, which runs before the loop ends."""
     try:
         yield
     finally:

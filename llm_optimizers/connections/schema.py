@@ -1,4 +1,4 @@
-"""The tables that an SQLite file must hold: made in a new file, checked or migrated in others."""
+"""The tables of an SQLite file: created in a new file, checked or migrated in an existing one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Migration: TypeAlias = Callable[[sqlite3.Connection], None]
 class Schema:
     """The tables of one kind of file.
 
-    `kind` names the kind in messages ("cost ledger"). `version` and `application_id` are written
-    into the file's header (https://www.sqlite.org/pragma.html: user_version, application_id).
-    `migrations[n]` takes a file from version n to n + 1; all that are due run in one transaction.
+    `kind` names it in messages ("cost ledger"). `version` and `application_id` are written into
+    the file's header (https://www.sqlite.org/pragma.html: user_version, application_id).
+    `migrations[n]` changes a file from version n to n + 1; all needed run in one transaction.
     """
 
     kind: str
@@ -31,12 +31,12 @@ class Schema:
     migrations: Mapping[int, Migration] = field(default_factory=dict)
 
     def ensure(self, connection: sqlite3.Connection, name: str) -> None:
-        """Make the tables of an empty file, or migrate those of an older version.
+        """Create the tables of an empty file, or migrate those of an older version.
 
         Raises:
-            SchemaError: the file, called `name`, is of no use here; it was not changed.
+            SchemaError: the file (called `name` in the message) cannot be used; it was not changed.
         """
-        # Within a transaction, for another process may be making the tables at this moment.
+        # In a transaction, because another process may be creating the tables right now.
         connection.execute("BEGIN")
         try:
             version = self._version(connection, name)
@@ -45,7 +45,7 @@ class Schema:
         if version == self.version:
             return
         with transaction(connection):
-            # Looked at again under the lock, for another process may have been faster.
+            # Read again under the lock, because another process may have been faster.
             version = self._version(connection, name)
             if version == 0:
                 for statement in self.statements:
@@ -57,7 +57,7 @@ class Schema:
             connection.execute(f"PRAGMA user_version = {self.version}")
 
     def _version(self, connection: sqlite3.Connection, name: str) -> int:
-        """The file's version, 0 if it is empty."""
+        """Return the file's version, 0 if it is empty."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if version == 0:
@@ -84,7 +84,7 @@ class Schema:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Everything inside or nothing, with no other writer in between."""
+    """Commit everything in the block or nothing, with no other writer in between."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -1,16 +1,15 @@
-"""SQLite, opened in one way for every store that keeps a file.
+"""The SQLite connection of every store that has a file.
 
-Write-ahead logging (https://www.sqlite.org/wal.html) lets readers go on while one process writes,
-and a process killed in the middle of a write leaves the last committed state.
+Write-ahead logging (https://www.sqlite.org/wal.html) lets readers go on while one process writes.
+A process killed during a write leaves the last committed state.
 
-A `Database` keeps one connection for all threads, guarded by a lock. Every use is a few short
-statements, so a connection a thread would save little waiting, cost a file handle a thread, and
-could not share a database in memory.
+A `Database` has one connection for all threads, guarded by a lock. Each use runs a few short
+statements, so one connection per thread would save little waiting, cost a file handle per thread,
+and could not share a database in memory.
 
-No connection lives through a fork, which SQLite forbids
-(https://www.sqlite.org/howtocorrupt.html, 2.6): files are closed before it, and opened again by
-whoever uses them next, parent or child. The same page (2.2) is why no file is opened and closed
-here but by SQLite itself.
+SQLite forbids using a connection after a fork (https://www.sqlite.org/howtocorrupt.html, 2.6), so
+files are closed before a fork and reopened on their next use, in the parent or the child. Because
+of the same page (2.2), only SQLite itself opens and closes an existing file.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from llm_optimizers.errors import BusyError, StoreError
 
 __all__ = ["Database", "Schema"]
 
-_SET_UP_S = 5.0  # for processes that start together on a new file
+_SET_UP_S = 5.0  # to wait for other processes that set up the same new file
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_ERROR: "its tables are damaged: move it away to start a new one",
     sqlite3.SQLITE_PERM: "let this user read and write it",
-    sqlite3.SQLITE_BUSY: "another process keeps it locked: wait for that one or end it",
+    sqlite3.SQLITE_BUSY: "another process has locked it: wait for that process or stop it",
     sqlite3.SQLITE_READONLY: "let this user write to it and to its folder",
     sqlite3.SQLITE_IOERR: "is the disk full or gone?",
     sqlite3.SQLITE_CORRUPT: "it is damaged: move it away to start a new one",
@@ -43,14 +42,14 @@ _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_CANTOPEN: "is it a file, and may this user write to its folder?",
     sqlite3.SQLITE_NOTADB: "it is no SQLite file: give another path, or move it away",
 }
-# After one of the others the file is opened and checked again: it may be repaired or replaced.
+# After any other error the file is reopened and checked: it may have been repaired or replaced.
 _KEEP_OPEN = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL})
 _REOPEN = _ADVICE.keys() - _KEEP_OPEN
 
 
 @dataclass(slots=True, kw_only=True)
 class _Opened:
-    """A connection, and which file it has open."""
+    """A connection, and the device and inode numbers of its file."""
 
     connection: sqlite3.Connection
     file: tuple[int, int] | None = None
@@ -58,25 +57,25 @@ class _Opened:
 
 
 class Database:
-    """One SQLite file, or memory without a `path`; opened when it is first used.
+    """One SQLite file, or memory without a `path`; opened on first use.
 
     Safe to share between threads, event loops and forked processes; other processes may use the
-    same file. A new file is its owner's alone (mode 0600, as are SQLite's files beside it), and
-    its folders are made. A file that was moved away or deleted is replaced by a new one; one that
-    cannot be written can still be read.
+    same file. A new file is readable by its owner only (mode 0600, as are SQLite's files beside
+    it); missing folders are created. A file that was moved or deleted is replaced by a new one. A
+    file that cannot be written can still be read.
 
     Args:
         path: the file; `~` is the user's home.
         schema: its tables.
         wait: seconds to wait for another process that is writing.
-        synchronous: "NORMAL" is safe against a killed process, "FULL" against a power cut too.
-        undecodable_as_bytes: text that is not UTF-8 is read as bytes, for the store to judge row
-            by row, instead of failing the statement.
+        synchronous: "NORMAL" survives a killed process, "FULL" also a power failure.
+        undecodable_as_bytes: text that is not UTF-8 is returned as bytes, so that the store can
+            check each row, instead of failing the statement.
 
     Raises (from every use):
-        SchemaError: the file belongs to something else or to another version; it is untouched.
-        BusyError: another process keeps the file locked for longer than `wait`.
-        StoreError: the file cannot be opened, read or written; says what to do.
+        SchemaError: the file belongs to another program or version; it was not changed.
+        BusyError: another process locked the file for longer than `wait`.
+        StoreError: the file cannot be opened, read or written; the message says what to do.
     """
 
     def __init__(
@@ -104,9 +103,9 @@ class Database:
 
     @contextmanager
     def connection(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone; every statement is committed by itself.
+        """Use the connection in this thread only; every statement is committed separately.
 
-        `wait` is for this use instead of the database's own, and for other threads too.
+        `wait` replaces the database's own for this use, and also limits the wait for threads.
         """
         if not self._lock.acquire(-1 if wait is None else wait):
             raise BusyError(f"{self.name} is in use by another thread")
@@ -131,7 +130,7 @@ class Database:
 
     @contextmanager
     def transaction(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
-        """Everything inside or nothing, with no other writer in between."""
+        """Commit everything in the block or nothing, with no other writer in between."""
         with self.connection(wait=wait) as connection, transaction(connection):
             yield connection
 
@@ -141,13 +140,13 @@ class Database:
             pass
 
     def close(self) -> None:
-        """Release the file; a later use opens it again. What was in memory is gone."""
+        """Close the file; a later use reopens it. A database in memory is lost."""
         with self._lock:
             self._leave_to_parent()
             self._release()
 
     def before_fork(self, timeout: float) -> bool:
-        """See `ForkAware`: the lock is held and the file closed, unless it stays in use."""
+        """See `ForkAware`: acquire the lock and close the file; False if it stays in use."""
         if not self._lock.acquire(timeout):
             return False
         self._leave_to_parent()
@@ -161,13 +160,13 @@ class Database:
     def after_fork(self, *, child: bool) -> None:
         """See `ForkAware`."""
         if child:
-            # What is in memory is the child's own copy, and no thread was changing it.
+            # The child has its own copy of memory, which no thread was changing.
             self._pid = os.getpid()
         else:
             self._lock.release()
 
     def __del__(self) -> None:
-        # Python 3.13 warns of connections that are left to the garbage collector.
+        # Python 3.13 warns of connections that are closed by the garbage collector.
         with suppress(AttributeError):
             self._leave_to_parent()
             self._release()
@@ -192,8 +191,8 @@ class Database:
             writable = os.access(self.path.parent, os.W_OK)
             if _code(error) in _BUSY or writable or wal.exists() or not self.path.is_file():
                 raise
-        # In a folder that cannot be written SQLite cannot make the files it needs beside this one.
-        # With no log of later writes there it needs none, as long as nobody else starts to write.
+        # In a folder that cannot be written, SQLite cannot create its files beside this one.
+        # `immutable` makes it do without; there is no write-ahead log whose data would be missed.
         return _Opened(
             connection=self._checked(f"{self.path.as_uri()}?immutable=1", uri=True),
             file=_file_at(self.path),
@@ -221,7 +220,7 @@ class Database:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        """Make or migrate the tables where that is due, in write-ahead mode."""
+        """Create or migrate the tables if necessary, and switch to write-ahead logging."""
         deadline = time.monotonic() + _SET_UP_S
         while True:
             try:
@@ -230,7 +229,7 @@ class Database:
                 if mode not in ("wal", "memory"):
                     connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:
-                # SQLite does not wait by itself for those who change the journal's mode with it.
+                # SQLite itself does not wait for another process that changes the journal mode.
                 if _code(error) not in _BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
@@ -238,7 +237,7 @@ class Database:
                 return
 
     def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
-        """What to raise; also decides how the file is used next."""
+        """Return the error to raise; close the file if it must be checked before its next use."""
         code = _code(error)
         if code in _REOPEN and self.path is not None and self._uses == 1:
             self._release()
@@ -252,7 +251,7 @@ class Database:
             opened.connection.close()
 
     def _leave_to_parent(self) -> None:
-        """In a child that was forked while a thread used the connection: let go of it unclosed."""
+        """In a child forked while a thread used the connection: drop it without closing it."""
         if self._pid == os.getpid():
             return
         self._pid = os.getpid()
@@ -263,7 +262,7 @@ class Database:
 
 
 def _make(path: Path) -> None:
-    """Make a file, and its folders, if there is none; SQLite takes an empty one for a new one."""
+    """Create an empty file, and its folders, if there is none; SQLite treats it as new."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -272,7 +271,7 @@ def _make(path: Path) -> None:
 
 
 def _file_at(path: Path | None) -> tuple[int, int] | None:
-    """Which file is at the path, None if there is none."""
+    """Return the device and inode numbers of the file at the path, None if there is no file."""
     if path is None:
         return None
     try:
@@ -283,7 +282,7 @@ def _file_at(path: Path | None) -> tuple[int, int] | None:
 
 
 def _code(error: Exception) -> int:
-    """SQLite's primary result code, 0 for what did not come from SQLite."""
+    """Return SQLite's primary result code, 0 for another error."""
     if isinstance(error, OSError):
         return sqlite3.SQLITE_CANTOPEN
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
@@ -296,5 +295,5 @@ def _text_or_bytes(raw: bytes) -> str | bytes:
         return raw
 
 
-# SQLite forbids even closing a connection that was inherited; kept here, it never is.
+# SQLite forbids even closing an inherited connection; references kept here prevent that.
 _inherited: list[sqlite3.Connection] = []

@@ -1,6 +1,6 @@
-"""Texts as unit vectors: the bundled static model, or the user's own embedder.
+"""Embed texts as unit vectors, with the bundled static model or the user's own embedder.
 
-vectors.py      the protocol `Embedder`, and the check of what a model gives
+vectors.py      the `Embedder` protocol, and the check of a model's output
 static.py       the bundled model, a table of token vectors in static_model/
 embedders.py    a framework's embeddings as an `Embedder`: `as_embedder`, `passage_embed`
 """

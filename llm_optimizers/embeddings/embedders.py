@@ -1,7 +1,7 @@
-"""A framework's embeddings as an `Embedder`, and a memory for what was embedded lately.
+"""Use a framework's embeddings as an `Embedder`, and cache the vectors of recent texts.
 
 `as_embedder` is for questions that are looked up in an index, `passage_embed` for retrieved
-texts that are compared with a question.
+passages that are compared with a question.
 """
 
 from __future__ import annotations
@@ -20,30 +20,29 @@ from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
 
-# Most embedding models see 512 tokens, some 256: about a thousand characters of English.
+# Most embedding models read 512 tokens, some 256: about a thousand characters of English.
 _FRAMEWORK_WINDOW = 1_000
 
 _Row: TypeAlias = npt.NDArray[np.float32]
 
 
 class FrameworkEmbedder:
-    """A framework's embeddings object, recognised by its methods.
+    """An `Embedder` around a framework's embeddings object, recognised by its methods.
 
-    LangChain's `embed_query`/`embed_documents` (with `aembed_query`/`aembed_documents` where
-    there are) and LlamaIndex's `get_text_embedding` (`aget_text_embedding`,
-    `get_text_embedding_batch`) are understood. An object without asynchronous methods is called
-    in a thread by `aembed`.
+    Supported are LangChain's `embed_query`/`embed_documents` (and `aembed_query`) and LlamaIndex's
+    `get_text_embedding`/`get_text_embedding_batch` (and `aget_text_embedding`). Without an
+    asynchronous method, `aembed` calls the object in a thread.
 
-    Questions are compared with questions, so all go through the method for one, which asymmetric
-    models keep apart from the one for documents. Passages go through the one for documents, all
-    in one request; a passage whose vector is zero stays zero instead of an error.
+    Questions are compared with questions, so all use the query method, which asymmetric models
+    implement differently from the document method. Passages use the document method, in one
+    request; a passage whose vector is zero stays zero instead of raising an error.
 
     Args:
-        embeddings: The object.
-        name: The `id`, which changes whenever the vectors would; made of the class and its model
-            name if None. Give one if the object carries no name of its model.
-        window: Characters that the model surely sees.
-        passages: The texts are passages instead of questions.
+        embeddings: The embeddings object.
+        name: The `id`; it must change whenever the vectors would. None makes one of the class and
+            its model name; give one if the object does not state its model.
+        window: Number of characters that the model certainly reads.
+        passages: True if the texts are passages instead of questions.
 
     Raises:
         ConfigurationError: the object has none of these methods.
@@ -73,7 +72,7 @@ class FrameworkEmbedder:
         self.dimension: int | None = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """See `Embedder.embed`. What the object raises passes through."""
+        """See `Embedder.embed`. Errors of the embeddings object are not caught."""
         if self._passages and self._many is not None:
             return self._checked(self._many(list(texts)), len(texts))
         return self._checked([self._one(text) for text in texts], len(texts))
@@ -85,7 +84,7 @@ class FrameworkEmbedder:
         return self._checked([await self._aone(text) for text in texts], len(texts))
 
     def covers(self, text: str) -> bool:
-        """See `Embedder.covers`; counted in characters, since the tokeniser is unknown."""
+        """See `Embedder.covers`; counts characters, since the tokeniser is unknown."""
         return len(text) <= self._window
 
     def _checked(self, rows: object, count: int) -> Vectors:
@@ -96,13 +95,13 @@ class FrameworkEmbedder:
 
 
 class CachedEmbedder:
-    """Remembers the vectors of the last texts, so that a repeated one is embedded once.
+    """An `Embedder` that caches the vectors of recent texts, so that a repeat costs nothing.
 
-    Failures are not remembered; every caller gets copies. Safe between threads.
+    Failures are not cached; every caller gets a copy. Safe to share between threads.
 
     Args:
-        embedder: What embeds texts that are not remembered.
-        max_entries: How many texts are remembered; the least recently used leaves first.
+        embedder: The embedder for texts that are not cached.
+        max_entries: How many texts are cached; the least recently used is dropped first.
 
     Raises:
         ConfigurationError: `max_entries` is below 1.
@@ -110,13 +109,13 @@ class CachedEmbedder:
 
     def __init__(self, embedder: Embedder, max_entries: int = 4_096) -> None:
         if max_entries < 1:
-            raise ConfigurationError(f"max_entries is at least 1, not {max_entries}")
+            raise ConfigurationError(f"max_entries is {max_entries}; give at least 1")
         self._embedder = embedder
-        self._known: LRUCache[str, _Row] = LRUCache(max_entries)
+        self._cached: LRUCache[str, _Row] = LRUCache(max_entries)
 
     @property
     def id(self) -> str:
-        """See `Embedder.id`: the embedder's own."""
+        """See `Embedder.id`: the id of the wrapped embedder."""
         return self._embedder.id
 
     @property
@@ -126,47 +125,47 @@ class CachedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
-        known, missing = self._recall(texts)
-        fresh = self._embedder.embed(missing) if missing else ()
-        return self._together(texts, known, missing, fresh)
+        cached, missing = self._find_cached(texts)
+        new = self._embedder.embed(missing) if missing else ()
+        return self._combine(texts, cached, missing, new)
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`."""
-        known, missing = self._recall(texts)
-        fresh = await self._embedder.aembed(missing) if missing else ()
-        return self._together(texts, known, missing, fresh)
+        cached, missing = self._find_cached(texts)
+        new = await self._embedder.aembed(missing) if missing else ()
+        return self._combine(texts, cached, missing, new)
 
     def covers(self, text: str) -> bool:
         """See `Embedder.covers`."""
         return self._embedder.covers(text)
 
-    def _recall(self, texts: Sequence[str]) -> tuple[dict[str, _Row], list[str]]:
-        """The rows that are remembered, and the texts, each once, that are not."""
-        known = {text: row for text in texts if (row := self._known.get(text)) is not None}
-        return known, [text for text in dict.fromkeys(texts) if text not in known]
+    def _find_cached(self, texts: Sequence[str]) -> tuple[dict[str, _Row], list[str]]:
+        """Return the cached rows by text, and the other texts without duplicates."""
+        cached = {text: row for text in texts if (row := self._cached.get(text)) is not None}
+        return cached, [text for text in dict.fromkeys(texts) if text not in cached]
 
-    def _together(
+    def _combine(
         self,
         texts: Sequence[str],
-        known: dict[str, _Row],
+        cached: dict[str, _Row],
         missing: Sequence[str],
-        fresh: Iterable[_Row],
+        new: Iterable[_Row],
     ) -> Vectors:
-        """A row for each text; the fresh ones, those of `missing`, are remembered."""
-        rows = {text: row.copy() for text, row in zip(missing, fresh, strict=True)}
+        """Cache the new rows (those of `missing`) and return one row for each text."""
+        rows = {text: row.copy() for text, row in zip(missing, new, strict=True)}
         for text, row in rows.items():
-            self._known.put(text, row)
-        rows.update(known)
+            self._cached.put(text, row)
+        rows.update(cached)
         if not texts:
             return np.zeros((0, self.dimension or 0), np.float32)
         return np.stack([rows[text] for text in texts])
 
 
 def as_embedder(embeddings: object | None) -> Embedder:
-    """The embedder for what a user passed: None is the bundled model.
+    """Return the embedder for the object a user passed; None means the bundled model.
 
     Raises:
-        ConfigurationError: the object is no embedder of a known kind.
+        ConfigurationError: the object cannot embed texts in a supported way.
     """
     if embeddings is None:
         return StaticEmbedder()
@@ -176,12 +175,12 @@ def as_embedder(embeddings: object | None) -> Embedder:
 
 
 def passage_embed(embeddings: object | None) -> Embed:
-    """Passages → unit rows, by what a user passed; None is the bundled model.
+    """Return a function that embeds passages as unit rows; None means the bundled model.
 
-    A passage without a word that the model knows gets zeros, which are like nothing.
+    A passage without any word known to the model gets a row of zeros, similar to nothing.
 
     Raises:
-        ConfigurationError: the object is no embedder of a known kind.
+        ConfigurationError: the object cannot embed texts in a supported way.
     """
     if embeddings is None:
         return StaticEmbedder().word_vectors
@@ -199,7 +198,7 @@ def _method(owner: object, *names: str) -> Callable[..., Any] | None:
 
 
 def _name_of(embeddings: object) -> str:
-    """The class and whatever names the model; never the whole object, which may hold keys."""
+    """Return the class and the settings that name the model; the object may also hold keys."""
     kind = type(embeddings)
     settings = [f"{kind.__module__}.{kind.__qualname__}"]
     for name in ("model", "model_name", "model_id", "deployment", "dimensions", "size"):

@@ -1,8 +1,8 @@
 """The bundled embedder: a table of token vectors, a tenth of a millisecond a question.
 
-It is distilled from all-MiniLM-L6-v2 (scripts/distill_embedder.py) and kept in model2vec's
-format: a text's vector is the sum of its tokens' vectors. It needs neither torch nor a network,
-and knows nothing of word order, so matching trusts it less than a transformer.
+It is distilled from all-MiniLM-L6-v2 (scripts/distill_embedder.py) and stored in model2vec's
+format: a text's vector is the sum of its tokens' vectors. It needs neither torch nor a network. It
+ignores word order, so the matcher sets stricter thresholds for it than for a transformer.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["STATIC_MODEL", "StaticEmbedder"]
 STATIC_MODEL = Path(__file__).parent / "static_model"
 _STATIC_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _STATIC_WINDOW = 512
-# A token of BERT's vocabulary is one character at least, four or so in English.
+# A token of BERT's vocabulary has at least one character, in English about four.
 _TOKENISED_CHARACTERS = 16 * _STATIC_WINDOW
 
 
 class StaticEmbedder:
-    """The bundled 128-dimensional static model, loaded on first use and once a process.
+    """The bundled 128-dimensional static model, loaded on first use, once per process.
 
     Its `id` is a hash of the model's files.
 
@@ -39,14 +39,14 @@ class StaticEmbedder:
         path: A folder with another model in model2vec's format.
 
     Raises:
-        ConfigurationError: the folder lacks one of the model's files.
+        ConfigurationError: one of the model's files is missing.
     """
 
     def __init__(self, path: Path = STATIC_MODEL) -> None:
         missing = [name for name in _STATIC_FILES if not (path / name).is_file()]
         if missing:
             raise ConfigurationError(
-                f"{path} has no {' and no '.join(missing)}: reinstall llm-optimizers, or make the "
+                f"{path} has no {' and no '.join(missing)}: reinstall llm-optimizers, or build the "
                 "model with scripts/distill_embedder.py"
             )
         self._path = path
@@ -67,7 +67,7 @@ class StaticEmbedder:
         return unit_rows(rows, len(texts), rows.shape[1], "the bundled static model")
 
     def word_vectors(self, words: Sequence[str]) -> Vectors:
-        """One unit row a word or text, zeros where it has no known token."""
+        """Return a unit row for each word or text, zeros if none of its tokens is known."""
         return normalise_rows(self._sums(words))
 
     def _sums(self, texts: Sequence[str]) -> Vectors:
@@ -79,7 +79,7 @@ class StaticEmbedder:
         return rows
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """See `Embedder.aembed`; it is too short a computation to leave the loop for."""
+        """See `Embedder.aembed`; the computation is too short to need a thread."""
         return self.embed(texts)
 
     def covers(self, text: str) -> bool:
@@ -93,7 +93,7 @@ class StaticEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The static model in memory: int8 token vectors (v, d) and how texts become token ids."""
+    """The static model in memory: token vectors of shape (v, d), their weights, the tokeniser."""
 
     vectors: npt.NDArray[np.generic]
     weights: npt.NDArray[np.float32]
@@ -101,7 +101,7 @@ class _Table:
     unknown: int | None
 
     def tokens(self, text: str) -> list[int]:
-        """The ids of the known tokens of the text."""
+        """Return the ids of the text's known tokens."""
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return [token for token in ids if token != self.unknown]
 
@@ -110,14 +110,14 @@ _loading = threading.Lock()
 
 
 def _load(path: Path) -> _Table:
-    """The model of this folder, read once a process even if threads race for it."""
+    """Return the folder's model, which is read once per process even with several threads."""
     with _loading:
         return _loaded(path)
 
 
 @functools.cache
 def _loaded(path: Path) -> _Table:
-    # Imported here because caches that match exactly only never need them.
+    # Imported here because caches with exact matching only do not need them.
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 

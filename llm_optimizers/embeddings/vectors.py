@@ -1,7 +1,7 @@
-"""Texts as unit vectors: the protocol of what makes them, and the check that they can be used.
+"""The `Embedder` protocol, and the check that a model's vectors can be used.
 
-One bad vector (of another length, not finite, all zero) would poison every search of an index
-after it, so rows are checked where they come in.
+One bad vector (of another length, not finite, all zeros) would spoil every later search of an
+index, so vectors are checked as soon as the model returns them.
 """
 
 from __future__ import annotations
@@ -22,63 +22,61 @@ Vectors = npt.NDArray[np.float32]
 """Shape (n, d), every row of unit length."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors]
-"""Turns n texts into n unit rows."""
+"""Embeds n texts as n unit rows."""
 
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into unit vectors.
-
-    `id` names the model: vectors of different ids are never compared. `dimension` is None until
-    it is known.
-    """
+    """Embeds texts as unit vectors. Vectors of different `id`s are never compared."""
 
     @property
     def id(self) -> str:
-        """A name that changes whenever the vectors would."""
+        """The model's name; it changes whenever the vectors would."""
 
     @property
     def dimension(self) -> int | None:
-        """The length of a vector, None before the first."""
+        """The length of a vector, None until the first text is embedded."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One unit row a text. Raises StoreError when the model's output cannot be used."""
+        """Return a unit row for each text. Raises StoreError if the output cannot be used."""
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """The asynchronous twin of `embed`."""
+        """Embed as `embed` does, asynchronously."""
 
     def covers(self, text: str) -> bool:
-        """Whether the model sees the whole of the text."""
+        """Whether the whole text fits into the model's window."""
 
 
 def unit_rows(
     rows: object, count: int, dimension: int | None, source: str, *, zeros: bool = False
 ) -> Vectors:
-    """The rows as unit vectors; with `zeros`, rows of zeros stay as they are.
+    """Check the rows and return them as unit vectors; with `zeros`, rows of zeros are allowed.
 
     Raises:
-        StoreError: they are not `count` rows of one length (`dimension`, if given) of finite
-            numbers, or one is all zero where that is not allowed.
+        StoreError: they are not `count` rows of finite numbers and of one length (`dimension`, if
+            given), or a row is all zeros and `zeros` is False.
     """
     if count == 0:
         return np.zeros((0, dimension or 0), np.float32)
     try:
         matrix = np.array(rows, np.float64)
     except (TypeError, ValueError) as error:
-        raise StoreError(f"{source} gave no table of numbers: {error}") from error
+        raise StoreError(f"{source} returned no table of numbers: {error}") from error
     if matrix.ndim != 2 or matrix.shape[0] != count or matrix.shape[1] == 0:
-        raise StoreError(f"{source} gave shape {matrix.shape} for {count} texts, not ({count}, d)")
+        raise StoreError(
+            f"{source} returned shape {matrix.shape} for {count} texts, not ({count}, d)"
+        )
     if dimension is not None and matrix.shape[1] != dimension:
         raise StoreError(
-            f"{source} gave vectors of length {matrix.shape[1]} after {dimension}: if the model "
-            "behind it changed, make a new cache so that old and new vectors stay apart"
+            f"{source} returned vectors of length {matrix.shape[1]} after {dimension}: if its"
+            " model has changed, make a new cache so that old and new vectors are not compared"
         )
     if not np.isfinite(matrix).all() or not (zeros or matrix.any(axis=1).all()):
-        raise StoreError(f"{source} gave a vector that is zero or not finite")
+        raise StoreError(f"{source} returned a vector that is zero or not finite")
     return np.asarray(normalise_rows(matrix), np.float32)
 
 
 def normalise_rows(rows: npt.NDArray[F]) -> npt.NDArray[F]:
-    """Rows (n, d) of unit length; rows of zeros stay zeros."""
+    """Scale rows (n, d) to unit length; rows of zeros stay zeros."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms > 0, norms, 1.0), rows.dtype)

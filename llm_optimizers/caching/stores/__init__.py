@@ -1,4 +1,4 @@
-"""Where entries are kept: in memory, or in an SQLite file."""
+"""Stores for cache entries: in memory, or in an SQLite file."""
 
 from llm_optimizers.caching.stores.memory import MemoryStore
 from llm_optimizers.caching.stores.sqlite import SQLiteStore

@@ -1,4 +1,4 @@
-"""Entries in this process's memory: the default, gone with the process."""
+"""A store in this process's memory: the default. Its entries end with the process."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class _Slot:
 class MemoryStore:
     """A store in memory.
 
-    Eviction is LFU with dynamic aging (Arlitt et al., 2000, "Evaluating content management
-    techniques for Web proxy caches"): an entry's priority is its hits plus the priority of the
-    last evicted one, so that yesterday's favourites leave when nobody asks for them any more.
+    Eviction is least frequently used with dynamic aging (Arlitt et al., 2000, "Evaluating content
+    management techniques for Web proxy caches"): an entry's priority is its hits plus the priority
+    of the last evicted entry, so that entries that were popular once are evicted in the end.
     """
 
     blocking = False
@@ -97,7 +97,7 @@ class MemoryStore:
             return ()
         with self._lock:
             rows = []
-            # Slots stand in order of their sequence, since a save always appends.
+            # Slots are in order of their sequence, since a save always appends.
             for slot in reversed(self._slots.values()):
                 if slot.sequence <= after:
                     break
@@ -117,25 +117,25 @@ class MemoryStore:
         return len(self._slots)
 
     def close(self) -> None:
-        """Nothing is pending."""
+        """Do nothing: memory has no pending writes."""
 
     def _remove(self, key: str) -> None:
         slot = self._slots.pop(key, None)
         normalised = slot.entry.normalised if slot is not None else None
         if normalised is not None:
-            alike = self._normalised[normalised]
-            del alike[key]
-            if not alike:
+            keys = self._normalised[normalised]
+            del keys[key]
+            if not keys:
                 del self._normalised[normalised]
 
     def _newest(self, normalised: str) -> _Slot | None:
-        """The last entry saved under a normalised key; the lock guards the look into the dict."""
+        """Return the last entry saved under a normalised key."""
         with self._lock:
-            alike = self._normalised.get(normalised)
-            return self._slots[next(reversed(alike))] if alike else None
+            keys = self._normalised.get(normalised)
+            return self._slots[next(reversed(keys))] if keys else None
 
     def _evict(self) -> None:
-        """Drop the least used entry; heap rows of touched or removed entries are out of date."""
+        """Remove the least used entry; heap rows of touched or removed entries are outdated."""
         while self._heap:
             priority, used, key = heapq.heappop(self._heap)
             slot = self._slots.get(key)
@@ -143,7 +143,6 @@ class MemoryStore:
                 continue
             if (priority, used) != (slot.priority, slot.used):
                 heapq.heappush(self._heap, (slot.priority, slot.used, key))
-                # A refreshed row goes back once; it is current from now on.
                 continue
             self._age = priority
             self._remove(key)

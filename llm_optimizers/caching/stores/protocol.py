@@ -1,4 +1,4 @@
-"""What a cache keeps, and what keeps it: the entry and the protocols of store and index."""
+"""The cache entry, and the protocols of a store and a vector index."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Vector = npt.NDArray[np.float32]
 class Entry:
     """One stored answer.
 
-    `payload` is the answer as its codec wrote it. `model` and `usage` say what the call that
-    made it consumed, so that a hit can state in dollars what it saved. Times are seconds since
-    the epoch; `expires` None means never.
+    `payload` is the answer as encoded by its codec. `model` and `usage` are those of the call that
+    produced it, so that a hit's savings can be priced. Times are seconds since the epoch; an
+    `expires` of None means never.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorRow:
-    """A stored vector as an index takes it in; `sequence` grows with every save."""
+    """A stored vector, for an index to add; `sequence` grows with every save."""
 
     sequence: int
     key: str
@@ -50,22 +50,22 @@ class VectorRow:
 
 
 class Store(Protocol):
-    """Keeps entries by key, up to a capacity; the least used one leaves first.
+    """Stores entries by key up to a capacity; the least used entry is evicted first.
 
-    Methods raise `StoreError` when the medium fails, and nothing else.
+    Methods raise `StoreError` if the disk or server fails, and no other error.
     """
 
     blocking: bool
-    """Whether calls may wait for a disk or a network, so that async callers off-load them."""
+    """Whether calls may wait for a disk or network; async callers then run them in a thread."""
 
     def fetch(self, key: str, normalised: str | None = None) -> Entry | None:
-        """The entry under this key, else the newest under the normalised key, expired or not."""
+        """Return the entry of this key, else the newest of the normalised key, expired or not."""
 
     def save(self, entry: Entry) -> None:
-        """Keep the entry, replacing one of the same key, evicting others beyond capacity."""
+        """Store the entry, replacing one of the same key; evict entries beyond the capacity."""
 
     def touch(self, key: str, now: float) -> None:
-        """Count a hit at this moment, so that an entry which is asked for stays."""
+        """Count a hit at time `now`; entries with many hits are evicted last."""
 
     def delete(self, keys: Collection[str]) -> None:
         """Remove entries; unknown keys are ignored."""
@@ -74,23 +74,23 @@ class Store(Protocol):
         """Remove every entry, or one tenant's."""
 
     def vectors(self, after: int) -> Sequence[VectorRow]:
-        """Vectors saved since the row with this sequence, oldest first; 0 for all."""
+        """Return vectors saved after the row with this sequence, oldest first; 0 for all."""
 
     def __len__(self) -> int:
-        """How many entries are kept, the expired ones among them."""
+        """Return the number of entries, including expired ones."""
 
     def close(self) -> None:
-        """Write what is pending and release the medium; further calls may reopen it."""
+        """Write pending data and release the file or connection; a later call may reopen it."""
 
 
 class VectorIndex(Protocol):
-    """Finds the nearest stored questions inside one scope."""
+    """Finds the nearest stored questions within one scope."""
 
     def search(self, scope: str, vector: Vector, k: int) -> Sequence[tuple[str, float]]:
-        """Up to k pairs (key, cosine), best first."""
+        """Return up to k pairs (key, cosine), best first."""
 
     def discard(self, key: str) -> None:
-        """Forget a key whose entry is gone."""
+        """Remove a key whose entry is gone."""
 
     def clear(self) -> None:
-        """Forget all, and take in anew what the store still has."""
+        """Remove everything, and read the remaining vectors from the store again."""

@@ -1,4 +1,4 @@
-"""Entries as rows of a table, and back: what stands in a file may be of anybody's making."""
+"""Convert entries to table rows and back, checking every value: others may have edited the file."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ COLUMNS = (
 
 
 def vector_from_blob(blob: object) -> Vector | None:
-    """A stored vector, None if the bytes cannot be one."""
+    """Return the vector stored in a blob, None if the blob cannot be a vector."""
     if not isinstance(blob, bytes) or not blob or len(blob) % 4:
         return None
     return np.frombuffer(blob, np.float32)
 
 
 def row_from_entry(entry: Entry) -> tuple[object, ...]:
-    """The entry's values in the order of `COLUMNS`."""
+    """Return the entry's values in the order of `COLUMNS`."""
     question = entry.question
     return (
         entry.key,
         entry.normalised,
         entry.scope,
         entry.tenant,
-        # A lone surrogate, half of a character, is valid in Python's texts and in no file.
+        # A lone surrogate (half a character) is valid in a Python string but not in UTF-8.
         None if question is None else question.encode("utf-8", "replace").decode(),
         entry.payload,
         None if entry.vector is None else np.asarray(entry.vector, np.float32).tobytes(),
@@ -48,7 +48,7 @@ def row_from_entry(entry: Entry) -> tuple[object, ...]:
 
 
 def entry_from_row(row: tuple[Any, ...]) -> Entry:
-    """The entry of a row.
+    """Return the entry of a row.
 
     Raises:
         PoisonedEntryError: the row is damaged.
@@ -64,8 +64,8 @@ def entry_from_row(row: tuple[Any, ...]) -> Entry:
             normalised=_optional_text(values["normalised"]),
             question=_optional_text(values["question"]),
             vector=vector_from_blob(values["vector"]),
-            created=_moment(values["created"]),
-            expires=None if values["expires"] is None else _moment(values["expires"]),
+            created=_time(values["created"]),
+            expires=None if values["expires"] is None else _time(values["expires"]),
             usage=None if values["usage"] is None else _usage(json.loads(values["usage"])),
         )
     except (TypeError, ValueError, RecursionError) as error:
@@ -74,7 +74,7 @@ def entry_from_row(row: tuple[Any, ...]) -> Entry:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"a text is a {type(value).__name__}")
+        raise TypeError(f"expected a text, found a {type(value).__name__}")
     return value
 
 
@@ -82,13 +82,13 @@ def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def _moment(value: object) -> float:
+def _time(value: object) -> float:
     if not isinstance(value, int | float) or math.isnan(value):
-        raise TypeError("a time is no number")
+        raise TypeError("a time is not a number")
     return float(value)
 
 
 def _usage(value: object) -> Usage:
     if not isinstance(value, Mapping):
-        raise TypeError("a usage is no object")
+        raise TypeError("a usage is not an object")
     return Usage(**value)

@@ -1,4 +1,4 @@
-"""Entries in one SQLite file: survives restarts, shared by the processes of one machine."""
+"""A store in one SQLite file: survives restarts, shared by the processes of one machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteStore"]
 
-_WAIT = 0.25  # seconds, for another process that is writing
+_WAIT = 0.25  # seconds to wait for another process that is writing
 _PENDING_TOUCHES = 64
 _SCHEMA = Schema(
     kind="cache file",
@@ -43,10 +43,10 @@ _SCHEMA = Schema(
 
 
 class SQLiteStore:
-    """A store in the file at `path`, made with its folders when it is first needed.
+    """A store in the file at `path`, which is created with its folders on first use.
 
-    Hits are counted in memory and written in batches, so that a lookup only reads. Eviction is
-    the same as `MemoryStore`'s.
+    Hits are counted in memory and written in batches, so that a lookup only reads. Entries are
+    evicted as in `MemoryStore`.
     """
 
     blocking = True
@@ -153,7 +153,7 @@ class SQLiteStore:
             return touches
 
     def _own_touches(self) -> dict[str, tuple[int, float]]:
-        """Hits that this process has to count; a forked child leaves its parent's to the parent."""
+        """Return this process's pending hits; a forked child leaves its parent's to the parent."""
         if self._owner != os.getpid():
             self._owner = os.getpid()
             self._touches = {}
@@ -161,7 +161,7 @@ class SQLiteStore:
 
 
 def _evict(connection: sqlite3.Connection, surplus: int) -> float:
-    """Drop the least used entries; the highest priority among them is the new age."""
+    """Remove the least used entries; the highest priority among them is the new age."""
     victims = connection.execute(
         "SELECT sequence, priority FROM entries ORDER BY priority, used LIMIT ?", (surplus,)
     ).fetchall()
