@@ -1,4 +1,4 @@
-"""What every store of the cache promises; run on each of them."""
+"""The contract of the cache's stores, tested on each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Make = Callable[[int], Store]
 
 @pytest.fixture(params=["memory", "sqlite"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """A maker of empty stores of one kind, given their capacity."""
+    """A function that makes an empty store with the given capacity."""
     made: list[Store] = []
 
     def maker(capacity: int) -> Store:
@@ -57,7 +57,7 @@ def kept(store: Store, *keys: str) -> set[str]:
     return {key for key in keys if store.fetch(key) is not None}
 
 
-def test_an_entry_comes_back_whole(make: Make) -> None:
+def test_an_entry_is_returned_unchanged(make: Make) -> None:
     store = make(10)
     saved = entry(
         "k",
@@ -74,7 +74,7 @@ def test_an_entry_comes_back_whole(make: Make) -> None:
     assert len(store) == 1
 
 
-def test_vectors_come_back_to_the_bit(make: Make) -> None:
+def test_vectors_are_returned_bit_for_bit(make: Make) -> None:
     store = make(10)
     store.save(entry("k", vector=unit(0.1, 0.2, 0.3)))
     found = store.fetch("k")
@@ -106,7 +106,7 @@ def test_saving_again_replaces(make: Make) -> None:
     assert len(store) == 1
 
 
-def test_every_hit_counts_not_the_latest_alone(make: Make) -> None:
+def test_all_hits_count_for_eviction(make: Make) -> None:
     store = make(2)
     store.save(entry("often"))
     store.save(entry("late"))
@@ -118,7 +118,7 @@ def test_every_hit_counts_not_the_latest_alone(make: Make) -> None:
     assert kept(store, "often", "late", "missing", "new") == {"often", "new"}
 
 
-def test_the_least_used_leaves_first(make: Make) -> None:
+def test_the_least_used_entry_is_evicted_first(make: Make) -> None:
     store = make(3)
     for key in "abc":
         store.save(entry(key))
@@ -129,7 +129,7 @@ def test_the_least_used_leaves_first(make: Make) -> None:
     assert len(store) == 3
 
 
-def test_of_equally_used_ones_the_oldest_leaves_first(make: Make) -> None:
+def test_among_equally_used_entries_the_oldest_is_evicted_first(make: Make) -> None:
     store = make(2)
     store.save(entry("a", created=2.0))
     store.save(entry("b", created=1.0))
@@ -137,18 +137,18 @@ def test_of_equally_used_ones_the_oldest_leaves_first(make: Make) -> None:
     assert kept(store, *"abc") == {"a", "c"}
 
 
-def test_yesterdays_favourites_leave_in_the_end(make: Make) -> None:
+def test_entries_that_were_popular_once_are_evicted_in_the_end(make: Make) -> None:
     store = make(2)
-    store.save(entry("favourite"))
+    store.save(entry("popular"))
     for _ in range(5):
-        store.touch("favourite", 1.0)
+        store.touch("popular", 1.0)
     for number in range(20):
         store.save(entry(f"n{number}", created=2.0 + number))
-    assert kept(store, "favourite") == set()
+    assert kept(store, "popular") == set()
     assert len(store) == 2
 
 
-def test_a_smaller_capacity_is_reached_by_eviction(make: Make) -> None:
+def test_the_capacity_is_never_exceeded(make: Make) -> None:
     store = make(1)
     for key in "abcde":
         store.save(entry(key))
@@ -156,7 +156,7 @@ def test_a_smaller_capacity_is_reached_by_eviction(make: Make) -> None:
     assert kept(store, *"abcde") == {"e"}
 
 
-def test_deleting_takes_what_is_there(make: Make) -> None:
+def test_deleting_ignores_unknown_keys(make: Make) -> None:
     store = make(10)
     store.save(entry("a"))
     store.save(entry("b"))
@@ -165,7 +165,7 @@ def test_deleting_takes_what_is_there(make: Make) -> None:
     assert kept(store, "a", "b") == {"b"}
 
 
-def test_one_tenant_or_all_are_cleared(make: Make) -> None:
+def test_clearing_removes_one_tenant_or_all(make: Make) -> None:
     store = make(10)
     store.save(entry("a", tenant="ann", normalised="n"))
     store.save(entry("b", tenant="bob"))
@@ -176,7 +176,7 @@ def test_one_tenant_or_all_are_cleared(make: Make) -> None:
     assert len(store) == 0
 
 
-def test_vectors_are_told_once_in_order(make: Make) -> None:
+def test_vectors_are_listed_once_in_order(make: Make) -> None:
     store = make(10)
     store.save(entry("a", vector=unit(1, 0)))
     store.save(entry("plain"))
@@ -192,7 +192,7 @@ def test_vectors_are_told_once_in_order(make: Make) -> None:
     assert [row.key for row in store.vectors(0)] == ["b", "a"]
 
 
-def test_evicted_and_deleted_vectors_are_told_no_more(make: Make) -> None:
+def test_evicted_and_deleted_vectors_are_not_listed(make: Make) -> None:
     store = make(2)
     for key in "abc":
         store.save(entry(key, vector=unit(1, 0)))
@@ -200,7 +200,7 @@ def test_evicted_and_deleted_vectors_are_told_no_more(make: Make) -> None:
     assert [row.key for row in store.vectors(0)] == ["c"]
 
 
-def test_a_closed_store_opens_again(make: Make) -> None:
+def test_a_closed_store_is_reopened_on_its_next_use(make: Make) -> None:
     store = make(10)
     store.save(entry("a"))
     store.close()
@@ -209,7 +209,7 @@ def test_a_closed_store_opens_again(make: Make) -> None:
     assert kept(store, "b") == {"b"}
 
 
-def test_entries_are_values(make: Make) -> None:
+def test_hits_do_not_change_a_fetched_entry(make: Make) -> None:
     store = make(10)
     store.save(entry("a"))
     store.touch("a", 1.0)

@@ -1,4 +1,4 @@
-"""A plan behaves the same under all four drivers, and is always closed."""
+"""A plan behaves the same under all four drivers and is always closed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def aperform(effect: Effect[Any]) -> int:
     return perform(effect)
 
 
-async def test_both_drivers_reach_the_same_result_and_hand_errors_to_the_plan() -> None:
+async def test_both_drivers_return_the_same_result_and_throw_errors_into_the_plan() -> None:
     closed: list[str] = []
     assert drive(total(closed), perform) == 22
     assert await adrive(total(closed), aperform) == 22
@@ -66,7 +66,7 @@ def refusing() -> Generator[Effect[Any], Any, int]:
     return 0
 
 
-async def test_an_error_the_plan_lets_through_reaches_the_caller() -> None:
+async def test_an_error_that_the_plan_does_not_catch_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="-1"):
         drive(refusing(), perform)
     with pytest.raises(ValueError, match="-1"):
@@ -85,7 +85,7 @@ def test_an_interrupt_closes_the_plan() -> None:
 
 
 def doing(effect: Effect[int], seen: list[str]) -> Plan[int]:
-    """Hands one effect on and notes how it ended."""
+    """Yield one effect and note how it ended."""
     try:
         value = yield from effect
     except BaseException as error:
@@ -97,7 +97,7 @@ def doing(effect: Effect[int], seen: list[str]) -> Plan[int]:
     return value
 
 
-async def test_a_function_is_called_here_or_in_a_thread() -> None:
+async def test_a_function_runs_in_this_thread_or_in_another() -> None:
     main = threading.get_ident()
     assert drive(doing(RunFunction(threading.get_ident), []), default) == main
     assert await adrive(doing(RunFunction(threading.get_ident), []), adefault) != main
@@ -108,7 +108,7 @@ async def test_a_function_is_called_here_or_in_a_thread() -> None:
     assert await adrive(doing(RunFunction(threading.get_ident, awaited), []), adefault) == main
 
 
-async def test_what_a_function_raises_is_thrown_into_the_plan() -> None:
+async def test_an_error_of_a_function_is_thrown_into_the_plan() -> None:
     def broken() -> int:
         raise LookupError("gone")
 
@@ -141,8 +141,8 @@ async def test_cancellation_is_thrown_into_the_plan() -> None:
     assert seen == ["CancelledError", "closed"]
 
 
-async def test_a_plan_that_outlives_its_cancelled_effect_goes_on() -> None:
-    def stubborn() -> Plan[int]:
+async def test_a_plan_may_go_on_after_a_cancelled_effect() -> None:
+    def persistent() -> Plan[int]:
         try:
             return (yield from Ask(1))
         except asyncio.CancelledError:
@@ -154,11 +154,11 @@ async def test_a_plan_that_outlives_its_cancelled_effect_goes_on() -> None:
             raise asyncio.CancelledError
         return effect.number
 
-    assert await adrive(stubborn(), once) == 2
+    assert await adrive(persistent(), once) == 2
 
 
 class Letters:
-    """A stream that tells when it is closed."""
+    """A stream that records whether it was closed."""
 
     def __init__(self, letters: str, fails: bool = False) -> None:
         self._letters, self._fails = letters, fails
@@ -193,7 +193,7 @@ def astreamed(letters: Letters, plan: Plan[Any]) -> AsyncGenerator[str, None]:
     return adrive_stream(plan, aperform, lambda effect: letters.loop(), "".join, rest)
 
 
-async def test_a_stream_is_passed_on_and_given_to_the_plan_whole() -> None:
+async def test_chunks_are_yielded_and_the_plan_receives_the_whole() -> None:
     seen: list[str] = []
 
     def whole() -> Generator[str, None, None]:
@@ -206,7 +206,7 @@ async def test_a_stream_is_passed_on_and_given_to_the_plan_whole() -> None:
     assert seen == ["closed", "done"] * 2
 
 
-async def test_a_consumer_that_leaves_ends_the_plan_and_closes_the_stream() -> None:
+async def test_a_consumer_that_stops_early_ends_the_plan_and_closes_the_stream() -> None:
     seen: list[str] = []
     letters = Letters("abc")
     chunks = streamed(letters, doing(Ask(1), seen))
@@ -231,13 +231,13 @@ def test_an_abandoned_stream_ends_the_plan_and_closes_the_stream() -> None:
     assert (seen, letters.closed) == (["GeneratorExit", "closed"], True)
 
 
-def test_a_stream_that_was_never_read_calls_nothing() -> None:
+def test_a_stream_that_is_never_read_starts_no_plan() -> None:
     seen: list[str] = []
     streamed(Letters("abc"), doing(Ask(1), seen)).close()
     assert seen == []
 
 
-async def test_a_stream_that_breaks_is_thrown_into_the_plan() -> None:
+async def test_an_error_of_the_stream_is_thrown_into_the_plan() -> None:
     seen: list[str] = []
     with pytest.raises(ConnectionError):
         list(streamed(Letters("ab", fails=True), doing(Ask(1), seen)))
@@ -272,7 +272,7 @@ async def test_a_task_cancelled_between_two_chunks_ends_the_plan() -> None:
     assert (seen, letters.closed) == (["CancelledError", "closed"], True)
 
 
-def test_an_error_that_a_plan_survives_is_let_go() -> None:
+def test_an_error_that_the_plan_catches_is_not_kept_alive() -> None:
     errors: list[weakref.ref[LostError]] = []
 
     class LostError(ValueError):

@@ -1,4 +1,4 @@
-"""Going on without a saving: what is swallowed, what is said, what passes through."""
+"""`FailOpen`: which errors are caught, what is logged, what is not caught."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from llm_optimizers.failures import FailOpen
 log = logging.getLogger("tests.failures")
 
 
-def test_an_error_is_named_and_its_message_is_not(caplog: pytest.LogCaptureFixture) -> None:
-    with FailOpen(log, "It goes on"):
+def test_the_class_of_an_error_is_logged_and_its_message_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with FailOpen(log, "The call goes on"):
         raise ValueError("a prompt's text")
-    assert caplog.messages == ["It goes on (ValueError)."]
+    assert caplog.messages == ["The call goes on (ValueError)."]
 
 
-def test_nothing_is_said_when_nothing_fails(caplog: pytest.LogCaptureFixture) -> None:
-    with FailOpen(log, "It goes on"):
+def test_nothing_is_logged_without_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    with FailOpen(log, "The call goes on"):
         pass
     assert not caplog.messages
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, KeyboardInterrupt, GeneratorExit])
-def test_what_ends_a_task_passes_through(error: type[BaseException]) -> None:
-    with pytest.raises(error), FailOpen(log, "It goes on"):
+def test_cancellation_and_interrupts_are_not_caught(error: type[BaseException]) -> None:
+    with pytest.raises(error), FailOpen(log, "The call goes on"):
         raise error

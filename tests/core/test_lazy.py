@@ -20,17 +20,17 @@ def package(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return made
 
 
-def test_a_former_name_works_and_says_the_new_one(package: ModuleType) -> None:
+def test_a_former_name_works_and_warns_with_the_new_one(package: ModuleType) -> None:
     with pytest.warns(DeprecationWarning, match=r"made_package\.Old is now called New"):
         assert package.Old is package.New
 
 
-def test_an_unknown_name_is_an_attribute_error(package: ModuleType) -> None:
+def test_an_unknown_name_raises_an_attribute_error(package: ModuleType) -> None:
     with pytest.raises(AttributeError, match="no attribute 'Other'"):
         package.Other  # noqa: B018 - the access is the test
 
 
-def test_a_former_name_is_not_advertised(package: ModuleType) -> None:
+def test_dir_lists_no_former_name(package: ModuleType) -> None:
     assert "New" in dir(package)
     assert "Old" not in dir(package)
 

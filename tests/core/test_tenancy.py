@@ -1,4 +1,4 @@
-"""The wall between customers that share a cache."""
+"""Tenants: customers who share a cache never see each other's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ask(text: str = "Where is my card?", owner: str = "") -> ChatRequest:
     return ChatRequest.from_openai({"messages": [{"role": "user", "content": text}]}, tenant=owner)
 
 
-def test_no_two_ways_to_name_a_tenant_meet() -> None:
+def test_different_ways_to_name_a_tenant_never_give_the_same_label() -> None:
     seen = set()
     for base, inner, own in itertools.product(["", "a", "a/b", "b"], repeat=3):
         with tenant(inner):
@@ -39,7 +39,7 @@ def test_tenants_never_see_each_others_answers() -> None:
     assert cache.lookup(ask()) is None
 
 
-def test_a_namespace_function_is_asked_on_every_call() -> None:
+def test_a_namespace_function_is_called_for_every_request() -> None:
     names = iter(["ann", "bob", "ann"])
     cache: ResponseCache[str] = ResponseCache(namespace=lambda: next(names))
     cache.update(ask(), "hers")
@@ -76,7 +76,7 @@ def test_one_tenants_answers_can_be_removed(how: str) -> None:
     assert len(cache) == 0
 
 
-def test_a_stream_belongs_to_whoever_asked_for_it() -> None:
+def test_a_stream_belongs_to_the_tenant_that_started_it() -> None:
     cache: ResponseCache[list[str]] = ResponseCache()
     with tenant("ann"):
         chunks = cache.stream(ask(), lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
@@ -86,7 +86,7 @@ def test_a_stream_belongs_to_whoever_asked_for_it() -> None:
         assert cache.lookup(ask()) is not None
 
 
-def test_a_thread_of_ones_own_has_no_tenant() -> None:
+def test_a_new_thread_has_no_tenant() -> None:
     seen = []
     with tenant("ann"):
         thread = threading.Thread(target=lambda: seen.append(current_tenant()))
@@ -96,6 +96,6 @@ def test_a_thread_of_ones_own_has_no_tenant() -> None:
 
 
 @pytest.mark.parametrize("name", [None, 7, b"ann"])
-def test_what_is_no_name_is_refused(name: Any) -> None:
+def test_a_name_that_is_not_a_string_is_refused(name: Any) -> None:
     with pytest.raises(ConfigurationError, match=type(name).__name__), tenant(name):
         raise AssertionError("inside")

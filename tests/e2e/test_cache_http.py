@@ -28,14 +28,14 @@ def reply(body: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_nothing_is_lost_or_mixed(kind: str, tmp_path: Path) -> None:
+def test_every_caller_gets_the_right_answer(kind: str, tmp_path: Path) -> None:
     costs = CostCallbackHandler()
     cache = HybridCache(path=None if kind == "memory" else tmp_path / "cache.sqlite")
     start = threading.Barrier(68)
 
     clients = {owner: httpx.Client(headers={"X-Owner": owner}) for owner in TENANTS}
     with openai_server(reply=reply, delay=0.01) as server:
-        # Whose call it is only the connection's headers tell the server, which a cache never sees.
+        # Only a connection header names the owner, and the cache never sees headers.
         def model(http: Any) -> CachedChatModel:
             return CachedChatModel(
                 model=ChatOpenAI(

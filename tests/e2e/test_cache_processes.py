@@ -1,4 +1,4 @@
-"""One cache file and several processes, one of which is killed."""
+"""Several processes share a cache file; some are killed or run out of disk space."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ cache.close()
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_no_answer(tmp_path: Path) -> None:
+def test_a_full_disk_does_not_fail_a_call(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite"
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(path)],

@@ -1,4 +1,4 @@
-"""`ResponseCache` whole: every entrance, bad files, bad embedders, many threads and loops."""
+"""`ResponseCache`: every method, broken files and embedders, many threads and event loops."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.caching import ResponseCache, tenant
+from llm_optimizers.caching import Cacheability, ResponseCache, tenant
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
 
-def ask(text: str, **fields: Any) -> ChatRequest:
+def request_for(text: str, **fields: Any) -> ChatRequest:
     return ChatRequest.from_openai({"messages": [{"role": "user", "content": text}], **fields})
 
 
-CARD = ask("How do I activate my new card?")
+CARD = request_for("How do I activate my new card?")
 
 
 class Clock:
@@ -54,7 +54,7 @@ def test_exact_normalised_and_semantic_repeats_are_served(make: Callable[..., An
     cache = make()
     cache.answer(CARD, lambda: "like this")
     tiers = [
-        cache.answer(ask(text), live).hit.tier
+        cache.answer(request_for(text), live).hit.tier
         for text in (
             "How do I activate my new card?",
             "how do i activate my new card",
@@ -66,19 +66,19 @@ def test_exact_normalised_and_semantic_repeats_are_served(make: Callable[..., An
     assert cache.stats.hit_rate == 0.75
 
 
-def test_lookalikes_and_other_scopes_are_not(make: Callable[..., Any]) -> None:
+def test_look_alike_questions_and_other_scopes_are_not_served(make: Callable[..., Any]) -> None:
     cache = make()
-    cache.update(ask("How do I block card 1234?"), "so")
+    cache.update(request_for("How do I block card 1234?"), "so")
     for other in (
-        ask("How do I block card 1243?"),
-        ask("How do I unblock card 1234?"),
-        ask("How do I block card 1234?", temperature=1),
-        ask("How do I block card 1234?", model="other"),
+        request_for("How do I block card 1243?"),
+        request_for("How do I unblock card 1234?"),
+        request_for("How do I block card 1234?", temperature=1),
+        request_for("How do I block card 1234?", model="other"),
     ):
         assert cache.lookup(other) is None
 
 
-async def test_the_asynchronous_entrances_serve_what_the_others_kept(
+async def test_async_methods_serve_what_sync_methods_stored(
     make: Callable[..., Any],
 ) -> None:
     cache = make()
@@ -88,11 +88,11 @@ async def test_the_asynchronous_entrances_serve_what_the_others_kept(
 
     assert (await cache.aanswer(CARD, call)).hit is None
     assert cache.lookup(CARD).value == "like this"
-    await cache.aupdate(ask("Another one?"), "other")
-    assert (await cache.alookup(ask("another one"))).value == "other"
+    await cache.aupdate(request_for("Another one?"), "other")
+    assert (await cache.alookup(request_for("another one"))).value == "other"
 
 
-def test_streams_are_kept_whole_or_not_at_all(make: Callable[..., Any]) -> None:
+def test_streams_are_stored_whole_or_not_at_all(make: Callable[..., Any]) -> None:
     cache = make()
     closed = []
 
@@ -115,7 +115,7 @@ def test_streams_are_kept_whole_or_not_at_all(make: Callable[..., Any]) -> None:
     assert len(closed) == 2
 
 
-async def test_asynchronous_streams_are_kept_whole_or_not_at_all(
+async def test_async_streams_are_stored_whole_or_not_at_all(
     make: Callable[..., Any],
 ) -> None:
     cache = make()
@@ -145,19 +145,19 @@ async def test_asynchronous_streams_are_kept_whole_or_not_at_all(
     assert len(closed) == 2
 
 
-def test_a_stream_that_fails_midway_keeps_nothing(make: Callable[..., Any]) -> None:
+def test_a_stream_that_fails_midway_stores_nothing(make: Callable[..., Any]) -> None:
     cache = make()
 
     def call() -> Iterator[str]:
         yield "a"
-        raise RuntimeError("the line went dead")
+        raise RuntimeError("connection lost")
 
-    with pytest.raises(RuntimeError, match="went dead"):
+    with pytest.raises(RuntimeError, match="connection lost"):
         list(cache.stream(CARD, call, list, lambda hit: iter(hit.value)))
     assert len(cache) == 0
 
 
-def test_answers_grow_old(make: Callable[..., Any]) -> None:
+def test_answers_expire_after_the_ttl(make: Callable[..., Any]) -> None:
     clock = Clock()
     cache = make(ttl=60, clock=clock)
     cache.update(CARD, "like this")
@@ -175,26 +175,27 @@ def test_a_served_value_is_a_copy(make: Callable[..., Any]) -> None:
     assert cache.lookup(CARD).value == {"steps": [1]}
 
 
-def test_clearing_forgets_the_vectors_too(make: Callable[..., Any]) -> None:
+def test_clearing_removes_the_vectors_too(make: Callable[..., Any]) -> None:
     cache = make()
     cache.answer(CARD, lambda: "old")
-    cache.lookup(ask("How can I activate my new card?"))
+    cache.lookup(request_for("How can I activate my new card?"))
     cache.clear()
-    assert cache.lookup(ask("How can I activate my new card?")) is None
+    assert cache.lookup(request_for("How can I activate my new card?")) is None
     cache.update(CARD, "new")
-    assert cache.lookup(ask("How can I activate my new card?")).value == "new"
+    assert cache.lookup(request_for("How can I activate my new card?")).value == "new"
 
 
-def test_what_was_kept_on_disk_is_served_by_the_next_process(tmp_path: Path) -> None:
+def test_entries_on_disk_are_served_by_the_next_cache(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite"
     with closing(ResponseCache[str](path=path)) as cache:
         cache.update(CARD, "like this")
     with closing(ResponseCache[str](path=path)) as cache:
-        assert cache.answer(ask("How can I activate my new card?"), live).value == "like this"
+        served = cache.answer(request_for("How can I activate my new card?"), live)
+        assert served.value == "like this"
 
 
 @pytest.mark.parametrize("kind", ["text", "folder", "foreign", "pages"])
-def test_a_bad_file_makes_one_warning_and_live_calls(
+def test_a_broken_file_causes_one_warning_and_live_calls(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "cache.sqlite"
@@ -215,7 +216,7 @@ def test_a_bad_file_makes_one_warning_and_live_calls(
     assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
 
 
-def test_a_locked_file_still_serves_what_it_holds(
+def test_a_locked_file_still_serves_its_entries(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "cache.sqlite"
@@ -224,14 +225,14 @@ def test_a_locked_file_still_serves_what_it_holds(
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for number in range(3):
-            assert cache.answer(ask(f"Other {number}?"), lambda: "live").value == "live"
+            assert cache.answer(request_for(f"Other {number}?"), lambda: "live").value == "live"
             assert cache.answer(CARD, live).value == "like this"
         other.execute("ROLLBACK")
     assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
     cache.close()
 
 
-def test_a_file_that_was_in_the_way_is_used_once_it_is_gone(tmp_path: Path) -> None:
+def test_a_path_that_was_blocked_is_used_once_it_is_free(tmp_path: Path) -> None:
     clock = Clock()
     path = tmp_path / "cache.sqlite"
     path.mkdir()
@@ -244,7 +245,7 @@ def test_a_file_that_was_in_the_way_is_used_once_it_is_gone(tmp_path: Path) -> N
 
 
 class Embeddings:
-    """Two dimensions, or what a test makes of them."""
+    """Embeddings whose dimension and availability a test can change."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -262,36 +263,36 @@ class Embeddings:
 
 
 @pytest.mark.parametrize("trouble", ["down", "dimension"])
-async def test_an_embedder_in_trouble_means_exact_matching_said_once(
+async def test_a_failing_embedder_means_exact_matching_and_one_warning(
     trouble: str, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     embeddings = Embeddings()
     cache = make(embeddings=embeddings)
-    cache.update(ask("Where is my parcel?"), "there")
-    assert cache.lookup(ask("Where is my parcel please?")).value == "there"
+    cache.update(request_for("Where is my parcel?"), "there")
+    assert cache.lookup(request_for("Where is my parcel please?")).value == "there"
     setattr(embeddings, *(("down", True) if trouble == "down" else ("dimension", 3)))
     for number in range(3):
-        asked = ask(f"Is it number {number}?")
+        asked = request_for(f"Is it number {number}?")
         assert cache.answer(asked, lambda: "live").value == "live"
         assert (await cache.alookup(asked)).tier == "exact"
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "exact matching only" in caplog.text
 
 
-def test_an_embedder_that_is_down_is_not_asked_on_every_call() -> None:
+def test_a_failing_embedder_is_not_called_every_time() -> None:
     embeddings, clock = Embeddings(), Clock()
     embeddings.down = True
     cache: ResponseCache[str] = ResponseCache(embeddings=embeddings, clock=clock)
     for number in range(20):
-        cache.answer(ask(f"Question {number}?"), lambda: "live")
+        cache.answer(request_for(f"Question {number}?"), lambda: "live")
     assert embeddings.calls == 1
     embeddings.down = False
     clock.now += 61
-    cache.answer(ask("Where is my parcel?"), lambda: "there")
-    assert cache.answer(ask("Where is my parcel please?"), live).value == "there"
+    cache.answer(request_for("Where is my parcel?"), lambda: "there")
+    assert cache.answer(request_for("Where is my parcel please?"), live).value == "there"
 
 
-def test_caches_with_other_embedders_share_exact_answers_only(tmp_path: Path) -> None:
+def test_caches_with_different_embedders_share_exact_answers_only(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite"
     with (
         closing(ResponseCache[str](path=path)) as bundled,
@@ -299,19 +300,19 @@ def test_caches_with_other_embedders_share_exact_answers_only(tmp_path: Path) ->
     ):
         bundled.update(CARD, "like this")
         assert own.lookup(CARD) is not None
-        assert own.lookup(ask("How can I activate my new card?")) is None
+        assert own.lookup(request_for("How can I activate my new card?")) is None
 
 
-def test_without_meaning_only_the_same_text_is_served(make: Callable[..., Any]) -> None:
+def test_without_semantic_matching_only_the_same_text_is_served(make: Callable[..., Any]) -> None:
     cache = make(semantic=False)
     cache.update(CARD, "like this")
-    assert cache.lookup(ask("how do I activate my new card")).tier == "normalised"
-    assert cache.lookup(ask("How can I activate my new card?")) is None
+    assert cache.lookup(request_for("how do I activate my new card")).tier == "normalised"
+    assert cache.lookup(request_for("How can I activate my new card?")) is None
 
 
-def test_a_request_that_has_no_key_is_called_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_without_a_key_calls_the_model(caplog: pytest.LogCaptureFixture) -> None:
     cache: ResponseCache[str] = ResponseCache()
-    odd = ask("Hi", hook=object())
+    odd = request_for("Hi", hook=object())
     for _ in range(2):
         assert cache.answer(odd, lambda: "live").value == "live"
     assert cache.lookup(odd) is None
@@ -319,13 +320,30 @@ def test_a_request_that_has_no_key_is_called_for(caplog: pytest.LogCaptureFixtur
     assert len(caplog.records) == 1
 
 
-def test_half_a_character_costs_no_answer(make: Callable[..., Any]) -> None:
+def test_lone_surrogates_do_not_fail_a_call(make: Callable[..., Any]) -> None:
     cache = make()
-    asked = ask("What does \ud83d mean to you?")
+    asked = request_for("What does \ud83d mean to you?")
     assert cache.answer(asked, lambda: "half \ud83d").value == "half \ud83d"
     assert cache.answer(asked, live).value == "half \ud83d"
     with tenant("half \ud83d"):
         assert cache.answer(asked, lambda: "live").value == "live"
+
+
+def test_a_codec_with_the_former_method_works_and_warns_with_the_new_name() -> None:
+    class FormerCodec:
+        def encode(self, value: str) -> str:
+            return value
+
+        def decode(self, payload: str) -> str:
+            return payload
+
+        def traits(self, value: str) -> Cacheability:
+            return Cacheability(empty=not value)
+
+    with pytest.warns(DeprecationWarning, match="now called cacheability"):
+        cache: ResponseCache[str] = ResponseCache(codec=FormerCodec())  # type: ignore[arg-type]
+    cache.update(CARD, "like this")
+    assert cache.lookup(CARD) is not None
 
 
 @pytest.mark.parametrize(
@@ -346,7 +364,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_64_threads_and_4_loops_lose_and_mix_nothing(make: Callable[..., Any]) -> None:
+def test_64_threads_and_4_event_loops_get_the_right_answers(make: Callable[..., Any]) -> None:
     cache = make()
     start = threading.Barrier(68)
     questions = [f"What is the price of article {number}?" for number in range(6)]
@@ -362,7 +380,7 @@ def test_64_threads_and_4_loops_lose_and_mix_nothing(make: Callable[..., Any]) -
             for step in range(6):
                 text = questions[(number + step) % 6]
                 answer = cache.answer(
-                    ask(text), lambda owner=owner, text=text: expected(owner, text)
+                    request_for(text), lambda owner=owner, text=text: expected(owner, text)
                 )
                 seen.append((answer.value, expected(owner, text)))
         return seen
@@ -377,7 +395,7 @@ def test_64_threads_and_4_loops_lose_and_mix_nothing(make: Callable[..., Any]) -
                     await asyncio.sleep(0)
                     return expected(owner, text)
 
-                answer = await cache.aanswer(ask(text), call)
+                answer = await cache.aanswer(request_for(text), call)
                 seen.append((answer.value, expected(owner, text)))
         return seen
 
@@ -395,4 +413,4 @@ def test_64_threads_and_4_loops_lose_and_mix_nothing(make: Callable[..., Any]) -
     for owner in ("ann", "bob"):
         with tenant(owner):
             for text in questions:
-                assert cache.lookup(ask(text)).value == expected(owner, text)
+                assert cache.lookup(request_for(text)).value == expected(owner, text)

@@ -1,4 +1,4 @@
-"""Which answers are worth keeping."""
+"""Which answers may be stored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llm_optimizers.caching.cacheability import least_cacheable
 
 
 @pytest.mark.parametrize("reason", ["", "stop", "STOP", "tool_calls", "end_turn", "completed"])
-def test_complete_answers_are_kept(reason: str) -> None:
+def test_complete_answers_may_be_stored(reason: str) -> None:
     assert reason_not_to_cache(Cacheability(finish_reason=reason)) is None
 
 
@@ -24,17 +24,17 @@ def test_complete_answers_are_kept(reason: str) -> None:
         Cacheability(empty=True),
     ],
 )
-def test_anything_else_is_not(cacheability: Cacheability) -> None:
+def test_other_answers_must_not(cacheability: Cacheability) -> None:
     assert reason_not_to_cache(cacheability)
 
 
-def test_an_answer_without_the_reason_that_its_provider_gives_broke_off() -> None:
+def test_a_missing_finish_reason_means_a_broken_answer_if_the_provider_always_gives_one() -> None:
     assert reason_not_to_cache(Cacheability(gives_reasons=True))
     assert reason_not_to_cache(Cacheability(gives_reasons=True, finish_reason="stop")) is None
     assert reason_not_to_cache(Cacheability(gives_reasons=False)) is None
 
 
-def test_one_bad_answer_of_several_spoils_the_call() -> None:
+def test_one_uncacheable_answer_makes_the_whole_call_uncacheable() -> None:
     good, cut = Cacheability(model="m", finish_reason="stop"), Cacheability(finish_reason="length")
     assert least_cacheable([good, cut]) is cut
     assert least_cacheable([good, good]) is good

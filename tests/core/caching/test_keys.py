@@ -1,4 +1,4 @@
-"""What makes two requests the same."""
+"""Cache keys: which requests are the same, and which questions may be matched semantically."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ANSWER = {"role": "assistant", "content": "Hello."}
         key(SYSTEM, "Documents: a\nQuestion: Hi?", temperature=0),
     ],
 )
-def test_everything_but_the_last_user_text_makes_the_scope(other: CacheKey) -> None:
+def test_everything_except_the_last_user_text_is_part_of_the_scope(other: CacheKey) -> None:
     one = key(SYSTEM, "Hi?", temperature=0)
     assert other.scope != one.scope
     assert other.exact != one.exact
     assert other.normalised != one.normalised
 
 
-def test_the_last_user_text_varies_inside_the_scope() -> None:
+def test_the_last_user_text_is_not_part_of_the_scope() -> None:
     one, other = key(SYSTEM, "Where is my card?"), key(SYSTEM, "I lost my card")
     assert one.scope == other.scope
     assert one.exact != other.exact
@@ -61,7 +61,7 @@ def conversation(first: str, second: str) -> CacheKey:
     )
 
 
-def test_tool_call_ids_count_by_position_only() -> None:
+def test_tool_call_ids_matter_by_position_only() -> None:
     assert conversation("call_a", "call_b") == conversation("call_x", "call_y")
     swapped = key(
         "Compare.",
@@ -79,7 +79,7 @@ def test_tool_call_ids_count_by_position_only() -> None:
     assert swapped.exact != conversation("call_a", "call_b").exact
 
 
-def test_ids_of_content_blocks_count_by_position_only() -> None:
+def test_ids_of_content_blocks_matter_by_position_only() -> None:
     def after(identifier: str, name: str = "f") -> CacheKey:
         block = {"type": "tool_use", "id": identifier, "name": name, "input": {}}
         result = {"type": "tool_result", "tool_use_id": identifier, "content": "1"}
@@ -94,7 +94,7 @@ def test_ids_of_content_blocks_count_by_position_only() -> None:
     assert after("toolu_1") != after("toolu_1", name="g")
 
 
-def test_ids_in_what_the_user_sends_count() -> None:
+def test_ids_in_user_messages_matter() -> None:
     def with_file(identifier: str) -> CacheKey:
         return key({"role": "user", "content": [{"type": "file", "id": identifier}]})
 
@@ -115,7 +115,7 @@ def test_ids_in_what_the_user_sends_count() -> None:
         ("Maße", "maße"),
     ],
 )
-def test_case_spacing_and_closing_marks_are_evened_out(text: str, expected: str) -> None:
+def test_case_spacing_and_final_punctuation_are_normalised(text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
@@ -137,7 +137,7 @@ def test_case_spacing_and_closing_marks_are_evened_out(text: str, expected: str)
         "word " * 100,
     ],
 )
-def test_texts_whose_letters_matter_are_matched_exactly_only(text: str) -> None:
+def test_texts_whose_exact_form_matters_are_not_normalised(text: str) -> None:
     assert normalise(text) is None
 
 
@@ -152,7 +152,7 @@ def test_a_question_line_splits_documents_from_the_question() -> None:
     )
 
 
-def test_an_empty_answer_line_behind_the_question_belongs_to_the_context() -> None:
+def test_an_empty_answer_line_after_the_question_belongs_to_the_context() -> None:
     text = "Context is below.\n-----\nParis is in France.\n-----\nQuery: Where is Paris?\nAnswer: "
     context, question = split_question(text)
     assert question == "Where is Paris?"
@@ -168,7 +168,7 @@ def test_an_empty_answer_line_behind_the_question_belongs_to_the_context() -> No
         "Rewrite as one question.\nChat history:\nLyon and Paris\nStandalone question:\n",
     ],
 )
-def test_prompts_of_sections_are_matched_exactly_only(text: str) -> None:
+def test_prompts_with_sections_are_matched_exactly_only(text: str) -> None:
     assert key(text).question is None
     assert key("When does Lyon close?\nOr Paris?").question is not None
 
@@ -181,7 +181,7 @@ def test_prompts_of_sections_are_matched_exactly_only(text: str) -> None:
         "Sort these rows: [[3, 1], [2, 4]]",
     ],
 )
-def test_prompts_that_hold_data_are_matched_exactly_only(text: str) -> None:
+def test_prompts_with_data_are_matched_exactly_only(text: str) -> None:
     assert key(text).question is None
     assert key("Where is item [3] of {my} order?").question is not None
 
@@ -211,11 +211,13 @@ def test_the_same_question_over_the_same_documents_shares_a_scope() -> None:
         key("   "),
     ],
 )
-def test_what_meaning_cannot_answer_is_exact_only(made: CacheKey) -> None:
+def test_requests_that_semantic_matching_cannot_serve_are_matched_exactly_only(
+    made: CacheKey,
+) -> None:
     assert made.question is None
 
 
-def test_images_are_told_apart_and_never_normalised() -> None:
+def test_images_are_part_of_the_key_and_never_normalised() -> None:
     def see(url: str) -> CacheKey:
         return key({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]})
 
@@ -223,12 +225,12 @@ def test_images_are_told_apart_and_never_normalised() -> None:
     assert see("data:a").normalised is None
 
 
-def test_a_setting_without_a_stable_form_makes_no_key() -> None:
+def test_a_setting_without_a_stable_form_raises() -> None:
     with pytest.raises(ConfigurationError, match="no stable form"):
         key("Hi", callback=object())
     with pytest.raises(ConfigurationError):
         key("Hi", bias={1: 2, "a": 3})
 
 
-def test_half_a_character_is_a_text_like_any_other() -> None:
+def test_lone_surrogates_can_be_hashed() -> None:
     assert key("\ud83d").exact != key("\ude00").exact

@@ -1,7 +1,7 @@
-"""The cache's decisions, tested by handing them results: no file, no vectors, no model.
+"""The cache's plans, run on a fake store, index, embedder and model.
 
-Every test runs twice: over a store that blocks, whose calls are effects, and over one that does
-not, which is called at once.
+Every test runs twice: with a blocking store, whose calls are effects, and with one in memory, which
+is called directly.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEY = CacheKey(exact="e", normalised="n", scope="s", tenant="", question="a ques
 
 
 class SameWords:
-    """Accepts what holds the same words."""
+    """Accepts questions with the same words."""
 
     min_cosine = 0.5
 
@@ -41,14 +41,14 @@ class SameWords:
         return MatchDecision(accept=same, score=cosine, reason="words")
 
 
-Make = Callable[..., "World"]
+Make = Callable[..., "Fakes"]
 
 
 @dataclass
-class World:
-    """Store, index and embedder that give what the test put here; an exception is raised.
+class Fakes:
+    """A store, index, embedder and model that return the given values or raise given exceptions.
 
-    `done` holds what was asked of them, in order, as names and arguments.
+    `done` lists the calls in order, as names and arguments.
     """
 
     blocking: bool = False
@@ -60,36 +60,36 @@ class World:
     touching: Any = None
     deleting: Any = None
     done: list[tuple[Any, ...]] = field(default_factory=list)
-    id = "the world's"
+    id = "fake embedder"
     dimension = 2
 
     def fetch(self, key: str, normalised: str | None = None) -> Any:
         self.done.append(("fetch", key, normalised))
-        return given(self.fetched.get(key) or self.fetched.get(normalised or ""))
+        return value_or_error(self.fetched.get(key) or self.fetched.get(normalised or ""))
 
     def save(self, entry: Entry) -> None:
         self.done.append(("save", entry))
-        given(self.saving)
+        value_or_error(self.saving)
 
     def touch(self, key: str, now: float) -> None:
         self.done.append(("touch", key, now))
-        given(self.touching)
+        value_or_error(self.touching)
 
     def delete(self, keys: Collection[str]) -> None:
         self.done.append(("delete", *keys))
-        given(self.deleting)
+        value_or_error(self.deleting)
         self.fetched = {k: v for k, v in self.fetched.items() if _key_of(v) not in keys}
 
     def search(self, scope: str, vector: Any, k: int) -> Any:
         self.done.append(("search", scope))
-        return given(self.near)
+        return value_or_error(self.near)
 
     def discard(self, key: str) -> None:
         self.done.append(("discard", key))
 
     def embed(self, texts: list[str]) -> Any:
         self.done.append(("embed", *texts))
-        return [given(self.vector)]
+        return [value_or_error(self.vector)]
 
     def covers(self, text: str) -> bool:
         return len(text) < 100
@@ -97,14 +97,14 @@ class World:
     def perform(self, effect: Effect[Any]) -> Any:
         if isinstance(effect, MakeCall):
             self.done.append(("call",))
-            return given(self.called)
+            return value_or_error(self.called)
         return perform(effect)
 
-    def those(self, name: str) -> list[tuple[Any, ...]]:
+    def calls_of(self, name: str) -> list[tuple[Any, ...]]:
         return [each for each in self.done if each[0] == name]
 
     def saved(self) -> Entry:
-        ((_, entry),) = self.those("save")
+        ((_, entry),) = self.calls_of("save")
         assert isinstance(entry, Entry)
         return entry
 
@@ -113,18 +113,18 @@ def _key_of(value: Any) -> str:
     return str(getattr(value, "key", ""))
 
 
-def given(result: Any) -> Any:
+def value_or_error(result: Any) -> Any:
     if isinstance(result, BaseException):
         raise result
     return result
 
 
 @pytest.fixture(params=[False, True], ids=["memory", "blocking"])
-def make(request: pytest.FixtureRequest) -> Callable[..., World]:
-    """Makes a world."""
+def make(request: pytest.FixtureRequest) -> Callable[..., Fakes]:
+    """Make fakes."""
 
-    def maker(fetched: dict[str, Any] | None = None, **fields: Any) -> World:
-        return World(blocking=request.param, fetched=fetched or {}, **fields)
+    def maker(fetched: dict[str, Any] | None = None, **fields: Any) -> Fakes:
+        return Fakes(blocking=request.param, fetched=fetched or {}, **fields)
 
     return maker
 
@@ -143,8 +143,8 @@ def entry(key: str = "e", **fields: Any) -> Entry:
     return Entry(key=key, **{**defaults, **fields})
 
 
-class Served:
-    """Plans over one world after the other: what they count and who is under way stays."""
+class PlansFactory:
+    """Makes plans for several fakes in turn, with the same counters and calls in flight."""
 
     def __init__(self, **fields: Any) -> None:
         self.fields: dict[str, Any] = {
@@ -167,193 +167,197 @@ class Served:
         counters: Counters = self.fields["counters"]
         return counters
 
-    def over(self, world: World) -> CachePlans[Any]:
+    def on(self, fakes: Fakes) -> CachePlans[Any]:
         executor = Executor(
-            store=world,  # type: ignore[arg-type]  # only what the plans use
-            index=world,  # type: ignore[arg-type]
-            embedder=world,  # type: ignore[arg-type]
+            store=fakes,  # type: ignore[arg-type]  # only what the plans use
+            index=fakes,  # type: ignore[arg-type]
+            embedder=fakes,  # type: ignore[arg-type]
             clock=lambda: NOW,
             wait_timeout=0.0,
         )
         return CachePlans(executor=executor, **self.fields)
 
-    def answer(self, world: World, key: CacheKey = KEY) -> CacheResult[Any]:
-        return drive(self.over(world).answer(key), world.perform)
+    def answer(self, fakes: Fakes, key: CacheKey = KEY) -> CacheResult[Any]:
+        return drive(self.on(fakes).answer(key), fakes.perform)
 
 
 @pytest.fixture
-def plans() -> Served:
-    return Served()
+def plans() -> PlansFactory:
+    return PlansFactory()
 
 
-def test_an_exact_entry_is_served_at_once(plans: Served, make: Make) -> None:
-    world = make({"e": entry()})
-    answer = plans.answer(world)
+def test_an_exact_entry_is_served(plans: PlansFactory, make: Make) -> None:
+    fakes = make({"e": entry()})
+    answer = plans.answer(fakes)
     assert answer.value == "stored e"
     assert answer.hit is not None
     assert (answer.hit.tier, answer.hit.score, answer.hit.age) == ("exact", 1.0, 10.0)
-    assert world.done == [("fetch", "e", "n"), ("touch", "e", NOW)]
+    assert fakes.done == [("fetch", "e", "n"), ("touch", "e", NOW)]
 
 
-def test_a_normalised_entry_is_served_as_such(plans: Served, make: Make) -> None:
+def test_a_normalised_entry_is_served_as_a_normalised_hit(plans: PlansFactory, make: Make) -> None:
     answer = plans.answer(make({"n": entry("other")}))
     assert answer.hit is not None
     assert answer.hit.tier == "normalised"
 
 
-def test_a_question_of_the_same_meaning_is_served(plans: Served, make: Make) -> None:
-    world = make({"other": entry("other")}, near=[("other", 0.9)])
-    answer = plans.answer(world)
+def test_a_question_with_the_same_meaning_is_served(plans: PlansFactory, make: Make) -> None:
+    fakes = make({"other": entry("other")}, near=[("other", 0.9)])
+    answer = plans.answer(fakes)
     assert answer.hit is not None
     assert (answer.hit.tier, answer.hit.score, answer.hit.key) == ("semantic", 0.9, "other")
 
 
-def test_candidates_are_weighed_until_one_is_accepted(plans: Served, make: Make) -> None:
+def test_candidates_are_matched_until_one_is_accepted(plans: PlansFactory, make: Make) -> None:
     lookalike = entry("trap", question="another question")
-    world = make(
+    fakes = make(
         {"trap": lookalike, "other": entry("other")}, near=[("trap", 0.99), ("other", 0.9)]
     )
-    answer = plans.answer(world)
+    answer = plans.answer(fakes)
     assert answer.value == "stored other"
 
 
-def test_no_candidate_below_the_floor_is_even_read(plans: Served, make: Make) -> None:
-    world = make({"other": entry("other")}, near=[("other", 0.4)])
-    assert plans.answer(world).value == "live"
-    assert ("fetch", "other", None) not in world.done
+def test_candidates_below_the_minimum_cosine_are_not_fetched(
+    plans: PlansFactory, make: Make
+) -> None:
+    fakes = make({"other": entry("other")}, near=[("other", 0.4)])
+    assert plans.answer(fakes).value == "live"
+    assert ("fetch", "other", None) not in fakes.done
 
 
-def test_a_miss_is_called_for_and_kept_with_the_vector_it_was_looked_up_by(
-    plans: Served,
+def test_a_miss_calls_the_model_and_stores_the_answer_with_the_lookups_vector(
+    plans: PlansFactory,
     make: Make,
 ) -> None:
-    world = make()
-    assert plans.answer(world).hit is None
-    assert world.saved().payload == '"live"'
-    assert world.saved().vector is VECTOR
-    assert (world.saved().created, world.saved().expires) == (NOW, NOW + 60)
-    assert len(world.those("embed")) == 1
+    fakes = make()
+    assert plans.answer(fakes).hit is None
+    assert fakes.saved().payload == '"live"'
+    assert fakes.saved().vector is VECTOR
+    assert (fakes.saved().created, fakes.saved().expires) == (NOW, NOW + 60)
+    assert len(fakes.calls_of("embed")) == 1
     assert plans.counters.stats().misses == 1
 
 
-def test_an_expired_entry_is_dropped_and_called_for_again(plans: Served, make: Make) -> None:
-    world = make({"e": entry(expires=NOW)})
-    assert plans.answer(world).value == "live"
-    assert ("delete", "e") in world.done
+def test_an_expired_entry_is_removed_and_the_model_called(plans: PlansFactory, make: Make) -> None:
+    fakes = make({"e": entry(expires=NOW)})
+    assert plans.answer(fakes).value == "live"
+    assert ("delete", "e") in fakes.done
     assert plans.answer(make({"e": entry(expires=NOW + 0.1)})).hit is not None
 
 
-def test_an_expired_entry_does_not_hide_a_fresh_one(plans: Served, make: Make) -> None:
-    world = make({"e": entry(expires=NOW - 1), "n": entry("fresh")})
-    answer = plans.answer(world, replace(KEY, question=None))
-    assert answer.value == "stored fresh"
+def test_an_expired_entry_does_not_hide_a_valid_one(plans: PlansFactory, make: Make) -> None:
+    fakes = make({"e": entry(expires=NOW - 1), "n": entry("valid")})
+    answer = plans.answer(fakes, replace(KEY, question=None))
+    assert answer.value == "stored valid"
 
 
 @pytest.mark.parametrize(
-    "poison",
+    "damaged",
     [entry(payload="no json"), entry(payload="[" * 100_000), PoisonedEntryError("bad", key="e")],
 )
-def test_a_poisoned_entry_is_dropped_and_counted(plans: Served, make: Make, poison: Any) -> None:
-    world = make({"e": poison})
-    assert plans.answer(world).value == "live"
-    assert ("delete", "e") in world.done
+def test_a_damaged_entry_is_dropped_and_counted(
+    plans: PlansFactory, make: Make, damaged: Any
+) -> None:
+    fakes = make({"e": damaged})
+    assert plans.answer(fakes).value == "live"
+    assert ("delete", "e") in fakes.done
     assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
 
 
-def test_a_poisoned_candidate_is_dropped_and_the_next_one_weighed(
-    plans: Served, make: Make
+def test_a_damaged_candidate_is_dropped_and_the_next_one_matched(
+    plans: PlansFactory, make: Make
 ) -> None:
-    world = make(
+    fakes = make(
         {"bad": PoisonedEntryError("bad", key="bad"), "other": entry("other")},
         near=[("bad", 0.99), ("other", 0.9)],
     )
-    assert plans.answer(world).value == "stored other"
-    assert ("delete", "bad") in world.done
+    assert plans.answer(fakes).value == "stored other"
+    assert ("delete", "bad") in fakes.done
 
 
 @pytest.mark.parametrize("stray", [None, entry("x", scope="foreign"), entry("x", question=None)])
-def test_a_candidate_that_is_not_what_the_index_said_is_forgotten(
-    plans: Served, make: Make, stray: Entry | None
+def test_a_candidate_that_contradicts_the_index_is_removed(
+    plans: PlansFactory, make: Make, stray: Entry | None
 ) -> None:
-    world = make({"x": stray} if stray else {}, near=[("x", 0.99)])
-    assert plans.answer(world).value == "live"
-    assert ("delete", "x") in world.done
+    fakes = make({"x": stray} if stray else {}, near=[("x", 0.99)])
+    assert plans.answer(fakes).value == "live"
+    assert ("delete", "x") in fakes.done
 
 
-def test_a_broken_store_is_a_miss(plans: Served, make: Make) -> None:
+def test_a_broken_store_is_a_miss(plans: PlansFactory, make: Make) -> None:
     broken = StoreError("broken")
-    world = make({"e": broken}, saving=broken, near=broken)
-    assert plans.answer(world).value == "live"
+    fakes = make({"e": broken}, saving=broken, near=broken)
+    assert plans.answer(fakes).value == "live"
     assert plans.counters.stats().stored == 0
-    world = make(near=broken)
-    assert plans.answer(world).value == "live"
+    fakes = make(near=broken)
+    assert plans.answer(fakes).value == "live"
 
 
-def test_a_hit_that_cannot_be_counted_is_still_a_hit(plans: Served, make: Make) -> None:
-    world = make({"e": entry()}, touching=StoreError("read only"))
-    assert plans.answer(world).value == "stored e"
+def test_a_hit_that_cannot_be_counted_is_still_a_hit(plans: PlansFactory, make: Make) -> None:
+    fakes = make({"e": entry()}, touching=StoreError("read only"))
+    assert plans.answer(fakes).value == "stored e"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("down"), StoreError("another dimension")])
-def test_without_vectors_matching_is_exact_and_said_once(
-    plans: Served, make: Make, error: Exception, caplog: pytest.LogCaptureFixture
+def test_a_failing_embedder_means_exact_matching_and_one_warning(
+    plans: PlansFactory, make: Make, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        world = make(vector=error)
-        assert plans.answer(world).value == "live"
-        assert world.saved().vector is None
-        assert len(world.those("embed")) == 1
+        fakes = make(vector=error)
+        assert plans.answer(fakes).value == "live"
+        assert fakes.saved().vector is None
+        assert len(fakes.calls_of("embed")) == 1
     assert len(caplog.records) == 1
     assert "exact matching only" in caplog.text
 
 
-def test_questions_longer_than_the_embedder_sees_are_not_embedded(
-    plans: Served, make: Make
+def test_questions_longer_than_the_embedders_window_are_not_embedded(
+    plans: PlansFactory, make: Make
 ) -> None:
-    world = make()
-    plans.answer(world, replace(KEY, question="long " * 50))
-    assert not world.those("embed")
-    assert world.saved().question is None
+    fakes = make()
+    plans.answer(fakes, replace(KEY, question="long " * 50))
+    assert not fakes.calls_of("embed")
+    assert fakes.saved().question is None
 
 
-def test_a_judge_or_an_embedder_that_breaks_serves_nothing(make: Make) -> None:
+def test_a_failing_matcher_or_embedder_serves_nothing(make: Make) -> None:
     class Broken(SameWords):
         def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
             raise RuntimeError("broken")
 
-    class Blind(World):
+    class Blind(Fakes):
         def covers(self, text: str) -> bool:
             raise RuntimeError("broken")
 
     stored = {"other": entry("other")}
-    world = make(stored, near=[("other", 0.99)])
-    assert Served(matcher=Broken()).answer(world).value == "live"
-    blind = Blind(blocking=world.blocking, fetched=stored, near=[("other", 0.99)])
-    assert Served().answer(blind).value == "live"
+    fakes = make(stored, near=[("other", 0.99)])
+    assert PlansFactory(matcher=Broken()).answer(fakes).value == "live"
+    blind = Blind(blocking=fakes.blocking, fetched=stored, near=[("other", 0.99)])
+    assert PlansFactory().answer(blind).value == "live"
 
 
 @pytest.mark.parametrize("value", ["", None, [], {}])
-def test_what_is_not_worth_keeping_is_returned_and_not_kept(
-    plans: Served, make: Make, value: Any
+def test_an_uncacheable_answer_is_returned_and_not_stored(
+    plans: PlansFactory, make: Make, value: Any
 ) -> None:
-    world = make(called=value)
-    assert plans.answer(world).value == value
-    assert not world.those("save")
+    fakes = make(called=value)
+    assert plans.answer(fakes).value == value
+    assert not fakes.calls_of("save")
     assert plans.counters.stats().troubles == {"not admitted": 1}
 
 
-def test_an_answer_that_cannot_be_written_is_returned_and_not_kept(
-    plans: Served, make: Make
+def test_an_answer_that_cannot_be_encoded_is_returned_and_not_stored(
+    plans: PlansFactory, make: Make
 ) -> None:
     value = {"a set"}
-    world = make(called=value)
-    assert plans.answer(world).value is value
-    assert not world.those("save")
+    fakes = make(called=value)
+    assert plans.answer(fakes).value is value
+    assert not fakes.calls_of("save")
     assert plans.counters.stats().troubles == {"answer cannot be stored": 1}
 
 
-class Aboard(SingleFlight[str]):
-    """Every caller joins a call under way, which brings this payload."""
+class AlwaysJoined(SingleFlight[str]):
+    """Every caller joins a call in flight that brings this payload."""
 
     def __init__(self, payload: str | None) -> None:
         super().__init__()
@@ -365,24 +369,28 @@ class Aboard(SingleFlight[str]):
         return waiter
 
 
-def test_a_call_under_way_is_joined(make: Make) -> None:
-    plans, world = Served(single_flight=Aboard('"theirs"')), make()
-    answer = plans.answer(world)
-    assert answer.value == "theirs"
+def test_a_call_in_flight_is_joined(make: Make) -> None:
+    plans, fakes = PlansFactory(single_flight=AlwaysJoined('"shared"')), make()
+    answer = plans.answer(fakes)
+    assert answer.value == "shared"
     assert answer.hit is not None
     assert answer.hit.tier == "shared"
-    assert not world.those("call")
+    assert not fakes.calls_of("call")
     assert plans.counters.stats().misses == 0
 
 
 @pytest.mark.parametrize("shared", [None, "no json"])
-def test_a_flight_that_brings_nothing_is_replaced_by_a_call(make: Make, shared: str | None) -> None:
-    world = make()
-    assert Served(single_flight=Aboard(shared)).answer(world).value == "live"
-    assert len(world.those("save")) == 1
+def test_a_waiter_calls_the_model_if_the_leader_brings_nothing(
+    make: Make, shared: str | None
+) -> None:
+    fakes = make()
+    assert PlansFactory(single_flight=AlwaysJoined(shared)).answer(fakes).value == "live"
+    assert len(fakes.calls_of("save")) == 1
 
 
-def test_an_error_of_the_call_is_the_callers_and_ends_the_flight(plans: Served, make: Make) -> None:
+def test_an_error_of_the_call_reaches_the_caller_and_ends_the_call_in_flight(
+    plans: PlansFactory, make: Make
+) -> None:
     error = KeyError("the provider's")
     with pytest.raises(KeyError) as caught:
         plans.answer(make(called=error))
@@ -390,70 +398,70 @@ def test_an_error_of_the_call_is_the_callers_and_ends_the_flight(plans: Served, 
     assert plans.single_flight.join("e").leading
 
 
-def test_a_plan_that_is_closed_midway_ends_the_flight_and_keeps_nothing(
-    plans: Served, make: Make
+def test_a_plan_closed_midway_ends_the_call_in_flight_and_stores_nothing(
+    plans: PlansFactory, make: Make
 ) -> None:
-    world = make()
-    plan = plans.over(world).answer(KEY)
+    fakes = make()
+    plan = plans.on(fakes).answer(KEY)
     effect = next(plan)
     while not isinstance(effect, MakeCall):
-        effect = plan.send(world.perform(effect))
+        effect = plan.send(fakes.perform(effect))
     plan.close()
-    assert not world.those("save")
+    assert not fakes.calls_of("save")
     assert plans.single_flight.join("e").leading
 
 
-def test_an_answer_stored_on_the_way_to_the_flight_is_served_to_all_aboard(make: Make) -> None:
-    world = make()
+def test_an_answer_stored_since_the_lookup_is_served_to_all_waiters(make: Make) -> None:
+    fakes = make()
 
     class Racing(SingleFlight[str]):
-        """Another caller is done between our lookup and our joining, and a third joins us."""
+        """One caller finishes between our lookup and our join, and another one joins us."""
 
         def join(self, key: str) -> InFlightCall[str]:
             other = super().join(key)
-            world.fetched["e"] = entry()
+            fakes.fetched["e"] = entry()
             self.complete(key, other, None)
             ours = super().join(key)
             self.waiter = super().join(key)
             return ours
 
     single_flight = Racing()
-    answer = Served(single_flight=single_flight).answer(world, replace(KEY, question=None))
+    answer = PlansFactory(single_flight=single_flight).answer(fakes, replace(KEY, question=None))
     assert answer.value == "stored e"
-    assert single_flight.waiter.wait(0) == '"stored e"'
+    assert single_flight.waiter.result(0) == '"stored e"'
 
 
-def test_where_nobody_was_under_way_the_store_is_asked_once(plans: Served, make: Make) -> None:
-    world = make()
-    plans.answer(world, replace(KEY, question=None))
-    assert world.those("fetch") == [("fetch", "e", "n")]
+def test_without_concurrent_calls_the_store_is_asked_once(plans: PlansFactory, make: Make) -> None:
+    fakes = make()
+    plans.answer(fakes, replace(KEY, question=None))
+    assert fakes.calls_of("fetch") == [("fetch", "e", "n")]
 
 
 @pytest.mark.parametrize("asked", ["e", "n"])
 def test_an_entry_of_another_tenant_is_dropped_and_counted(
-    plans: Served, make: Make, asked: str
+    plans: PlansFactory, make: Make, asked: str
 ) -> None:
-    world = make({asked: entry("x", tenant="theirs")})
-    assert plans.answer(world, replace(KEY, tenant="ours")).value == "live"
-    assert ("delete", "x") in world.done
+    fakes = make({asked: entry("x", tenant="shared")})
+    assert plans.answer(fakes, replace(KEY, tenant="ours")).value == "live"
+    assert ("delete", "x") in fakes.done
     assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
 
 
-def test_a_store_or_an_index_that_breaks_its_promise_costs_no_answer(
-    plans: Served, make: Make
+def test_unexpected_errors_of_store_or_index_do_not_fail_the_call(
+    plans: PlansFactory, make: Make
 ) -> None:
     broken = RuntimeError("broken")
-    for world in (make({"e": broken}), make(near=broken), make(saving=broken)):
-        assert plans.answer(world).value == "live"
-    world = make({"e": entry(expires=NOW)}, deleting=broken)
-    assert plans.answer(world).value == "live"
+    for fakes in (make({"e": broken}), make(near=broken), make(saving=broken)):
+        assert plans.answer(fakes).value == "live"
+    fakes = make({"e": entry(expires=NOW)}, deleting=broken)
+    assert plans.answer(fakes).value == "live"
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_only_a_store_that_blocks_is_called_off_the_event_loop(blocking: bool) -> None:
+async def test_only_a_blocking_store_is_called_off_the_event_loop(blocking: bool) -> None:
     threads: set[int] = set()
 
-    class Watched(World):
+    class Watched(Fakes):
         def fetch(self, key: str, normalised: str | None = None) -> Any:
             threads.add(threading.get_ident())
             return super().fetch(key, normalised)
@@ -468,30 +476,30 @@ async def test_only_a_store_that_blocks_is_called_off_the_event_loop(blocking: b
         async def aembed(self, texts: list[str]) -> Any:
             return self.embed(texts)
 
-    world = Watched(blocking=blocking, near=[("gone", 0.99)])
+    fakes = Watched(blocking=blocking, near=[("gone", 0.99)])
 
     async def calling(effect: Effect[Any]) -> Any:
         return "live" if isinstance(effect, MakeCall) else await aperform(effect)
 
-    answer = await adrive(Served().over(world).answer(KEY), calling)
+    answer = await adrive(PlansFactory().on(fakes).answer(KEY), calling)
     assert answer.value == "live"
-    assert world.those("save")
+    assert fakes.calls_of("save")
     assert (threading.get_ident() in threads) is not blocking
 
 
-def test_a_store_that_fails_is_left_alone_for_a_while() -> None:
+def test_a_failing_store_is_skipped_for_a_while() -> None:
     now = NOW
     broken = StoreError("broken")
-    world = World(blocking=True, fetched={"e": broken}, saving=broken)
-    plans = Served(clock=lambda: now).over(world)
+    fakes = Fakes(blocking=True, fetched={"e": broken}, saving=broken)
+    plans = PlansFactory(clock=lambda: now).on(fakes)
     for _ in range(3):
-        assert drive(plans.answer(KEY), world.perform).value == "live"
-    assert len(world.those("fetch")) == len(world.those("save")) == 1
+        assert drive(plans.answer(KEY), fakes.perform).value == "live"
+    assert len(fakes.calls_of("fetch")) == len(fakes.calls_of("save")) == 1
 
 
-def test_a_damaged_row_is_no_reason_to_leave_the_store_alone() -> None:
-    world = World(blocking=True, fetched={"e": PoisonedEntryError("bad", key="e")})
-    plans = Served().over(world)
-    assert drive(plans.answer(KEY), world.perform).value == "live"
-    world.fetched["e"] = entry()
-    assert drive(plans.answer(KEY), world.perform).value == "stored e"
+def test_a_damaged_entry_does_not_open_the_circuit_breaker() -> None:
+    fakes = Fakes(blocking=True, fetched={"e": PoisonedEntryError("bad", key="e")})
+    plans = PlansFactory().on(fakes)
+    assert drive(plans.answer(KEY), fakes.perform).value == "live"
+    fakes.fetched["e"] = entry()
+    assert drive(plans.answer(KEY), fakes.perform).value == "stored e"

@@ -1,4 +1,4 @@
-"""Identical calls under way at once are one call."""
+"""Single flight: identical concurrent calls are made once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.types import ChatRequest
 from support.waiting import aeventually, collecting_nothing, eventually
 
-ASKED = ChatRequest.from_openai({"messages": [{"role": "user", "content": "What is a cache?"}]})
+REQUEST = ChatRequest.from_openai({"messages": [{"role": "user", "content": "What is a cache?"}]})
 
 
 class Gate:
-    """A slow call: counts who makes it and lets them go when told to."""
+    """A slow call: counts its callers, and returns once `open` is set."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -46,20 +46,20 @@ class Gate:
 
 @pytest.fixture
 def joined(monkeypatch: pytest.MonkeyPatch) -> list[InFlightCall[str]]:
-    """The seats that callers have taken, of any cache."""
-    seats: list[InFlightCall[str]] = []
+    """Every call in flight that callers have joined, in any cache."""
+    calls: list[InFlightCall[str]] = []
     join = SingleFlight.join
 
     def joining(single_flight: SingleFlight[str], key: str) -> InFlightCall[str]:
-        seats.append(join(single_flight, key))
-        return seats[-1]
+        calls.append(join(single_flight, key))
+        return calls[-1]
 
     monkeypatch.setattr(SingleFlight, "join", joining)
-    return seats
+    return calls
 
 
-async def settled() -> None:
-    """Let every task that can go on do so: over a store in memory the waiters wait then."""
+async def run_ready_tasks() -> None:
+    """Let every ready task run: with a store in memory, the waiters then wait for the leader."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -67,7 +67,7 @@ async def settled() -> None:
 def test_five_threads_make_one_call(joined: list[InFlightCall[str]]) -> None:
     cache, gate = ResponseCache[str](), Gate()
     with ThreadPoolExecutor(5) as pool:
-        answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(5)]
+        answers = [pool.submit(cache.answer, REQUEST, gate.call) for _ in range(5)]
         eventually(lambda: len(joined) == 5)
         gate.open.set()
         values = [answer.result(10) for answer in answers]
@@ -80,8 +80,8 @@ def test_five_threads_make_one_call(joined: list[InFlightCall[str]]) -> None:
 
 async def test_five_tasks_make_one_call() -> None:
     cache, gate = ResponseCache[str](), Gate()
-    tasks = [asyncio.create_task(cache.aanswer(ASKED, gate.acall)) for _ in range(5)]
-    await settled()
+    tasks = [asyncio.create_task(cache.aanswer(REQUEST, gate.acall)) for _ in range(5)]
+    await run_ready_tasks()
     gate.open.set()
     answers = await asyncio.gather(*tasks)
     assert gate.calls == 1
@@ -94,12 +94,12 @@ def test_threads_and_event_loops_make_one_call(joined: list[InFlightCall[str]]) 
     cache, gate = ResponseCache[str](), Gate()
 
     async def four() -> list[str]:
-        answers = await asyncio.gather(*(cache.aanswer(ASKED, gate.acall) for _ in range(4)))
+        answers = await asyncio.gather(*(cache.aanswer(REQUEST, gate.acall) for _ in range(4)))
         return [answer.value for answer in answers]
 
     with ThreadPoolExecutor(8) as pool:
         loops = [pool.submit(asyncio.run, four()) for _ in range(4)]
-        threads = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(4)]
+        threads = [pool.submit(cache.answer, REQUEST, gate.call) for _ in range(4)]
         eventually(lambda: len(joined) == 20)
         gate.open.set()
         values = [v for loop in loops for v in loop.result(10)]
@@ -108,7 +108,7 @@ def test_threads_and_event_loops_make_one_call(joined: list[InFlightCall[str]]) 
     assert gate.calls == 1
 
 
-def test_an_error_is_the_leaders_alone(joined: list[InFlightCall[str]]) -> None:
+def test_an_error_reaches_the_leader_only(joined: list[InFlightCall[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache()
     started, release = threading.Event(), threading.Event()
     calls = []
@@ -124,9 +124,9 @@ def test_an_error_is_the_leaders_alone(joined: list[InFlightCall[str]]) -> None:
         return "mine"
 
     with ThreadPoolExecutor(4) as pool:
-        leader = pool.submit(cache.answer, ASKED, fail)
+        leader = pool.submit(cache.answer, REQUEST, fail)
         started.wait(10)
-        waiters = [pool.submit(cache.answer, ASKED, succeed) for _ in range(3)]
+        waiters = [pool.submit(cache.answer, REQUEST, succeed) for _ in range(3)]
         eventually(lambda: len(joined) == 4)
         release.set()
         with pytest.raises(RuntimeError, match="the leader's"):
@@ -135,12 +135,12 @@ def test_an_error_is_the_leaders_alone(joined: list[InFlightCall[str]]) -> None:
     assert calls.count("waiter") == 3
 
 
-async def test_a_cancelled_leader_leaves_the_call_to_the_others() -> None:
+async def test_a_waiter_makes_its_own_call_after_the_leader_was_cancelled() -> None:
     cache, gate = ResponseCache[str](), Gate()
-    leader = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
+    leader = asyncio.create_task(cache.aanswer(REQUEST, gate.acall))
     await aeventually(gate.entered.is_set)
-    waiter = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
-    await settled()
+    waiter = asyncio.create_task(cache.aanswer(REQUEST, gate.acall))
+    await run_ready_tasks()
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leader
@@ -148,8 +148,8 @@ async def test_a_cancelled_leader_leaves_the_call_to_the_others() -> None:
     assert (await waiter).value == "answer 2"
 
 
-async def test_a_cancelled_leader_is_let_go_with_all_that_it_held() -> None:
-    """Without waiting for the garbage collector: prompts and runs hang on it."""
+async def test_a_cancelled_leader_and_its_locals_are_freed() -> None:
+    """Also without the garbage collector: a leader may hold prompts and run trees."""
 
     class Held:
         pass
@@ -164,7 +164,7 @@ async def test_a_cancelled_leader_is_let_go_with_all_that_it_held() -> None:
 
     cache = ResponseCache[str]()
     with collecting_nothing():
-        leader = asyncio.create_task(cache.aanswer(ASKED, call))
+        leader = asyncio.create_task(cache.aanswer(REQUEST, call))
         await aeventually(lambda: bool(alive))
         leader.cancel()
         await asyncio.wait([leader])
@@ -173,10 +173,10 @@ async def test_a_cancelled_leader_is_let_go_with_all_that_it_held() -> None:
         assert alive[0]() is None
 
 
-async def test_a_cancelled_waiter_disturbs_nobody() -> None:
+async def test_a_cancelled_waiter_does_not_affect_others() -> None:
     cache, gate = ResponseCache[str](), Gate()
-    tasks = [asyncio.create_task(cache.aanswer(ASKED, gate.acall)) for _ in range(3)]
-    await settled()
+    tasks = [asyncio.create_task(cache.aanswer(REQUEST, gate.acall)) for _ in range(3)]
+    await run_ready_tasks()
     tasks[1].cancel()
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
@@ -185,80 +185,80 @@ async def test_a_cancelled_waiter_disturbs_nobody() -> None:
     assert gate.calls == 1
 
 
-def test_a_waiter_out_of_time_calls_for_itself_and_the_next_does_not_wait() -> None:
+def test_a_waiter_that_times_out_makes_its_own_call_and_the_next_caller_does_not_wait() -> None:
     cache: ResponseCache[str] = ResponseCache(wait_timeout=0.05)
     gate = Gate()
     with ThreadPoolExecutor(1) as pool:
-        stuck = pool.submit(cache.answer, ASKED, gate.call)
+        stuck = pool.submit(cache.answer, REQUEST, gate.call)
         gate.entered.wait(10)
-        assert cache.answer(ASKED, lambda: "mine").value == "mine"
+        assert cache.answer(REQUEST, lambda: "mine").value == "mine"
         gate.open.set()
         assert stuck.result(10).value == "answer 1"
     single_flight: SingleFlight[str] = SingleFlight()
     single_flight.join("k")
     waiter = single_flight.join("k")
-    assert waiter.wait(0) is None
+    assert waiter.result(0) is None
     single_flight.forget("k", waiter)
     assert single_flight.join("k").leading
 
 
-async def test_a_task_out_of_time_calls_for_itself() -> None:
+async def test_a_task_that_times_out_makes_its_own_call() -> None:
     cache: ResponseCache[str] = ResponseCache(wait_timeout=0.05)
     gate = Gate()
-    stuck = asyncio.create_task(cache.aanswer(ASKED, gate.acall))
+    stuck = asyncio.create_task(cache.aanswer(REQUEST, gate.acall))
     await aeventually(gate.entered.is_set)
 
     async def mine() -> str:
         return "mine"
 
-    assert (await cache.aanswer(ASKED, mine)).value == "mine"
+    assert (await cache.aanswer(REQUEST, mine)).value == "mine"
     gate.open.set()
     await stuck
 
 
-def test_waiting_for_ever_is_allowed(joined: list[InFlightCall[str]]) -> None:
+def test_waiting_without_a_timeout_is_allowed(joined: list[InFlightCall[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache(wait_timeout=float("inf"))
     gate = Gate()
     with ThreadPoolExecutor(2) as pool:
-        answers = [pool.submit(cache.answer, ASKED, gate.call) for _ in range(2)]
+        answers = [pool.submit(cache.answer, REQUEST, gate.call) for _ in range(2)]
         eventually(lambda: len(joined) == 2)
         gate.open.set()
         assert [answer.result(10).value for answer in answers] == ["answer 1"] * 2
 
 
-def test_a_call_that_asks_the_same_again_does_not_wait_for_itself() -> None:
+def test_a_call_that_makes_the_same_request_does_not_wait_for_itself() -> None:
     cache: ResponseCache[str] = ResponseCache()
-    inner = cache.answer(ASKED, lambda: cache.answer(ASKED, lambda: "inner").value + " outer")
+    inner = cache.answer(REQUEST, lambda: cache.answer(REQUEST, lambda: "inner").value + " outer")
     assert inner.value == "inner outer"
 
 
-async def test_a_task_that_asks_the_same_again_does_not_wait_for_itself() -> None:
+async def test_a_task_that_makes_the_same_request_does_not_wait_for_itself() -> None:
     cache: ResponseCache[str] = ResponseCache()
 
     async def inner() -> str:
         return "inner"
 
     async def outer() -> str:
-        return (await cache.aanswer(ASKED, inner)).value + " outer"
+        return (await cache.aanswer(REQUEST, inner)).value + " outer"
 
-    answer = await asyncio.wait_for(cache.aanswer(ASKED, outer), 5)
+    answer = await asyncio.wait_for(cache.aanswer(REQUEST, outer), 5)
     assert answer.value == "inner outer"
 
 
-def test_a_stream_that_is_being_read_does_not_block_its_reader() -> None:
+def test_a_half_read_stream_does_not_block_its_reader() -> None:
     cache: ResponseCache[list[str]] = ResponseCache()
 
     def stream() -> list[str]:
         return list(
-            cache.stream(ASKED, lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
+            cache.stream(REQUEST, lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
         )
 
-    chunks = cache.stream(ASKED, lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
+    chunks = cache.stream(REQUEST, lambda: iter(["a", "b"]), list, lambda hit: iter(hit.value))
     assert next(iter(chunks)) == "a"
     assert stream() == ["a", "b"]
 
 
-def test_a_waiters_closed_loop_does_not_hurt_the_leader() -> None:
+def test_a_waiters_closed_loop_does_not_fail_the_leader() -> None:
     single_flight: SingleFlight[str] = SingleFlight()
     leader, waiter = single_flight.join("k"), single_flight.join("k")
     loop = asyncio.new_event_loop()
@@ -271,7 +271,7 @@ def test_a_waiters_closed_loop_does_not_hurt_the_leader() -> None:
     assert single_flight.join("k").leading
 
 
-def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[InFlightCall[str]]) -> None:
+def test_an_uncacheable_answer_is_not_shared(joined: list[InFlightCall[str]]) -> None:
     cache: ResponseCache[str] = ResponseCache()
     gate = Gate()
 
@@ -280,9 +280,9 @@ def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[InFlightCall
         return ""
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(cache.answer, ASKED, empty)
+        first = pool.submit(cache.answer, REQUEST, empty)
         gate.entered.wait(10)
-        second = pool.submit(cache.answer, ASKED, lambda: "full")
+        second = pool.submit(cache.answer, REQUEST, lambda: "full")
         eventually(lambda: len(joined) == 2)
         gate.open.set()
         assert first.result(10).value == ""
@@ -290,13 +290,13 @@ def test_an_answer_that_must_not_be_kept_is_not_shared(joined: list[InFlightCall
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_waits_for_none_of_its_parents_calls() -> None:
+def test_a_forked_child_does_not_wait_for_its_parents_calls() -> None:
     single_flight: SingleFlight[str] = SingleFlight()
     single_flight.join("k")
     children: list[int] = []
 
     class Forking(str):
-        """A key that forks while it is being looked for, with the lock held."""
+        """A key that forks during its lookup, while the lock is held."""
 
         def __hash__(self) -> int:
             if not children:

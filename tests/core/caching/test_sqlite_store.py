@@ -1,4 +1,4 @@
-"""What is particular to entries in a file: others who use it, and what may happen to it."""
+"""The SQLite store: other users of the file, damage, locks, full disks, forks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def store(path: Path) -> Iterator[SQLiteStore]:
     store.close()
 
 
-def alter(path: Path, statement: str, *values: object) -> None:
+def execute(path: Path, statement: str, *values: object) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(statement, values)
 
@@ -56,7 +56,7 @@ def hits(path: Path, key: str) -> int:
     return int(count)
 
 
-def test_entries_and_hits_outlive_the_store(store: SQLiteStore, path: Path) -> None:
+def test_entries_and_hits_survive_closing_the_store(store: SQLiteStore, path: Path) -> None:
     store.touch("k", 2.0)
     store.close()
     with closing(SQLiteStore(path)) as again:
@@ -67,11 +67,11 @@ def test_entries_and_hits_outlive_the_store(store: SQLiteStore, path: Path) -> N
     assert hits(path, "k") == 1
 
 
-def test_another_store_on_the_file_sees_what_was_saved(store: SQLiteStore, path: Path) -> None:
+def test_two_stores_on_one_file_see_each_others_entries(store: SQLiteStore, path: Path) -> None:
     with closing(SQLiteStore(path)) as other:
-        other.save(entry("theirs"))
-        assert store.fetch("theirs") is not None
-        assert [row.key for row in store.vectors(0)] == ["k", "theirs"]
+        other.save(entry("other"))
+        assert store.fetch("other") is not None
+        assert [row.key for row in store.vectors(0)] == ["k", "other"]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,10 @@ def test_another_store_on_the_file_sees_what_was_saved(store: SQLiteStore, path:
         f"usage = '{'[' * 20_000}'",
     ],
 )
-def test_a_damaged_row_is_named(store: SQLiteStore, path: Path, change: str) -> None:
-    alter(path, f"UPDATE entries SET {change}")
+def test_a_damaged_row_raises_an_error_with_its_key(
+    store: SQLiteStore, path: Path, change: str
+) -> None:
+    execute(path, f"UPDATE entries SET {change}")
     with pytest.raises(PoisonedEntryError) as caught:
         store.fetch("k")
     assert caught.value.key == "k"
@@ -99,8 +101,8 @@ def test_a_damaged_row_is_named(store: SQLiteStore, path: Path, change: str) -> 
     assert store.fetch("k") is None
 
 
-def test_a_damaged_count_costs_no_answer(store: SQLiteStore, path: Path) -> None:
-    alter(path, "UPDATE entries SET hits = 'many'")
+def test_a_damaged_hit_count_does_not_prevent_a_fetch(store: SQLiteStore, path: Path) -> None:
+    execute(path, "UPDATE entries SET hits = 'many'")
     found = store.fetch("k")
     assert found is not None
     assert found.payload == "p"
@@ -111,13 +113,13 @@ def test_a_damaged_count_costs_no_answer(store: SQLiteStore, path: Path) -> None
 
 def test_a_damaged_vector_is_left_out(store: SQLiteStore, path: Path) -> None:
     store.save(entry("good"))
-    alter(path, "UPDATE entries SET vector = x'0102' WHERE key = 'k'")
+    execute(path, "UPDATE entries SET vector = x'0102' WHERE key = 'k'")
     assert [row.key for row in store.vectors(0)] == ["good"]
-    alter(path, "UPDATE entries SET vector = 'text' WHERE key = 'k'")
+    execute(path, "UPDATE entries SET vector = 'text' WHERE key = 'k'")
     assert [row.key for row in store.vectors(0)] == ["good"]
 
 
-def test_half_a_character_can_be_kept(store: SQLiteStore) -> None:
+def test_a_lone_surrogate_in_a_question_is_replaced(store: SQLiteStore) -> None:
     store.save(entry("half", question="what is \ud83d"))
     found = store.fetch("half")
     assert found is not None
@@ -133,28 +135,28 @@ def refused(path: Path) -> str:
         return str(caught.value)
 
 
-def test_a_file_of_another_format_is_left_as_it_is(store: SQLiteStore, path: Path) -> None:
+def test_a_file_of_another_version_is_refused(store: SQLiteStore, path: Path) -> None:
     store.close()
-    alter(path, "PRAGMA user_version = 99")
+    execute(path, "PRAGMA user_version = 99")
     assert "version 99" in refused(path)
 
 
-def test_somebody_elses_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "theirs.sqlite"
-    alter(path, "CREATE TABLE entries (important TEXT)")
+    execute(path, "CREATE TABLE entries (important TEXT)")
     before = path.read_bytes()
     assert "something else" in refused(path)
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("my diary, not a database\n" * 100)
     assert "cannot be used" in refused(path)
     assert path.read_text().startswith("my diary")
 
 
-def test_a_file_with_damaged_pages_says_so(store: SQLiteStore, path: Path) -> None:
+def test_damaged_pages_are_reported(store: SQLiteStore, path: Path) -> None:
     for number in range(200):
         store.save(entry(f"k{number}", payload="x" * 500))
     store.close()
@@ -164,7 +166,7 @@ def test_a_file_with_damaged_pages_says_so(store: SQLiteStore, path: Path) -> No
     assert "cannot be used" in refused(path)
 
 
-def test_a_path_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be used" in refused(tmp_path / "file" / "cache.sqlite")
     assert "cannot be used" in refused(tmp_path)
@@ -187,7 +189,7 @@ def test_a_full_file_can_be_read_but_not_written(
 
     def connect(*args: Any, **options: Any) -> sqlite3.Connection:
         connection = real(*args, **options)
-        connection.execute("PRAGMA max_page_count = 1")  # no more than it has
+        connection.execute("PRAGMA max_page_count = 1")  # the size it has now
         return connection
 
     store.close()
@@ -215,7 +217,7 @@ def test_threads_share_a_store(store: SQLiteStore) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_uses_the_file_by_itself(store: SQLiteStore, path: Path) -> None:
+def test_a_forked_child_can_use_the_store(store: SQLiteStore, path: Path) -> None:
     store.touch("k", 2.0)
     busy, done = threading.Event(), threading.Event()
 

@@ -25,13 +25,13 @@ def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(clock, first_pause=1.0, longest_pause=8.0)
 
 
-def test_it_is_closed_until_something_fails(breaker: CircuitBreaker) -> None:
+def test_it_is_closed_until_a_failure(breaker: CircuitBreaker) -> None:
     breaker.succeeded()
     assert breaker.state == "closed"
     assert breaker.allow()
 
 
-def test_it_opens_at_a_failure_and_lets_one_call_through_after_the_pause(
+def test_it_opens_on_a_failure_and_lets_one_call_through_after_the_pause(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     breaker.failed()
@@ -60,7 +60,7 @@ def test_the_pause_doubles_up_to_the_longest_and_starts_over_after_a_success(
     assert breaker.allow()
 
 
-def test_a_trial_that_is_never_reported_on_is_followed_by_another(
+def test_after_a_call_without_a_reported_outcome_another_goes_through(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     breaker.failed()
@@ -70,9 +70,7 @@ def test_a_trial_that_is_never_reported_on_is_followed_by_another(
     assert breaker.allow()
 
 
-def test_a_clock_that_is_set_back_does_not_prolong_the_pause(
-    breaker: CircuitBreaker, clock: Clock
-) -> None:
+def test_a_clock_set_back_does_not_prolong_the_pause(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.failed()
     clock.now -= 3_600.0
     assert breaker.allow()

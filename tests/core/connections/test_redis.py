@@ -1,4 +1,4 @@
-"""What every store on a Redis server relies on, tried on a real one."""
+"""`RedisServer` on a real Redis server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def increment(server: RedisServer, key: str) -> int:
     return int(await server.acall(lambda redis: redis.incr(key)))
 
 
-def test_calls_in_threads_and_in_event_loops(server: RedisServer, key: str) -> None:
+def test_threads_and_event_loops_share_a_server(server: RedisServer, key: str) -> None:
     async def many() -> None:
         await asyncio.gather(*(increment(server, key) for _ in range(20)))
 
@@ -64,14 +64,12 @@ def test_calls_in_threads_and_in_event_loops(server: RedisServer, key: str) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    # A loop that is over takes its client along; the next one gets its own.
+    # A loop that ends closes its client; the next loop gets another.
     asyncio.run(many())
     assert server.call(lambda redis: redis.get(key)) == b"100"
 
 
-async def test_a_client_that_was_closed_is_followed_by_another(
-    server: RedisServer, key: str
-) -> None:
+async def test_a_closed_client_is_replaced_by_another(server: RedisServer, key: str) -> None:
     for _ in range(2):
         await increment(server, key)
         await server.aclose()
@@ -79,7 +77,7 @@ async def test_a_client_that_was_closed_is_followed_by_another(
     assert server.call(lambda redis: redis.get(key)) == b"2"
 
 
-async def test_a_script_is_one_step_and_survives_a_server_that_forgot_it(
+async def test_a_script_runs_also_after_the_server_has_dropped_it(
     server: RedisServer, key: str
 ) -> None:
     script = "return {redis.call('INCRBY', KEYS[1], ARGV[1]), ARGV[2]}"
@@ -89,12 +87,12 @@ async def test_a_script_is_one_step_and_survives_a_server_that_forgot_it(
     assert await server.aeval(script, [key], [2, "x"]) == [6, b"x"]
 
 
-def test_the_server_has_one_clock_for_all(server: RedisServer) -> None:
+def test_time_is_the_clock_of_the_server(server: RedisServer) -> None:
     before = server.time()
     assert before <= server.time() <= before + 60
 
 
-async def test_a_refusal_is_said_and_does_not_open_the_breaker(
+async def test_a_refused_command_raises_and_does_not_open_the_breaker(
     server: RedisServer, key: str
 ) -> None:
     server.call(lambda redis: redis.set(key, "text"))
@@ -105,7 +103,7 @@ async def test_a_refusal_is_said_and_does_not_open_the_breaker(
             await server.acall(lambda redis: redis.lpush(key, "x"))
 
 
-async def test_a_cancelled_call_spoils_no_other(server: RedisServer, key: str) -> None:
+async def test_a_cancelled_call_does_not_disturb_others(server: RedisServer, key: str) -> None:
     async def wait_for_nothing() -> Any:
         return await server.acall(lambda redis: redis.blpop([key], timeout=60))
 
@@ -118,7 +116,7 @@ async def test_a_cancelled_call_spoils_no_other(server: RedisServer, key: str) -
         assert await server.acall(lambda redis: redis.echo("mine")) == b"mine"
 
 
-async def test_a_password_is_needed_and_never_shown() -> None:
+async def test_a_wrong_password_is_reported_without_showing_it() -> None:
     with RedisProcess("--requirepass", "secret") as process:
         right = RedisServer(process.url.replace("redis://", "redis://:secret@"))
         assert right.call(lambda redis: redis.ping())
@@ -132,7 +130,7 @@ async def test_a_password_is_needed_and_never_shown() -> None:
             wrong.close()
 
 
-async def test_a_server_that_stops_is_left_alone_and_found_again(key: str) -> None:
+async def test_a_stopped_server_is_skipped_and_used_again_after_its_restart(key: str) -> None:
     clock = Clock()
     with RedisProcess() as process:
         server = RedisServer(process.url, breaker=CircuitBreaker(clock))
@@ -158,12 +156,12 @@ async def test_a_server_that_stops_is_left_alone_and_found_again(key: str) -> No
         server.close()
 
 
-async def test_connections_that_the_server_dropped_are_replaced_unseen(key: str) -> None:
+async def test_dropped_connections_are_replaced_without_an_error(key: str) -> None:
     with RedisProcess() as process:
         server = RedisServer(process.url)
         assert await increment(server, key) == 1
         assert server.call(lambda redis: redis.incr(key)) == 2
-        # In threads, so that this loop hears of the end of its connection.
+        # In threads, so that this loop notices the end of its connection.
         await asyncio.to_thread(process.stop)
         await asyncio.to_thread(process.start)
         assert await increment(server, key) == 1
@@ -172,7 +170,7 @@ async def test_connections_that_the_server_dropped_are_replaced_unseen(key: str)
         server.close()
 
 
-async def test_a_server_that_does_not_answer_is_given_up_at_the_deadline() -> None:
+async def test_a_server_that_does_not_answer_raises_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         server = RedisServer(url, deadline=0.05, breaker=CircuitBreaker(Clock(), first_pause=0.0))
@@ -185,7 +183,7 @@ async def test_a_server_that_does_not_answer_is_given_up_at_the_deadline() -> No
         server.close()
 
 
-async def test_the_deadline_holds_over_all_that_one_call_does(url: str) -> None:
+async def test_the_deadline_covers_all_commands_of_one_call(url: str) -> None:
     server = RedisServer(url, deadline=0.05)
 
     async def one_after_the_other(redis: Any) -> None:
@@ -199,8 +197,8 @@ async def test_the_deadline_holds_over_all_that_one_call_does(url: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
-def test_a_forked_child_has_clients_of_its_own(server: RedisServer, key: str) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks need POSIX")
+def test_a_forked_child_uses_its_own_clients(server: RedisServer, key: str) -> None:
     async def many(prefix: str) -> None:
         async def one(number: int) -> None:
             name = f"{prefix}{number}"
@@ -226,7 +224,7 @@ def test_a_forked_child_has_clients_of_its_own(server: RedisServer, key: str) ->
         os._exit(0)
     both("parent")
     _, status = os.waitpid(child, 0)
-    # What the child did to its copy of this loop's client has not closed the parent's.
+    # The child's use of its copy of this loop's client did not close the parent's.
     loop.run_until_complete(many("after"))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
@@ -240,7 +238,7 @@ def test_urls_with_tls_sockets_and_settings() -> None:
     assert local.name == "Redis at /run/redis.sock"
 
 
-async def test_tls_is_spoken_where_the_url_says_so() -> None:
+async def test_rediss_urls_use_tls() -> None:
     hello: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -263,12 +261,14 @@ async def test_tls_is_spoken_where_the_url_says_so() -> None:
     "url",
     ["localhost:6379", "http://localhost", "", "redis://h:port", "redis://h?socket_timeout=x"],
 )
-def test_urls_that_are_none(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
         RedisServer(url)
 
 
-def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import importlib
     import sys
 

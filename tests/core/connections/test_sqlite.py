@@ -1,4 +1,4 @@
-"""What every store that keeps an SQLite file relies on."""
+"""`Database`: transactions, files, other processes, forks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEMA = Schema(
     statements=("CREATE TABLE words (word TEXT NOT NULL, long INTEGER NOT NULL)",),
     migrations={1: lambda db: db.execute("ALTER TABLE words ADD COLUMN long INTEGER")},
 )
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks need POSIX")
 quiet_fork = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
@@ -64,22 +64,22 @@ def words(database: Database) -> list[str]:
 
 
 def raw(path: Path, *statements: str) -> list[Any]:
-    """Run statements as somebody else would, without the opener."""
+    """Run statements with a plain connection, as another program would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         return [db.execute(statement).fetchall() for statement in statements][-1]
 
 
-# --- What it promises of any database
+# --- Any database
 
 
-def test_what_a_transaction_wrote_is_there(database: Database) -> None:
+def test_committed_rows_can_be_read(database: Database) -> None:
     put(database, "one")
     put(database, "two")
     assert words(database) == ["one", "two"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_transaction_that_fails_leaves_nothing(
+def test_a_failed_transaction_is_rolled_back(
     database: Database, error: type[BaseException]
 ) -> None:
     def half() -> None:
@@ -94,7 +94,7 @@ def test_a_transaction_that_fails_leaves_nothing(
     assert words(database) == ["before", "after"]
 
 
-def test_a_transaction_that_cannot_be_committed_does_not_block_the_next(
+def test_a_failed_commit_does_not_block_the_next_transaction(
     database: Database,
 ) -> None:
     with database.transaction() as db:
@@ -105,7 +105,7 @@ def test_a_transaction_that_cannot_be_committed_does_not_block_the_next(
 
     def orphan() -> None:
         with database.transaction() as db:
-            # Looked at when the transaction is committed.
+            # This constraint is checked on commit.
             db.execute("INSERT INTO child VALUES ('orphan')")
 
     with pytest.raises(StoreError, match="FOREIGN KEY"):
@@ -114,7 +114,7 @@ def test_a_transaction_that_cannot_be_committed_does_not_block_the_next(
     assert words(database) == ["after"]
 
 
-def test_a_statement_that_fails_is_a_store_error_with_its_cause(database: Database) -> None:
+def test_a_failed_statement_raises_a_store_error_with_its_cause(database: Database) -> None:
     with (
         pytest.raises(StoreError, match="no such table: nowhere") as caught,
         database.connection() as db,
@@ -151,7 +151,7 @@ def test_threads_and_event_loops_share_a_database(database: Database) -> None:
     assert len(set(words(database))) == len(words(database)) == 100
 
 
-def test_a_closed_database_opens_again(path: Path) -> None:
+def test_a_closed_database_is_reopened_on_its_next_use(path: Path) -> None:
     with opened(path) as database:
         put(database, "one")
         database.close()
@@ -159,24 +159,24 @@ def test_a_closed_database_opens_again(path: Path) -> None:
         assert words(database) == ["one"]
 
 
-def test_memory_has_two_names() -> None:
+def test_the_path_memory_means_a_database_in_memory() -> None:
     with closing(Database(":memory:", SCHEMA)) as database:
         assert database.path is None
         assert words(database) == []
 
 
-def test_a_database_that_is_let_go_closes_its_file(path: Path) -> None:
+def test_garbage_collection_closes_the_file(path: Path) -> None:
     database = Database(path, SCHEMA)
     put(database, "one")
     assert path.with_name("file.sqlite-wal").exists()
     del database
     gc.collect()
-    # The last connection to leave takes the log with it.
+    # Closing the last connection removes the write-ahead log.
     assert not path.with_name("file.sqlite-wal").exists()
     assert raw(path, "SELECT word FROM words") == [("one",)]
 
 
-def test_text_that_is_not_utf8_is_an_error_or_bytes(path: Path) -> None:
+def test_text_that_is_not_utf8_raises_or_is_returned_as_bytes(path: Path) -> None:
     with opened(path) as database:
         put(database, "one")
     raw(path, "UPDATE words SET word = CAST(x'ff' AS TEXT)")
@@ -186,10 +186,10 @@ def test_text_that_is_not_utf8_is_an_error_or_bytes(path: Path) -> None:
         assert words(lenient) == [b"\xff"]
 
 
-# --- Files: where they are, who may read them, what they hold
+# --- Files: paths, permissions, contents
 
 
-def test_a_home_in_a_path_and_folders_that_are_not_there_yet(
+def test_a_tilde_is_expanded_and_missing_folders_are_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -198,7 +198,7 @@ def test_a_home_in_a_path_and_folders_that_are_not_there_yet(
     assert (tmp_path / "new" / "folder" / "f.sqlite").exists()
 
 
-def test_a_relative_path_stays_where_it_was(
+def test_a_relative_path_ignores_later_changes_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -210,8 +210,8 @@ def test_a_relative_path_stays_where_it_was(
     assert not (tmp_path / "elsewhere" / "f.sqlite").exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
-def test_a_new_file_is_its_owners_alone_and_an_old_one_stays_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="file modes need POSIX")
+def test_a_new_file_is_private_and_an_existing_one_keeps_its_mode(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         with opened(tmp_path / "new.sqlite") as database:
@@ -257,7 +257,7 @@ def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
         assert words(database) == ["old"]
 
 
-def test_a_file_of_the_first_releases_has_no_application_id(path: Path) -> None:
+def test_a_file_without_an_application_id_can_be_read(path: Path) -> None:
     with opened(path) as database:
         put(database, "one")
     raw(path, "PRAGMA application_id = 0")
@@ -270,7 +270,7 @@ def newer(path: Path) -> None:
         put(database, "one")
 
 
-def older_without_a_way(path: Path) -> None:
+def older_without_migration(path: Path) -> None:
     with opened(path, replace(SCHEMA, version=-7)) as database:
         put(database, "one")
 
@@ -291,12 +291,12 @@ def another_program(path: Path) -> None:
             newer,
             "test file .*file.sqlite is of version 3 and this release reads version 2; upgrade",
         ),
-        (older_without_a_way, "is of version -7"),
+        (older_without_migration, "is of version -7"),
         (another_store, "a database of something else; give the test file another path"),
         (another_program, "a database of something else"),
     ],
 )
-def test_a_file_of_something_else_is_refused_and_left_alone(
+def test_a_file_of_another_program_or_version_is_refused_and_unchanged(
     path: Path, make: Callable[[Path], None], reason: str
 ) -> None:
     make(path)
@@ -312,14 +312,14 @@ def text(path: Path) -> None:
     path.write_text("my diary, not a database\n" * 400)
 
 
-def cut_short(path: Path) -> None:
+def truncated(path: Path) -> None:
     with opened(path) as database:
         for number in range(200):
             put(database, f"{number}" * 100)
     path.write_bytes(path.read_bytes()[:9000])
 
 
-def noise(path: Path) -> None:
+def overwritten(path: Path) -> None:
     with opened(path) as database:
         for number in range(200):
             put(database, f"{number}" * 100)
@@ -332,26 +332,26 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
-def lost_table(path: Path) -> None:
+def dropped_table(path: Path) -> None:
     with opened(path) as database:
         put(database, "one")
     raw(path, "DROP TABLE words")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "advice"),
+    ("damage", "advice"),
     [
         (text, "no SQLite file.* move it away"),
-        (cut_short, "damaged.* move it away"),
-        (noise, "damaged.* move it away"),
-        (lost_table, "damaged.* move it away"),
+        (truncated, "damaged.* move it away"),
+        (overwritten, "damaged.* move it away"),
+        (dropped_table, "damaged.* move it away"),
         (folder, "is it a file"),
     ],
 )
-def test_a_damaged_file_says_what_to_do_and_is_followed_by_a_new_one(
-    path: Path, spoil: Callable[[Path], None], advice: str
+def test_a_damaged_file_raises_advice_and_a_new_file_works_after_it_is_moved(
+    path: Path, damage: Callable[[Path], None], advice: str
 ) -> None:
-    spoil(path)
+    damage(path)
     with opened(path) as database:
         for _ in range(2):
             with pytest.raises(StoreError, match=f"cannot be used .*{advice}"):
@@ -362,7 +362,7 @@ def test_a_damaged_file_says_what_to_do_and_is_followed_by_a_new_one(
 
 
 @pytest.mark.parametrize("how", ["file", "folder", "deleted", "replaced"])
-def test_a_file_that_is_gone_is_followed_by_a_new_one(tmp_path: Path, how: str) -> None:
+def test_a_missing_file_is_replaced_by_a_new_one(tmp_path: Path, how: str) -> None:
     path = tmp_path / "folder" / "file.sqlite"
     with opened(path) as database, opened(path) as other:
         put(database, "old")
@@ -384,7 +384,7 @@ def test_a_file_that_is_gone_is_followed_by_a_new_one(tmp_path: Path, how: str) 
 
 
 def unprivileged(code: str, *arguments: str) -> str:
-    """What a process prints that may not write to what root owns."""
+    """Return the output of a process that may not write to root's files."""
     command = [sys.executable, "-c", code, *arguments]
     if os.getuid() == 0:
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
@@ -411,21 +411,21 @@ for _ in range(2):
 
 @pytest.mark.skipif(
     not hasattr(os, "getuid") or (os.getuid() == 0 and shutil.which("setpriv") is None),
-    reason="needs an account that may not write",
+    reason="needs an account without write permission",
 )
 @pytest.mark.parametrize("folder_mode", [0o555, 0o777])
-def test_a_file_that_cannot_be_written_is_still_read(folder_mode: int) -> None:
-    # Not pytest's folder, which other accounts may not enter.
+def test_a_read_only_file_can_be_read(folder_mode: int) -> None:
+    # Other accounts cannot enter pytest's own folder.
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "file.sqlite"
         with opened(path) as database:
             put(database, "one")
         path.chmod(0o444)
         path.parent.chmod(folder_mode)
-        said = unprivileged(READ_AND_WRITE, str(path))
+        output = unprivileged(READ_AND_WRITE, str(path))
         path.parent.chmod(0o755)
-    assert said.count("['one']") == 2, said
-    assert said.count("let this user write to it and to its folder") == 2, said
+    assert output.count("['one']") == 2, output
+    assert output.count("let this user write to it and to its folder") == 2, output
 
 
 # --- Other processes
@@ -465,29 +465,29 @@ def writer(path: Path, *how: str) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def go(process: subprocess.Popen[str]) -> None:
+def send_line(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.write("go\n")
     process.stdin.flush()
 
 
-def inside(process: subprocess.Popen[str]) -> None:
-    go(process)
+def start_transaction(process: subprocess.Popen[str]) -> None:
+    send_line(process)
     assert process.stdout is not None
     assert process.stdout.readline() == "inside\n"
 
 
-def test_processes_that_start_together_on_new_files_lose_nothing(path: Path) -> None:
+def test_processes_that_create_the_same_files_at_once_lose_nothing(path: Path) -> None:
     with writer(path, "many", "a") as one, writer(path, "many", "b") as two:
-        go(one)
-        go(two)
+        send_line(one)
+        send_line(two)
         assert one.wait(60) == two.wait(60) == 0
     for file in range(20):
         with opened(path.with_name(f"{path.name}{file}")) as database:
             assert sorted(words(database)) == sorted(f"{w} {n}" for w in "ab" for n in range(5))
 
 
-def test_a_file_that_is_made_by_another_while_it_is_looked_at(
+def test_tables_created_by_another_process_during_set_up_are_used(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, others = sqlite3.connect, []
@@ -498,7 +498,7 @@ def test_a_file_that_is_made_by_another_while_it_is_looked_at(
 
     class Interrupted(sqlite3.Connection):
         def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-            # The file was found to be new; does it hold anything?
+            # At this point the file was found to be new.
             if "sqlite_master" in statement and not others:
                 others.append(threading.Thread(target=make))
                 others[0].start()
@@ -515,41 +515,41 @@ def test_a_file_that_is_made_by_another_while_it_is_looked_at(
         assert sorted(words(database)) == ["mine", "theirs"]
 
 
-def test_a_busy_writer_is_waited_for_and_readers_are_not(path: Path) -> None:
+def test_a_write_waits_for_a_busy_writer_and_a_read_does_not(path: Path) -> None:
     with opened(path, wait=60.0) as database, writer(path, "one") as other:
         put(database, "before")
-        inside(other)
+        start_transaction(other)
         assert words(database) == ["before"]
         waiting = threading.Thread(target=put, args=(database, "after"))
         waiting.start()
         waiting.join(0.2)
         assert waiting.is_alive()
-        go(other)
+        send_line(other)
         assert other.wait(20) == 0
         waiting.join(20)
         assert words(database) == ["before", "half", "after"]
 
 
-def test_a_writer_that_stays_busy_is_an_error_after_a_while(path: Path) -> None:
-    def patience_ms(database: Database, **options: float) -> int:
+def test_a_writer_that_stays_busy_raises_an_error_after_the_wait(path: Path) -> None:
+    def busy_timeout_ms(database: Database, **options: float) -> int:
         with database.connection(**options) as db:
             return int(db.execute("PRAGMA busy_timeout").fetchone()[0])
 
     with opened(path, wait=0.05) as database, writer(path, "one") as other:
         put(database, "before")
-        inside(other)
+        start_transaction(other)
         with pytest.raises(BusyError, match=r"locked.*another process"):
             put(database, "lost")
-        assert patience_ms(database) == 50
-        assert patience_ms(database, wait=0.01) == 10
-        assert patience_ms(database) == 50
-        go(other)
+        assert busy_timeout_ms(database) == 50
+        assert busy_timeout_ms(database, wait=0.01) == 10
+        assert busy_timeout_ms(database) == 50
+        send_line(other)
         assert other.wait(20) == 0
         put(database, "after")
         assert words(database) == ["before", "half", "after"]
 
 
-def test_a_thread_that_stays_busy_is_waited_for_unless_said_otherwise(database: Database) -> None:
+def test_a_busy_thread_is_waited_for_unless_a_wait_is_given(database: Database) -> None:
     holding, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -567,17 +567,17 @@ def test_a_thread_that_stays_busy_is_waited_for_unless_said_otherwise(database: 
     thread.join()
 
 
-def test_a_process_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it(path: Path) -> None:
+def test_the_transaction_of_a_killed_process_is_rolled_back(path: Path) -> None:
     with opened(path) as database, writer(path, "one") as other:
         put(database, "before")
-        inside(other)
+        start_transaction(other)
         other.send_signal(signal.SIGKILL)
         other.wait(20)
         put(database, "after")
         assert words(database) == ["before", "after"]
 
 
-def test_a_full_disk_is_an_error_until_there_is_room(path: Path) -> None:
+def test_a_full_disk_raises_an_error_until_there_is_room(path: Path) -> None:
     with opened(path) as database:
         put(database, "before")
         with database.connection() as db:
@@ -596,7 +596,7 @@ def test_a_full_disk_is_an_error_until_there_is_room(path: Path) -> None:
 
 @contextmanager
 def forked(work: Callable[[], object]) -> Iterator[None]:
-    """A child that does the work; it must end well by the end of the block."""
+    """Fork a child that does the work; it must succeed by the end of the block."""
     child = os.fork()
     if child == 0:
         try:
@@ -613,7 +613,7 @@ def forked(work: Callable[[], object]) -> Iterator[None]:
 
 @forks
 @quiet_fork
-def test_parent_and_child_both_go_on(database: Database) -> None:
+def test_parent_and_child_can_both_use_the_database(database: Database) -> None:
     put(database, "before")
 
     def work() -> None:
@@ -629,8 +629,8 @@ def test_parent_and_child_both_go_on(database: Database) -> None:
 
 @forks
 @quiet_fork
-def test_a_child_loses_nothing_when_its_parent_closes_the_file(path: Path) -> None:
-    """The last to close the file deletes the log: it must know of the other."""
+def test_a_child_keeps_its_rows_when_the_parent_closes_the_file(path: Path) -> None:
+    """The last process to close the file deletes the log, so it must know of the other one."""
     (wrote, write), (closed, close) = os.pipe(), os.pipe()
     with opened(path) as database:
         put(database, "parent")
@@ -652,7 +652,7 @@ def test_a_child_loses_nothing_when_its_parent_closes_the_file(path: Path) -> No
 
 @forks
 @quiet_fork
-def test_a_fork_while_a_thread_writes(database: Database) -> None:
+def test_a_child_forked_while_a_thread_writes_can_write(database: Database) -> None:
     done = threading.Event()
 
     def keep_writing() -> None:
@@ -674,7 +674,7 @@ def test_a_fork_while_a_thread_writes(database: Database) -> None:
 
 @forks
 @quiet_fork
-def test_a_fork_does_not_wait_for_ever_for_a_thread(database: Database) -> None:
+def test_a_fork_waits_only_a_while_for_a_busy_thread(database: Database) -> None:
     put(database, "before")
     holding, release = threading.Event(), threading.Event()
 

@@ -143,7 +143,7 @@ def test_a_text_without_tokens_is_refused(text: str) -> None:
         StaticEmbedder().embed([text])
 
 
-def test_static_says_what_is_missing(tmp_path: Path) -> None:
+def test_static_names_the_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no model\.safetensors"):
         StaticEmbedder(tmp_path)
 
@@ -155,7 +155,7 @@ def test_unknown_words_have_zero_vectors() -> None:
     assert StaticEmbedder().word_vectors([]).shape == (0, 128)
 
 
-def test_langchain_embeddings_are_understood_without_langchain() -> None:
+def test_langchain_embeddings_work_without_langchain() -> None:
     embedder = FrameworkEmbedder(LangChainLike())
     assert embedder.dimension is None
     vectors = embedder.embed(["ab", "abc"])
@@ -165,7 +165,7 @@ def test_langchain_embeddings_are_understood_without_langchain() -> None:
     assert "some-model" in embedder.id
 
 
-async def test_async_methods_are_used_where_there_are_some() -> None:
+async def test_async_methods_are_used_if_available() -> None:
     source = AsyncLangChainLike()
     await FrameworkEmbedder(source).aembed(["x"])
     assert source.calls == ["async x"]
@@ -175,7 +175,7 @@ async def test_async_methods_are_used_where_there_are_some() -> None:
     assert vectors.shape == (1, 3)
 
 
-async def test_llama_index_embeddings_are_understood() -> None:
+async def test_llama_index_embeddings_work_without_llama_index() -> None:
     embedder = FrameworkEmbedder(LlamaIndexLike())
     np.testing.assert_allclose(embedder.embed(["abc"]), await embedder.aembed(["abc"]), rtol=1e-6)
     assert "other-model" in embedder.id
@@ -188,13 +188,13 @@ def test_ids_of_two_models_differ() -> None:
     assert FrameworkEmbedder(one, name="mine").id == "mine"
 
 
-def test_an_id_never_holds_a_key() -> None:
+def test_an_id_never_contains_an_api_key() -> None:
     source = LangChainLike()
     source.api_key = "sk-secret"  # type: ignore[attr-defined]
     assert "secret" not in FrameworkEmbedder(source).id
 
 
-def test_what_cannot_embed_is_refused() -> None:
+def test_an_object_that_cannot_embed_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="embed_query"):
         FrameworkEmbedder(object())
 
@@ -226,7 +226,7 @@ def test_a_changed_dimension_is_refused_with_advice() -> None:
         embedder.embed(["x"])
 
 
-def test_cached_embedder_embeds_a_text_once_and_gives_copies() -> None:
+def test_cached_embedder_embeds_a_text_once_and_returns_copies() -> None:
     source = Counting()
     embedder = CachedEmbedder(source)
     first = embedder.embed(["a", "b", "a"])
@@ -241,7 +241,7 @@ def test_cached_embedder_embeds_a_text_once_and_gives_copies() -> None:
     assert not embedder.covers("12345")
 
 
-async def test_cached_embedder_serves_async_from_the_same_memory() -> None:
+async def test_cached_embedder_shares_its_cache_with_async_calls() -> None:
     source = Counting()
     embedder = CachedEmbedder(source)
     embedder.embed(["a"])
@@ -250,7 +250,7 @@ async def test_cached_embedder_serves_async_from_the_same_memory() -> None:
     assert embedder.embed([]).shape == (0, 2)
 
 
-def test_cached_embedder_forgets_the_least_used() -> None:
+def test_cached_embedder_drops_the_least_recently_used_text() -> None:
     source = Counting()
     embedder = CachedEmbedder(source, max_entries=2)
     for text in ("a", "b", "a", "c", "a", "b"):
@@ -260,7 +260,7 @@ def test_cached_embedder_forgets_the_least_used() -> None:
         CachedEmbedder(source, max_entries=0)
 
 
-def test_cached_embedder_never_remembers_a_failure() -> None:
+def test_cached_embedder_does_not_cache_a_failure() -> None:
     source = Counting()
     embedder = CachedEmbedder(source)
     source.failing = True
@@ -270,7 +270,7 @@ def test_cached_embedder_never_remembers_a_failure() -> None:
     assert embedder.embed(["a"]).shape == (1, 2)
 
 
-def test_as_embedder_takes_what_users_have() -> None:
+def test_as_embedder_accepts_every_supported_object() -> None:
     assert isinstance(as_embedder(None), StaticEmbedder)
     source = Counting()
     assert as_embedder(source) is source
@@ -282,14 +282,14 @@ def test_as_embedder_takes_what_users_have() -> None:
 
 
 class Documents(LangChainLike):
-    """Knows documents apart from questions, and gives zeros for what is no word."""
+    """Embeds documents differently from questions, and returns zeros for unknown words."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         self.calls.append("|".join(texts))
         return [[float("a" in text), 0.0, 2.0 * ("b" in text)] for text in texts]
 
 
-def test_passages_are_embedded_in_one_request_and_remembered() -> None:
+def test_passages_are_embedded_in_one_request_and_cached() -> None:
     own = Documents()
     embed = passage_embed(own)
     assert embed(["a", "b", "-"]).tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -297,12 +297,12 @@ def test_passages_are_embedded_in_one_request_and_remembered() -> None:
     assert own.calls == ["a|b|-", "ab"]
 
 
-async def test_an_embedder_of_passages_works_asynchronously_too() -> None:
+async def test_an_embedder_of_passages_works_asynchronously() -> None:
     embedder = FrameworkEmbedder(Documents(), passages=True)
     assert (await embedder.aembed(["a", "-"])).tolist() == [[1, 0, 0], [0, 0, 0]]
 
 
-def test_the_bundled_model_gives_zeros_for_passages_that_it_does_not_know() -> None:
+def test_the_bundled_model_returns_zeros_for_unknown_passages() -> None:
     rows = passage_embed(None)(["refund", "\u0e44\u0e17\u0e22"])
     assert rows[0].any()
     assert not rows[1].any()
@@ -310,7 +310,7 @@ def test_the_bundled_model_gives_zeros_for_passages_that_it_does_not_know() -> N
         StaticEmbedder().embed(["\u0e44\u0e17\u0e22"])
 
 
-def test_an_embedder_of_the_users_own_embeds_its_passages() -> None:
+def test_passages_use_a_given_embedder() -> None:
     own = StaticEmbedder()
     assert passage_embed(own) == own.embed
     with pytest.raises(ConfigurationError):
