@@ -1,0 +1,33 @@
+"""What an error means: ask again, ask another model, or give up.
+
+The router, the queue and provider batches read errors here and nowhere else. An error is
+recognised by its attributes, so that no provider's SDK needs to be installed.
+
+reading.py       is it transient or permanent, and its HTTP status
+waits.py         how long the server asks to wait: `Retry-After` and its relatives
+attributes.py    safe access to the attributes, headers and causes of any error
+fail_open.py     log a failure instead of raising it, and log a repeated one only once
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.failures.fail_open import FailOpen, WarningLog
+from llm_optimizers.failures.reading import (
+    Failure,
+    http_status,
+    is_permanent,
+    is_transient_status,
+    read_failure,
+)
+from llm_optimizers.failures.waits import retry_after
+
+__all__ = [
+    "FailOpen",
+    "Failure",
+    "WarningLog",
+    "http_status",
+    "is_permanent",
+    "is_transient_status",
+    "read_failure",
+    "retry_after",
+]
