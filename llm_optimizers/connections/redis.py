@@ -88,7 +88,7 @@ class RedisServer:
         self._loop_clients: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
         self._inherited: list[_LoopClient] = []
         # Parses the whole URL, so that a mistake in it is reported now.
-        self._make(Redis, Retry)
+        self._make(Redis, Retry, step_timeout=deadline)
 
     def call(self, function: Callable[[Redis], T]) -> T:
         """Return what `function` gets from the server, waiting in this thread."""
@@ -172,7 +172,7 @@ class RedisServer:
     def _own_client(self) -> Redis:
         with self._lock:
             if self._client is None or self._client_pid != os.getpid():
-                self._client = self._make(Redis, Retry)
+                self._client = self._make(Redis, Retry, step_timeout=self.deadline)
                 self._client_pid = os.getpid()
             return self._client
 
@@ -187,17 +187,20 @@ class RedisServer:
             if found is not None:
                 # Closing the parent's connections here would close them for the parent too.
                 self._inherited.append(found)
-            client = self._make(AsyncRedis, AsyncRetry)
+            # With a `socket_timeout` redis-py sends through `asyncio.wait_for`, which before Python
+            # 3.12 often swallows a cancellation (https://github.com/python/cpython/issues/86296):
+            # the deadline of `acall` would be lost. It covers every step anyway.
+            client = self._make(AsyncRedis, AsyncRetry, step_timeout=None)
             closer = _close_with_loop(client)
             self._loop_clients[loop] = _LoopClient(client=client, closer=closer, pid=os.getpid())
         await anext(closer)
         return client
 
-    def _make(self, client: type[C], retry: Any) -> C:
+    def _make(self, client: type[C], retry: Any, *, step_timeout: float | None) -> C:
         try:
             return client.from_url(
                 self.url,
-                socket_timeout=self.deadline,
+                socket_timeout=step_timeout,
                 socket_connect_timeout=self.deadline,
                 retry=retry(NoBackoff(), 0),
                 protocol=2,
