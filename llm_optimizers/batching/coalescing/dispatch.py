@@ -16,6 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
+from llm_optimizers.failures import http_status, read_failure
 from llm_optimizers.types import Clock
 
 __all__ = ["Dispatch", "GroupCall", "Pending", "RetryAlone", "is_item_error"]
@@ -43,10 +44,11 @@ def is_item_error(error: Exception) -> bool:
     True for a refused request (HTTP 400, 404, 413, 422) or a local error. False for a rate limit,
     an outage, a wrong key or a timeout, which separate calls would only multiply.
     """
-    status = getattr(error, "status_code", None)
+    status = http_status(error)
     if status is not None:
         return status in _ITEM_STATUSES
-    return not isinstance(error, OSError | RefusedError)
+    transient = read_failure(error, now=0.0).retryable
+    return not (transient or isinstance(error, OSError | RefusedError))
 
 
 @dataclass(slots=True, eq=False)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 
 from llm_optimizers.batching.queue.rules import RetryPolicy
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
+from llm_optimizers.failures import http_status
 
 __all__ = ["with_flex"]
 
@@ -68,7 +69,7 @@ def _plan(
         try:
             return (yield from RunFunction(flex, flex))
         except Exception as error:
-            if getattr(error, "status_code", None) != 429:
+            if http_status(error) != 429:
                 raise
             seconds = policy.pause(attempt, error, now=time.time(), rng=rng)
         if attempt < tries:

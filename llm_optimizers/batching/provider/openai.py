@@ -16,6 +16,7 @@ from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.failures import is_transient_status
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -151,8 +152,8 @@ def _outcome(
 def _line_status(kind: str, status: object) -> Literal["retry", "cancelled", "refused"]:
     if kind == "batch_cancelled":
         return "cancelled"
-    busy = isinstance(status, int) and (status in (408, 409, 429) or status >= 500)
-    return "retry" if busy or kind in _RETRIED else "refused"
+    transient = isinstance(status, int) and is_transient_status(status)
+    return "retry" if transient or kind in _RETRIED else "refused"
 
 
 def _usage(body: Mapping[str, Any]) -> Usage:

@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
+import openai
 import pytest
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, is_item_error
@@ -168,6 +170,10 @@ def test_only_errors_of_an_item_lead_to_separate_calls() -> None:
     assert not is_item_error(http(429))
     assert not is_item_error(http(401))
     assert not is_item_error(TimeoutError())
+    request = httpx.Request("POST", "https://provider.test")
+    assert not is_item_error(openai.APIConnectionError(request=request))
+    refused = httpx.Response(422, request=request)
+    assert is_item_error(httpx.HTTPStatusError("m", request=request, response=refused))
 
 
 def test_an_exception_instead_of_an_answer_and_a_missing_answer_fail_only_that_item() -> None:
