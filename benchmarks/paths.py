@@ -1,15 +1,14 @@
-"""How many files a reader has to follow one call through: a miss, a hit, a routed call, a stack.
+"""How many files a reader must follow one call through: a miss, a hit, a routed call, a stack.
 
     python benchmarks/paths.py --json rows.json
     python benchmarks/paths.py --only cache --functions
 
-The interpreter reports every Python function that is entered while one call runs. Kept are those
-whose code lies in `llm_optimizers`, `langchain_llm_optimizers` or `llama_index_llm_optimizers`;
-lambdas, comprehensions and generator expressions are not, since they stand in the function that
-is being read. A generator that is resumed counts as entered again. A file switch is a function
-entered whose file differs from that of the function entered before it; what the frameworks do in
-between does not count. Each path is taken a few times before it is measured, so that imports and
-what is loaded or looked up once are left out.
+The interpreter reports every Python function that is entered while one call runs. Counted are those
+of `llm_optimizers`, `langchain_llm_optimizers` and `llama_index_llm_optimizers`, without lambdas,
+comprehensions and generator expressions, since they are inside the function that is being read. A
+generator that is resumed counts as entered again. A file switch is an entered function whose file
+differs from that of the one before it; frameworks' functions in between do not count. Each path is
+taken a few times before it is measured, so that imports and other work done once are left out.
 
 The models are `FakeListChatModel`s, which report no usage. A miss and a hit go through
 `CachedChatModel(cache=HybridCache())`; a routed call through a `ChatModelRouter` with a policy
@@ -50,19 +49,19 @@ ROOTS = {package.__name__: Path(str(package.__file__)).parent for package in PAC
 QUESTION = "How do I return worn boots to the store?"
 WARM_UP = 5
 TARGETS = {"miss": 48, "hit": 24, "routed": 43}
-"""Half of what the paths took before the modules were moved into rooms."""
+"""Half of the switches before the modules were arranged in packages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A function of ours that was entered."""
+    """One of our functions that was entered."""
 
     file: str
     function: str
 
 
-def entered(call: Callable[[], object]) -> list[Entered]:
-    """The functions of ours that one call enters, in order."""
+def entered_functions(call: Callable[[], object]) -> list[Entered]:
+    """Return our functions that one call enters, in order."""
     found: list[Entered] = []
     names: dict[str, str | None] = {}
 
@@ -85,7 +84,7 @@ def entered(call: Callable[[], object]) -> list[Entered]:
 
 
 def name_of(file: Path) -> str | None:
-    """The file as `package/module.py`, None where it is not one of ours."""
+    """Return the file as `package/module.py`, None if it is not one of ours."""
     return next(
         (
             f"{name}/{file.relative_to(root).as_posix()}"
@@ -97,7 +96,7 @@ def name_of(file: Path) -> str | None:
 
 
 def switches(functions: Sequence[Entered]) -> int:
-    """How often a function's file differs from that of the one before."""
+    """Return how often a function's file differs from that of the one before."""
     return sum(before.file != after.file for before, after in pairwise(functions))
 
 
@@ -108,17 +107,17 @@ def miss_and_hit() -> Iterator[tuple[str, list[Entered]]]:
 
 def routed() -> Iterator[tuple[str, list[Entered]]]:
     ledger = Ledger()
-    model, config = router(ledger), configured(ledger)
+    model, config = router(ledger), recording(ledger)
     for _ in range(WARM_UP):
         model.invoke(QUESTION, config)
-    yield "routed", entered(lambda: model.invoke(QUESTION, config))
+    yield "routed", entered_functions(lambda: model.invoke(QUESTION, config))
 
 
 def stacked() -> Iterator[tuple[str, list[Entered]]]:
     ledger = Ledger()
-    behind = OptimizedChatModel(model=router(ledger))
-    model = CachedChatModel(model=behind, cache=HybridCache())
-    yield from asked_twice(model, "stacked", "stacked hit", configured(ledger))
+    optimized = OptimizedChatModel(model=router(ledger))
+    model = CachedChatModel(model=optimized, cache=HybridCache())
+    yield from asked_twice(model, "stacked", "stacked hit", recording(ledger))
 
 
 def asked_twice(
@@ -127,8 +126,8 @@ def asked_twice(
     for number in range(WARM_UP):
         for _ in range(2):
             model.invoke(f"What is the price of item {number}?", config)
-    yield first, entered(lambda: model.invoke(QUESTION, config))
-    yield second, entered(lambda: model.invoke(QUESTION, config))
+    yield first, entered_functions(lambda: model.invoke(QUESTION, config))
+    yield second, entered_functions(lambda: model.invoke(QUESTION, config))
 
 
 def router(ledger: Ledger) -> ChatModelRouter:
@@ -139,7 +138,7 @@ def router(ledger: Ledger) -> ChatModelRouter:
     )
 
 
-def configured(ledger: Ledger) -> RunnableConfig:
+def recording(ledger: Ledger) -> RunnableConfig:
     return {"callbacks": [CostCallbackHandler(ledger)]}
 
 
@@ -147,8 +146,8 @@ def fake() -> BaseChatModel:
     return FakeListChatModel(responses=["Within thirty days."])
 
 
-def measured(paths: Callable[[], Iterator[tuple[str, list[Entered]]]]) -> Measure:
-    """The rows of some paths."""
+def measure_paths(paths: Callable[[], Iterator[tuple[str, list[Entered]]]]) -> Measure:
+    """Return a function that measures the rows of some paths."""
 
     def rows(run: Run) -> Iterator[Row]:
         for name, functions in paths():
@@ -165,13 +164,15 @@ def measured(paths: Callable[[], Iterator[tuple[str, list[Entered]]]]) -> Measur
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--functions", action="store_true", help="print what is entered, in order")
+    parser.add_argument(
+        "--functions", action="store_true", help="print the functions entered, in order"
+    )
 
 
 SECTIONS = [
-    Section(name="cache", about="a miss and an exact hit", measure=measured(miss_and_hit)),
-    Section(name="router", about="a routed call", measure=measured(routed)),
-    Section(name="stack", about="cache, prompts and router", measure=measured(stacked)),
+    Section(name="cache", about="a miss and an exact hit", measure=measure_paths(miss_and_hit)),
+    Section(name="router", about="a routed call", measure=measure_paths(routed)),
+    Section(name="stack", about="cache, prompts and router", measure=measure_paths(stacked)),
 ]
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a shorter context keeps: answers still inside their passage, milliseconds, growth.
+"""How often a shorter context still contains the answer, and the time it takes to choose it.
 
     python benchmarks/prompts.py --data ../shared/data --json rows.json
 
-Every prompt is a question with retrieved passages, one of which holds the answer. A method gets
-20 % (10 %) of the passages' tokens, titles included, and is right when an answer still stands in
-what is left of that passage. Data that the shipped weights were fitted on are measured with
-weights fitted on the other half of their rows, so every figure is of rows the weights never saw.
+Every prompt is a question with retrieved passages, one of which contains the answer. A method gets
+20 % (10 %) of the passages' tokens, including titles, and is right if what is left of that passage
+still contains an answer. Data that the shipped weights were fitted on are measured with weights
+fitted on the other half of the rows, so that no row is measured with weights fitted on it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage
 from llm_optimizers.prompts.context import RankingWeights
-from prompts.methods import PEERS, Method, selecting, size
+from prompts.methods import PEERS, Method, selector_method, size
 from prompts.speed import speed
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -36,9 +36,9 @@ TARGETS = {("nq20", 80): 0.95, ("nq20", 90): 0.91, ("xquad15", 80): 0.985, ("xqu
 Prompt: TypeAlias = dict[str, Any]
 
 
-def kept(name: str, run: Run) -> Iterator[Row]:
-    """How often the answer is still there after cutting a data set's contexts."""
-    data = loaded(run.data)
+def answers_kept(name: str, run: Run) -> Iterator[Row]:
+    """Measure how often the answer is still there after cutting a data set's contexts."""
+    data = load_data(run.data)
     if name not in data:
         run.say(f"  {run.data / FILES[name]} is missing: its rows are left out")
         return
@@ -49,17 +49,17 @@ def kept(name: str, run: Run) -> Iterator[Row]:
         yield from retention(name, saved, folds, StaticEmbedder().embed, run)
 
 
-def measured_speed(run: Run) -> Iterator[Row]:
-    """Milliseconds over the prompts of both data sets."""
-    prompts = [prompt for each in loaded(run.data).values() for prompt in each]
+def measure_speed(run: Run) -> Iterator[Row]:
+    """Measure the milliseconds over the prompts of both data sets."""
+    prompts = [prompt for each in load_data(run.data).values() for prompt in each]
     if prompts:
         yield from speed(prompts, StaticEmbedder().embed)
     else:
-        run.say(f"  no data in {run.data}: name its folder with --data")
+        run.say(f"  no data in {run.data}: pass its folder with --data")
 
 
-def loaded(folder: Path) -> dict[str, list[Prompt]]:
-    """The data sets that are there."""
+def load_data(folder: Path) -> dict[str, list[Prompt]]:
+    """Return the data sets that exist in the folder."""
     paths = {name: folder / file for name, file in FILES.items()}
     return {name: fit_ranking.load(path) for name, path in paths.items() if path.is_file()}
 
@@ -72,7 +72,7 @@ def was_fitted_on(path: Path) -> bool:
 def halves(
     name: str, data: dict[str, list[Prompt]]
 ) -> Iterator[tuple[list[Prompt], RankingWeights | None]]:
-    """Each half of a data set, with weights fitted on the other half of all of them."""
+    """Yield each half of a data set, with weights fitted on the other half of all data sets."""
     embed = StaticEmbedder().embed
     for half in (0, 1):
         others = [p for prompts in data.values() for p in prompts[1 - half :: 2]]
@@ -87,10 +87,10 @@ def retention(
     embed: Callable[[Sequence[str]], np.ndarray],
     run: Run,
 ) -> Iterator[Row]:
-    """Our rows first, then the peers'."""
+    """Return our rows, then those of the methods we compare with."""
     share = (100 - saved) / 100
-    best = [(p, selecting(embed, weights)) for p, weights in folds]
-    words = [(p, selecting(None, weights)) for p, weights in folds]
+    best = [(p, selector_method(embed, weights)) for p, weights in folds]
+    words = [(p, selector_method(None, weights)) for p, weights in folds]
     everything = [p for prompts, _ in folds for p in prompts]
     key = f"{name}_retention_at_{saved}"
     methods = [
@@ -123,10 +123,14 @@ def row(
 
 SECTIONS = [
     *(
-        Section(name=name, measure=partial(kept, name), about=f"answers still there, {FILES[name]}")
+        Section(
+            name=name,
+            measure=partial(answers_kept, name),
+            about=f"answers still there, {FILES[name]}",
+        )
         for name in FILES
     ),
-    Section(name="speed", measure=measured_speed, about="milliseconds a choice takes"),
+    Section(name="speed", measure=measure_speed, about="milliseconds a choice takes"),
 ]
 
 if __name__ == "__main__":

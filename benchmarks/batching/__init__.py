@@ -1,1 +1,1 @@
-"""Calls that share calls, queues with killed workers, rows over processes."""
+"""Callers that share calls, queues with killed workers, rows in several processes."""

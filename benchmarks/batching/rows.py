@@ -1,4 +1,4 @@
-"""A million prompts in small: rows asked over the processes of a pool, each one checked."""
+"""Rows asked by the processes of a pool, on a small scale, with every answer checked."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ PROCESSES = 2
 
 
 def rows_over_processes() -> list[Row]:
-    """Rows a second over processes, against the same loop in this one; every row checked.
+    """Return the rows a second in several processes, against the same loop in this one.
 
-    The server, 10 ms an answer, runs in this process all the while: alone they share its core.
+    The server, 10 ms an answer, runs in this process, so that the loop in this process shares its
+    core with the server.
     """
     rows = [{"id": n, "prompt": f"q{n}" if n % 12 else None} for n in range(ASKED_ROWS)]
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
@@ -31,16 +32,16 @@ def rows_over_processes() -> list[Row]:
         client = partial(OpenAI, base_url=server.url, api_key="none")
         ask = AskRows("gpt-4o-mini", client=client, provider="openai")
         ask(chunks[0])
-        alone = timed_rows(server, lambda: list(map(ask, chunks)))
+        one = timed_rows(server, lambda: list(map(ask, chunks)))
         with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
             pool.map(ask, [chunks[0]] * PROCESSES * 2, chunksize=1)
-            spread = timed_rows(server, lambda: pool.map(ask, chunks, chunksize=1))
+            several = timed_rows(server, lambda: pool.map(ask, chunks, chunksize=1))
         ask.close()
     row = Row(
         name="rows_over_processes_vs_one",
-        value=spread / alone,
+        value=several / one,
         target="> 1",
-        note=f"{spread:.0f} of {alone:.0f} rows a second in {PROCESSES} processes, all right",
+        note=f"{several:.0f} of {one:.0f} rows a second in {PROCESSES} processes, all correct",
     )
     return [
         row,
@@ -50,7 +51,7 @@ def rows_over_processes() -> list[Row]:
 
 
 def timed_rows(server: FakeOpenAI, run: Callable[[], list[list[dict[str, Any]]]]) -> float:
-    """Rows a second; ends the benchmark if any is lost, moved, or another's."""
+    """Return the rows a second; raise SystemExit if a row is missing, moved or wrong."""
     server.requests.clear()
     start = time.perf_counter()
     rows = [row for chunk in run() for row in chunk]

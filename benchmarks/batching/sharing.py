@@ -1,4 +1,4 @@
-"""Callers that share calls: how many calls are left, and what a caller pays in time."""
+"""Callers that share calls: how many calls are made, and the time that sharing adds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUESTS = 1_000
 
 
 class Model:
-    """Answers at once; leaves out every fiftieth question of a combined prompt."""
+    """A model that answers at once and omits every fiftieth question of a combined prompt."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -30,15 +30,15 @@ class Model:
         if "response_format" not in request.params:
             return BilledAnswer(text=f"answer to {text}")
         answers = [
-            {"id": asked["id"], "answer": f"answer to {asked['request']}"}
-            for asked in json.loads(text.split("\n\n")[1])
-            if int(asked["request"]) % 50
+            {"id": question["id"], "answer": f"answer to {question['request']}"}
+            for question in json.loads(text.split("\n\n")[1])
+            if int(question["request"]) % 50
         ]
         return BilledAnswer(text=json.dumps({"answers": answers}))
 
 
 def combined_calls() -> list[Row]:
-    """Calls for 1,000 callers of four event loops that arrive together."""
+    """Return the calls made for 1,000 callers of four event loops that arrive together."""
     model = Model()
     coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
         CombinedAsk(model), limits=GroupLimits(max_size=6)
@@ -63,20 +63,20 @@ def combined_calls() -> list[Row]:
         for n, text in zip(quarter, texts, strict=True)
     )
     if wrong:
-        raise SystemExit(f"{wrong} callers got somebody else's answer")
+        raise SystemExit(f"{wrong} callers got the answer of another")
     retries = REQUESTS // 50
     bound = REQUESTS / 6 + retries
     row = Row(
         name="combined_calls_per_1000",
         value=model.calls,
         target=f"<= {bound:.0f}",
-        note=f"{retries} of them retries of answers left out",
+        note=f"{retries} of them retries of omitted answers",
     )
     return [row]
 
 
 def coalescer_overhead() -> list[Row]:
-    """Milliseconds a caller pays in a burst, against a thread pool that calls for each."""
+    """Return the milliseconds a call takes in a burst, against a pool with a call for each item."""
     coalescer: Coalescer[int, int] = Coalescer(lambda items: list(items))
 
     async def burst() -> int:
@@ -90,12 +90,14 @@ def coalescer_overhead() -> list[Row]:
         return REQUESTS
 
     with ThreadPoolExecutor(8) as pool:
-        ours, bare = interleaved(9, lambda: asyncio.run(burst()), lambda: asyncio.run(pool_burst()))
+        ours, pool_only = interleaved(
+            9, lambda: asyncio.run(burst()), lambda: asyncio.run(pool_burst())
+        )
     coalescer.close()
     row = Row(
         name="coalescer_ms_per_call",
         value=ours * 1_000,
         target="< 1",
-        note=f"a thread pool that calls for each takes {bare * 1_000:.3f} ms",
+        note=f"a thread pool with a call for each item takes {pool_only * 1_000:.3f} ms",
     )
     return [row]

@@ -1,1 +1,1 @@
-"""The cache against its peers: exact hits, hits by meaning, a chain, an import."""
+"""The cache compared with others: exact hits, hits by meaning, a chain, an import."""

@@ -1,4 +1,4 @@
-"""What is asked and answered: a support question as a ChatOpenAI would send it."""
+"""The benchmarked call: a support question as a ChatOpenAI would send it, and its answer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SYSTEM = (
 QUESTION = "My order arrived yesterday and the front wheel is bent. What can I do about it?"
 
 
-def call_of(question: str) -> tuple[str, str, list[ChatGeneration]]:
-    """`prompt`, `llm_string` and answer as LangChain hands them to a cache for a ChatOpenAI."""
+def cache_call(question: str) -> tuple[str, str, list[ChatGeneration]]:
+    """Return `prompt`, `llm_string` and answer as LangChain passes them to a cache."""
     model = ChatOpenAI(model="gpt-4o-mini", temperature=0, api_key="none")
     prompt = dumps([SystemMessage(SYSTEM), HumanMessage(question)])
     message = AIMessage(

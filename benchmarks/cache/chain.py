@@ -1,4 +1,4 @@
-"""Milliseconds that cache and account add to a chain when they save nothing."""
+"""Milliseconds that the cache and the ledger add to a chain when they save nothing."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from langchain_openai import ChatOpenAI
 from cache.calls import QUESTION, SYSTEM
 from harness import Row
 from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
-from loopback import served
+from loopback import loopback_server
 
 WARM_UP, CALLS = 20, 600
 
 
 def chain_overhead() -> list[Row]:
-    """The same chain with and without cache and account, on questions that were never asked."""
+    """Compare a chain with and without cache and ledger, on questions not asked before."""
     prompt = ChatPromptTemplate.from_messages([("system", SYSTEM), ("human", "{question}")])
     cache, costs = HybridCache(), CostCallbackHandler()
-    with served() as url:
+    with loopback_server() as url:
         model = ChatOpenAI(model="gpt-4o-mini", temperature=0, base_url=url, api_key="none")
-        bare = prompt | model | StrOutputParser()
-        saving = prompt | CachedChatModel(model=model, cache=cache) | StrOutputParser()
+        plain = prompt | model | StrOutputParser()
+        cached = prompt | CachedChatModel(model=model, cache=cache) | StrOutputParser()
         without, with_ = [], []
         for number in range(WARM_UP + CALLS):
             question = {"question": f"{QUESTION} It is order number {number}."}
             start = time.perf_counter()
-            bare.invoke(question)
+            plain.invoke(question)
             middle = time.perf_counter()
-            saving.invoke(question, {"callbacks": [costs]})
+            cached.invoke(question, {"callbacks": [costs]})
             end = time.perf_counter()
             if number >= WARM_UP:
                 without.append(middle - start)

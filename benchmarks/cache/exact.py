@@ -17,7 +17,7 @@ from pathlib import Path
 
 from langchain_core.caches import InMemoryCache
 
-from cache.calls import QUESTION, call_of
+from cache.calls import QUESTION, cache_call
 from harness import Row, interleaved
 from langchain_llm_optimizers import HybridCache
 from langchain_llm_optimizers.identity import identity_of_string
@@ -29,31 +29,31 @@ MANY = 2_000
 
 
 def memory_hit() -> list[Row]:
-    """Against LangChain's own cache, which copies nothing and hands out the stored object.
+    """Compare with LangChain's own cache, which copies nothing and returns the stored object.
 
-    Ours keeps no prompts, so it hashes them into a key; the claim allows for that. A prompt just
-    seen is remembered with its key, and the figures tell both cases apart.
+    Ours keeps no prompts and hashes them into a key instead; the target allows for that. Keys
+    of recent prompts are remembered; the figures show both cases.
     """
-    prompt, settings, answer = call_of(QUESTION)
-    theirs, ours, full = InMemoryCache(), HybridCache(), HybridCache(semantic=False)
+    prompt, settings, answer = cache_call(QUESTION)
+    theirs, ours, large = InMemoryCache(), HybridCache(), HybridCache(semantic=False)
     theirs.update(prompt, settings, answer)
     ours.update(prompt, settings, answer)
-    # More than are remembered, asked in turn: each has been forgotten when it comes again.
-    many = [call_of(f"{QUESTION} It is order number {n}.") for n in range(MANY)]
+    # More prompts than are remembered, in turn, so that each key is forgotten when it comes again.
+    many = [cache_call(f"{QUESTION} It is order number {n}.") for n in range(MANY)]
     for call in many:
-        full.update(*call)
-    turns = itertools.cycle(many)
+        large.update(*call)
+    calls = itertools.cycle(many)
     request = request_of_prompt(prompt, identity_of_string(settings))
 
-    def forgotten() -> None:
-        found = full.lookup(*next(turns)[:2])
+    def lookup_forgotten() -> None:
+        found = large.lookup(*next(calls)[:2])
         assert found is not None
 
     their, our, first, key, digest = interleaved(
         2_000,
         repeated(100, lambda: theirs.lookup(prompt, settings)),
         repeated(5, lambda: ours.lookup(prompt, settings)),
-        repeated(1, forgotten),
+        repeated(1, lookup_forgotten),
         repeated(2, lambda: cache_key(request)),
         repeated(100, lambda: hashlib.sha256(f"{prompt}{settings}".encode()).hexdigest()),
     )
@@ -78,7 +78,7 @@ def memory_hit() -> list[Row]:
 
 
 def repeated(count: int, operation: Callable[[], object]) -> Callable[[], int]:
-    """So many operations at once: enough to be timed, too few to be interrupted."""
+    """Return a function that runs an operation `count` times, for one timing."""
 
     def subject() -> int:
         for _ in range(count):
@@ -89,11 +89,11 @@ def repeated(count: int, operation: Callable[[], object]) -> Callable[[], int]:
 
 
 def sqlite_hit(python: Path | None) -> list[Row]:
-    """Against GPTCache's `get`, both on a RAM disk where there is one, so that no disk is timed."""
+    """Compare with GPTCache's `get`, both on a RAM disk if there is one, so no disk is timed."""
     questions = [f"{QUESTION} It is order number {n}." for n in range(200)]
     with tempfile.TemporaryDirectory(dir=ram_disk()) as folder:
         ours = HybridCache(path=Path(folder) / "answers.sqlite")
-        calls = [call_of(question) for question in questions]
+        calls = [cache_call(question) for question in questions]
         for call in calls:
             ours.update(*call)
         times = []
@@ -105,14 +105,14 @@ def sqlite_hit(python: Path | None) -> list[Row]:
                 assert found is not None
         ours.close()
         our = statistics.median(times)
-        ingredients = [Row(name="HybridCache(path=…).lookup, a hit", value=our * 1e6, unit="µs")]
+        parts = [Row(name="HybridCache(path=…).lookup, a hit", value=our * 1e6, unit="µs")]
         try:
             with gptcache(python) as executable:
                 peer = gptcache_times(executable, questions, folder)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            reason = f"GPTCache could not be had: {error}; give --gptcache-python"
+            reason = f"GPTCache could not be installed: {error}; pass --gptcache-python"
             row = Row(name="sqlite_hit_speedup_vs_gptcache", value=None, target=">= 5", note=reason)
-            return [row, *ingredients]
+            return [row, *parts]
     row = Row(
         name="sqlite_hit_speedup_vs_gptcache",
         value=peer["get"] / our,
@@ -121,7 +121,7 @@ def sqlite_hit(python: Path | None) -> list[Row]:
     )
     return [
         row,
-        *ingredients,
+        *parts,
         Row(name="GPTCache get, a hit", value=peer["get"] * 1e6, unit="µs"),
         Row(name="GPTCache put", value=peer["put"] * 1e6, unit="µs"),
     ]
@@ -133,7 +133,7 @@ def ram_disk() -> str | None:
 
 @contextmanager
 def gptcache(python: Path | None) -> Iterator[Path]:
-    """A Python that has GPTCache: the one given, or a new one for as long as the block runs."""
+    """Yield a Python that has GPTCache: the one given, or a temporary one."""
     if python is not None:
         yield python
         return

@@ -1,4 +1,4 @@
-"""Run by a Python that has gptcache: seconds of its `get` on SQLite and FAISS, as JSON.
+"""Print the seconds of GPTCache's `get` on SQLite and FAISS as JSON; needs a Python with gptcache.
 
 The embedding is a table look-up, so that only GPTCache itself is timed. Every question asked is
 stored, so that every `get` is a hit.
@@ -22,7 +22,7 @@ DIMENSION = 128
 
 
 def main(questions: list[str], answer: str, repeats: int, folder: str) -> dict[str, float]:
-    """Median seconds of a `get` and of a `put` on files in `folder`."""
+    """Return the median seconds of a `get` and of a `put` on files in `folder`."""
     rng = np.random.default_rng(0)
     table = rng.standard_normal((len(questions), DIMENSION)).astype(np.float32)
     table /= np.linalg.norm(table, axis=1, keepdims=True)
@@ -39,7 +39,7 @@ def main(questions: list[str], answer: str, repeats: int, folder: str) -> dict[s
     )
     puts = [_timed(lambda q=q: put(q, answer, cache_obj=cache)) for q in questions]
     if get(questions[0], cache_obj=cache) != answer:
-        raise SystemExit("gptcache did not serve what it was given")
+        raise SystemExit("gptcache did not return the stored answer")
     gets = [_timed(lambda q=q: get(q, cache_obj=cache)) for _ in range(repeats) for q in questions]
     return {"get": statistics.median(gets), "put": statistics.median(puts)}
 

@@ -22,7 +22,7 @@ ALL = "from langchain_llm_optimizers import *"
 
 
 def import_time() -> list[Row]:
-    """Of all the public names, over the LangChain classes that they extend."""
+    """Measure the import of all public names, beyond that of the LangChain classes they extend."""
     cases = {
         "all its names, over the LangChain classes they extend": (EXTENDED, ALL),
         "all its names, over `import langchain_core`": (CORE, ALL),
@@ -47,7 +47,7 @@ def import_time() -> list[Row]:
 
 
 def import_seconds(before: str, measured: str) -> float:
-    """Seconds of the one statement after the other in a fresh process."""
+    """Return the seconds of the second statement, after the first, in a fresh process."""
     code = f"""
 import time
 {before}
@@ -59,7 +59,7 @@ print(time.perf_counter() - start)
 
 
 def largest_imports(statement: str, count: int) -> list[tuple[str, float]]:
-    """The packages whose own modules take longest, in seconds under the interpreter's tracing."""
+    """Return the packages whose own modules take longest, in seconds with the import trace on."""
     times: Counter[str] = Counter()
     for line in run_python("-X", "importtime", "-c", statement).stderr.splitlines():
         own, _, name = line.removeprefix("import time:").split("|")

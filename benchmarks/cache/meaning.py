@@ -1,4 +1,4 @@
-"""A hit by meaning among 10,000 stored questions, against nothing but embedder and FAISS."""
+"""A hit by meaning among 10,000 stored questions, against only the embedder and FAISS."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ HITS = 1_000
 
 
 def semantic_hit(folder: Path) -> list[Row]:
-    """Paraphrases that were never asked before, so that nothing of them is remembered."""
+    """Look up paraphrases that were not asked before, so that none is remembered."""
     name, target = "semantic_10k_vs_bare_faiss", "<= 1.5"
-    stored, asked = questions(folder)
+    stored, new = questions(folder)
     if len(stored) < QUESTIONS:
-        note = f"cache_qqp_pairs.jsonl.gz is not in {folder}; give --data"
+        note = f"cache_qqp_pairs.jsonl.gz is not in {folder}; pass --data"
         return [Row(name=name, value=None, target=target, note=note)]
     cache: ResponseCache[str] = ResponseCache()
     embedder = StaticEmbedder()
-    bare = faiss.IndexFlatIP(embedder.dimension)
+    index = faiss.IndexFlatIP(embedder.dimension)
     for text in stored:
-        cache.update(request_of(text), text)
-        bare.add(embedder.embed([text]))
+        cache.update(chat_request(text), text)
+        index.add(embedder.embed([text]))
     ours, theirs, embedding, vectors = [], [], [], []
-    for text in asked:
-        request = request_of(text)
-        # More threads spin after every search, and would slow down whatever is timed next.
+    for text in new:
+        request = chat_request(text)
+        # FAISS's other threads keep spinning after a search and would slow down the next timing.
         with threads(1):
             start = time.perf_counter()
             vector = embedder.embed([text])
             embedded = time.perf_counter()
-            bare.search(vector, 1)
+            index.search(vector, 1)
             middle = time.perf_counter()
             hit = cache.lookup(request)
             end = time.perf_counter()
@@ -56,7 +56,7 @@ def semantic_hit(folder: Path) -> list[Row]:
     all_threads = []
     for vector in vectors:
         start = time.perf_counter()
-        bare.search(vector, 1)
+        index.search(vector, 1)
         all_threads.append(time.perf_counter() - start)
     our, their, embed, search = map(statistics.median, (ours, theirs, embedding, all_threads))
     row = Row(
@@ -78,7 +78,7 @@ def semantic_hit(folder: Path) -> list[Row]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many of FAISS's threads inside the block."""
+    """Set the number of FAISS's threads inside the block."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
     try:
@@ -88,7 +88,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def questions(folder: Path) -> tuple[list[str], list[str]]:
-    """Those to store, and others of which some ask the same as one that is stored."""
+    """Return the questions to store, and others, some of which ask the same as a stored one."""
     path = folder / "cache_qqp_pairs.jsonl.gz"
     if not path.is_file():
         return [], []
@@ -98,5 +98,5 @@ def questions(folder: Path) -> tuple[list[str], list[str]]:
     return list(distinct)[:QUESTIONS], list(distinct)[QUESTIONS:]
 
 
-def request_of(text: str) -> ChatRequest:
+def chat_request(text: str) -> ChatRequest:
     return ChatRequest(messages=(Message(role="user", content=text),), model="gpt-4o-mini")

@@ -1,7 +1,7 @@
-"""An app that lives through the day, in a process of its own, and what it used of the machine.
+"""Run an app through the day in its own process, and measure the time and memory it takes.
 
-The two tenants' requests come in order of time, each tenant's from a thread of its own: they share
-nothing but the cache's capacity, so that the outcome hardly depends on which thread is faster.
+The requests of each of the two tenants come in order of time from a separate thread. The tenants
+share only the cache's capacity, so the result hardly depends on which thread is faster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from day.stock import StockApp, vectors_of
+from day.stock import StockApp, load_vectors
 from day.traffic import DAY, HISTORY, LABELLED, ROUTER, TENANTS, Request, read
 from llm_optimizers.costs import Ledger
 from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
@@ -31,16 +31,15 @@ from llm_optimizers.replay.run import send_batch
 from llm_optimizers.routing.learning.artefact import read_artefact
 
 Progress = Callable[[int, int, str], None]
-"""Requests done, requests in all, and which file they are of."""
+"""Called with the requests done, the requests in all, and the name of their file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What is switched on, and whether the history comes first (warm) or not (cold).
 
-    `stock` names stock parts instead of ours; with any, our own are off. With `labelled_only` the
-    router is left out for features that it has no labels of; the two halves of the app then have a
-    cache each.
+    `stock` names stock parts to use instead of ours. With `labelled_only` features without labels
+    are not routed; routed and other requests then have separate caches.
     """
 
     name: str
@@ -56,8 +55,8 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A reply as it reached the app: its word, the request it was given to, and who served it."""
+class ServedReply:
+    """A reply to the app: its word, the request it was made for, and the model that served it."""
 
     word: str
     source: str
@@ -66,21 +65,21 @@ class Served:
 
 
 @dataclass(slots=True, kw_only=True)
-class Lived:
-    """What a day brought: replies by request, and what it took of this process."""
+class DayResult:
+    """The replies of a day by request, and the time and memory of the app's process."""
 
-    served: dict[str, Served] = field(default_factory=dict)
+    served: dict[str, ServedReply] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
     cpu_s: float = 0.0
     wall_s: float = 0.0
     peak_mb: float = 0.0
     accounted: bool = True
-    """Whether the ledger saw every call; stock parts have no account."""
+    """Whether the ledger recorded every call; stock parts have no ledger."""
     ledger_cost: float = 0.0
     ledger_baseline: float = 0.0
 
 
-def lived(setup: Setup, folder: Path, url: str, progress: Progress) -> Lived:
+def run_day(setup: Setup, folder: Path, url: str, progress: Progress) -> DayResult:
     """Run the day in a fresh process.
 
     Raises:
@@ -93,10 +92,10 @@ def lived(setup: Setup, folder: Path, url: str, progress: Progress) -> Lived:
     theirs.close()
     try:
         while True:
-            found = ours.recv()
-            if isinstance(found, Lived):
-                return found
-            progress(*found)
+            message = ours.recv()
+            if isinstance(message, DayResult):
+                return message
+            progress(*message)
     except EOFError:
         raise RuntimeError(f"{setup.name}: the app's process ended early") from None
     finally:
@@ -116,7 +115,7 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
         router=artefact,
     )
     if setup.stock:
-        app: ReplayApp = StockApp(setup.stock, endpoint, vectors_of(folder, setup.stock))
+        app: ReplayApp = StockApp(setup.stock, endpoint, load_vectors(folder, setup.stock))
     else:
         app = open_app("langchain", strategies, endpoint, ledger)
     if setup.labelled_only:
@@ -131,18 +130,18 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
     with closing(app):
         if setup.warm:
             _send(app, batch if setup.batch else None, folder / HISTORY, pipe)
-        begun = datetime.now(UTC)
+        started = datetime.now(UTC)
         day = _send(app, batch if setup.batch else None, folder / DAY, pipe)
         day.peak_mb = _peak_mb()
-        account = ledger.summary(since=begun)
+        summary = ledger.summary(since=started)
         day.accounted = not setup.stock
-        day.ledger_cost = float(account.cost)
-        day.ledger_baseline = float(account.baseline_cost)
+        day.ledger_cost = float(summary.cost)
+        day.ledger_baseline = float(summary.baseline_cost)
     pipe.send(day)
 
 
 class ByFeature:
-    """A `ReplayApp` of two: one for features with labels, one for the others."""
+    """A `ReplayApp` of two others: one for features with labels, one for the rest."""
 
     def __init__(self, labelled: ReplayApp, others: ReplayApp) -> None:
         self._labelled = labelled
@@ -162,18 +161,18 @@ class ByFeature:
 Batch = Callable[[Sequence[Request]], dict[str, AppReply]]
 
 
-def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> Lived:
-    """Send a file's requests; CPU time spent on reading them is left out."""
+def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> DayResult:
+    """Send a file's requests; the CPU time of reading them is not counted."""
     total = sum(1 for _ in path.open("rb"))
-    day = Lived()
+    day = DayResult()
     lock = threading.Lock()
     reading = Stopwatch()
 
-    def take(request: Request, reply: AppReply) -> None:
-        word, source = _traced(reply.text)
-        found = Served(word=word, source=source, tier=reply.tier, model=reply.model)
+    def record(request: Request, reply: AppReply) -> None:
+        word, source = _parse(reply.text)
+        served = ServedReply(word=word, source=source, tier=reply.tier, model=reply.model)
         with lock:
-            day.served[request.id] = found
+            day.served[request.id] = served
             done = len(day.served) + day.errors.total()
             if done % 50 == 0 or done == total:
                 pipe.send((done, total, path.stem))
@@ -183,7 +182,7 @@ def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> 
             if request.tenant != name or (batch and request.feature == "chores"):
                 continue
             try:
-                take(request, app.ask(request.logged()))
+                record(request, app.ask(request.logged()))
             except Exception as error:
                 with lock:
                     day.errors[f"{type(error).__name__}: {error}"[:200]] += 1
@@ -192,11 +191,11 @@ def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> 
     if batch is not None:
         chores = [each for each in reading.timed(read(path)) if each.feature == "chores"]
         for _, group in groupby(chores, key=lambda each: each.day):
-            own = list(group)
-            replies = batch(own)
-            for request in own:
+            of_day = list(group)
+            replies = batch(of_day)
+            for request in of_day:
                 if request.id in replies:
-                    take(request, replies[request.id])
+                    record(request, replies[request.id])
     with ThreadPoolExecutor(len(TENANTS)) as pool:
         list(pool.map(tenant, TENANTS))
     day.wall_s = time.perf_counter() - started
@@ -205,33 +204,33 @@ def _send(app: ReplayApp, batch: Batch | None, path: Path, pipe: Connection) -> 
 
 
 class Stopwatch:
-    """CPU seconds that threads spend in iterators."""
+    """Counts the CPU seconds that threads spend in iterators."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._lock = threading.Lock()
 
     def timed(self, items: Iterator[Request]) -> Iterator[Request]:
-        """The same items."""
+        """Yield the items and count the time it takes to get each."""
         while True:
-            begun = time.thread_time()
+            start = time.thread_time()
             item = next(items, None)
             with self._lock:
-                self.seconds += time.thread_time() - begun
+                self.seconds += time.thread_time() - start
             if item is None:
                 return
             yield item
 
 
-def _traced(text: str) -> tuple[str, str]:
-    """A reply's first word, and the request that it was given to."""
+def _parse(text: str) -> tuple[str, str]:
+    """Return a reply's first word, and the request that it was made for."""
     words = text.split()
     source = next((word for word in words[1:3] if word[0] in "hr" and word[1:2].isdigit()), "")
     return (words[0] if words else ""), source
 
 
 def _peak_mb() -> float:
-    """The most memory this process ever held; `ru_maxrss` may hold its parent's."""
+    """Return the peak memory of this process; `ru_maxrss` may be its parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""The recorded provider in a process of its own, and the bill that it writes."""
+"""The recorded provider in its own process, and its bill."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ BATCH_PRICE = Decimal("0.5")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What the provider billed; `unrecorded` counts the cheap model's answers that are assumed."""
+    """What the provider billed; `unrecorded` counts the cheap model's answers without a record."""
 
     lines: list[Billed]
     unrecorded: int
 
     def of_day(self) -> list[Billed]:
-        """The lines of the day that counts; one without a request belongs to the last one named."""
+        """Return the measured day's lines; a line without a request belongs to the one before."""
         found: list[Billed] = []
         counts = False
         for line in self.lines:
@@ -42,7 +42,7 @@ class Bill:
 
 
 def dollars(line: Billed) -> Decimal:
-    """A line at the price of the day."""
+    """Return the price of a line."""
     rates = _rates(line.model)
     full = line.prompt_tokens * rates[0] + line.completion_tokens * rates[1]
     return full * BATCH_PRICE if line.batch else full
@@ -55,14 +55,14 @@ def _rates(model: str) -> tuple[Decimal, Decimal]:
 
 
 class Provider:
-    """A handle on the process."""
+    """A handle of the provider's process."""
 
     def __init__(self, url: str, pipe: Connection) -> None:
         self.url = url
         self._pipe = pipe
 
     def bill(self) -> Bill:
-        """What was billed so far."""
+        """Return what was billed so far."""
         self._pipe.send("bill")
         found: Bill = self._pipe.recv()
         return found
@@ -70,12 +70,12 @@ class Provider:
 
 @contextmanager
 def provider(folder: Path, *, history: bool, assumed: bool) -> Iterator[Provider]:
-    """A provider that knows the folder's requests, for as long as the block runs."""
+    """Run a provider that knows the folder's requests, as long as the block runs."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs, folder, history, assumed), daemon=True)
     process.start()
-    theirs.close()  # so that a process that cannot start is noticed instead of waited for
+    theirs.close()  # so that `recv` raises if the process cannot start
     try:
         yield Provider(ours.recv(), ours)
     finally:

@@ -1,4 +1,4 @@
-"""Stock parts, as tutorials have them, in a LangChain chain of their own."""
+"""Stock parts, as in tutorials, in a LangChain chain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from llm_optimizers.replay.log import LoggedRequest
 from llm_optimizers.routing import KeywordPolicy
 from minilm import embedder
 
-EXACT, LIKENESS, KEYWORDS, HEAD = "InMemoryCache", "cosine .8", "keyword router", "head truncation"
+EXACT, COSINE, KEYWORDS, HEAD = "InMemoryCache", "cosine .8", "keyword router", "head truncation"
 THRESHOLD = 0.8
 CONTEXT_TOKENS = 400
 
@@ -32,12 +32,12 @@ Vectors = Mapping[str, npt.NDArray[np.float32]]
 
 
 class StockApp:
-    """A `ReplayApp` of a ChatOpenAI with the named parts."""
+    """A `ReplayApp` that is a ChatOpenAI with the named parts."""
 
     def __init__(self, parts: Sequence[str], endpoint: Endpoint, vectors: Vectors) -> None:
         self._http = http_client(endpoint)
         cache: BaseCache | None = InMemoryCache() if EXACT in parts else None
-        if LIKENESS in parts:
+        if COSINE in parts:
             cache = LastMessageCache(vectors)
         self._parts = parts
 
@@ -60,7 +60,7 @@ class StockApp:
         """See `ReplayApp.ask`."""
         messages = logged.request.to_openai()["messages"]
         if HEAD in self._parts:
-            messages = [{**each, "content": head(each["content"])} for each in messages]
+            messages = [{**each, "content": cut_context(each["content"])} for each in messages]
         with for_request(logged):
             return AppReply(text=self._model.invoke(messages).text)
 
@@ -70,7 +70,7 @@ class StockApp:
 
 
 class LastMessageCache(BaseCache):
-    """Serves the nearest stored last message from a cosine of .8 on, whatever stands before it."""
+    """Serves the answer of the nearest last message from a cosine of .8 on, ignoring the others."""
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
@@ -79,7 +79,7 @@ class LastMessageCache(BaseCache):
         self._lock = threading.Lock()
 
     def lookup(self, prompt: str, llm_string: str) -> Any:  # noqa: ARG002
-        """The stored generations, None on a miss."""
+        """Return the stored generations, None on a miss."""
         with self._lock:
             if not self._answers:
                 return None
@@ -102,8 +102,8 @@ class LastMessageCache(BaseCache):
         return self._vectors[_key(text)][None]
 
 
-def head(text: str) -> str:
-    """The text with its context cut to the first tokens."""
+def cut_context(text: str) -> str:
+    """Return the text with its context cut to the first tokens."""
     start, tag, rest = text.partition("<context>")
     context, end, question = rest.partition("</context>")
     if not tag or not end:
@@ -113,15 +113,15 @@ def head(text: str) -> str:
     return f"{start}{tag}{encoding.decode(tokens)}{end}{question}"
 
 
-def embedded(folder: Path, progress: Callable[[int, int], None]) -> str:
-    """Embed the day's last messages, whole and cut, once for all; gives the model's name."""
+def embed_last_messages(folder: Path, progress: Callable[[int, int], None]) -> str:
+    """Embed the day's last messages, whole and cut, in a file; return the model's name."""
     name, embed = embedder()
     path = folder / "vectors.npz"
     if path.is_file() and str(np.load(path)["model"]) == name:
         return name
     texts: set[str] = set()
     for request in read(folder / DAY):
-        texts |= {request.text, head(request.text)}
+        texts |= {request.text, cut_context(request.text)}
     order = sorted(texts)
     rows = []
     for start in range(0, len(order), 256):
@@ -132,9 +132,9 @@ def embedded(folder: Path, progress: Callable[[int, int], None]) -> str:
     return name
 
 
-def vectors_of(folder: Path, parts: Sequence[str]) -> Vectors:
-    """The vectors that `embedded` kept, by a text's key; none where no part needs them."""
-    if LIKENESS not in parts:
+def load_vectors(folder: Path, parts: Sequence[str]) -> Vectors:
+    """Load the vectors of `embed_last_messages` by the key of their text, if a part needs them."""
+    if COSINE not in parts:
         return {}
     kept = np.load(folder / "vectors.npz")
     return dict(zip(kept["keys"].tolist(), kept["rows"], strict=True))

@@ -1,4 +1,4 @@
-"""The requests of a day: made by `make_day.py` where it stands, read line by line.
+"""The requests of a day, made by `make_day.py` and read line by line.
 
 Fields and kinds are described in the README beside `make_day.py`.
 """
@@ -22,7 +22,7 @@ from llm_optimizers.types import ChatRequest, Message
 STRONG, CHEAP = "gpt-4o", "gpt-4o-mini"
 TENANTS = ("alder", "birch")
 LABELLED = ("exam", "maths")
-"""The features of which there are labels."""
+"""The features that have labels."""
 KINDS = ("question", "intent", "exam", "maths", "rag", "classify", "summarise")
 HISTORY, DAY, LABELS, ROUTER = "history.jsonl", "day.jsonl", "labels.jsonl", "router.json"
 TOLERANCE = 0.02
@@ -30,7 +30,7 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request and all that is known of its answers; see the README for the fields."""
+    """A request and what is known of its answers; the README explains the fields."""
 
     id: str
     tenant: str
@@ -47,16 +47,16 @@ class Request:
     gold_answers: tuple[str, ...] = ()
 
     def word(self, model: str, *, assumed: bool) -> str:
-        """The word that a model answers with."""
+        """Return the word that a model answers with."""
         return self.answer_assumed.get(model, self.answer[model]) if assumed else self.answer[model]
 
     @property
     def day(self) -> str:
-        """The day it belongs to: "r" for the day that counts, "h0", "h1" … before."""
+        """The day of the request: "r" for the measured day, "h0", "h1" … before."""
         return self.id.partition("-")[0] if "-" in self.id else self.id[0]
 
     def logged(self) -> LoggedRequest:
-        """What the app gets to see of it."""
+        """Return the request as the app gets it."""
         messages = (
             Message(role="system", content=self.system),
             Message(role="user", content=self.text),
@@ -71,7 +71,7 @@ class Request:
 
 
 def read(path: Path) -> Iterator[Request]:
-    """The requests of a file, in order of time."""
+    """Yield the requests of a file, in order of time."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             raw = json.loads(line)
@@ -80,8 +80,8 @@ def read(path: Path) -> Iterator[Request]:
             yield Request(**raw)
 
 
-def made(data: Path, work: Path, *, seed: int, requests: int) -> Path:
-    """The folder with a seed's files, made if it is not there, with a router fitted on its labels.
+def make_traffic(data: Path, work: Path, *, seed: int, requests: int) -> Path:
+    """Return the folder of a seed's files and fitted router, made first if it is missing.
 
     Raises:
         SystemExit: `make_day.py` is not beside the folder of the data sets.
@@ -90,19 +90,19 @@ def made(data: Path, work: Path, *, seed: int, requests: int) -> Path:
     script = data.resolve().parent / "day" / "make_day.py"
     if not (folder / LABELS).is_file():
         if not script.is_file():
-            raise SystemExit(f"missing: {script}; name the data folder beside it with --data")
+            raise SystemExit(f"missing: {script}; pass the data folder beside it with --data")
         command = [sys.executable, script, "--data", data.resolve(), "--out", folder]
         size = ["--seed", seed, "--requests", requests]
         subprocess.run(
             [str(part) for part in (*command, *size)], check=True, stdout=subprocess.DEVNULL
         )
     if not (folder / ROUTER).is_file():
-        fitted(folder / LABELS).save(folder / ROUTER)
+        fit_router(folder / LABELS).save(folder / ROUTER)
     return folder
 
 
-def router_of(folder: Path) -> str:
-    """What the folder's router may do, in words."""
+def describe_router(folder: Path) -> str:
+    """Return a sentence on what the folder's router may do."""
     artefact = read_artefact(folder / ROUTER)
     if artefact.active:
         report = artefact.reports[CHEAP]
@@ -110,7 +110,7 @@ def router_of(folder: Path) -> str:
     return f"the router does not act: {'; '.join(artefact.reports[CHEAP].reasons)}"
 
 
-def fitted(labels: Path) -> RouterArtefact:
-    """What `llm-optimizers router fit` makes of the labels."""
+def fit_router(labels: Path) -> RouterArtefact:
+    """Fit a router on the labels, as `llm-optimizers router fit` does."""
     calibration = calibrate(read_labels(labels), strong=STRONG, weak=[CHEAP], tolerance=TOLERANCE)
     return RouterArtefact.of(calibration, created=datetime.now(UTC).date().isoformat())

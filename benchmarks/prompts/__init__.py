@@ -1,1 +1,1 @@
-"""Shorter contexts: what our selector keeps and what peers keep, and how fast."""
+"""Shorter contexts: what our selector and other tools keep, and how fast."""

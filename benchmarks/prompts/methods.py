@@ -1,4 +1,4 @@
-"""Ways to shorten a context: our selector's, and what peers do with the same tokens."""
+"""Ways to shorten a context: our selector, and other tools with the same number of tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llm_optimizers.text.retrieval import STOPWORDS
 MODEL = "gpt-4o"
 
 Method: TypeAlias = Callable[[str, Sequence[Passage], int], dict[int, str]]
-"""Question, passages, tokens allowed → what is left of each passage that is kept at all."""
+"""Question, passages, tokens allowed → what is left of each passage that is not dropped."""
 
 counter = TokenCounter()
 
@@ -26,7 +26,7 @@ def size(title: str, text: str) -> int:
     return counter.count(render(title, text), MODEL).tokens
 
 
-def selecting(embed: Any, weights: RankingWeights | None) -> Method:
+def selector_method(embed: Any, weights: RankingWeights | None) -> Method:
     selector = PassageSelector(model=MODEL, counter=counter, embed=embed, weights=weights)
 
     def method(question: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
@@ -37,7 +37,7 @@ def selecting(embed: Any, weights: RankingWeights | None) -> Method:
 
 
 def head(_: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
-    """The first passages, the last of them cut in the middle: what truncation does."""
+    """Truncate: keep the first passages and cut the last of them in the middle."""
     left: dict[int, str] = {}
     for at, passage in enumerate(passages):
         words = passage.text.split(" ")
@@ -61,16 +61,16 @@ def no_stopwords(_: str, passages: Sequence[Passage], __: int) -> dict[int, str]
 
 
 def bm25_passages(question: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
-    """Whole passages by BM25 over title and text."""
+    """Keep whole passages, ranked by BM25 over title and text."""
     bags = [Counter(terms(render(p.title, p.text))) for p in passages]
-    asked = set(topical_terms(question))
+    wanted = set(topical_terms(question))
     mean = statistics.fmean(sum(bag.values()) for bag in bags)
 
     def score(bag: Counter[str]) -> float:
         total = 0.0
-        for term in asked & bag.keys():
-            held = sum(term in other for other in bags)
-            rarity = math.log(1 + (len(bags) - held + 0.5) / (held + 0.5))
+        for term in wanted & bag.keys():
+            count = sum(term in other for other in bags)
+            rarity = math.log(1 + (len(bags) - count + 0.5) / (count + 0.5))
             norm = 0.25 + 0.75 * sum(bag.values()) / mean
             total += rarity * bag[term] * 2.2 / (bag[term] + 1.2 * norm)
         return total
@@ -87,9 +87,9 @@ def bm25_passages(question: str, passages: Sequence[Passage], allowed: int) -> d
 def llama_index_sentences(
     question: str, passages: Sequence[Passage], allowed: int
 ) -> dict[int, str]:
-    """LlamaIndex's SentenceEmbeddingOptimizer over all passages, with our static embedder.
+    """Apply LlamaIndex's SentenceEmbeddingOptimizer to all passages, with our static embedder.
 
-    It has no token budget: the share of sentences falls until ours holds.
+    It has no token budget, so the share of sentences is lowered until the budget holds.
     """
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.postprocessor.optimizer import SentenceEmbeddingOptimizer
@@ -137,7 +137,7 @@ def llama_index_sentences(
 def langchain_embeddings_filter(
     question: str, passages: Sequence[Passage], allowed: int
 ) -> dict[int, str]:
-    """LangChain's EmbeddingsFilter, with our static embedder, k falling until the budget holds."""
+    """Apply LangChain's EmbeddingsFilter with our embedder; lower k until the budget holds."""
     from langchain_classic.retrievers.document_compressors import EmbeddingsFilter
     from langchain_core.documents import Document
     from langchain_core.embeddings import Embeddings

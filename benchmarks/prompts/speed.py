@@ -1,4 +1,4 @@
-"""Milliseconds that the choice of context takes, and how they grow with its length."""
+"""Milliseconds that the selection of context takes, and how they grow with its length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Prompt = dict[str, Any]
 
 
 def speed(prompts: Sequence[Prompt], embed: Any) -> Iterator[Row]:
-    """Milliseconds for a prompt of about 2,500 tokens, and the power of the time's growth."""
+    """Measure a prompt of about 2,500 tokens, and the exponent of the growth with length."""
     sized = [(abs(tokens(p) - 2_500), at) for at, p in enumerate(prompts)]
     near = [prompts[at] for _, at in sorted(sized)[:100]]
     usual = statistics.median(best_time(p["question"], p["docs"], embed) for p in near)
@@ -39,7 +39,7 @@ def tokens(prompt: Prompt) -> int:
 
 
 def best_time(question: str, docs: Sequence[dict[str, str]], embed: Any) -> float:
-    """The best of five, each with a counter that has counted nothing yet."""
+    """Return the best of five times, each with a new token counter."""
     passages = [Passage(title=d["title"], text=d["text"]) for d in docs]
     times = []
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The day's benchmark: when the recorded provider answers, how a day is counted, a day in small."""
+"""The day's benchmark: when the recorded provider answers, how a day is counted, a small day."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from day.client import Lived, Served
-from day.counting import Facts, counted, lost, saved_pct, wrong_hits_pct
+from day.client import DayResult, ServedReply
+from day.counting import Facts, count_day, quality_loss, saved_pct, wrong_hits_pct
 from day.provider import Bill, dollars
-from day.rule import DayRule, holds
+from day.rule import DayRule, contains_needed
 from day.traffic import CHEAP, STRONG, Request
 from llm_optimizers.replay.provider import Billed
 from llm_optimizers.types import ChatRequest, Message
@@ -77,9 +77,9 @@ def test_output_tokens_are_billed_as_recorded_and_the_text_names_its_request():
 
 
 def test_whitespace_may_be_removed_but_no_words():
-    assert holds("Be brief. How do I get a card?", request())
-    assert not holds("Be brief. How do I get card?", request())
-    assert not holds("How do I get a card?", request())
+    assert contains_needed("Be brief. How do I get a card?", request())
+    assert not contains_needed("Be brief. How do I get card?", request())
+    assert not contains_needed("How do I get a card?", request())
     assert word(DayRule([request()], assumed=False), "Be brief.", "How do I?") == "not"
 
 
@@ -96,8 +96,8 @@ def test_whitespace_may_be_removed_but_no_words():
 )
 def test_an_answer_needs_the_words_around_it(kept, found):
     question = "Question: when did the tower fall"
-    assert holds(f"Be brief. {kept} {question}", DOCUMENTS) is found
-    assert not holds(f"Be brief. {PASSAGE} Question: when did", DOCUMENTS)
+    assert contains_needed(f"Be brief. {kept} {question}", DOCUMENTS) is found
+    assert not contains_needed(f"Be brief. {PASSAGE} Question: when did", DOCUMENTS)
 
 
 def test_a_truncated_answer_is_not_right():
@@ -136,15 +136,15 @@ FACTS = {
 
 def day(served, lines):
     replies = {
-        name: Served(word=word, source=source, tier=None, model="")
+        name: ServedReply(word=word, source=source, tier=None, model="")
         for name, (word, source) in served.items()
     }
-    return counted(Lived(served=replies), Bill(lines=lines, unrecorded=0), FACTS)
+    return count_day(DayResult(served=replies), Bill(lines=lines, unrecorded=0), FACTS)
 
 
 def test_a_day_counts_hits_wrong_hits_and_crossed_tenants_by_kind():
     own = {"r00001": "a1", "r00002": "a1", "r00003": "a2", "r00004": "b2"}
-    bare = day({n: (w, n) for n, w in own.items()}, [line(name) for name in own])
+    baseline = day({n: (w, n) for n, w in own.items()}, [line(name) for name in own])
     stack = day(
         {
             "r00001": ("a1", "r00001"),
@@ -154,8 +154,8 @@ def test_a_day_counts_hits_wrong_hits_and_crossed_tenants_by_kind():
         },
         [line("h0-00001"), line("r00001")],
     )
-    assert saved_pct(stack, bare) == pytest.approx(75)
-    assert lost(stack, bare)[0] == pytest.approx(50)
+    assert saved_pct(stack, baseline) == pytest.approx(75)
+    assert quality_loss(stack, baseline)[0] == pytest.approx(50)
     assert stack.hits == {"question": 1, "intent": 2}
     assert wrong_hits_pct(stack) == pytest.approx(100 * 2 / 3)
     assert stack.crossed == 0

@@ -1,4 +1,4 @@
-"""The benchmarks' runner: sections, seeds, what is written, and what an interruption leaves."""
+"""The benchmarks' runner: sections, seeds, the JSON file, and an interruption."""
 
 from __future__ import annotations
 
