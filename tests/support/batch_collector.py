@@ -1,4 +1,4 @@
-"""A process to be killed: `python batch_collector.py URL JOURNAL LEDGER submit|collect`."""
+"""A process for tests to kill: `python batch_collector.py URL JOURNAL LEDGER submit|collect`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main(url: str, journal: str, account: str, command: str) -> None:
+def main(url: str, journal: str, ledger: str, command: str) -> None:
     client = OpenAI(base_url=url, api_key="test", max_retries=2)
     batch = ProviderBatch(
         OpenAIBatches(client, limits=ShardLimits(max_requests=1_200, max_bytes=10_000_000)),
         path=journal,
-        ledger=Ledger(account),
+        ledger=Ledger(ledger),
         poll_s=0.05,
     )
     requests = [

@@ -16,11 +16,12 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """How one batch fares.
+    """What happens to one batch.
 
-    It ends as `state` after `polls` looks. `answers` is the share of its lines that are answered;
-    of those, `errors` (by line) get an HTTP status and a code instead. `faults` (by line) refuse
-    the whole file; `code` refuses it without a line. `damaged` output lines are cut off.
+    It reaches `state` after `polls` requests for its status. `answers` is the share of its lines
+    that get a response; for those in `errors` (by line) it is an HTTP status and a code. `faults`
+    (codes by line) or `code` (without a line) reject the whole file. The first `damaged` output
+    lines are truncated.
     """
 
     state: str = "completed"
@@ -35,7 +36,7 @@ class Script:
 
 @dataclass
 class BatchServer:
-    """What the server holds. `paid` counts the answered requests by the text they asked."""
+    """The server's state. `paid` counts the answered requests by their text."""
 
     url: str = ""
     scripts: deque[Script] = field(default_factory=deque)
@@ -152,7 +153,7 @@ class BatchServer:
 
 @contextmanager
 def batch_server(**settings: Any) -> Iterator[BatchServer]:
-    """A server on a free port; `url` is what to give as `base_url`."""
+    """Run a server on a free port; its `url` is the client's `base_url`."""
     state = BatchServer(**settings)
 
     class Handler(_Handler):
@@ -234,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(raw)
         except (BrokenPipeError, ConnectionResetError):
-            # The client was killed, as it may be.
+            # The test killed the client.
             return
 
     def log_message(self, template: str, *args: Any) -> None:
@@ -242,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _uploaded(raw: bytes) -> bytes:
-    """The file of a multipart form."""
+    """Return the file of a multipart form."""
     boundary = raw.partition(b"\r\n")[0]
     for part in raw.split(boundary):
         head, _, content = part.partition(b"\r\n\r\n")

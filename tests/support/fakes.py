@@ -23,7 +23,7 @@ class StreamingFake(BaseChatModel):
     """Answers `f"{model} says: {last text}"`, streams it by words, and can call tools.
 
     With tools bound and `tool_choice` set, or a text about magic or the weather, it calls the first
-    tool with an argument drawn from the numbers of the text.
+    tool with the numbers of the text as arguments.
     """
 
     model: str = "gpt-4o-mini"
@@ -36,7 +36,7 @@ class StreamingFake(BaseChatModel):
     delay: float = 0.0
     n: int = 1
     breaks_after: int | None = None
-    """Number of chunks after which a stream breaks."""
+    """Number of chunks after which a synchronous stream breaks."""
     finish_reason: str = "stop"
     service_tier: str = ""
     """The service tier that answers report, if any."""
@@ -172,8 +172,8 @@ class StreamingFake(BaseChatModel):
 class CombiningFake(StreamingFake):
     """A streaming fake that answers combined prompts with a call of the `answers` tool.
 
-    Its `faults` may hold "garbled" (no JSON), "confused" (wrong answers) and questions that it does
-    not answer; copies of it share them.
+    `faults` may contain "garbled" (no JSON), "confused" (wrong answers) and questions that it does
+    not answer; copies share them.
     """
 
     faults: set[str] = Field(default_factory=set)

@@ -24,7 +24,7 @@ METHODS = ("ask", "aask", "stream", "astream")
 
 
 class Framework(Protocol):
-    """What the suite needs of a framework: fakes, wrappers, four call methods, and records."""
+    """What the suite needs from a framework: fakes, wrappers, four call methods, and records."""
 
     def fake(self, model: str, **behaviour: Any) -> Any:
         """A model that answers `f"{model} says: {text}"` and lists its `calls`."""
@@ -122,21 +122,21 @@ class LangChain:
         yield
 
     def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
-        return str(model.invoke(self._said(text, system), self._config(user)).text)
+        return str(model.invoke(self._messages(text, system), self._config(user)).text)
 
     async def aask(
         self, model: Any, text: str, *, system: str = "", user: str = "", **settings: Any
     ) -> str:
         tools = settings.pop("tools", ())
         bound = model.bind_tools(tools) if tools else model
-        asked = self._said(text, system)
-        return str((await bound.ainvoke(asked, self._config(user), **settings)).text)
+        messages = self._messages(text, system)
+        return str((await bound.ainvoke(messages, self._config(user), **settings)).text)
 
     def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]:
-        return (str(c.text) for c in model.stream(self._said(text, system), self._config("")))
+        return (str(c.text) for c in model.stream(self._messages(text, system), self._config("")))
 
     async def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]:
-        async for chunk in model.astream(self._said(text, system), self._config("")):
+        async for chunk in model.astream(self._messages(text, system), self._config("")):
             yield str(chunk.text)
 
     def name_of(self, model: Any) -> str:
@@ -145,7 +145,7 @@ class LangChain:
     def tagged(self, model: Any, text: str, tags: Mapping[str, str]) -> None:
         model.invoke(text, {"callbacks": [self._costs], "metadata": dict(tags)})
 
-    def _said(self, text: str, system: str) -> list[BaseMessage]:
+    def _messages(self, text: str, system: str) -> list[BaseMessage]:
         return [*([SystemMessage(system)] if system else []), HumanMessage(text)]
 
     def _config(self, user: str) -> Any:
@@ -195,22 +195,22 @@ class LlamaIndex:
 
     def ask(self, model: Any, text: str, *, system: str = "", user: str = "") -> str:
         with instrument_tags({"user": user} if user else {}):
-            return model.chat(self._said(text, system)).message.content or ""
+            return model.chat(self._messages(text, system)).message.content or ""
 
     async def aask(
         self, model: Any, text: str, *, system: str = "", user: str = "", **settings: Any
     ) -> str:
         tools = [FunctionTool.from_defaults(each) for each in settings.pop("tools", ())]
-        asked = self._said(text, system)
+        messages = self._messages(text, system)
         with instrument_tags({"user": user} if user else {}):
             if tools:
-                answer = await model.achat_with_tools(tools, chat_history=asked, **settings)
+                answer = await model.achat_with_tools(tools, chat_history=messages, **settings)
             else:
-                answer = await model.achat(asked, **settings)
+                answer = await model.achat(messages, **settings)
         return answer.message.content or ""
 
     def pieces(self, model: Any, text: str, *, system: str = "") -> Iterator[str]:
-        chunks = model.stream_chat(self._said(text, system))
+        chunks = model.stream_chat(self._messages(text, system))
         try:
             for chunk in chunks:
                 yield chunk.delta or ""
@@ -218,7 +218,7 @@ class LlamaIndex:
             chunks.close()
 
     async def apieces(self, model: Any, text: str, *, system: str = "") -> AsyncIterator[str]:
-        chunks = await model.astream_chat(self._said(text, system))
+        chunks = await model.astream_chat(self._messages(text, system))
         try:
             async for chunk in chunks:
                 yield chunk.delta or ""
@@ -229,7 +229,7 @@ class LlamaIndex:
         with instrument_tags(dict(tags)):
             model.chat([ChatMessage(text)])
 
-    def _said(self, text: str, system: str) -> list[ChatMessage]:
+    def _messages(self, text: str, system: str) -> list[ChatMessage]:
         before = [ChatMessage(role="system", content=system)] if system else []
         return [*before, ChatMessage(text)]
 

@@ -42,7 +42,7 @@ class FakeLLM(FunctionCallingLLM):
     usage: bool = True
     delay: float = 0.0
     breaks_after: int | None = None
-    """Number of chunks after which a stream breaks."""
+    """Number of chunks after which a synchronous stream breaks."""
     finish_reason: str = "stop"
     service_tier: str = ""
     """The service tier that answers report, if any."""

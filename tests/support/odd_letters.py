@@ -1,4 +1,4 @@
-"""Letters on which lower case, upper case and case folding disagree, and texts made of them."""
+"""Letters whose lower case, upper case and case folding disagree, and texts that contain them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ODD_LETTERS = "".join(
     for letter in map(chr, range(sys.maxunicode + 1))
     if letter.lower() != letter.casefold() or len(letter.lower() + letter.upper()) > 2
 )
-_WITH_THEM = "aAsS\u03a3\u03c3\u03c2\U0001d400\uff21 .,:'\u2019\"`-_1\u0301\u0307\u0345"
+_PLAIN = "aAsS\u03a3\u03c3\u03c2\U0001d400\uff21 .,:'\u2019\"`-_1\u0301\u0307\u0345"
 
-ODD_TEXTS = st.text(st.sampled_from(ODD_LETTERS) | st.sampled_from(_WITH_THEM), max_size=20)
-"""Such letters beside plain ones, marks that combine, quotes and apostrophes."""
+ODD_TEXTS = st.text(st.sampled_from(ODD_LETTERS) | st.sampled_from(_PLAIN), max_size=20)
+"""These letters mixed with plain ones, combining marks, quotes and apostrophes."""

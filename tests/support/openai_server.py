@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on loopback that answers from what it is asked and can misbehave."""
+"""An OpenAI-compatible server on loopback whose answers quote the request, and that can fail."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Count = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 
 @dataclass
 class FakeOpenAI:
-    """What the server answers, what it was asked, and what goes wrong next.
+    """The server's answers, the requests it got, and its next failures.
 
-    `reply` makes of a request's body the answer's text, or fields of its message such as
-    `tool_calls` or `refusal`; the header X-Owner is put into the body as `owner`. `failures` holds
-    HTTP statuses for the next requests. `cut` sends streams without their end. Every answer costs
-    `usage`; `delay` is in seconds.
+    `reply` turns a request's body into the answer's text, or into fields of its message such as
+    `tool_calls` or `refusal`; the header X-Owner is added to the body as `owner`. `failures` are
+    the HTTP statuses of the next requests. `cut` sends streams without their end. Every answer
+    costs `usage`; `delay` is in seconds.
     """
 
     url: str = ""
@@ -45,14 +45,14 @@ class FakeOpenAI:
 
     @property
     def calls(self) -> list[str]:
-        """The last texts it was asked, a request each."""
+        """The last message's text of each request."""
         return [last_text(body) for body in self.requests]
 
     def completion(self, body: dict[str, Any], number: int) -> dict[str, Any]:
-        """The response's body."""
-        given = self.reply(body)
+        """Return the response's body."""
+        content = self.reply(body)
         message: dict[str, Any] = {"role": "assistant", "content": None}
-        message.update({"content": given} if isinstance(given, str) else given)
+        message.update({"content": content} if isinstance(content, str) else content)
         finish = self.finish_reason or ("tool_calls" if message.get("tool_calls") else "stop")
         choices = [
             {"index": index, "message": message, "finish_reason": finish}
@@ -73,7 +73,7 @@ class FakeOpenAI:
 
 
 def last_text(body: dict[str, Any]) -> str:
-    """The text of the last message."""
+    """Return the text of the last message."""
     content = body["messages"][-1].get("content")
     if isinstance(content, list):
         return " ".join(part.get("text", "") for part in content)
@@ -81,14 +81,14 @@ def last_text(body: dict[str, Any]) -> str:
 
 
 def tool_call(name: str, arguments: dict[str, Any], identifier: str) -> dict[str, Any]:
-    """A call as it stands in a message's `tool_calls`."""
+    """Return a tool call as in a message's `tool_calls`."""
     function = {"name": name, "arguments": json.dumps(arguments)}
     return {"id": identifier, "type": "function", "function": function}
 
 
 @contextmanager
 def openai_server(**settings: Any) -> Iterator[FakeOpenAI]:
-    """A server on a free port; `url` is what to give as `base_url`."""
+    """Run a server on a free port; its `url` is the client's `base_url`."""
     fake = FakeOpenAI(**settings)
 
     class Handler(_Handler):
@@ -110,7 +110,7 @@ def openai_server(**settings: Any) -> Iterator[FakeOpenAI]:
 class _Handler(BaseHTTPRequestHandler):
     state: FakeOpenAI
     protocol_version = "HTTP/1.1"
-    # Without it small writes wait for acknowledgements.
+    # With Nagle's algorithm small writes wait for acknowledgements.
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(f"data: {event}\n\n".encode())
                 self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):
-            # The client left midway, as it may.
+            # The client closed the stream midway, as some tests do.
             return
 
     def log_message(self, template: str, *args: Any) -> None:

@@ -1,4 +1,4 @@
-"""Texts, passages and conversations that several tests of prompts read."""
+"""Texts, passages and conversations that several tests of prompts use."""
 
 from __future__ import annotations
 
@@ -39,31 +39,32 @@ PIECES = [
     "\u200b```\n", "<!-- -->", "```\n", "\u00a0 ~~~\n", "`",
 ]  # fmt: skip
 PROSE = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), max_size=25).map("".join)
-"""Texts put together of pieces that passes take for something."""
+"""Texts made of pieces that the lossless passes recognise."""
 NOUNS = "order refund parcel invoice delay customer depot courier label weight route"
 
 
 def agent_conversation(turns: int, seed: int) -> list[Message]:
-    """A system prompt, then user, tool call, pretty JSON result and answer, over and over."""
+    """Return a system prompt and `turns` of user, tool call, indented JSON result and answer."""
     draw = random.Random(seed)
     words = NOUNS.split()
 
-    def said(count: int) -> str:
+    def text_of(count: int) -> str:
         return " ".join(draw.choices(words, k=count)).capitalize() + "."
 
-    rules = " ".join(said(12) for _ in range(draw.randint(2, 120)))
-    messages = [Message(role="system", content=f"You help.   {rules}\n\n\n\n\n{said(8)}")]
+    rules = " ".join(text_of(12) for _ in range(draw.randint(2, 120)))
+    messages = [Message(role="system", content=f"You help.   {rules}\n\n\n\n\n{text_of(8)}")]
     for turn in range(turns):
-        messages.append(Message(role="user", content=f"{said(draw.randint(5, 60))}   Please?"))
+        messages.append(Message(role="user", content=f"{text_of(draw.randint(5, 60))}   Please?"))
         call = ToolCall(id=f"c{turn}", name="look_up", arguments=json.dumps({"n": turn}))
         rows = [
-            {"id": n, "state": said(2), "weight": draw.random()} for n in range(draw.randint(0, 14))
+            {"id": n, "state": text_of(2), "weight": draw.random()}
+            for n in range(draw.randint(0, 14))
         ]
         result = json.dumps({"rows": rows, "turn": turn}, indent=draw.choice([None, 2, 4]))
         messages += [
             Message(role="assistant", tool_calls=(call,)),
             Message(role="tool", content=result, tool_call_id=f"c{turn}"),
-            Message(role="assistant", content=said(draw.randint(5, 80))),
+            Message(role="assistant", content=text_of(draw.randint(5, 80))),
         ]
     return messages
 

@@ -1,7 +1,7 @@
-"""A worker process to be killed: `python queue_worker.py STORE LOG SECONDS LEASE SLOTS`.
+"""A worker process for tests to kill: `python queue_worker.py STORE LOG SECONDS LEASE SLOTS`.
 
-Each job is a call that would be paid: it appends "start ID TIME" to the log before it and
-"end ID TIME" after it, in one write each, so that the log is whole whenever it is killed.
+Each job simulates a paid call: "start ID TIME" is appended to the log before it and "end ID TIME"
+after it, in one write each, so that the log has only whole lines after a kill.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def main(store: str, log: str, seconds: str, lease: str, slots: str) -> None:
         os.write(lines, f"end {payload['id']} {time.time()}\n".encode())
         return payload["id"]
 
-    where = {"url": store} if store.startswith("redis") else {"path": store}
+    settings = {"url": store} if store.startswith("redis") else {"path": store}
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with JobQueue(pay, concurrency=int(slots), lease=float(lease), **where):
+    with JobQueue(pay, concurrency=int(slots), lease=float(lease), **settings):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         stop.wait()

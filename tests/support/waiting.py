@@ -1,4 +1,4 @@
-"""Waiting for what happens elsewhere, and seeing what is let go without a garbage collector."""
+"""Wait for other threads and processes; test what is freed without the garbage collector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 async def aeventually(condition: Callable[[], object]) -> None:
-    """The asynchronous twin of `eventually`."""
+    """The asynchronous version of `eventually`."""
     limit = time.monotonic() + _LIMIT
     while not condition():
         assert time.monotonic() < limit
@@ -29,7 +29,7 @@ async def aeventually(condition: Callable[[], object]) -> None:
 
 @contextmanager
 def collecting_nothing() -> Iterator[None]:
-    """Keep the garbage collector from finding what hangs together in a circle."""
+    """Turn the garbage collector off, so that objects in reference cycles are not freed."""
     gc.disable()
     try:
         yield
