@@ -8,7 +8,7 @@ from llm_optimizers.caching import ResponseCache
 from llm_optimizers.types import ChatRequest
 
 
-def request(name: str, number: int) -> ChatRequest:
+def asked(name: str, number: int) -> ChatRequest:
     text = f"What does article {number} of {name} cost?"
     return ChatRequest.from_openai({"messages": [{"role": "user", "content": text}]})
 
@@ -16,7 +16,7 @@ def request(name: str, number: int) -> ChatRequest:
 def main(path: str, name: str, count: int) -> None:
     cache: ResponseCache[str] = ResponseCache(path=path)
     for number in range(count):
-        cache.answer(request(name, number), lambda number=number: f"{name} {number}")
+        cache.answer(asked(name, number), lambda number=number: f"{name} {number}")
         if cache.stats.stored == number + 1:
             sys.stdout.write(f"{number}\n")
             sys.stdout.flush()
