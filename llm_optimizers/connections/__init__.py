@@ -5,5 +5,5 @@ schema.py    Schema: the tables a file must hold, their version and migrations
 redis.py     RedisServer: one server, its sync and async clients (extra `redis`)
 breaker.py   CircuitBreaker: skip calls to something that keeps failing
 forks.py     ProcessLock, at_fork: stay correct when the process forks
-recent.py    Recent: the values used last, between threads
+lru.py       LRUCache: the values used last, shared by threads
 """
