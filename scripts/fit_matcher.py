@@ -1,6 +1,6 @@
 """Fit the weights by which the bundled static model's candidates are accepted.
 
-    python scripts/fit_acceptance.py --data DIR [--write]
+    python scripts/fit_matcher.py --data DIR [--write]
 
 DIR holds cache_qqp_pairs, cache_stream_questions and cache_stream_intents (.jsonl.gz). One half
 of each (by a hash of the answer, so that no question is in both) fits the weights and chooses
@@ -162,8 +162,8 @@ class Reader:
 
     def _read(self, text: str) -> Any:
         if text not in self._known:
-            profile = extract_features(text)
-            self._known[text] = (profile, self._embedder.word_vectors(profile.content))
+            found = extract_features(text)
+            self._known[text] = (found, self._embedder.word_vectors(found.content_words))
         return self._known[text]
 
     def vetoed(self, a: str, b: str) -> bool:

@@ -11,18 +11,8 @@ from llm_optimizers.caching.matching.text_features import TextFeatures, extract_
 
 __all__ = ["compare", "vetoes"]
 
-_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "re", "over", "under", "pre")
-# Kinds of questions that may ask the same; a statement or a command fits every kind.
-_FRIENDLY = """
-howto/where howto/what how/what how/howto what/where what/when what/who what/whatif
-what/howmuch what/howmany what/howlong what/howoften when/howlong howmany/howmuch
-howlong/howmany yesno/cani yesno/should yesno/mustdo should/what mustdo/what
-"""
-_FRIENDLY_KINDS = frozenset(frozenset(pair.split("/")) for pair in _FRIENDLY.split())
 _SHUFFLE_LIMIT = 40
-# Words that an abbreviation leaves out.
-_UNSPOKEN = ("of", "the", "and", "for")
-_SYMMETRIC = frozenset(["and", "or", "vs", "versus", "between", "both", "with"])
+"""Words in the longest text whose word order is compared pair by pair."""
 
 
 def vetoes(a: str, b: str) -> tuple[str, ...]:
@@ -46,19 +36,19 @@ def compare(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
         fired.append("date")
     if a.amounts.codes != b.amounts.codes:
         fired.append("code")
-    if not (_contained(a.quotations, b.folded) and _contained(b.quotations, a.folded)):
+    if not (_contained(a.quotations, b.lowercase) and _contained(b.quotations, a.lowercase)):
         fired.append("quotation")
     if _negations_differ(a, b):
         fired.append("negation")
-    if _opposed(a.poles, b.poles):
+    if _opposed(a.opposites, b.opposites):
         fired.append("opposite")
-    if a.strict != b.strict:
+    if a.formats != b.formats:
         fired.append("format")
     if _foreign(a, b) or _foreign(b, a):
         fired.append("name")
     if _reversed(a, b):
         fired.append("direction")
-    if a.kind and b.kind and a.kind != b.kind and {a.kind, b.kind} not in _FRIENDLY_KINDS:
+    if a.kind and b.kind and a.kind != b.kind and not _compatible_kinds(a, b):
         fired.append("question")
     return tuple(fired)
 
@@ -68,24 +58,26 @@ def _contained(quotations: list[str], text: str) -> bool:
 
 
 def _negations_differ(a: TextFeatures, b: TextFeatures) -> bool:
-    if a.negated != b.negated and not (a.soft_negated or b.soft_negated):
+    if a.negated != b.negated and not (a.mentions_failure or b.mentions_failure):
         return True
-    if a.vocabulary == b.vocabulary:
-        return False
-    return _negates(a.vocabulary - b.vocabulary, b.vocabulary) or _negates(
-        b.vocabulary - a.vocabulary, a.vocabulary
-    )
+    return a.stems != b.stems and (_negates(a, b) or _negates(b, a))
 
 
-def _negates(words: set[str], others: set[str]) -> bool:
-    """Whether a word is the other text's word with a prefix that turns its meaning."""
-    for word in words:
-        if word.startswith(_PREFIXES):
-            for prefix in _PREFIXES:
+def _negates(a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether a word of `a` is a word of `b` with a prefix that turns its meaning round."""
+    prefixes = a.vocabulary.prefixes
+    for word in a.stems - b.stems:
+        if word.startswith(prefixes):
+            for prefix in prefixes:
                 rest = word[len(prefix) :]
-                if len(rest) > 2 and rest in others and word.startswith(prefix):
+                if len(rest) > 2 and rest in b.stems and word.startswith(prefix):
                     return True
     return False
+
+
+def _compatible_kinds(a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether questions of two kinds may ask the same; a statement fits every kind."""
+    return {a.kind, b.kind} in a.vocabulary.compatible_kinds
 
 
 def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
@@ -99,7 +91,7 @@ def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
 def _foreign(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether `a` names something that `b` does not mention."""
     for name in a.names:
-        if name not in b.folded and not _abbreviated(name, b) and not _spelled_out(a, b):
+        if name not in b.lowercase and not _abbreviated(name, b) and not _spelled_out(a, b):
             return True
     return False
 
@@ -117,14 +109,14 @@ def _spelled_out(a: TextFeatures, b: TextFeatures) -> bool:
     return any(1 < len(name) < 6 and name in initials for name in b.names)
 
 
-def _initials(profile: TextFeatures) -> str:
-    return "".join(word[0] for word in profile.words if word not in _UNSPOKEN)
+def _initials(found: TextFeatures) -> str:
+    return "".join(word[0] for word in found.words if word not in found.vocabulary.grammar.silent)
 
 
 def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether two things changed places: "from A to B", or "does A cause B" and its reverse."""
-    for connector, ends in a.after.items():
-        others = b.after.get(connector)
+    for connector, ends in a.after_connector.items():
+        others = b.after_connector.get(connector)
         if others is not None and ends != others:
             moved = (ends - others) & set(b.concepts)
             if moved and (others - ends) & set(a.concepts):
@@ -143,14 +135,19 @@ def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
         len(swapped) == 2
         and swapped[0][1:] == swapped[1][:0:-1]
         and swapped[1][0] - swapped[0][0] > 1
-        and _SYMMETRIC.isdisjoint(a.words)
-        and _SYMMETRIC.isdisjoint(b.words)
+        and not _symmetric(a)
+        and not _symmetric(b)
     )
+
+
+def _symmetric(found: TextFeatures) -> bool:
+    """Return whether a text joins things that may change places, as "and" does."""
+    return not found.vocabulary.grammar.symmetric.isdisjoint(found.words)
 
 
 def _shuffled(a: TextFeatures, b: TextFeatures) -> bool:
     """Whether most pairs of the same words stand the other way round, in one clause."""
-    if len(a.concepts) < 4 or "," in a.folded or "," in b.folded:
+    if len(a.concepts) < 4 or "," in a.lowercase or "," in b.lowercase:
         return False
     if len(set(a.concepts)) < len(a.concepts) or set(a.concepts) != set(b.concepts):
         return False
@@ -158,7 +155,7 @@ def _shuffled(a: TextFeatures, b: TextFeatures) -> bool:
     row = [places[concept] for concept in a.concepts]
     if len(row) > _SHUFFLE_LIMIT:
         return False
-    if not (_SYMMETRIC.isdisjoint(a.words) or _SYMMETRIC.isdisjoint(b.words)):
+    if _symmetric(a) and _symmetric(b):
         return False
     turned = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
     return turned * 4 > len(row) * (len(row) - 1)

@@ -33,7 +33,7 @@ __all__ = [
     "matcher_for",
 ]
 
-STATIC_WEIGHTS = Path(__file__).parent / "acceptance.json"
+STATIC_WEIGHTS = Path(__file__).parent / "matcher.json"
 _REMEMBERED = 1_024
 _BOUNDS = (
     # MiniLM: measured on question pairs. The other two crowd all texts into cosines above 0.7.
@@ -113,7 +113,7 @@ class _GuardedMatcher(ABC):
     def __init__(self, min_cosine: float, covers: Callable[[str], bool]) -> None:
         self.min_cosine = min_cosine
         self._covers = covers
-        self._profile = functools.lru_cache(_REMEMBERED)(extract_features)
+        self._features = functools.lru_cache(_REMEMBERED)(extract_features)
 
     def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
         """See `Matcher.decide`."""
@@ -121,7 +121,7 @@ class _GuardedMatcher(ABC):
             return _refused("cosine", cosine)
         if not (self._covers(question) and self._covers(candidate)):
             return _refused("longer than the embedder sees")
-        a, b = self._profile(question), self._profile(candidate)
+        a, b = self._features(question), self._features(candidate)
         fired = compare(a, b)
         return _refused(", ".join(fired)) if fired else self.weigh(a, b, cosine)
 
@@ -172,8 +172,8 @@ class FittedMatcher(_GuardedMatcher):
         score = self._weights.probability(values)
         return MatchDecision(accept=score >= self._weights.bound, score=score, reason="score")
 
-    def _word_vectors(self, profile: TextFeatures) -> Vectors:
-        return self._embedder.word_vectors(profile.content)
+    def _word_vectors(self, found: TextFeatures) -> Vectors:
+        return self._embedder.word_vectors(found.content_words)
 
 
 def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
@@ -195,9 +195,9 @@ def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
     return CosineMatcher(bound, embedder.covers)
 
 
-def _unread(profile: TextFeatures) -> Vectors:
+def _unread(found: TextFeatures) -> Vectors:
     """Rows for words that nobody will look at."""
-    return np.zeros((len(profile.content), 1), np.float32)
+    return np.zeros((len(found.content_words), 1), np.float32)
 
 
 def _refused(reason: str, score: float = 0.0) -> MatchDecision:

@@ -44,7 +44,7 @@ def features(
 ) -> list[float]:
     """One number per name in `FEATURES`; symmetric in the two texts.
 
-    `vectors_a` and `vectors_b` hold one unit row for each word of `content`, zeros for unknown
+    `vectors_a` and `vectors_b` hold one unit row for each word of `content_words`, zeros for unknown
     words.
     """
     left, right = set(a.concepts), set(b.concepts)
@@ -133,8 +133,8 @@ def _unmatched(left: set[str], right: set[str]) -> tuple[set[str], set[str]]:
     return left, right
 
 
-def _trigrams(profile: TextFeatures) -> set[str]:
-    text = " ".join(profile.concepts)
+def _trigrams(found: TextFeatures) -> set[str]:
+    text = " ".join(found.concepts)
     return {text[place : place + 3] for place in range(len(text) - 2)}
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.prompts.context.analysis import NEAR, PassageTerms, QuestionTerms, TermMatches
-from llm_optimizers.text.retrieval import STOPWORDS
+from llm_optimizers.text.terms import stop_terms
 
 __all__ = [
     "PASSAGE_FEATURES",
@@ -61,7 +61,8 @@ def passage_features(asked: QuestionTerms, passage: PassageTerms, seen: TermMatc
         everywhere |= mask
     best = [asked.share(mask | seen.title) for mask in seen.sentences]
     nexts = seen.sentences[1:] or seen.sentences
-    named = [t for t in passage.title if t not in STOPWORDS]
+    stops = stop_terms(asked.language)
+    named = [t for t in passage.title if t not in stops]
     length = passage.length
     counts = {t: len(seen.positions.get(t, ())) for t in asked.weight}
     pairs = asked.bigrams and len(set().union(*seen.phrases)) / len(asked.bigrams)

@@ -32,6 +32,7 @@ from llm_optimizers.prompts.context.features import (
     passage_features,
     sentence_features,
 )
+from llm_optimizers.text.terms import language_of
 
 __all__ = [
     "FeatureMatrices",
@@ -44,6 +45,8 @@ __all__ = [
 
 _SECOND_LOOK = 6
 """Passages ranked again by meaning: embedding takes longer than all the rest."""
+_SAMPLED, _SAMPLE = 5, 300
+"""Passages, and characters of each, by which the language is detected."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -133,8 +136,11 @@ def compute_features(
     cut: Sequence[tuple[str, ...]] | None = None,
 ) -> FeatureMatrices:
     """The features of words that `rank` weighs."""
-    reads = tuple(passage_terms(p, cut[at] if cut else None) for at, p in enumerate(passages))
-    asked = question_terms(question, reads)
+    language = language_of([question, *(p.text[:_SAMPLE] for p in passages[:_SAMPLED])])
+    reads = tuple(
+        passage_terms(p, cut[at] if cut else None, language) for at, p in enumerate(passages)
+    )
+    asked = question_terms(question, reads, language)
     seen = [term_matches(asked, r) for r in reads]
     rows = [passage_features(asked, r, s) for r, s in zip(reads, seen, strict=True)]
     return FeatureMatrices(
