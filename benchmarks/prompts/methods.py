@@ -55,7 +55,9 @@ def head(_: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
 def no_stopwords(_: str, passages: Sequence[Passage], __: int) -> dict[int, str]:
     """All but the commonest words; it saves what it saves."""
     return {
-        at: " ".join(w for w in p.text.split() if w.lower().strip(".,;:") not in stopwords("english"))
+        at: " ".join(
+            w for w in p.text.split() if w.lower().strip(".,;:") not in stopwords("english")
+        )
         for at, p in enumerate(passages)
     }
 
