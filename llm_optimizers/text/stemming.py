@@ -51,12 +51,11 @@ def stopwords(language: str) -> frozenset[str]:
 
 def detect_language(words: Iterable[str]) -> str:
     """Return the language that most of the lower-case words are stopwords of; English if unsure."""
-    by_word = _languages_by_stopword()
-    known = [word for word in words if word in by_word]
-    foreign = {word for word in known if ENGLISH not in by_word[word]}
+    words, by_word = list(words), _languages_by_stopword()
+    foreign = _foreign_stopwords().intersection(words)
     if len(foreign) < _EVIDENCE:
         return ENGLISH
-    counts = Counter(language for word in known for language in by_word[word])
+    counts = Counter(language for word in words for language in by_word.get(word, ()))
     evidence = Counter(language for word in foreign for language in by_word[word])
     best = max(counts, key=lambda each: (counts[each], each))
     return best if counts[best] > counts[ENGLISH] and evidence[best] >= _EVIDENCE else ENGLISH
@@ -131,3 +130,8 @@ def _languages_by_stopword() -> Mapping[str, tuple[str, ...]]:
         for word in listed:
             by_word[word] = (*by_word.get(word, ()), language)
     return by_word
+
+
+@cache
+def _foreign_stopwords() -> frozenset[str]:
+    return frozenset(_languages_by_stopword()) - stopwords(ENGLISH)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.matching.amounts import PLACEHOLDER, Amounts
@@ -24,7 +23,6 @@ _QUOTED = re.compile(
 )
 _QUOTES = frozenset("`\"\u201c\u00ab'")
 _EDGES = ".,;:!?()[]{}<>\u2026\u00bf\u00a1\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb*_~"
-_BLANK_EDGES = str.maketrans(dict.fromkeys(_EDGES, " "))
 _SENTENCE_ENDS = (".", "!", "?", ":", ";")
 _APOSTROPHES = str.maketrans("", "", "'\u2019")
 _PIECES = re.compile(r"[^\W\d_]+(?:[+#]{1,2})?|\d+")
@@ -66,7 +64,7 @@ def extract_features(text: str) -> TextFeatures:
     """Extract the features of a text; never raises."""
     text = unicodedata.normalize("NFC", text)
     lower = lowercase(text)
-    language = detect_language(lower.translate(_BLANK_EDGES).split())
+    language = detect_language(lower.split())
     vocabulary = vocabulary_for(language)
     found = TextFeatures(lowercase=lower, vocabulary=vocabulary, amounts=Amounts(vocabulary))
     if not _QUOTES.isdisjoint(text):
@@ -167,11 +165,11 @@ def _merge_phrases(tokens: list[str], vocabulary: Vocabulary) -> list[str]:
 def _read_words(found: TextFeatures, *, listed: bool) -> None:
     """Set what depends on single words: negation, opposites, concepts, what follows connectors.
 
-    `listed` says that the text is in the vocabulary's own language: in any other no word is
-    ignored or stemmed, since without lists of its opposites and negators too much would match.
+    Unless the text's language is `listed`, no word is ignored or stemmed: without lists of its
+    opposites and negators too much would match.
     """
-    vocabulary = found.vocabulary
-    grammar, stem = vocabulary.grammar, vocabulary.stem
+    vocabulary, grammar = found.vocabulary, found.vocabulary.grammar
+    opposites, formats, stem = vocabulary.opposites, vocabulary.formats, vocabulary.stem
     connector = ""
     reach = switch = 0
     for word in found.words:
@@ -187,8 +185,10 @@ def _read_words(found: TextFeatures, *, listed: bool) -> None:
             if word in ("on", "off"):
                 found.opposites.setdefault("on/off", set()).add(word)
         root = stem(word)
-        _add_sides(found.opposites, vocabulary.opposites.get(root, ()))
-        _add_sides(found.formats, vocabulary.formats.get(root, ()))
+        for group, side in opposites.get(root, ()):
+            found.opposites.setdefault(group, set()).add(side)
+        for group, side in formats.get(root, ()):
+            found.formats.setdefault(group, set()).add(side)
         if word in _NOT_CONTENT or (listed and word in vocabulary.ignored):
             continue
         concept = vocabulary.synonyms.get(root, root) if listed else word
@@ -200,11 +200,6 @@ def _read_words(found: TextFeatures, *, listed: bool) -> None:
         if reach and word not in grammar.connector:
             found.after_connector.setdefault(connector, set()).add(concept)
             reach -= 1
-
-
-def _add_sides(table: dict[str, set[str]], sides: Iterable[tuple[str, str]]) -> None:
-    for group, side in sides:
-        table.setdefault(group, set()).add(side)
 
 
 def _kind(words: list[str], grammar: Grammar) -> str:

@@ -57,8 +57,8 @@ class Vocabulary:
 
     `ignored` words say nothing about which question is asked. `synonyms` maps a stem to its
     group's first, `phrases` the first word of a phrase to (all its words, the word it means),
-    longest first. `compatible_kinds` are pairs of kinds of question that may ask the same, `suffixes` what may be
-    written onto a number.
+    longest first. `compatible_kinds` are pairs of kinds of question that may ask the same,
+    `suffixes` what may be written onto a number.
     """
 
     language: str
@@ -90,27 +90,21 @@ def vocabulary_for(language: str) -> Vocabulary:
     if language not in languages(DATA_PACKAGE):
         return vocabulary_for(ENGLISH)
     stemmed = inflection_stem if language == ENGLISH else partial(stem, language=language)
-    roles = {role: frozenset(words) for role, words in _fields("grammar", language).items()}
-    grammar = Grammar(**roles)
-    negators = read_words("negators", language, DATA_PACKAGE)
+    words = partial(read_words, language=language, package=DATA_PACKAGE)
+    roles = {role: frozenset(listed) for role, listed in _fields("grammar", language).items()}
+    grammar, negators = Grammar(**roles), words("negators")
     currencies, units = _meanings("currencies", language), _meanings("units", language)
     scales = _values("scales", language)
+    ignored = stopwords(language) | words("request_words") | grammar.kind | negators
     return Vocabulary(
         language=language,
         stem=stemmed,
         grammar=grammar,
         prefixes=tuple(grammar.prefix),
-        compatible_kinds=frozenset(
-            frozenset((kind, other))
-            for kind, others in _fields("compatible_kinds", language).items()
-            for other in others
-        ),
-        ignored=stopwords(language)
-        | read_words("request_words", language, DATA_PACKAGE)
-        | grammar.kind
-        | negators,
+        compatible_kinds=_pairs("compatible_kinds", language),
+        ignored=ignored,
         negators=negators,
-        failure_stems=frozenset(map(stemmed, read_words("failure_words", language, DATA_PACKAGE))),
+        failure_stems=frozenset(map(stemmed, words("failure_words"))),
         synonyms={
             stemmed(word): stemmed(group[0])
             for group in read_groups("synonyms", language, DATA_PACKAGE)
@@ -122,7 +116,7 @@ def vocabulary_for(language: str) -> Vocabulary:
         currencies=currencies,
         units=units,
         dates=_meanings("dates", language),
-        moments=read_words("moments", language, DATA_PACKAGE),
+        moments=words("moments"),
         numbers=_values("numbers", language),
         scales=scales,
         ordinals=_values("ordinals", language),
@@ -142,6 +136,12 @@ def _meanings(name: str, language: str) -> dict[str, str]:
 
 def _values(name: str, language: str) -> dict[str, float]:
     return {word: float(meaning) for word, meaning in _meanings(name, language).items()}
+
+
+def _pairs(name: str, language: str) -> frozenset[frozenset[str]]:
+    """Return each field of a list paired with each of its words."""
+    fields = _fields(name, language).items()
+    return frozenset(frozenset((field, word)) for field, words in fields for word in words)
 
 
 def _phrases(language: str) -> Mapping[str, list[tuple[tuple[str, ...], str]]]:

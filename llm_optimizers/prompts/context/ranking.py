@@ -9,7 +9,6 @@ a user's sentence embedder.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
-from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.analysis import (
     Passage,
     PassageTerms,
@@ -44,8 +42,6 @@ __all__ = [
     "compute_features",
     "rank",
 ]
-
-_log = logging.getLogger(__name__)
 
 _RERANKED = 6
 """The most passages that are embedded: embedding takes longer than all the rest."""
@@ -113,8 +109,7 @@ def rank(
     """Rank passages and their sentences by how likely they contain the answer to `question`.
 
     With an embedder, the best passages by words are ranked again by words and similarity; their
-    probabilities keep their sum, so the other passages' stay. If it fails, as it does on a text
-    of which it knows no word, the ranking by words stands. `parts` are the passages' sentences
+    probabilities keep their sum, so the other passages' stay. `parts` are the passages' sentences
     where they are known.
     """
     features = compute_features(question, passages, parts=parts)
@@ -123,11 +118,10 @@ def rank(
     within = [_softmax(rows @ weights.sentence) for rows in features.sentences]
     if embed is not None and len(whole):
         best = np.sort(np.argsort(-whole, kind="stable")[:_RERANKED])
-        with FailOpen(_log, "The embedder failed; passages are ranked by words alone"):
-            more = add_embedding_similarity(question, passages, features, best, embed)
-            whole[best] = whole[best].sum() * _softmax(more.passages @ weights.passage_meaning)
-            for at, rows in zip(best, more.sentences, strict=True):
-                within[at] = _softmax(rows @ weights.sentence_meaning)
+        more = add_embedding_similarity(question, passages, features, best, embed)
+        whole[best] = whole[best].sum() * _softmax(more.passages @ weights.passage_meaning)
+        for at, rows in zip(best, more.sentences, strict=True):
+            within[at] = _softmax(rows @ weights.sentence_meaning)
     return Ranking(passages=whole, sentences=tuple(within))
 
 
