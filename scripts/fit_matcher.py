@@ -133,8 +133,8 @@ def simulate(data: Stream, score: Score, bound: float) -> Outcome:
             exact += 1
             exact_wrong += answers[place] != answer
             continue
-        met = [(b, cosine) for b, cosine in data.near[place] if b in answers][:NEIGHBOURS]
-        for stored, cosine in met:
+        found = [(b, cosine) for b, cosine in data.near[place] if b in answers][:NEIGHBOURS]
+        for stored, cosine in found:
             if score(data.prompts[place], data.prompts[stored], cosine) >= bound:
                 semantic += 1
                 semantic_wrong += answers[stored] != answer
