@@ -7,7 +7,7 @@
 Three steps. (1) model2vec's distillation: every token of the vocabulary goes through the
 transformer alone. (2) The table is fitted so that the SIF-weighted sum of a text's tokens points
 where the transformer's sentence vector points, projected on that vector's first 128 principal
-directions (as in model2vec's tokenlearn); texts are sentences of the open data sets in DATA, with
+directions (as in model2vec's tokenlearn); texts are sentences of the open data sets in DATA,
 without labels and without the question pairs. (3) Rows are stored as int8 directions with a float
 length each.
 
