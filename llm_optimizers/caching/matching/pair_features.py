@@ -82,9 +82,14 @@ def pair_features(
 
 
 def all_paired(a: TextFeatures, b: TextFeatures) -> bool:
-    """Return whether every content word of either text has a partner in the other."""
+    """Return whether every content word of either text has a partner in the other.
+
+    Words that begin alike are partners only in a language with word lists.
+    """
     left, right = set(a.concepts), set(b.concepts)
-    return left == right or not any(_unmatched(left - right, right - left))
+    if left == right:
+        return True
+    return a.listed and b.listed and not any(_unmatched(left - right, right - left))
 
 
 def _alignment(

@@ -36,14 +36,16 @@ class TextFeatures:
     """What is compared of a text; every string is in lower case, as by `lowercase`.
 
     `words` are in order, phrases replaced by the word they mean. `content_words` are those that
-    say what is asked, `stems` their stems, and `concepts` the stems in order, synonyms merged; in
-    a language without word lists they are the words themselves. `opposites` and `formats` hold,
-    for each group of opposites that the text mentions, its sides. `after_connector` holds the
-    concepts that follow "from", "to" and the like. `kind` is the kind of question, "" for a
-    statement or a command.
+    say what is asked, `stems` their stems, and `concepts` the stems in order, synonyms merged. In
+    a language that is not `listed`, one without word lists, the concepts are all words as they
+    are: without knowing its opposites and negators, stems would match too much. `opposites` and
+    `formats` hold, for each group of opposites that the text mentions, its sides;
+    `after_connector` the concepts that follow "from", "to" and the like. `kind` is the kind of
+    question, "" for a statement or a command.
     """
 
     lowercase: str
+    listed: bool
     vocabulary: Vocabulary
     amounts: Amounts
     words: list[str] = field(default_factory=list)
@@ -64,9 +66,14 @@ def extract_features(text: str) -> TextFeatures:
     """Extract the features of a text; never raises."""
     text = unicodedata.normalize("NFC", text)
     lower = lowercase(text)
-    language = detect_language(lower.split())
+    language = detect_language(word.strip(_EDGES) for word in lower.split())
     vocabulary = vocabulary_for(language)
-    found = TextFeatures(lowercase=lower, vocabulary=vocabulary, amounts=Amounts(vocabulary))
+    found = TextFeatures(
+        lowercase=lower,
+        listed=language == vocabulary.language,
+        vocabulary=vocabulary,
+        amounts=Amounts(vocabulary),
+    )
     if not _QUOTES.isdisjoint(text):
         found.quotations = [
             lowercase(next(group for group in match.groups() if group).strip())
@@ -76,7 +83,7 @@ def extract_features(text: str) -> TextFeatures:
     found.amounts.read(tokens, found.names)
     found.words = _merge_phrases(tokens, vocabulary)
     found.kind = _kind(found.words, vocabulary.grammar)
-    _read_words(found, listed=language == vocabulary.language)
+    _read_words(found)
     return found
 
 
@@ -162,12 +169,8 @@ def _merge_phrases(tokens: list[str], vocabulary: Vocabulary) -> list[str]:
     return words
 
 
-def _read_words(found: TextFeatures, *, listed: bool) -> None:
-    """Set what depends on single words: negation, opposites, concepts, what follows connectors.
-
-    Unless the text's language is `listed`, no word is ignored or stemmed: without lists of its
-    opposites and negators too much would match.
-    """
+def _read_words(found: TextFeatures) -> None:
+    """Set what depends on single words: negation, opposites, concepts, what follows connectors."""
     vocabulary, grammar = found.vocabulary, found.vocabulary.grammar
     opposites, formats, stem = vocabulary.opposites, vocabulary.formats, vocabulary.stem
     connector = ""
@@ -189,9 +192,9 @@ def _read_words(found: TextFeatures, *, listed: bool) -> None:
             found.opposites.setdefault(group, set()).add(side)
         for group, side in formats.get(root, ()):
             found.formats.setdefault(group, set()).add(side)
-        if word in _NOT_CONTENT or (listed and word in vocabulary.ignored):
+        if word in _NOT_CONTENT or (found.listed and word in vocabulary.ignored):
             continue
-        concept = vocabulary.synonyms.get(root, root) if listed else word
+        concept = vocabulary.synonyms.get(root, root) if found.listed else word
         found.stems.add(root)
         found.concepts.append(concept)
         found.content_words.append(word)

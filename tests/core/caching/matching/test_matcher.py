@@ -77,6 +77,19 @@ def test_a_pair_below_the_lowest_cosine_is_not_scored() -> None:
     assert not MATCHER.decide("the same", "the same", float("nan")).accept
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("¿Dónde está mi puerto y cuándo cierra?", "¿Dónde está mi puerta y cuándo cierra?"),
+        ("kann ich das bezahlen oder nicht", "kann ich das bezahlen oder"),
+        ("wie kann ich das konto löschen und wo", "wie kann ich das konto kündigen und wo"),
+    ],
+)
+def test_words_of_a_language_without_lists_match_only_themselves(a: str, b: str) -> None:
+    assert not decided(a, b).accept
+    assert decided(a, f" {a.lower()}").accept
+
+
 def test_texts_longer_than_the_embedder_reads_are_refused() -> None:
     long = "How does this contract end? " * 200
     assert MATCHER.decide(long, long + "Or not?", 0.999).reason == "longer than the embedder reads"
