@@ -6,14 +6,14 @@
 
 Three steps. (1) model2vec's distillation: every token of the vocabulary goes through the
 transformer alone. (2) The table is fitted so that the SIF-weighted sum of a text's tokens points
-where the transformer's sentence vector points, seen in that vector's first 128 principal
-directions (as in model2vec's tokenlearn); texts are sentences of the open data sets in DATA, with
-no labels and no question pairs among them. (3) Rows are stored as int8 directions with a float
+where the transformer's sentence vector points, projected on that vector's first 128 principal
+directions (as in model2vec's tokenlearn); texts are sentences of the open data sets in DATA,
+without labels and without the question pairs. (3) Rows are stored as int8 directions with a float
 length each.
 
-WORK keeps the outputs of the transformer, which take half an hour on two cores, for a next run.
-Without --write nothing is replaced, and only the figure is printed: the area under the ROC curve
-of the cosine on one half of the question pairs, which no step has seen.
+WORK keeps the transformer's outputs for the next run: they take half an hour on two cores.
+Without --write nothing is replaced. In both cases the area under the ROC curve of the cosine is
+printed, on one half of the question pairs, which no step uses.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ SENTENCES, SPANS = 60_000, 15_000
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a .jsonl.gz file."""
+    """Return the objects of a .jsonl.gz file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def half_of(key: object) -> int:
-    """0 or 1, the same in every run; half 1 is kept for reports."""
+    """Return 0 or 1, the same in every run; half 1 is kept for reports."""
     return hashlib.sha256(str(key).lower().encode()).digest()[0] & 1
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of 13 to 299 characters."""
+    """Return the sentences of 13 to 299 characters."""
     parts = re.split(r"(?<=[.?!;])\s+|\n", text)
     return [part.strip() for part in parts if 12 < len(part.strip()) < 300]
 
 
 def collected(data: Path, rng: random.Random) -> Iterator[str]:
-    """Every text of the data sets that may be learnt from."""
+    """Return every text of the data sets that may be used for fitting."""
     for name in ("compress_nq20", "compress_xquad15"):
         for row in rows(data / f"{name}.jsonl.gz"):
             yield row["question"]
@@ -86,7 +86,7 @@ def collected(data: Path, rng: random.Random) -> Iterator[str]:
 
 
 def training_texts(data: Path) -> list[str]:
-    """Sentences, and short spans of them, since questions are short."""
+    """Return sentences, and short spans of them, since questions are short."""
     rng = random.Random(0)
     texts = list(dict.fromkeys(collected(data, rng)))
     rng.shuffle(texts)
@@ -101,14 +101,14 @@ def training_texts(data: Path) -> list[str]:
 
 
 def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array in this file, made and saved if there is none."""
+    """Return the array in a file, made and saved first if there is none."""
     if not path.exists():
         np.save(path, make())
     return np.load(path).astype(np.float32)
 
 
 def fitted(start: np.ndarray, ids: list[list[int]], goal: np.ndarray) -> np.ndarray:
-    """Token vectors whose sums point at the goals, near pairs staying near."""
+    """Fit token vectors whose sums point at the goals, near pairs staying near."""
     torch.manual_seed(0)
     order = np.random.default_rng(0)
     table = torch.nn.EmbeddingBag.from_pretrained(torch.tensor(start), freeze=False, mode="sum")
@@ -135,14 +135,14 @@ def fitted(start: np.ndarray, ids: list[list[int]], goal: np.ndarray) -> np.ndar
 
 
 def quantised(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Int8 rows that use the whole range, and the factor that restores each row's length."""
+    """Return int8 rows that use the whole range, and the factor that restores each row's length."""
     peaks = np.maximum(np.abs(table).max(axis=1), 1e-9)
     directions = np.rint(table / peaks[:, None] * 127).astype(np.int8)
     return directions, (peaks / 127).astype(np.float32)
 
 
 def area(model: StaticModel, data: Path) -> float:
-    """Area under the ROC curve of the cosine on half 0 of the question pairs."""
+    """Return the area under the ROC curve of the cosine on half 0 of the question pairs."""
     pairs = [row for row in rows(data / "cache_qqp_pairs.jsonl.gz") if half_of(row["a"]) == 0]
     a, b = (model.encode([row[side] for row in pairs]).astype(np.float32) for side in "ab")
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
@@ -150,7 +150,7 @@ def area(model: StaticModel, data: Path) -> float:
 
 
 def write(model: StaticModel, work: Path) -> None:
-    """Save the three files that are needed at run time."""
+    """Write the three files that are needed at run time."""
     model.save_pretrained(work / "model")
     for name in ("model.safetensors", "tokenizer.json"):
         (TARGET / name).write_bytes((work / "model" / name).read_bytes())

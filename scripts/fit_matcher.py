@@ -1,10 +1,10 @@
-"""Fit the weights by which the bundled static model's candidates are accepted.
+"""Fit the weights of the matcher for the bundled static model.
 
-    python scripts/fit_acceptance.py --data DIR [--write]
+    python scripts/fit_matcher.py --data DIR [--write]
 
-DIR holds cache_qqp_pairs, cache_stream_questions and cache_stream_intents (.jsonl.gz). One half
-of each (by a hash of the answer, so that no question is in both) fits the weights and chooses
-the bound; the other half is only reported on. Needs scikit-learn.
+DIR contains cache_qqp_pairs, cache_stream_questions and cache_stream_intents (.jsonl.gz). One half
+of each (by a hash of the answer, so that no question is in both) fits the weights and chooses the
+lowest accepted probability; the other half is only reported. Needs `llm-optimizers[fit]`.
 
 Streams are simulated: a prompt's first occurrence is stored, later ones look up the nearest
 stored prompt. `hit` counts exact repeats and semantic hits, `wrong` those of another answer.
@@ -28,9 +28,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from llm_optimizers.caching.keys import normalise
-from llm_optimizers.caching.matching.guards import compare
+from llm_optimizers.caching.matching.guards import fired_guards
 from llm_optimizers.caching.matching.matcher import STATIC_WEIGHTS, MatcherWeights
-from llm_optimizers.caching.matching.pair_features import FEATURES, features
+from llm_optimizers.caching.matching.pair_features import FEATURES, pair_features
 from llm_optimizers.caching.matching.text_features import extract_features
 from llm_optimizers.embeddings import StaticEmbedder
 
@@ -40,7 +40,7 @@ TUNING, REPORTING = 0, 1
 BOUNDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.875, 0.9, 0.925, 0.95)
 COSINES = (0.85, 0.9, 0.92, 0.94, 0.96)
 MAX_WRONG = 0.015
-"""Tuned below the 2 % of all hits that is aimed at, since other streams will differ."""
+"""Below the target of 2 % of all hits, since other streams will differ."""
 # An intent is coarser than an answer, and the pairs are harder than a cache's candidates.
 SHARES = {"questions": 1.0, "intents": 0.3, "pairs": 0.5}
 
@@ -49,7 +49,7 @@ Score = Callable[[str, str, float], float]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A stored prompt that a lookup met, and whether its answer would have been right."""
+    """A stored prompt that a lookup found, and whether its answer would have been right."""
 
     question: str
     stored: str
@@ -59,7 +59,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A request stream; `near` gives each distinct prompt its nearest earlier ones."""
+    """A request stream; `near` holds the nearest earlier prompts of each distinct prompt."""
 
     requests: list[tuple[int, Any]]
     prompts: list[str]
@@ -68,7 +68,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a simulated cache served."""
+    """The hits of a simulated cache."""
 
     requests: int
     exact: int
@@ -78,33 +78,33 @@ class Outcome:
 
     @property
     def hit_rate(self) -> float:
-        """Served requests among all."""
+        """The share of requests that are served."""
         return (self.exact + self.semantic) / self.requests
 
     @property
     def wrong_rate(self) -> float:
-        """Wrong answers among all served."""
+        """The share of wrong answers among the hits."""
         return (self.exact_wrong + self.semantic_wrong) / max(1, self.exact + self.semantic)
 
     @property
     def wrong_semantic_rate(self) -> float:
-        """Wrong answers among semantic hits."""
+        """The share of wrong answers among the semantic hits."""
         return self.semantic_wrong / max(1, self.semantic)
 
 
 def half_of(key: object) -> int:
-    """0 or 1, the same in every run."""
+    """Return 0 or 1, the same in every run."""
     return hashlib.sha256(str(key).lower().encode()).digest()[0] & 1
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a .jsonl.gz file."""
+    """Return the objects of a .jsonl.gz file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def stream(path: Path, half: int, embedder: StaticEmbedder, look: int = 40) -> Stream:
-    """Read one half of a stream and search, for each distinct prompt, the earlier ones."""
+    """Read one half of a stream and find, for each distinct prompt, the nearest earlier ones."""
     places: dict[str, int] = {}
     prompts: list[str] = []
     requests = []
@@ -125,7 +125,7 @@ def stream(path: Path, half: int, embedder: StaticEmbedder, look: int = 40) -> S
 
 
 def simulate(data: Stream, score: Score, bound: float) -> Outcome:
-    """Replay a stream; a prompt that was served is not stored."""
+    """Replay a stream through a cache that stores every prompt it does not serve."""
     answers: dict[int, Any] = {}
     exact = exact_wrong = semantic = semantic_wrong = 0
     for place, answer in data.requests:
@@ -133,8 +133,8 @@ def simulate(data: Stream, score: Score, bound: float) -> Outcome:
             exact += 1
             exact_wrong += answers[place] != answer
             continue
-        met = [(b, cosine) for b, cosine in data.near[place] if b in answers][:NEIGHBOURS]
-        for stored, cosine in met:
+        found = [(b, cosine) for b, cosine in data.near[place] if b in answers][:NEIGHBOURS]
+        for stored, cosine in found:
             if score(data.prompts[place], data.prompts[stored], cosine) >= bound:
                 semantic += 1
                 semantic_wrong += answers[stored] != answer
@@ -145,7 +145,7 @@ def simulate(data: Stream, score: Score, bound: float) -> Outcome:
 
 
 def candidates(data: Stream, each: int = 3) -> Iterator[Candidate]:
-    """What lookups meet if every distinct prompt is stored."""
+    """Return what lookups find if every distinct prompt is stored."""
     answers = dict(reversed(data.requests))
     for place, near in enumerate(data.near):
         for stored, cosine in near[:each]:
@@ -154,7 +154,7 @@ def candidates(data: Stream, each: int = 3) -> Iterator[Candidate]:
 
 
 class Reader:
-    """Computes features and vetoes of pairs, each text taken apart once."""
+    """Computes features and vetoes of pairs, each text read once."""
 
     def __init__(self, embedder: StaticEmbedder) -> None:
         self._embedder = embedder
@@ -162,24 +162,24 @@ class Reader:
 
     def _read(self, text: str) -> Any:
         if text not in self._known:
-            profile = extract_features(text)
-            self._known[text] = (profile, self._embedder.word_vectors(profile.content))
+            found = extract_features(text)
+            self._known[text] = (found, self._embedder.word_vectors(found.content_words))
         return self._known[text]
 
     def vetoed(self, a: str, b: str) -> bool:
-        """Whether a guard objects."""
-        return bool(compare(self._read(a)[0], self._read(b)[0]))
+        """Return whether a guard vetoes the pair."""
+        return bool(fired_guards(self._read(a)[0], self._read(b)[0]))
 
     def features(self, a: str, b: str, cosine: float) -> list[float]:
-        """See `features.features`."""
+        """See `pair_features.pair_features`."""
         (left, rows_left), (right, rows_right) = self._read(a), self._read(b)
-        return features(left, right, cosine, rows_left, rows_right)
+        return pair_features(left, right, cosine, rows_left, rows_right)
 
 
 def fit(
     sets: dict[str, list[Candidate]], reader: Reader, embedder: str
 ) -> tuple[MatcherWeights, np.ndarray]:
-    """A logistic regression on what the guards let pass, in units of the raw features."""
+    """Fit a logistic regression on the pairs that pass the guards, for the raw features."""
     table, labels, shares = [], [], []
     for name, pairs in sets.items():
         for pair in pairs:
@@ -194,7 +194,7 @@ def fit(
     weights = MatcherWeights(
         embedder=embedder,
         min_cosine=FLOOR,
-        bound=1.0,
+        min_probability=1.0,
         intercept=round(float(regression.intercept_[0] - slopes @ scaler.mean_), 5),
         coefficients=tuple(round(float(slope), 5) for slope in slopes),
     )
@@ -202,7 +202,7 @@ def fit(
 
 
 def scorer(reader: Reader, weights: MatcherWeights) -> Score:
-    """Guards and weights as one number; vetoed pairs are 0."""
+    """Return the score of guards and weights together: 0 for a vetoed pair."""
     known: dict[tuple[str, str], float] = {}
 
     def score(a: str, b: str, cosine: float) -> float:
@@ -215,7 +215,7 @@ def scorer(reader: Reader, weights: MatcherWeights) -> Score:
 
 
 def pairs_of(path: Path, half: int, embedder: StaticEmbedder) -> list[Candidate]:
-    """One half of the labelled pairs."""
+    """Return one half of the labelled pairs."""
     chosen = [row for row in rows(path) if half_of(row["a"]) == half]
     a = embedder.embed([row["a"] for row in chosen])
     b = embedder.embed([row["b"] for row in chosen])
@@ -227,14 +227,14 @@ def pairs_of(path: Path, half: int, embedder: StaticEmbedder) -> list[Candidate]
 
 
 def auc(pairs: Iterable[Candidate], score: Score) -> float:
-    """Area under the ROC curve of a score."""
+    """Return the area under the ROC curve of a score."""
     pairs = list(pairs)
     scores = [score(pair.question, pair.stored, pair.cosine) for pair in pairs]
     return float(roc_auc_score([pair.right for pair in pairs], scores))
 
 
 def show(name: str, data: Stream, score: Score, bounds: Iterable[float]) -> None:
-    """Print what a cache would have served at each bound."""
+    """Print the hits of a cache that accepts from each bound on."""
     for bound in bounds:
         outcome = simulate(data, score, bound)
         print(
@@ -245,12 +245,12 @@ def show(name: str, data: Stream, score: Score, bounds: Iterable[float]) -> None
 
 
 def cosine_only(_a: str, _b: str, cosine: float) -> float:
-    """The score of a plain semantic cache."""
+    """Return the score of a plain semantic cache: the cosine."""
     return cosine
 
 
 def main() -> None:
-    """Fit, report, and write if asked to."""
+    """Fit and report; with `--write` also write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="replace the bundled weights")

@@ -3,8 +3,8 @@
     python scripts/fit_ranking.py FILE… [--embed MODULE:CLASS] [--out PATH]
 
 Each line of a FILE (.jsonl.gz) is {question, answers, gold, docs: [{title, text}]}. The passage
-model maximises the likelihood of the gold passage, the sentence model that of the sentences
-which hold an answer, both with an L2 prior; nothing here is random.
+model maximises the likelihood of the gold passage, the sentence model that of the sentences that
+contain an answer, both with an L2 prior. Nothing is random.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ PRIOR = {"passage": 20.0, "sentence": 10.0}
 
 
 def cases(rows: Iterable[dict[str, Any]], embed: Embed | None) -> tuple[list[Case], list[Case]]:
-    """The passage choices and the sentence choices of every row."""
+    """Return the passage choices and the sentence choices of every row."""
     passages: list[Case] = []
     sentences: list[Case] = []
     for row in rows:
         docs = [Passage(title=d["title"], text=d["text"]) for d in row["docs"]]
-        measured = compute_features(row["question"], docs)
+        features = compute_features(row["question"], docs)
         if embed is not None:
-            measured = add_embedding_similarity(
-                row["question"], docs, measured, range(len(docs)), embed
+            features = add_embedding_similarity(
+                row["question"], docs, features, range(len(docs)), embed
             )
         gold = row["gold"]
-        passages.append((measured.passages, np.eye(len(docs))[gold]))
-        right = holding(measured.reads[gold].sentences, row["answers"])
+        passages.append((features.passages, np.eye(len(docs))[gold]))
+        right = containing(features.terms[gold].sentences, row["answers"])
         if right.any():
-            sentences.append((measured.sentences[gold], right))
+            sentences.append((features.sentences[gold], right))
     return passages, sentences
 
 
-def holding(sentences: Sequence[str], answers: Iterable[str]) -> Floats:
-    """1 for each sentence that an occurrence of an answer touches, else 0."""
+def containing(sentences: Sequence[str], answers: Iterable[str]) -> Floats:
+    """Return 1 for each sentence that contains part of an answer, else 0."""
     text = "".join(sentences).lower()
     ends = np.cumsum([len(s) for s in sentences])
     starts = ends - [len(s) for s in sentences]
@@ -68,7 +68,7 @@ def holding(sentences: Sequence[str], answers: Iterable[str]) -> Floats:
 
 
 def fit(choices: Sequence[Case], prior: float) -> Floats:
-    """Weights on the raw features; the prior acts on standardised ones."""
+    """Return weights for the raw features; the prior acts on standardised ones."""
     spread = np.concatenate([x for x, _ in choices]).std(axis=0) + 1e-9
     scaled = [(x / spread, y) for x, y in choices]
     weights = np.zeros(len(spread))
@@ -91,19 +91,19 @@ def fit(choices: Sequence[Case], prior: float) -> Floats:
 
 
 def likelihood(choices: Sequence[Case], weights: Floats, prior: float) -> float:
-    """The log-likelihood of the right choices with the prior."""
-    held = sum(float(np.log(softmax(x @ weights) @ y)) for x, y in choices)
-    return held - prior / 2 * float(weights @ weights)
+    """Return the log-likelihood of the right choices with the prior."""
+    data = sum(float(np.log(softmax(x @ weights) @ y)) for x, y in choices)
+    return data - prior / 2 * float(weights @ weights)
 
 
 def softmax(scores: Floats) -> Floats:
-    """Probabilities of scores, shape (n,)."""
+    """Return the probabilities of scores, shape (n,)."""
     raised = np.exp(scores - scores.max())
     return np.asarray(raised / raised.sum())
 
 
 def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str, dict[str, float]]:
-    """Fitted weights by model and feature name."""
+    """Return fitted weights by model and feature name."""
     passages, sentences = cases(rows, embed)
     more = ("meaning", "best_meaning") if embed else ()
     named = {
@@ -117,23 +117,23 @@ def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str,
 
 
 def fitted_on(rows: Sequence[dict[str, Any]], embed: Embed) -> dict[str, Any]:
-    """Both sets of weights: for words alone, and for words and meaning."""
+    """Return both sets of weights: for words alone, and for words and similarity."""
     return {"words": weights_of(rows, None), "meaning": weights_of(rows, embed)}
 
 
 def digest(path: Path) -> str:
-    """Tells whether a file is one the weights were fitted on."""
+    """Return a hash that identifies a file the weights were fitted on."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    """The rows of one data file."""
+    """Return the rows of one data file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def main() -> None:
-    """Read the command line, fit, write the weights."""
+    """Fit and write the weights."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

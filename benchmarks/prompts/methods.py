@@ -12,7 +12,7 @@ from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from llm_optimizers.prompts.context import RankingWeights, render
 from llm_optimizers.text import sentences, terms, topical_terms
-from llm_optimizers.text.retrieval import STOPWORDS
+from llm_optimizers.text.stemming import stopwords
 
 MODEL = "gpt-4o"
 
@@ -55,7 +55,9 @@ def head(_: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
 def no_stopwords(_: str, passages: Sequence[Passage], __: int) -> dict[int, str]:
     """All but the commonest words; it saves what it saves."""
     return {
-        at: " ".join(w for w in p.text.split() if w.lower().strip(".,;:") not in STOPWORDS)
+        at: " ".join(
+            w for w in p.text.split() if w.lower().strip(".,;:") not in stopwords("english")
+        )
         for at, p in enumerate(passages)
     }
 

@@ -1,18 +1,15 @@
-"""Words and texts, as every strategy reads them.
+"""Words and sentences of a text, for every strategy.
 
-    splitting.py    blocks (code, JSON, prose), paragraphs, sentences, protected spans
-    retrieval.py    words for finding a topic: `terms`, `topical_terms`, a stemmer that merges much
-    lexicon.py      words for telling questions apart: a stemmer that merges little, negators,
-                    synonyms, phrases
-    word_lists.py   reads the lists in data/
-
-Each of `retrieval` and `lexicon` has its own `stem` and `STOPWORDS`: import those from there.
+splitting.py    blocks (code, JSON, prose), paragraphs, sentences, protected spans
+stemming.py     stems, stopwords and language detection
+terms.py        terms for finding a topic: `terms`, `topical_terms`
+word_lists.py   reads the lists in data/, one folder a language
 """
 
 from __future__ import annotations
 
-from llm_optimizers.text.retrieval import terms, topical_terms
 from llm_optimizers.text.splitting import Block, blocks, paragraphs, protected_spans, sentences
+from llm_optimizers.text.terms import terms, topical_terms
 
 __all__ = [
     "Block",

@@ -1,8 +1,8 @@
-"""How a text is cut: into blocks of code, data and prose, paragraphs and sentences.
+"""Split a text into blocks of code, data and prose, into paragraphs and into sentences.
 
-Every cut joins back to the very same text. Code and data are whole blocks, quotations and
-placeholders are protected spans: what shortens a text works between them, since a number cut in
-half is a wrong number and a template without its placeholder a broken one.
+The parts always join back to the same text. Code and data are blocks of their own, quotations
+and placeholders are protected spans. A text may be shortened between these only: half a number
+is a wrong number, and a template without its placeholder is broken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 __all__ = ["Block", "blocks", "paragraphs", "protected_spans", "sentences"]
 
-# A mark that nobody sees, or a blank of another kind, makes no fence into prose.
+# Invisible characters and unusual blanks before a fence are part of its indent.
 _INDENT = r"^[ \t\u00a0\u00ad\u200b\u2060\ufeff]{0,3}"
 _FENCE = re.compile(rf"{_INDENT}(?P<mark>`{{3,}}|~{{3,}})[ \t]*(?P<label>[\w+#.-]*)", re.MULTILINE)
 _SPAN = re.compile(
@@ -44,7 +44,7 @@ _ABBREVIATED = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A stretch of text of one kind; `opening` and `closing` are a fence's own lines."""
+    """A part of a text of one kind; `opening` and `closing` are the lines of its fence."""
 
     kind: Literal["text", "code", "json"]
     text: str
@@ -58,11 +58,11 @@ class Block:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """Cut a text into blocks that join back to it.
+    """Split a text into blocks that join back to it.
 
-    Code is what stands in a fence (one that is never closed reaches to the end) and every
-    paragraph most of whose lines look like code or are indented like it. JSON is every object or
-    array that parses, fenced or not.
+    Code is everything in a fence (one that is never closed reaches to the end), and a paragraph
+    most of whose lines look like code or are indented like code. JSON is every object or array
+    that parses, fenced or not.
     """
     start = 0
     while (opening := _FENCE.search(text, start)) is not None:
@@ -86,9 +86,9 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def protected_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of every quotation, placeholder and inline code of a text, in order.
+    """Return start and end of every quotation, placeholder and inline code of a text, in order.
 
-    Numbers, URLs and ids need none: they hold no blank, and no pass ever cuts a word.
+    Numbers, URLs and ids need no span: they contain no blank, and no pass ever splits a word.
     """
     if not any(mark in text for mark in _MARKS):
         return []
@@ -96,12 +96,12 @@ def protected_spans(text: str) -> list[tuple[int, int]]:
 
 
 def paragraphs(text: str) -> list[str]:
-    """The text's paragraphs, each with the blank lines after it; joined they equal `text`."""
+    """Split a text into paragraphs, each with the blank lines after it."""
     return _PARAGRAPH.split(text)
 
 
 def sentences(text: str) -> list[str]:
-    """The text's sentences with the blanks that follow each; joined they equal `text`.
+    """Split a text into sentences, each with the blanks after it.
 
     A sentence ends at punctuation before a capital, a digit or an opening quote, at ideographic
     punctuation, and at a line break; not at abbreviations, initials or inside a protected span.
@@ -126,7 +126,7 @@ def sentences(text: str) -> list[str]:
 
 
 def _unfenced(text: str) -> Iterator[Block]:
-    """JSON values first: a parse finds them surely, where code is only guessed at."""
+    """Split a text outside fences: JSON first, since parsing is certain and code is a guess."""
     start = at = 0
     while (candidate := _JSON_START.search(text, at)) is not None:
         try:
@@ -145,7 +145,7 @@ def _unfenced(text: str) -> Iterator[Block]:
 
 
 def _prose_and_code(text: str) -> Iterator[Block]:
-    """Neighbouring paragraphs of one kind together, so that few blocks are made."""
+    """Split into prose and code, neighbouring paragraphs of one kind in one block."""
     pending: list[str] = []
     kind: Literal["text", "code"] = "text"
     for paragraph in paragraphs(text):

@@ -1,38 +1,49 @@
-"""The word lists in `data/`, so that a reader can check them and a language can be added.
-
-A room that has lists of its own keeps them in its own `data/` and gives its package's name.
-Two formats, both with `#` for a comment line: words anywhere (`words`), or a group a line, its
-first entry standing for the others (`word_groups`): `first second third`, or for phrases
-`first: a phrase, another phrase`.
-"""
+"""Read the word lists in a package's `data/<language>/` folders; data/README.md has the formats."""
 
 from __future__ import annotations
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 
-__all__ = ["lines", "word_groups", "words"]
+__all__ = ["languages", "read_fields", "read_groups", "read_lines", "read_words"]
 
-_HERE = "llm_optimizers.text"
+_TEXT = "llm_optimizers.text"
 
 
-def lines(name: str, package: str = _HERE) -> list[str]:
-    """The lines of the list `data/<name>.txt`, without comments."""
-    text = resources.files(package).joinpath(f"data/{name}.txt").read_text("utf-8")
+def languages(package: str = _TEXT) -> tuple[str, ...]:
+    """Return the languages that a package has lists for, in alphabetical order."""
+    return tuple(sorted(each.name for each in _data(package).iterdir() if each.is_dir()))
+
+
+def read_lines(name: str, language: str, package: str = _TEXT) -> list[str]:
+    """Return the lines of a list, without comments and blank lines."""
+    text = _data(package).joinpath(language, f"{name}.txt").read_text("utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def words(name: str, package: str = _HERE) -> frozenset[str]:
-    """All words of the list `data/<name>.txt`."""
-    return frozenset(word for line in lines(name, package) for word in line.split())
+def read_words(name: str, language: str, package: str = _TEXT) -> frozenset[str]:
+    """Return all words of a list."""
+    return frozenset(word for line in read_lines(name, language, package) for word in line.split())
 
 
-def word_groups(name: str) -> tuple[tuple[str, ...], ...]:
-    """The groups of the list `data/<name>.txt`, each with the entry that stands for it first."""
-    return tuple(_group(line) for line in lines(name))
+def read_groups(name: str, language: str, package: str = _TEXT) -> tuple[tuple[str, ...], ...]:
+    """Return the words of each line, in order."""
+    return tuple(tuple(line.split()) for line in read_lines(name, language, package))
 
 
-def _group(line: str) -> tuple[str, ...]:
-    first, colon, phrases = line.partition(":")
-    if not colon:
-        return tuple(line.split())
-    return (first, *(phrase.strip() for phrase in phrases.split(",")))
+def read_fields(
+    name: str, language: str, package: str = _TEXT, separator: str | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Return the entries of each field in lines of `field: entries`.
+
+    `separator` stands between two entries, blanks by default. A field may take several lines.
+    """
+    fields: dict[str, tuple[str, ...]] = {}
+    for line in read_lines(name, language, package):
+        field, _, rest = line.partition(":")
+        fields[field] = (*fields.get(field, ()), *map(str.strip, rest.split(separator)))
+    return fields
+
+
+def _data(package: str) -> Traversable:
+    return resources.files(package).joinpath("data")

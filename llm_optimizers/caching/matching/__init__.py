@@ -1,10 +1,10 @@
-"""Whether a stored question asks the same as a new one: found by FAISS, judged by text.
+"""Decide whether a stored question asks the same as a new one.
 
-index.py     the nearest stored questions of a scope
-matcher.py   the verdict: guards first, then a score (`matcher_for` an embedder)
-guards.py    lookalikes that ask something else, whatever their vectors say
-features.py  what the score is made of; acceptance.json holds its fitted weights
-profiles.py  a text taken apart, once, for guards and score
-amounts.py   its numbers, units, currencies, dates and codes
-data/        the word lists of the last two: opposites, units, currencies, ...
+index.py          the nearest stored questions of a scope, by FAISS
+matcher.py        the decision: guards first, then a score; weights in matcher.json
+guards.py         differences that forbid a match, whatever the vectors say
+pair_features.py  the features of a pair that the score weighs
+text_features.py  what is compared of one text
+amounts.py        its numbers, units, currencies, dates and codes
+vocabulary.py     the word lists in data/, one folder a language
 """

@@ -9,15 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from llm_optimizers.text.lexicon import stem
-from llm_optimizers.text.word_lists import lines, words
+from llm_optimizers.caching.matching.vocabulary import Vocabulary
 
-__all__ = ["BLANK", "DATA_PACKAGE", "Amounts"]
+__all__ = ["PLACEHOLDER", "Amounts"]
 
-DATA_PACKAGE = "llm_optimizers.caching.matching"
-"""Whose data/ holds the word lists."""
-BLANK = "#"
-"""What stands in a list of tokens where a number or its unit stood."""
+PLACEHOLDER = "#"
+"""What replaces a number or its unit in a list of tokens."""
 
 _NUMBER = re.compile(
     r"([$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd])?([+-]?\d{1,30}(?:[.,]\d{1,30}){0,8})"
@@ -26,58 +23,18 @@ _NUMBER = re.compile(
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?([ap]m)?")
 _RANGE = re.compile(r"(\d{1,15})[-\u2013](\d{1,15})")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_DATE_LEADS = frozenset(
-    [
-        "in",
-        "of",
-        "on",
-        "by",
-        "until",
-        "till",
-        "since",
-        "before",
-        "after",
-        "during",
-        "last",
-        "next",
-        "every",
-    ]
-)
-_SHIFTS = frozenset(["this", "next", "last", "previous", "coming", "past"])
-_PERIODS = frozenset(["week", "month", "year", "quarter", "weekend", "season", "semester", "term"])
-_VAGUE_DATES = frozenset(
-    ["may", "march", "mar", "sun", "sat", "mon", "dec", "jan", "jun", "jul", "oct"]
-)
-_POSSESSIVES = ("the", "my", "our", "his", "her", "their")
 _DATE_INITIALS = frozenset("jfmasondtw")
-
-
-def _names(name: str) -> dict[str, str]:
-    """Each word of a list of `meaning: words` with its meaning."""
-    pairs = [line.split(": ") for line in lines(name, DATA_PACKAGE)]
-    return {word: meaning for meaning, named in pairs for word in named.split()}
-
-
-def _values(name: str) -> dict[str, float]:
-    """The same where the meanings are numbers."""
-    return {word: float(meaning) for word, meaning in _names(name).items()}
-
-
-_CURRENCIES = _names("currencies")
-_UNITS = _names("units")
-_DATES = _names("dates")
-_MOMENTS = words("moments", DATA_PACKAGE)
-_NUMBERS = _values("numbers")
-_SCALES = _values("scales")
-_ORDINALS = _values("ordinals")
 
 
 @dataclass(slots=True)
 class Amounts:
-    """What a text counts: `numbers` as "12.0", `units` as "kg", `dates` as "march" or "15:00",
-    `codes` identifiers and addresses.
+    """The amounts of a text.
+
+    `numbers` are written as "12.0", `units` as "kg", `dates` as "march" or "15:00"; `codes` are
+    identifiers and addresses.
     """
 
+    vocabulary: Vocabulary = field(repr=False, compare=False)
     numbers: set[str] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
@@ -85,20 +42,21 @@ class Amounts:
     codes: set[str] = field(default_factory=set)
 
     def read(self, tokens: list[str], names: set[str]) -> None:
-        """Take in lower-case tokens; numbers and their units become `BLANK` among them.
+        """Add what is in lower-case tokens; numbers and their units become `PLACEHOLDER` there.
 
-        Months that may be other words count where a name or a number says so, and are then no
-        `names` any more.
+        A month that may be another word ("may", "march") counts where a capital or a number says
+        so, and is then removed from `names`.
         """
+        words = self.vocabulary
         pending: float | None = None
         for place, token in enumerate(tokens):
             if pending is not None:
-                if token in _SCALES:
-                    pending *= _SCALES[token]
+                if token in words.scales:
+                    pending *= words.scales[token]
                     continue
                 if token == "and" and pending >= 100:  # noqa: S105 - a word
                     continue
-                more = _NUMBERS.get(token)
+                more = words.numbers.get(token)
                 if more is not None and pending % 10 == 0 and 0 < more < pending:
                     pending += more
                     continue
@@ -107,39 +65,41 @@ class Amounts:
                 else:
                     self._add(pending, token)
                 pending = None
-                if token in _UNITS:
-                    tokens[place] = BLANK
+                if token in words.units:
+                    tokens[place] = PLACEHOLDER
                     continue
             if not token.isalpha():
                 if any(character.isdigit() for character in token):
                     pending = self._numeral(token)
-                    tokens[place] = BLANK
-            elif token in _NUMBERS:
+                    tokens[place] = PLACEHOLDER
+            elif token in words.numbers:
                 # "One" counts nothing in "which one": a unit that follows says the rest.
-                pending = _NUMBERS[token] if token != "one" else None  # noqa: S105 - a word
+                pending = words.numbers[token] if token != "one" else None  # noqa: S105 - a word
             else:
                 self._word(tokens, place, names)
         if pending is not None:
             self._add(pending, "")
 
     def _word(self, tokens: list[str], place: int, names: set[str]) -> None:
-        token = tokens[place]
+        words, token = self.vocabulary, tokens[place]
         before = tokens[place - 1] if place else ""
-        if token[0] in _DATE_INITIALS and token in _DATES:
+        if token[0] in _DATE_INITIALS and token in words.dates:
             self._date(tokens, place, names)
-        elif token in _MOMENTS:
+        elif token in words.moments:
             if before != "good":
                 self.dates.add(token)
-        elif token in _CURRENCIES:
-            self.currencies.add(_CURRENCIES[token])
-        elif token in _ORDINALS:
-            if token != "second" or before in _POSSESSIVES:  # noqa: S105 - a word
-                self.numbers.add(repr(_ORDINALS[token]))
-        elif token in _SHIFTS and place + 1 < len(tokens) and stem(tokens[place + 1]) in _PERIODS:
-            self.dates.add(f"{token} {stem(tokens[place + 1])}")
+        elif token in words.currencies:
+            self.currencies.add(words.currencies[token])
+        elif token in words.ordinals:
+            if token != "second" or before in words.grammar.possessive:  # noqa: S105 - a word
+                self.numbers.add(repr(words.ordinals[token]))
+        elif token in words.grammar.shift and place + 1 < len(tokens):
+            period = words.stem(tokens[place + 1])
+            if period in words.period_stems:
+                self.dates.add(f"{token} {period}")
 
     def _add(self, value: float, follower: str) -> None:
-        unit = _UNITS.get(follower)
+        unit = self.vocabulary.units.get(follower)
         if unit is not None:
             self.units.add(unit)
         if value != 1.0 or unit is None:
@@ -149,19 +109,20 @@ class Amounts:
         self.dates.add(f"{int(value % 12) + 12 * (half == 'pm'):02d}:00")
 
     def _date(self, tokens: list[str], place: int, names: set[str]) -> None:
-        token = tokens[place]
-        if token in _VAGUE_DATES:
+        words, token = self.vocabulary, tokens[place]
+        if token in words.grammar.vague_date:
             before = tokens[place - 1] if place else ""
             behind = tokens[place + 1] if place + 1 < len(tokens) else ""
-            named = token in names and token in ("march", "dec", "jan", "oct")
-            counted = before == BLANK or behind[:1].isdigit()
-            if not (named or counted or before in _DATE_LEADS):
+            named = token in names and token in words.grammar.vague_name
+            counted = before == PLACEHOLDER or behind[:1].isdigit()
+            if not (named or counted or before in words.grammar.date_lead):
                 return
         names.discard(token)
-        self.dates.add(_DATES[token])
+        self.dates.add(words.dates[token])
 
     def _numeral(self, token: str) -> float | None:
-        """The value of a token with digits, or None where it is a code, a time or a range."""
+        """Return the value of a token with digits; a code, time or range is added at once."""
+        words = self.vocabulary
         time = _TIME.fullmatch(token)
         if time is not None:
             hour = int(time[1]) % 12 + 12 * (time[3] == "pm") if time[3] else int(time[1])
@@ -180,27 +141,24 @@ class Amounts:
             return None
         sign, digits, suffix, trailing = match.groups()
         if sign or trailing:
-            self.currencies.add(_CURRENCIES.get(sign or trailing, sign or trailing))
+            self.currencies.add(words.currencies.get(sign or trailing, sign or trailing))
         value = _value(digits)
-        if value is None or (suffix and suffix not in _SUFFIXES):
+        if value is None or (suffix and suffix not in words.suffixes):
             self.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
             return None
         if suffix in ("am", "pm"):
             self._hour(value, suffix)
             return None
-        if suffix in _CURRENCIES:
-            self.currencies.add(_CURRENCIES[suffix])
-        elif suffix in _SCALES:
-            return value * _SCALES[suffix]
-        elif suffix in _UNITS:
-            self.units.add(_UNITS[suffix])
+        if suffix in words.currencies:
+            self.currencies.add(words.currencies[suffix])
+        elif suffix in words.scales:
+            return value * words.scales[suffix]
+        elif suffix in words.units:
+            self.units.add(words.units[suffix])
         elif suffix == "s":
             (self.dates if value >= 20 else self.codes).add(token)
             return None
         return value
-
-
-_SUFFIXES = frozenset({"st", "nd", "rd", "th", "am", "pm", "s", *_UNITS, *_SCALES, *_CURRENCIES})
 
 
 def _value(digits: str) -> float | None:

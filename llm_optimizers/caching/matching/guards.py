@@ -1,40 +1,30 @@
-"""Vetoes: what two questions may not differ in, however near their vectors are.
+"""Veto matches of questions that look alike and ask different things.
 
 Embeddings put "increase my limit" next to "decrease my limit" and "order 1234" next to
-"order 1243". A guard looks for one kind of such a difference and forbids the match. Guards never
-allow anything: what they let pass is still scored.
+"order 1243". Each guard finds one kind of difference and forbids the match. A pair that passes
+all guards is still scored.
 """
 
 from __future__ import annotations
 
 from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
 
-__all__ = ["compare", "vetoes"]
+__all__ = ["fired_guards", "vetoes"]
 
-_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "de", "mis", "re", "over", "under", "pre")
-# Kinds of questions that may ask the same; a statement or a command fits every kind.
-_FRIENDLY = """
-howto/where howto/what how/what how/howto what/where what/when what/who what/whatif
-what/howmuch what/howmany what/howlong what/howoften when/howlong howmany/howmuch
-howlong/howmany yesno/cani yesno/should yesno/mustdo should/what mustdo/what
-"""
-_FRIENDLY_KINDS = frozenset(frozenset(pair.split("/")) for pair in _FRIENDLY.split())
 _SHUFFLE_LIMIT = 40
-# Words that an abbreviation leaves out.
-_UNSPOKEN = ("of", "the", "and", "for")
-_SYMMETRIC = frozenset(["and", "or", "vs", "versus", "between", "both", "with"])
+"""Words in the longest text whose word order is compared pair by pair."""
 
 
 def vetoes(a: str, b: str) -> tuple[str, ...]:
-    """The names of the guards that keep the two texts apart; empty if none does.
+    """Return the names of the guards that forbid a match of two texts.
 
     Never raises; linear in the lengths of the texts.
     """
-    return compare(extract_features(a), extract_features(b))
+    return fired_guards(extract_features(a), extract_features(b))
 
 
-def compare(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
-    """`vetoes` for texts that were taken apart before."""
+def fired_guards(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
+    """Return the names of the guards that forbid a match of two texts."""
     fired = []
     if a.amounts.numbers != b.amounts.numbers or (
         a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units
@@ -46,85 +36,88 @@ def compare(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
         fired.append("date")
     if a.amounts.codes != b.amounts.codes:
         fired.append("code")
-    if not (_contained(a.quotations, b.folded) and _contained(b.quotations, a.folded)):
+    if not (_contains(b.lowercase, a.quotations) and _contains(a.lowercase, b.quotations)):
         fired.append("quotation")
     if _negations_differ(a, b):
         fired.append("negation")
-    if _opposed(a.poles, b.poles):
+    if _opposed(a.opposites, b.opposites):
         fired.append("opposite")
-    if a.strict != b.strict:
+    if a.formats != b.formats:
         fired.append("format")
-    if _foreign(a, b) or _foreign(b, a):
+    if _unknown_name(a, b) or _unknown_name(b, a):
         fired.append("name")
     if _reversed(a, b):
         fired.append("direction")
-    if a.kind and b.kind and a.kind != b.kind and {a.kind, b.kind} not in _FRIENDLY_KINDS:
+    if a.kind and b.kind and a.kind != b.kind and not _compatible_kinds(a, b):
         fired.append("question")
     return tuple(fired)
 
 
-def _contained(quotations: list[str], text: str) -> bool:
+def _contains(text: str, quotations: list[str]) -> bool:
     return all(quotation in text for quotation in quotations)
 
 
 def _negations_differ(a: TextFeatures, b: TextFeatures) -> bool:
-    if a.negated != b.negated and not (a.soft_negated or b.soft_negated):
+    if a.negated != b.negated and not (a.mentions_failure or b.mentions_failure):
         return True
-    if a.vocabulary == b.vocabulary:
-        return False
-    return _negates(a.vocabulary - b.vocabulary, b.vocabulary) or _negates(
-        b.vocabulary - a.vocabulary, a.vocabulary
-    )
+    return a.stems != b.stems and (_negates(a, b) or _negates(b, a))
 
 
-def _negates(words: set[str], others: set[str]) -> bool:
-    """Whether a word is the other text's word with a prefix that turns its meaning."""
-    for word in words:
-        if word.startswith(_PREFIXES):
-            for prefix in _PREFIXES:
+def _negates(a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether a word of `a` is a word of `b` with a prefix that turns its meaning round."""
+    prefixes = a.vocabulary.prefixes
+    for word in a.stems - b.stems:
+        if word.startswith(prefixes):
+            for prefix in prefixes:
                 rest = word[len(prefix) :]
-                if len(rest) > 2 and rest in others and word.startswith(prefix):
+                if len(rest) > 2 and rest in b.stems and word.startswith(prefix):
                     return True
     return False
 
 
+def _compatible_kinds(a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether questions of two kinds may ask the same; a statement fits every kind."""
+    kinds = {a.kind, b.kind}
+    return kinds in a.vocabulary.compatible_kinds or kinds in b.vocabulary.compatible_kinds
+
+
 def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
-    for group, poles in a.items():
+    for group, sides in a.items():
         others = b.get(group)
-        if others is not None and not (poles <= others or others <= poles):
+        if others is not None and not (sides <= others or others <= sides):
             return True
     return False
 
 
-def _foreign(a: TextFeatures, b: TextFeatures) -> bool:
-    """Whether `a` names something that `b` does not mention."""
+def _unknown_name(a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether `a` has a name that `b` does not mention."""
     for name in a.names:
-        if name not in b.folded and not _abbreviated(name, b) and not _spelled_out(a, b):
+        if name not in b.lowercase and not _abbreviated(name, b) and not _spelled_out(a, b):
             return True
     return False
 
 
 def _abbreviated(name: str, other: TextFeatures) -> bool:
-    """Whether a name is a form of the other's ("Indian", "India"), or made of initials there."""
+    """Return whether a name is a form of the other's ("Indian", "India") or of its initials."""
     if any(len(word) > 3 and name.startswith(word) for word in other.names):
         return True
     return 1 < len(name) < 6 and name in _initials(other)
 
 
 def _spelled_out(a: TextFeatures, b: TextFeatures) -> bool:
-    """Whether `b` names the initials of consecutive words of `a`."""
+    """Return whether a name of `b` is made of the initials of words next to each other in `a`."""
     initials = _initials(a)
     return any(1 < len(name) < 6 and name in initials for name in b.names)
 
 
-def _initials(profile: TextFeatures) -> str:
-    return "".join(word[0] for word in profile.words if word not in _UNSPOKEN)
+def _initials(found: TextFeatures) -> str:
+    return "".join(word[0] for word in found.words if word not in found.vocabulary.grammar.silent)
 
 
 def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
-    """Whether two things changed places: "from A to B", or "does A cause B" and its reverse."""
-    for connector, ends in a.after.items():
-        others = b.after.get(connector)
+    """Return whether two things changed places: "from A to B", or "does A cause B"."""
+    for connector, ends in a.after_connector.items():
+        others = b.after_connector.get(connector)
         if others is not None and ends != others:
             moved = (ends - others) & set(b.concepts)
             if moved and (others - ends) & set(a.concepts):
@@ -133,7 +126,7 @@ def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
         return False
     if _shuffled(a, b):
         return True
-    # Neighbours may change places ("the review's sentiment"), what a verb parts may not.
+    # Neighbours may change places ("the review's tone"), words on two sides of a verb may not.
     swapped = [
         (place, x, y)
         for place, (x, y) in enumerate(zip(a.concepts, b.concepts, strict=True))
@@ -143,14 +136,19 @@ def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
         len(swapped) == 2
         and swapped[0][1:] == swapped[1][:0:-1]
         and swapped[1][0] - swapped[0][0] > 1
-        and _SYMMETRIC.isdisjoint(a.words)
-        and _SYMMETRIC.isdisjoint(b.words)
+        and not _symmetric(a)
+        and not _symmetric(b)
     )
 
 
+def _symmetric(found: TextFeatures) -> bool:
+    """Return whether a text joins things that may change places, as "and" does."""
+    return not found.vocabulary.grammar.symmetric.isdisjoint(found.words)
+
+
 def _shuffled(a: TextFeatures, b: TextFeatures) -> bool:
-    """Whether most pairs of the same words stand the other way round, in one clause."""
-    if len(a.concepts) < 4 or "," in a.folded or "," in b.folded:
+    """Return whether most pairs of the same words are in another order, within one clause."""
+    if len(a.concepts) < 4 or "," in a.lowercase or "," in b.lowercase:
         return False
     if len(set(a.concepts)) < len(a.concepts) or set(a.concepts) != set(b.concepts):
         return False
@@ -158,7 +156,7 @@ def _shuffled(a: TextFeatures, b: TextFeatures) -> bool:
     row = [places[concept] for concept in a.concepts]
     if len(row) > _SHUFFLE_LIMIT:
         return False
-    if not (_SYMMETRIC.isdisjoint(a.words) or _SYMMETRIC.isdisjoint(b.words)):
+    if _symmetric(a) and _symmetric(b):
         return False
-    turned = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
-    return turned * 4 > len(row) * (len(row) - 1)
+    inversions = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
+    return inversions * 4 > len(row) * (len(row) - 1)

@@ -1,8 +1,8 @@
-"""Nearest questions by FAISS, one small exact index a scope, rebuilt from the store.
+"""Find the nearest stored questions with FAISS: one exact index per scope, built from the store.
 
-The store is the truth and FAISS only a view of it: vectors that other threads or processes
-saved are taken in before a search, and a key whose entry is gone is dropped when it is met, or
-when so many are gone that the view is rebuilt.
+The index follows the store: before a search it adds the vectors that other threads or processes
+have saved. The key of a deleted entry is discarded when a search finds it, or when so many are
+deleted that the index is rebuilt.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["FaissIndex"]
 
 _UNIT_TOLERANCE = 1e-2
 _SLACK = 1_000
+"""Deleted keys that may stay in the index beside twice the store's entries."""
 
 
 class FaissIndex:
     """Exact cosine search (`IndexIDMap2` over `IndexFlatIP`) inside each scope of a store.
 
-    Vectors of another length than the one searched for are another embedder's; scopes differ by
-    embedder, so that they never meet. A vector that is not of unit length is damaged and left
-    out, for it would be near to everything.
+    Vectors of another length than a scope's first come from another embedder and are left out. So
+    is a vector that is not of unit length: it is damaged and would be near to everything.
     """
 
     def __init__(self, store: Store) -> None:
@@ -84,7 +84,7 @@ class FaissIndex:
             return
         index = self._scopes.get(row.scope)
         if index is None:
-            # Imported here because caches that match exactly only never need it.
+            # Imported here: a cache without semantic matching never needs it.
             import faiss
 
             index = faiss.IndexIDMap2(faiss.IndexFlatIP(row.vector.shape[0]))
@@ -106,10 +106,10 @@ class FaissIndex:
 
 
 def _nearest(index: faiss.IndexIDMap2, vector: Vector, k: int) -> Iterable[tuple[float, int]]:
-    """Cosines and sequences, best first.
+    """Return cosines and sequences, best first.
 
-    One vector is too little work to share out: FAISS's threads would only wait for one another,
-    for milliseconds on a busy machine. The setting is the calling thread's own.
+    With one thread: for a single vector FAISS's threads would only wait for each other, for
+    milliseconds on a busy machine. The setting belongs to the calling thread.
     """
     import faiss
 

@@ -1,8 +1,8 @@
-"""Whether a stored question asks the same as a new one: guards first, then a score.
+"""Decide whether a stored question asks the same as a new one: guards first, then a score.
 
-A cosine alone serves lookalikes. Any guard vetoes the pair. What the guards let pass is scored:
+A cosine alone would serve lookalikes, so any guard can veto a pair. A pair that passes is scored:
 for the bundled static model by a logistic regression over cosine and word matching, fitted by
-scripts/fit_acceptance.py; for other embedders by a bound on the cosine and a check of the words.
+scripts/fit_matcher.py; for other embedders by a minimum cosine and a check of the words.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from typing import Protocol
 
 import numpy as np
 
-from llm_optimizers.caching.matching.guards import compare
-from llm_optimizers.caching.matching.pair_features import FEATURES, features, overlap, partnered
+from llm_optimizers.caching.matching.guards import fired_guards
+from llm_optimizers.caching.matching.pair_features import (
+    FEATURES,
+    all_paired,
+    overlap,
+    pair_features,
+)
 from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import ConfigurationError
@@ -33,16 +38,17 @@ __all__ = [
     "matcher_for",
 ]
 
-STATIC_WEIGHTS = Path(__file__).parent / "acceptance.json"
+STATIC_WEIGHTS = Path(__file__).parent / "matcher.json"
 _REMEMBERED = 1_024
-_BOUNDS = (
-    # MiniLM: measured on question pairs. The other two crowd all texts into cosines above 0.7.
+"""Texts whose features a matcher keeps."""
+_MIN_COSINES = (
+    # MiniLM: measured on question pairs. The other two give all pairs of texts cosines above 0.7.
     ("minilm", 0.93),
     ("ada-002", 0.97),
     ("e5-", 0.97),
 )
-_BOUND = 0.95
-_OVERLAP = 0.25
+_MIN_COSINE = 0.95
+_MIN_OVERLAP = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +61,11 @@ class MatchDecision:
 
 
 class Matcher(Protocol):
-    """Judges candidates."""
+    """Decides which stored questions match."""
 
     @property
     def min_cosine(self) -> float:
-        """The cosine below which no candidate is accepted, so that a search may stop there."""
+        """The lowest cosine that can be accepted, so that a search may stop there."""
 
     def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
         """Decide on one candidate; never raises on any text."""
@@ -67,17 +73,17 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatcherWeights:
-    """A logistic regression over `FEATURES`, and the probability from which it accepts."""
+    """A logistic regression over `FEATURES`, and the lowest probability that it accepts."""
 
     embedder: str
     min_cosine: float
-    bound: float
+    min_probability: float
     intercept: float
     coefficients: tuple[float, ...]
 
     @classmethod
     def read(cls, path: Path) -> MatcherWeights:
-        """Read what scripts/fit_acceptance.py wrote.
+        """Read the weights that scripts/fit_matcher.py writes.
 
         Raises:
             ConfigurationError: the file is for other features than this version computes.
@@ -86,18 +92,18 @@ class MatcherWeights:
         coefficients: dict[str, float] = raw["coefficients"]
         if tuple(coefficients) != FEATURES:
             raise ConfigurationError(
-                f"{path.name} was fitted for other features: run scripts/fit_acceptance.py again"
+                f"{path.name} was fitted for other features: run scripts/fit_matcher.py again"
             )
         return cls(
             embedder=raw["embedder"],
             min_cosine=raw["floor"],
-            bound=raw["bound"],
+            min_probability=raw["bound"],
             intercept=raw["intercept"],
             coefficients=tuple(coefficients.values()),
         )
 
     def probability(self, values: Sequence[float]) -> float:
-        """How likely the pair asks the same."""
+        """Return the probability that a pair with these feature values asks the same."""
         logit = self.intercept + sum(
             weight * value for weight, value in zip(self.coefficients, values, strict=True)
         )
@@ -105,56 +111,56 @@ class MatcherWeights:
 
 
 class _GuardedMatcher(ABC):
-    """Refuses below a cosine, texts that the embedder does not see whole, and what a guard vetoes.
+    """Refuses low cosines, texts that the embedder cuts, and what a guard vetoes.
 
-    What is left is up to `weigh`.
+    Other pairs are decided by `score`.
     """
 
     def __init__(self, min_cosine: float, covers: Callable[[str], bool]) -> None:
         self.min_cosine = min_cosine
         self._covers = covers
-        self._profile = functools.lru_cache(_REMEMBERED)(extract_features)
+        self._features = functools.lru_cache(_REMEMBERED)(extract_features)
 
     def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
         """See `Matcher.decide`."""
         if not cosine >= self.min_cosine:
             return _refused("cosine", cosine)
         if not (self._covers(question) and self._covers(candidate)):
-            return _refused("longer than the embedder sees")
-        a, b = self._profile(question), self._profile(candidate)
-        fired = compare(a, b)
-        return _refused(", ".join(fired)) if fired else self.weigh(a, b, cosine)
+            return _refused("longer than the embedder reads")
+        a, b = self._features(question), self._features(candidate)
+        fired = fired_guards(a, b)
+        return _refused(", ".join(fired)) if fired else self.score(a, b, cosine)
 
     @abstractmethod
-    def weigh(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
-        """Decide on two texts that no guard keeps apart."""
+    def score(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
+        """Decide on two texts that no guard vetoes."""
 
 
 class CosineMatcher(_GuardedMatcher):
-    """Accepts from a cosine on, if no guard objects and the texts share content words.
+    """Accepts pairs with a minimum cosine that share content words and pass the guards.
 
     Args:
-        floor: The least cosine.
-        covers: Whether the embedder sees the whole of a text; longer texts are refused.
+        min_cosine: The lowest cosine that is accepted.
+        covers: Whether the embedder reads the whole of a text; longer texts are refused.
     """
 
-    def weigh(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
-        """See `_GuardedMatcher.weigh`."""
-        if overlap(a, b) < _OVERLAP:
+    def score(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
+        """See `_GuardedMatcher.score`."""
+        if overlap(a, b) < _MIN_OVERLAP:
             return _refused("words", cosine)
         return MatchDecision(accept=True, score=min(1.0, cosine), reason="cosine")
 
 
 class FittedMatcher(_GuardedMatcher):
-    """Accepts from a fitted probability on, if no guard objects and every word has its partner.
+    """Accepts pairs with a minimum fitted probability whose words all pair up and pass the guards.
 
-    A static embedder is a bag of words: "return boots" and "return worn boots" lie as near to
-    each other as any two phrasings of one question. So a word of weight that stands in one text
-    only is never outweighed by a score. A user's own embeddings or `threshold` serve more.
+    For a static embedder "return boots" and "return worn boots" are as near to each other as two
+    phrasings of one question. So a content word that is in one text only always refuses the pair,
+    whatever the score. A user's own embeddings or `threshold` serve more.
 
     Args:
-        weights: The fit.
-        embedder: The static embedder that it was made for.
+        weights: The fitted weights.
+        embedder: The static embedder that they were fitted for.
     """
 
     def __init__(self, weights: MatcherWeights, embedder: StaticEmbedder) -> None:
@@ -162,42 +168,48 @@ class FittedMatcher(_GuardedMatcher):
         self._weights = weights
         self._embedder = embedder
 
-    def weigh(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
-        """See `_GuardedMatcher.weigh`."""
-        if not partnered(a, b):
+    def score(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
+        """See `_GuardedMatcher.score`."""
+        if not all_paired(a, b):
             return _refused("a word without a partner")
-        # A word that stands in both texts needs no vector to find its partner.
-        words = _unread if set(a.concepts) == set(b.concepts) else self._word_vectors
-        values = features(a, b, cosine, words(a), words(b))
+        # Words that are in both texts need no vectors to pair up.
+        vectors = _no_vectors if set(a.concepts) == set(b.concepts) else self._word_vectors
+        values = pair_features(a, b, cosine, vectors(a), vectors(b))
         score = self._weights.probability(values)
-        return MatchDecision(accept=score >= self._weights.bound, score=score, reason="score")
+        return MatchDecision(
+            accept=score >= self._weights.min_probability, score=score, reason="score"
+        )
 
-    def _word_vectors(self, profile: TextFeatures) -> Vectors:
-        return self._embedder.word_vectors(profile.content)
+    def _word_vectors(self, found: TextFeatures) -> Vectors:
+        return self._embedder.word_vectors(found.content_words)
 
 
 def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
-    """The rule for an embedder; `threshold` is a cosine that replaces it, guards stay on.
+    """Return the matcher for an embedder; a `threshold` replaces its minimum cosine.
+
+    The guards stay on with any threshold.
 
     Raises:
-        ConfigurationError: the threshold is no cosine above 0.
+        ConfigurationError: the threshold is not above 0 and up to 1.
     """
     if threshold is not None:
         if not 0.0 < threshold <= 1.0:
-            raise ConfigurationError(f"threshold is a cosine above 0 and up to 1, not {threshold}")
+            raise ConfigurationError(
+                f"threshold must be a cosine above 0 and up to 1, not {threshold}"
+            )
         return CosineMatcher(threshold, embedder.covers)
     if isinstance(embedder, StaticEmbedder):
         weights = MatcherWeights.read(STATIC_WEIGHTS)
         if weights.embedder == embedder.id:
             return FittedMatcher(weights, embedder)
     name = embedder.id.lower()
-    bound = next((bound for family, bound in _BOUNDS if family in name), _BOUND)
-    return CosineMatcher(bound, embedder.covers)
+    lowest = next((cosine for family, cosine in _MIN_COSINES if family in name), _MIN_COSINE)
+    return CosineMatcher(lowest, embedder.covers)
 
 
-def _unread(profile: TextFeatures) -> Vectors:
-    """Rows for words that nobody will look at."""
-    return np.zeros((len(profile.content), 1), np.float32)
+def _no_vectors(found: TextFeatures) -> Vectors:
+    """Return rows of zeros for words whose vectors are not used."""
+    return np.zeros((len(found.content_words), 1), np.float32)
 
 
 def _refused(reason: str, score: float = 0.0) -> MatchDecision:

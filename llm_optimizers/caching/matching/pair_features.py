@@ -1,8 +1,8 @@
-"""What a score is made of: the cosine, and how the words of two questions match.
+"""Features of a pair of questions: the cosine, and how their words match.
 
-A static embedding is a bag of words and cannot tell a synonym from a rival ("buy" and "purchase",
-"Paris" and "London" are equally near). These features say which words found no partner and how
-much they weigh.
+A static embedding cannot tell a synonym from another thing of the same sort: "buy" is as near to
+"purchase" as "Paris" is to "London". These features say which words have no partner in the other
+text, and how much weight they have.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from llm_optimizers.caching.matching.text_features import TextFeatures
 from llm_optimizers.embeddings import Vectors
 
-__all__ = ["FEATURES", "features", "overlap", "partnered"]
+__all__ = ["FEATURES", "all_paired", "overlap", "pair_features"]
 
 FEATURES = (
     "cosine",
@@ -36,16 +36,16 @@ FEATURES = (
     "worst_aligned",
     "cosine_jaccard",
 )
-"""The names of what `features` returns, in order."""
+"""The names of the values that `pair_features` returns, in order."""
 
 
-def features(
+def pair_features(
     a: TextFeatures, b: TextFeatures, cosine: float, vectors_a: Vectors, vectors_b: Vectors
 ) -> list[float]:
-    """One number per name in `FEATURES`; symmetric in the two texts.
+    """Return one number per name in `FEATURES`; symmetric in the two texts.
 
-    `vectors_a` and `vectors_b` hold one unit row for each word of `content`, zeros for unknown
-    words.
+    `vectors_a` and `vectors_b` have one unit row per word of `content_words`, zeros for an
+    unknown word.
     """
     left, right = set(a.concepts), set(b.concepts)
     only_left, only_right = _unmatched(left - right, right - left)
@@ -57,7 +57,6 @@ def features(
     union = len(shared) + len(only_left) + len(only_right)
     heaviest = max(map(_weight, only_left | only_right), default=0.0)
     words_a, words_b = set(a.words), set(b.words)
-    longest = max(len(a.words), len(b.words), 1)
     weighted = weight_shared / everything if everything else 1.0
     aligned, worst = _alignment(a, b, vectors_a, vectors_b, shared)
     return [
@@ -72,7 +71,7 @@ def features(
         float(not only_left and not only_right),
         _jaccard(_trigrams(a), _trigrams(b)),
         _order(a.concepts, b.concepts, shared),
-        abs(len(a.words) - len(b.words)) / longest,
+        abs(len(a.words) - len(b.words)) / max(len(a.words), len(b.words), 1),
         math.log1p(union),
         float((a.kind == "") != (b.kind == "")),
         _jaccard(words_a, words_b),
@@ -82,16 +81,21 @@ def features(
     ]
 
 
-def partnered(a: TextFeatures, b: TextFeatures) -> bool:
-    """Whether every content word of either text has its partner in the other."""
+def all_paired(a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether every content word of either text has a partner in the other.
+
+    Words that begin alike are partners only in a language with word lists.
+    """
     left, right = set(a.concepts), set(b.concepts)
-    return left == right or not any(_unmatched(left - right, right - left))
+    if left == right:
+        return True
+    return a.listed and b.listed and not any(_unmatched(left - right, right - left))
 
 
 def _alignment(
     a: TextFeatures, b: TextFeatures, vectors_a: Vectors, vectors_b: Vectors, shared: set[str]
 ) -> tuple[float, float]:
-    """How near each word's nearest one in the other text is: weighted mean and worst.
+    """Return the weighted mean and the worst of each word's cosine to its nearest partner.
 
     A greedy matching as in BERTScore (arXiv 1904.09675), on static word vectors.
     """
@@ -105,9 +109,9 @@ def _alignment(
         (a.concepts, table.max(1).tolist()),
         (b.concepts, table.max(0).tolist()),
     ):
-        for concept, nearness in zip(concepts, best, strict=True):
+        for concept, cosine in zip(concepts, best, strict=True):
             weight = _weight(concept)
-            value = 1.0 if concept in shared else nearness
+            value = 1.0 if concept in shared else cosine
             total += weight * value
             weights += weight
             worst = min(worst, value)
@@ -115,14 +119,14 @@ def _alignment(
 
 
 def _weight(word: str) -> float:
-    """A stand-in for rarity: long words and those with odd characters are rarer."""
+    """Return an estimate of a word's rarity: long and non-ASCII words are rarer."""
     return min(len(word), 9) / 6.0 if word.isascii() else 1.5
 
 
 def _unmatched(left: set[str], right: set[str]) -> tuple[set[str], set[str]]:
-    """What remains after pairing words with a long common beginning ("invest", "investment").
+    """Return the words left over after pairing those that begin alike ("invest", "investment").
 
-    In alphabetical order, since a set's own differs from one process to the next.
+    Paired in alphabetical order, since a set's order differs from one process to the next.
     """
     for word in sorted(left):
         likely = (other for other in right if other[:5] == word[:5])
@@ -133,8 +137,8 @@ def _unmatched(left: set[str], right: set[str]) -> tuple[set[str], set[str]]:
     return left, right
 
 
-def _trigrams(profile: TextFeatures) -> set[str]:
-    text = " ".join(profile.concepts)
+def _trigrams(found: TextFeatures) -> set[str]:
+    text = " ".join(found.concepts)
     return {text[place : place + 3] for place in range(len(text) - 2)}
 
 
@@ -144,15 +148,15 @@ def _jaccard(a: set[str], b: set[str]) -> float:
 
 
 def _order(a: Sequence[str], b: Sequence[str], shared: set[str]) -> float:
-    """The share of neighbouring shared words that stand the other way round in `b`."""
+    """Return the share of neighbouring shared words whose order is reversed in `b`."""
     places = {word: place for place, word in enumerate(b)}
     row = [places[word] for word in a if word in shared]
     if len(row) < 2:
         return 0.0
-    turned = sum(x > y for x, y in itertools.pairwise(row))
-    return turned / (len(row) - 1)
+    reversed_pairs = sum(x > y for x, y in itertools.pairwise(row))
+    return reversed_pairs / (len(row) - 1)
 
 
 def overlap(a: TextFeatures, b: TextFeatures) -> float:
-    """The share of content words that both texts have, 1.0 for two texts without any."""
+    """Return the share of content words that both texts have, 1.0 for two texts without any."""
     return _jaccard(set(a.concepts), set(b.concepts))

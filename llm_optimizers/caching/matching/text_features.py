@@ -1,27 +1,18 @@
-"""What guards and scores see of a text: its words, numbers, dates, names and literals.
+"""Extract what guards and scores compare of a text: words, numbers, dates, names, quotations.
 
-One pass over the whitespace-separated tokens; nothing here backtracks, so the time is linear in
-the length of the text.
+One pass over the whitespace-separated tokens, without backtracking: the time is linear in the
+length of the text.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from llm_optimizers.caching.matching.amounts import BLANK, DATA_PACKAGE, Amounts
-from llm_optimizers.text.lexicon import (
-    CONCEPTS,
-    NEGATORS,
-    PHRASES,
-    SOFT_NEGATORS,
-    STOPWORDS,
-    folded,
-    stem,
-)
-from llm_optimizers.text.word_lists import lines
+from llm_optimizers.caching.matching.amounts import PLACEHOLDER, Amounts
+from llm_optimizers.caching.matching.vocabulary import Grammar, Vocabulary, vocabulary_for
+from llm_optimizers.text.stemming import detect_language, lowercase
 
 __all__ = ["TextFeatures", "extract_features"]
 
@@ -35,152 +26,114 @@ _EDGES = ".,;:!?()[]{}<>\u2026\u00bf\u00a1\"'`\u201c\u201d\u2018\u2019\u00ab\u00
 _SENTENCE_ENDS = (".", "!", "?", ":", ";")
 _APOSTROPHES = str.maketrans("", "", "'\u2019")
 _PIECES = re.compile(r"[^\W\d_]+(?:[+#]{1,2})?|\d+")
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_AUXILIARIES = _words(
-    "is are was were will would do does did can could should shall may might has have had am "
-    "cani mustdo isnt arent wasnt wont dont doesnt didnt cant couldnt shouldnt hasnt havent"
-)
-_KINDS = _words(
-    "how what yesno howto why when where who howlong howmuch howmany howoften cani mustdo "
-    "whatif should"
-)
-_CONNECTORS = _words("from to into onto than before after over by instead versus")
-_SWITCHES = _words("turn turning turned switch switching switched power keep leave")
 _REACH, _SWITCH_REACH = 3, 5
-
-
-_ANYWHERE = _words("howto why howlong howmuch howmany howoften whatif")
-_OPENERS = _words(
-    "skip so and but then also please hi hello hey thanks ok okay well kindly dear just"
-)
-_ASKING = ("mustdo", "should", "cani")
-_CONTRACTED = _words("what how where who when why that there here it")
-_BLANKS = frozenset({"skip", "wayto", BLANK})
-
-
-def _phrase_table(phrases: Mapping[str, str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-    table: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-    for phrase, meaning in phrases.items():
-        plain = phrase.replace("what's", "what is").replace("whats", "what is")
-        words = tuple(plain.translate(_APOSTROPHES).replace("-", " ").replace(";", " ").split())
-        table.setdefault(words[0], []).append((words, meaning))
-    for rows in table.values():
-        rows.sort(key=lambda row: -len(row[0]))
-    return table
-
-
-_PHRASES_BY_HEAD = _phrase_table(PHRASES)
-
-
-def _sides(name: str) -> dict[str, tuple[tuple[str, str], ...]]:
-    """For each stem of a list of opposites the (group, side)s that it stands for."""
-    table: dict[str, tuple[tuple[str, str], ...]] = {}
-    for group in lines(name, DATA_PACKAGE):
-        for side in group.split("/"):
-            for word in side.split("="):
-                entry, key = (group, side), stem(word)
-                if entry not in table.get(key, ()):
-                    table[key] = (*table.get(key, ()), entry)
-    return table
-
-
-_OPPOSITES = _sides("opposites")
-_FORMATS = _sides("formats")
-"""As `_OPPOSITES`; here one text on a side and one on none differ as well."""
+"""Words after a connector, and after a switch, that belong to it."""
+_NOT_CONTENT = frozenset({"skip", "wayto", PLACEHOLDER})
 
 
 @dataclass(slots=True)
 class TextFeatures:
-    """A text taken apart; every string in it is `folded`.
+    """What is compared of a text; every string is in lower case, as by `lowercase`.
 
-    `words` are lower-case and in order, phrases replaced by what stands for them; `concepts` are
-    the stems of the content words (`content`), synonyms merged, in order. `poles` are the
-    sides it takes in groups of opposites; `after` holds the concepts that follow a connector.
+    `words` are in order, phrases replaced by the word they mean. `content_words` are those that
+    say what is asked, `stems` their stems, and `concepts` the stems in order, synonyms merged. In
+    a language that is not `listed`, one without word lists, the concepts are all words as they
+    are: without knowing its opposites and negators, stems would match too much. `opposites` and
+    `formats` hold, for each group of opposites that the text mentions, its sides;
+    `after_connector` the concepts that follow "from", "to" and the like. `kind` is the kind of
+    question, "" for a statement or a command.
     """
 
-    folded: str
+    lowercase: str
+    listed: bool
+    vocabulary: Vocabulary
+    amounts: Amounts
     words: list[str] = field(default_factory=list)
     concepts: list[str] = field(default_factory=list)
-    content: list[str] = field(default_factory=list)
-    vocabulary: set[str] = field(default_factory=set)
-    amounts: Amounts = field(default_factory=Amounts)
+    content_words: list[str] = field(default_factory=list)
+    stems: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     quotations: list[str] = field(default_factory=list)
-    poles: dict[str, set[str]] = field(default_factory=dict)
-    strict: dict[str, set[str]] = field(default_factory=dict)
-    after: dict[str, set[str]] = field(default_factory=dict)
+    opposites: dict[str, set[str]] = field(default_factory=dict)
+    formats: dict[str, set[str]] = field(default_factory=dict)
+    after_connector: dict[str, set[str]] = field(default_factory=dict)
     negated: bool = False
-    soft_negated: bool = False
+    mentions_failure: bool = False
     kind: str = ""
 
 
 def extract_features(text: str) -> TextFeatures:
-    """Take a text apart; never raises."""
+    """Extract the features of a text; never raises."""
     text = unicodedata.normalize("NFC", text)
-    profile = TextFeatures(folded=folded(text))
+    lower = lowercase(text)
+    language = detect_language(word.strip(_EDGES) for word in lower.split())
+    vocabulary = vocabulary_for(language)
+    found = TextFeatures(
+        lowercase=lower,
+        listed=language == vocabulary.language,
+        vocabulary=vocabulary,
+        amounts=Amounts(vocabulary),
+    )
     if not _QUOTES.isdisjoint(text):
-        profile.quotations = [
-            folded(next(group for group in match.groups() if group).strip())
+        found.quotations = [
+            lowercase(next(group for group in match.groups() if group).strip())
             for match in _QUOTED.finditer(text)
         ]
-    tokens = _scan(text, profile)
-    profile.amounts.read(tokens, profile.names)
-    profile.words = _merged(tokens)
-    _read(profile)
-    return profile
+    tokens = _scan(text, found)
+    found.amounts.read(tokens, found.names)
+    found.words = _merge_phrases(tokens, vocabulary)
+    found.kind = _kind(found.words, vocabulary.grammar)
+    _read_words(found)
+    return found
 
 
-def _scan(text: str, profile: TextFeatures) -> list[str]:
-    """Split into lower-case tokens; codes and addresses go to `codes`, capitals to `names`."""
+def _scan(text: str, found: TextFeatures) -> list[str]:
+    """Split into lower-case tokens; codes and addresses go to `amounts`, capitals to `names`."""
     tokens: list[str] = []
     capitals: list[str] = []
-    shaped: list[str] = []
+    inner_capitals: list[str] = []
     starts = True
     count = 0
     for raw in text.split():
         word = raw.strip(_EDGES)
         if word.isalpha():
-            lower = folded(word)
+            lower = lowercase(word)
             if lower == "whats":
                 tokens.extend(("what", "is"))
             else:
                 tokens.append(lower)
             count += 1
             if word[1:] != word[1:].lower():
-                shaped.append(lower)
+                inner_capitals.append(lower)
             elif len(word) > 1 and word[0] != word[0].lower() and not starts:
                 capitals.append(lower)
         elif word:
-            _split(word, tokens, profile, capitals, starts=starts)
+            _split(word, tokens, found, capitals, starts=starts)
         elif "&" in raw or "+" in raw:
             tokens.append("and")
         starts = raw.endswith(_SENTENCE_ENDS)
-    # A Title Written Like This names nothing by its capitals.
+    # Capitals In A Title Like This Are No Names.
     if len(capitals) * 2 < count or len(capitals) == 1:
-        profile.names.update(capitals)
+        found.names.update(capitals)
     if not text.isupper():
-        profile.names.update(shaped)
+        found.names.update(inner_capitals)
     return tokens
 
 
 def _split(
-    word: str, tokens: list[str], profile: TextFeatures, capitals: list[str], *, starts: bool
+    word: str, tokens: list[str], found: TextFeatures, capitals: list[str], *, starts: bool
 ) -> None:
-    """A token that is not all letters: a contraction, number, code, address or compound."""
-    lower = folded(word)
+    """Add a token that is not all letters: a contraction, number, code, address or compound."""
+    lower = lowercase(word)
+    codes = found.amounts.codes
     if "://" in word or "@" in word or lower.startswith("www."):
-        profile.amounts.codes.add(lower.rstrip("/"))
+        codes.add(lower.rstrip("/"))
         return
     bare = lower.translate(_APOSTROPHES)
     if bare.isalpha():
         if lower[-2:] in ("'s", "\u2019s"):
             bare = lower[:-2]
-            if bare in _CONTRACTED:
+            if bare in found.vocabulary.grammar.contracted:
                 tokens.extend((bare, "is"))
                 return
             if not starts and word[0].isupper():
@@ -190,22 +143,22 @@ def _split(
         tokens.append(lower)
     else:
         if "_" in lower:
-            profile.amounts.codes.add(lower)
+            codes.add(lower)
         head, _, tail = lower.rpartition(".")
         if len(head) > 1 and tail.isalpha() and 1 < len(tail) < 5 and head[-1].isalnum():
-            profile.amounts.codes.add(lower)
+            codes.add(lower)
         pieces = _PIECES.findall(lower)
         tokens.extend(pieces)
         if word[0].isupper() and not starts:
             capitals.extend(piece for piece in pieces if len(piece) > 1)
 
 
-def _merged(tokens: list[str]) -> list[str]:
-    """The tokens with phrases replaced by the word that stands for them."""
+def _merge_phrases(tokens: list[str], vocabulary: Vocabulary) -> list[str]:
+    """Return the tokens with each phrase replaced by the word it means."""
     words: list[str] = []
     place = 0
     while place < len(tokens):
-        for phrase, meaning in _PHRASES_BY_HEAD.get(tokens[place], ()):
+        for phrase, meaning in vocabulary.phrases.get(tokens[place], ()):
             if tokens[place : place + len(phrase)] == list(phrase):
                 words.append(meaning)
                 place += len(phrase)
@@ -216,57 +169,55 @@ def _merged(tokens: list[str]) -> list[str]:
     return words
 
 
-def _read(profile: TextFeatures) -> None:
-    """Everything that goes by words: polarity, kind, poles, directions, concepts."""
-    profile.kind = _kind(profile.words)
+def _read_words(found: TextFeatures) -> None:
+    """Set what depends on single words: negation, opposites, concepts, what follows connectors."""
+    vocabulary, grammar = found.vocabulary, found.vocabulary.grammar
+    opposites, formats, stem = vocabulary.opposites, vocabulary.formats, vocabulary.stem
     connector = ""
     reach = switch = 0
-    for word in profile.words:
-        if word in NEGATORS:
-            profile.negated = True
-        if word in _CONNECTORS:
+    for word in found.words:
+        if word in vocabulary.negators:
+            found.negated = True
+        if word in grammar.connector:
             connector, reach = word, _REACH
-        # "Turn it off": the particle may stand apart from its verb.
-        if word in _SWITCHES:
+        # "Turn it off": the particle may be apart from its verb.
+        if word in grammar.switch:
             switch = _SWITCH_REACH
         elif switch:
             switch -= 1
             if word in ("on", "off"):
-                profile.poles.setdefault("on/off", set()).add(word)
+                found.opposites.setdefault("on/off", set()).add(word)
         root = stem(word)
-        _pole(profile.poles, _OPPOSITES.get(root, ()))
-        _pole(profile.strict, _FORMATS.get(root, ()))
-        if word in STOPWORDS or word in _KINDS or word in NEGATORS or word in _BLANKS:
+        for group, side in opposites.get(root, ()):
+            found.opposites.setdefault(group, set()).add(side)
+        for group, side in formats.get(root, ()):
+            found.formats.setdefault(group, set()).add(side)
+        if word in _NOT_CONTENT or (found.listed and word in vocabulary.ignored):
             continue
-        concept = CONCEPTS.get(root, root)
-        profile.vocabulary.add(root)
-        profile.concepts.append(concept)
-        profile.content.append(word)
-        if root in SOFT_NEGATORS:
-            profile.soft_negated = True
-        if reach and word not in _CONNECTORS:
-            profile.after.setdefault(connector, set()).add(concept)
+        concept = vocabulary.synonyms.get(root, root) if found.listed else word
+        found.stems.add(root)
+        found.concepts.append(concept)
+        found.content_words.append(word)
+        if root in vocabulary.failure_stems:
+            found.mentions_failure = True
+        if reach and word not in grammar.connector:
+            found.after_connector.setdefault(connector, set()).add(concept)
             reach -= 1
 
 
-def _pole(table: dict[str, set[str]], entries: Iterable[tuple[str, str]]) -> None:
-    for group, pole in entries:
-        table.setdefault(group, set()).add(pole)
-
-
-def _kind(words: list[str]) -> str:
-    """What kind of question this is, "" for a statement or a command."""
-    head = next((place for place, word in enumerate(words) if word not in _OPENERS), len(words))
+def _kind(words: list[str], grammar: Grammar) -> str:
+    """Return the kind of question, "" for a statement or a command."""
+    head = next((at for at, word in enumerate(words) if word not in grammar.opener), len(words))
     first = words[head] if head < len(words) else ""
-    follower = words[head + 1] if head + 1 < len(words) else ""
+    following = words[head + 1] if head + 1 < len(words) else ""
     if first in ("when", "where"):
-        if not follower or follower in _AUXILIARIES:
+        if not following or following in grammar.auxiliary:
             return first
-    elif first in _KINDS:
+    elif first in grammar.kind:
         return first
     elif first == "which":
         return "what"
-    elif first in _AUXILIARIES:
-        return next((word for word in words[head : head + 4] if word in _ASKING), "yesno")
-    # Elsewhere only words that cannot join clauses tell.
-    return next((word for word in words[head + 1 :] if word in _ANYWHERE), "")
+    elif first in grammar.auxiliary:
+        return next((word for word in words[head : head + 4] if word in grammar.asking), "yesno")
+    # Later only words that cannot join clauses tell the kind.
+    return next((word for word in words[head + 1 :] if word in grammar.anywhere), "")

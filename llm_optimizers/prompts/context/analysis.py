@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from llm_optimizers.text import sentences, terms
-from llm_optimizers.text.retrieval import STOPWORDS
+from llm_optimizers.text.terms import stop_terms
 
 __all__ = [
     "NEAR",
@@ -103,6 +103,7 @@ class QuestionTerms:
     `near` holds neighbouring topical words, `bigrams` all neighbouring words.
     """
 
+    language: str
     words: tuple[str, ...]
     answer_type: AnswerType
     weight: Mapping[str, float]
@@ -132,24 +133,26 @@ class TermMatches:
     phrases: tuple[Set[tuple[str, str]], ...]
 
 
-def passage_terms(passage: Passage, parts: tuple[str, ...] | None = None) -> PassageTerms:
+def passage_terms(
+    passage: Passage, language: str, parts: tuple[str, ...] | None = None
+) -> PassageTerms:
     """Split a passage into sentences (or use the given `parts`) and terms."""
     parts = parts or tuple(sentences(passage.text)) or (passage.text,)
     return PassageTerms(
         sentences=parts,
-        words=tuple(terms(sentence) for sentence in parts),
-        title=terms(passage.title),
+        words=tuple(terms(sentence, language) for sentence in parts),
+        title=terms(passage.title, language),
     )
 
 
-def question_terms(question: str, passages: Sequence[PassageTerms]) -> QuestionTerms:
+def question_terms(question: str, passages: Sequence[PassageTerms], language: str) -> QuestionTerms:
     """Weigh the question's words: the fewer passages contain a word, the higher its weight.
 
     A word in no passage is replaced by the passages' most similar word, if one is similar enough.
     """
     vocabularies = [set(p.title).union(*p.words) for p in passages]
-    words = terms(question)
-    topical = [t for t in dict.fromkeys(words) if t not in STOPWORDS] or list(dict.fromkeys(words))
+    words, stops = terms(question, language), stop_terms(language)
+    topical = [t for t in dict.fromkeys(words) if t not in stops] or list(dict.fromkeys(words))
     unseen = [t for t in topical if not any(t in v for v in vocabularies)]
     corrected = corrections(unseen, vocabularies)
     words = [corrected.get(t, t) for t in words]
@@ -162,6 +165,7 @@ def question_terms(question: str, passages: Sequence[PassageTerms]) -> QuestionT
     weighted = [t for t in words if t in rarity]
     lengths = sum(p.length + 2 * len(p.title) for p in passages)
     return QuestionTerms(
+        language=language,
         words=tuple(words),
         answer_type=answer_type(question),
         weight={t: r / scale for t, r in rarity.items()},
@@ -196,7 +200,8 @@ def term_matches(question: QuestionTerms, passage: PassageTerms) -> TermMatches:
         sentences=tuple(masks[1:]),
         positions=positions,
         has_answer=tuple(
-            has_answer_of_type(question.answer_type, s, wanted) for s in passage.sentences
+            has_answer_of_type(question.answer_type, s, wanted, question.language)
+            for s in passage.sentences
         ),
         phrases=tuple(phrases),
     )
@@ -210,7 +215,9 @@ def answer_type(question: str) -> AnswerType:
     return "open"
 
 
-def has_answer_of_type(kind: AnswerType, sentence: str, asked: Collection[str]) -> bool:
+def has_answer_of_type(
+    kind: AnswerType, sentence: str, asked: Collection[str], language: str = "english"
+) -> bool:
     """Return whether a sentence contains a possible answer of that type.
 
     A name must have a word that is not one of `asked`, the question's terms. Always False for an
@@ -222,7 +229,9 @@ def has_answer_of_type(kind: AnswerType, sentence: str, asked: Collection[str]) 
         return _NUMBER.search(sentence) is not None
     if kind == "name":
         return any(
-            term not in asked for match in _NAME.finditer(sentence) for term in terms(match.group())
+            term not in asked
+            for match in _NAME.finditer(sentence)
+            for term in terms(match.group(), language)
         )
     return False
 

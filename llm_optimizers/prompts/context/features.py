@@ -1,7 +1,7 @@
-"""What is measured of a passage and of a sentence against a question: lexical features.
+"""Features of a passage and of a sentence for a question, by their words.
 
-All are shares of the question's weight or other ratios near [0, 1], so that they mean the same
-in any collection and any domain.
+Most are shares of the question's weight or other ratios near [0, 1], so that they mean the same
+in any collection and domain.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from llm_optimizers.prompts.context.analysis import NEAR, PassageTerms, QuestionTerms, TermMatches
-from llm_optimizers.text.retrieval import STOPWORDS
+from llm_optimizers.text.terms import stop_terms
 
 __all__ = [
     "PASSAGE_FEATURES",
@@ -23,14 +23,14 @@ PASSAGE_FEATURES = (
     "bm25",  # with the title counted twice
     "coverage",  # share of the question's weight found in title or text
     "title_coverage",
-    "title_named",  # share of the title's words that the question says
+    "title_named",  # share of the title's words that are in the question
     "proximity",  # question's neighbouring words found near one another, in order
-    "phrases",  # question's word pairs, stopwords too, found side by side
+    "phrases",  # share of the question's word pairs, stopwords too, found side by side
     "best_sentence",  # coverage of the best sentence with the title
     "best_pair",  # coverage of the best two sentences in a row
-    "best_answering",  # coverage of the best sentence that has the asked shape of answer
+    "best_answering",  # coverage of the best sentence, less without the type of answer asked for
     "has_answer_shape",
-    "density",  # occurrences, at most four a word
+    "density",  # weighted occurrences, at most four a word
     "words_found",  # unweighted share of the question's words
     "log_length",
 )
@@ -54,54 +54,57 @@ SENTENCE_FEATURES = (
 _K1, _B = 1.2, 0.75
 
 
-def passage_features(asked: QuestionTerms, passage: PassageTerms, seen: TermMatches) -> list[float]:
-    """One value for each of `PASSAGE_FEATURES`."""
-    everywhere = seen.title
-    for mask in seen.sentences:
+def passage_features(
+    question: QuestionTerms, passage: PassageTerms, found: TermMatches
+) -> list[float]:
+    """Return one value for each of `PASSAGE_FEATURES`."""
+    everywhere = found.title
+    for mask in found.sentences:
         everywhere |= mask
-    best = [asked.share(mask | seen.title) for mask in seen.sentences]
-    nexts = seen.sentences[1:] or seen.sentences
-    named = [t for t in passage.title if t not in STOPWORDS]
+    best = [question.share(mask | found.title) for mask in found.sentences]
+    nexts = found.sentences[1:] or found.sentences
+    stops = stop_terms(question.language)
+    named = [t for t in passage.title if t not in stops]
     length = passage.length
-    counts = {t: len(seen.positions.get(t, ())) for t in asked.weight}
-    pairs = asked.bigrams and len(set().union(*seen.phrases)) / len(asked.bigrams)
+    counts = {t: len(found.positions.get(t, ())) for t in question.weight}
+    pairs = question.bigrams and len(set().union(*found.phrases)) / len(question.bigrams)
     return [
-        _bm25(asked, passage, counts, seen.title),
-        asked.share(everywhere),
-        asked.share(seen.title),
-        sum(t in asked.words for t in named) / len(named) if named else 0.0,
-        _proximity(asked, seen, everywhere),
+        _bm25(question, passage, counts, found.title),
+        question.share(everywhere),
+        question.share(found.title),
+        sum(t in question.words for t in named) / len(named) if named else 0.0,
+        _proximity(question, found, everywhere),
         float(pairs or 0.0),
         max(best),
-        max(asked.share(a | b) for a, b in zip(seen.sentences, nexts, strict=False)),
-        max(b * (1.0 if s else 0.3) for b, s in zip(best, seen.has_answer, strict=True)),
-        float(any(seen.has_answer)),
-        sum(w * min(counts[t], 4) for t, w in asked.weight.items()),
-        everywhere.bit_count() / max(1, len(asked.weight)),
+        max(question.share(a | b) for a, b in zip(found.sentences, nexts, strict=False)),
+        max(b * (1.0 if s else 0.3) for b, s in zip(best, found.has_answer, strict=True)),
+        float(any(found.has_answer)),
+        sum(w * min(counts[t], 4) for t, w in question.weight.items()),
+        everywhere.bit_count() / max(1, len(question.weight)),
         math.log(20 + length),
     ]
 
 
 def sentence_features(
-    asked: QuestionTerms, passage: PassageTerms, seen: TermMatches
+    question: QuestionTerms, passage: PassageTerms, found: TermMatches
 ) -> list[list[float]]:
-    """For each sentence of the passage, one value for each of `SENTENCE_FEATURES`."""
-    covers = [asked.share(mask) for mask in seen.sentences]
+    """Return, for each sentence of the passage, one value for each of `SENTENCE_FEATURES`."""
+    covers = [question.share(mask) for mask in found.sentences]
     best, last = max(covers), len(covers) - 1
     rows = []
     for at, cover in enumerate(covers):
-        titled = asked.share(seen.sentences[at] | seen.title)
+        titled = question.share(found.sentences[at] | found.title)
         before = covers[at - 1] if at else 0.0
         after = covers[at + 1] if at < last else 0.0
-        phrases = len(seen.phrases[at + 1]) / len(asked.bigrams) if asked.bigrams else 0.0
+        phrases = len(found.phrases[at + 1]) / len(question.bigrams) if question.bigrams else 0.0
         rows.append(
             [
                 cover,
                 titled,
                 before,
                 after,
-                float(seen.has_answer[at]),
-                titled * seen.has_answer[at],
+                float(found.has_answer[at]),
+                titled * found.has_answer[at],
                 float(at == 0),
                 float(at == last),
                 math.log(5 + len(passage.words[at])),
@@ -116,30 +119,30 @@ def sentence_features(
 
 
 def _bm25(
-    asked: QuestionTerms, passage: PassageTerms, counts: Mapping[str, int], title: int
+    question: QuestionTerms, passage: PassageTerms, counts: Mapping[str, int], title: int
 ) -> float:
-    norm = 1 - _B + _B * (passage.length + 2 * len(passage.title)) / asked.average_length
+    norm = 1 - _B + _B * (passage.length + 2 * len(passage.title)) / question.average_length
     score = 0.0
-    for term, weight in asked.weight.items():
-        count = counts[term] + bool(title & asked.bits[term])
+    for term, weight in question.weight.items():
+        count = counts[term] + bool(title & question.bits[term])
         score += weight * count / (count + _K1 * norm)
     return score
 
 
-def _proximity(asked: QuestionTerms, seen: TermMatches, everywhere: int) -> float:
-    total = sum(asked.weight[a] + asked.weight[b] for a, b in asked.near)
+def _proximity(question: QuestionTerms, found: TermMatches, everywhere: int) -> float:
+    total = sum(question.weight[a] + question.weight[b] for a, b in question.near)
     if not total:
-        return asked.share(everywhere)
-    found = 0.0
-    for a, b in asked.near:
-        behind = seen.positions.get(b)
-        if behind and _follows(seen.positions.get(a, ()), behind):
-            found += asked.weight[a] + asked.weight[b]
-    return found / total
+        return question.share(everywhere)
+    weight = 0.0
+    for a, b in question.near:
+        behind = found.positions.get(b)
+        if behind and _follows(found.positions.get(a, ()), behind):
+            weight += question.weight[a] + question.weight[b]
+    return weight / total
 
 
 def _follows(first: Sequence[int], then: Sequence[int]) -> bool:
-    """Whether any place of `then` comes within reach after a place of `first`; both ascend."""
+    """Return whether a position of `then` is at most `NEAR` after one of `first`; both ascend."""
     at = 0
     for place in first:
         while at < len(then) and then[at] <= place:

@@ -1,9 +1,9 @@
-"""Which passages, and which of their sentences, are likely to answer a question.
+"""Rank passages and their sentences by the probability that they answer a question.
 
-Two small linear models over the features of `features`: the first spreads one unit of
-probability over the passages, the second spreads each passage's share over its sentences (both
-softmax, so nothing depends on the scale of a collection). `scripts/fit_ranking.py` fits the
-weights; one set is for words alone and one for words with a user's sentence embedder.
+Two linear models over the features in `features`: the first gives each passage a probability, the
+second each sentence within its passage. Both are softmax, so nothing depends on the size of a
+collection. `scripts/fit_ranking.py` fits two sets of weights: for words alone, and for words with
+a user's sentence embedder.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from llm_optimizers.prompts.context.features import (
     passage_features,
     sentence_features,
 )
+from llm_optimizers.text.terms import language_of
 
 __all__ = [
     "FeatureMatrices",
@@ -42,38 +43,40 @@ __all__ = [
     "rank",
 ]
 
-_SECOND_LOOK = 6
-"""Passages ranked again by meaning: embedding takes longer than all the rest."""
+_RERANKED = 6
+"""The most passages that are embedded: embedding takes longer than all the rest."""
+_SAMPLED, _SAMPLE = 5, 300
+"""Passages, and characters of each, by which the language is detected."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMatrices:
-    """Features of n passages: shape (n, f), and for each passage of its m sentences, (m, g)."""
+    """Features of n passages, shape (n, f), and of each one's m sentences, shape (m, g)."""
 
-    reads: tuple[PassageTerms, ...]
+    terms: tuple[PassageTerms, ...]
     passages: Floats
     sentences: tuple[Floats, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """The probability that the answer is in each passage, shape (n,), and in each sentence.
+    """The probability that the answer is in each of n passages, shape (n,).
 
-    A passage's sentence probabilities sum to one; `cut` holds the sentences themselves.
+    `sentences` holds for each passage the probabilities of its m sentences, shape (m,), which sum
+    to 1.
     """
 
     passages: Floats
     sentences: tuple[Floats, ...]
-    cut: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankingWeights:
-    """One weight a feature, in the features' order, for passages and for sentences.
+    """One weight per feature, in the features' order, for passages and for sentences.
 
-    The second pair also weighs likeness in meaning, its last entries.
+    The second pair is for use with an embedder; its last entries weigh the similarities.
     """
 
     passage: Floats
@@ -83,7 +86,7 @@ class RankingWeights:
 
     @classmethod
     def from_json(cls, fitted: Mapping[str, Mapping[str, Mapping[str, float]]]) -> RankingWeights:
-        """Read what `scripts/fit_ranking.py` writes."""
+        """Read the weights that `scripts/fit_ranking.py` writes."""
         words, meaning = fitted["words"], fitted["meaning"]
         return cls(
             passage=_in_order(words["passage"], PASSAGE_FEATURES),
@@ -99,84 +102,83 @@ def rank(
     question: str,
     passages: Sequence[Passage],
     *,
-    cut: Sequence[tuple[str, ...]] | None = None,
+    parts: Sequence[tuple[str, ...]] | None = None,
     embed: Embed | None = None,
     weights: RankingWeights | None = None,
 ) -> Ranking:
-    """Rank passages and their sentences by how likely they hold the answer to `question`.
+    """Rank passages and their sentences by how likely they contain the answer to `question`.
 
-    With an embedder, the passages that rank best by words are ranked again by words and meaning;
-    together they keep the probability they had, so the others' need no second look. `cut` gives
-    the passages' sentences where they are known.
+    With an embedder, the best passages by words are ranked again by words and similarity; their
+    probabilities keep their sum, so the other passages' stay. `parts` are the passages' sentences
+    where they are known.
     """
-    measured = compute_features(question, passages, cut=cut)
+    features = compute_features(question, passages, parts=parts)
     weights = weights or _shipped()
-    whole = _softmax(measured.passages @ weights.passage)
-    within = [_softmax(m @ weights.sentence) for m in measured.sentences]
+    whole = _softmax(features.passages @ weights.passage)
+    within = [_softmax(rows @ weights.sentence) for rows in features.sentences]
     if embed is not None and len(whole):
-        best = np.sort(np.argsort(-whole, kind="stable")[:_SECOND_LOOK])
-        closer = add_embedding_similarity(question, passages, measured, best, embed)
-        whole[best] = whole[best].sum() * _softmax(closer.passages @ weights.passage_meaning)
-        for at, features in zip(best, closer.sentences, strict=True):
-            within[at] = _softmax(features @ weights.sentence_meaning)
-    return Ranking(
-        passages=whole,
-        sentences=tuple(within),
-        cut=tuple(r.sentences for r in measured.reads),
-    )
+        best = np.sort(np.argsort(-whole, kind="stable")[:_RERANKED])
+        more = add_embedding_similarity(question, passages, features, best, embed)
+        whole[best] = whole[best].sum() * _softmax(more.passages @ weights.passage_meaning)
+        for at, rows in zip(best, more.sentences, strict=True):
+            within[at] = _softmax(rows @ weights.sentence_meaning)
+    return Ranking(passages=whole, sentences=tuple(within))
 
 
 def compute_features(
     question: str,
     passages: Sequence[Passage],
     *,
-    cut: Sequence[tuple[str, ...]] | None = None,
+    parts: Sequence[tuple[str, ...]] | None = None,
 ) -> FeatureMatrices:
-    """The features of words that `rank` weighs."""
-    reads = tuple(passage_terms(p, cut[at] if cut else None) for at, p in enumerate(passages))
-    asked = question_terms(question, reads)
-    seen = [term_matches(asked, r) for r in reads]
-    rows = [passage_features(asked, r, s) for r, s in zip(reads, seen, strict=True)]
+    """Return the features by words; question and passages are read in one language."""
+    language = language_of([question, *(p.text[:_SAMPLE] for p in passages[:_SAMPLED])])
+    terms = tuple(
+        passage_terms(p, language, parts[at] if parts else None) for at, p in enumerate(passages)
+    )
+    asked = question_terms(question, terms, language)
+    pairs = [(each, term_matches(asked, each)) for each in terms]
+    rows = [passage_features(asked, each, found) for each, found in pairs]
     return FeatureMatrices(
-        reads=reads,
-        passages=np.array(rows).reshape(len(reads), len(PASSAGE_FEATURES)),
-        sentences=tuple(
-            np.array(sentence_features(asked, r, s)) for r, s in zip(reads, seen, strict=True)
-        ),
+        terms=terms,
+        passages=np.array(rows).reshape(len(terms), len(PASSAGE_FEATURES)),
+        sentences=tuple(np.array(sentence_features(asked, each, found)) for each, found in pairs),
     )
 
 
 def add_embedding_similarity(
     question: str,
     passages: Sequence[Passage],
-    measured: FeatureMatrices,
+    features: FeatureMatrices,
     chosen: Iterable[int],
     embed: Embed,
 ) -> FeatureMatrices:
-    """The chosen passages' features and, after them, their likeness to the question in meaning.
+    """Return the chosen passages' features with their cosines to the question appended.
 
-    A sentence is embedded under its passage's title; a passage is its sentences' mean.
+    A sentence is embedded with its passage's title in front; a passage is its sentences' mean.
     """
     places = [int(at) for at in chosen]
-    reads = tuple(measured.reads[at] for at in places)
+    terms = tuple(features.terms[at] for at in places)
     texts = [question]
-    for at, each in zip(places, reads, strict=True):
+    for at, each in zip(places, terms, strict=True):
         texts += [f"{passages[at].title} {sentence}" for sentence in each.sentences]
-    vectors = _embedded(texts, embed)
-    wholes, nested, start = [], [], 1
-    for at, each in zip(places, reads, strict=True):
+    vectors = _embed_worded(texts, embed)
+    whole_rows, sentence_rows, start = [], [], 1
+    for at, each in zip(places, terms, strict=True):
         own = vectors[start : start + len(each.sentences)]
         start += len(each.sentences)
-        alike = own @ vectors[0]
+        cosines = own @ vectors[0]
         mean = own.mean(axis=0)
-        likeness = float(mean @ vectors[0]) / max(1e-9, float(np.linalg.norm(mean)))
-        wholes.append([*measured.passages[at], likeness, float(alike.max())])
-        nested.append(np.column_stack([measured.sentences[at], alike]))
-    return FeatureMatrices(reads=reads, passages=np.array(wholes), sentences=tuple(nested))
+        cosine = float(mean @ vectors[0]) / max(1e-9, float(np.linalg.norm(mean)))
+        whole_rows.append([*features.passages[at], cosine, float(cosines.max())])
+        sentence_rows.append(np.column_stack([features.sentences[at], cosines]))
+    return FeatureMatrices(
+        terms=terms, passages=np.array(whole_rows), sentences=tuple(sentence_rows)
+    )
 
 
-def _embedded(texts: Sequence[str], embed: Embed) -> Floats:
-    """One vector a text; a text without a word, which no model can place, gets zeros."""
+def _embed_worded(texts: Sequence[str], embed: Embed) -> Floats:
+    """Return one vector per text; a text without a letter or digit gets zeros."""
     worded = [at for at, text in enumerate(texts) if any(map(str.isalnum, text))]
     if not worded:
         return np.zeros((len(texts), 1))

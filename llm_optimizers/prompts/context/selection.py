@@ -184,7 +184,7 @@ class PassageSelector:
         ranking = rank(
             question,
             [Passage(title=passages[p.document].title, text="".join(p.sentences)) for p in pieces],
-            cut=[piece.sentences for piece in pieces],
+            parts=[piece.sentences for piece in pieces],
             embed=self._embed,
             weights=self._weights,
         )

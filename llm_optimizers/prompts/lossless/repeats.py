@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 
 from llm_optimizers.text import Block, paragraphs, sentences
-from llm_optimizers.text.retrieval import stem
+from llm_optimizers.text.stemming import inflection_stem
 
 __all__ = ["instruction_key", "is_example", "without_repeats"]
 
@@ -74,7 +74,7 @@ def instruction_key(sentence: str) -> str | None:
     if not ended and not (count >= (3 if item else 4) and _PLAIN.fullmatch(text)):
         return None
     text = _AS_POSSIBLE.sub(r"\1", _TAIL.sub("", _LEAD.sub("", text)))
-    words = [stem(w) for w in _WORD.findall(text) if w.lower() not in _ARTICLES]
+    words = [inflection_stem(w) for w in _WORD.findall(text.lower()) if w not in _ARTICLES]
     for at in range(1, len(words) - 1):
         if words[at] == "and" and words[at - 1] > words[at + 1]:
             words[at - 1], words[at + 1] = words[at + 1], words[at - 1]

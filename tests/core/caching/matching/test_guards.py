@@ -100,7 +100,7 @@ def test_each_guard_names_its_difference(guard: str, a: str, b: str) -> None:
         ("the review's tone", "the tone of the review"),
     ],
 )
-def test_another_spelling_is_no_difference(a: str, b: str) -> None:
+def test_another_spelling_is_not_vetoed(a: str, b: str) -> None:
     assert vetoes(a, b) == ()
 
 
@@ -117,18 +117,18 @@ def test_any_texts_are_compared(a: str, b: str) -> None:
 
 
 @given(st.text() | ODD_TEXTS, st.sampled_from(['"', "`", "'", "```"]), st.sampled_from(["", "x"]))
-def test_a_text_that_quotes_anything_is_no_other_than_itself(
+def test_a_text_with_any_quotation_is_the_same_as_itself(
     quoted: str, mark: str, after: str
 ) -> None:
     text = f"Say {mark}{quoted}{mark}{after} to Anna"
     assert vetoes(text, text) == ()
 
 
-def test_words_that_upper_case_merges_stay_apart() -> None:
+def test_words_that_upper_case_would_merge_are_different_names() -> None:
     assert "name" in vetoes("Wie gross ist die Ma\u00dfe", "Wie gross ist die Masse")
 
 
-def test_an_order_matters_whichever_text_says_and() -> None:
+def test_word_order_is_compared_if_only_one_text_says_and() -> None:
     a = "does copper corrode zinc faster and harder"
     b = "harder faster zinc corrode copper does"
     assert vetoes(a, b) == vetoes(b, a) == ("direction",)

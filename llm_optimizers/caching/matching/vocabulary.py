@@ -1,0 +1,167 @@
+"""The words that the matching of questions knows: negators, opposites, units, question words.
+
+They are read from `data/<language>/` when first used; data/README.md says how a language is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+
+from llm_optimizers.text.stemming import ENGLISH, inflection_stem, stem, stopwords
+from llm_optimizers.text.word_lists import (
+    languages,
+    read_fields,
+    read_groups,
+    read_lines,
+    read_words,
+)
+
+__all__ = ["DATA_PACKAGE", "Grammar", "Sides", "Vocabulary", "vocabulary_for"]
+
+DATA_PACKAGE = "llm_optimizers.caching.matching"
+"""The package whose data/ holds the word lists."""
+
+Sides = Mapping[str, tuple[tuple[str, str], ...]]
+"""For each stem the (group, side) pairs it belongs to in a list of opposites."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grammar:
+    """The roles in grammar.txt, which explains them."""
+
+    auxiliary: frozenset[str]
+    kind: frozenset[str]
+    asking: frozenset[str]
+    anywhere: frozenset[str]
+    opener: frozenset[str]
+    contracted: frozenset[str]
+    connector: frozenset[str]
+    switch: frozenset[str]
+    symmetric: frozenset[str]
+    suffix: frozenset[str]
+    silent: frozenset[str]
+    prefix: frozenset[str]
+    date_lead: frozenset[str]
+    shift: frozenset[str]
+    period: frozenset[str]
+    possessive: frozenset[str]
+    vague_date: frozenset[str]
+    vague_name: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The word lists of one language.
+
+    `ignored` words say nothing about which question is asked. `synonyms` maps a stem to its
+    group's first, `phrases` the first word of a phrase to (all its words, the word it means),
+    longest first. `compatible_kinds` are pairs of kinds of question that may ask the same,
+    `suffixes` what may be written onto a number.
+    """
+
+    language: str
+    stem: Callable[[str], str]
+    grammar: Grammar
+    prefixes: tuple[str, ...]
+    compatible_kinds: frozenset[frozenset[str]]
+    ignored: frozenset[str]
+    negators: frozenset[str]
+    failure_stems: frozenset[str]
+    synonyms: Mapping[str, str]
+    phrases: Mapping[str, list[tuple[tuple[str, ...], str]]]
+    opposites: Sides
+    formats: Sides
+    currencies: Mapping[str, str]
+    units: Mapping[str, str]
+    dates: Mapping[str, str]
+    moments: frozenset[str]
+    numbers: Mapping[str, float]
+    scales: Mapping[str, float]
+    ordinals: Mapping[str, float]
+    suffixes: frozenset[str]
+    period_stems: frozenset[str]
+
+
+@cache
+def vocabulary_for(language: str) -> Vocabulary:
+    """Return the vocabulary of a language, the English one for a language without lists."""
+    if language not in languages(DATA_PACKAGE):
+        return vocabulary_for(ENGLISH)
+    stemmed = inflection_stem if language == ENGLISH else partial(stem, language=language)
+    words = partial(read_words, language=language, package=DATA_PACKAGE)
+    roles = {role: frozenset(listed) for role, listed in _fields("grammar", language).items()}
+    grammar, negators = Grammar(**roles), words("negators")
+    currencies, units = _meanings("currencies", language), _meanings("units", language)
+    scales = _values("scales", language)
+    ignored = stopwords(language) | words("request_words") | grammar.kind | negators
+    return Vocabulary(
+        language=language,
+        stem=stemmed,
+        grammar=grammar,
+        prefixes=tuple(grammar.prefix),
+        compatible_kinds=_pairs("compatible_kinds", language),
+        ignored=ignored,
+        negators=negators,
+        failure_stems=frozenset(map(stemmed, words("failure_words"))),
+        synonyms={
+            stemmed(word): stemmed(group[0])
+            for group in read_groups("synonyms", language, DATA_PACKAGE)
+            for word in group
+        },
+        phrases=_phrases(language),
+        opposites=_sides("opposites", language, stemmed),
+        formats=_sides("formats", language, stemmed),
+        currencies=currencies,
+        units=units,
+        dates=_meanings("dates", language),
+        moments=words("moments"),
+        numbers=_values("numbers", language),
+        scales=scales,
+        ordinals=_values("ordinals", language),
+        suffixes=grammar.suffix.union(currencies, units, scales),
+        period_stems=frozenset(map(stemmed, grammar.period)),
+    )
+
+
+def _fields(name: str, language: str) -> dict[str, tuple[str, ...]]:
+    return read_fields(name, language, DATA_PACKAGE)
+
+
+def _meanings(name: str, language: str) -> dict[str, str]:
+    """Return each word of a list of `meaning: words` with its meaning."""
+    return {word: meaning for meaning, words in _fields(name, language).items() for word in words}
+
+
+def _values(name: str, language: str) -> dict[str, float]:
+    return {word: float(meaning) for word, meaning in _meanings(name, language).items()}
+
+
+def _pairs(name: str, language: str) -> frozenset[frozenset[str]]:
+    """Return each field of a list paired with each of its words."""
+    fields = _fields(name, language).items()
+    return frozenset(frozenset((field, word)) for field, words in fields for word in words)
+
+
+def _phrases(language: str) -> Mapping[str, list[tuple[tuple[str, ...], str]]]:
+    table: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    listed = read_fields("phrases", language, DATA_PACKAGE, separator=",")
+    for meaning, phrases in listed.items():
+        for phrase in phrases:
+            words = tuple(phrase.split())
+            table.setdefault(words[0], []).append((words, meaning))
+    for rows in table.values():
+        rows.sort(key=lambda row: -len(row[0]))
+    return table
+
+
+def _sides(name: str, language: str, stemmed: Callable[[str], str]) -> Sides:
+    table: dict[str, tuple[tuple[str, str], ...]] = {}
+    for group in read_lines(name, language, DATA_PACKAGE):
+        for side in group.split(" / "):
+            for word in side.split():
+                entry, key = (group, side), stemmed(word)
+                if entry not in table.get(key, ()):
+                    table[key] = (*table.get(key, ()), entry)
+    return table
