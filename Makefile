@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The oldest Python and the oldest direct dependencies that pyproject.toml allows.
+LOWEST_PYTHON ?= python3.11
+LOWEST := .venv-lowest
 
 .PHONY: help demo test thorough check format clean
 
@@ -19,6 +22,16 @@ demo: $(STAMP) ## Replay a day of requests and see what each strategy saves
 
 test: $(STAMP) ## Run every test, the notebooks among them
 	$(BIN)/python -m pytest --hypothesis-profile=ci
+
+$(LOWEST)/.installed: pyproject.toml
+	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--resolution lowest-direct --editable '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed ## Run every test with the oldest versions that are allowed
+	$(LOWEST)/bin/python -m pytest --hypothesis-profile=ci
 
 thorough: $(STAMP) ## Try every property on 1,000 examples, others each time
 	$(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=thorough

@@ -92,6 +92,12 @@ async def test_the_asynchronous_entrances_serve_what_the_others_kept(
     assert (await cache.alookup(ask("another one"))).value == "other"
 
 
+def test_an_empty_cache_is_true(make: Callable[..., Any]) -> None:
+    cache = make()
+    assert len(cache) == 0
+    assert cache
+
+
 def test_streams_are_kept_whole_or_not_at_all(make: Callable[..., Any]) -> None:
     cache = make()
     closed = []
