@@ -29,3 +29,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
         for mark in absent.keys() & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.skip(reason=absent[mark]))
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.timeout(900))  # --nbmake-timeout ends a cell before
