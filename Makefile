@@ -3,11 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := python -m pytest --hypothesis-profile=ci
+# The oldest Python and the oldest direct dependencies that pyproject.toml allows.
+LOWEST_PYTHON ?= python3.11
+LOWEST := .venv-lowest
+NEWEST := .venv-newest
+UV_INSTALL = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --editable '.[dev]'
 
-.PHONY: help demo test thorough check format clean
+.PHONY: help demo test test-lowest test-newest thorough check format programs bench release-notes clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,7 +24,23 @@ demo: $(STAMP) ## Replay a day of requests and see what each strategy saves
 	$(BIN)/llm-optimizers demo
 
 test: $(STAMP) ## Run every test, the notebooks among them
-	$(BIN)/python -m pytest --hypothesis-profile=ci
+	$(BIN)/$(PYTEST)
+
+$(LOWEST)/.installed: pyproject.toml
+	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(call UV_INSTALL,$(LOWEST)) --resolution lowest-direct
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed ## Run every test on the oldest versions that are allowed
+	$(LOWEST)/bin/$(PYTEST)
+
+test-newest: ## Run every test on the newest versions of today
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(call UV_INSTALL,$(NEWEST)) --refresh
+	$(NEWEST)/bin/uv pip list --python $(NEWEST)/bin/python
+	$(NEWEST)/bin/$(PYTEST)
 
 thorough: $(STAMP) ## Try every property on 1,000 examples, others each time
 	$(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=thorough
@@ -33,5 +55,15 @@ format: $(STAMP) ## Rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## Remove the environment and every cache
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+programs: $(STAMP) ## Install the Debian packages that marked tests need (as root)
+	packages=$$($(BIN)/python tests/support/programs.py) && \
+	if [ -n "$$packages" ]; then apt-get update && apt-get install --yes $$packages; fi
+
+bench: $(STAMP) ## Measure the quick benchmarks, keep them for this version, compare with the last
+	$(BIN)/python benchmarks/release.py $(if $(FAIL_OVER),--fail-over $(FAIL_OVER))
+
+release-notes: ## Print the changelog of the version in pyproject.toml
+	@$(PYTHON) scripts/release_notes.py
+
+clean: ## Remove the environments and every cache
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

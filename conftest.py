@@ -1,9 +1,14 @@
-"""What every test gets: no network but loopback where asked for, and examples without a clock."""
+"""What every test gets: no network but loopback where asked for, and examples without a clock.
+
+A test whose program is not installed is skipped.
+"""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from support.programs import PROGRAMS, missing
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
@@ -18,6 +23,11 @@ settings.load_profile("explore")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests marked `loopback`, and notebooks, reach this machine and nothing else."""
+    absent = {mark: reason for mark in PROGRAMS if (reason := missing(mark)) is not None}
     for item in items:
         if item.get_closest_marker("loopback") or item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+        for mark in absent.keys() & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.skip(reason=absent[mark]))
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.timeout(900))  # --nbmake-timeout ends a cell before

@@ -128,6 +128,10 @@ class HybridCache(BaseCache):
     def __len__(self) -> int:
         return len(self.responses)
 
+    def __bool__(self) -> bool:
+        # langchain-core up to 1.5.4 takes a cache that is false for no cache: an empty one too.
+        return True
+
     def close(self) -> None:
         """Write pending hit counts and close the file; the next call opens it again."""
         self.responses.close()

@@ -266,6 +266,9 @@ class ResponseCache(Generic[R]):
     def __len__(self) -> int:
         return len(self._store)
 
+    def __bool__(self) -> bool:
+        return True  # `if cache` asks whether there is a cache, not whether it holds anything
+
     def close(self) -> None:
         """Write pending hit counts and close the file; a later call reopens it."""
         self._store.close()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +47,36 @@ _KEEP_OPEN = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE
 _REOPEN = _ADVICE.keys() - _KEEP_OPEN
 
 
+# SQLite forbids even closing an inherited connection; references kept here prevent that.
+_inherited: list[sqlite3.Connection] = []
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that closes when nothing refers to it any more; Python 3.13 warns otherwise.
+
+    Closing it from the database's finaliser would be too late: in a reference cycle the garbage
+    collector may finalise the connection first.
+    """
+
+    pid = 0  # of the process that may close it; 0 until it is open
+
+    def __del__(
+        self,
+        # Defaults, since a module's names may be gone when the interpreter ends.
+        getpid: Callable[[], int] = os.getpid,
+        keep: Callable[[sqlite3.Connection], None] = _inherited.append,
+    ) -> None:
+        if self.pid == getpid():
+            self.close()
+        elif self.pid:
+            keep(self)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Opened:
     """A connection, and the device and inode numbers of its file."""
 
-    connection: sqlite3.Connection
+    connection: _Connection
     file: tuple[int, int] | None = None
     immutable: bool = False
 
@@ -162,14 +187,10 @@ class Database:
         if child:
             # The child has its own copy of memory, which no thread was changing.
             self._pid = os.getpid()
+            if self._opened is not None:
+                self._opened.connection.pid = self._pid
         else:
             self._lock.release()
-
-    def __del__(self) -> None:
-        # Python 3.13 warns of connections that are closed by the garbage collector.
-        with suppress(AttributeError):
-            self._leave_to_parent()
-            self._release()
 
     def _connected(self) -> sqlite3.Connection:
         opened = self._opened
@@ -199,15 +220,17 @@ class Database:
             immutable=True,
         )
 
-    def _checked(self, target: str, **options: bool) -> sqlite3.Connection:
+    def _checked(self, target: str, **options: bool) -> _Connection:
         self._waiting = self._wait
         connection = sqlite3.connect(
             target,
             timeout=self._wait,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
             **options,
         )
+        connection.pid = self._pid
         try:
             connection.row_factory = sqlite3.Row
             if self._undecodable_as_bytes:
@@ -293,7 +316,3 @@ def _text_or_bytes(raw: bytes) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
-
-
-# SQLite forbids even closing an inherited connection; references kept here prevent that.
-_inherited: list[sqlite3.Connection] = []

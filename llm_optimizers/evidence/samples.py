@@ -133,9 +133,14 @@ class SampleStore:
             with self._database.connection() as connection:
                 page = connection.execute(
                     "SELECT sequence, prompt, task, tenant, user, time FROM samples"
-                    " WHERE (?1 IS NULL OR tenant = ?1) AND sequence > ?2 AND expires > ?3"
-                    " ORDER BY sequence LIMIT ?4",
-                    (tenant, last_sequence, self._clock(), _PAGE),
+                    " WHERE (:tenant IS NULL OR tenant = :tenant)"
+                    " AND sequence > :after AND expires > :now ORDER BY sequence LIMIT :page",
+                    {
+                        "tenant": tenant,
+                        "after": last_sequence,
+                        "now": self._clock(),
+                        "page": _PAGE,
+                    },
                 ).fetchall()
             for sequence, prompt, task, owner, user, stored_at in page:
                 last_sequence = sequence
@@ -147,8 +152,9 @@ class SampleStore:
         """Return how many samples have not expired, of one tenant or of all."""
         with self._database.connection() as connection:
             (count,) = connection.execute(
-                "SELECT count(*) FROM samples WHERE expires > ? AND (?2 IS NULL OR tenant = ?2)",
-                (self._clock(), tenant),
+                "SELECT count(*) FROM samples"
+                " WHERE expires > :now AND (:tenant IS NULL OR tenant = :tenant)",
+                {"now": self._clock(), "tenant": tenant},
             ).fetchone()
         return int(count)
 
@@ -174,8 +180,9 @@ class SampleStore:
         with self._secure_transaction() as connection:
             deleted = connection.execute(
                 "DELETE FROM samples"
-                " WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR tenant = ?2)",
-                (user, tenant),
+                " WHERE (:user IS NULL OR user = :user)"
+                " AND (:tenant IS NULL OR tenant = :tenant)",
+                {"user": user, "tenant": tenant},
             ).rowcount
         self._truncate_log()
         return deleted

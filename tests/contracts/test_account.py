@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
 from decimal import Decimal
@@ -550,8 +551,9 @@ class TestEachFramework:
         found = records_of(cancelled_callers, name)
         ends = [(record.status, record.error, bool(record.cost)) for record in found]
         left, refused = ("abandoned", "CancelledError"), ("error", "RateLimitedError")
-        assert ends[:3] == [("ok", None, True), (*left, True), ("ok", None, True)]
-        assert ends[3:] == [(*refused, False), (*left, False), (*refused, False)]
+        # Callers that start together share in any order.
+        assert Counter(ends[:3]) == {("ok", None, True): 2, (*left, True): 1}
+        assert Counter(ends[3:]) == {(*refused, False): 2, (*left, False): 1}
         (unsent,) = records_of(cancelled_before_sending, name)
         assert (unsent.status, unsent.error, unsent.cost) == (*left, 0)
         late = records_of(timed_out_callers, name)

@@ -16,6 +16,7 @@ from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import ConfigurationError
+from support.programs import needs_redis
 from support.redis_server import redis_server
 
 NOW = 1_800_000_000.0
@@ -29,7 +30,9 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "file", pytest.param("redis", marks=pytest.mark.loopback)])
+@pytest.fixture(
+    params=["memory", "file", pytest.param("redis", marks=[pytest.mark.loopback, needs_redis])]
+)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], JobStore]:
     """Makes a store for a queue's name; all of one test share a file or a Redis."""
     if request.param == "redis":

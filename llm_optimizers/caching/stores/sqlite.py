@@ -142,9 +142,9 @@ class SQLiteStore:
 
     def _write_touches(self, connection: sqlite3.Connection) -> None:
         connection.executemany(
-            "UPDATE entries SET hits = hits + ?1, used = ?2,"
-            " priority = (SELECT age FROM aging) + 1.0 + hits + ?1 WHERE key = ?3",
-            [(hits, used, key) for key, (hits, used) in self._take_touches().items()],
+            "UPDATE entries SET hits = hits + ?, used = ?,"
+            " priority = (SELECT age FROM aging) + 1.0 + hits + ? WHERE key = ?",
+            [(hits, used, hits, key) for key, (hits, used) in self._take_touches().items()],
         )
 
     def _take_touches(self) -> dict[str, tuple[int, float]]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -368,11 +369,11 @@ def test_the_alert_is_silent_again_below_half_and_logs_by_default(
 
 def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
-    with sqlite3.connect(other) as db:
+    with closing(sqlite3.connect(other)) as db, db:
         db.execute("CREATE TABLE notes (text)")
     newer = tmp_path / "newer.db"
     JobQueue(path=newer).start()
-    with sqlite3.connect(newer) as db:
+    with closing(sqlite3.connect(newer)) as db, db:
         db.execute("PRAGMA user_version = 99")
     text = tmp_path / "text.db"
     text.write_text("no database at all, but long enough to be looked at" * 50)
@@ -390,7 +391,7 @@ def test_a_poisoned_payload_dies_and_the_rest_is_done(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with JobQueue(path=path) as queue:
         first, second = queue.submit_many([1, 2])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE jobs SET payload = 'cos\nsystem\n(S''x''' WHERE id = ?", (first.id,))
     with JobQueue(double, path=path) as queue:
         assert queue.handle(second.id).result(WAIT) == 4
@@ -406,7 +407,7 @@ def test_a_payload_that_cannot_be_read_does_not_stop_the_queue(
     path = tmp_path / "jobs.db"
     with JobQueue(path=path) as queue:
         first, second = queue.submit_many([1, 2])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE jobs SET payload = CAST(? AS TEXT) WHERE id = ?", (poison, first.id))
     given: list[Any] = []
     with JobQueue(given.append, path=path) as queue:

@@ -16,6 +16,7 @@ import pytest
 from llm_optimizers.batching import JobQueue
 from llm_optimizers.batching.queue.job import Priority
 from support import queue_worker
+from support.programs import needs_redis
 from support.redis_server import redis_server
 
 JOBS = 2_000
@@ -24,7 +25,7 @@ SLOTS = 20
 WAIT = 60.0
 
 
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.loopback)])
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=[pytest.mark.loopback, needs_redis])])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield str(tmp_path / "jobs.db")

@@ -13,9 +13,10 @@ from redis.crc import key_slot
 
 from llm_optimizers.batching import JobQueue, RetryPolicy
 from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, StoreError
+from support.programs import needs_redis
 from support.redis_server import RedisProcess, redis_server
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, needs_redis]
 
 WAIT = 20.0
 QUICK = RetryPolicy(max_attempts=3, base=0.001, cap=0.01)

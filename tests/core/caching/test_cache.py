@@ -92,6 +92,12 @@ async def test_async_methods_serve_what_sync_methods_stored(
     assert (await cache.alookup(request_for("another one"))).value == "other"
 
 
+def test_an_empty_cache_is_true(make: Callable[..., Any]) -> None:
+    cache = make()
+    assert len(cache) == 0
+    assert cache
+
+
 def test_streams_are_stored_whole_or_not_at_all(make: Callable[..., Any]) -> None:
     cache = make()
     closed = []

@@ -16,9 +16,10 @@ import pytest
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.redis import RedisServer
 from llm_optimizers.errors import ConfigurationError, StoreError
+from support.programs import needs_redis
 from support.redis_server import RedisProcess, redis_server
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, needs_redis]
 
 
 class Clock:

@@ -387,6 +387,13 @@ async def test_entries_of_one_tenant_can_be_cleared(server: FakeOpenAI, chat: Ch
     assert len(cache) == 0
 
 
+def test_an_empty_cache_is_true() -> None:
+    """Older releases of langchain-core take a cache that is false for no cache."""
+    cache = HybridCache()
+    assert len(cache) == 0
+    assert cache
+
+
 def test_a_completion_models_repeats_are_served_and_counted() -> None:
     ledger = Ledger()
     model = FakeListLLM(responses=["one", "two"], cache=HybridCache(ledger=ledger))
