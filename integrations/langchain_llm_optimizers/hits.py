@@ -1,4 +1,4 @@
-"""Cache hits: mark them, record them as savings, and return them as a run of their own."""
+"""Cache hits: mark them, record them as savings, and return them as separate runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def serve_hit(
 
 
 def _running_run() -> RunInfo:
-    """What the context says of the run; LangChain gives its cache only the prompt."""
+    """Return what the context says of the run; LangChain gives its cache only the prompt."""
     config = var_child_runnable_config.get() or {}
     return RunInfo(
         id="",

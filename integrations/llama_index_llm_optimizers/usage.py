@@ -141,7 +141,7 @@ def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """A provider's object as a shallow mapping of its fields."""
+    """Return a provider's object as a shallow mapping of its fields."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, BaseModel):

@@ -123,7 +123,7 @@ def replay_log(
     ledger: _LedgerFile = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Replay your own log the same way.
+    """Replay your own log in the same way as the demo.
 
     A line is the body of a chat completion request: {"model": …, "messages": […]}. It may also
     have "response" (a text or an OpenAI completion), "tenant", "time", and "answer_class", which

@@ -236,7 +236,7 @@ def shadow(
     answer: Callable[[str, str], str],
     grade: Callable[[str, str, str], float],
 ) -> Iterator[Label]:
-    """Send each prompt to every model, grade the answers, and yield one label a prompt.
+    """Send each prompt to every model, grade the answers, and yield one label per prompt.
 
     `answer(model, prompt)` calls a model; `grade(prompt, answer, model)` returns the answer's
     score: from a checker, a judge model or a person. A prompt that fails on any model is logged

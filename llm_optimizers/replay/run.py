@@ -32,7 +32,7 @@ from llm_optimizers.routing.policies.learned import LearnedPolicy
 __all__ = ["replay", "send_batch"]
 
 _GIVE_UP_AFTER = 5
-"""If so many of the first requests all fail, the rest are not sent."""
+"""If this number of requests at the start all fail, the rest are not sent."""
 
 Progress = Callable[[str, int], None]
 """Called with the name of the pass and the number of requests done in it."""

@@ -51,7 +51,7 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated:
     table.add_row("saved", "", f"{dollars(replay.baseline - account.cost)}", style="bold")
     table.add_row("", "", f"{figures['saved_pct']:.1f} %", style="bold")
     if replay.overhead_ms is not None:
-        table.add_row("overhead a call (median)", "", f"{replay.overhead_ms:.2f} ms")
+        table.add_row("overhead per call (median)", "", f"{replay.overhead_ms:.2f} ms")
     console.print(table)
     for line in _remarks(replay, figures, recorded=recorded, estimated=estimated):
         console.print(line, style="dim", highlight=False)

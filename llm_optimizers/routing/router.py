@@ -124,8 +124,8 @@ class Router:
             index = alarm.observe(score) if score is not None else None
             if index is not None:
                 _log.warning(
-                    "requests no longer look like those the router was calibrated on (stability "
-                    "index %.2f for %s): label some of today's and refit",
+                    "requests no longer look like those the router was calibrated on (population "
+                    "stability index %.2f for %s): label some recent requests and refit it",
                     index,
                     model,
                 )

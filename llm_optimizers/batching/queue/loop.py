@@ -50,7 +50,7 @@ class LoopThread:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:
             work.close()
-            raise RefusedError("the queue is closed; open a new one to go on") from error
+            raise RefusedError("the queue is closed; open a new one") from error
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and wait for it in this thread.
@@ -85,7 +85,7 @@ class LoopThread:
 
 def _log(stats: QueueStats) -> None:
     logger.warning(
-        "queue %r falls behind: %d jobs wait, the oldest for %.0f s",
+        "queue %r is falling behind: %d jobs are waiting, the oldest for %.0f s",
         stats.queue,
         stats.depth,
         stats.oldest_waiting_s or 0.0,
@@ -104,7 +104,7 @@ class BacklogAlert:
     notify: Callable[[QueueStats], None] = _log
 
     def tell(self, stats: QueueStats) -> None:
-        """Call `notify`; an error of its own is logged, because the queue works without it."""
+        """Call `notify`; an error in it is only logged, because the queue works without it."""
         try:
             self.notify(stats)
         except Exception as error:  # noqa: BLE001 - it is the user's own code
@@ -174,7 +174,7 @@ class QueueRuntime:
                 await self._look_up(list(self._waiters))
         except TimeoutError:
             raise TimeoutError(
-                f"jobs were still under way {timeout} s after close(); a durable queue's are "
+                f"jobs were still running {timeout} s after close(); those of a durable queue are "
                 "taken over when their lease ends"
             ) from None
         finally:

@@ -211,7 +211,7 @@ class _Planner:
         return chosen
 
     def _summary_pays(self, rules: CacheRules, summarised: _Sent, baseline: _Sent) -> bool:
-        """Return whether this very call pays for the summary and the prefix that it breaks."""
+        """Return whether this call alone saves what the summary and the broken prefix cost."""
         cost = summarised.cost(rules) + summarised.summaries[-1].price
         if cost <= baseline.cost(rules) and self._pays(rules, summarised, baseline):
             return True

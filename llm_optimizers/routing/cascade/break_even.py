@@ -85,7 +85,7 @@ def calibrate_cascade(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[Verifier, CascadeReport]:
-    """Fit the logistic regression that combines the checks, and report whether the cascade pays.
+    """Fit the logistic regression that combines the checks, and report whether it breaks even.
 
     `price_ratio` is the cost of all cheap calls for one request as a share of a strong call's;
     `tolerance` the mean quality that may be lost. Half of the labels fit the weights, the other
