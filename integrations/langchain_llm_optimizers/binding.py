@@ -4,7 +4,7 @@ Each provider has its own format for tools and structured output, so a router ca
 before it has chosen a child. It keeps the arguments (`DeferredBinding`), and the chosen child binds
 them when it is called.
 
-A wrapper of one model lets the child build its runnable at once and replaces the child in it by
+A wrapper of one model lets the child build its runnable at once and replaces the child in it with
 itself (`rebind`), so that calls pass through the wrapper in the child's own format.
 """
 

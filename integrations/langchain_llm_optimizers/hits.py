@@ -85,7 +85,7 @@ class _MarkedInfo(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # as of every dict
+    __hash__ = None  # like every dict
 
 
 class ServedChatModel(BaseChatModel):

@@ -94,7 +94,7 @@ class Ledger:
         kind: str,
         payload: Mapping[str, JSON],
         *,
-        id: str | None = None,  # noqa: A002 - the record's own word
+        id: str | None = None,  # noqa: A002 - as in the record
     ) -> None:
         """Append a note about an event; a second note with the same id is ignored.
 

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 THIRTY_DAYS_S = 30 * 86_400.0
 _PAGE = 500
-_WAIT_S = 0.25  # how long to wait for another writer; an answer may be waiting for this call
+_WAIT_S = 0.25  # seconds to wait for another writer; short, since an answer may be waiting
 _SCHEMA = Schema(
     kind="sample file",
     version=1,
@@ -215,7 +215,7 @@ def read_traffic(path: str | Path, *, tenant: str | None = None) -> Iterator[tup
 
     Raises:
         ConfigurationError: there is no such file.
-        StoreError: it is no sample file, or cannot be read.
+        StoreError: it is not a sample file, or cannot be read.
     """
     if not Path(path).is_file():
         raise ConfigurationError(

@@ -73,7 +73,7 @@ class DeadLetters:
         """Return the dead letters, newest first."""
         return self._ask(lambda store: store.dead(limit))
 
-    def show(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
+    def show(self, id: str) -> Job | None:  # noqa: A002 - as `Job.id`
         """Return one dead letter with its payload and error, or None."""
         (job,) = self._ask(lambda store: store.get([id], self._clock()))
         return job if job is not None and job.state == "dead" else None

@@ -171,7 +171,7 @@ def check_priority(priority: str) -> Priority:
     """Return the text as a priority.
 
     Raises:
-        ConfigurationError: it is no priority.
+        ConfigurationError: it is not a priority.
     """
     for known in PRIORITIES:
         if priority == known:

@@ -21,6 +21,7 @@ from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import JobWorker
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.types import Clock
 
 __all__ = ["BacklogAlert", "LoopThread", "QueueRuntime"]
@@ -92,6 +93,7 @@ def _log(stats: QueueStats) -> None:
     )
 
 
+@renamed_attributes(tell="send")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogAlert:
     """Calls `notify` (by default logs a warning) when `depth` jobs wait or one waits `oldest_s`.
@@ -103,7 +105,7 @@ class BacklogAlert:
     oldest_s: float = 3_600.0
     notify: Callable[[QueueStats], None] = _log
 
-    def tell(self, stats: QueueStats) -> None:
+    def send(self, stats: QueueStats) -> None:
         """Call `notify`; an error in it is only logged, because the queue works without it."""
         try:
             self.notify(stats)
@@ -253,5 +255,5 @@ class QueueRuntime:
         stats = await self._store.stats(self._clock())
         raised = self._alert.raised(stats, before=before)
         if raised and not before:
-            await asyncio.to_thread(self._alert.tell, stats)
+            await asyncio.to_thread(self._alert.send, stats)
         return raised

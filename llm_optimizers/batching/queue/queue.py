@@ -164,11 +164,11 @@ class JobQueue:
         jobs = [self._job(payload, priority, None, None, tokens) for payload in payloads]
         return self._started().wait(self._add(jobs))
 
-    def get(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
+    def get(self, id: str) -> Job | None:  # noqa: A002 - as `Job.id`
         """Return the job as it is now, or None if it is unknown or was deleted after `keep`."""
         return self.run(lambda store: store.get([id], self.clock()))[0]
 
-    def handle(self, id: str) -> JobHandle:  # noqa: A002 - the job's own word
+    def handle(self, id: str) -> JobHandle:  # noqa: A002 - as `Job.id`
         """Return a handle for a job submitted earlier or by another process."""
         self.start()
         return JobHandle(id, self._watch)

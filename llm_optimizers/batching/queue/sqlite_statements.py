@@ -83,7 +83,7 @@ SCHEMA = Schema(
 
 
 def add(db: sqlite3.Connection, job: Job, aging: float) -> Job:
-    """Store a new job; one whose id is known is not changed, and returned.
+    """Store a new job and return it; a known job is returned unchanged.
 
     Raises:
         ConfigurationError: the id was used for another payload.

@@ -56,7 +56,7 @@ class JobWorker:
         self._slots = slots
         self._rules = rules
         self._clock = clock
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no security
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
         self._name = uuid.uuid4().hex
         self._running: dict[asyncio.Task[Any], Job] = {}

@@ -71,7 +71,7 @@ def calibrate(
 
     cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
     if not cheap:
-        raise ConfigurationError(f"the labels score no model besides {strong}")
+        raise ConfigurationError(f"the labels score no model other than {strong}")
     wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
     reasons = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
     if reasons:

@@ -260,7 +260,7 @@ def test_a_payload_or_result_that_is_not_json_gives_a_clear_error() -> None:
         for bad in (object(), float("nan"), {("a",): 1}, b"bytes"):
             with pytest.raises(ConfigurationError, match="payload cannot be stored"):
                 queue.submit(bad)
-        with pytest.raises(ItemError, match="done and paid, but the handler's result cannot"):
+        with pytest.raises(ItemError, match="ran and was billed, but the handler's result cannot"):
             queue.submit(1).result(WAIT)
         with pytest.raises(ConfigurationError, match="none of high, medium, low"):
             queue.submit(1, priority="urgent")  # type: ignore[arg-type]
@@ -362,7 +362,7 @@ def test_the_alert_is_silent_again_below_half_and_logs_by_default(
     assert alert.raised(stats(5), before=True)
     assert not alert.raised(stats(4), before=True)
     with caplog.at_level(logging.WARNING):
-        alert.tell(stats(10, oldest=5))
+        alert.send(stats(10, oldest=5))
     assert "10 jobs wait, the oldest for 5 s" in caplog.text
 
 
@@ -433,7 +433,7 @@ def test_a_lone_surrogate_is_refused_and_as_a_result_fails_one_job(path: Path | 
             queue.submit({"prompt": HALF})
         half, failed, sound = queue.submit_many(["half", "raise", "sound"])
         assert sound.result(WAIT) == "sound"
-        with pytest.raises(ItemError, match="done and paid, but"):
+        with pytest.raises(ItemError, match="ran and was billed, but"):
             half.result(WAIT)
         with pytest.raises(ItemError, match="a cut emoji"):
             failed.result(WAIT)
