@@ -35,7 +35,7 @@ def serve_hit(
 ) -> Generations:
     """Return the hit's generations, marked, and record the hit if a ledger is given.
 
-    `run` describes the run that they answer; by default it is read from the running code's context.
+    `run` describes the run that gets them; by default it is read from the current context.
     """
     generations = mark_hit(hit)
     if ledger is not None:

@@ -151,7 +151,7 @@ def _apply_limits(
         return wanted, reason
     return previous, (
         f"stays with {previous.model}: moving the conversation to {wanted.model} would not save "
-        "money, prompt cache included"
+        "money, the provider's prompt cache included"
     )
 
 

@@ -297,6 +297,6 @@ def _check_deadline(routed: RoutedRequest, last: Exception | None) -> None:
 
 
 def _soonest(failures: Mapping[str, Failure]) -> tuple[str, float] | None:
-    """Return the model with the shortest `Retry-After` and its seconds, None if none sent one."""
+    """Return the model with the shortest `Retry-After`, in seconds; None if none sent one."""
     waits = [(m, f.retry_after_s) for m, f in failures.items() if f.retry_after_s is not None]
     return min(waits, key=lambda wait: wait[1], default=None)

@@ -116,7 +116,7 @@ class SharedAnswer:
 
     @property
     def unshared(self) -> bool:
-        """Whether one separate call without strategies gave it: then `raw` describes it fully."""
+        """Whether the answer came from one separate call without strategies; `raw` is then complete."""
         return self.asked_with == 1 and self.share == CallShare(alone=self.usage, estimated=False)
 
 

@@ -199,7 +199,7 @@ def _script() -> str:
 
 
 def _fields(job: Job, payload: str, key: float) -> list[str]:
-    """Return the fields of a new job's Redis hash, without its state; always equally many."""
+    """Return the fields of a new job's Redis hash, without its state; their number is fixed."""
     fields = {
         "queue": job.queue,
         "id": job.id,

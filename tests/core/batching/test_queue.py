@@ -323,7 +323,7 @@ def test_a_close_that_takes_too_long_raises() -> None:
     gate.open.set()
 
 
-def test_a_queue_that_falls_behind_alerts_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_is_falling_behind_alerts_once(caplog: pytest.LogCaptureFixture) -> None:
     alerts: list[QueueStats] = []
 
     def notify(stats: QueueStats) -> None:
@@ -363,7 +363,7 @@ def test_the_alert_is_silent_again_below_half_and_logs_by_default(
     assert not alert.raised(stats(4), before=True)
     with caplog.at_level(logging.WARNING):
         alert.send(stats(10, oldest=5))
-    assert "10 jobs wait, the oldest for 5 s" in caplog.text
+    assert "10 jobs are waiting, the oldest for 5 s" in caplog.text
 
 
 def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
