@@ -262,7 +262,7 @@ def test_a_payload_or_result_that_is_not_json_gives_a_clear_error() -> None:
                 queue.submit(bad)
         with pytest.raises(ItemError, match="ran and was billed, but the handler's result cannot"):
             queue.submit(1).result(WAIT)
-        with pytest.raises(ConfigurationError, match="none of high, medium, low"):
+        with pytest.raises(ConfigurationError, match="use one of high, medium, low"):
             queue.submit(1, priority="urgent")  # type: ignore[arg-type]
 
 
