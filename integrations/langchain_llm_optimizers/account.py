@@ -150,7 +150,7 @@ def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:
 
 
 def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
-    """A mark for a hit of any other LangChain cache: LangChain sets its `total_cost` to 0."""
+    """Return a mark for another LangChain cache's hit: LangChain sets its `total_cost` to 0."""
     message = _message([generation])
     raw: Mapping[str, Any] = (message.usage_metadata if message else None) or {}
     if message is None or raw.get("total_cost") != 0:
@@ -172,7 +172,7 @@ def user_tags(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str
 
 
 def _message(generations: Sequence[Generation]) -> AIMessage | None:
-    """The first generation's message; each further one repeats the usage of the whole call."""
+    """Return the first generation's message; the others repeat the usage of the whole call."""
     for generation in generations[:1]:
         if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
             return generation.message
@@ -180,6 +180,6 @@ def _message(generations: Sequence[Generation]) -> AIMessage | None:
 
 
 def _share(message: AIMessage | None) -> CallShare | None:
-    """The answer's share of a combined call, None if its call was not combined."""
+    """Return the answer's share of a combined call, None if its call was not combined."""
     mark = None if message is None else message.response_metadata.get(SHARE_KEY)
     return CallShare.from_dict(mark) if mark else None

@@ -65,7 +65,7 @@ class AttemptCaller:
         return _with_mark(chunk, self._mark(attempt)) if first else chunk
 
     def _prepared(self, attempt: CallModel) -> tuple[BaseChatModel, ModelCall]:
-        """The child to call, and the call in its format."""
+        """Return the child to call, and the call in its format."""
         child = self.models[attempt.model]
         call = replace(self.call, config={**self.call.config, "run_id": UUID(attempt.context.id)})
         if attempt.request is not None:
@@ -74,7 +74,7 @@ class AttemptCaller:
         return child, replace(call, kwargs=settings_for(child, self.call.kwargs))
 
     def _mark(self, attempt: CallModel) -> dict[str, Any]:
-        """The mark on a message: the model that was chosen, and the one it saves against."""
+        """Return the mark on a message: the model that was chosen, and the one it saves against."""
         return {
             METADATA_KEY: {
                 "routed": attempt.model,
@@ -111,7 +111,7 @@ def _read(result: ChatResult) -> ModelAnswer:
 
 
 def _chunks(result: ChatResult) -> Iterator[AIMessageChunk]:
-    """A whole answer as one chunk, for a cascade that checks an answer before streaming it."""
+    """Yield a whole answer as one chunk, for a cascade, which checks it before streaming it."""
     message = cast("AIMessage", result.generations[0].message)
     yield AIMessageChunk(**message.model_dump(exclude={"type"}), chunk_position="last")
 

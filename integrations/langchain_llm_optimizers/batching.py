@@ -59,15 +59,15 @@ class BatchingChatModel(DelegatingChatModel):
     combine: bool = False
     """Whether questions share prompts; set by `check_combining`."""
     max_size: int | None = None
-    """Most calls in a group; by default 6 questions in a prompt, or 20 in a batch."""
+    """Maximum calls in a group; by default 6 questions in a prompt, or 20 in a batch."""
     max_group_tokens: int | None = None
-    """Most tokens in a group, counted as four characters each."""
+    """Maximum tokens in a group, counted as four characters each."""
     max_delay: float = 0.03
     """Seconds a call waits for others; background work can wait several seconds."""
     max_calls: int = 8
-    """Most groups in flight at the same time."""
+    """Maximum groups in flight at the same time."""
     max_pending: int = Field(default=1_000, ge=1)
-    """Most callers waiting; further callers block until there is room."""
+    """Maximum callers waiting; further callers block until there is room."""
     answer_timeout: float | None = None
     """Seconds after which a caller gets a TimeoutError."""
     namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
@@ -212,7 +212,7 @@ class BatchingChatModel(DelegatingChatModel):
             return calls.combined_call(
                 combinable_request(call), tenant=lambda: current_tenant(self.namespace)
             )
-        # The model's own `batch` takes one set of settings and gives one answer a call.
+        # The model's own `batch` takes one set of settings and gives one answer per call.
         if (
             call.stop
             or call.kwargs
@@ -226,7 +226,7 @@ class BatchingChatModel(DelegatingChatModel):
         settings = (self.combine, *limits)
         with _LOCK:
             bound = self._bound
-            # A copy of this model with another child or other settings needs calls of its own.
+            # A copy of this model with another child or other settings needs separate calls.
             if bound is None or bound.calls.closed or not bound.serves(self.model, settings):
                 calls = self._combined_calls() if self.combine else self._plain_calls()
                 bound = self._bound = BoundCalls(model=self.model, settings=settings, calls=calls)

@@ -4,7 +4,7 @@ Each provider has its own format for tools and structured output, so a router ca
 before it has chosen a child. It keeps the arguments (`DeferredBinding`), and the chosen child binds
 them when it is called.
 
-A wrapper of one model lets the child build its runnable at once and replaces the child in it by
+A wrapper of one model lets the child build its runnable at once and replaces the child in it with
 itself (`rebind`), so that calls pass through the wrapper in the child's own format.
 """
 
@@ -83,7 +83,7 @@ class DeferredBinding(Protocol):
         ...
 
     def request_params(self) -> dict[str, Any]:
-        """The core request's parameters, from which the router reads its requirements."""
+        """Return the core request's parameters, from which the router reads its requirements."""
         ...
 
 
@@ -99,7 +99,7 @@ class DeferredTools:
         return child.bind_tools(list(self.tools), **self.kwargs)
 
     def request_params(self) -> dict[str, Any]:
-        """The tool definitions, which also count as tokens."""
+        """Return the tool definitions, which also count as tokens."""
         found = {"tools": [_definition(tool) for tool in self.tools]} if self.tools else {}
         response_format = self.kwargs.get("response_format")
         return {**found, "response_format": response_format} if response_format else found
@@ -117,7 +117,7 @@ class DeferredStructuredOutput:
         return child.with_structured_output(self.schema, **self.kwargs)
 
     def request_params(self) -> dict[str, Any]:
-        """A JSON format; the schema is left out, since the child's parser checks it."""
+        """Return a JSON format; the schema is left out, since the child's parser checks it."""
         return {"response_format": {"type": "structured"}}
 
     def parse(self, child: BaseChatModel, message: AIMessage) -> Any:
@@ -146,7 +146,7 @@ def settings_for(child: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, A
 
 
 def _binding(runnable: Runnable[Any, Any], child: BaseChatModel) -> dict[str, Any] | None:
-    """The settings with which a pipeline calls the child, None if it does not call it."""
+    """Return the settings with which a pipeline calls the child, None if it does not call it."""
     if runnable is child:
         return {}
     if isinstance(runnable, RunnableBindingBase):

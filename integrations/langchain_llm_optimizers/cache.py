@@ -137,7 +137,7 @@ class HybridCache(BaseCache):
         self.responses.close()
 
     def _key(self, prompt: str, llm_string: str) -> CacheKey | None:
-        """The call's key, or None if a setting that affects the answer cannot be read."""
+        """Return the call's key, or None if a setting that affects the answer cannot be read."""
         tenant = self.responses.tenant()
         if tenant is None:
             return None

@@ -92,7 +92,7 @@ class CachedChatModel(DelegatingChatModel):
         )
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
-        """The request to cache, or None if a setting that affects the answer cannot be read."""
+        """Return the request to cache, None if a setting that affects the answer is unreadable."""
         try:
             identity = identity_of_call(self.model, call.stop, call.kwargs)
             return request_of_messages(call.messages, identity)

@@ -44,7 +44,7 @@ class ModelCall:
         return child.astream(self.messages, self.config, stop=self.stop, **self.kwargs)
 
     def _run(self) -> dict[str, Any]:
-        """The configuration as keyword arguments of `generate`."""
+        """Return the configuration as keyword arguments of `generate`."""
         return {
             "callbacks": self.config.get("callbacks"),
             "tags": self.config.get("tags"),

@@ -55,7 +55,7 @@ class GenerationsCodec:
 
 
 def finish_reason_of(metadata: Mapping[str, Any]) -> str:
-    """Return why the answer ended, in the provider's own word; "" if it is not given."""
+    """Return why the answer ended, in the provider's term; "" if it is not given."""
     return next((str(metadata[name]) for name in _FINISH if metadata.get(name)), "")
 
 

@@ -80,7 +80,7 @@ class ModelCaller:
         return _billed_answer(text, answer)
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
-        """The model, with output limits raised for `count` answers, bound to the schema."""
+        """Return the model, with output limits raised for `count` answers, bound to the schema."""
         model = self._model.model_copy(update=raised_limits(self._model, count))
         titled = {"title": "answers", "description": "The answers by id.", **json.loads(schema)}
         try:
@@ -92,7 +92,7 @@ class ModelCaller:
 
 
 def _billed_answer(text: str, message: AIMessage) -> BilledAnswer:
-    """The answer with its usage, and with what strategies inside the model did."""
+    """Return the answer with its usage, and with what strategies inside the model did."""
     mark = hit_mark([ChatGeneration(message=message)])
     return BilledAnswer.of(
         text,
@@ -104,13 +104,13 @@ def _billed_answer(text: str, message: AIMessage) -> BilledAnswer:
 
 
 def _unparsed(answer: AIMessage) -> str:
-    """The text of an answer that was cut off, or its tool calls' arguments."""
+    """Return the text of an answer that was cut off, or its tool calls' arguments."""
     broken = [call["args"] or "" for call in answer.invalid_tool_calls]
     return "".join(broken) or answer.text
 
 
 def _cut_off(error: Exception) -> BilledAnswer | None:
-    """The billed answer in the OpenAI SDK's error for an answer cut off by its length.
+    """Return the billed answer in the OpenAI SDK's error for an answer cut off by its length.
 
     None for any other error.
     """

@@ -256,7 +256,7 @@ class DelegatingChatModel(BaseChatModel):
         ]
 
     def _with_own_config(self, config: RunnableConfig) -> RunnableConfig:
-        """The configuration merged with this model's own callbacks, tags and metadata."""
+        """Return the configuration merged with this model's own callbacks, tags and metadata."""
         attached: RunnableConfig = {}
         if self.callbacks is not None:
             attached["callbacks"] = self.callbacks

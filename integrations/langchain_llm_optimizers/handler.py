@@ -255,12 +255,12 @@ class CostCallbackHandler(BaseCallbackHandler):
 
 
 def _first(response: LLMResult) -> list[Generation]:
-    """The generations of the first prompt; LangChain opens a run for each prompt."""
+    """Return the generations of the first prompt; LangChain opens a run for each prompt."""
     return list(response.generations[0]) if response.generations else []
 
 
 def _reported(response: LLMResult) -> Usage | None:
-    """The usage of a completion model's run, from `llm_output`.
+    """Return the usage of a completion model's run, from `llm_output`.
 
     If several prompts were sent together, LangChain gives the whole usage to the first run and none
     to the others, so they add up.

@@ -1,4 +1,4 @@
-"""Cache hits: mark them, record them as savings, and return them as a run of their own."""
+"""Cache hits: mark them, record them as savings, and return them as separate runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def serve_hit(
 ) -> Generations:
     """Return the hit's generations, marked, and record the hit if a ledger is given.
 
-    `run` describes the run that they answer; by default it is read from the running code's context.
+    `run` describes the run that gets them; by default it is read from the current context.
     """
     generations = mark_hit(hit)
     if ledger is not None:
@@ -44,7 +44,7 @@ def serve_hit(
 
 
 def _running_run() -> RunInfo:
-    """What the context says of the run; LangChain gives its cache only the prompt."""
+    """Return what the context says of the run; LangChain gives its cache only the prompt."""
     config = var_child_runnable_config.get() or {}
     return RunInfo(
         id="",
@@ -85,7 +85,7 @@ class _MarkedInfo(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # as of every dict
+    __hash__ = None  # like every dict
 
 
 class ServedChatModel(BaseChatModel):

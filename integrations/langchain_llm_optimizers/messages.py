@@ -115,7 +115,7 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
 
 
 def _serialised(prompt: str) -> list[tuple[str, Mapping[str, Any]]] | None:
-    """Class name and arguments of each serialised message; None for any other text."""
+    """Return class and arguments of each serialised message; None for any other text."""
     if not prompt.startswith("["):
         return None
     try:
@@ -155,7 +155,7 @@ def _message(
 
 
 def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The other fields of a message that may affect the answer.
+    """Return the other fields of a message that may affect the answer.
 
     Of an assistant's message only its tool calls count, including those in OpenAI's old form and
     those that could not be parsed. The rest (parsed objects, refusals, reasoning summaries) repeats

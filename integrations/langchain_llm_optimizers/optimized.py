@@ -111,7 +111,7 @@ class OptimizedChatModel(DelegatingChatModel):
     def _translation(
         self, call: ModelCall
     ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], ModelCall]]:
-        """Two functions: the call as a core request, and the optimised request as a call."""
+        """Return functions that read the core request, and write the optimised one back."""
         tools = call.kwargs.get("tools") or ()
         return (
             lambda: prompt_request(call.messages, self._name(call), tools=tools),
@@ -119,7 +119,7 @@ class OptimizedChatModel(DelegatingChatModel):
         )
 
     def _capped(self, call: ModelCall) -> CappedCall:
-        """The task's cap for this call; a limit that the call or the model sets itself wins."""
+        """Return the task's cap for this call, unless the call or the model sets a limit itself."""
         configured = self.model._get_ls_params(stop=call.stop, **call.kwargs).get("ls_max_tokens")
         run_id = call.config.get("run_id")
         call_id = None if run_id is None else str(run_id)
@@ -138,7 +138,7 @@ class OptimizedChatModel(DelegatingChatModel):
 
 
 def _mark(call: ModelCall) -> dict[str, Any]:
-    """What was removed from the prompt; the answer carries it, so that a hit is priced with it."""
+    """Return the record of removed tokens, which the answer carries so that hits include it."""
     return (
         dict(call.messages[-1].additional_kwargs.get(METADATA_KEY) or {}) if call.messages else {}
     )
@@ -161,7 +161,7 @@ def _with_mark(message: M, mark: dict[str, Any]) -> M:
 
 
 def _first_call(call: ModelCall, capped: CappedCall) -> ModelCall:
-    """The call with its task's cap, if it has one."""
+    """Return the call with its task's cap, if it has one."""
     if capped.cap is None:
         return call
     kwargs = {**call.kwargs, "max_tokens": capped.cap.tokens}
@@ -169,7 +169,7 @@ def _first_call(call: ModelCall, capped: CappedCall) -> ModelCall:
 
 
 def _with_run_id(call: ModelCall, context: CallContext) -> ModelCall:
-    """The call with the id under which it is recorded."""
+    """Return the call with the id under which it is recorded."""
     return replace(call, config={**call.config, "run_id": UUID(context.id)})
 
 
@@ -186,7 +186,7 @@ def with_stop_sequences(call: ModelCall, model: str, form: AnswerForm | None) ->
 
 
 def _end_of(result: ChatResult) -> tuple[str | None, Usage | None]:
-    """Why the answer ended, and the tokens it used."""
+    """Return why the answer ended, and the tokens it used."""
     message = result.generations[0].message if result.generations else None
     if not isinstance(message, AIMessage):
         return None, None

@@ -79,7 +79,7 @@ def routing_context(call: ModelCall, *, streaming: bool) -> RoutingContext:
 
 
 def _previous(messages: list[BaseMessage]) -> Previous | None:
-    """The model that gave the last answer, if it still carries a router's mark."""
+    """Return the model that gave the last answer, if it still carries a router's mark."""
     last = next((m for m in reversed(messages) if isinstance(m, AIMessage)), None)
     mark = last.response_metadata.get(METADATA_KEY) if last is not None else None
     if not isinstance(mark, Mapping) or not isinstance(mark.get("routed"), str):

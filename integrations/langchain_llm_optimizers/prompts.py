@@ -57,7 +57,7 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
         model: The model that gets the prompt. Its tokenizer is used to count, and its provider's
             cache limits what may change. Without it, counts are estimates and no provider cache is
             assumed.
-        context_tokens: Most tokens of retrieved context in each message; None keeps it all. Context
+        context_tokens: Maximum tokens of retrieved context per message; None keeps it all. Context
             is text in `<context>` tags or after a line that ends in `context:`; no other text is
             cut.
         optimizer: A configured `RequestOptimizer` instead of `context_tokens` and `embeddings`.
@@ -100,7 +100,7 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
     def _translation(
         self, prompt: Prompt
     ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], Prompt]]:
-        """Two functions: the prompt as a core request, and the optimised request as a prompt."""
+        """Return functions that read the core request, and write the optimised one back."""
         return (
             lambda: prompt_request(_messages(prompt), self._model),
             lambda optimized: _as_type_of(prompt, rewritten(_messages(prompt), optimized)),
@@ -193,7 +193,7 @@ def rewritten(messages: Sequence[BaseMessage], optimized: Optimized) -> list[Bas
 
 
 def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
-    """The original with the new text; the original itself if its text is the same."""
+    """Return the original with the new text; the original itself if its text is the same."""
     if new == core_message(original):
         return original
     if isinstance(new.content, str):
@@ -210,7 +210,7 @@ def _with_content(original: BaseMessage, new: Message) -> BaseMessage:
 
 
 def _marked(message: BaseMessage, optimized: Optimized) -> BaseMessage:
-    """The message with the saving, added to the saving of an optimiser before this one."""
+    """Return the message with the saving, added to the saving of an optimiser before this one."""
     earlier = message.additional_kwargs.get(METADATA_KEY) or {}
     removed = removed_of(earlier) + optimized.removed
     mark = {
@@ -230,7 +230,7 @@ def _messages(prompt: Prompt) -> list[BaseMessage]:
 
 
 def _as_type_of(prompt: Prompt, messages: list[BaseMessage]) -> Prompt:
-    """The messages as the prompt's type; the prompt itself if nothing changed."""
+    """Return the messages as the prompt's type; the prompt itself if nothing changed."""
     before = _messages(prompt)
     if isinstance(prompt, str | StringPromptValue):
         text = str(messages[0].text)

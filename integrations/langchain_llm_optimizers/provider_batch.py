@@ -67,7 +67,7 @@ def collect_later(
     exception.
 
     Raises:
-        TimeoutError: the batch is not finished after `timeout` seconds; it goes on.
+        TimeoutError: the batch is not finished after `timeout` seconds; it continues.
         ConfigurationError: there is no batch with this id.
     """
     chain = _split_at_model(runnable)
@@ -117,7 +117,7 @@ class _Chain:
 
 
 def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
-    """The strict schema that the SDK sends for the class."""
+    """Return the strict schema that the SDK sends for the class."""
     from openai import pydantic_function_tool
 
     function = pydantic_function_tool(schema)["function"]
@@ -126,7 +126,7 @@ def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
 
 
 def _parsed(message: AIMessage, schema: type[BaseModel], body: Mapping[str, Any]) -> AIMessage:
-    """The message with the parsed object, or the refusal, that LangChain's parser expects."""
+    """Return the message with the parsed object or refusal that LangChain's parser expects."""
     refusal = body["choices"][0]["message"].get("refusal")
     if refusal:
         found = {"refusal": refusal}
@@ -158,7 +158,7 @@ def _split_at_model(runnable: Runnable[Any, Any]) -> _Chain:
 
 
 def _model_of(step: Runnable[Any, Any]) -> BaseChatModel | None:
-    """The chat model of a step, without bindings and wrappers; None if it has none."""
+    """Return the chat model of a step, without bindings and wrappers; None if it has none."""
     inner = step.bound if isinstance(step, RunnableBinding) else step
     while isinstance(inner, DelegatingChatModel):
         inner = inner._child

@@ -1,4 +1,4 @@
-"""`SharedRun`: return each caller's answer from a combined call in a run of its own."""
+"""`SharedRun`: return each caller's answer from a combined call in a separate run."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def cache_of(model: BaseChatModel) -> Any:
 
 
 def _result_of(answer: SharedAnswer) -> ChatResult:
-    """A caller's own answer as a chat result, with its share of the tokens."""
+    """Return a caller's answer as a chat result, with its share of the tokens."""
     raw: AIMessage = answer.raw
     # With the id of the shared run, the answer would count as already recorded.
     id_ = None if (raw.id or "").startswith(_RUN_ID_PREFIXES) else raw.id

@@ -101,7 +101,7 @@ def service_tier_of(message: AIMessage) -> ServiceTier:
 
 
 def _tiered(raw: Mapping[str, Any], name: str) -> int:
-    """A count that langchain-openai may prefix with the tier: `flex_cache_read`."""
+    """Return a count that langchain-openai may prefix with the tier: `flex_cache_read`."""
     return sum(_count(raw, f"{prefix}{name}") for prefix in ("", "flex_", "priority_"))
 
 

@@ -56,7 +56,7 @@ class AttemptCaller:
         return self._marked(chunk, attempt)
 
     def _prepared(self, attempt: CallModel) -> ModelCall:
-        """The call in the format of the chosen LLM."""
+        """Return the call in the format of the chosen LLM."""
         call = self.call
         if attempt.request is not None:
             messages = [
@@ -67,12 +67,12 @@ class AttemptCaller:
         return with_bound_tools(call, self.llms[attempt.model])
 
     def _streamed(self, attempt: CallModel) -> ModelCall:
-        """The call for a stream, which is read in its caller's context."""
+        """Return the call for a stream, which is read in its caller's context."""
         call = self._prepared(attempt)
         return replace(call, context=context_with_call(call.context, attempt.context))
 
     def _marked(self, reply: Reply, attempt: CallModel) -> Reply:
-        """The reply marked with the LLM that gave it; its message too, for later calls."""
+        """Return the reply marked with the LLM that gave it; its message too, for later calls."""
         decision = self.routed_call.decision
         mark = {
             "model": attempt.model,

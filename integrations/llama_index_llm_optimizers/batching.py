@@ -57,8 +57,8 @@ class BatchedLLM(DelegatingLLM):
         llm: The LLM to call, from this wrapper's own threads.
         combine: Whether questions share prompts; set by `check_combining`.
         limits: When a group is sent; by default at 6 questions or after 30 ms.
-        max_pending: Most callers waiting; further callers block until there is room.
-        max_calls: Most calls in flight at the same time.
+        max_pending: Maximum callers waiting; further callers block until there is room.
+        max_calls: Maximum calls in flight at the same time.
         timeout: Seconds a caller waits for an answer; no limit by default.
     """
 
@@ -182,7 +182,7 @@ async def abatch_chat(
     Args:
         llm: Any LLM.
         conversations: The messages of each.
-        max_concurrency: Most calls in flight at the same time; no limit by default.
+        max_concurrency: Maximum calls in flight at the same time; no limit by default.
         return_exceptions: Return errors in the list instead of raising the first.
         kwargs: Settings of every call.
 

@@ -112,7 +112,7 @@ def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelec
 
 
 def _arguments(given: dict[str, Any] | str) -> dict[str, Any]:
-    """Arguments as a mapping; empty while a stream's JSON is incomplete."""
+    """Return arguments as a mapping; empty while a stream's JSON is incomplete."""
     if isinstance(given, dict):
         return given
     try:

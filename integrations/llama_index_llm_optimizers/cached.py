@@ -82,7 +82,7 @@ class CachedLLM(DelegatingLLM):
         )
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
-        """The request to cache, or None if a setting that affects the answer cannot be read."""
+        """Return the request to cache, None if a setting that affects the answer is unreadable."""
         try:
             return request_of(call, identity_of_call(self.llm, call.kwargs))
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM

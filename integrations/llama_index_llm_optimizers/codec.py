@@ -110,7 +110,7 @@ def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> Cache
 
 
 def _whole(chunks: Sequence[Reply]) -> Reply:
-    """The last chunk as a whole response; some LLMs' last text is shorter than their deltas."""
+    """Return the last chunk as a whole response, with the joined deltas if its text is shorter."""
     last = chunks[-1]
     read = "".join(chunk.delta or "" for chunk in chunks)
     if not isinstance(last, ChatResponse):
@@ -126,7 +126,7 @@ def _whole(chunks: Sequence[Reply]) -> Reply:
 
 
 def _without_delta(message: ChatMessage) -> ChatMessage:
-    """The message without the last delta of its thoughts, which some LLMs leave in it."""
+    """Return the message without the last delta of its thoughts, which some LLMs leave in it."""
     kept = {k: v for k, v in message.additional_kwargs.items() if k != "thinking_delta"}
     return message.model_copy(update={"additional_kwargs": kept})
 

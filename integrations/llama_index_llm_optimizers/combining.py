@@ -73,13 +73,13 @@ def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
 
 
 def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
-    """As `ask`, but the cost is recorded for the callers that share the call."""
+    """Like `ask`, but the cost is recorded for the callers that share the call."""
     with call_scope(CallContext(shared=True)):
         return ask(llm, request)
 
 
 def _billed_answer(reply: Reply) -> BilledAnswer:
-    """The answer with its usage, and with what strategies inside the LLM did."""
+    """Return the answer with its usage, and with what strategies inside the LLM did."""
     mark = hit_mark(reply)
     return BilledAnswer.of(
         text_of(reply),

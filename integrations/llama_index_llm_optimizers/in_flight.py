@@ -58,7 +58,7 @@ class InFlightCalls:
 
     def __init__(self) -> None:
         self._by_span: dict[str | None, list[InFlightCall]] = {}
-        # The provider's objects of the last calls: a wrapper's end event has its child's again.
+        # The last calls' provider objects: a wrapper's end event has the same one as its child's.
         self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
         self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = threading.Lock()

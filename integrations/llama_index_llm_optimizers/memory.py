@@ -74,7 +74,7 @@ class HistoryBlock(BaseMemoryBlock[str]):
         return "\n".join(lines) or None
 
     def _end(self) -> int:
-        """Where the next group ends, 0 if there is none; tool calls stay with their results."""
+        """Return where the next group ends, 0 if none; tool calls stay with their results."""
         following = Message(role="user")
         cuts = safe_cuts([*self._waiting, following])
         return max((cut for cut in cuts if cut >= self.history.every), default=0)

@@ -108,7 +108,7 @@ def with_text(original: ChatMessage, new: Message) -> ChatMessage:
 
 
 def _text_blocks(part: Part) -> list[ContentBlock]:
-    """A text block, followed by the provider's cache breakpoint if it has one."""
+    """Return a text block, followed by the provider's cache breakpoint if it has one."""
     control = part.data.get("cache_control")
     if not isinstance(control, Mapping):
         return [TextBlock(text=part.text)]
@@ -130,7 +130,7 @@ def _part(block: ContentBlock) -> dict[str, Any] | None:
 
 
 def _image(block: ImageBlock) -> str:
-    """The image's URL, its bytes as a data URL, or the digest of its file."""
+    """Return the image's URL, its bytes as a data URL, or the digest of its file."""
     if block.url is not None:
         return str(block.url)
     if isinstance(block.image, bytes):
@@ -143,14 +143,14 @@ def _image(block: ImageBlock) -> str:
 
 
 def _content(value: Any) -> Any:
-    """A block's field; `fingerprint` rejects an open stream."""
+    """Return a block's field; `fingerprint` rejects an open stream."""
     if isinstance(value, bytes):
         return {"sha256": hashlib.sha256(value).hexdigest()}
     return str(value) if type(value).__module__.startswith(("pydantic", "pathlib")) else value
 
 
 def _digest_of(path: Path) -> str:
-    """The digest of a file's current content."""
+    """Return the digest of a file's current content."""
     try:
         return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -158,7 +158,7 @@ def _digest_of(path: Path) -> str:
 
 
 def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    """The tool calls of a message, from its blocks or, in the older form, `additional_kwargs`."""
+    """Return the tool calls of a message, from its blocks or from `additional_kwargs` (older)."""
     calls = [
         (block.tool_call_id, block.tool_name, block.tool_kwargs)
         for block in message.blocks
@@ -173,14 +173,14 @@ def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
 
 
 def _older(raw: Any) -> tuple[str | None, str, Any]:
-    """The id, name and arguments of OpenAI's object, or of its dump."""
+    """Return the id, name and arguments of OpenAI's object, or of its dump."""
     call: Mapping[str, Any] = raw if isinstance(raw, Mapping) else raw.model_dump()
     function: Mapping[str, Any] = call.get("function") or {}
     return call.get("id"), str(function.get("name") or ""), function.get("arguments") or {}
 
 
 def _arguments(arguments: Any) -> str:
-    """Arguments as JSON text with sorted keys; text that is not JSON is not changed."""
+    """Return arguments as JSON text with sorted keys; text that is not JSON is not changed."""
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
@@ -190,7 +190,7 @@ def _arguments(arguments: Any) -> str:
 
 
 def _extras(message: ChatMessage) -> dict[str, Any]:
-    """The other fields of a message that may affect the answer."""
+    """Return the other fields of a message that may affect the answer."""
     skipped: Sequence[str] = _OTHER_FIELDS
     if message.role.value in ("assistant", "chatbot", "model"):
         skipped = (*_OTHER_FIELDS, *_LLM_FIELDS)

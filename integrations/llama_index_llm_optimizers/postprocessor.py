@@ -65,13 +65,13 @@ class PromptCompressor(BaseNodePostprocessor):
         return nodes if chosen is None else _cut(nodes, chosen)
 
     def _tokens(self, node: BaseNode) -> int:
-        """The tokens of a node as the LLM sees it."""
+        """Return the tokens of a node as the LLM sees it."""
         text = node.get_content(metadata_mode=MetadataMode.LLM)
         return self._counter.count(text, self.model).tokens
 
 
 def _metadata(node: BaseNode) -> str:
-    """The metadata that the LLM sees."""
+    """Return the metadata that the LLM sees."""
     return node.get_metadata_str(mode=MetadataMode.LLM).strip()
 
 
@@ -80,7 +80,7 @@ def _text(node: BaseNode) -> str:
 
 
 def _cut(nodes: Sequence[NodeWithScore], kept: Sequence[KeptPassage]) -> list[NodeWithScore]:
-    """The kept nodes: the same objects if they are whole, else copies with less text."""
+    """Return the kept nodes: the same objects if they are whole, else copies with less text."""
     found: list[NodeWithScore] = []
     for part in kept:
         node = nodes[part.index]

@@ -32,7 +32,7 @@ __all__ = ["PromptOptimizingLLM"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shorter:
+class _ShortenedCall:
     """The shortened call, with what was removed from the original one."""
 
     call: ModelCall
@@ -44,11 +44,11 @@ class _Shorter:
         return context_of(within=self.call.context).with_removed(self.removed)
 
     def streamed(self) -> ModelCall:
-        """The call for a stream, which is read in its caller's context."""
+        """Return the call for a stream, which the caller reads in its own context."""
         return replace(self.call, context=context_with_call(self.call.context, self.context))
 
     def marked(self, reply: Reply) -> Reply:
-        """The reply with what was removed, so that a hit in a cache is priced with it."""
+        """Return the reply with the record of removed tokens, which a cache hit then includes."""
         if not self.removed.tokens:
             return reply
         mark = {SHORTENED_KEY: {"tokens": self.removed.tokens, "repeated": self.removed.repeated}}
@@ -106,16 +106,18 @@ class PromptOptimizingLLM(DelegatingLLM):
         async for chunk in as_async_generator(shorter.streamed().astream(self.llm)):
             yield shorter.marked(chunk)
 
-    def _shorter(self, call: ModelCall) -> _Shorter:
-        return self.optimizer.apply(*self._translation(call), otherwise=_Shorter(call=call))
+    def _shorter(self, call: ModelCall) -> _ShortenedCall:
+        return self.optimizer.apply(*self._translation(call), otherwise=_ShortenedCall(call=call))
 
-    async def _ashorter(self, call: ModelCall) -> _Shorter:
-        return await self.optimizer.aapply(*self._translation(call), otherwise=_Shorter(call=call))
+    async def _ashorter(self, call: ModelCall) -> _ShortenedCall:
+        return await self.optimizer.aapply(
+            *self._translation(call), otherwise=_ShortenedCall(call=call)
+        )
 
     def _translation(
         self, call: ModelCall
-    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], _Shorter]]:
-        """Two functions: the call as a core request, and the optimised request as a call."""
+    ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], _ShortenedCall]]:
+        """Return functions that read the core request, and write the optimised one back."""
         return lambda: self._request(call), lambda optimized: _rewritten(call, optimized)
 
     def _request(self, call: ModelCall) -> ChatRequest:
@@ -134,24 +136,26 @@ def _messages(call: ModelCall) -> Sequence[ChatMessage]:
     return (ChatMessage(role=MessageRole.USER, content=call.prompt),)
 
 
-def _rewritten(call: ModelCall, optimized: Optimized) -> _Shorter:
-    """The call with the optimised messages."""
+def _rewritten(call: ModelCall, optimized: Optimized) -> _ShortenedCall:
+    """Return the call with the optimised messages."""
     added = {k: v for k, v in optimized.request.params.items() if k != "tools"}
     kwargs = {**added, **call.kwargs}
     if isinstance(call, ChatCall):
         pairs = zip(optimized.request.messages, optimized.origins, strict=True)
         messages = [_written(new, origin, call.messages) for new, origin in pairs]
         call = replace(call, messages=messages, kwargs=kwargs)
-        return _Shorter(call=call, removed=optimized.removed)
+        return _ShortenedCall(call=call, removed=optimized.removed)
     assert isinstance(call, CompletionCall)
     if len(optimized.request.messages) != 1:
-        return _Shorter(call=call)
+        return _ShortenedCall(call=call)
     prompt = optimized.request.messages[0].text
-    return _Shorter(call=replace(call, prompt=prompt, kwargs=kwargs), removed=optimized.removed)
+    return _ShortenedCall(
+        call=replace(call, prompt=prompt, kwargs=kwargs), removed=optimized.removed
+    )
 
 
 def _written(new: Message, origin: int | None, before: Sequence[ChatMessage]) -> ChatMessage:
-    """An optimised message: a summary, or an original one with its new text."""
+    """Return an optimised message: a summary, or an original one with its new text."""
     if origin is None:
         return ChatMessage(role=MessageRole.SYSTEM, content=new.text)
     return with_text(before[origin], new)

@@ -93,7 +93,7 @@ def answer_to_cache(text: str, total: UsageTotal) -> CachedReply:
 
 
 def _digest(node: NodeWithScore) -> str:
-    """The digest of a node's content and of what the LLM sees of it."""
+    """Return the digest of a node's content and of what the LLM sees of it."""
     shown = node.node.get_content(metadata_mode=MetadataMode.LLM)
     return hashlib.sha256(f"{node.node.hash}\n{shown}".encode()).hexdigest()
 
@@ -249,7 +249,7 @@ class CachedQueryEngine(BaseQueryEngine):
         )
 
     def _request(self, query: QueryBundle, nodes: Sequence[NodeWithScore]) -> ChatRequest | None:
-        """The request to cache, or None if its answer cannot be cached."""
+        """Return the request to cache, or None if its answer cannot be cached."""
         try:
             return request_of_query(self._engine, self._synthesizer, query, nodes)
         except Exception as error:  # noqa: BLE001 - a question without a key goes to the engine
@@ -274,6 +274,6 @@ class CachedQueryEngine(BaseQueryEngine):
 
 
 def _pieces(response: Response) -> Iterator[str]:
-    """The text of a response, a few words at a time."""
+    """Return the text of a response, a few words at a time."""
     reply = CompletionResponse(text=response.response or "")
     return (chunk.delta or "" for chunk in chunks_of(reply))

@@ -117,7 +117,7 @@ def open_app(strategies: Strategies, endpoint: Endpoint, ledger: Ledger) -> Llam
 
 
 def _detailed(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with a `detail` in every image, which LlamaIndex's parser requires."""
+    """Return the messages with a `detail` in every image, which LlamaIndex's parser requires."""
     for message in messages:
         parts = message["content"] if isinstance(message["content"], list) else []
         for part in parts:

@@ -84,7 +84,7 @@ def _enter(llm: LLM, embed_model: BaseEmbedding | None, *, new_llm: bool) -> dic
         if embed_model is not None:
             Settings.embed_model = embed_model
         if new_llm:
-            # The helpers were made for another LLM's context window.
+            # Prompt helpers depend on the context window of the LLM that they were made for.
             Settings._prompt_helper = None
             Settings._chat_prompt_helper = None
     return frame

@@ -89,7 +89,7 @@ def service_tier_of(reply: Reply) -> str:
 
 
 def finish_reason_of(reply: Reply) -> str:
-    """Return why the answer ended, in the provider's own word; "" if it is not given."""
+    """Return why the answer ended, in the provider's term; "" if it is not given."""
     raw = _mapping(reply.raw)
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
@@ -141,7 +141,7 @@ def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """A provider's object as a shallow mapping of its fields."""
+    """Return a provider's object as a shallow mapping of its fields."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, BaseModel):

@@ -51,7 +51,7 @@ def audit_prompts(
     per_day: Annotated[int, typer.Option(min=0, help="Requests per day with each prompt.")] = 1_000,
     as_json: AsJSON = False,
 ) -> None:
-    """Show where prompts waste tokens, what to change, and what it costs at your traffic."""
+    """Show where prompts waste tokens, what to change, and what the waste costs at your traffic."""
     counter = TokenCounter()
     audited: list[_Audited] = []
     for path in files:
@@ -175,8 +175,8 @@ def _print_totals(totals: dict[str, Any]) -> None:
         return
     sure_money, cached = money["lossless_saving"], money["lossless_saving_if_cached"]
     typer.echo(
-        f"At {totals['requests_per_day']:,} requests a day to {totals['model']}, the prompts cost "
-        f"${money['now']:,.2f} a month. The safe changes save ${sure_money:,.2f} (${cached:,.2f} "
-        f"if the provider has cached the prompt), the others up to "
+        f"At {totals['requests_per_day']:,} requests per day to {totals['model']}, the prompts "
+        f"cost ${money['now']:,.2f} per month. The safe changes save ${sure_money:,.2f} "
+        f"(${cached:,.2f} if the provider has cached the prompt), the others up to "
         f"${money['saving_to_judge']:,.2f}."
     )

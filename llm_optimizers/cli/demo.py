@@ -123,7 +123,7 @@ def replay_log(
     ledger: _LedgerFile = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Replay your own log the same way.
+    """Replay your own log in the same way as the demo.
 
     A line is the body of a chat completion request: {"model": …, "messages": […]}. It may also
     have "response" (a text or an OpenAI completion), "tenant", "time", and "answer_class", which
@@ -158,7 +158,7 @@ def _run(
     answers = None
     with exit_on_error():
         if endpoint is not None:
-            result = _passes(log, framework, endpoint, strategies, ledger, console, bare=False)
+            result = _passes(log, framework, endpoint, strategies, ledger, console, compare=False)
         else:
             answers = LoggedAnswers(
                 log.requests,
@@ -169,7 +169,7 @@ def _run(
             with recorded_server(answers) as url:
                 recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
                 few = len(log.requests) <= _FEW
-                result = _passes(log, framework, recorded, strategies, ledger, console, bare=few)
+                result = _passes(log, framework, recorded, strategies, ledger, console, compare=few)
     estimated = answers is not None and answers.estimated
     if as_json:
         more = {"tokens_estimated": estimated, "skipped_lines": len(log.bad_lines)}
@@ -203,7 +203,7 @@ def _passes(
     ledger: Path | None,
     console: Console,
     *,
-    bare: bool,
+    compare: bool,
 ) -> Replay:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
@@ -223,7 +223,7 @@ def _passes(
             strategies,
             endpoint,
             ledger=account,
-            bare_pass=bare,
+            baseline_pass=compare,
             progress=progress,
         )
 

@@ -50,7 +50,7 @@ def prices(
         ),
     ] = None,
     provider: Annotated[
-        str | None, typer.Option(help="The provider that bills it, if not the model's maker.")
+        str | None, typer.Option(help="The provider that bills it, if not the model's developer.")
     ] = None,
     tier: Annotated[_Tier, typer.Option(help="The service tier.")] = _Tier.STANDARD,
     as_json: AsJSON = False,

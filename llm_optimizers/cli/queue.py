@@ -25,7 +25,9 @@ queue = typer.Typer(
     help="Send a file of requests at batch price, or run the workers of a job queue.",
     no_args_is_help=True,
 )
-dead = typer.Typer(help="Jobs that failed permanently.", no_args_is_help=True)
+dead = typer.Typer(
+    help="List, show, replay or delete jobs that failed permanently.", no_args_is_help=True
+)
 queue.add_typer(dead, name="dead")
 for _command in (submit, status, collect, cancel):
     queue.command()(_command)
@@ -33,7 +35,7 @@ for _command in (submit, status, collect, cancel):
 _Path = Annotated[Path | None, typer.Option(help="The queue's SQLite file.")]
 _URL = Annotated[str | None, typer.Option(help="The queue's Redis, for example redis://host:6379.")]
 _Name = Annotated[str, typer.Option(help="The queue's name.")]
-_Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs. Default: all.")]
+_IDs = Annotated[list[str] | None, typer.Argument(help="Ids of dead jobs.")]
 
 
 @queue.command()
@@ -56,7 +58,7 @@ def work(
     ] = None,
     lease: Annotated[
         float,
-        typer.Option(min=0.1, help="Seconds without a sign of life after which a worker is dead."),
+        typer.Option(min=0.1, help="Seconds without a heartbeat until a job is taken over."),
     ] = 30.0,
 ) -> None:
     """Run a queue's jobs until interrupted; running jobs are finished first."""
@@ -102,9 +104,7 @@ def list_dead(
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
-    limit: Annotated[
-        int, typer.Option(min=1, help="The largest number to list, newest first.")
-    ] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number to list, newest first.")] = 100,
     as_json: AsJSON = False,
 ) -> None:
     """List dead letters, newest first, without their payloads."""
@@ -134,19 +134,19 @@ def show(
 
 
 @dead.command()
-def replay(ids: _Ids = None, path: _Path = None, url: _URL = None, name: _Name = "default") -> None:
-    """Put dead jobs back in the queue, with all attempts available again."""
+def replay(ids: _IDs = None, path: _Path = None, url: _URL = None, name: _Name = "default") -> None:
+    """Put dead jobs back in the queue with all their attempts; without ids, all dead jobs."""
     with _open(path, url, name) as jobs:
         typer.echo(f"{jobs.dead.replay(*(ids or ()))} jobs are waiting again")
 
 
 @dead.command()
 def purge(
-    ids: _Ids = None,
+    ids: _IDs = None,
     path: _Path = None,
     url: _URL = None,
     name: _Name = "default",
-    every: Annotated[bool, typer.Option("--all", help="Delete all of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Delete all dead jobs.")] = False,
 ) -> None:
     """Delete dead jobs permanently."""
     if not ids and not every:
@@ -157,7 +157,7 @@ def purge(
 
 def _place(path: Path | None, url: str | None) -> None:
     if (path is None) == (url is None):
-        raise typer.BadParameter("give either --path (an SQLite file) or --url (a Redis)")
+        raise typer.BadParameter("give either --path (an SQLite file) or --url (a Redis server)")
 
 
 @contextmanager

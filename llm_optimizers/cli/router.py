@@ -34,14 +34,14 @@ router = typer.Typer(
 _Labels = Annotated[
     Path,
     typer.Argument(
-        help='Labels, one JSON per line: {"prompt": "...", "scores": {"small": 0, "large": 1}}.',
+        help='One JSON object per line: {"prompt": "...", "scores": {"small": 0, "large": 1}}.',
         exists=True,
         dir_okay=False,
     ),
 ]
 _Artefact = Annotated[Path, typer.Argument(help="A router file.", exists=True, dir_okay=False)]
 _Confidence = Annotated[
-    float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
+    float, typer.Option(min=0.5, max=0.999, help="Confidence level of the intervals.")
 ]
 
 
@@ -64,7 +64,7 @@ def fit(
     seed: Annotated[int, typer.Option(help="Random seed of the held-out folds.")] = 0,
     as_json: AsJSON = False,
 ) -> None:
-    """Fit a router and say whether it may act; the file is written in both cases."""
+    """Fit a router and run its activation test; the file is written even if it fails."""
     with exit_on_error(code=2):
         calibration = calibrate(
             read_labels(labels),
@@ -86,7 +86,7 @@ def evaluate(
     confidence: _Confidence = 0.95,
     as_json: AsJSON = False,
 ) -> None:
-    """Evaluate a router file on labels it has not seen; exits with 1 if it should not act."""
+    """Evaluate a router file on labels it was not fitted on; exits with 1 if it fails the test."""
     with exit_on_error(code=2):
         kept = read_artefact(artefact)
         reports = judge(
@@ -127,7 +127,9 @@ def explain(
 @router.command("experiments")
 def show_experiments(
     ledger: Annotated[Path, typer.Argument(help="A ledger's file.", exists=True, dir_okay=False)],
-    margin: Annotated[float, typer.Option(min=0.0, help="The loss of quality to accept.")] = 0.02,
+    margin: Annotated[
+        float, typer.Option(min=0.0, help="Accepted loss, in units of the scores.")
+    ] = 0.02,
     as_json: AsJSON = False,
 ) -> None:
     """Compare the arms of every experiment: cost, quality, and whether it can be stopped."""

@@ -94,7 +94,7 @@ class Ledger:
         kind: str,
         payload: Mapping[str, JSON],
         *,
-        id: str | None = None,  # noqa: A002 - the record's own word
+        id: str | None = None,  # noqa: A002 - as in the record
     ) -> None:
         """Append a note about an event; a second note with the same id is ignored.
 
@@ -225,7 +225,7 @@ class _DelayedRows:
     """Rows kept in memory while another process has the file locked.
 
     A background thread writes them, so that no event loop waits for the lock. Rows added
-    meanwhile are written after them.
+    in the meantime are written after them.
     """
 
     def __init__(self, database: Database, drop: Callable[[Exception], None]) -> None:

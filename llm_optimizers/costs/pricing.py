@@ -69,7 +69,7 @@ class _Variant:
 def price_call(
     prices: PriceBook,
     *,
-    id: str,  # noqa: A002 - the record's own word
+    id: str,  # noqa: A002 - as in the record
     time: datetime,
     model: str,
     usage: Usage,

@@ -1,7 +1,7 @@
 """Evidence that a saving does no harm, shared by all strategies.
 
     comparison.py  compares two answers
-    numbers.py     finds the numbers of a text, for comparisons
+    numbers.py     finds the numbers in a text, for comparisons
     labels.py      requests with a score for each model's answer, and their file
     samples.py     a stored share of the requests, to be labelled later
     bounds.py      bounds on a rate, a mean and a mean loss, and the threshold that keeps one

@@ -1,7 +1,7 @@
 """Compute bounds that hold at a stated confidence: on a rate, a mean, a mean loss.
 
     rate_upper_bound    a rate that was observed k times in n trials (exact, binomial)
-    samples_needed      how many trials without a failure prove a rate below a tolerance
+    samples_needed      how many trials without a failure show a rate below a tolerance
     mean_interval       a mean (normal)
     mean_loss_interval  a mean loss whose worst case may be missing from the sample
     mean_difference     the means of two groups (normal, unpooled)
@@ -120,10 +120,10 @@ def mean_interval(values: NDArray[np.float64], *, confidence: float) -> Interval
 
 
 def mean_loss_interval(losses: NDArray[np.float64], *, worst: float, confidence: float) -> Interval:
-    """Return a mean loss with one-sided normal bounds, after adding one loss of the `worst` size.
+    """Return a mean loss with one-sided normal bounds that assume one more loss, of size `worst`.
 
-    A sample may contain no rare loss at all, and then has no variance. The added one does what
-    the added successes and failures do in Agresti and Coull's interval (1998).
+    Without it, a sample that contains no rare loss has no variance and its bounds are too
+    narrow. Agresti and Coull (1998) add successes and failures to a sample for the same reason.
     """
     seen = losses.copy()
     seen.resize(len(losses) + 1, refcheck=False)
@@ -192,7 +192,7 @@ def safe_threshold(
 ) -> Threshold:
     """Return the largest score up to which the mean loss over all requests stays in tolerance.
 
-    `scores` and `losses` have one value a request, shape (n,): low scores are the safe ones, and
+    `scores` and `losses` have one value per request, shape (n,): low scores are the safe ones, and
     a loss is what the request loses if the saving is made on it, negative for a gain. Thresholds
     are tried from low to high, `steps` in all, and the search stops at the first that fails, so
     the error probability holds for all tries together (fixed-sequence testing; Learn then Test,

@@ -1,7 +1,7 @@
 """Compare two answers: the comparisons that all strategies share.
 
     same_answer        the default: chooses one of these by the form of the answers
-    same_text          the whole text, ignoring case, white space and closing punctuation
+    same_text          the whole text, ignoring case, whitespace and trailing punctuation
     same_json          the parsed value, ignoring the order of keys
     same_numbers       the numbers in the text, within a tolerance
     same_words         the stemmed words, for free text against a label
@@ -48,7 +48,7 @@ class Comparison(Protocol):
 
 
 def same_text(a: str, b: str) -> bool:
-    """Return whether two texts are equal, ignoring case, white space and closing full stops."""
+    """Return whether two texts are equal, ignoring case, whitespace and trailing full stops."""
     return normalised(a) == normalised(b)
 
 
@@ -122,7 +122,7 @@ def same_answer(a: str, b: str) -> bool:
 
 
 def same_by(extract: Callable[[str], object]) -> Comparison:
-    """Return a comparison of whatever `extract` takes from each answer."""
+    """Return a `Comparison` of what `extract` returns for each answer."""
 
     def same(a: str, b: str, /) -> bool:
         return bool(extract(a) == extract(b))
@@ -193,7 +193,7 @@ def _is_literal(text: str) -> bool:
 
 
 def _same_literal(a: str, b: str) -> bool:
-    """Compare as JSON, or letter by letter without the spaces next to punctuation."""
+    """Return whether two literals are equal as JSON, or as text without spaces at punctuation."""
     return same_json(a, b) or _compact(a) == _compact(b)
 
 

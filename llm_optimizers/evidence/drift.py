@@ -27,7 +27,7 @@ def quantile_edges(scores: Iterable[float]) -> tuple[float, ...]:
 
 
 class DriftAlarm:
-    """Counts scores by the calibration's deciles and compares the counts once a window.
+    """Counts scores by the calibration's deciles and compares the counts once per `window` scores.
 
     An index above `limit` raises the alarm; 0.25 is the usual limit for a changed population.
     Safe to share between threads.

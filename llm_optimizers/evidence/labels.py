@@ -1,6 +1,6 @@
 """Labels: the user's own requests with a score for each model's answer, and their file.
 
-The file has one JSON object a line: {"prompt": "…", "scores": {"small": 0, "large": 1}, "task":
+The file has one JSON object per line: {"prompt": "…", "scores": {"small": 0, "large": 1}, "task":
 "…"}. Scores come from a checker, a judge or users, on any scale that is the same for all lines.
 `label_problems` says why a set of labels is not good enough to learn from.
 """
@@ -56,7 +56,7 @@ def read_labels(path: str | Path) -> list[Label]:
 def read_json_lines(
     path: str | Path, read: Callable[[Any], T], *, kind: str, example: str
 ) -> list[T]:
-    """Read a file with one JSON value a line, each converted by `read`; empty lines are skipped.
+    """Read a file with one JSON value per line, each converted by `read`; empty lines are skipped.
 
     Error messages use `kind` and `example` to say what a line should be.
 
@@ -83,7 +83,7 @@ def read_json_lines(
 
 
 def write_labels(path: str | Path, labels: Iterable[Label]) -> None:
-    """Append labels to a file, one JSON object a line.
+    """Append labels to a file, one JSON object per line.
 
     The file contains the prompts' text, so a new one is readable by its owner only.
     """

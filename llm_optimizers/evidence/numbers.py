@@ -51,7 +51,7 @@ def value_of(match: re.Match[str]) -> Fraction | str:
 
 
 def exact(digits: str) -> Fraction | None:
-    """Return the exact value of some digits; None if they are no number or too long to compute."""
+    """Return the exact value of digits; None if they are not a number or too long to compute."""
     try:
         return Fraction(digits) if _PLAIN.fullmatch(digits) else None
     except (ValueError, ZeroDivisionError):

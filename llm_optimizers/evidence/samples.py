@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 THIRTY_DAYS_S = 30 * 86_400.0
 _PAGE = 500
-_WAIT_S = 0.25  # how long to wait for another writer; an answer may be waiting for this call
+_WAIT_S = 0.25  # seconds to wait for another writer; short, since an answer may be waiting
 _SCHEMA = Schema(
     kind="sample file",
     version=1,
@@ -222,7 +222,7 @@ def read_traffic(path: str | Path, *, tenant: str | None = None) -> Iterator[tup
 
     Raises:
         ConfigurationError: there is no such file.
-        StoreError: it is no sample file, or cannot be read.
+        StoreError: it is not a sample file, or cannot be read.
     """
     if not Path(path).is_file():
         raise ConfigurationError(
@@ -243,7 +243,7 @@ def shadow(
     answer: Callable[[str, str], str],
     grade: Callable[[str, str, str], float],
 ) -> Iterator[Label]:
-    """Send each prompt to every model, grade the answers, and yield one label a prompt.
+    """Send each prompt to every model, grade the answers, and yield one label per prompt.
 
     `answer(model, prompt)` calls a model; `grade(prompt, answer, model)` returns the answer's
     score: from a checker, a judge model or a person. A prompt that fails on any model is logged

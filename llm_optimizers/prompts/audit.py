@@ -1,6 +1,6 @@
 """Find wasted tokens in a prompt, line by line, each with advice on what to change.
 
-Nothing is rewritten here. The optimiser makes the changes of `lossless` findings by itself; the
+Nothing is rewritten here. The optimiser makes the changes of `lossless` findings automatically; the
 others need a person's judgement.
 """
 
@@ -36,7 +36,7 @@ _ENOUGH_EXAMPLES = 2
 class Finding:
     """Waste on a line (counted from 1): its kind, the tokens to save, and what to change.
 
-    `lossless` means that the optimiser makes this change by itself.
+    `lossless` means that the optimiser makes this change automatically.
     """
 
     line: int
@@ -59,7 +59,7 @@ def audit(
 
 
 def _layout_findings(text: str, model: str, counter: TokenCounter) -> Iterator[Finding]:
-    """Yield blanks, markup noise and JSON's layout, block by block."""
+    """Yield whitespace, markup noise and JSON's layout, block by block."""
     for line, block in _at_lines(blocks(text), lambda block: block.whole):
         if block.kind == "json":
             yield from _json(block, line, model, counter)
@@ -72,7 +72,7 @@ def _json(block: Block, line: int, model: str, counter: TokenCounter) -> Iterato
     plain = shorten(block.whole, passes=frozenset({"json"})).text
     saved = size - counter.count(plain, model).tokens
     if saved > 0:
-        advice = "write it without blanks and line breaks (json.dumps(…, separators=(',', ':')))"
+        advice = "write it without spaces and line breaks (json.dumps(…, separators=(',', ':')))"
         yield _finding(line, "JSON layout", saved, block.text, advice, lossless=True)
     table = to_table(block.text)
     if table is not None:
@@ -89,7 +89,7 @@ def _noise(text: str, line: int, model: str, counter: TokenCounter) -> Iterator[
         if len(shorter) < len(row):
             saved = counter.count(row, model).tokens - counter.count(shorter, model).tokens
             if saved > 0:
-                advice = "remove blanks, rules, comments and invisible characters"
+                advice = "remove extra spaces, rules, comments and invisible characters"
                 yield _finding(
                     line + offset, "blanks and markup", saved, row, advice, lossless=True
                 )

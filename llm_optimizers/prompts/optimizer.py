@@ -1,8 +1,8 @@
 """Turn a chat request into a cheaper one that asks the same.
 
-Each message is shortened once, by itself, when it enters a conversation. A prefix that the
-provider has cached changes only if that pays (`provider_cache` decides). Losing information is
-opt-in: a budget for retrieved context, a summarised history, a hard limit on the whole request.
+Each message is shortened once, separately, when it enters a conversation. A prefix that the
+provider has cached changes only if that saves money (`provider_cache` decides). Losing information
+is opt-in: a budget for retrieved context, a summarised history, a hard limit on the whole request.
 The same request always gives the same bytes, and the result says what was and was not changed.
 """
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _BLOCKING = 20_000
 """Characters above which a request is handled outside the event loop."""
-_SENT_UNCHANGED = "The prompt could not be shortened; it is sent as it is"
+_SENT_UNCHANGED = "The prompt could not be shortened; it is sent unchanged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,8 @@ class RequestOptimizer:
         context: A token budget for the retrieved context in each message; None keeps it all. In
             a system message it applies only to a conversation's first question.
         history: Settings for summarising long conversations; None keeps them. With a warm cache
-            messages are summarised only if that pays in the same call, or if the request would
-            exceed `max_tokens` or the model's context window.
+            messages are summarised only if that saves money in the same call, or if the request
+            would exceed `max_tokens` or the model's context window.
         max_tokens: A hard limit on the request, kept by removing the middle of the longest
             messages, with a warning.
         provider_cache: Whether to take the provider's prompt cache into account. Switch it off

@@ -1,8 +1,8 @@
 """Replay a log of requests through a real app and measure what the strategies would have saved.
 
-log.py       the log's format: one OpenAI chat request a line
+log.py       the log's format: one OpenAI chat request per line
 app.py       the interface of an app that requests are replayed through, one per framework
-run.py       sends the requests, bare and with strategies, one by one and in a provider batch
+run.py       sends the requests, without and with strategies, one by one and in a provider batch
 judging.py   counts right answers and wrong hits
 figures.py   the figures of a replay
 table.py     the figures as a table for the terminal

@@ -122,7 +122,7 @@ def open_app(
 
 @contextmanager
 def for_request(logged: LoggedRequest) -> Iterator[None]:
-    """Within the block, calls carry this request's id and tenant."""
+    """Give calls made inside the block this request's id and tenant."""
     token = _request_id.set(logged.id)
     try:
         with tenant(logged.tenant):

@@ -50,7 +50,7 @@ class Replay:
 
     `right` of `judged` answers agree with the log. `wrong` lists the ids of wrong hits, None if
     the log has no answer classes. `account` summarises the last pass that was started, named
-    `pass_name`; `bare` the pass without strategies, None unless both passes were completed.
+    `pass_name`; `without` the pass without strategies, None unless both passes were completed.
     `overhead_ms` is the median extra time of a call compared with the same call in the pass
     without strategies, over calls that reached the model in both; None if there was no such pass.
     `gave_up` means that all of the first requests failed, so the rest were not sent.
@@ -67,7 +67,7 @@ class Replay:
     later: int
     errors: Mapping[str, int]
     first_error: str
-    bare: Summary | None
+    without: Summary | None
     account: Summary
     overhead_ms: float | None
     unanswered: int
@@ -83,13 +83,13 @@ class Replay:
     @property
     def baseline(self) -> Decimal:
         """Cost without strategies: measured in that pass, else the account's baseline."""
-        return self.account.baseline_cost if self.bare is None else self.bare.cost
+        return self.account.baseline_cost if self.without is None else self.without.cost
 
 
 def collect_figures(
     requests: Sequence[LoggedRequest],
     run: Pass,
-    bare: Pass | None,
+    before: Pass | None,
     *,
     recorded: bool,
     router: RouterArtefact | None,
@@ -98,7 +98,7 @@ def collect_figures(
     replies = run.replies
     judgement = judge(requests, replies, recorded=recorded)
     premium = requests[0].request.model
-    compared = bare is not None and not run.ended_early
+    compared = before is not None and not run.ended_early
     return Replay(
         requests=len(replies) + run.errors.total(),
         hits=Counter(reply.tier for reply in replies.values() if reply.tier is not None),
@@ -111,9 +111,9 @@ def collect_figures(
         later=sum(1 for reply in replies.values() if reply.later),
         errors=dict(run.errors),
         first_error=run.first_error,
-        bare=bare.ledger.summary(premium_model=premium) if bare and compared else None,
+        without=before.ledger.summary(premium_model=premium) if before and compared else None,
         account=run.ledger.summary(premium_model=premium, since=run.started),
-        overhead_ms=None if bare is None or bare is run else _overhead_ms(run, bare),
+        overhead_ms=None if before is None or before is run else _overhead_ms(run, before),
         unanswered=sum(1 for r in requests if recorded and r.response is None),
         pass_name=run.name,
         interrupted=run.interrupted,
@@ -130,13 +130,13 @@ def _escalated(ledger: Ledger) -> int:
     )
 
 
-def _overhead_ms(run: Pass, bare: Pass) -> float | None:
+def _overhead_ms(run: Pass, before: Pass) -> float | None:
     # The first call of a pass also opens connections and loads files.
-    first = next(iter(bare.seconds), None)
+    first = next(iter(before.seconds), None)
     extra = [
-        seconds - bare.seconds[name]
+        seconds - before.seconds[name]
         for name, seconds in run.seconds.items()
-        if name in bare.seconds and name != first and run.replies[name].tier is None
+        if name in before.seconds and name != first and run.replies[name].tier is None
     ]
     return 1000 * median(extra) if extra else None
 
@@ -160,7 +160,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "router": None if replay.router is None else _router(replay.router),
         "batched": replay.later,
         "tokens": account.usage.total_tokens,
-        "baseline_tokens": None if replay.bare is None else replay.bare.usage.total_tokens,
+        "baseline_tokens": None if replay.without is None else replay.without.usage.total_tokens,
         "cost": float(account.cost),
         "baseline_cost": float(baseline),
         "saved": float(saved),

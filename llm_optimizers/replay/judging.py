@@ -48,7 +48,7 @@ def _classes(
     answered: Sequence[LoggedRequest],
     replies: Mapping[str, AppReply],
 ) -> Mapping[str, set[str]]:
-    """Return the classes that each text is right for; empty if only unlabelled requests got it."""
+    """Map each answer to the classes it is right for; none if all its requests are unlabelled."""
     texts = [(r, text) for r in requests for text in (r.response, r.cheap_response)]
     texts += [(r, replies[r.id].text) for r in answered if replies[r.id].tier is None]
     classes: dict[str, set[str]] = {}

@@ -32,7 +32,7 @@ from llm_optimizers.routing.policies.learned import LearnedPolicy
 __all__ = ["replay", "send_batch"]
 
 _GIVE_UP_AFTER = 5
-"""If so many of the first requests all fail, the rest are not sent."""
+"""If this number of requests at the start all fail, the rest are not sent."""
 
 Progress = Callable[[str, int], None]
 """Called with the name of the pass and the number of requests done in it."""
@@ -45,7 +45,7 @@ def replay(
     endpoint: Endpoint,
     *,
     ledger: Ledger,
-    bare_pass: bool,
+    baseline_pass: bool,
     progress: Progress,
 ) -> Replay:
     """Replay the log; Ctrl-C ends it early and returns the figures so far.
@@ -53,14 +53,14 @@ def replay(
     Raises:
         ConfigurationError: the app cannot be built.
     """
-    with Ledger(prices=ledger.prices) as bare_ledger:
-        run = bare = Pass(name="without", ledger=bare_ledger)
-        if bare_pass:
+    with Ledger(prices=ledger.prices) as baseline_ledger:
+        run = first = Pass(name="without", ledger=baseline_ledger)
+        if baseline_pass:
             _pass(run, requests, framework, Strategies(), endpoint, progress)
         if not run.ended_early:
             run = Pass(name="with strategies", ledger=ledger)
             _pass(run, requests, framework, strategies, endpoint, progress)
-        before = bare if bare_pass else None
+        before = first if baseline_pass else None
         return collect_figures(
             requests, run, before, recorded=endpoint.recorded, router=strategies.router
         )

@@ -36,7 +36,7 @@ def day_log() -> Log:
 
 
 def week_before() -> RouterArtefact:
-    """Fit a router on the labels of the week before and check whether it may act."""
+    """Fit a router on the labels of the week before and run its activation test."""
     with as_file(_DATA / "week_before.jsonl") as path:
         labels = read_labels(path)
     calibration = calibrate(labels, strong=STRONG, weak=[CHEAP], tolerance=TOLERANCE)

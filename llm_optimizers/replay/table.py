@@ -23,9 +23,9 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated:
     table.add_column("")
     table.add_column("without", justify="right")
     table.add_column("with", justify="right")
-    bare, account = replay.bare, replay.account
-    table.add_row("requests", *_pair(bare, lambda s: f"{s.requests:,}", f"{account.requests:,}"))
-    table.add_row("calls to the model", *_pair(bare, _calls, _calls(account)))
+    before, account = replay.without, replay.account
+    table.add_row("requests", *_pair(before, lambda s: f"{s.requests:,}", f"{account.requests:,}"))
+    table.add_row("calls to the model", *_pair(before, _calls, _calls(account)))
     for tier in TIERS:
         if figures["hits"][tier] or tier in ("exact", "semantic"):
             table.add_row(f"  {tier} hits", "", f"{figures['hits'][tier]:,}")
@@ -41,17 +41,17 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated:
     if replay.judged:
         kept = f"{figures['quality_kept_pct']:.1f} %"
         table.add_row(
-            "right answers", *_pair(bare, lambda _: f"{replay.judged:,}", f"{replay.right:,}")
+            "right answers", *_pair(before, lambda _: f"{replay.judged:,}", f"{replay.right:,}")
         )
         table.add_row("  quality kept", "", kept)
-    table.add_row("tokens billed", *_pair(bare, _tokens, _tokens(account)))
+    table.add_row("tokens billed", *_pair(before, _tokens, _tokens(account)))
     table.add_row("cost", dollars(replay.baseline), dollars(account.cost))
     for name, saving in account.by_strategy.items():
         table.add_row(f"  saved by {name}", "", dollars(saving.amount))
     table.add_row("saved", "", f"{dollars(replay.baseline - account.cost)}", style="bold")
     table.add_row("", "", f"{figures['saved_pct']:.1f} %", style="bold")
     if replay.overhead_ms is not None:
-        table.add_row("overhead a call (median)", "", f"{replay.overhead_ms:.2f} ms")
+        table.add_row("overhead per call (median)", "", f"{replay.overhead_ms:.2f} ms")
     console.print(table)
     for line in _remarks(replay, figures, recorded=recorded, estimated=estimated):
         console.print(line, style="dim", highlight=False)
@@ -74,7 +74,7 @@ def _remarks(
             f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
             "length was used, so their output cost is an assumption."
         )
-    if replay.bare is None:
+    if replay.without is None:
         remarks.append("The cost without strategies is the ledger's baseline, not a measured pass.")
     if figures["unpriced"]:
         names = ", ".join(name for name, part in replay.account.by_model.items() if part.unpriced)
@@ -99,7 +99,7 @@ def _calibration(replay: Replay, router: RouterArtefact) -> str:
     fitted = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
     if not router.active:
         reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
-        return f"{fitted} and did not act: {reasons}."
+        return f"{fitted} and was not used: {reasons}."
     allowed = f"{fitted}, to lose at most {100 * router.tolerance:g} % of the right answers"
     if not replay.judged:
         return f"{allowed}."
@@ -107,8 +107,8 @@ def _calibration(replay: Replay, router: RouterArtefact) -> str:
     return f"{allowed}; {lost:.1f} % were lost on this log."
 
 
-def _pair(bare: Summary | None, shown: Any, account: str) -> tuple[str, str]:
-    return ("" if bare is None else shown(bare), account)
+def _pair(before: Summary | None, shown: Any, account: str) -> tuple[str, str]:
+    return ("" if before is None else shown(before), account)
 
 
 def _calls(summary: Summary) -> str:

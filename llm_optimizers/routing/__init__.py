@@ -12,7 +12,7 @@ experiments.py A/B tests of policies, and their results
 
 policies/      which model should serve: simple rules, keywords, learned, cascade
 cascade/       checks of a cheap answer, the verifier, and the cascade's break-even
-learning/      fits a router on labels, and decides whether it may act
+learning/      fits a router on labels, and decides whether it may be used
 
 Start with `Router`, which decides over `ModelSpec`s with a policy; without one every request goes
 to the safe model. Names that need numpy are imported when they are first used.

@@ -91,7 +91,7 @@ def effect_runner(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any
 
 
 def async_effect_runner(call: Callable[[CallModel], Any]) -> Callable[[Effect[Any]], Any]:
-    """The asynchronous twin of `effect_runner`."""
+    """Async version of `effect_runner`."""
 
     async def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):

@@ -108,7 +108,7 @@ def _tier(rules: Rules, context: RoutingContext) -> UserTier:
 
 
 def _keep_tool_caller(policy_input: PolicyInput) -> Choice | None:
-    """Send a tool's result to the model that called the tool: another would not know the call."""
+    """Send a tool's result to the model that called the tool; another would not know the call."""
     previous, messages = policy_input.context.previous, policy_input.request.messages
     if previous is None or not messages or messages[-1].role != "tool":
         return None
@@ -123,7 +123,7 @@ def _choose(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> 
         choice = policy.choose(policy_input)
     except Exception as error:  # noqa: BLE001 - fail open, whatever a policy raises
         name = type(policy).__name__
-        text = f"routing policy {name} failed ({type(error).__name__}); the safe model serves"
+        text = f"routing policy {name} failed ({type(error).__name__}); the safe model answers"
         warnings.warn_once(_log, text)
         _log.debug("the policy's error", exc_info=True)
         why = f"the policy failed ({type(error).__name__})"
@@ -136,7 +136,7 @@ def _choose(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> 
 def _apply_limits(
     policy_input: PolicyInput, choice: Choice, model_tiers: ModelTiers
 ) -> tuple[Candidate, str]:
-    """Keep the choice among the candidates, and with the conversation's model unless moving pays.
+    """Limit the choice to the candidates; change a conversation's model only if that saves money.
 
     Returns the model to use and the reason.
     """
@@ -150,13 +150,13 @@ def _apply_limits(
     if previous is None or wanted.rank >= previous.rank or _saves(wanted, previous):
         return wanted, reason
     return previous, (
-        f"stays with {previous.model}: moving the conversation to {wanted.model} would cost more "
-        "than the provider's prompt cache saves"
+        f"stays with {previous.model}: moving the conversation to {wanted.model} would not save "
+        "money, the provider's prompt cache included"
     )
 
 
 def _saves(wanted: Candidate, previous: Candidate) -> bool:
-    """Whether moving down pays; both expected costs already count the provider's prompt cache."""
+    """Return whether `wanted` is cheaper; both costs already count the provider's prompt cache."""
     if wanted.expected_cost is None or previous.expected_cost is None:
         return False
     return wanted.expected_cost < previous.expected_cost

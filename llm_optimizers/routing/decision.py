@@ -90,7 +90,7 @@ class DecisionRecord:
 
     @property
     def served_by(self) -> str | None:
-        """The model whose answer was served, None when all failed."""
+        """The model whose answer was served, None if all failed."""
         return next((a.model for a in self.attempts if a.outcome == "served"), None)
 
     def to_json(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Experiment:
             raise ConfigurationError("an experiment needs at least two arms")
         weights = dict(shares) if shares is not None else dict.fromkeys(arms, 1.0)
         if set(weights) != set(arms) or min(weights.values()) <= 0:
-            raise ConfigurationError("give every arm a share above 0, and no other names")
+            raise ConfigurationError("give every arm a share above 0, and no share to other names")
         total = sum(weights.values())
         self.name = name
         self.control = next(iter(arms))

@@ -23,7 +23,7 @@ PROVIDER_CACHE_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSnapshot:
-    """Rates a token and context windows (tokens) by model, read from the price book once."""
+    """Rates per token and context windows (tokens) by model, read from the price book once."""
 
     rates: Mapping[str, Rates | None]
     windows: Mapping[str, int | None]
@@ -41,7 +41,7 @@ def filter_models(
 ) -> tuple[Candidate, ...]:
     """Return every model as a candidate, weakest first, with its cost or why it is rejected.
 
-    `cooling` maps models that failed lately to the seconds left of their cooldown. It counts only
+    `cooling` maps models that failed recently to the seconds left of their cooldown. It counts only
     while some other model can serve: a model that failed is better than none.
     """
     ceilings = [limit for limit in (tier.max_cost, context.max_cost) if limit is not None]
@@ -98,7 +98,7 @@ def _reject_cooling(found: list[Candidate], cooling: Mapping[str, float]) -> tup
     if all(c.model in cooling for c in found if c.rejected is None):
         return tuple(found)
     return tuple(
-        replace(c, rejected=f"failed lately, cools down for another {cooling[c.model]:.0f} s")
+        replace(c, rejected=f"failed recently, cools down for another {cooling[c.model]:.0f} s")
         if c.rejected is None and c.model in cooling
         else c
         for c in found

@@ -1,4 +1,4 @@
-"""Cooldowns of models that failed lately: the only state that routing keeps between requests."""
+"""Cooldowns of models that failed recently: the only state that routing keeps between requests."""
 
 from __future__ import annotations
 

@@ -277,11 +277,11 @@ def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[flo
         grade = judge.read(routed.read(reply).text)
     except Exception as error:  # noqa: BLE001 - fail closed: the strong model answers
         name = type(error).__name__
-        routed.warnings.warn_once(_log, f"the judge failed ({name}); the strong model serves")
+        routed.warnings.warn_once(_log, f"the judge failed ({name}); the strong model answers")
         return None
     if grade is None:
         routed.warnings.warn_once(
-            _log, "the judge's reply could not be read; the strong model serves"
+            _log, "the judge's reply could not be read; the strong model answers"
         )
     return grade
 
@@ -297,6 +297,6 @@ def _check_deadline(routed: RoutedRequest, last: Exception | None) -> None:
 
 
 def _soonest(failures: Mapping[str, Failure]) -> tuple[str, float] | None:
-    """Return the model with the shortest `Retry-After` and its seconds, None if none sent one."""
+    """Return the model with the shortest `Retry-After`, in seconds; None if none sent one."""
     waits = [(m, f.retry_after_s) for m, f in failures.items() if f.retry_after_s is not None]
     return min(waits, key=lambda wait: wait[1], default=None)

@@ -33,7 +33,7 @@ __all__ = [
 class Candidate:
     """One model as a candidate for one request.
 
-    `expected_cost` is in dollars, None when no price is known; it counts what the provider's
+    `expected_cost` is in dollars, None if no price is known; it counts what the provider's
     prompt cache still holds for the previous model. `rank` is the model's strength, higher is
     stronger. `rejected` says why the model cannot serve, None if it can.
     """

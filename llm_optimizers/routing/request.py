@@ -29,7 +29,7 @@ __all__ = [
 TokenEstimate: TypeAlias = Callable[[ChatRequest], int]
 
 BYTES_PER_TOKEN = 3.6
-"""English prose has about 4.3 bytes a token in cl100k, code about 3.4: high for most prompts."""
+"""English prose has about 4.3 bytes per token in cl100k, code about 3.4: high for most prompts."""
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_BLOCK = 800
 """An image of 1024 by 1024 at OpenAI's high detail counts 765 tokens."""

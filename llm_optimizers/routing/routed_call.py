@@ -131,7 +131,7 @@ class RoutedCall(Generic[R, C]):
             self._finish(kept)
 
     async def aanswer(self, caller: Caller[R, C]) -> R:
-        """The asynchronous twin of `answer`; a call that takes too long is cancelled."""
+        """Async version of `answer`; a call that takes too long is cancelled."""
         kept: str | None = None
         try:
             got: CallResult[R] = await adrive(
@@ -178,7 +178,7 @@ class RoutedCall(Generic[R, C]):
             self._finish(kept)
 
     async def astream(self, caller: Caller[R, C]) -> AsyncIterator[C]:
-        """The asynchronous twin of `stream`."""
+        """Async version of `stream`."""
         if self.decision.escalation is not None:
             for chunk in self._replies.chunks(await self.aanswer(caller)):
                 yield chunk
@@ -218,7 +218,7 @@ class RoutedCall(Generic[R, C]):
     def _interrupted(
         self, attempt: CallModel, partial: list[str], error: Exception
     ) -> InterruptedStreamError:
-        """Return the error of a stream that broke after its first chunk; its model cools down."""
+        """Start the model's cooldown; return the error of a stream that broke after some chunks."""
         name, model = type(error).__name__, attempt.model
         self._routed.log.correct(attempt.context.id, "failed", name)
         self._router.health.failed(model, now=self._router.clock())

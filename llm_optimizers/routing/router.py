@@ -124,8 +124,8 @@ class Router:
             index = alarm.observe(score) if score is not None else None
             if index is not None:
                 _log.warning(
-                    "requests no longer look like those the router was calibrated on (stability "
-                    "index %.2f for %s): label some of today's and refit",
+                    "requests no longer look like those the router was calibrated on (population "
+                    "stability index %.2f for %s): label some recent requests and refit it",
                     index,
                     model,
                 )
@@ -135,7 +135,7 @@ class Router:
         """Record the score of a served answer, on the labels' scale, for experiments."""
         self._note(FEEDBACK_NOTE, {"decision_id": decision_id, "score": score})
 
-    def _note(self, kind: str, payload: Mapping[str, Any], *, id: str | None = None) -> None:  # noqa: A002 - the ledger's word
+    def _note(self, kind: str, payload: Mapping[str, Any], *, id: str | None = None) -> None:  # noqa: A002 - as in the ledger
         if self._ledger is None:
             return
         try:

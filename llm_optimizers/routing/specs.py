@@ -65,7 +65,7 @@ class ModelSpec:
         return self.model or self.name
 
     def rates(self, prices: PriceBook, *, at: datetime | None = None) -> Rates | None:
-        """Return the dollars a token, None when the price book does not have the model."""
+        """Return the rates in dollars per token, None if the price book does not have the model."""
         for model, provider in self._aliases():
             try:
                 return prices.rates(model, provider=provider, at=at)
@@ -157,7 +157,7 @@ class ModelTiers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserTier:
-    """The bounds for one kind of user: models by name, and dollars a request.
+    """The bounds for one kind of user: models by name, and dollars per request.
 
     `floor` and `ceiling` name the weakest and the strongest model allowed (others of their tier
     are allowed too); `allowed` lists models by name. What is left out sets no bound.
@@ -172,7 +172,7 @@ class UserTier:
         if self.allowed is not None:
             object.__setattr__(self, "allowed", frozenset(self.allowed))
         if self.max_cost is not None and self.max_cost <= 0:
-            raise ConfigurationError("max_cost must be above 0 dollars a request")
+            raise ConfigurationError("max_cost must be above 0 dollars per request")
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has the models that the tier names.

@@ -17,7 +17,7 @@ __all__ = ["CacheMiddleware"]
 class CacheMiddleware(AgentMiddleware[Any, Any]):
     """Caches an agent's model calls: `create_agent(model, middleware=[CacheMiddleware()])`.
 
-    Each call goes through a `CachedChatModel`, also if other middleware changed the model. If tools
+    Each call goes through a `CachedChatModel`, even if other middleware changed the model. If tools
     are bound, only exact matches are served, since a similar question may need another action.
 
     Args:

@@ -27,7 +27,7 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
     The model's name decides how tokens are counted and what its provider's cache allows.
 
     Args:
-        context_tokens: Most tokens of retrieved context in each message; None keeps it all.
+        context_tokens: Maximum tokens of retrieved context in each message; None keeps it all.
         optimizer: A configured `RequestOptimizer`, for example one that summarises the history.
         embeddings: Used to choose context by meaning.
 
@@ -66,18 +66,18 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
 def _translation(
     request: ModelRequest[Any],
 ) -> tuple[Callable[[], ChatRequest], Callable[[Optimized], ModelRequest[Any]]]:
-    """Two functions: the request as a core request, and the optimised request as an agent's."""
+    """Return functions that read the core request, and write the optimised one back."""
     return lambda: _core_request(request), lambda optimized: _rewritten(request, optimized)
 
 
 def _core_request(request: ModelRequest[Any]) -> ChatRequest:
-    """The core's request: the system message first, the tools in OpenAI's format."""
+    """Return the core's request: the system message first, the tools in OpenAI's format."""
     tools = [convert_to_openai_tool(tool) for tool in request.tools]
     return prompt_request(_all_messages(request), _model_name(request), tools=tools)
 
 
 def _rewritten(request: ModelRequest[Any], optimized: Optimized) -> ModelRequest[Any]:
-    """The request with the optimised messages and settings."""
+    """Return the request with the optimised messages and settings."""
     before, sent = _all_messages(request), rewritten(_all_messages(request), optimized)
     same = len(before) == len(sent) and all(a is b for a, b in zip(before, sent, strict=True))
     settings = {k: v for k, v in optimized.request.params.items() if k != "tools"}

@@ -35,7 +35,7 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
-        """Replace the model by the router; tools and settings stay as they are."""
+        """Replace the model with the router; tools and settings stay as they are."""
         return handler(request.override(model=self.router))
 
     async def awrap_model_call(

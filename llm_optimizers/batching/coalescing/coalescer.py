@@ -135,7 +135,7 @@ class Coalescer(Generic[Item, Answer]):
         """Answer all waiting callers and refuse later ones; must not be called from `call`.
 
         Raises:
-            TimeoutError: calls were still running after `timeout` seconds. They go on; callers
+            TimeoutError: calls were still running after `timeout` seconds. They continue; callers
                 whose item was not sent get a RefusedError.
         """
         with self._changed:
@@ -158,8 +158,8 @@ class Coalescer(Generic[Item, Answer]):
         self.close()
 
     def _start(self) -> None:
-        """Start without callers, also in a forked process: its parent's threads are missing there,
-        and may hold locks.
+        """Set the initial state; also in a forked process, where the parent's threads are missing
+        and its locks may be held.
         """
         self._dispatch = self._new_dispatch()
         self._slots = Slots(self._max_pending)

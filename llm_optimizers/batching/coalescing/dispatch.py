@@ -53,7 +53,7 @@ def is_item_error(error: Exception) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Pending(Generic[Item, Answer]):
-    """One caller's item and future; `started` once its call has begun and may be billed."""
+    """One caller's item and future; `started` is True once its call has begun and may be billed."""
 
     item: Item
     key: Hashable
@@ -135,7 +135,7 @@ class Dispatch(Generic[Item, Answer]):
         self._pool.shutdown(wait=wait)
 
     def _send_by(self, deadline: float, now: float) -> float:
-        """When to send: 1.5 typical call times before the deadline, or halfway to it if earlier."""
+        """Return when to send: 1.5 typical call times before `deadline`, or halfway if earlier."""
         return deadline - max(1.5 * self._typical_seconds, (deadline - now) / 2)
 
     def _wake_timer(self) -> None:

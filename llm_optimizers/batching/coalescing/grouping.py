@@ -2,7 +2,7 @@
 
 Callers with the same key wait in one open group. A group is sealed when it is full (of items or
 tokens). It becomes due when its oldest member has waited `max_delay`, or earlier for a member's
-deadline. A due group stays open until it is taken, so that groups go on filling while all upstream
+deadline. A due group stays open until it is taken, so that groups keep filling while all upstream
 calls are busy.
 """
 
@@ -97,7 +97,7 @@ class Grouping(Generic[Member]):
             del self._open[key]
 
     def add_alone(self, member: Member) -> None:
-        """Add a member as a group to itself, to be sent next."""
+        """Add a member as a separate group, to be sent next."""
         self._sealed.append([member])
 
     def take(self, now: float) -> list[Member]:

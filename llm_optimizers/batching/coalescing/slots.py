@@ -97,7 +97,7 @@ class Slots:
         return waiter
 
     def _give_up(self, waiter: Future[None]) -> None:
-        # A waiter that cannot be cancelled was granted a slot meanwhile (or refused by `close`).
+        # A waiter that cannot be cancelled has a slot by now (or was refused by `close`).
         if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
             self.release()
 

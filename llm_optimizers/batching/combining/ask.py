@@ -116,7 +116,7 @@ class SharedAnswer:
 
     @property
     def unshared(self) -> bool:
-        """Whether it took exactly one separate call without strategies, so that `raw` is all."""
+        """Whether one separate call without strategies gave the answer; then `raw` is complete."""
         return self.asked_with == 1 and self.share == CallShare(alone=self.usage, estimated=False)
 
 

@@ -1,8 +1,9 @@
 """One caller's handle of a combined call: its answer, and its outcome for the ledger.
 
 A call has one outcome, by whichever comes first: its answer, its error, or its caller leaving
-before it was sent. If the caller leaves while the call is in flight, the call goes on; the outcome
-is reported when the answer comes, with the share of the bill and the status that the caller saw.
+before it was sent. If the caller leaves while the call is in flight, the call continues; the
+outcome is reported when the answer comes, with the share of the bill and the status that the
+caller saw.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class CombinedCall:
             self._started, self._clock = datetime.now(UTC), time.perf_counter()
 
     def _leave(self, error: BaseException) -> None:
-        """Keep the error that the caller saw; finish, unless the call goes on without it."""
+        """Keep the error that the caller saw; finish, unless the call continues without it."""
         with self._lock:
             if self._outcome is not None:
                 return

@@ -32,7 +32,7 @@ _REFUSED = frozenset(
 
 
 class MessageBatches(Protocol):
-    """The methods used of `client.messages.batches` in the `anthropic` SDK."""
+    """The methods of `anthropic.Anthropic().messages.batches` that are used."""
 
     def create(self, *, requests: Iterable[Any]) -> Any:
         """Start a batch; the result has an `id`."""

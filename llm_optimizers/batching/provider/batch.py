@@ -133,7 +133,7 @@ class ProviderBatch:
         `progress` is called after every check. May be called repeatedly and from another process.
 
         Raises:
-            TimeoutError: requests were pending after `timeout` seconds; the batch goes on.
+            TimeoutError: requests were pending after `timeout` seconds; the batch continues.
             ConfigurationError: the journal has no such batch.
         """
         return drive(self._collect_plan(id, timeout, progress), perform)
@@ -149,7 +149,7 @@ class ProviderBatch:
         return self.status(id)
 
     def jobs(self) -> list[str]:
-        """Return the ids of all batches in the journal, the latest first."""
+        """Return the ids of all batches in the journal, newest first."""
         return self._journal.jobs()
 
     def forget(self, id: str) -> None:  # noqa: A002
@@ -177,7 +177,7 @@ class ProviderBatch:
         self,
         id: str,  # noqa: A002
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - the batch goes on after it
+        timeout: float | None = None,  # noqa: ASYNC109 - the batch continues after it
         progress: Callable[[BatchStatus], None] | None = None,
     ) -> list[BatchResult]:
         """`collect` without blocking the event loop; cancelling it does not cancel the batch."""
@@ -243,7 +243,7 @@ class ProviderBatch:
 
 
 def batch_client(client: Any) -> BatchClient:
-    """Wrap an SDK's client, recognised by its attributes; a `BatchClient` is returned as it is.
+    """Wrap an SDK's client, recognised by its attributes; a `BatchClient` is returned unchanged.
 
     Raises:
         ConfigurationError: the client is not supported; the message says what is.
@@ -263,6 +263,6 @@ def batch_client(client: Any) -> BatchClient:
     if batches is not None:
         return AnthropicBatches(batches)
     raise ConfigurationError(
-        f"a {type(client).__name__} has no batch API known here; give an openai.OpenAI, an "
+        f"no batch API is known for a {type(client).__name__}; give an openai.OpenAI, an "
         "anthropic.Anthropic or another BatchClient"
     )

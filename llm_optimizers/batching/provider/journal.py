@@ -189,7 +189,7 @@ class BatchJournal(BatchJournalReader):
         with self._database.transaction() as db:
             self.find_job(db, job)
             for table, column in (("requests", "job"), ("shards", "job"), ("jobs", "id")):
-                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job,))  # noqa: S608 - ours
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job,))  # noqa: S608 - only constants
 
     def _requests(self, query: str, values: tuple[Any, ...]) -> list[tuple[int, BatchRequest]]:
         with self._database.connection() as db:

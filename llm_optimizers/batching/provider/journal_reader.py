@@ -135,6 +135,6 @@ class BatchJournalReader:
             ).fetchall()
 
     def jobs(self) -> list[str]:
-        """Return the ids of all jobs, the latest first."""
+        """Return the ids of all jobs, newest first."""
         with self._database.connection() as db:
             return [row["id"] for row in db.execute("SELECT id FROM jobs ORDER BY created_at DESC")]

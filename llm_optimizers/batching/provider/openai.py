@@ -33,7 +33,7 @@ LIMITS = ShardLimits(max_requests=50_000, max_bytes=200_000_000)
 
 
 class OpenAIBatches:
-    """Batches of one OpenAI account, or of a server with its API.
+    """Batches of one OpenAI account, or of an OpenAI-compatible server.
 
     Args:
         client: the SDK's client; configured from the environment if not given.

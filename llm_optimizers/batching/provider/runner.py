@@ -80,7 +80,7 @@ class BatchRunner:
             self._client.cancel(shard["remote_id"])
 
     def _resolve_unconfirmed(self, job: str) -> None:
-        """Find out whether shards were sent whose sending was interrupted."""
+        """For each shard whose sending was interrupted, find out whether it arrived."""
         for shard in self._journal.shards(job, "sending"):
             number = shard["number"]
             remote_id = self._client.find(_label(job, number))

@@ -2,13 +2,13 @@
 
 job.py       Job, QueueStats: values, and their stored text
 rules.py     priority key, rates, RetryPolicy: pure decisions
-store.py     JobStore: what a queue needs of the place that keeps its jobs
+store.py     JobStore: the storage protocol
 sqlite.py    the store in memory or in an SQLite file; sqlite_statements.py: its statements
 redis.py     the store on Redis Streams; redis_jobs.lua: its script
-gather.py    Gathered: requests of one turn of the event loop, done together
+gather.py    MicroBatcher: performs items of one event loop iteration as one batch
 worker.py    JobWorker: claims jobs, calls the handler, renews leases, acknowledges
 loop.py      the queue's event loop and what runs in it; BacklogAlert
-handles.py   JobHandle, DeadLetters: what the submitter holds
+handles.py   JobHandle, DeadLetters: for the submitter of jobs
 queue.py     JobQueue
 """
 

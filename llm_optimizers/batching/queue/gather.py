@@ -1,4 +1,4 @@
-"""Many small requests of one turn of the event loop, done in one step."""
+"""Performs many small requests of one event loop iteration as one batch."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Gathered"]
+__all__ = ["MicroBatcher"]
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 
-class Gathered(Generic[A, R]):
-    """`perform` for one item at a time; the items of one turn of the event loop go together.
+class MicroBatcher(Generic[A, R]):
+    """Calls `perform` once with all items passed in one iteration of the event loop.
 
-    `perform` returns one result for each item. What it raises is raised to all of them.
+    `perform` returns one result for each item. An error it raises is raised to every caller.
     """
 
     def __init__(self, perform: Callable[[list[A]], Awaitable[list[R]]]) -> None:
@@ -24,7 +24,7 @@ class Gathered(Generic[A, R]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: A) -> R:
-        """The result for this item."""
+        """Return the result for this item."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._start)
@@ -41,7 +41,7 @@ class Gathered(Generic[A, R]):
         waiting, self._waiting = self._waiting, []
         try:
             results = await self._perform([item for item, _ in waiting])
-        except Exception as error:  # noqa: BLE001 - raised to each that waits
+        except Exception as error:  # noqa: BLE001 - raised to every waiting caller
             for _, result in waiting:
                 if not result.done():
                     result.set_exception(error)

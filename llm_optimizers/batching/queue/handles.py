@@ -1,4 +1,4 @@
-"""What the submitter of a job holds: wait for it, await it, be called back, read dead letters."""
+"""Handles for the submitter of a job: wait for it, add a callback, read dead letters."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class JobHandle:
         """Wait for the job in this thread and return its result.
 
         Raises:
-            DeadlineError: the job was not started within its `max_wait`; nothing was paid.
-            ItemError: the job failed for good; it is among the dead letters.
-            TimeoutError: it was not finished within `timeout` seconds; it goes on.
+            DeadlineError: the job was not started within its `max_wait`; nothing was billed.
+            ItemError: the job failed permanently; it is among the dead letters.
+            TimeoutError: it was not finished within `timeout` seconds; it continues.
         """
         return _outcome(self._watch(self.id).result(timeout))
 
@@ -62,7 +62,7 @@ class JobHandle:
 
 
 class DeadLetters:
-    """Jobs that failed for good: list, show, replay or delete them."""
+    """Jobs that failed permanently: list, show, replay or delete them."""
 
     def __init__(self, ask: AskStore, *, rules: QueueRules, clock: Clock) -> None:
         self._ask = ask
@@ -70,10 +70,10 @@ class DeadLetters:
         self._clock = clock
 
     def list(self, limit: int = 100) -> list[Job]:
-        """Return the dead letters, the latest first."""
+        """Return the dead letters, newest first."""
         return self._ask(lambda store: store.dead(limit))
 
-    def show(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
+    def show(self, id: str) -> Job | None:  # noqa: A002 - as `Job.id`
         """Return one dead letter with its payload and error, or None."""
         (job,) = self._ask(lambda store: store.get([id], self._clock()))
         return job if job is not None and job.state == "dead" else None
@@ -84,7 +84,7 @@ class DeadLetters:
         return self._ask(lambda store: store.replay(chosen, self._clock(), self._rules))
 
     def purge(self, *ids: str) -> int:
-        """Delete these for good, or all without ids; return how many."""
+        """Delete these permanently, or all without ids; return how many."""
         chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
         return self._ask(lambda store: store.purge(chosen))
 
@@ -94,7 +94,7 @@ def _outcome(job: Job) -> Any:
     if job.state == "done":
         return job.result
     if job.state == "expired":
-        raise DeadlineError(f"job {job.id} was not started in time, so nothing was paid")
+        raise DeadlineError(f"job {job.id} was not started in time, so nothing was billed")
     raise ItemError(
         f"job {job.id} failed after {job.attempts} attempts: {job.error_kind}: {job.error}",
         kind=job.error_kind or "ItemError",

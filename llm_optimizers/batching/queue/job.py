@@ -1,4 +1,4 @@
-"""A job: what is to be done, how urgent it is, how it ended; as values, and as stored text.
+"""Jobs and queue statistics: as values, and as stored text.
 
 Stored text is not trusted: it is parsed as JSON and checked, never unpickled or evaluated.
 """
@@ -36,7 +36,7 @@ __all__ = [
 Priority: TypeAlias = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 JobState: TypeAlias = Literal["waiting", "running", "done", "dead", "expired"]
-"""`dead` jobs failed for good and can be replayed; `expired` ones were not started in time."""
+"""`dead` jobs failed permanently and can be replayed; `expired` ones were not started in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +100,14 @@ class AttemptOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Seconds at the median and the 95th percentile of the jobs finished last."""
+    """Median and 95th percentile, in seconds, of the jobs finished last."""
 
     median: float
     p95: float
 
     @classmethod
     def of(cls, seconds: list[float]) -> Times | None:
-        """The percentiles of these seconds, None if there are none."""
+        """Return the percentiles of these seconds, None if there are none."""
         if not seconds:
             return None
         ordered = sorted(seconds)
@@ -117,7 +117,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """A queue at a moment: depth by priority, jobs by state, and how long the latest took."""
+    """A queue's state: depth by priority, jobs by state, and how long the last jobs took."""
 
     queue: str
     waiting: dict[Priority, int]
@@ -139,7 +139,7 @@ class QueueStats:
         latest: Sequence[Sequence[float]],
         now: float,
     ) -> QueueStats:
-        """Make the statistics of counts and times.
+        """Compute the statistics from counts and times.
 
         Args:
             queue: its name.
@@ -171,12 +171,12 @@ def check_priority(priority: str) -> Priority:
     """Return the text as a priority.
 
     Raises:
-        ConfigurationError: it is no priority.
+        ConfigurationError: it is not a priority.
     """
     for known in PRIORITIES:
         if priority == known:
             return known
-    raise ConfigurationError(f"priority {priority!r} is none of {', '.join(PRIORITIES)}")
+    raise ConfigurationError(f"unknown priority {priority!r}; use one of {', '.join(PRIORITIES)}")
 
 
 def dump_json(value: Any, what: str) -> str:
@@ -199,7 +199,7 @@ def dump_json(value: Any, what: str) -> str:
 
 
 def load_json(text: str) -> JSON:
-    """Parse stored JSON; raises ValueError for anything else, also when it is nested too deeply."""
+    """Parse stored JSON; raises ValueError if it is not JSON or nested too deeply."""
     try:
         return cast("JSON", json.loads(text))
     except RecursionError as error:

@@ -21,6 +21,7 @@ from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import JobWorker
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
+from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.types import Clock
 
 __all__ = ["BacklogAlert", "LoopThread", "QueueRuntime"]
@@ -50,7 +51,7 @@ class LoopThread:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:
             work.close()
-            raise RefusedError("the queue is closed; open a new one to go on") from error
+            raise RefusedError("the queue is closed; open a new one") from error
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and wait for it in this thread.
@@ -85,13 +86,14 @@ class LoopThread:
 
 def _log(stats: QueueStats) -> None:
     logger.warning(
-        "queue %r falls behind: %d jobs wait, the oldest for %.0f s",
+        "queue %r is falling behind: %d jobs are waiting, the oldest for %.0f s",
         stats.queue,
         stats.depth,
         stats.oldest_waiting_s or 0.0,
     )
 
 
+@renamed_attributes(tell="send")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogAlert:
     """Calls `notify` (by default logs a warning) when `depth` jobs wait or one waits `oldest_s`.
@@ -103,8 +105,8 @@ class BacklogAlert:
     oldest_s: float = 3_600.0
     notify: Callable[[QueueStats], None] = _log
 
-    def tell(self, stats: QueueStats) -> None:
-        """Call `notify`; an error of its own is logged, because the queue works without it."""
+    def send(self, stats: QueueStats) -> None:
+        """Call `notify`; an error in it is only logged, because the queue works without it."""
         try:
             self.notify(stats)
         except Exception as error:  # noqa: BLE001 - it is the user's own code
@@ -174,7 +176,7 @@ class QueueRuntime:
                 await self._look_up(list(self._waiters))
         except TimeoutError:
             raise TimeoutError(
-                f"jobs were still under way {timeout} s after close(); a durable queue's are "
+                f"jobs were still running {timeout} s after close(); those of a durable queue are "
                 "taken over when their lease ends"
             ) from None
         finally:
@@ -253,5 +255,5 @@ class QueueRuntime:
         stats = await self._store.stats(self._clock())
         raised = self._alert.raised(stats, before=before)
         if raised and not before:
-            await asyncio.to_thread(self._alert.tell, stats)
+            await asyncio.to_thread(self._alert.send, stats)
         return raised

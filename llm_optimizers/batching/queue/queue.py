@@ -1,7 +1,7 @@
 """`JobQueue`: jobs that can wait, done by priority.
 
 No job is lost: it is stored before `submit` returns, and when a worker dies, another takes its jobs
-over after the lease. Delivery is at least once: the jobs under way in a killed worker are done
+over after the lease. Delivery is at least once: the jobs running in a killed worker are done
 again. Give a `key` to submissions that may be repeated: a job with a result is not done again.
 """
 
@@ -44,7 +44,7 @@ _MOST_TOKENS = 2**53  # what Redis and SQLite both count without rounding
 
 
 class JobQueue:
-    """Jobs of one kind, usually of one model: one queue a model keeps their limits apart.
+    """Jobs of one kind, usually of one model: one queue per model keeps their limits apart.
 
     In memory; or durable in the SQLite file `path`, shared by the processes of one machine; or on
     the Redis at `url`, shared by machines (extra `redis`). With a `handler` this process does jobs;
@@ -164,17 +164,17 @@ class JobQueue:
         jobs = [self._job(payload, priority, None, None, tokens) for payload in payloads]
         return self._started().wait(self._add(jobs))
 
-    def get(self, id: str) -> Job | None:  # noqa: A002 - the job's own word
-        """Return the job as it is now, or None when it is unknown or was deleted after `keep`."""
+    def get(self, id: str) -> Job | None:  # noqa: A002 - as `Job.id`
+        """Return the job as it is now, or None if it is unknown or was deleted after `keep`."""
         return self.run(lambda store: store.get([id], self.clock()))[0]
 
-    def handle(self, id: str) -> JobHandle:  # noqa: A002 - the job's own word
+    def handle(self, id: str) -> JobHandle:  # noqa: A002 - as `Job.id`
         """Return a handle for a job submitted earlier or by another process."""
         self.start()
         return JobHandle(id, self._watch)
 
     def stats(self) -> QueueStats:
-        """Count jobs by priority and state; how long they waited and ran."""
+        """Return jobs by priority and state, and how long they waited and ran."""
         return self.run(lambda store: store.stats(self.clock()))
 
     def run(self, ask: Callable[[JobStore], Coroutine[Any, Any, T]]) -> T:
@@ -182,14 +182,14 @@ class JobQueue:
         return self._started().wait(ask(self._store))
 
     def close(self, *, finish: bool | None = None, timeout: float | None = None) -> None:
-        """Finish the jobs under way, then stop.
+        """Finish the running jobs, then stop.
 
         With `finish=True` the jobs that wait are done too, with False they are not; by default
         they are done in memory, where they would be lost, and kept in a durable queue. Handles
         that still wait then raise RefusedError.
 
         Raises:
-            TimeoutError: jobs were still under way after `timeout` seconds; they are abandoned.
+            TimeoutError: jobs were still running after `timeout` seconds; they are abandoned.
         """
         with self._lock:
             self._leave_to_parent()
@@ -224,7 +224,7 @@ class JobQueue:
         with self._lock:
             self._leave_to_parent()
             if self._closed:
-                raise RefusedError("the queue is closed; open a new one to go on")
+                raise RefusedError("the queue is closed; open a new one")
             if self._thread is None:
                 thread = LoopThread(f"queue-{self.name}")
                 try:

@@ -1,8 +1,8 @@
 """Jobs on Redis, for more than one machine.
 
 Redis Streams deliver them: each priority has a stream in order of submission, whose consumer group
-keeps which jobs are under way and when their leases were renewed. One Lua script adds what streams
-do not have: which stream is next (aging), deadlines, rates, retries at a time, dead letters. The
+keeps which jobs are running and when their leases were renewed. One Lua script adds what streams
+do not have: which stream is next (aging), deadlines, rates, delayed retries, dead letters. The
 keys of a queue begin with `llm-optimizers:jobs:{name}:`.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from llm_optimizers.batching.queue.gather import Gathered
+from llm_optimizers.batching.queue.gather import MicroBatcher
 from llm_optimizers.batching.queue.job import (
     PRIORITIES,
     AttemptOutcome,
@@ -48,7 +48,7 @@ class RedisJobStore:
     Leases are measured by the server's clock, everything else by the callers'.
 
     Raises (from every method):
-        StoreError: Redis cannot be reached or refuses.
+        StoreError: Redis cannot be reached or reports an error.
     """
 
     def __init__(self, queue: str, url: str) -> None:
@@ -62,7 +62,7 @@ class RedisJobStore:
         )
         self._streams = [f"{self._prefix}stream:{priority}" for priority in PRIORITIES]
         self._seen: dict[Any, Any] = dict.fromkeys(self._streams, "$")
-        self._gathered = Gathered(self._acknowledge_all)
+        self._batched = MicroBatcher(self._acknowledge_all)
 
     async def open(self) -> None:
         """Connect."""
@@ -73,7 +73,7 @@ class RedisJobStore:
         await self._server.aclose()
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
-        """Store new jobs, a chunk in one step."""
+        """Store new jobs, in one atomic step per chunk."""
         kept: list[Job] = []
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
@@ -126,7 +126,7 @@ class RedisJobStore:
         )
 
     async def changed(self) -> None:
-        """Wait until a job was added that the last claim did not see, for a second at most."""
+        """Wait at most one second for a job that the last claim did not see."""
         try:
             await self._server.acall(
                 lambda redis: redis.xread(self._seen, count=1, block=_LISTEN_MILLISECONDS)
@@ -144,12 +144,12 @@ class RedisJobStore:
         result = dump_json(outcome.result, "result") if outcome.state == "done" else ""
         attempt = (job.id, job.attempts, repr(job.started_at), worker)
         ended = (now, outcome.state, outcome.not_before, result)
-        return await self._gathered(
+        return await self._batched(
             (*attempt, *ended, outcome.error_kind or "", outcome.error or "")
         )
 
     async def dead(self, limit: int) -> list[Job]:
-        """The dead letters, the latest first."""
+        """Return the dead letters, newest first."""
         return [read_job_or_dead(_pairs(flat)) for flat in await self._ask("dead", limit)]
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
@@ -164,7 +164,7 @@ class RedisJobStore:
         return purged
 
     async def stats(self, now: float) -> QueueStats:
-        """Count the queue."""
+        """Return the current statistics of the queue."""
         running, counts, oldest, latest = await self._ask("stats", now)
         numbers = {"running": running, **_pairs(counts)}
         times = [[float(moment) for moment in row.split()] for row in latest]
@@ -188,7 +188,7 @@ class RedisJobStore:
     async def _bury(self, fields: dict[str, Any], worker: str, now: float) -> None:
         damaged = read_job_or_dead(fields)
         attempt = (fields["id"], fields["attempts"], fields["started_at"], worker)
-        await self._gathered(
+        await self._batched(
             (*attempt, now, "dead", 0.0, "", damaged.error_kind or "", damaged.error or "")
         )
 
@@ -199,7 +199,7 @@ def _script() -> str:
 
 
 def _fields(job: Job, payload: str, key: float) -> list[str]:
-    """Return a new job's hash without its state; the number of entries is always the same."""
+    """Return the fields of a new job's Redis hash, without its state; their number is fixed."""
     fields = {
         "queue": job.queue,
         "id": job.id,
@@ -221,7 +221,7 @@ def _pairs(flat: Sequence[Any]) -> dict[str, Any]:
 
 
 def _decoded(reply: Any) -> Any:
-    """Decode bytes; those that are no UTF-8 stay bytes, which `read_job` refuses."""
+    """Decode bytes; those that are not UTF-8 stay bytes, which `read_job` rejects."""
     if isinstance(reply, list):
         return [_decoded(part) for part in reply]
     try:

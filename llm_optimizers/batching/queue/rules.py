@@ -42,7 +42,7 @@ class Rates:
         for limit in (self.requests_per_minute, self.tokens_per_minute):
             if limit is not None and limit < 1:
                 raise ConfigurationError(
-                    f"a rate of {limit} a minute lets no job start; give 1 or more"
+                    f"a rate of {limit} per minute lets no job start; give 1 or more"
                 )
 
 
@@ -63,7 +63,7 @@ class RetryPolicy:
             raise ConfigurationError("give max_attempts of 1 or more, base and cap of 0 s or more")
 
     def pause(self, attempt: int, error: Exception, *, now: float, rng: random.Random) -> float:
-        """Seconds to wait after this attempt, from 1, failed."""
+        """Return the seconds to wait after attempt number `attempt` (from 1) failed."""
         wait: float = min(self.cap, self.base * 2 ** (attempt - 1)) * (1 - rng.random() / 4)
         return max(wait, retry_after(error, now=now) or 0.0)
 
@@ -89,10 +89,10 @@ class QueueRules:
 
 
 def priority_key(job: Job, aging: float) -> float:
-    """Return what jobs are started by, smallest first.
+    """Return a job's sort key (a time in seconds); the smallest is started first.
 
     A job goes before every job of the next lower priority that was submitted less than `aging`
-    seconds earlier, and after older ones, so that none waits for ever.
+    seconds earlier, and after older ones, so that none waits forever.
     """
     return job.submitted_at + PRIORITIES.index(job.priority) * aging
 
@@ -118,7 +118,7 @@ def admit(
     token_burst, token_rate = burst_and_rate(rates.tokens_per_minute)
     if bucket is None:
         bucket = Bucket(requests=request_burst, tokens=token_burst, at=now)
-    # A clock that was set back leaves a bucket of the future: it fills from now on.
+    # If the clock was set back, the bucket's time lies in the future: it fills from now on.
     passed = max(0.0, now - bucket.at)
     requests = min(request_burst, bucket.requests + passed * request_rate)
     left = min(token_burst, bucket.tokens + passed * token_rate)
@@ -132,7 +132,7 @@ def admit(
 
 
 def burst_and_rate(limit: int | None) -> tuple[float, float]:
-    """Return what a bucket holds at most, and what is added a second; zeros for no limit."""
+    """Return a bucket's capacity and what is added per second; zeros for no limit."""
     if limit is None:
         return 0.0, 0.0
     burst = max(1.0, limit * _BURST)

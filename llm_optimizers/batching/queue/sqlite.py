@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from llm_optimizers.batching.queue import sqlite_statements as statements
-from llm_optimizers.batching.queue.gather import Gathered
+from llm_optimizers.batching.queue.gather import MicroBatcher
 from llm_optimizers.batching.queue.job import (
     AttemptOutcome,
     Claim,
@@ -36,7 +36,7 @@ class SQLiteJobStore:
     so it does not leave the loop.
 
     Raises (from every method):
-        StoreError: the file is no job queue of this version, or cannot be used.
+        StoreError: the file is not a job queue of this version, or cannot be used.
     """
 
     def __init__(self, queue: str, path: str | Path | None = None, *, poll_s: float = 0.05) -> None:
@@ -44,10 +44,10 @@ class SQLiteJobStore:
         self._database = Database(path, statements.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._poll_s = poll_s
         self._changed = asyncio.Event()
-        self._acknowledge = Gathered(self._acknowledge_all)
+        self._acknowledge = MicroBatcher(self._acknowledge_all)
 
     async def open(self) -> None:
-        """Open the file, making it a queue if it is new."""
+        """Open the file; create the tables if it is new."""
         self._database.open()
 
     async def close(self) -> None:
@@ -80,7 +80,7 @@ class SQLiteJobStore:
             return statements.start_next(db, self._queue, worker, slots, rules, now)
 
     async def changed(self) -> None:
-        """Wait until this process changed something, or for `poll_s` if others may have."""
+        """Wait for a change by this process; at most `poll_s` seconds if others share the file."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if self._database.path is None else self._poll_s):
                 await self._changed.wait()
@@ -105,7 +105,7 @@ class SQLiteJobStore:
         return kept
 
     async def dead(self, limit: int) -> list[Job]:
-        """The dead letters, the latest first."""
+        """Return the dead letters, newest first."""
         with self._database.connection() as db:
             rows = db.execute(
                 "SELECT * FROM jobs WHERE queue = ? AND state = 'dead' "
@@ -133,7 +133,7 @@ class SQLiteJobStore:
             )
 
     async def stats(self, now: float) -> QueueStats:
-        """Count the queue."""
+        """Return the current statistics of the queue."""
         with self._database.transaction() as db:
             statements.expire(db, self._queue, now)
             return statements.stats_of(db, self._queue, now)

@@ -1,4 +1,4 @@
-"""What a queue keeps in SQLite, and the statements that work on it.
+"""The SQLite schema of a queue, and the statements on it.
 
 Functions over an open transaction; `sqlite.py` opens and commits it.
 """
@@ -40,7 +40,7 @@ _LATEST = 1_000
 
 SCHEMA = Schema(
     kind="job queue",
-    # "JQ" and a number: files of the first releases are known by it, for they have no other mark.
+    # "JQ" and a number: identifies files of the first releases, which have no application id.
     version=0x4A51_0001,
     application_id=int.from_bytes(b"LLMq"),
     statements=(
@@ -83,7 +83,7 @@ SCHEMA = Schema(
 
 
 def add(db: sqlite3.Connection, job: Job, aging: float) -> Job:
-    """Store a new job; one whose id is known stays and is returned as it is.
+    """Store a new job and return it; a known job is returned unchanged.
 
     Raises:
         ConfigurationError: the id was used for another payload.
@@ -136,7 +136,7 @@ def expire(db: sqlite3.Connection, queue: str, now: float) -> None:
 
 
 def take_over(db: sqlite3.Connection, queue: str, max_attempts: int, now: float) -> None:
-    """Let jobs that were not renewed for a lease wait again, or die after the last attempt."""
+    """Queue jobs with an ended lease again; after the last attempt they become dead letters."""
     db.execute(
         "UPDATE jobs SET state = 'dead', finished_at = ?, ticket = NULL, "
         "error_kind = 'WorkerLost', error = 'its worker died at every attempt' "
@@ -206,7 +206,7 @@ def ended(job: Job, worker: str, outcome: AttemptOutcome, now: float) -> tuple[o
 
 
 def acknowledge(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
-    """Store how an attempt ended; False when the job has been taken over."""
+    """Store how an attempt ended; False if the job has been taken over."""
     cursor = db.execute(
         "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, not_before = ?, "
         "finished_at = ?, ticket = NULL, lease_until = NULL, "
@@ -233,7 +233,7 @@ def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: floa
 
 
 def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
-    """Count a queue and time the jobs done last."""
+    """Count a queue's jobs, and measure the last finished ones."""
     states = dict(
         db.execute("SELECT state, count(*) FROM jobs WHERE queue = ? GROUP BY state", (queue,))
     )

@@ -1,4 +1,4 @@
-"""What a queue needs of the place that keeps its jobs: one protocol for memory, SQLite and Redis.
+"""The storage protocol of a queue, which the SQLite and the Redis store implement.
 
 Everything is JSON: nothing stored is unpickled or evaluated. Every change is one atomic step, so a
 process may be killed between any two of them.
@@ -19,7 +19,7 @@ class JobStore(Protocol):
     """Jobs of one queue. Times are the caller's, in seconds since the epoch.
 
     A worker has a unique name. It holds a job from `claim` to `acknowledge`, as long as it renews
-    the job at least once in a lease.
+    the job at least once per lease.
     """
 
     async def open(self) -> None:
@@ -29,19 +29,19 @@ class JobStore(Protocol):
         """Close the connection."""
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
-        """Store jobs; one whose id is known stays as it is and is returned as it is.
+        """Store jobs and return them; a job whose id is known is not changed.
 
-        Raises ConfigurationError when a known id comes with another payload.
+        Raises ConfigurationError if a known id has another payload.
         """
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
-        """Return the jobs as they are, in this order; those past their deadline expire first."""
+        """Return the stored jobs, in this order; those past their deadline expire first."""
 
     async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
         """Start up to `slots` jobs in the order of their priority keys, within the rates.
 
-        Jobs that were not renewed for a lease are started again, or die with `WorkerLost` after
-        the last attempt.
+        Jobs that were not renewed for a lease are started again; after the last attempt they
+        become dead letters with the error `WorkerLost`.
         """
 
     async def changed(self) -> None:
@@ -51,19 +51,19 @@ class JobStore(Protocol):
         """Restart the leases of these jobs, except of those that were taken over."""
 
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
-        """End an attempt; False when the job has been taken over meanwhile."""
+        """End an attempt; False if the job has been taken over."""
 
     async def dead(self, limit: int) -> list[Job]:
-        """Return the dead letters, the latest first."""
+        """Return the dead letters, newest first."""
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
         """Queue dead jobs again with all their attempts; return how many there were."""
 
     async def purge(self, ids: Sequence[str]) -> int:
-        """Delete dead jobs for good; return how many there were."""
+        """Delete dead jobs permanently; return how many there were."""
 
     async def stats(self, now: float) -> QueueStats:
-        """Count the queue at this moment."""
+        """Return the current statistics of the queue."""
 
     async def forget(self, before: float) -> int:
         """Delete jobs that were done or expired before this time; return how many."""

@@ -24,7 +24,7 @@ __all__ = ["Handler", "JobWorker"]
 Handler: TypeAlias = Callable[[Any], Any]
 """Takes a job's payload and returns its result, both JSON; may be a coroutine function."""
 
-_LAST_TRIES = 5  # of a worker that is closing; one that goes on tries until it can
+_LAST_TRIES = 5  # while the worker is closing; otherwise it retries until it succeeds
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class JobWorker:
-    """Does the jobs of one queue, `slots` at the same time, until drained.
+    """Runs the jobs of one queue, `slots` at the same time, until drained.
 
     A synchronous handler runs in the worker's threads, an asynchronous one in its event loop;
     neither sees the submitter's context variables.
@@ -56,17 +56,17 @@ class JobWorker:
         self._slots = slots
         self._rules = rules
         self._clock = clock
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no security
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
         self._name = uuid.uuid4().hex
         self._running: dict[asyncio.Task[Any], Job] = {}
         self._renewal_failed = False
 
     async def run(self, draining: asyncio.Event, ended: Callable[[Job], None]) -> None:
-        """Work until `draining` is set and the jobs under way are finished.
+        """Work until `draining` is set and the running jobs are finished.
 
         Calls `ended` with every job that was done or died. A failure of the store is logged, and
-        the work goes on when the store is back.
+        work continues when the store works again.
         """
         self._draining = draining
         self._ended = ended
@@ -84,7 +84,7 @@ class JobWorker:
             self._threads.shutdown(wait=False)
 
     async def _work(self) -> None:
-        """Keep the slots filled until draining, then wait for the jobs under way."""
+        """Keep the slots filled until draining, then wait for the running jobs."""
         leases = asyncio.create_task(self._keep_leases())
         drained = asyncio.create_task(self._draining.wait())
         changed: asyncio.Task[None] | None = None
@@ -131,11 +131,11 @@ class JobWorker:
         return claim
 
     def _pause(self, retry_at: float | None) -> float | None:
-        # At most a second, because the clock may be set.
+        # At most one second, because the clock may be changed.
         return None if retry_at is None else min(max(0.0, retry_at - self._clock()), _LONGEST_PAUSE)
 
     async def _keep_leases(self) -> None:
-        """Renew the leases three times a lease, until cancelled."""
+        """Renew the leases every third of a lease, until cancelled."""
         while True:
             await asyncio.sleep(self._rules.lease / 3)
             try:
@@ -198,5 +198,5 @@ def _checked(result: Any) -> Any:
     try:
         dump_json(result, "handler's result")
     except ConfigurationError as error:
-        raise ConfigurationError(f"the job was done and paid, but {error}") from None
+        raise ConfigurationError(f"the job ran and was billed, but {error}") from None
     return result

@@ -184,7 +184,9 @@ class PriceBook:
         if card is not None:
             return card
         if tier not in _TIERS:
-            raise ConfigurationError(f"service tier {tier!r} is none of {', '.join(_TIERS)}")
+            raise ConfigurationError(
+                f"unknown service tier {tier!r}; use one of {', '.join(_TIERS)}"
+            )
         wanted = parse_model(model, provider)
         own = self._override(model, provider, wanted)
         within_a_day = False

@@ -39,9 +39,9 @@ _CONTEXTS: dict[ServiceTier, dict[str, str]] = {
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
 }
-# Providers that price models they make. A name without a provider is never looked up at providers
-# that only host models: an open model of that name more likely runs on the user's machine.
-_MAKERS = frozenset(
+# Providers that develop the models they list. A name without a provider is never looked up at
+# providers that only host models: an open model more likely runs on the user's machine.
+_DEVELOPERS = frozenset(
     (
         "anthropic",
         "cohere",
@@ -63,7 +63,7 @@ class Listing:
     provider: Provider
     model: ModelInfo
     own_price: bool
-    """False if the provider lists no price for the model, so that its maker's price is used."""
+    """False if the provider lists no price for the model, so that its developer's price is used."""
 
     @property
     def changes_within_a_day(self) -> bool:
@@ -86,7 +86,7 @@ def load_snapshot() -> DataSnapshot:
 def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
     """Find the one entry of the price list that a name means.
 
-    Without a provider, the maker's list price is used if exactly one maker lists the name:
+    Without a provider, the developer's list price is used if exactly one developer lists the name:
     names of embeddings and fine-tunes mean OpenAI, dotted ids mean Bedrock (AWS). The name of an
     open-weights model, which many providers host, has no price without a provider.
 
@@ -102,9 +102,9 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
     likely = [
         p for p in snapshot.providers if p.model_match and p.model_match.is_match(wanted.name)
     ]
-    makers = [p for p in snapshot.providers if p.id in _MAKERS]
+    developers = [p for p in snapshot.providers if p.id in _DEVELOPERS]
     bedrock = [p for p in snapshot.providers if p.id == "aws" and "." in wanted.name]
-    for providers in (likely, makers, bedrock):
+    for providers in (likely, developers, bedrock):
         found = [
             each for p in providers if (each := _listed(snapshot, p, wanted.name, own_price=True))
         ]
@@ -113,12 +113,12 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
         if found:
             names = ", ".join(each.provider.id for each in found)
             raise UnpricedError(f"{names} all list it; choose one with provider=")
-    raise UnpricedError("no maker lists that name")
+    raise UnpricedError("no model developer lists that name")
 
 
 def similar_names(snapshot: DataSnapshot, wanted: ModelName) -> list[str]:
-    """Return up to five listed names spelled like an unlisted one, of its provider or any maker."""
-    providers = _MAKERS if wanted.provider is None else {wanted.provider}
+    """Return up to five listed names spelled like an unlisted one, of its provider or any."""
+    providers = _DEVELOPERS if wanted.provider is None else {wanted.provider}
     names = {model.id for p in snapshot.providers if p.id in providers for model in p.models}
     if wanted.name in names:
         return []
@@ -162,7 +162,7 @@ def _start(constraint: Any) -> date | None:
 
 
 def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
-    """Return the rates of a call with so many input tokens, None if it is not billed by tokens."""
+    """Return the rates for this number of input tokens, None if calls are not billed by tokens."""
 
     def rate(key: str) -> Decimal | None:
         value = values.get(key)
@@ -194,15 +194,15 @@ def _card(values: dict[str, Any], input_tokens: int) -> RateCard | None:
 def _listed(
     snapshot: DataSnapshot, provider: Provider, name: str, *, own_price: bool = False
 ) -> Listing | None:
-    """Return the provider's entry of exactly that name, else that of the maker it resells."""
+    """Return the provider's entry of exactly that name, else that of the developer it resells."""
     model = provider.find_model(name)
     if model is not None:
         if not is_same_model(model.id, model.match, name):
             return None
         return Listing(provider=provider, model=model, own_price=True)
-    for maker_id in () if own_price else provider.fallback_model_providers or ():
-        maker = next((p for p in snapshot.providers if p.id == maker_id), None)
-        model = None if maker is None else maker.find_model(name)
+    for developer_id in () if own_price else provider.fallback_model_providers or ():
+        developer = next((p for p in snapshot.providers if p.id == developer_id), None)
+        model = None if developer is None else developer.find_model(name)
         if model is not None and is_same_model(model.id, model.match, name):
             return Listing(provider=provider, model=model, own_price=False)
     return None

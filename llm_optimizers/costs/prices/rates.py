@@ -115,7 +115,7 @@ class RateCard:
         return replace(self, **{k: v * factor for k, v in rates.items() if v is not None})
 
     def at(self, input_tokens: int) -> RateCard:
-        """Return the card for a call with so many input tokens."""
+        """Return the card for a call with this number of input tokens."""
         chosen = self
         for threshold, card in self.long_context:
             if input_tokens > threshold:

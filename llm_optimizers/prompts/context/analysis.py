@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 NEAR = 4
-"""The most positions between two words that count as near each other."""
+"""The maximum number of positions between two words that count as near each other."""
 _SHORTEST = 5
 """Letters from which a word may be a misspelling."""
 _SIMILAR = 0.8

@@ -30,7 +30,7 @@ PASSAGE_FEATURES = (
     "best_pair",  # coverage of the best two sentences in a row
     "best_answering",  # coverage of the best sentence, less without the type of answer asked for
     "has_answer_shape",
-    "density",  # weighted occurrences, at most four a word
+    "density",  # weighted occurrences, at most four per word
     "words_found",  # unweighted share of the question's words
     "log_length",
 )

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _RERANKED = 6
-"""The most passages that are embedded: embedding takes longer than all the rest."""
+"""Maximum passages that are embedded, which takes longer than all other steps."""
 _SAMPLED, _SAMPLE = 5, 300
 """Passages, and characters of each, by which the language is detected."""
 

@@ -49,7 +49,7 @@ _TITLED = re.compile(r"(?P<title>[^\n]{1,120})\n(?=.*\S)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextBudget:
-    """The most tokens of retrieved context in a message.
+    """The maximum number of tokens of retrieved context in a message.
 
     Raises:
         ConfigurationError: the budget is below one token.

@@ -140,7 +140,7 @@ class PassageSelector:
         """
         if not any(map(str.isalnum, question)):
             return None
-        with FailOpen(_log, "Retrieved context could not be cut; it is sent as it is"):
+        with FailOpen(_log, "Retrieved context could not be cut; it is sent unchanged"):
             kept = self._fitting(question, passages, max_tokens, shown)
             changed = len(kept) < len(passages) or not all(each.whole for each in kept)
             return kept if kept and changed else None

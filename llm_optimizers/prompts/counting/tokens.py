@@ -25,7 +25,7 @@ __all__ = ["TokenCount", "TokenCounter"]
 
 _FALLBACK = "o200k_base"
 _WINDOW = 100_000
-"""Characters passed to tiktoken at once: a megabyte of blanks overflows its regular expressions."""
+"""Characters passed to tiktoken at once: a megabyte of spaces overflows its regular expressions."""
 _PAYLOAD = 2_000
 _REMEMBERED = 16_384
 _PER_MESSAGE = 3
@@ -38,7 +38,7 @@ _PER_TOOL_CALL = 3
 # cut between them without changing its token count.
 _SAFE_CUT = re.compile(r"(?<=[^\W\d_])(?=[\s.,;:!?\"()\[\]{}<>/|=+\u3002\u3001])")
 _PIECES = re.compile(r"([A-Za-z]+)|(\d{1,3})|([^\x00-\x7f]+)|([^\sA-Za-z\d]+)|(\n+)|([ \t]{2,})")
-_WEIGHTS = (  # by group of _PIECES: tokens a piece, tokens a character, characters not counted
+_WEIGHTS = (  # by group of _PIECES: tokens per piece, tokens per character, characters not counted
     (0.0, 0.0, 0),
     (0.92, 0.12, 4),
     (1.3, 0.0, 0),
@@ -215,7 +215,7 @@ def _windows(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _estimate(text: str) -> int:
-    """Estimate tokens without a vocabulary, from runs of letters, digits, symbols and blanks.
+    """Estimate tokens without a vocabulary, from runs of letters, digits, symbols and whitespace.
 
     The weights were fitted to o200k on source code, prose, README files and JSON: within 2 % on
     average for each kind, within 10 % for nine texts in ten.

@@ -1,7 +1,7 @@
 """Lossless passes, which shorten a prompt without changing its meaning.
 
 passes.py         `shorten`: runs the passes over a text, block by block
-json_layout.py    JSON without blanks, or as a table
+json_layout.py    JSON without whitespace, or as a table
 repeats.py        removes repeated instructions and paragraphs
 """
 

@@ -1,6 +1,6 @@
-"""Write JSON with fewer tokens: without blanks, or as a table if all records have the same keys.
+"""Write JSON with fewer tokens: without whitespace, or as a table if all records have equal keys.
 
-Both keep every value. Minifying removes only the blanks between tokens, so numbers, escapes and
+Both keep every value. Minifying removes only the whitespace between tokens, so numbers, escapes and
 the order of keys stay as written. A table names the keys once, as a spreadsheet does.
 """
 
@@ -19,7 +19,7 @@ _WORDS = ("null", "true", "false", "NaN", "Infinity")
 
 
 def minified(text: str) -> str:
-    """Return valid JSON without the blanks between its tokens; strings stay as they are."""
+    """Return valid JSON without whitespace between its tokens; strings stay as they are."""
     return _STRING_OR_BLANK.sub(lambda m: m.group(1) or "", text)
 
 

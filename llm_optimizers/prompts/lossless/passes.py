@@ -1,4 +1,4 @@
-"""Shorten a text losslessly: blanks, markup noise, JSON's layout, repeated instructions.
+"""Shorten a text losslessly: whitespace, markup noise, JSON's layout, repeated instructions.
 
 Code stays identical byte for byte, JSON parses to the same value, quotations and placeholders
 stay. The passes only ever shorten, and run until none of them changes anything, so shortening a

@@ -128,7 +128,7 @@ def _is_repeat(sentence: str, kept: list[str], seen: set[bytes], *, instructions
 
 
 def _trailing(text: str) -> str:
-    """Return the white space at the end of a text."""
+    """Return the whitespace at the end of a text."""
     return text[len(text.rstrip()) :]
 
 

@@ -4,7 +4,7 @@ A provider bills a repeated prefix at a fraction of its price. A change inside t
 prefix that falls below the provider's minimum, or an unlucky step boundary can therefore cost
 more than the tokens it saves. A conversation contains all its earlier calls, so both bills, with
 and without the changes, are computed call by call. A message is decided on once, when it enters,
-and is sent the same way ever after. A change is made only if neither the bill so far nor the next
+and is sent the same way from then on. A change is made only if neither the bill so far nor the next
 call's prefix gets more expensive with a warm cache. With a cold one, fewer tokens always cost less.
 """
 
@@ -211,7 +211,7 @@ class _Planner:
         return chosen
 
     def _summary_pays(self, rules: CacheRules, summarised: _Sent, baseline: _Sent) -> bool:
-        """Return whether this very call pays for the summary and the prefix that it breaks."""
+        """Return whether this call alone saves what the summary and the broken prefix cost."""
         cost = summarised.cost(rules) + summarised.summaries[-1].price
         if cost <= baseline.cost(rules) and self._pays(rules, summarised, baseline):
             return True

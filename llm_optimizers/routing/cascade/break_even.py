@@ -1,8 +1,8 @@
 """Fits a cascade's verifier on labels, and tests whether the cascade breaks even.
 
 Every request pays for the cheap answers, and every error of the verifier costs quality or a
-needless escalation. The better the verifier and the cheaper the cheap model, the sooner a cascade
-beats a router that decides before any call.
+needless escalation. With a better verifier or a cheaper cheap model, a cascade is more likely to
+beat a router that decides before any call.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def calibrate_cascade(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[Verifier, CascadeReport]:
-    """Fit the logistic regression that combines the checks, and report whether the cascade pays.
+    """Fit the logistic regression that combines the checks, and report whether it breaks even.
 
     `price_ratio` is the cost of all cheap calls for one request as a share of a strong call's;
     `tolerance` the mean quality that may be lost. Half of the labels fit the weights, the other
@@ -154,7 +154,7 @@ def _report(
     quality = bootstrap_interval(
         auc(scores, right), [auc(scores[d], right[d]) for d in draws], confidence=confidence
     )
-    # Answers are accepted from the most probable down to the last one that keeps the loss safe.
+    # Accept answers in order of probability, down to the last one that keeps the loss in bounds.
     safe = safe_threshold(-scores, strong - cheap, tolerance=tolerance, confidence=confidence)
     threshold = 2.0 if safe.score is None else -safe.score
     kept = scores >= threshold

@@ -115,7 +115,7 @@ class Verifier:
     def _scores(
         self, checks: Sequence[Check], request: ChatRequest, answers: Sequence[ModelAnswer]
     ) -> dict[str, float]:
-        """Return scores by check; a check that raises scores 0, so that the strong model serves."""
+        """Return scores by check; a check that raises gets 0, so that the strong model answers."""
         found: dict[str, float] = {}
         for check in checks:
             try:

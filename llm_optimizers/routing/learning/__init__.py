@@ -1,6 +1,6 @@
 """Learned routers: fitting on labels, the activation test, prediction, and the router file.
 
-calibration.py  fits a router on labels and reports whether it may act
+calibration.py  fits a router on labels and reports whether it may be used
 features.py     features of a text
 gains.py        the gain model: what a strong model would gain; topics.py, trees.py
 fitting.py      fits the gain model, with scikit-learn

@@ -1,9 +1,9 @@
-"""The activation test: a router may act only if held-out labels show that it gains.
+"""The activation test: a router is used only if held-out labels show a gain.
 
 Two questions, each answered with a confidence interval. Does it rank requests better than chance
 and better than by their length, which is free? And up to which threshold may it choose the cheap
-model, so that the quality lost stays within the tolerance? Unless both are shown the safe model
-serves, and the report gives the reason and the number of labels that would probably decide it.
+model, so that the quality lost stays within the tolerance? Unless both are shown, the safe
+model answers; the report gives the reason and the number of labels that would probably decide it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class ActivationReport:
 
     `gap` is the mean gain of the strong model. `apgr` is the area under the recovery curve (0.5 is
     chance); `over_random` and `over_length` are its differences from chance and from ranking by
-    length. `cpt50` and `cpt80` are percents of strong calls that recover 50 and 80 % of the gap.
-    `threshold` is the predicted gain up to which the cheap model serves, `cheap_share` the share
-    of requests it then serves, `loss` the mean quality this costs. `reasons` say why the router
-    may not act, empty if it may; `labels_needed` estimates how many more labels would decide it,
-    None if it may act or no number would ("lacking" in files).
+    length. `cpt50`, `cpt80`: the percentage of strong calls that recovers 50 or 80 % of the gap.
+    `threshold` is the predicted gain up to which the cheap model is used, `cheap_share` the share
+    of requests it then gets, `loss` the mean quality this costs. `reasons` say why the test
+    failed, empty if it passed; `labels_needed` estimates how many more labels would decide it,
+    None if it passed or no number would ("lacking" in files).
     """
 
     weak: str
@@ -59,7 +59,7 @@ class ActivationReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the router may act."""
+        """Whether the router may be used."""
         return not self.reasons
 
 
@@ -74,10 +74,10 @@ def assess_activation(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> ActivationReport:
-    """Compare predicted gains (`scores`) with true ones, none of which the model was fitted on.
+    """Compare predicted gains (`scores`) with the true gains of labels held out from fitting.
 
-    `lengths` are the prompts' lengths, the ranking to beat. `tolerance` is the mean quality that
-    may be lost against the strong model, in units of the labels' scores.
+    All have shape (n,). `lengths` are the prompts' lengths, the baseline ranking. `tolerance` is
+    the mean quality that may be lost against the strong model, in units of the labels' scores.
     """
     predicted, true, size = (np.asarray(a, dtype=np.float64) for a in (scores, gains, lengths))
     gap = mean_interval(true, confidence=confidence)

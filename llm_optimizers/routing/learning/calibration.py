@@ -1,4 +1,4 @@
-"""Calibration: fits a router on the user's labels, and reports whether it may act.
+"""Calibration: fits a router on the user's labels, and reports whether it may be used.
 
 No fitted router is shipped: learned routers do not transfer from one kind of traffic to another
 (APGR .39 to .57 elsewhere, where .5 is chance). Every label is scored by a model that was not
@@ -45,7 +45,7 @@ class Calibration:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The cheap models that may serve; without any the strong model serves everything."""
+        """The cheap models that may be used; without any, the strong model answers everything."""
         return tuple(weak for weak, report in self.reports.items() if report.passed)
 
 
@@ -71,7 +71,7 @@ def calibrate(
 
     cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
     if not cheap:
-        raise ConfigurationError(f"the labels score no model besides {strong}")
+        raise ConfigurationError(f"the labels score no model other than {strong}")
     wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
     reasons = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
     if reasons:

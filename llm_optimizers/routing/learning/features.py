@@ -3,7 +3,7 @@
 Everything is counted on the UTF-8 bytes with vectorised numpy, because a loop over the 10,000
 n-grams of a 500-token prompt would take several milliseconds. Two families of n-grams are hashed
 into separate tables (the hashing trick, Weinberger et al. 2009, arXiv:0902.2206): words and pairs
-of neighbouring words, and character n-grams that do not cross white space, which tolerate typing
+of neighbouring words, and character n-grams that do not cross whitespace, which tolerate typing
 errors and recognise formulas and code.
 """
 
@@ -126,7 +126,7 @@ def _word_hashes(lower: NDArray[np.uint8]) -> tuple[_Words, NDArray[np.int64]]:
 
 
 def _char_hashes(lower: NDArray[np.uint8]) -> list[_Words]:
-    """Return hashes of the n-grams of 2 to 5 bytes that have white space only at their ends."""
+    """Return hashes of the n-grams of 2 to 5 bytes that have whitespace only at their ends."""
     blank = _SPACE[lower]
     padded = np.concatenate(([32], np.where(blank, 32, lower), [32])).astype(np.uint64)
     spaces = np.concatenate(([1], blank.view(np.int8), [1])).astype(np.int64)

@@ -90,7 +90,7 @@ def _head(text: csr_matrix, dense: Floats, coarse: Floats, gains: Floats) -> Hea
 
 
 def _projection(features: Sequence[Features], tasks: Sequence[str], *, bits: int) -> Projection:
-    """Learn rarities, scales, topics and task tags from the training texts."""
+    """Learn term weights, scales, topics and task tags from the training texts."""
     shapes = np.array([each.shape for each in features])
     rng = np.random.default_rng(0)
     size = shapes.shape[1]
@@ -112,13 +112,13 @@ def _projection(features: Sequence[Features], tasks: Sequence[str], *, bits: int
 
 
 def _rarity(texts: Sequence[Buckets], bits: int) -> Floats:
-    """Smooth inverse document frequencies, log((1 + n) / (1 + df)) + 1, to the power of 1.5."""
+    """Return smoothed inverse document frequencies, (log((1 + n) / (1 + df)) + 1) ** 1.5."""
     seen = np.bincount(np.concatenate(texts), minlength=2**bits)
     return np.asarray((np.log((1.0 + len(texts)) / (1.0 + seen)) + 1.0) ** 1.5)
 
 
 def _text_columns(projection: Projection, features: Sequence[Features]) -> csr_matrix:
-    """Return the n-gram columns of all texts, one row a text."""
+    """Return the n-gram columns of all texts, one row per text."""
     columns, values = zip(*(projection.sparse(each) for each in features), strict=True)
     starts = np.concatenate(([0], np.cumsum([len(each) for each in columns])))
     shape = (len(features), 2 ** (projection.bits + 1))

@@ -35,10 +35,10 @@ _TASK_WEIGHT = 0.3
 class Projection:
     """How a text's features become the columns that weights apply to.
 
-    `rarity` holds weights of the word and the character buckets, shapes (2**bits,) each. `mean`
-    and `scale` standardise the shape; `waves` (shape, CURVES) and `phases` make random Fourier
-    features of it. `topics` reduces the words to a few directions. `tasks` are the known task
-    tags, one column each.
+    `rarity` holds inverse document frequencies of word and character buckets, (2**bits,) each.
+    `mean` and `scale` standardise the shape; `waves` (shape, CURVES) and `phases` make random
+    Fourier features of it. `topics` reduces the words to a few directions. `tasks` are the known
+    task tags, one column each.
     """
 
     bits: int
@@ -51,7 +51,7 @@ class Projection:
     tasks: tuple[str, ...] = ()
 
     def sparse(self, features: Features) -> tuple[NDArray[np.int64], Floats]:
-        """Return columns and values of the n-grams: weighted by rarity, each family normalised."""
+        """Return columns and IDF weights of the n-grams, normalised by kind (words, characters)."""
         words = self.word_values(features)
         chars = self._values(features.chars, self.rarity[1])
         columns = (features.words, features.chars + 2**self.bits)
@@ -77,7 +77,7 @@ class Projection:
         return np.concatenate((topics, self._shape(features), tags))
 
     def word_values(self, features: Features) -> Floats:
-        """Return the values of the word buckets: weighted by rarity, normalised."""
+        """Return the normalised IDF weights of the word buckets."""
         return self._values(features.words, self.rarity[0])
 
     def _shape(self, features: Features) -> Floats:
@@ -114,7 +114,7 @@ class GainModel:
         return self.score(Featurizer(bits=self.projection.bits).read(text), task=task)
 
     def score(self, features: Features, *, task: str = "") -> dict[str, float]:
-        """Return the predicted gains for a text's features, as `predict`."""
+        """Return what `predict` returns, for a text's features."""
         columns, values = self.projection.sparse(features)
         dense = self.projection.dense(features, task)
         row = self.projection.coarse(features, task)

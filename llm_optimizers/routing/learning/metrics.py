@@ -16,7 +16,7 @@ __all__ = ["apgr", "apgr_resampled", "auc", "cpt", "recovery_curve"]
 def recovery_curve(scores: ArrayLike, gains: ArrayLike) -> NDArray[np.float64]:
     """Return the share of the total gain recovered by 0, 1, … n strong calls, highest scores first.
 
-    `gains` is the strong model's score minus the weak one's, one a request. Their sum must be
+    `gains` is the strong model's score minus the weak one's, one per request. Their sum must be
     above 0: otherwise there is no gap to recover.
     """
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")

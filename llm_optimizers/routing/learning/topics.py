@@ -61,7 +61,7 @@ class Topics:
 
 
 def _directions(table: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
-    """Return the `count` leading right singular vectors, one a column."""
+    """Return the `count` leading right singular vectors, one per column."""
     width = min(count + _SPARE, *table.shape)
     start = np.random.default_rng(seed).normal(size=(table.shape[1], width)).astype(np.float32)
     basis = np.linalg.qr(table @ start)[0]

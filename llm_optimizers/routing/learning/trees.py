@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 40_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
-    """All trees in one set of arrays: `roots` has one entry a tree, the others one a node.
+    """All trees in one set of arrays: `roots` has one entry per tree, the others one per node.
 
     A node sends rows with `row[feature] <= cut` to node `left` and others to `left + 1`. A leaf
     has a `feature` of -1, itself as `left`, and its mean in `value`.
@@ -66,7 +66,7 @@ def fit_forest(
     """
     rng = np.random.default_rng(seed)
     columns = np.ascontiguousarray(rows.T, dtype=np.float32)
-    # Small trees are grown together, since numpy's overhead a call would outweigh their rows.
+    # Small trees are grown together, since numpy's overhead per call would outweigh their rows.
     together = max(1, min(trees, _ROWS_AT_ONCE // len(target)))
     grown: list[Forest] = []
     for start in range(0, trees, together):
@@ -84,7 +84,7 @@ def fit_forest(
 
 
 class _Limits(NamedTuple):
-    """Limits of a tree: rows a leaf, splits tried a node, levels."""
+    """Limits of a tree: rows per leaf, splits tried per node, levels."""
 
     leaf: int
     tries: int

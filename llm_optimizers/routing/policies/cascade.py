@@ -1,7 +1,7 @@
 """The cascade: calls a cheap model, checks its answer, and calls the strong one if it fails.
 
-It pays where answers can be checked: with two cheap models that must agree, 9 % of GSM8K's
-questions go to the strong model and accuracy is unchanged. It does not pay elsewhere; test that
+It saves money where answers can be checked: with two cheap models that must agree, 9 % of GSM8K's
+questions go to the strong model and accuracy is unchanged. Elsewhere it may cost more; test it
 on labels with `calibrate_cascade`.
 """
 
@@ -25,7 +25,7 @@ class CascadePolicy:
     `samples` may name other cheap models, or `cheap` again for a second sample (useful only at a
     temperature above 0). The default verifier checks that the answer is not empty, not a refusal,
     and JSON where JSON was asked for, and that the samples agree if there are any. With a
-    `report` that did not pass, the safe model serves and the decision gives the report's reason.
+    `report` that did not pass, the safe model answers and the decision gives the report's reason.
     Streams are left to the next policy unless `buffer_streams`: only a whole answer can be
     checked.
     """

@@ -1,10 +1,10 @@
 """The keyword policy: word lists for complexity, creativity and context.
 
 Keywords rank questions poorly. Ranking recorded questions by what a strong model would gain, the
-lists below reach an APGR of .55 on 14,037 questions of MMLU and .52 on GSM8K, where chance is .50
-and the question's length .59 and .60; other such lists reached .45 to .51. Use this policy for a
-rule you already have ("contracts go to the strong model"), with your own word lists, not to find
-hard questions.
+lists below reach an APGR (average performance gap recovered) of .55 on 14,037 questions of MMLU
+and .52 on GSM8K, where chance is .50 and the question's length .59 and .60; other such lists
+reached .45 to .51. Use this policy for a rule you already have ("contracts go to the strong
+model"), with your own word lists, not to find hard questions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The learned policy: the cheapest model whose predicted loss of quality is within tolerance.
 
-Active only for cheap models that passed the activation test; otherwise the strong model serves,
+Active only for cheap models that passed the activation test; otherwise the strong model answers,
 and every decision says why.
 """
 

@@ -46,7 +46,7 @@ class Weighted:
             model_tiers.rank(model)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Draw one of the models that can serve; abstain when none of them has weight."""
+        """Draw one of the models that can serve; abstain if none of them has weight."""
         weights = {m: w for m, w in self._weights.items() if w > 0 and policy_input.has(m)}
         if not weights:
             return None
@@ -74,7 +74,7 @@ class FastEnough:
         self._limit_s = limit_s
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Choose by latency; abstain when no candidate's latency is known."""
+        """Choose by latency; abstain if no candidate's latency is known."""
         timed = [(c.latency_s, c) for c in policy_input.candidates if c.latency_s is not None]
         if not timed:
             return None
@@ -119,7 +119,7 @@ class FirstOf:
         check_policies(self._policies, model_tiers)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
-        """Return the first choice, None when all abstain."""
+        """Return the first choice, None if all abstain."""
         choices = (policy.choose(policy_input) for policy in self._policies)
         return next((choice for choice in choices if choice is not None), None)
 

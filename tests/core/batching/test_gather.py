@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from llm_optimizers.batching.queue.gather import Gathered
+from llm_optimizers.batching.queue.gather import MicroBatcher
 
 
 async def test_requests_of_one_turn_are_done_together_and_each_gets_its_result() -> None:
@@ -16,7 +16,7 @@ async def test_requests_of_one_turn_are_done_together_and_each_gets_its_result()
         batches.append(items)
         return [2 * item for item in items]
 
-    gathered = Gathered(double)
+    gathered = MicroBatcher(double)
     assert await asyncio.gather(*(gathered(n) for n in range(3))) == [0, 2, 4]
     assert await gathered(9) == 18
     assert batches == [[0, 1, 2], [9]]
@@ -33,7 +33,7 @@ async def test_a_cancelled_request_takes_nothing_from_the_others(fails: bool) ->
             raise OSError("disk full")
         return items
 
-    gathered = Gathered(echo)
+    gathered = MicroBatcher(echo)
     tasks = [asyncio.create_task(gathered(n)) for n in range(3)]
     await begun.wait()
     tasks[0].cancel()

@@ -158,7 +158,7 @@ def test_a_job_past_its_deadline_expires_unpaid(path: Path | None) -> None:
         queue.submit("first")
         eventually(lambda: gate.started)
         late = queue.submit("late", max_wait=0.01)
-        with pytest.raises(DeadlineError, match="nothing was paid"):
+        with pytest.raises(DeadlineError, match="nothing was billed"):
             late.result(WAIT)
         gate.open.set()
         assert queue.stats().expired == 1
@@ -261,9 +261,9 @@ def test_a_payload_or_result_that_is_not_json_gives_a_clear_error() -> None:
         for bad in (object(), float("nan"), {("a",): 1}, b"bytes"):
             with pytest.raises(ConfigurationError, match="payload cannot be stored"):
                 queue.submit(bad)
-        with pytest.raises(ItemError, match="done and paid, but the handler's result cannot"):
+        with pytest.raises(ItemError, match="ran and was billed, but the handler's result cannot"):
             queue.submit(1).result(WAIT)
-        with pytest.raises(ConfigurationError, match="none of high, medium, low"):
+        with pytest.raises(ConfigurationError, match="use one of high, medium, low"):
             queue.submit(1, priority="urgent")  # type: ignore[arg-type]
 
 
@@ -319,12 +319,12 @@ def test_a_close_that_takes_too_long_raises() -> None:
     queue = JobQueue(gate)
     queue.submit(1)
     eventually(lambda: gate.started)
-    with pytest.raises(TimeoutError, match="under way"):
+    with pytest.raises(TimeoutError, match="still running"):
         queue.close(timeout=0.01)
     gate.open.set()
 
 
-def test_a_queue_that_falls_behind_alerts_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_is_falling_behind_alerts_once(caplog: pytest.LogCaptureFixture) -> None:
     alerts: list[QueueStats] = []
 
     def notify(stats: QueueStats) -> None:
@@ -363,8 +363,8 @@ def test_the_alert_is_silent_again_below_half_and_logs_by_default(
     assert alert.raised(stats(5), before=True)
     assert not alert.raised(stats(4), before=True)
     with caplog.at_level(logging.WARNING):
-        alert.tell(stats(10, oldest=5))
-    assert "10 jobs wait, the oldest for 5 s" in caplog.text
+        alert.send(stats(10, oldest=5))
+    assert "10 jobs are waiting, the oldest for 5 s" in caplog.text
 
 
 def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ def test_a_lone_surrogate_is_refused_and_as_a_result_fails_one_job(path: Path | 
             queue.submit({"prompt": HALF})
         half, failed, sound = queue.submit_many(["half", "raise", "sound"])
         assert sound.result(WAIT) == "sound"
-        with pytest.raises(ItemError, match="done and paid, but"):
+        with pytest.raises(ItemError, match="ran and was billed, but"):
             half.result(WAIT)
         with pytest.raises(ItemError, match="a cut emoji"):
             failed.result(WAIT)

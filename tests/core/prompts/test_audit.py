@@ -74,7 +74,7 @@ def test_the_command_shows_lines_and_money(tmp_path: Path) -> None:
     file.write_text(PROMPT)
     result = run(str(file), "--per-day", "100000")
     assert result.exit_code == 0
-    for text in ("repeat", "varying timestamp", "tokens can be removed", "a month"):
+    for text in ("repeat", "varying timestamp", "tokens can be removed", "per month"):
         assert text in result.output
 
 

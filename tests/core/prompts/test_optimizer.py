@@ -179,7 +179,7 @@ async def test_a_failing_translation_sends_the_original_prompt(
     for read, write in ((broken, lambda found: found), (lambda: request, broken)):
         assert optimizer.apply(read, write, otherwise=None) is None
         assert await optimizer.aapply(read, write, otherwise=None) is None
-    assert caplog.text.count("sent as it is (RuntimeError)") == 4
+    assert caplog.text.count("sent unchanged (RuntimeError)") == 4
     assert "secret" not in caplog.text
     found = optimizer.apply(lambda: request, lambda found: found, otherwise=None)
     assert found == await optimizer.aapply(lambda: request, lambda found: found, otherwise=None)

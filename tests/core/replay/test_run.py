@@ -64,7 +64,7 @@ class FakeApp:
 def go(monkeypatch):
     """Replays requests through a fake app with fixed answers; returns the replay and the apps."""
 
-    def going(requests, answers, *, endpoint=RECORDED, bare_pass=True):
+    def going(requests, answers, *, endpoint=RECORDED, baseline_pass=True):
         apps = []
 
         def opened(framework, strategies, endpoint, ledger):
@@ -79,7 +79,7 @@ def go(monkeypatch):
                 CACHED,
                 endpoint,
                 ledger=ledger,
-                bare_pass=bare_pass,
+                baseline_pass=baseline_pass,
                 progress=lambda name, done: None,
             )
         assert all(app.closed for app in apps)
@@ -168,7 +168,7 @@ def test_an_exact_repeat_may_get_the_first_answer_though_the_log_has_another(go)
     assert (found.right, found.judged) == (2, 3)
 
 
-def test_ctrl_c_in_the_bare_pass_ends_the_replay_there(go):
+def test_ctrl_c_in_the_baseline_pass_ends_the_replay_there(go):
     def answers(request, strategies):
         return KeyboardInterrupt() if request.id == "off" else AppReply(text="x")
 
@@ -192,7 +192,7 @@ def test_ctrl_c_in_the_second_pass_uses_the_baseline_of_what_was_sent(go):
     figures = as_dict(found)
     assert figures["interrupted"]
     assert figures["requests"] == figures["hits"]["exact"] == 2
-    # Two calls, not the three that were sent bare.
+    # Two calls, not the three that were sent without strategies.
     assert figures["baseline_cost"] == pytest.approx(2 * 0.0035)
     assert figures["saved_pct"] == 100
 
@@ -246,7 +246,7 @@ def test_the_documented_figures_are_there(go):
 
 
 def test_with_one_pass_the_baseline_is_the_ledgers(go):
-    found, apps = go(PAIR, serve({"off": "x"}), bare_pass=False)
+    found, apps = go(PAIR, serve({"off": "x"}), baseline_pass=False)
     assert len(apps) == 1
     figures = as_dict(found)
     assert figures["baseline_cost"] == pytest.approx(0.007)

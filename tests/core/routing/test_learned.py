@@ -141,7 +141,10 @@ def test_a_router_does_not_pass_on_another_kind_of_traffic(calibration):
         (make_labels(120), "label 180 more requests"),
         (make_labels(200) * 4, "repeat a prompt"),
         ([Label(prompt=str(n), scores={"small": 0, "large": 1}) for n in range(400)], "one class"),
-        ([Label(prompt=str(n), scores={"large": 1}) for n in range(400)], "no model besides large"),
+        (
+            [Label(prompt=str(n), scores={"large": 1}) for n in range(400)],
+            "no model other than large",
+        ),
         (
             [
                 Label(prompt=str(n), scores={"small": n % 2, "large": float("nan")})

@@ -298,7 +298,7 @@ def test_when_the_judge_fails_the_strong_model_answers(make, ask, perform, caplo
         models = Models(small=["draft"], middle=[reply], large=["better"])
         assert perform(router, ask(), models) == "better"
         router.health.served("middle")
-    assert caplog.text.count("the strong model serves") == 1
+    assert caplog.text.count("the strong model answers") == 1
 
 
 def test_a_check_that_raises_scores_0_and_is_logged_once(make, ask, perform, caplog):

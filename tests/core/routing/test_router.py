@@ -262,7 +262,7 @@ def test_a_policy_that_fails_leaves_the_safe_model(prices, ask, caplog):
     decision = broken.decide(ask())
     assert decision.model == "large"
     assert "RuntimeError" in decision.reason
-    assert caplog.text.count("the safe model serves") == 1  # however often it fails
+    assert caplog.text.count("the safe model answers") == 1  # however often it fails
 
 
 def test_fallbacks_are_of_the_same_tier_then_stronger_then_weaker(prices, ask):

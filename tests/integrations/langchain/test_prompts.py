@@ -207,7 +207,7 @@ def test_a_failing_optimizer_sends_the_prompt_unchanged(caplog: pytest.LogCaptur
 
     prompt = [HumanMessage("Hello   there.")]
     assert PromptOptimizer(optimizer=Broken()).invoke(prompt) is prompt
-    assert "sent as it is" in caplog.text
+    assert "sent unchanged" in caplog.text
     assert "secret" not in caplog.text
 
 
