@@ -18,6 +18,7 @@ _CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", _CALM, max_examples=200)
 settings.register_profile("ci", _CALM, max_examples=200, derandomize=True)
 settings.register_profile("thorough", _CALM, max_examples=1_000)
+settings.register_profile("mutants", _CALM, max_examples=25, derandomize=True, database=None)
 settings.load_profile("explore")
 
 
