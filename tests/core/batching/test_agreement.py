@@ -73,11 +73,11 @@ def test_a_share_of_differing_answers_equal_to_the_tolerance_is_not_called_too_m
     model = Model(differs_on=frozenset({"question 3"}))
     report = compare_combined(sample(10), model, tolerance=0.1)
     assert not report.passed
-    assert report.reason.startswith("10 samples with 1 differing only show")
+    assert report.reason.startswith("10 samples with 1 differing show only")
 
 
 def test_few_differing_answers_in_a_large_sample_are_not_called_too_many() -> None:
     model = Model(differs_on=frozenset({"question 3"}))
     report = compare_combined(sample(24), model, tolerance=0.05, confidence=0.99)
     assert not report.passed
-    assert report.reason.startswith("24 samples with 1 differing only show")
+    assert report.reason.startswith("24 samples with 1 differing show only")

@@ -133,9 +133,7 @@ def test_less_confidence_gives_narrower_bounds() -> None:
 def test_answers_that_may_not_be_kept_are_all_escalated() -> None:
     _, report = calibrate_cascade(labels(noise=9.0), CHECKS, price_ratio=0.1, tolerance=0.001)
     assert report.escalated == 1.0
-    assert report.reasons[-1] == (
-        "no threshold keeps the quality lost within the tolerance for certain"
-    )
+    assert report.reasons[-1].startswith("at no threshold")
 
 
 def test_cheap_calls_at_the_strong_models_price_do_not_pay() -> None:
