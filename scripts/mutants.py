@@ -88,14 +88,20 @@ def change(name: str) -> str:
     copies = functions(module)
     function = mutant.rpartition("__mutmut_")[0]
     old, new = copies[f"{function}__mutmut_orig"], copies[mutant]
-    start = len(os.path.commonprefix([old, new]))
-    end = len(os.path.commonprefix([old[start:][::-1], new[start:][::-1]]))
+    start = same_letters(old, new)
+    end = same_letters(old[start:][::-1], new[start:][::-1])
     before = old[:start].rpartition("\n")[2][-CONTEXT:]
     after = old[len(old) - end :].partition("\n")[0][:CONTEXT]
     parts = [f"{before}{text[start : len(text) - end]}{after}" for text in (old, new)]
     old, new = (" ".join(part.split()) for part in parts)
     shown = re.sub("^xǁ|^x_", "", function).replace("ǁ", ".")
     return f"{module.removeprefix(f'{PACKAGE}.')}.{shown}: {old} -> {new}"
+
+
+def same_letters(one: str, other: str) -> int:
+    """Return how many letters two texts begin with in common."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(one), len(other)))
 
 
 @cache
