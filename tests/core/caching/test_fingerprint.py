@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def test_classes_enter_by_what_they_declare() -> None:
     assert fingerprint(Plain) == {"class": "Plain", "fields": {"size": "'int'"}}
     assert fingerprint(Plain)["fields"] != fingerprint(Other)["fields"]
     assert fingerprint(int)["class"] == "int"
+    assert fingerprint(io.StringIO) == {"class": "StringIO", "fields": {}}
 
 
 def test_objects_enter_by_their_values() -> None:
@@ -86,6 +88,11 @@ def test_everything_that_has_a_fingerprint_can_be_written_down() -> None:
 def test_a_function_is_known_by_its_name_code_and_defaults() -> None:
     one = fingerprint(made("def f(x): return x + 1"))
     assert one["function"] == "somewhere.f"
+    # Written into keys that a store keeps for weeks.
+    assert (set(one), set(one["code"])) == (
+        {"function", "code", "defaults"},
+        {"body", "constants"},
+    )
     assert fingerprint(made("def f(x): return x + 1")) == one
     for other in (
         "def f(x): return x - 1",
@@ -137,6 +144,7 @@ def test_the_order_of_settings_does_not_matter() -> None:
     assert one == cache_key(ask(b=1, a={"y": 2, "x": 1}))
     assert cache_key(ask(a={1, 2, 3})) == cache_key(ask(a={3, 2, 1}))
     assert cache_key(ask(a={1, 2})) != cache_key(ask(a={1, 3}))
+    assert cache_key(ask(a={1, "x"})) == cache_key(ask(a={"x", 1}))
 
 
 def test_the_three_parts_of_a_key_are_digests_that_never_meet() -> None:
