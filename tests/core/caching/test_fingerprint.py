@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 import pytest
@@ -18,6 +19,10 @@ from llm_optimizers.types import ChatRequest, Message
 
 class Person(BaseModel):
     name: str
+
+
+class Event(BaseModel):
+    at: datetime
 
 
 class City(TypedDict):
@@ -67,6 +72,8 @@ def test_classes_enter_by_what_they_declare() -> None:
 
 def test_objects_enter_by_their_values() -> None:
     assert fingerprint(Person(name="Ada")) == {"class": "Person", "fields": {"name": "Ada"}}
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    assert fingerprint(Event(at=at))["fields"] == {"at": "2026-11-01T00:00:00Z"}
     assert fingerprint(Place("Rome")) == repr(Place("Rome"))
     assert fingerprint({1: [Person], "b": (None, 2)}) == {
         "1": [fingerprint(Person)],

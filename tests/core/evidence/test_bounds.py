@@ -23,7 +23,7 @@ from llm_optimizers.evidence import (
     safe_threshold,
     samples_needed,
 )
-from llm_optimizers.evidence.bounds import quantile
+from llm_optimizers.evidence.bounds import Interval, quantile
 
 
 def at_most(seen: int, trials: int, rate: Fraction) -> Fraction:
@@ -245,7 +245,8 @@ def test_the_threshold_is_the_last_that_passes_before_one_fails(
     found = safe_threshold(scores, losses, tolerance=tolerance, confidence=confidence, steps=steps)
     best = thresholds_tried_one_by_one(scores, losses, tolerance, confidence, steps)
     if best is None:
-        assert (found.score, found.share, found.loss.high) == (None, 0.0, 0.0)
+        nothing = Interval(value=0.0, low=0.0, high=0.0)
+        assert (found.score, found.share, found.loss) == (None, 0.0, nothing)
     else:
         assert (found.score, found.share, found.loss) == best
 
@@ -272,3 +273,10 @@ def test_where_every_request_gains_all_are_below_the_threshold():
 def test_a_bound_equal_to_the_tolerance_is_within_it():
     scores, losses = np.arange(100.0), np.zeros(100)
     assert safe_threshold(scores, losses, tolerance=0.0).share == 1.0
+
+
+def test_a_single_request_may_be_all_that_is_safe():
+    losses = np.array([0.0] + [1.0] * 29)
+    bound = mean_loss_interval(np.zeros(30), worst=1.0, confidence=0.95)
+    safe = safe_threshold(np.arange(30.0), losses, tolerance=bound.high, steps=30)
+    assert (safe.score, safe.share, safe.loss) == (0.0, 1 / 30, bound)

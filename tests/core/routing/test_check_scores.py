@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.routing.cascade.checks import Agreement, Matches, ModelAnswer, ValidJson
+from llm_optimizers.routing.cascade.checks import (
+    Agreement,
+    Matches,
+    ModelAnswer,
+    NotRefused,
+    ValidJson,
+)
 
 
 def schema(**properties: Any) -> dict[str, Any]:
@@ -54,3 +60,8 @@ def test_a_tool_call_does_not_agree_with_a_text(ask):
 
 def test_a_pattern_is_a_gate_unless_it_is_asked_not_to_be():
     assert Matches("####").gate
+
+
+def test_a_tool_call_with_an_excuse_is_an_answer(ask):
+    call = ModelAnswer(model="m", text="I'm sorry, I must look.", tool_calls='[{"name": "f"}]')
+    assert NotRefused().score(ask(), [call]) == 1.0

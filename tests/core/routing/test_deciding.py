@@ -32,6 +32,9 @@ def rate(cents: int) -> Rates:
     return Rates(input=value, output=value, cache_read=value / 10, cache_write=value)
 
 
+FLAT = Rates(input=Decimal(1), output=Decimal(1), cache_read=Decimal(1), cache_write=Decimal(1))
+
+
 class Recording:
     """A policy that makes the choice it is given and keeps what it was asked with."""
 
@@ -132,6 +135,7 @@ def test_a_choice_that_stands_keeps_its_escalation() -> None:
         ("large", {"large": rate(3)}, "small"),
         ("large", {"small": rate(2), "large": rate(4)}, "large"),
         ("large", {"small": rate(1), "large": rate(1)}, "large"),
+        ("large", {"small": FLAT, "large": FLAT}, "large"),
         ("large", {"small": None}, "large"),
         ("large", {"large": None}, "large"),
         ("small", {"small": rate(9)}, "small"),

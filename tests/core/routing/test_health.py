@@ -44,3 +44,9 @@ def test_an_answer_ends_the_rest_of_its_model_only() -> None:
         health.failed(model, now=NOW)
     health.served("small")
     assert health.cooling(now=NOW) == {"middle": 10.0}
+
+
+def test_a_clock_may_start_at_zero() -> None:
+    health = Health()
+    health.failed("small", now=0.0, retry_after_s=0.5)
+    assert health.cooling(now=0.0) == {"small": 0.5}

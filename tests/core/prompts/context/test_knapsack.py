@@ -48,10 +48,14 @@ def test_a_sentence_apart_pays_a_token_for_the_gap() -> None:
 
 
 def test_a_gap_is_no_longer_paid_once_its_neighbour_is_picked() -> None:
-    between = [sentence(0, 20.0), sentence(1, 8.0, tokens=2), sentence(2, 1.0)]
-    assert picked(between, 10) == [(0, 0), (0, 1), (0, 2)]
-    backwards = [sentence(2, 20.0), sentence(1, 8.0, tokens=2), sentence(0, 1.0)]
-    assert picked(backwards, 10) == [(0, 2), (0, 1), (0, 0)]
+    for first, last in ((0, 2), (2, 0)):
+        sentences = [
+            sentence(first, 20.0, title=3),
+            sentence(1, 8.0, tokens=2, title=3),
+            sentence(last, 1.0, title=3),
+        ]
+        assert picked(sentences, 13) == [(0, first), (0, 1), (0, last)]
+        assert picked(sentences, 12) == [(0, first), (0, 1)]
 
 
 def test_only_the_first_sentence_of_a_document_pays_for_its_title() -> None:

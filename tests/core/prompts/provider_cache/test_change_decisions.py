@@ -239,3 +239,11 @@ def test_forty_conversations_save_what_was_measured(
         cost, count = bill(messages, rules, summarise=summarise)
         ours, made = ours + cost, made + count
     assert (round(baseline - ours), int(made)) == (saved, changes)
+
+
+def test_what_many_short_calls_saved_covers_what_a_longer_one_may_lose() -> None:
+    messages = tokens(*[(60, 40)] * 25)
+    plan = plan_changes(messages, range(1, 26, 2), rules=STEPS)
+    assert plan.shortened == set(range(25))
+    late = plan_changes(messages, [19, 21, 23, 25], rules=STEPS)
+    assert not late.shortened & set(range(19))
