@@ -250,3 +250,9 @@ def test_models_that_failed_lately_are_left_out() -> None:
     found = decided(Recording("small"), cooling={"small": 3.0})
     assert found.model == "middle"
     assert "small" not in found.fallbacks
+
+
+def test_of_two_models_of_a_tier_the_chosen_one_serves_or_else_its_sibling() -> None:
+    models = (ModelSpec("a", tier=1), ModelSpec("b", tier=1), ModelSpec("c", tier=2))
+    assert decided(Recording("b"), models=models, safe="c").model == "b"
+    assert decided(Recording("b"), models=models, safe="c", windows={"b": 5}).model == "a"
