@@ -105,7 +105,7 @@ def test_only_what_is_retried_says_how_long_to_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "seconds"), [(7, 7.0), (1.5, 1.5), (0, 0.0), (-3, 0.0), (math.inf, None), ("7", None)]
+    ("own", "seconds"), [(7, 7.0), (1.5, 1.5), (0, 0.0), (-3, None), (math.inf, None), ("7", 7.0)]
 )
 def test_the_errors_own_wait_is_used(own: object, seconds: float | None) -> None:
     assert retry_after(failing(retry_after=own), now=NOW) == seconds

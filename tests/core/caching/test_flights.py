@@ -20,7 +20,7 @@ def flights() -> SingleFlight[str]:
 def waiting_in_a_thread(call: InFlightCall[str], timeout: float) -> str | None:
     """What a wait in another thread gives: the leader's own thread must not wait."""
     found: list[str | None] = []
-    thread = threading.Thread(target=lambda: found.append(call.wait(timeout)))
+    thread = threading.Thread(target=lambda: found.append(call.result(timeout)))
     thread.start()
     thread.join(LIMIT)
     return found[0]
@@ -36,7 +36,7 @@ def test_waiters_get_the_answer_and_the_next_caller_leads_again(
     leader, waiter = flights.join("k"), flights.join("k")
     assert flights.completed == 0
     flights.complete("k", leader, "answer")
-    assert waiter.wait(LIMIT) == "answer"
+    assert waiter.result(LIMIT) == "answer"
     assert not waiter.timed_out
     assert flights.completed == 1
     assert flights.join("k").leading
@@ -45,7 +45,7 @@ def test_waiters_get_the_answer_and_the_next_caller_leads_again(
 def test_a_leader_without_an_answer_sends_its_waiters_away(flights: SingleFlight[str]) -> None:
     leader, waiter = flights.join("k"), flights.join("k")
     flights.complete("k", leader, None)
-    assert waiter.wait(LIMIT) is None
+    assert waiter.result(LIMIT) is None
     assert not waiter.timed_out
 
 
@@ -86,10 +86,10 @@ def test_a_wait_without_end_is_as_long_as_a_thread_can_wait(flights: SingleFligh
 
 def test_the_leaders_own_thread_does_not_wait_for_itself(flights: SingleFlight[str]) -> None:
     leader, waiter = flights.join("k"), flights.join("k")
-    assert waiter.wait(float("inf")) is None
+    assert waiter.result(float("inf")) is None
     assert not waiter.timed_out
     flights.complete("k", leader, "answer")
-    assert waiter.wait(0) == "answer"
+    assert waiter.result(0) == "answer"
 
 
 async def test_the_leaders_own_task_does_not_wait_for_itself(flights: SingleFlight[str]) -> None:
@@ -108,7 +108,7 @@ def test_a_forgotten_call_still_answers_those_who_wait_and_nobody_else(
     second = flights.join("k")
     assert second.leading
     flights.complete("k", leader, "old")
-    assert waiter.wait(LIMIT) == "old"
+    assert waiter.result(LIMIT) == "old"
     assert not flights.join("k").leading
     flights.complete("k", second, "new")
     assert flights.completed == 2

@@ -78,12 +78,12 @@ def test_a_text_without_a_vector_shows_that_the_embedder_works_again() -> None:
     )
 
     def embed() -> object:
-        return drive(executor.embedded("text"), perform)
+        return drive(executor.embed("text"), perform)
 
     embedder.error = OSError("the service is down")
     with pytest.raises(OSError, match="the service is down"):
         embed()
-    with pytest.raises(StoreError, match="left alone"):
+    with pytest.raises(StoreError, match="for now"):
         embed()
     clock.now += 1.0
     embedder.error = StoreError("this text has no vector")

@@ -217,7 +217,9 @@ def test_where_the_policy_fails_the_safe_model_serves_and_it_is_logged_once(
         found = decided(Broken(), safe="middle")
     assert (found.model, found.reason) == ("middle", "the policy failed (RuntimeError)")
     assert found.choice.policy == "safe"
-    assert caplog.messages == ["routing policy Broken failed (RuntimeError); the safe model serves"]
+    assert caplog.messages == [
+        "routing policy Broken failed (RuntimeError); the safe model answers"
+    ]
 
 
 def test_fallbacks_are_the_same_tier_then_stronger_then_weaker_nearest_first() -> None:

@@ -143,7 +143,7 @@ def test_a_cooling_model_is_rejected_while_another_can_serve() -> None:
         rank=0,
         expected_cost=D(2),
         latency_s=1.5,
-        rejected="failed lately, cools down for another 12 s",
+        rejected="failed recently, cools down for another 12 s",
     )
     assert found["large"].rejected is None
     both = filtered(cooling={"small": 12.4, "large": 3.0})

@@ -42,5 +42,5 @@ def test_both_texts_must_be_seen_whole() -> None:
     for a, b in (("short", "a longer text"), ("a longer text", "short")):
         found = matcher.decide(a, b, 0.99)
         assert found == MatchDecision(
-            accept=False, score=0.0, reason="longer than the embedder sees"
+            accept=False, score=0.0, reason="longer than the embedder reads"
         )
