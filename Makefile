@@ -10,7 +10,7 @@ LOWEST := .venv-lowest
 NEWEST := .venv-newest
 UV_INSTALL = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --editable '.[dev]'
 
-.PHONY: help demo test test-lowest test-newest thorough check format programs bench release-notes clean
+.PHONY: help demo test test-lowest test-newest thorough mutants check format programs bench release-notes clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test-newest: ## Run every test on the newest versions of today
 thorough: $(STAMP) ## Try every property on 1,000 examples, others each time
 	$(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=thorough
 
+mutants: $(STAMP) ## List changes of the deciding modules that no test notices (half an hour)
+	$(BIN)/python scripts/mutants.py
+
 check: $(STAMP) ## Lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,4 +69,4 @@ release-notes: ## Print the changelog of the version in pyproject.toml
 	@$(PYTHON) scripts/release_notes.py
 
 clean: ## Remove the environments and every cache
-	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

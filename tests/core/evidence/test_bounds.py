@@ -23,7 +23,7 @@ from llm_optimizers.evidence import (
     safe_threshold,
     samples_needed,
 )
-from llm_optimizers.evidence.bounds import quantile
+from llm_optimizers.evidence.bounds import Interval, quantile
 
 
 def at_most(seen: int, trials: int, rate: Fraction) -> Fraction:
@@ -179,3 +179,104 @@ def test_the_threshold_keeps_the_tolerance_on_new_requests():
             served = scores[600:] <= safe.score
             broken += losses[600:][served].sum() / 3_400 > 0.03 + 0.005
     assert broken <= 10
+
+
+def test_a_confidence_sequence_has_the_published_width():
+    """Theorem 2.2 of arXiv:2103.06476, with rho tuned to the expected number of values."""
+    values = [0.0, 1.0] * 60
+    sigma, n, alpha, expected = np.std(values, ddof=1), 120, 0.1, 300
+    rho2 = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / expected
+    published = sigma * math.sqrt(
+        2 * (n * rho2 + 1) / (n**2 * rho2) * math.log(math.sqrt(n * rho2 + 1) / alpha)
+    )
+    found = confidence_sequence_half_width(values, alpha=alpha, expected=expected)
+    assert found == pytest.approx(published, rel=1e-12)
+
+
+def test_equal_values_are_given_the_spread_of_one_in_their_number():
+    constant = confidence_sequence_half_width([1.0] * 50, alpha=0.05, expected=500)
+    varied = confidence_sequence_half_width([0.0, 1.0] * 25, alpha=0.05, expected=500)
+    spread = float(np.std([0.0, 1.0] * 25, ddof=1))
+    assert constant == pytest.approx(varied / spread / 50)
+
+
+def test_the_loss_bound_is_that_of_the_sample_with_the_worst_loss_added():
+    losses = np.array([0.0, 0.5, 0.25, 0.25])
+    found = mean_loss_interval(losses, worst=1.0, confidence=0.9)
+    with_worst = [*losses, 1.0]
+    spread = NormalDist().inv_cdf(0.9) * np.std(with_worst, ddof=1) / math.sqrt(5)
+    assert found.value == 0.25
+    assert found.low == pytest.approx(0.25 - spread)
+    assert found.high == pytest.approx(0.4 + spread)
+
+
+def thresholds_tried_one_by_one(scores, losses, tolerance, confidence, steps):
+    """The definition of `safe_threshold`, slowly: every threshold, from low to high."""
+    best = None
+    for step in range(1, steps + 1):
+        wanted = len(scores) * step // steps
+        if not wanted:
+            continue
+        limit = np.sort(scores)[wanted - 1]
+        lost = np.where(scores <= limit, losses, 0.0)
+        bound = mean_loss_interval(lost, worst=max(losses.max(), 0.0), confidence=confidence)
+        if bound.high > tolerance:
+            break
+        best = (limit, (scores <= limit).mean(), bound)
+    return best
+
+
+@given(
+    st.integers(0, 1_000),
+    st.sampled_from([0.02, 0.05, 0.2]),
+    st.sampled_from([0.8, 0.95]),
+    st.sampled_from([1, 7, 50]),
+    st.sampled_from([30, 400]),
+    st.booleans(),
+)
+def test_the_threshold_is_the_last_that_passes_before_one_fails(
+    seed, tolerance, confidence, steps, count, ties
+):
+    rng = np.random.default_rng(seed)
+    losses = rng.choice([-0.5, 0.0, 1.0], size=count, p=[0.1, 0.75, 0.15])
+    scores = losses * 0.6 + rng.normal(size=count)
+    if ties:
+        scores = scores.round()
+    found = safe_threshold(scores, losses, tolerance=tolerance, confidence=confidence, steps=steps)
+    best = thresholds_tried_one_by_one(scores, losses, tolerance, confidence, steps)
+    if best is None:
+        nothing = Interval(value=0.0, low=0.0, high=0.0)
+        assert (found.score, found.share, found.loss) == (None, 0.0, nothing)
+    else:
+        assert (found.score, found.share, found.loss) == best
+
+
+def test_without_settings_the_threshold_is_tried_in_fifty_steps_at_95_percent():
+    rng = np.random.default_rng(3)
+    losses = rng.choice([0.0, 1.0], size=500, p=[0.9, 0.1])
+    scores = losses * 0.5 + rng.normal(size=500)
+    assert safe_threshold(scores, losses, tolerance=0.05) == safe_threshold(
+        scores, losses, tolerance=0.05, confidence=0.95, steps=50
+    )
+    others = [
+        safe_threshold(scores, losses, tolerance=0.05, confidence=0.9),
+        safe_threshold(scores, losses, tolerance=0.05, steps=51),
+    ]
+    assert safe_threshold(scores, losses, tolerance=0.05) not in others
+
+
+def test_where_every_request_gains_all_are_below_the_threshold():
+    found = safe_threshold(np.arange(100.0), np.full(100, -1.0), tolerance=0.1)
+    assert (found.score, found.share, found.loss.value) == (99.0, 1.0, -1.0)
+
+
+def test_a_bound_equal_to_the_tolerance_is_within_it():
+    scores, losses = np.arange(100.0), np.zeros(100)
+    assert safe_threshold(scores, losses, tolerance=0.0).share == 1.0
+
+
+def test_a_single_request_may_be_all_that_is_safe():
+    losses = np.array([0.0] + [1.0] * 29)
+    bound = mean_loss_interval(np.zeros(30), worst=1.0, confidence=0.95)
+    safe = safe_threshold(np.arange(30.0), losses, tolerance=bound.high, steps=30)
+    assert (safe.score, safe.share, safe.loss) == (0.0, 1 / 30, bound)

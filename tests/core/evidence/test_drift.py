@@ -84,3 +84,25 @@ def test_threads_count_every_score_once():
 def test_a_window_below_one_is_rejected():
     with pytest.raises(ConfigurationError, match="window"):
         DriftAlarm((0.5,), window=0)
+
+
+def test_a_window_of_one_compares_every_score():
+    alarm = DriftAlarm((0.5,), window=1, limit=0.0)
+    assert alarm.observe(0.0) is not None
+    assert alarm.observe(1.0) is not None
+
+
+def test_without_settings_five_hundred_scores_are_compared_with_a_limit_of_a_quarter():
+    alarm = DriftAlarm((0.5,))
+    found = [alarm.observe(float(number % 100 < 25)) for number in range(1_000)]
+    assert found[:499] == [None] * 499
+    # A quarter against three quarters: 0.25 * ln 3 is 0.2747.
+    assert found[499] == pytest.approx(0.25 * math.log(3))
+    assert found[500:999] == [None] * 499
+    mild = DriftAlarm((0.5,))
+    assert not any(mild.observe(float(number % 100 < 27)) for number in range(500))
+
+
+def test_an_index_at_the_limit_raises_no_alarm():
+    alarm = DriftAlarm((0.5,), window=2, limit=0.0)
+    assert [alarm.observe(0.0), alarm.observe(1.0)] == [None, None]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from langchain_core.caches import BaseCache
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 from typing_extensions import TypedDict
@@ -65,10 +69,30 @@ def test_tools_are_recognised() -> None:
 
 
 def test_a_real_models_llm_string_gives_a_key() -> None:
-    model = ChatOpenAI(model="gpt-4o-mini", api_key="sk-secret")  # type: ignore[arg-type]
-    identity = identity_of_string(model._get_llm_string(stop=["x"]))
-    assert "sk-secret" not in str(identity)
-    assert identity != identity_of_string(model._get_llm_string(stop=["y"]))
+    cache = AnswersEverything()
+    model = ChatOpenAI(model="gpt-4o-mini", api_key="sk-secret", cache=cache)  # type: ignore[arg-type]
+    for stop in ("x", "y"):
+        model.invoke("Hi", stop=[stop])
+    one, other = (identity_of_string(llm_string) for llm_string in cache.llm_strings)
+    assert "sk-secret" not in str(one)
+    assert one != other
+
+
+class AnswersEverything(BaseCache):
+    """A cache that keeps the strings by which LangChain tells models and settings apart."""
+
+    def __init__(self) -> None:
+        self.llm_strings: list[str] = []
+
+    def lookup(self, prompt: str, llm_string: str) -> list[Generation]:
+        self.llm_strings.append(llm_string)
+        return [ChatGeneration(message=AIMessage("Hello"))]
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        raise AssertionError("every lookup is a hit")
+
+    def clear(self, **kwargs: Any) -> None:
+        self.llm_strings.clear()
 
 
 def outer(field: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -26,6 +27,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from openai import BadRequestError
 from pydantic import Field, ValidationError
 
 from langchain_llm_optimizers import CostCallbackHandler, PassageCompressor, PromptOptimizer
@@ -160,10 +162,25 @@ def test_blocks_keep_their_other_fields() -> None:
 def test_the_mark_is_not_sent_to_openai() -> None:
     sent = PromptOptimizer("gpt-4o").invoke([SystemMessage(RULES), HumanMessage("Hi   you")])
     assert METADATA_KEY in sent[-1].additional_kwargs
-    model = ChatOpenAI(model="gpt-4o", api_key="none")  # type: ignore[arg-type]
+    bodies: list[str] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content.decode())
+        return httpx.Response(400)
+
+    client = httpx.Client(transport=httpx.MockTransport(refuse))
     for use_responses in (False, True):
-        model.use_responses_api = use_responses
-        assert METADATA_KEY not in json.dumps(model._get_request_payload(sent), default=str)
+        model = ChatOpenAI(
+            model="gpt-4o",
+            api_key="none",  # type: ignore[arg-type]
+            use_responses_api=use_responses,
+            http_client=client,
+        )
+        with pytest.raises(BadRequestError):
+            model.invoke(sent)
+    client.close()
+    assert len(bodies) == 2
+    assert all("Hi you" in body and METADATA_KEY not in body for body in bodies)
 
 
 def test_two_optimizers_in_a_row_add_up() -> None:
