@@ -26,7 +26,7 @@ def day(framework: str, _: Run) -> Iterator[Row]:
     yield Row(name="cost_usd", value=found["cost"], target="< 0.32", unit="$")
     yield Row(name="right_answers", value=found["right_answers"], target=">= 423")
     yield Row(name="wrong_hits", value=found["wrong_hits"], target="= 0")
-    yield Row(name="overhead a call (median)", value=found["overhead_ms"], unit="ms")
+    yield Row(name="overhead per call (median)", value=found["overhead_ms"], unit="ms")
 
 
 SECTIONS = [

@@ -152,9 +152,13 @@ def test_a_provider_that_fails_now_and_then_is_counted(log, monkeypatch):
 def test_ctrl_c_prints_the_figures_so_far(log):
     path = log(*(asked(f"Question of number {number}") for number in range(1_000)))
     with openai_server(delay=0.02) as server:
-        command = [sys.executable, "-c", "from llm_optimizers.cli import main; main()"]
+        # A test run in the background inherits an ignored SIGINT.
+        script = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "from llm_optimizers.cli import main; main()"
+        )
         process = subprocess.Popen(
-            [*command, "replay", str(path), "--base-url", server.url, "--json"],
+            [sys.executable, "-c", script, "replay", str(path), "--base-url", server.url, "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
