@@ -221,9 +221,9 @@ def test_settings_with_which_no_job_would_start_are_refused(bad: Callable[[], ob
 
 
 def test_the_smallest_settings_that_work_are_accepted() -> None:
-    assert Rates(requests_per_minute=1, tokens_per_minute=1)
-    assert RetryPolicy(max_attempts=1, base=0, cap=0)
-    assert QueueRules(aging=0.5, lease=0.5)
+    Rates(requests_per_minute=1, tokens_per_minute=1)
+    RetryPolicy(max_attempts=1, base=0, cap=0)
+    QueueRules(aging=0.5, lease=0.5)
 
 
 @pytest.mark.parametrize(
