@@ -92,9 +92,8 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         ConfigurationError: the request holds a value that cannot be written into a key.
     """
     *history, last = request.messages
-    plain = last.role == "user" and (isinstance(last.content, str) or not last.multimodal)
-    text = last.content if isinstance(last.content, str) else last.text
-    context, question = split_question(text) if plain else ("", "")
+    plain = last.role == "user" and not last.multimodal
+    context, question = split_question(last.text) if plain else ("", "")
     owner = request.tenant if tenant is None else tenant
     shared = [
         SCHEMA,
@@ -106,10 +105,9 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         context,
     ]
     scope = _digest(shared)
-    normalised = normalise(question) if plain else None
+    normalised = normalise(question)
     semantic = (
-        plain
-        and question.strip() != ""
+        question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
         and _SECTIONS.search(question) is None

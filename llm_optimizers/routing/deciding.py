@@ -174,9 +174,9 @@ def _nearest(eligible: tuple[Candidate, ...], name: str, model_tiers: ModelTiers
 def _fallbacks(chosen: Candidate, eligible: tuple[Candidate, ...]) -> tuple[str, ...]:
     """Return the models to try when the chosen one fails: same tier, then stronger, then weaker."""
 
-    def order(candidate: Candidate) -> tuple[int, int]:
+    def order(candidate: Candidate) -> tuple[bool, int]:
         step = candidate.rank - chosen.rank
-        return (0, 0) if step == 0 else (1, step) if step > 0 else (2, -step)
+        return step < 0, abs(step)
 
     others = [c for c in eligible if c.model != chosen.model]
     return tuple(c.model for c in sorted(others, key=order))

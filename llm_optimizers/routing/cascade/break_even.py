@@ -132,7 +132,7 @@ def fit_logistic(
     """
     names = sorted({name for scores in checks for name in scores})
     table = np.array([[scores.get(name, 0.5) for name in names] for scores in checks])
-    weights = _logistic(table, np.asarray(right, dtype=bool))
+    weights = _logistic(table, np.asarray(right))
     named = {name: float(w) for name, w in zip(names, weights[1:], strict=True)}
     return named, float(weights[0])
 

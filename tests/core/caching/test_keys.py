@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -94,6 +95,27 @@ def test_ids_of_content_blocks_matter_by_position_only() -> None:
     assert after("toolu_1") != after("toolu_1", name="g")
 
 
+def test_content_blocks_of_two_tools_are_told_apart_by_their_ids() -> None:
+    def after(first: str, second: str) -> str:
+        calls = [
+            {"type": "tool_use", "id": identifier, "name": name, "input": {}}
+            for identifier, name in (("a", "length"), ("b", "width"))
+        ]
+        results = [
+            {"type": "tool_result", "tool_use_id": identifier, "content": size}
+            for identifier, size in ((first, "1"), (second, "2"))
+        ]
+        return key(
+            "Look.",
+            {"role": "assistant", "content": calls},
+            {"role": "tool", "tool_call_id": first, "content": results},
+            "And now?",
+        ).exact
+
+    assert after("a", "b") != after("a", "a")
+    assert after("a", "b") != after("b", "a")
+
+
 def test_ids_in_user_messages_matter() -> None:
     def with_file(identifier: str) -> CacheKey:
         return key({"role": "user", "content": [{"type": "file", "id": identifier}]})
@@ -109,7 +131,9 @@ def test_ids_in_user_messages_matter() -> None:
         ("Is the US larger?", "is the US larger"),
         ("is the us larger", "is the us larger"),
         ("WHERE IS IT?", "where is it"),
-        ("We're closed", "we\N{MODIFIER LETTER APOSTROPHE}re closed"),
+        pytest.param(
+            "We're closed", "we\N{MODIFIER LETTER APOSTROPHE}re closed", id="kept apostrophe"
+        ),
         ("Were closed", "were closed"),
         ("What is 3² now", "what is 3² now"),
         ("Maße", "maße"),
@@ -149,6 +173,12 @@ def test_a_question_line_splits_documents_from_the_question() -> None:
     assert split_question("Question: one?\nThen more text") == (
         "",
         "Question: one?\nThen more text",
+    )
+
+
+def test_spaces_around_the_question_of_a_question_line_are_dropped() -> None:
+    assert split_question("Paris is in France.\nQuestion:  Where is Paris?  ")[1] == (
+        "Where is Paris?"
     )
 
 
@@ -193,28 +223,45 @@ def test_the_same_question_over_the_same_documents_shares_a_scope() -> None:
 
 
 @pytest.mark.parametrize(
-    "made",
+    "request_of_one_message",
     [
-        key("What is the weather today?"),
-        key("Add 1 and 2", tools=[{"type": "function", "function": {"name": "add"}}]),
-        key("Add 1 and 2", functions=[{"name": "add"}]),
-        key(
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": "What is this?"},
-                    {"type": "image_url", "image_url": {"url": "data:x"}},
-                ],
-            }
-        ),
-        key("Go.", {"role": "tool", "tool_call_id": "a", "content": "done"}),
-        key("   "),
+        {"content": "What is the weather today?"},
+        {"content": "Add 1 and 2", "tools": [{"type": "function", "function": {"name": "add"}}]},
+        {"content": "Add 1 and 2", "functions": [{"name": "add"}]},
+        {"content": "Add 1 and 2", "toolConfig": {"tools": [{"toolSpec": {"name": "add"}}]}},
+        {
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "data:x"}},
+            ]
+        },
+        {"content": "done", "role": "tool", "tool_call_id": "a"},
+        {"content": "Hello.", "role": "assistant"},
+        {"content": "   "},
     ],
 )
 def test_requests_that_semantic_matching_cannot_serve_are_matched_exactly_only(
-    made: CacheKey,
+    request_of_one_message: dict[str, Any],
 ) -> None:
-    assert made.question is None
+    settings = dict(request_of_one_message)
+    names = ("role", "content", "tool_call_id")
+    last = {"role": "user", **{n: settings.pop(n) for n in names if n in settings}}
+    assert key("Go.", last, **settings).question is None
+
+
+def test_a_question_in_text_parts_is_matched_like_a_plain_text() -> None:
+    parts = [{"type": "text", "text": "Where is my card?"}]
+    made = key({"role": "user", "content": parts})
+    assert made.question == "Where is my card?"
+    assert made.normalised is not None
+
+
+def test_an_answer_or_a_tool_result_at_the_end_is_never_normalised() -> None:
+    for role in ("assistant", "tool"):
+        end = {"role": role, "content": "Paris is big"}
+        if role == "tool":
+            end["tool_call_id"] = "a"
+        assert key("Go.", end).normalised is None
 
 
 def test_images_are_part_of_the_key_and_never_normalised() -> None:
@@ -223,6 +270,11 @@ def test_images_are_part_of_the_key_and_never_normalised() -> None:
 
     assert see("data:a").exact != see("data:b").exact
     assert see("data:a").normalised is None
+
+
+def test_a_setting_in_a_read_only_mapping_is_the_same_setting() -> None:
+    assert key("Hi", bias=MappingProxyType({"a": 1})) == key("Hi", bias={"a": 1})
+    assert key("Hi", bias=MappingProxyType({"a": 1})) != key("Hi", bias={"a": 2})
 
 
 def test_a_setting_without_a_stable_form_raises() -> None:

@@ -185,6 +185,26 @@ async def test_a_cancelled_waiter_does_not_affect_others() -> None:
     assert gate.calls == 1
 
 
+async def test_only_a_wait_that_took_too_long_counts_as_timed_out() -> None:
+    single_flight: SingleFlight[str] = SingleFlight()
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(single_flight.join, "k").result(10)
+        slow, slow_task, other = (single_flight.join("k") for _ in range(3))
+        assert slow.result(0) is None
+        assert await slow_task.aresult(0) is None
+        single_flight.complete("k", leader, None)
+        assert other.result(1) is None
+    assert [call.timed_out for call in (slow, slow_task, other)] == [True, True, False]
+
+
+def test_the_calls_that_ended_are_counted_with_or_without_an_answer() -> None:
+    single_flight: SingleFlight[str] = SingleFlight()
+    assert single_flight.completed == 0
+    for key, answer in (("a", "answer"), ("b", None)):
+        single_flight.complete(key, single_flight.join(key), answer)
+    assert single_flight.completed == 2
+
+
 def test_a_waiter_that_times_out_makes_its_own_call_and_the_next_caller_does_not_wait() -> None:
     cache: ResponseCache[str] = ResponseCache(wait_timeout=0.05)
     gate = Gate()

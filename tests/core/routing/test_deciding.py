@@ -258,3 +258,21 @@ def test_of_two_models_of_a_tier_the_chosen_one_serves_or_else_its_sibling() -> 
     models = (ModelSpec("a", tier=1), ModelSpec("b", tier=1), ModelSpec("c", tier=2))
     assert decided(Recording("b"), models=models, safe="c").model == "b"
     assert decided(Recording("b"), models=models, safe="c", windows={"b": 5}).model == "a"
+
+
+def test_the_policys_error_is_shown_with_its_traceback_only_to_those_who_debug(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = RuntimeError("with a prompt's text")
+
+    class Broken:
+        def choose(self, policy_input: PolicyInput) -> Choice | None:
+            raise error
+
+    with caplog.at_level(logging.DEBUG):
+        decided(Broken())
+    shown = [record for record in caplog.records if record.exc_info]
+    assert [(record.levelno, record.exc_info[1]) for record in shown if record.exc_info] == [
+        (logging.DEBUG, error)
+    ]
+    assert "policy" in shown[0].getMessage()

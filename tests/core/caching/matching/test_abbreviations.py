@@ -34,6 +34,10 @@ def test_a_longer_form_or_the_initials_are_the_same_name(a: str, b: str) -> None
             "what does UNESCO do",
             "what does the United Nations Educational Scientific and Cultural Organization do",
         ),
+        (
+            "where is UNESCO",
+            "where is UNESCO the United Nations Educational Scientific and Cultural Organization",
+        ),
     ],
 )
 def test_a_short_beginning_other_initials_or_six_of_them_are_another_name(a: str, b: str) -> None:

@@ -124,6 +124,54 @@ def test_a_text_with_any_quotation_is_the_same_as_itself(
     assert vetoes(text, text) == ()
 
 
+def test_a_word_of_failure_says_the_same_as_a_negation() -> None:
+    assert "negation" not in vetoes("My card does not work", "My card is broken")
+
+
+def test_a_negating_prefix_needs_the_same_word_after_it() -> None:
+    assert "negation" in vetoes("How do I zip a folder", "How do I unzip a folder")
+    assert "negation" not in vetoes("Where can I read the ad", "Where can I see the ad")
+
+
+def test_a_name_of_one_letter_abbreviates_nothing() -> None:
+    assert "name" in vetoes("Does Oslo sell xylophones", "Does it sell X's xylophones")
+
+
+def test_a_place_that_only_one_text_names_has_not_changed_places() -> None:
+    a, b = "fly from rome to oslo", "fly from oslo to bergen"
+    assert "direction" not in vetoes(a, b)
+    assert "direction" not in vetoes(b, a)
+
+
+@pytest.mark.parametrize(
+    ("other", "fired"),
+    [
+        ("quickly zinc corrodes copper", ("direction",)),
+        ("corrodes quickly zinc copper", ("direction",)),
+        # Half of the six pairs of words are in another order, not more.
+        ("corrodes zinc quickly copper", ()),
+    ],
+)
+def test_words_are_shuffled_if_most_pairs_are_in_another_order(
+    other: str, fired: tuple[str, ...]
+) -> None:
+    assert vetoes("copper corrodes zinc quickly", other) == fired
+
+
+def test_the_order_of_words_is_not_compared_across_clauses() -> None:
+    a = "copper corrodes zinc steel brass quickly"
+    assert vetoes(a, "quickly brass steel zinc corrodes copper") == ("direction",)
+    assert vetoes(a, "quickly, brass steel zinc corrodes copper") == ()
+    assert vetoes("quickly, brass steel zinc corrodes copper", a) == ()
+
+
+def test_the_order_of_more_than_forty_words_is_not_compared() -> None:
+    words = [f"{start}{middle}mo" for start in "bcdfghjk" for middle in "aeiou"]
+    assert vetoes(" ".join(words), " ".join(reversed(words))) == ("direction",)
+    words.append("zumo")
+    assert vetoes(" ".join(words), " ".join(reversed(words))) == ()
+
+
 def test_words_that_upper_case_would_merge_are_different_names() -> None:
     assert "name" in vetoes("Wie gross ist die Ma\u00dfe", "Wie gross ist die Masse")
 
