@@ -190,7 +190,7 @@ def test_requests_without_a_user_are_served_by_the_control(prices, ask):
 )
 def test_invalid_experiments_are_refused(settings):
     with pytest.raises(ConfigurationError):
-        Experiment(settings.pop("name"), settings.pop("arms"), **settings)
+        Experiment(**settings)
 
 
 def seen(users: int, *, control: float, cheap: float, seed: int = 0) -> list[Observation]:

@@ -85,7 +85,7 @@ def test_contradicting_settings_are_refused(prices, models, settings, words):
 )
 def test_an_invalid_spec_is_refused(settings, words):
     with pytest.raises(ConfigurationError, match=words):
-        ModelSpec(settings.pop("name"), **settings)
+        ModelSpec(**settings)
 
 
 def test_a_model_without_a_required_capability_is_rejected(prices, ask):
