@@ -64,7 +64,7 @@ def _negations_differ(a: TextFeatures, b: TextFeatures) -> bool:
 
 
 def _negates(a: TextFeatures, b: TextFeatures) -> bool:
-    """Return whether a word of `a` is a word of `b` with a prefix that turns its meaning round."""
+    """Return whether a word of `a` is a word of `b` with a prefix that reverses its meaning."""
     prefixes = a.vocabulary.prefixes
     for word in a.stems - b.stems:
         if word.startswith(prefixes):
