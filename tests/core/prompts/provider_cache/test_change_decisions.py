@@ -258,6 +258,7 @@ def test_a_prompt_of_exactly_the_minimum_is_cached() -> None:
             "everything so far",
         ]
     assert plan_changes(tokens((1224, 1024)), [1], rules=STEPS).shortened == {0}
+    assert plan_changes(tokens((1023, 900)), [1], rules=STEPS).shortened == {0}
 
 
 def test_a_prefix_of_exactly_the_minimum_is_read_by_the_next_call() -> None:
@@ -364,3 +365,19 @@ def test_of_four_new_messages_those_are_shortened_that_lose_no_step() -> None:
     assert len(four.shortened) == 3
     five = plan_changes(tokens((2040, 2040), *[(40, 24)] * 5), [6], rules=STEPS)
     assert len(five.shortened) == 5
+    little = plan_changes(tokens((2040, 2040), *[(40, 39)] * 5), [6], rules=STEPS)
+    assert little.shortened == set()
+
+
+def test_a_summarised_message_counts_by_the_tokens_that_were_sent() -> None:
+    """The second was sent in full: 1250 tokens with 1024 read, for 872 less than unchanged."""
+    messages = tokens((1100, 1100), (200, 190), (900, 900), (50, 50))
+    for price, made in ((872.0, True), (873.0, False)):
+
+        def propose(last: int, count: int, price: float = price) -> PlannedSummary | None:
+            if last or count < 4:
+                return None
+            return PlannedSummary(start=1, end=3, tokens=100, price=price)
+
+        plan = plan_changes(messages, [2, 4], rules=STEPS, propose_summary=propose)
+        assert (len(plan.summaries), plan.shortened) == (made, set())
