@@ -159,7 +159,7 @@ class _Planner:
             self._sent = self._with_summary(options[-1], count) or options[-1]
         elif self._single_call and not self._count and options[-1].size < unchanged.size:
             self._sent = options[-1]
-            self._saved += unchanged.cost(self._rules) - self._sent.cost(self._rules)
+            self._saved = unchanged.cost(self._rules) - self._sent.cost(self._rules)
         else:
             self._sent = self._choose(self._rules, options, count)
         self._count = count
@@ -200,7 +200,7 @@ class _Planner:
         ):
             # Nothing is cached yet, and from the next call on all of it is: send the original.
             self._note("everything so far: a shorter prompt would miss the provider's cache")
-            chosen = replace(baseline, prefix=0)
+            chosen = baseline
         else:
             summarised = self._with_summary(chosen, count)
             if summarised is not None and self._summary_pays(rules, summarised, baseline):

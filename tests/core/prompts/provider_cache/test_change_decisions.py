@@ -247,3 +247,137 @@ def test_what_many_short_calls_saved_covers_what_a_longer_one_may_lose() -> None
     assert plan.shortened == set(range(25))
     late = plan_changes(messages, [19, 21, 23, 25], rules=STEPS)
     assert not late.shortened & set(range(19))
+
+
+def test_a_prompt_of_exactly_the_minimum_is_cached() -> None:
+    for shortened in (1000, 724):
+        plan = plan_changes(tokens((1024, shortened)), [1], rules=STEPS)
+        assert plan.shortened == set()
+        assert [reason.partition(":")[0] for reason in plan.left_alone] == [
+            "messages",
+            "everything so far",
+        ]
+    assert plan_changes(tokens((1224, 1024)), [1], rules=STEPS).shortened == {0}
+    assert plan_changes(tokens((1023, 900)), [1], rules=STEPS).shortened == {0}
+
+
+def test_a_prefix_of_exactly_the_minimum_is_read_by_the_next_call() -> None:
+    """Were it billed in full, the third message's saving of 200 would not cover the 512 lost."""
+    plan = plan_changes(tokens((1024, 1000), (100, 90), (300, 100)), [1, 2, 3], rules=STEPS)
+    assert plan.shortened == {2}
+
+
+def test_where_nothing_can_be_shortened_or_lost_nothing_is_said() -> None:
+    for single_call in (False, True):
+        plan = plan_changes(tokens((1100, 1100)), [1], rules=SINGLE_TOKENS, single_call=single_call)
+        assert (plan.shortened, plan.left_alone) == (set(), ())
+
+
+def test_a_single_call_shortens_all_its_messages() -> None:
+    plan = plan_changes(tokens((600, 500), (600, 500)), [2], rules=STEPS, single_call=True)
+    assert plan.shortened == {0, 1}
+
+
+def test_a_single_call_with_nothing_to_shorten_may_be_summarised() -> None:
+    plan = plan_changes(
+        LONG,
+        [5],
+        rules=SINGLE_TOKENS,
+        propose_summary=summary_of(1, 3, size=100),
+        single_call=True,
+    )
+    assert len(plan.summaries) == 1
+
+
+def test_a_first_call_reads_nothing_from_the_cache() -> None:
+    """40 tokens saved in two calls are less than two steps lost at half price, 50 are more."""
+    for shortened, expected in ((60, set()), (50, {0})):
+        plan = plan_changes(tokens((100, shortened)), [1], rules=STEPS, fixed=1500)
+        assert plan.shortened == expected
+
+
+def test_a_summary_in_a_first_call_saves_the_price_of_writing_its_tokens() -> None:
+    """1300 tokens at 1.25."""
+    messages = tokens((3000, 3000), (700, 700), (700, 700))
+    for price, made in ((1_625.0, True), (1_626.0, False)):
+        plan = plan_changes(
+            messages,
+            [3],
+            rules=SINGLE_TOKENS,
+            propose_summary=lambda last, count, price=price: PlannedSummary(
+                start=1, end=3, tokens=100, price=price
+            ),
+        )
+        assert len(plan.summaries) == made
+
+
+def test_what_comes_before_a_summary_is_still_read_from_the_cache() -> None:
+    """With it: 3000 read and 200 written for 550. Without: 4400 read and 100 written for 565."""
+    messages = tokens((100, 100), (700, 700), (700, 700), (50, 50), (50, 50))
+    for size, made in ((112, True), (113, False)):
+        plan = plan_changes(
+            messages,
+            [3, 5],
+            rules=SINGLE_TOKENS,
+            fixed=2_900,
+            propose_summary=summary_of(1, 3, size=size),
+        )
+        assert len(plan.summaries) == made
+
+
+def test_an_earlier_summary_is_part_of_the_prefix_before_the_next() -> None:
+    """500 and 2000 are read, the rest written: 250 + 1.25 x 372 is the 715 of an unchanged call."""
+    messages = tokens((500, 500), (4000, 4000), (700, 700), (700, 700), (100, 100))
+    for size, made in ((272, 2), (273, 1)):
+
+        def propose(last: int, count: int, size: int = size) -> PlannedSummary:
+            if not last:
+                return PlannedSummary(start=1, end=2, tokens=2_000)
+            return PlannedSummary(start=2, end=4, tokens=size)
+
+        plan = plan_changes(messages, [4, 5], rules=SINGLE_TOKENS, propose_summary=propose)
+        assert len(plan.summaries) == made
+
+
+def test_the_price_of_a_summary_is_taken_from_the_savings() -> None:
+    """Shortened, the last message loses a step of 128: only savings of before can cover it."""
+    messages = tokens((1100, 1100), (400, 400), (491, 491), (100, 90))
+    for price, expected in ((0.0, {3}), (43.0, set())):
+
+        def propose(last: int, count: int, price: float = price) -> PlannedSummary | None:
+            if last or count < 3:
+                return None
+            return PlannedSummary(start=1, end=3, tokens=848, price=price)
+
+        plan = plan_changes(messages, [1, 3, 4], rules=STEPS, propose_summary=propose)
+        assert (len(plan.summaries), plan.shortened) == (1, expected)
+
+
+def test_while_the_bill_is_above_the_baseline_no_step_is_lost() -> None:
+    """A single call saved 230, and then the second reads nothing where 1024 were cached."""
+    messages = tokens((1100, 870), (410, 400))
+    assert plan_changes(messages, [1, 2], rules=STEPS, single_call=True).shortened == {0}
+
+
+def test_of_four_new_messages_those_are_shortened_that_lose_no_step() -> None:
+    """Three save 2 x 60 tokens, four 2 x 80 less 64; of five, all or none are tried."""
+    four = plan_changes(tokens((2040, 2040), *[(50, 30)] * 4), [5], rules=STEPS)
+    assert len(four.shortened) == 3
+    five = plan_changes(tokens((2040, 2040), *[(40, 24)] * 5), [6], rules=STEPS)
+    assert len(five.shortened) == 5
+    little = plan_changes(tokens((2040, 2040), *[(40, 39)] * 5), [1, 6], rules=STEPS)
+    assert little.shortened == set()
+
+
+def test_a_summarised_message_counts_by_the_tokens_that_were_sent() -> None:
+    """The second was sent in full: 1250 tokens with 1024 read, for 872 less than unchanged."""
+    messages = tokens((1100, 1100), (200, 190), (900, 900), (50, 50))
+    for price, made in ((872.0, True), (873.0, False)):
+
+        def propose(last: int, count: int, price: float = price) -> PlannedSummary | None:
+            if last or count < 4:
+                return None
+            return PlannedSummary(start=1, end=3, tokens=100, price=price)
+
+        plan = plan_changes(messages, [2, 4], rules=STEPS, propose_summary=propose)
+        assert (len(plan.summaries), plan.shortened) == (made, set())
