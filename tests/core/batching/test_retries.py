@@ -17,6 +17,7 @@ from llm_optimizers.batching.queue.rules import (
     RetryPolicy,
     admit,
     after_failure,
+    burst_and_rate,
     priority_key,
 )
 from llm_optimizers.errors import ConfigurationError
@@ -305,3 +306,7 @@ def test_a_job_does_not_start_a_hundredth_of_a_second_early() -> None:
     assert wait == pytest.approx(NOW + 60 / 54, abs=1e-5)
     _, wait = admit(rates, bucket, tokens=0, now=NOW + 60 / 54 - 1e-5)
     assert wait is None
+
+
+def test_a_bucket_without_a_limit_has_neither_capacity_nor_rate() -> None:
+    assert burst_and_rate(None) == (0.0, 0.0)
