@@ -101,7 +101,8 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         request.model,
         request.params,
         _canonical(history if plain else request.messages),
-        last.name if plain else None,
+        # Not None: the same messages with an empty text after them are another request.
+        last.name if plain else False,
         context,
     ]
     scope = _digest(shared)

@@ -111,6 +111,33 @@ def test_the_errors_own_wait_is_used(own: object, seconds: float | None) -> None
     assert retry_after(failing(retry_after=own), now=NOW) == seconds
 
 
+def test_a_wait_of_more_than_a_week_is_ignored() -> None:
+    week = 7 * 24 * 3_600
+    assert retry_after(failing(retry_after=week), now=NOW) == week
+    assert retry_after(failing(retry_after=week + 1), now=NOW) is None
+
+
+@pytest.mark.parametrize("name", ["details", "error_details", "body"])
+def test_googles_retry_info_is_found_in_the_details_of_an_error(name: str) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s"}
+    for details in ([info], {"error": {"details": [info]}}):
+        assert retry_after(failing(**{name: details}), now=NOW) == 30.0
+    delay = type("Duration", (), {"seconds": 30})()
+    message = type("RetryInfo", (), {"retry_delay": delay})()
+    assert retry_after(failing(**{name: [message]}), now=NOW) == 30.0
+
+
+def test_a_list_of_details_that_contains_itself_is_ignored() -> None:
+    details: list[Any] = []
+    details.append(details)
+    assert retry_after(failing(details=details), now=NOW) is None
+
+
+def test_an_exhausted_limit_is_reset_after_a_duration_with_hours() -> None:
+    headers = response(x_ratelimit_reset_requests="1h2m3s", x_ratelimit_remaining_requests="0")
+    assert retry_after(failing(response=headers), now=NOW) == 3_600 + 2 * 60 + 3
+
+
 def test_the_errors_own_wait_comes_before_the_headers() -> None:
     headers = response(None, retry_after="9", retry_after_ms="250")
     assert retry_after(failing(retry_after=7, response=headers), now=NOW) == 7.0

@@ -34,8 +34,23 @@ def test_a_missing_finish_reason_means_a_broken_answer_if_the_provider_always_gi
     assert reason_not_to_cache(Cacheability(gives_reasons=False)) is None
 
 
+@pytest.mark.parametrize(
+    ("cacheability", "reason"),
+    [
+        (Cacheability(refusal=True, finish_reason="stop"), "the model refused"),
+        (Cacheability(finish_reason="length"), "finish reason length"),
+        (Cacheability(empty=True), "empty"),
+        (Cacheability(gives_reasons=True), "no finish reason"),
+    ],
+)
+def test_the_reason_says_what_is_wrong_with_the_answer(
+    cacheability: Cacheability, reason: str
+) -> None:
+    assert reason_not_to_cache(cacheability) == reason
+
+
 def test_one_uncacheable_answer_makes_the_whole_call_uncacheable() -> None:
     good, cut = Cacheability(model="m", finish_reason="stop"), Cacheability(finish_reason="length")
     assert least_cacheable([good, cut]) is cut
-    assert least_cacheable([good, good]) is good
+    assert least_cacheable([good, Cacheability(model="other")]) is good
     assert reason_not_to_cache(least_cacheable([])) == "empty"

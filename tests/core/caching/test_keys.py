@@ -249,6 +249,15 @@ def test_requests_that_semantic_matching_cannot_serve_are_matched_exactly_only(
     assert key("Go.", last, **settings).question is None
 
 
+def test_an_empty_text_after_a_tool_result_or_an_image_makes_another_request() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    for last in (
+        {"role": "tool", "tool_call_id": "a", "content": "done"},
+        {"role": "user", "content": [image]},
+    ):
+        assert key("Go.", last).exact != key("Go.", last, "").exact
+
+
 def test_a_question_in_text_parts_is_matched_like_a_plain_text() -> None:
     parts = [{"type": "text", "text": "Where is my card?"}]
     made = key({"role": "user", "content": parts})

@@ -60,6 +60,16 @@ def test_the_pause_doubles_up_to_the_longest_and_starts_over_after_a_success(
     assert breaker.allow()
 
 
+def test_by_default_pauses_last_from_a_second_to_a_minute(clock: Clock) -> None:
+    breaker = CircuitBreaker(clock)
+    for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+        breaker.failed()
+        clock.now += pause - 0.01
+        assert breaker.state == "open"
+        clock.now += 0.01
+        assert breaker.state == "half-open"
+
+
 def test_after_a_call_without_a_reported_outcome_another_goes_through(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:

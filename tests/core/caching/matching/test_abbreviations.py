@@ -35,8 +35,9 @@ def test_a_longer_form_or_the_initials_are_the_same_name(a: str, b: str) -> None
             "what does the United Nations Educational Scientific and Cultural Organization do",
         ),
         (
-            "where is UNESCO",
-            "where is UNESCO the United Nations Educational Scientific and Cultural Organization",
+            "is there an office of UNESCO in this town",
+            "is there an office of UNESCO the United Nations Educational Scientific and Cultural"
+            " Organization in this town",
         ),
     ],
 )

@@ -24,6 +24,12 @@ def test_a_refusal_for_its_words_or_its_cosine_keeps_the_cosine(matcher: CosineM
     )
     assert matcher.decide("a", "b", 0.4) == MatchDecision(accept=False, score=0.4, reason="cosine")
     assert matcher.decide("a", "b", -0.4).score == 0.0
+    assert matcher.decide("mortgage", "photosynthesis", 1.0000001).score == 1.0
+
+
+def test_a_quarter_of_the_words_is_enough(matcher: CosineMatcher) -> None:
+    assert matcher.decide("copper zinc", "copper steel brass", 0.95).accept
+    assert matcher.decide("copper zinc", "copper steel brass bronze", 0.95).reason == "words"
 
 
 def test_every_guard_that_fires_is_named(matcher: CosineMatcher) -> None:

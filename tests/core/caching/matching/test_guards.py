@@ -146,16 +146,16 @@ def test_a_place_that_only_one_text_names_has_not_changed_places() -> None:
 @pytest.mark.parametrize(
     ("other", "fired"),
     [
-        ("quickly zinc corrodes copper", ("direction",)),
-        ("corrodes quickly zinc copper", ("direction",)),
+        ("steel zinc corrodes copper", ("direction",)),
+        ("corrodes steel zinc copper", ("direction",)),
         # Half of the six pairs of words are in another order, not more.
-        ("corrodes zinc quickly copper", ()),
+        ("corrodes zinc steel copper", ()),
     ],
 )
 def test_words_are_shuffled_if_most_pairs_are_in_another_order(
     other: str, fired: tuple[str, ...]
 ) -> None:
-    assert vetoes("copper corrodes zinc quickly", other) == fired
+    assert vetoes("copper corrodes zinc steel", other) == fired
 
 
 def test_the_order_of_words_is_not_compared_across_clauses() -> None:

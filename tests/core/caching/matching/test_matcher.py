@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -72,6 +73,55 @@ def test_the_decision_gives_its_reason() -> None:
     assert (far.accept, far.reason) == (False, "cosine")
 
 
+def test_a_content_word_in_one_text_only_refuses_the_pair() -> None:
+    decision = matcher_for(EMBEDDER).decide("return my boots", "return my worn boots", 0.99)
+    assert (decision.accept, decision.reason) == (False, "a word without a partner")
+
+
+def weights(intercept: float = 0.0, lowest: float = 0.9, **coefficients: float) -> MatcherWeights:
+    """Weights that are 0 but for those given."""
+    return MatcherWeights(
+        embedder=EMBEDDER.id,
+        min_cosine=0.5,
+        min_probability=lowest,
+        intercept=intercept,
+        coefficients=tuple(coefficients.get(name, 0.0) for name in FEATURES),
+    )
+
+
+def test_the_probability_is_logistic_in_the_weighted_features() -> None:
+    ones = [1.0] * len(FEATURES)
+    assert weights().probability(ones) == 0.5
+    assert weights(math.log(3)).probability(ones) == pytest.approx(3 / 4)
+    assert weights(jaccard=-math.log(3)).probability(ones) == pytest.approx(1 / 4)
+    assert weights(math.log(3), order=math.log(3)).probability(ones) == pytest.approx(9 / 10)
+    assert weights(1e9).probability(ones) == pytest.approx(1.0)
+    assert weights(-1e9).probability(ones) == pytest.approx(0.0)
+    with pytest.raises(ValueError, match="shorter"):
+        weights().probability(ones[1:])
+
+
+@pytest.mark.parametrize(("lowest", "accept"), [(0.4, True), (0.5, True), (0.6, False)])
+def test_a_pair_is_accepted_from_the_lowest_probability_on(lowest: float, accept: bool) -> None:
+    matcher = FittedMatcher(weights(lowest=lowest), EMBEDDER)
+    assert matcher.decide("reset my password", "reset a password", 0.9) == MatchDecision(
+        accept=accept, score=0.5, reason="score"
+    )
+
+
+def test_words_that_begin_alike_are_scored_by_their_vectors() -> None:
+    matcher = FittedMatcher(weights(worst_aligned=10.0), EMBEDDER)
+    assert matcher.decide("invest in gold", "investment in gold", 0.9).score > 0.9
+
+
+def test_a_new_matcher_reads_the_bundled_weights_and_the_embedders_limit() -> None:
+    matcher = matcher_for(EMBEDDER)
+    question = "How do I reset my password?"
+    assert matcher.decide(question, question, 1.0).accept
+    assert matcher.decide(question, question, 0.1).reason == "cosine"
+    assert matcher.decide(question * 500, question, 0.99).reason == "longer than the embedder reads"
+
+
 def test_a_pair_below_the_lowest_cosine_is_not_scored() -> None:
     assert MATCHER.decide("the same", "the same", MATCHER.min_cosine - 0.01).reason == "cosine"
     assert not MATCHER.decide("the same", "the same", float("nan")).accept
@@ -111,6 +161,7 @@ def test_a_threshold_replaces_the_minimum_cosine_and_keeps_the_guards() -> None:
     assert not matcher.decide("What is a mortgage?", "What's a mortgage", 0.69).accept
     assert matcher.decide("Raise my limit by 5", "Raise my limit by 6", 0.99).reason == "number"
     assert matcher.decide("mortgage", "photosynthesis", 0.99).reason == "words"
+    assert matcher_for(EMBEDDER, 1.0).min_cosine == 1.0
     for bad in (0.0, -1.0, 1.1, float("nan")):
         with pytest.raises(ConfigurationError, match="threshold"):
             matcher_for(EMBEDDER, bad)
