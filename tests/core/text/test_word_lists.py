@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -43,21 +44,22 @@ def test_a_list_has_no_word_twice_and_all_in_lower_case(language: str, name: str
 
 
 def test_lists_are_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "made_lists" / "data" / "english"
+    package = f"made_lists_{uuid4().hex}"  # an imported package stays imported
+    folder = tmp_path / package / "data" / "english"
     folder.mkdir(parents=True)
     (folder.parent.parent / "__init__.py").touch()
     (folder / "plain.txt").write_text("# a comment\n\none two\nthree\n", encoding="utf-8")
     (folder / "fields.txt").write_text("a: one two\nb: three\na: four\n", encoding="utf-8")
     (folder / "phrases.txt").write_text("a: one two, three\nb: four five\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    assert languages("made_lists") == ("english",)
-    assert read_words("plain", "english", "made_lists") == {"one", "two", "three"}
-    assert read_groups("plain", "english", "made_lists") == (("one", "two"), ("three",))
-    assert read_fields("fields", "english", "made_lists") == {
+    assert languages(package) == ("english",)
+    assert read_words("plain", "english", package) == {"one", "two", "three"}
+    assert read_groups("plain", "english", package) == (("one", "two"), ("three",))
+    assert read_fields("fields", "english", package) == {
         "a": ("one", "two", "four"),
         "b": ("three",),
     }
-    assert read_fields("phrases", "english", "made_lists", separator=",") == {
+    assert read_fields("phrases", "english", package, separator=",") == {
         "a": ("one two", "three"),
         "b": ("four five",),
     }
