@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from llm_optimizers.costs.records import JSON
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.lazy import renamed_attributes
 
 __all__ = [
     "AttemptOutcome",
@@ -39,6 +39,7 @@ JobState: TypeAlias = Literal["waiting", "running", "done", "dead", "expired"]
 """`dead` jobs failed permanently and can be replayed; `expired` ones were not started in time."""
 
 
+@renamed_attributes(settled="finished")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One job of a queue; times are seconds since the epoch.
@@ -67,12 +68,6 @@ class Job:
     def finished(self) -> bool:
         """Whether it is done, dead or expired, so that no worker will start it."""
         return self.state in ("done", "dead", "expired")
-
-    @property
-    def settled(self) -> bool:
-        """The former name of `finished`."""
-        warnings.warn("Job.settled is now called finished", DeprecationWarning, stacklevel=2)
-        return self.finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,8 +80,9 @@ class RedisJobStore:
             arguments: list[str] = []
             for job in chunk:
                 payload = dump_json(job.payload, "payload")
-                fields = _fields(job, payload, priority_key(job, rules.aging))
-                arguments += [job.id, digest(payload), *fields]
+                fingerprint = digest(payload)
+                fields = _fields(job, payload, fingerprint, priority_key(job, rules.aging))
+                arguments += [job.id, fingerprint, *fields]
             other, known = await self._ask("add", len(fields), *arguments)
             if other:
                 raise other_payload(other)
@@ -198,13 +199,13 @@ def _script() -> str:
     return (Path(__file__).parent / "redis_jobs.lua").read_text()
 
 
-def _fields(job: Job, payload: str, key: float) -> list[str]:
+def _fields(job: Job, payload: str, fingerprint: str, key: float) -> list[str]:
     """Return the fields of a new job's Redis hash, without its state; their number is fixed."""
     fields = {
         "queue": job.queue,
         "id": job.id,
         "payload": payload,
-        "digest": digest(payload),
+        "digest": fingerprint,
         "priority": job.priority,
         "tokens": str(job.tokens),
         "submitted_at": repr(job.submitted_at),
