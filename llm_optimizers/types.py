@@ -139,13 +139,14 @@ class ChatRequest:
 
     `params` holds the settings that shape the answer (tools, temperature, stop, response_format,
     …) as JSON-like values. `tenant` separates customers: an answer made for one is never served
-    to another.
+    to another. `completion` asks for a text that continues the prompt, not for a chat message.
     """
 
     messages: tuple[Message, ...]
     model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     tenant: str = ""
+    completion: bool = False
 
     @property
     def question(self) -> str | None:

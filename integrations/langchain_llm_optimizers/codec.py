@@ -9,7 +9,6 @@ microseconds.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -24,7 +23,7 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import without_billing
 from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id
+from llm_optimizers.caching.answers import as_json, copy_with_new_ids, from_json, new_id
 from llm_optimizers.caching.cacheability import least_cacheable
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
@@ -43,7 +42,7 @@ class GenerationsCodec:
 
     def encode(self, value: Generations) -> str:
         """See `Codec.encode`."""
-        return as_json([_written(generation) for generation in value])
+        return as_json([_written(generation) for generation in _of_one_kind(value)])
 
     def decode(self, payload: str) -> Generations:
         """See `Codec.decode`."""
@@ -86,9 +85,21 @@ def _copiers(payload: str) -> tuple[Callable[[], Generation], ...]:
         ValueError: the payload was not written by this codec.
     """
     try:
-        return tuple(copier_of(_read(raw)) for raw in _as_list(json.loads(payload)))
+        read = _of_one_kind([_read(raw) for raw in _as_list(from_json(payload))])
+        return tuple(map(copier_of, read))
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"the payload holds no generations: {error}") from error
+
+
+def _of_one_kind(generations: Sequence[Generation]) -> Sequence[Generation]:
+    """Return the generations, all of them chat messages or all completions.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if len({isinstance(generation, ChatGeneration) for generation in generations}) > 1:
+        raise ValueError("a call's answers are chat messages and completions")
+    return generations
 
 
 def _as_list(raw: Any) -> list[Any]:
@@ -102,7 +113,7 @@ def _read(raw: Mapping[str, Any]) -> Generation:
     if "message" not in raw:
         return Generation(text=raw["text"], generation_info=info)
     (message,) = messages_from_dict([raw["message"]])
-    if not isinstance(message, AIMessage):
+    if type(message) is not AIMessage:
         raise TypeError(f"an answer cannot be a {type(message).__name__}")
     return ChatGeneration(message=message, generation_info=info)
 
@@ -110,13 +121,19 @@ def _read(raw: Mapping[str, Any]) -> Generation:
 def _cacheability(generation: Generation) -> Cacheability:
     info = generation.generation_info or {}
     if not isinstance(generation, ChatGeneration):
-        return Cacheability(empty=not generation.text.strip(), finish_reason=finish_reason_of(info))
+        return Cacheability(
+            empty=not generation.text.strip(),
+            finish_reason=finish_reason_of(info),
+            completion=True,
+        )
     message = generation.message
     finish_reason = finish_reason_of({**info, **message.response_metadata})
     refusal = bool(message.additional_kwargs.get("refusal"))
     blank = isinstance(message.content, str) and not message.text.strip()
     if not isinstance(message, AIMessage):
-        return Cacheability(empty=blank, finish_reason=finish_reason, refusal=refusal)
+        return Cacheability(
+            empty=blank, finish_reason=finish_reason, refusal=refusal, completion=False
+        )
     # Integrations that name their provider also pass on its finish reasons. Any answer may come
     # from a stream: LangChain may stream inside `invoke` if a setting or callback asks for it.
     gives_reasons = bool(message.response_metadata.get("model_provider"))
@@ -126,6 +143,7 @@ def _cacheability(generation: Generation) -> Cacheability:
         finish_reason=finish_reason,
         gives_reasons=gives_reasons,
         refusal=refusal,
+        completion=False,
         model=baseline.model,
         usage=baseline.usage,
     )

@@ -92,7 +92,7 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
     raw = _serialised(prompt)
     if raw is None:
         text = Message(role="user", content=prompt)
-        return ChatRequest(messages=(text,), params={**params, "completion": True})
+        return ChatRequest(messages=(text,), params=params, completion=True)
     try:
         messages = tuple(
             _message(

@@ -8,7 +8,6 @@ them to the provider.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -37,7 +36,13 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id, reported_by_mark
+from llm_optimizers.caching.answers import (
+    as_json,
+    copy_with_new_ids,
+    from_json,
+    new_id,
+    reported_by_mark,
+)
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
@@ -54,6 +59,7 @@ _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
     "thinking": ThinkingBlock,
     "tool_call": ToolCallBlock,
 }
+_ROLES = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 _CALL_METADATA = (
     "prompt_tokens",
     "completion_tokens",
@@ -180,6 +186,7 @@ class ReplyCodec:
             finish_reason=value.finish_reason,
             gives_reasons=value.gives_reasons,
             refusal=refusal or _refused(reply.raw),
+            completion=not isinstance(reply, ChatResponse),
             model=value.model,
             usage=value.usage,
         )
@@ -192,6 +199,7 @@ def _written(reply: Reply) -> dict[str, Any]:
     if not isinstance(reply, ChatResponse):
         return {**common, "text": reply.text}
     message = reply.message
+    _check_role(message.role)
     for block in message.blocks:
         if type(block) not in _BLOCKS.values():
             raise TypeError(
@@ -208,6 +216,17 @@ def _written(reply: Reply) -> dict[str, Any]:
     }
 
 
+def _check_role(role: MessageRole) -> MessageRole:
+    """Return the role of an answer's message.
+
+    Raises:
+        TypeError: only an app or a tool writes such messages.
+    """
+    if role not in _ROLES:
+        raise TypeError(f"an answer cannot be a message of the {role.value}")
+    return role
+
+
 def _read(raw: Mapping[str, Any]) -> Reply:
     common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
     if "blocks" not in raw:
@@ -221,7 +240,7 @@ def _read(raw: Mapping[str, Any]) -> Reply:
         _BLOCKS[block["block_type"]](**block) for block in copy_with_new_ids(raw["blocks"], ids)
     ]
     message = ChatMessage(
-        role=MessageRole(raw["role"]),
+        role=_check_role(MessageRole(raw["role"])),
         blocks=blocks,
         additional_kwargs={
             name: value
@@ -235,10 +254,7 @@ def _read(raw: Mapping[str, Any]) -> Reply:
 @lru_cache(maxsize=2048)
 def _parsed(payload: str) -> Mapping[str, Any]:
     """Parse a payload once; callers must copy what they take from it."""
-    try:
-        raw = json.loads(payload)
-    except RecursionError as error:
-        raise ValueError("the payload holds no response: nested too deeply") from error
+    raw = from_json(payload)
     if not isinstance(raw, dict):
         raise ValueError("the payload holds no response")  # noqa: TRY004 - the codec's contract
     return raw

@@ -56,9 +56,9 @@ def request_of(call: ModelCall, params: Mapping[str, Any]) -> ChatRequest:
         ConfigurationError: a message has content that cannot be read.
     """
     if not isinstance(call, ChatCall):
-        formatted = {"completion": True, "formatted": getattr(call, "formatted", False)}
+        formatted = {"formatted": getattr(call, "formatted", False)}
         message = Message(role="user", content=getattr(call, "prompt", ""))
-        return ChatRequest(messages=(message,), params={**params, **formatted})
+        return ChatRequest(messages=(message,), params={**params, **formatted}, completion=True)
     extras = [_extras(message) for message in call.messages]
     return ChatRequest(
         messages=tuple(core_message(message) for message in call.messages),

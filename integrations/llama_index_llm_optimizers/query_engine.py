@@ -83,6 +83,7 @@ def request_of_query(
             "llm": identity_of_llm(llm),
             "prompts": prompts,
         },
+        completion=True,
     )
 
 

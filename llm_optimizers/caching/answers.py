@@ -30,6 +30,7 @@ __all__ = [
     "Tier",
     "as_json",
     "copy_with_new_ids",
+    "from_json",
     "mark_of",
     "new_id",
     "reported_by_mark",
@@ -46,6 +47,7 @@ CACHE_HIT = "cache_hit"
 
 _ALPHABET = string.ascii_letters + string.digits
 _SHORTEST = 9
+_DEEPEST = 100
 _ARGUMENTS = frozenset({"args", "arguments", "input", "tool_kwargs"})
 _FIELDS = frozenset({"id", "call_id", "tool_use_id", "tool_call_id"})
 _PIECE = re.compile(r"\s*\S+(?:\s+\S+){0,3}\s*")
@@ -135,6 +137,29 @@ def as_json(value: object) -> str:
     return json.dumps(value, default=_data_of)
 
 
+def from_json(payload: str) -> Any:
+    """Return the JSON value in a stored payload.
+
+    Raises:
+        ValueError: it is not JSON, or nested so deeply that copying it could fail.
+    """
+    try:
+        value = json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("the payload is nested too deeply") from error
+    level = [value]
+    for _ in range(_DEEPEST):
+        containers = [each for each in level if isinstance(each, dict | list) and each]
+        if not containers:
+            return value
+        level = [
+            item
+            for each in containers
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+    raise ValueError("the payload is nested too deeply")
+
+
 def _data_of(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
@@ -150,7 +175,7 @@ class JSONCodec:
 
     def decode(self, payload: str) -> Any:
         """See `Codec.decode`."""
-        return json.loads(payload)
+        return from_json(payload)
 
     def cacheability(self, value: Any) -> Cacheability:
         """See `Codec.cacheability`."""

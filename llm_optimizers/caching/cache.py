@@ -13,6 +13,7 @@ from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
+from llm_optimizers.caching.pacing import AsyncPacedStream, PacedStream
 from llm_optimizers.caching.plan import CachePlans, MakeCall
 from llm_optimizers.caching.single_flight import SingleFlight
 from llm_optimizers.caching.stats import CacheStats, Counters
@@ -81,9 +82,11 @@ class ResponseCache(Generic[R]):
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
-        self._index = None if embedder is None else FaissIndex(self._store)
-        self._namespace = namespace
         self._counters = Counters()
+        self._index = (
+            None if embedder is None else FaissIndex(self._store, self._counters.damaged_vector)
+        )
+        self._namespace = namespace
         self._plans: CachePlans[R] = CachePlans(
             codec=_with_cacheability(codec) if codec is not None else JSONCodec(),
             executor=Executor(
@@ -211,7 +214,7 @@ class ResponseCache(Generic[R]):
         answer = yield from drive_stream(
             self._plans.answer(key),
             perform,
-            lambda effect: call() if isinstance(effect, MakeCall) else None,
+            lambda effect: _paced(call(), effect) if isinstance(effect, MakeCall) else None,
             merge,
         )
         if answer.hit is not None:
@@ -231,7 +234,7 @@ class ResponseCache(Generic[R]):
         return adrive_stream(
             self._plans.answer(key),
             aperform,
-            lambda effect: call() if isinstance(effect, MakeCall) else None,
+            lambda effect: _apaced(call(), effect) if isinstance(effect, MakeCall) else None,
             merge,
             lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
@@ -281,6 +284,14 @@ def _with_cacheability(codec: Codec[R]) -> Codec[R]:
         warnings.warn("Codec.traits is now called cacheability", DeprecationWarning, stacklevel=3)
         codec.cacheability = former  # type: ignore[method-assign]
     return codec
+
+
+def _paced(chunks: Iterator[C], effect: MakeCall[Any]) -> Iterator[C]:
+    return chunks if effect.leader is None else PacedStream(chunks, effect.leader)
+
+
+def _apaced(chunks: AsyncIterator[C], effect: MakeCall[Any]) -> AsyncIterator[C]:
+    return chunks if effect.leader is None else AsyncPacedStream(chunks, effect.leader)
 
 
 async def _nothing() -> AsyncIterator[Any]:

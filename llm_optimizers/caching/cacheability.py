@@ -26,13 +26,15 @@ class Cacheability:
 
     `finish_reason` is the provider's, "" if it gave none; `gives_reasons` says whether the
     provider is known to give one with every complete answer. `empty` means no text and no tool
-    calls.
+    calls. `completion` says whether it is a completion's text (True) or a chat message (False);
+    None fits every request.
     """
 
     empty: bool = False
     finish_reason: str = ""
     gives_reasons: bool = False
     refusal: bool = False
+    completion: bool | None = None
     model: str = ""
     usage: Usage | None = None
 

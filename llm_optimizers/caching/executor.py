@@ -77,6 +77,16 @@ class Executor:
             return ()
         return (yield from self.use_store(lambda _: index.search(scope, vector, _NEIGHBOURS)))
 
+    def discard(self, key: str) -> Plan[None]:
+        """Remove from the index a key whose entry is gone.
+
+        Raises:
+            StoreError: as `use_store`.
+        """
+        index = self._index
+        if index is not None:
+            yield from self.use_store(lambda _: index.discard(key))
+
     def remove(self, key: str) -> Plan[None]:
         """Remove an entry from the store and the index.
 

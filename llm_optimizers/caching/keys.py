@@ -23,11 +23,21 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.tenancy import request_tenant
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["OBJECT_ADDRESS", "CacheKey", "cache_key", "fingerprint", "normalise", "split_question"]
+__all__ = [
+    "OBJECT_ADDRESS",
+    "CacheKey",
+    "cache_key",
+    "fingerprint",
+    "keys_of_question",
+    "normalise",
+    "scope_digest",
+    "split_question",
+]
 
-SCHEMA = 1
+SCHEMA = 2
 """Part of every key. Raise it when keys change their meaning; old entries then no longer match."""
 
 _QUESTION_LINE = re.compile(
@@ -55,6 +65,8 @@ _APOSTROPHE = re.compile(
 )
 _KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _NORMALISED_LIMIT = 400
+# Half a character: valid in a Python string but not in UTF-8, so it cannot be stored as text.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOOLS = ("tools", "functions", "toolConfig")
 _IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+", re.IGNORECASE)
@@ -72,7 +84,9 @@ class CacheKey:
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
     or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
-    answer depends on the time.
+    answer depends on the time. `asked` is the question's text wherever another request may be
+    served this answer, by meaning or by its normalised key: it is stored with the answer, so that
+    the keys can be derived from it again. `completion` is the request's.
     """
 
     exact: str
@@ -80,6 +94,8 @@ class CacheKey:
     scope: str
     tenant: str
     question: str | None
+    asked: str | None
+    completion: bool
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -89,15 +105,17 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
     vectors of two models are never compared, while exact matches survive a change of model.
 
     Raises:
-        ConfigurationError: the request holds a value that cannot be written into a key.
+        ConfigurationError: the request holds a value that cannot be written into a key, or its
+            tenant is not a string.
     """
     *history, last = request.messages
     plain = last.role == "user" and not last.multimodal
     context, question = split_question(last.text) if plain else ("", "")
-    owner = request.tenant if tenant is None else tenant
+    owner = request_tenant(request.tenant if tenant is None else tenant)
     shared = [
         SCHEMA,
         owner,
+        request.completion,
         request.model,
         request.params,
         _canonical(history if plain else request.messages),
@@ -105,22 +123,40 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         last.name if plain else False,
         context,
     ]
-    scope = _digest(shared)
-    normalised = normalise(question)
+    scope = f"{_digest(shared)}/{embedder}"
+    exact, normalised = keys_of_question(scope, question)
     semantic = (
         question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
         and _SECTIONS.search(question) is None
         and _DATA.search(question) is None
+        and _SURROGATE.search(question) is None
     )
     return CacheKey(
-        exact=_hash(f"{scope} exact {question}"),
-        normalised=None if normalised is None else _hash(f"{scope} normalised {normalised}"),
-        scope=f"{scope}/{embedder}",
+        exact=exact,
+        normalised=normalised,
+        scope=scope,
         tenant=owner,
         question=question if semantic else None,
+        asked=question if semantic or normalised is not None else None,
+        completion=request.completion,
     )
+
+
+def keys_of_question(scope: str, question: str) -> tuple[str, str | None]:
+    """Return a question's exact and normalised key in a scope; what follows "/" is left out."""
+    digest = scope_digest(scope)
+    normalised = normalise(question)
+    return (
+        _hash(f"{digest} exact {question}"),
+        None if normalised is None else _hash(f"{digest} normalised {normalised}"),
+    )
+
+
+def scope_digest(scope: str) -> str:
+    """Return a scope without its embedding model: exact matches survive a change of model."""
+    return scope.partition("/")[0]
 
 
 def split_question(text: str) -> tuple[str, str]:
@@ -146,7 +182,7 @@ def normalise(text: str) -> str | None:
     if "'" in text or "’" in text:
         text = _APOSTROPHE.sub("", text)
         text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
-    if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text):
+    if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text) or _SURROGATE.search(text):
         return None
     words = text.rstrip("?!. ").split()
     if not words:

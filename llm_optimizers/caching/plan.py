@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit, Tier
-from llm_optimizers.caching.cacheability import reason_not_to_cache
+from llm_optimizers.caching.cacheability import Cacheability
 from llm_optimizers.caching.executor import Executor
-from llm_optimizers.caching.keys import CacheKey
+from llm_optimizers.caching.keys import CacheKey, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
+from llm_optimizers.caching.ownership import MAX_PAYLOAD, reason_not_to_serve, reason_not_to_use
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stats import Counters
 from llm_optimizers.caching.stores.protocol import Entry, Vector
@@ -32,7 +33,12 @@ _EXACT_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class MakeCall(Effect[R], Generic[R]):
-    """Call the model: the one effect that the adapter performs, as a stream if it wants."""
+    """Call the model: the one effect that the adapter performs, as a stream if it wants.
+
+    `leader` is the call in flight that others may wait for, to be told of a stream's pauses.
+    """
+
+    leader: InFlightCall[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,14 @@ class Lookup(Generic[R]):
 
     hit: Hit[R] | None
     vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found(Generic[R]):
+    """A hit from the store, and its payload for others who wait for the same answer."""
+
+    hit: Hit[R]
+    payload: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,21 +83,33 @@ class CachePlans(Generic[R]):
         if found.hit is not None:
             return CacheResult(value=found.hit.value, hit=found.hit)
         call = self.single_flight.join(key.exact)
-        if not call.leading:
+        while not call.leading:
             shared = yield from self._wait_for_leader(key, call)
             if shared is not None:
                 return CacheResult(value=shared.value, hit=shared)
-            value, _ = yield from self._call_model(key, found)
-            return CacheResult(value=value, hit=None)
-        payload = None
+            if not call.stalled:
+                value, _ = yield from self._call_model(key, found)
+                return CacheResult(value=value, hit=None)
+            call = self.single_flight.join(key.exact, call)
+        return (yield from self._lead(key, found, call, completed_before))
+
+    def _lead(
+        self, key: CacheKey, found: Lookup[R], call: InFlightCall[str], completed_before: int
+    ) -> Plan[CacheResult[R]]:
+        """Make the call for all who wait for it, unless its answer was stored since the lookup."""
+        payload, given_up = None, False
         try:
             if self.single_flight.completed != completed_before:
-                hit, payload = yield from self._find_stored_since(key)
-                if hit is not None:
-                    return CacheResult(value=hit.value, hit=hit)
-            value, payload = yield from self._call_model(key, found)
+                since = yield from self._find_stored_since(key)
+                if since is not None:
+                    payload = since.payload
+                    return CacheResult(value=since.hit.value, hit=since.hit)
+            value, payload = yield from self._call_model(key, found, call)
+        except BaseException as error:
+            given_up = not isinstance(error, Exception)
+            raise
         finally:
-            self.single_flight.complete(key.exact, call, payload)
+            self.single_flight.complete(key.exact, call, payload, given_up=given_up)
         return CacheResult(value=value, hit=None)
 
     def keep(self, key: CacheKey, value: R, found: Lookup[R] | None = None) -> Plan[str | None]:
@@ -93,11 +119,14 @@ class CachePlans(Generic[R]):
         """
         try:
             cacheability = self.codec.cacheability(value)
-            reason = reason_not_to_cache(cacheability)
+            reason = reason_not_to_use(cacheability, key)
             if reason is not None:
                 self.counters.trouble("not admitted", reason, quiet=True)
                 return None
             payload = self.codec.encode(value)
+            if len(payload) > MAX_PAYLOAD:
+                self.counters.trouble("not admitted", "too long", quiet=True)
+                return None
         except Exception as error:  # noqa: BLE001 - the caller gets any answer, stored or not
             self.counters.trouble("answer cannot be stored", error)
             return None
@@ -108,7 +137,7 @@ class CachePlans(Generic[R]):
             normalised=key.normalised,
             scope=key.scope,
             tenant=key.tenant,
-            question=key.question if vector is not None else None,
+            question=key.asked,
             payload=payload,
             vector=vector,
             created=now,
@@ -126,18 +155,19 @@ class CachePlans(Generic[R]):
 
     def _find(self, key: CacheKey) -> Plan[Lookup[R]]:
         try:
-            hit = yield from self._find_exact(key)
+            found = yield from self._find_exact(key)
         except StoreError as error:
             self.counters.trouble("store", error)
             return Lookup(hit=None)
-        if hit is not None:
-            return Lookup(hit=hit)
+        if found is not None:
+            return Lookup(hit=found.hit)
         vector = yield from self._embed_question(key)
-        if vector is not None:
-            hit = yield from self._find_semantic(key, vector)
-        return Lookup(hit=hit, vector=vector)
+        if vector is None:
+            return Lookup(hit=None)
+        found = yield from self._find_semantic(key, vector)
+        return Lookup(hit=None if found is None else found.hit, vector=vector)
 
-    def _find_exact(self, key: CacheKey) -> Plan[Hit[R] | None]:
+    def _find_exact(self, key: CacheKey) -> Plan[_Found[R] | None]:
         """Return a hit under the exact key, else under the normalised key.
 
         After an entry was dropped, the store is asked again: it may hold a good one as well.
@@ -153,12 +183,12 @@ class CachePlans(Generic[R]):
             if entry is None:
                 return None
             tier: Tier = "exact" if entry.key == key.exact else "normalised"
-            hit = yield from self._serve(key, entry, tier, 1.0)
-            if hit is not None:
-                return hit
+            found = yield from self._serve(key, entry, tier, 1.0)
+            if found is not None:
+                return found
         return None
 
-    def _find_semantic(self, key: CacheKey, vector: Vector) -> Plan[Hit[R] | None]:
+    def _find_semantic(self, key: CacheKey, vector: Vector) -> Plan[_Found[R] | None]:
         """Return a hit for the nearest stored question of the scope that the matcher accepts."""
         matcher, question = self.matcher, key.question
         if matcher is None or question is None:
@@ -167,24 +197,28 @@ class CachePlans(Generic[R]):
             for candidate, cosine in (yield from self.executor.nearest(key.scope, vector)):
                 if cosine < matcher.min_cosine:
                     break
-                hit = yield from self._match(key, question, candidate, cosine, matcher)
-                if hit is not None:
-                    return hit
+                found = yield from self._match(key, question, candidate, cosine, matcher)
+                if found is not None:
+                    return found
         except StoreError as error:
             self.counters.trouble("store", error)
         return None
 
     def _match(
         self, key: CacheKey, question: str, candidate: str, cosine: float, matcher: Matcher
-    ) -> Plan[Hit[R] | None]:
+    ) -> Plan[_Found[R] | None]:
         """Return the entry with key `candidate` as a hit, if the matcher accepts its question."""
         try:
             entry = yield from self.executor.use_store(lambda store: store.fetch(candidate))
         except PoisonedEntryError as error:
             yield from self._drop(error.key, error)
             return None
-        if entry is None or entry.scope != key.scope or entry.question is None:
-            yield from self._remove(candidate)
+        if entry is None or _of_another_embedder(entry, key):
+            yield from self.executor.discard(candidate)
+            return None
+        reason = reason_not_to_serve(entry, key, "semantic", self.clock())
+        if reason is not None or entry.question is None:
+            yield from self._drop(entry.key, reason)
             return None
         try:
             decision = matcher.decide(question, entry.question, cosine)
@@ -195,17 +229,20 @@ class CachePlans(Generic[R]):
             return None
         return (yield from self._serve(key, entry, "semantic", decision.score))
 
-    def _serve(self, key: CacheKey, entry: Entry, tier: Tier, score: float) -> Plan[Hit[R] | None]:
-        """Decode an entry into a hit; drop it if expired, damaged or another tenant's."""
+    def _serve(
+        self, key: CacheKey, entry: Entry, tier: Tier, score: float
+    ) -> Plan[_Found[R] | None]:
+        """Decode an entry into a hit; remove it if expired, damaged or another request's."""
         now = self.clock()
-        if entry.expires is not None and not now < entry.expires:
+        if self._expired(entry, now):
             yield from self._remove(entry.key)
             return None
-        if entry.tenant != key.tenant:
-            yield from self._drop(entry.key, "it belongs to another tenant")
+        reason = reason_not_to_serve(entry, key, tier, now)
+        if reason is not None:
+            yield from self._drop(entry.key, reason)
             return None
         try:
-            value = self.codec.decode(entry.payload)
+            value, _ = self._decode(key, entry.payload)
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             yield from self._drop(entry.key, error)
             return None
@@ -216,7 +253,7 @@ class CachePlans(Generic[R]):
         except StoreError as error:
             self.counters.trouble("store", error)
         self.counters.hit(tier)
-        return Hit(
+        hit = Hit(
             value=value,
             tier=tier,
             score=score,
@@ -225,11 +262,33 @@ class CachePlans(Generic[R]):
             usage=entry.usage,
             age=max(0.0, now - entry.created),
         )
+        return _Found(hit=hit, payload=entry.payload)
 
-    def _call_model(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
+    def _expired(self, entry: Entry, now: float) -> bool:
+        """Whether the entry is too old, by its own time or by this cache's `ttl`."""
+        own = entry.expires is not None and not now < entry.expires
+        return own or (self.ttl is not None and not now - entry.created < self.ttl)
+
+    def _decode(self, key: CacheKey, payload: str) -> tuple[R, Cacheability]:
+        """Return the answer in a payload.
+
+        Raises:
+            ValueError: it would not have been stored for this key.
+            Whatever the codec raises.
+        """
+        value = self.codec.decode(payload)
+        cacheability = self.codec.cacheability(value)
+        reason = reason_not_to_use(cacheability, key)
+        if reason is not None:
+            raise ValueError(f"the answer is not one to be stored: {reason}")
+        return value, cacheability
+
+    def _call_model(
+        self, key: CacheKey, found: Lookup[R], leader: InFlightCall[str] | None = None
+    ) -> Plan[tuple[R, str | None]]:
         """Call the model; return its answer, and its text if other callers may share it."""
         self.counters.miss()
-        value: R = yield MakeCall()
+        value: R = yield MakeCall(leader)
         payload = yield from self.keep(key, value, found)
         return value, payload
 
@@ -241,8 +300,7 @@ class CachePlans(Generic[R]):
                 self.single_flight.forget(key.exact, call)
             return None
         try:
-            value = self.codec.decode(payload)
-            cacheability = self.codec.cacheability(value)
+            value, cacheability = self._decode(key, payload)
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None
@@ -257,19 +315,13 @@ class CachePlans(Generic[R]):
             age=0.0,
         )
 
-    def _find_stored_since(self, key: CacheKey) -> Plan[tuple[Hit[R] | None, str | None]]:
-        """Return an answer stored after our lookup and before we became the leader.
-
-        Also return its text, for the callers who now wait for us.
-        """
+    def _find_stored_since(self, key: CacheKey) -> Plan[_Found[R] | None]:
+        """Return an answer stored after our lookup and before we became the leader."""
         try:
-            entry = yield from self.executor.use_store(lambda store: store.fetch(key.exact))
-        except StoreError:
-            return None, None
-        if entry is None:
-            return None, None
-        hit = yield from self._serve(key, entry, "exact", 1.0)
-        return hit, None if hit is None else entry.payload
+            return (yield from self._find_exact(key))
+        except StoreError as error:
+            self.counters.trouble("store", error)
+            return None
 
     def _embed_question(self, key: CacheKey) -> Plan[Vector | None]:
         """Return the question's vector; None if only exact matching is allowed or possible."""
@@ -291,3 +343,8 @@ class CachePlans(Generic[R]):
             yield from self.executor.remove(key)
         except StoreError as error:
             self.counters.trouble("store", error)
+
+
+def _of_another_embedder(entry: Entry, key: CacheKey) -> bool:
+    """Whether the entry was stored again for another embedding model since it was indexed."""
+    return entry.scope != key.scope and scope_digest(entry.scope) == scope_digest(key.scope)

@@ -66,6 +66,10 @@ class Counters:
         if first and not quiet:
             logger.warning("%s: %s (logged once; further ones are counted)", kind, detail)
 
+    def damaged_vector(self, reason: str) -> None:
+        """Count a stored vector that cannot be compared; its question is only matched exactly."""
+        self.trouble("damaged vector left out", reason)
+
     def stats(self) -> CacheStats:
         """Return the counts so far."""
         with self._lock:

@@ -97,6 +97,8 @@ class Database:
         undecodable_as_bytes: text that is not UTF-8 is returned as bytes, so that the store can
             check each row, instead of failing the statement.
 
+    `openings` counts how often the file was opened: each time it may be another file.
+
     Raises (from every use):
         SchemaError: the file belongs to another program or version; it was not changed.
         BusyError: another process locked the file for longer than `wait`.
@@ -120,7 +122,9 @@ class Database:
         self._waiting = wait
         self._synchronous = synchronous
         self._undecodable_as_bytes = undecodable_as_bytes
+        self.openings = 0
         self._opened: _Opened | None = None
+        self._last_file: tuple[int, int] | None = None
         self._uses = 0
         self._pid = os.getpid()
         self._lock = ProcessLock()
@@ -199,6 +203,10 @@ class Database:
             opened = None
         if opened is None:
             opened = self._opened = self._open()
+            # A file that cannot be written is opened for each use; the same one has not changed.
+            if not opened.immutable or opened.file != self._last_file:
+                self.openings += 1
+            self._last_file = opened.file
         return opened.connection
 
     def _open(self) -> _Opened:

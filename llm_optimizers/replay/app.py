@@ -7,7 +7,7 @@ a real app of that framework with the given strategies switched on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -125,7 +125,7 @@ def for_request(logged: LoggedRequest) -> Iterator[None]:
     """Give calls made inside the block this request's id and tenant."""
     token = _request_id.set(logged.id)
     try:
-        with tenant(logged.tenant):
+        with tenant(logged.tenant) if logged.tenant.strip() else nullcontext():
             yield
     finally:
         _request_id.reset(token)

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from llm_optimizers.costs.context import CallContext, Drafts
 from llm_optimizers.effects import adrive, closing, closing_async, drive
-from llm_optimizers.errors import InterruptedStreamError
+from llm_optimizers.errors import ConfigurationError, InterruptedStreamError
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing.calling import (
     Caller,
@@ -80,12 +80,13 @@ class RoutedCall(Generic[R, C]):
         first_call_id: str | None = None,
     ) -> None:
         if traffic is not None and request.question:
-            traffic.offer(
-                request.question,
-                task=context.task,
-                tenant=request.tenant or enclosing_tenant(),
-                user=context.user,
-            )
+            with suppress(ConfigurationError):  # the tenant is unknown: no sample
+                traffic.offer(
+                    request.question,
+                    task=context.task,
+                    tenant=request.tenant or enclosing_tenant(),
+                    user=context.user,
+                )
         self.request = request
         self.decision = router.decide(request, context)
         baseline = router.model_tiers.spec(self.decision.baseline)

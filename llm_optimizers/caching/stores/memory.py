@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from llm_optimizers.caching.stores.protocol import Entry, VectorRow
+from llm_optimizers.caching.stores.protocol import Entry, VectorRow, VectorRows
 from llm_optimizers.connections.forks import ProcessLock
 
 __all__ = ["MemoryStore"]
@@ -36,6 +36,7 @@ class MemoryStore:
     def __init__(self, max_entries: int = 10_000) -> None:
         self._max_entries = max_entries
         self._slots: dict[str, _Slot] = {}
+        self._keys: dict[int, str] = {}
         self._normalised: dict[str, dict[str, None]] = {}
         self._heap: list[tuple[float, float, str]] = []
         self._age = 0.0
@@ -59,6 +60,7 @@ class MemoryStore:
             self._sequence += 1
             slot = _Slot(entry, self._sequence, self._age + 1.0, entry.created)
             self._slots[entry.key] = slot
+            self._keys[slot.sequence] = entry.key
             if entry.normalised is not None:
                 self._normalised.setdefault(entry.normalised, {})[entry.key] = None
             heapq.heappush(self._heap, (slot.priority, slot.used, entry.key))
@@ -91,12 +93,12 @@ class MemoryStore:
             ]:
                 self._remove(key)
 
-    def vectors(self, after: int) -> Sequence[VectorRow]:
-        """See `Store.vectors`."""
+    def vectors(self, after: int, generation: int = 0) -> VectorRows:
+        """See `Store.vectors`; memory is never replaced, so its generation stays the same."""
+        rows: list[VectorRow] = []
         if after >= self._sequence:
-            return ()
+            return VectorRows(generation=0, rows=rows)
         with self._lock:
-            rows = []
             # Slots are in order of their sequence, since a save always appends.
             for slot in reversed(self._slots.values()):
                 if slot.sequence <= after:
@@ -111,7 +113,14 @@ class MemoryStore:
                             vector=entry.vector,
                         )
                     )
-        return rows[::-1]
+        return VectorRows(generation=0, rows=rows[::-1])
+
+    def stored(self, sequences: Collection[int]) -> Mapping[int, str]:
+        """See `Store.stored`."""
+        with self._lock:
+            return {
+                sequence: key for sequence in sequences if (key := self._keys.get(sequence)) is not None
+            }
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -121,7 +130,10 @@ class MemoryStore:
 
     def _remove(self, key: str) -> None:
         slot = self._slots.pop(key, None)
-        normalised = slot.entry.normalised if slot is not None else None
+        if slot is None:
+            return
+        del self._keys[slot.sequence]
+        normalised = slot.entry.normalised
         if normalised is not None:
             keys = self._normalised[normalised]
             del keys[key]

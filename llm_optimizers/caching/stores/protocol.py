@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from llm_optimizers.costs import Usage
 
-__all__ = ["Entry", "Store", "Vector", "VectorIndex", "VectorRow"]
+__all__ = ["Entry", "Store", "Vector", "VectorIndex", "VectorRow", "VectorRows"]
 
 Vector = npt.NDArray[np.float32]
 """Shape (d,), unit length."""
@@ -41,12 +41,27 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorRow:
-    """A stored vector, for an index to add; `sequence` grows with every save."""
+    """A stored vector, for an index to add; `sequence` grows with every save.
+
+    `vector` is None if what is stored cannot be a vector.
+    """
 
     sequence: int
     key: str
     scope: str
-    vector: Vector
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorRows:
+    """Vectors in the order in which they were saved.
+
+    `generation` changes when the store's content was replaced by another, whose sequences mean
+    other entries: what is known of earlier rows no longer holds.
+    """
+
+    generation: int
+    rows: Sequence[VectorRow]
 
 
 class Store(Protocol):
@@ -73,8 +88,14 @@ class Store(Protocol):
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or one tenant's."""
 
-    def vectors(self, after: int) -> Sequence[VectorRow]:
-        """Return vectors saved after the row with this sequence, oldest first; 0 for all."""
+    def vectors(self, after: int, generation: int = 0) -> VectorRows:
+        """Return vectors saved after the row with this sequence, oldest first; 0 for all.
+
+        If the store's generation is not `generation`, all its vectors are returned.
+        """
+
+    def stored(self, sequences: Collection[int]) -> Mapping[int, str]:
+        """Return the keys of those rows that still exist, by their sequence."""
 
     def __len__(self) -> int:
         """Return the number of entries, including expired ones."""

@@ -30,14 +30,12 @@ def vector_from_blob(blob: object) -> Vector | None:
 
 def row_from_entry(entry: Entry) -> tuple[object, ...]:
     """Return the entry's values in the order of `COLUMNS`."""
-    question = entry.question
     return (
         entry.key,
         entry.normalised,
         entry.scope,
         entry.tenant,
-        # A lone surrogate (half a character) is valid in a Python string but not in UTF-8.
-        None if question is None else question.encode("utf-8", "replace").decode(),
+        entry.question,
         entry.payload,
         None if entry.vector is None else np.asarray(entry.vector, np.float32).tobytes(),
         entry.created,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from llm_optimizers.caching.stores.protocol import Entry, VectorRow
+from llm_optimizers.caching.stores.protocol import Entry, VectorRow, VectorRows
 from llm_optimizers.caching.stores.rows import (
     COLUMNS,
     entry_from_row,
@@ -55,6 +55,9 @@ class SQLiteStore:
         self._database = Database(path, _SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._max_entries = max_entries
         self._owner = os.getpid()
+        self._seen_opening = 0
+        self._highest = 0
+        self._generations = 0
         self._touches: dict[str, tuple[int, float]] = {}
         self._lock = ProcessLock()
 
@@ -113,19 +116,49 @@ class SQLiteStore:
             else:
                 connection.execute("DELETE FROM entries WHERE tenant = ?", (tenant,))
 
-    def vectors(self, after: int) -> Sequence[VectorRow]:
+    def vectors(self, after: int, generation: int = 0) -> VectorRows:
         """See `Store.vectors`."""
         with self._database.connection() as connection:
+            now = self._generation(connection)
             rows = connection.execute(
                 "SELECT sequence, key, scope, vector FROM entries"
                 " WHERE sequence > ? AND vector IS NOT NULL ORDER BY sequence",
-                (after,),
+                (after if now == generation else 0,),
             ).fetchall()
-        return [
-            VectorRow(sequence=sequence, key=key, scope=scope, vector=vector)
-            for sequence, key, scope, blob in rows
-            if (vector := vector_from_blob(blob)) is not None
-        ]
+        return VectorRows(
+            generation=now,
+            rows=[
+                VectorRow(sequence=sequence, key=key, scope=scope, vector=vector_from_blob(blob))
+                for sequence, key, scope, blob in rows
+            ],
+        )
+
+    def stored(self, sequences: Collection[int]) -> Mapping[int, str]:
+        """See `Store.stored`."""
+        wanted = ", ".join("?" * len(sequences))
+        with self._database.connection() as connection:
+            return dict(
+                connection.execute(
+                    f"SELECT sequence, key FROM entries WHERE sequence IN ({wanted})",  # noqa: S608
+                    tuple(sequences),
+                ).fetchall()
+            )
+
+    def _generation(self, connection: sqlite3.Connection) -> int:
+        """Return a number that grows when the file may be another, or an older copy of it.
+
+        That is so once it was opened again, or its highest sequence has gone back.
+        """
+        (highest,) = connection.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'entries'), 0),"
+            " coalesce((SELECT max(sequence) FROM entries), 0))"
+        ).fetchone()
+        with self._lock:
+            opened = self._database.openings
+            if opened != self._seen_opening or highest < self._highest:
+                self._generations += 1
+            self._seen_opening, self._highest = opened, highest
+            return self._generations
 
     def __len__(self) -> int:
         with self._database.connection() as connection:
