@@ -12,7 +12,7 @@ block: a web framework may read each piece of a generator in another context, wh
 block does not hold. Use `namespace` there.
 
 An empty or missing name never means a tenant of its own: it would let all users without a customer
-id share answers. `tenant` refuses it, and a cache whose `namespace` function returns it is bypassed.
+id share answers. `tenant` refuses it; a cache whose `namespace` function returns it is bypassed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def tenant(name: str) -> Iterator[None]:
             block.broken = True
             raise ConfigurationError(
                 "a tenant block was left in another context than it was entered in: do not yield"
-                " inside it; start streams inside the block and read them outside, or use namespace="
+                " inside it; start streams inside it and read them outside, or use namespace="
             ) from error
 
 
@@ -129,7 +129,7 @@ def request_tenant(name: str) -> str:
     Raises:
         ConfigurationError: it is blank or not a string.
     """
-    return "" if isinstance(name, str) and name == "" else tenant_name(name, "the request names")
+    return "" if name == "" else tenant_name(name, "the request names")
 
 
 def tenant_labels(name: str, namespace: Namespace = None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
-from llm_optimizers.caching.pacing import AsyncPacedStream, PacedStream
+from llm_optimizers.caching.pacing import apaced, paced
 from llm_optimizers.caching.plan import CachePlans, MakeCall
 from llm_optimizers.caching.single_flight import SingleFlight
 from llm_optimizers.caching.stats import CacheStats, Counters
@@ -29,7 +29,7 @@ from llm_optimizers.effects import (
 )
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
-from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels
+from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ResponseCache"]
@@ -79,6 +79,8 @@ class ResponseCache(Generic[R]):
         clock: Clock = time.time,
     ) -> None:
         _check(ttl=ttl, max_entries=max_entries, wait_timeout=wait_timeout)
+        if namespace is not None and not callable(namespace):
+            namespace = tenant_name(namespace, "namespace is")
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
@@ -121,7 +123,7 @@ class ResponseCache(Generic[R]):
             return None
 
     def tenant(self, request: str = "") -> str | None:
-        """Return the running code's tenant; None if the namespace function failed.
+        """Return the running code's tenant; None if it is unknown, as a missing customer id is.
 
         `request` is the tenant that the request itself names.
         """
@@ -214,7 +216,7 @@ class ResponseCache(Generic[R]):
         answer = yield from drive_stream(
             self._plans.answer(key),
             perform,
-            lambda effect: _paced(call(), effect) if isinstance(effect, MakeCall) else None,
+            lambda effect: paced(call(), effect.leader) if isinstance(effect, MakeCall) else None,
             merge,
         )
         if answer.hit is not None:
@@ -234,7 +236,7 @@ class ResponseCache(Generic[R]):
         return adrive_stream(
             self._plans.answer(key),
             aperform,
-            lambda effect: _apaced(call(), effect) if isinstance(effect, MakeCall) else None,
+            lambda effect: apaced(call(), effect.leader) if isinstance(effect, MakeCall) else None,
             merge,
             lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
@@ -284,14 +286,6 @@ def _with_cacheability(codec: Codec[R]) -> Codec[R]:
         warnings.warn("Codec.traits is now called cacheability", DeprecationWarning, stacklevel=3)
         codec.cacheability = former  # type: ignore[method-assign]
     return codec
-
-
-def _paced(chunks: Iterator[C], effect: MakeCall[Any]) -> Iterator[C]:
-    return chunks if effect.leader is None else PacedStream(chunks, effect.leader)
-
-
-def _apaced(chunks: AsyncIterator[C], effect: MakeCall[Any]) -> AsyncIterator[C]:
-    return chunks if effect.leader is None else AsyncPacedStream(chunks, effect.leader)
 
 
 async def _nothing() -> AsyncIterator[Any]:

@@ -182,7 +182,12 @@ def normalise(text: str) -> str | None:
     if "'" in text or "’" in text:
         text = _APOSTROPHE.sub("", text)
         text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
-    if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text) or _SURROGATE.search(text):
+    if (
+        not text
+        or len(text) > _NORMALISED_LIMIT
+        or _LITERAL.search(text)
+        or _SURROGATE.search(text)
+    ):
         return None
     words = text.rstrip("?!. ").split()
     if not words:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from llm_optimizers.caching.single_flight import InFlightCall
 
-__all__ = ["AsyncPacedStream", "PacedStream"]
+__all__ = ["AsyncPacedStream", "PacedStream", "apaced", "paced"]
 
 C = TypeVar("C")
 
@@ -60,3 +60,13 @@ class AsyncPacedStream(Generic[C]):
         close = getattr(self._chunks, "aclose", None)
         if close is not None:
             await close()
+
+
+def paced(chunks: Iterator[C], call: InFlightCall[Any] | None) -> Iterator[C]:
+    """Return the stream of a call that others may wait for; any other stream as it is."""
+    return chunks if call is None else PacedStream(chunks, call)
+
+
+def apaced(chunks: AsyncIterator[C], call: InFlightCall[Any] | None) -> AsyncIterator[C]:
+    """Async version of `paced`."""
+    return chunks if call is None else AsyncPacedStream(chunks, call)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,7 +143,7 @@ async def test_the_same_calls_share_prompts_in_both_frameworks(framework: Framew
     batched = framework.batched(inner, max_size=2, max_delay=WAIT)
 
     async def ask(asked: Asked) -> str:
-        with tenant(asked.tenant):
+        with tenant(asked.tenant) if asked.tenant else nullcontext():
             return await framework.aask(batched, asked.text, system=asked.system, **asked.settings)
 
     found = await asyncio.gather(*map(ask, SCRIPT), return_exceptions=True)

@@ -181,15 +181,36 @@ def test_vectors_are_listed_once_in_order(make: Make) -> None:
     store.save(entry("a", vector=unit(1, 0)))
     store.save(entry("plain"))
     store.save(entry("b", vector=unit(0, 1), scope="other"))
-    rows = store.vectors(0)
-    assert [(row.key, row.scope) for row in rows] == [("a", "s"), ("b", "other")]
-    last = rows[-1].sequence
-    assert not store.vectors(last)
+    found = store.vectors(0)
+    assert [(row.key, row.scope) for row in found.rows] == [("a", "s"), ("b", "other")]
+    last = found.rows[-1].sequence
+    assert not store.vectors(last, found.generation).rows
     store.save(entry("a", vector=unit(1, 1)))
-    (again,) = store.vectors(last)
+    (again,) = store.vectors(last, found.generation).rows
     assert again.key == "a"
     assert again.sequence > last
-    assert [row.key for row in store.vectors(0)] == ["b", "a"]
+    assert [row.key for row in store.vectors(0).rows] == ["b", "a"]
+
+
+def test_a_reader_that_knows_another_generation_gets_all_vectors(make: Make) -> None:
+    store = make(10)
+    store.save(entry("a", vector=unit(1, 0)))
+    found = store.vectors(0)
+    assert [row.key for row in store.vectors(99, found.generation + 1).rows] == ["a"]
+    assert store.vectors(0, found.generation).generation == found.generation
+
+
+def test_the_rows_still_stored_are_named_by_their_sequence(make: Make) -> None:
+    store = make(10)
+    for key in "abc":
+        store.save(entry(key, vector=unit(1, 0)))
+    sequences = {row.key: row.sequence for row in store.vectors(0).rows}
+    store.delete(["b"])
+    store.save(entry("c", vector=unit(1, 0)))
+    assert store.stored(list(sequences.values())) == {sequences["a"]: "a"}
+    assert not store.stored([])
+    store.clear()
+    assert not store.stored(list(sequences.values()))
 
 
 def test_evicted_and_deleted_vectors_are_not_listed(make: Make) -> None:
@@ -197,7 +218,7 @@ def test_evicted_and_deleted_vectors_are_not_listed(make: Make) -> None:
     for key in "abc":
         store.save(entry(key, vector=unit(1, 0)))
     store.delete(["b"])
-    assert [row.key for row in store.vectors(0)] == ["c"]
+    assert [row.key for row in store.vectors(0).rows] == ["c"]
 
 
 def test_a_closed_store_is_reopened_on_its_next_use(make: Make) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import enum
 import itertools
 import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from llm_optimizers.caching import ResponseCache, tenant
+from llm_optimizers.caching.keys import cache_key
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.tenancy import current_tenant
 from llm_optimizers.types import ChatRequest
@@ -21,8 +27,8 @@ def ask(text: str = "Where is my card?", owner: str = "") -> ChatRequest:
 def test_different_ways_to_name_a_tenant_never_give_the_same_label() -> None:
     seen = set()
     for base, inner, own in itertools.product(["", "a", "a/b", "b"], repeat=3):
-        with tenant(inner):
-            seen.add(current_tenant(base, own))
+        with tenant(inner) if inner else nullcontext():
+            seen.add(current_tenant(base or None, own))
     assert len(seen) == 64
 
 
@@ -47,7 +53,9 @@ def test_a_namespace_function_is_called_for_every_request() -> None:
     assert cache.lookup(ask()) is not None
 
 
-@pytest.mark.parametrize("namespace", [lambda: 1 / 0, lambda: None, lambda: 17])
+@pytest.mark.parametrize(
+    "namespace", [lambda: 1 / 0, lambda: None, lambda: 17, lambda: "", lambda: " "]
+)
 def test_without_a_tenant_the_cache_is_bypassed(
     namespace: object, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,7 +72,7 @@ def test_one_tenants_answers_can_be_removed(how: str) -> None:
         cache: ResponseCache[str] = ResponseCache(
             namespace={"namespace": name, "block in namespace": "app"}.get(how)
         )
-        with tenant(name if how.startswith("block") else ""):
+        with tenant(name) if how.startswith("block") else nullcontext():
             cache.update(ask(owner=name if how == "request" else ""), "kept")
         assert len(cache) == 1
         return cache
@@ -95,7 +103,99 @@ def test_a_new_thread_has_no_tenant() -> None:
     assert seen == [""]
 
 
-@pytest.mark.parametrize("name", [None, 7, b"ann"])
-def test_a_name_that_is_not_a_string_is_refused(name: Any) -> None:
-    with pytest.raises(ConfigurationError, match=type(name).__name__), tenant(name):
+@pytest.mark.parametrize("name", [None, 7, b"ann", "", " ", "\t\n"], ids=repr)
+def test_a_missing_or_empty_name_is_refused(name: Any) -> None:
+    match = "an empty name" if isinstance(name, str) else type(name).__name__
+    with pytest.raises(ConfigurationError, match=match), tenant(name):
         raise AssertionError("inside")
+    with tenant("ann"), pytest.raises(ConfigurationError, match=match), tenant(name):
+        raise AssertionError("inside")
+
+
+@pytest.mark.parametrize("name", ["", "  ", 7, b"ann"], ids=repr)
+def test_a_fixed_namespace_without_a_name_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="namespace is"):
+        ResponseCache(namespace=name)
+
+
+@pytest.mark.parametrize("owner", [None, 7, " "], ids=repr)
+def test_a_request_without_a_usable_tenant_is_not_cached(owner: Any) -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    for answer in ("first", "second"):
+        assert cache.answer(ask(owner=owner), lambda answer=answer: answer).value == answer
+    assert len(cache) == 0
+    assert cache.stats.troubles
+    with pytest.raises(ConfigurationError):
+        cache_key(ask(owner=owner))
+
+
+class Lazy:
+    """Stands for a string that changes with the request, as frameworks' lazy objects do."""
+
+    def __init__(self, names: list[Any]) -> None:
+        self._names = names
+
+    @property
+    def __class__(self) -> Any:
+        return type(self._names[0])
+
+    def __str__(self) -> str:
+        return str(self._names[0])
+
+
+def test_a_lazy_name_is_read_when_the_block_begins() -> None:
+    names: list[Any] = ["ann"]
+    with tenant(Lazy(names)):  # type: ignore[arg-type]
+        names[0] = "bob"
+        assert current_tenant() == _label_of("ann")
+    for missing in (None, ""):
+        names[0] = missing
+        with pytest.raises(ConfigurationError), tenant(Lazy(names)):  # type: ignore[arg-type]
+            raise AssertionError("inside")
+
+
+def _label_of(name: str) -> str:
+    with tenant(name):
+        return current_tenant()
+
+
+def test_a_name_of_an_enumeration_is_its_value() -> None:
+    class Customer(str, enum.Enum):
+        ANN = "ann"
+
+    with tenant(Customer.ANN):
+        assert current_tenant() == _label_of("ann")
+
+
+def test_a_block_left_in_another_context_leaves_its_tenant_to_nobody() -> None:
+    """A generator that yields inside the block, read in one context and closed in another."""
+    cache: ResponseCache[str] = ResponseCache()
+
+    def pieces() -> Iterator[str]:
+        with tenant("ann"):
+            yield cache.answer(ask(), lambda: "for ann").value
+
+    reader, other = contextvars.copy_context(), contextvars.copy_context()
+    stream = pieces()
+    assert reader.run(next, stream) == "for ann"
+    with pytest.raises(ConfigurationError, match="another context"):
+        other.run(stream.close)
+    assert reader.run(cache.answer, ask(), lambda: "live").value == "live"
+    assert cache.stats.troubles
+    assert other.run(cache.answer, ask(), lambda: "live").value == "live"
+
+    def within() -> str:
+        with tenant("ann"):
+            return cache.answer(ask(), lambda: "live").value
+
+    assert reader.run(within) == "for ann"
+
+
+async def test_tasks_and_threads_started_in_a_block_keep_its_tenant() -> None:
+    async def later() -> str:
+        return await asyncio.to_thread(current_tenant)
+
+    with tenant("ann"):
+        task = asyncio.create_task(later())
+    assert await task == _label_of("ann")
+    assert current_tenant() == ""

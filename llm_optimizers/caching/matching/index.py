@@ -34,7 +34,7 @@ class FaissIndex:
     near to everything, or of another length than the question's. `damaged` gets the reason.
     """
 
-    def __init__(self, store: Store, damaged: Callable[[str], None] = lambda reason: None) -> None:
+    def __init__(self, store: Store, damaged: Callable[[str], None] | None = None) -> None:
         self._store = store
         self._report = damaged
         self._lock = ProcessLock()
@@ -121,7 +121,8 @@ class FaissIndex:
         """Report a damaged vector, once even if the index is built again."""
         if sequence not in self._damaged:
             self._damaged.add(sequence)
-            self._report(reason)
+            if self._report is not None:
+                self._report(reason)
 
     def _forget_missing(self, sequences: Sequence[int]) -> bool:
         """Forget those rows that are no longer stored; return whether there were any."""

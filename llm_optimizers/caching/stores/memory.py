@@ -96,6 +96,8 @@ class MemoryStore:
     def vectors(self, after: int, generation: int = 0) -> VectorRows:
         """See `Store.vectors`; memory is never replaced, so its generation stays the same."""
         rows: list[VectorRow] = []
+        if generation != 0:
+            after = 0
         if after >= self._sequence:
             return VectorRows(generation=0, rows=rows)
         with self._lock:
@@ -119,7 +121,9 @@ class MemoryStore:
         """See `Store.stored`."""
         with self._lock:
             return {
-                sequence: key for sequence in sequences if (key := self._keys.get(sequence)) is not None
+                sequence: key
+                for sequence in sequences
+                if (key := self._keys.get(sequence)) is not None
             }
 
     def __len__(self) -> int:

@@ -62,7 +62,7 @@ def entry_from_row(row: tuple[Any, ...]) -> Entry:
             normalised=_optional_text(values["normalised"]),
             question=_optional_text(values["question"]),
             vector=vector_from_blob(values["vector"]),
-            created=_time(values["created"]),
+            created=_finite(_time(values["created"])),
             expires=None if values["expires"] is None else _time(values["expires"]),
             usage=None if values["usage"] is None else _usage(json.loads(values["usage"])),
         )
@@ -84,6 +84,12 @@ def _time(value: object) -> float:
     if not isinstance(value, int | float) or math.isnan(value):
         raise TypeError("a time is not a number")
     return float(value)
+
+
+def _finite(time: float) -> float:
+    if math.isinf(time):
+        raise ValueError("a time is infinite")
+    return time
 
 
 def _usage(value: object) -> Usage:

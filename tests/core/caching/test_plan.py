@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from llm_optimizers.caching.answers import CacheResult, JSONCodec
+from llm_optimizers.caching.cacheability import Cacheability
 from llm_optimizers.caching.executor import Executor
-from llm_optimizers.caching.keys import CacheKey
+from llm_optimizers.caching.keys import CacheKey, keys_of_question
 from llm_optimizers.caching.matching.matcher import MatchDecision
 from llm_optimizers.caching.plan import CachePlans, MakeCall
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
@@ -28,7 +29,22 @@ from llm_optimizers.errors import PoisonedEntryError, StoreError
 
 NOW = 1_000.0
 VECTOR = np.array([1, 0], np.float32)
-KEY = CacheKey(exact="e", normalised="n", scope="s", tenant="", question="a question")
+SCOPE = "s/fake embedder"
+EXACT, NORMALISED = keys_of_question(SCOPE, "a question")
+KEY = CacheKey(
+    exact=EXACT,
+    normalised=NORMALISED,
+    scope=SCOPE,
+    tenant="",
+    question="a question",
+    asked="a question",
+    completion=False,
+)
+VARIANT = keys_of_question(SCOPE, "A question?")[0]
+"""The key of a question with the same normalised key."""
+SAME = keys_of_question(SCOPE, "question a")[0]
+"""The key of a question with the same meaning."""
+TRAP = keys_of_question(SCOPE, "another question")[0]
 
 
 class SameWords:
@@ -129,18 +145,20 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Fakes]:
     return maker
 
 
-def entry(key: str = "e", **fields: Any) -> Entry:
+def entry(asked: str = "a question", **fields: Any) -> Entry:
+    key, normalised = keys_of_question(SCOPE, asked)
     defaults: dict[str, Any] = {
-        "normalised": "n",
-        "scope": "s",
+        "key": key,
+        "normalised": normalised,
+        "scope": SCOPE,
         "tenant": "",
-        "question": "question a",
-        "payload": json.dumps(f"stored {key}"),
+        "question": asked,
+        "payload": json.dumps(f"stored {asked}"),
         "vector": VECTOR,
         "created": NOW - 10,
         "expires": None,
     }
-    return Entry(key=key, **{**defaults, **fields})
+    return Entry(**{**defaults, **fields})
 
 
 class PlansFactory:
@@ -187,42 +205,42 @@ def plans() -> PlansFactory:
 
 
 def test_an_exact_entry_is_served(plans: PlansFactory, make: Make) -> None:
-    fakes = make({"e": entry()})
+    fakes = make({EXACT: entry()})
     answer = plans.answer(fakes)
-    assert answer.value == "stored e"
+    assert answer.value == "stored a question"
     assert answer.hit is not None
     assert (answer.hit.tier, answer.hit.score, answer.hit.age) == ("exact", 1.0, 10.0)
-    assert fakes.done == [("fetch", "e", "n"), ("touch", "e", NOW)]
+    assert fakes.done == [("fetch", EXACT, NORMALISED), ("touch", EXACT, NOW)]
 
 
 def test_a_normalised_entry_is_served_as_a_normalised_hit(plans: PlansFactory, make: Make) -> None:
-    answer = plans.answer(make({"n": entry("other")}))
+    answer = plans.answer(make({NORMALISED: entry("A question?")}))
     assert answer.hit is not None
     assert answer.hit.tier == "normalised"
 
 
 def test_a_question_with_the_same_meaning_is_served(plans: PlansFactory, make: Make) -> None:
-    fakes = make({"other": entry("other")}, near=[("other", 0.9)])
+    fakes = make({SAME: entry("question a")}, near=[(SAME, 0.9)])
     answer = plans.answer(fakes)
     assert answer.hit is not None
-    assert (answer.hit.tier, answer.hit.score, answer.hit.key) == ("semantic", 0.9, "other")
+    assert (answer.hit.tier, answer.hit.score, answer.hit.key) == ("semantic", 0.9, SAME)
 
 
 def test_candidates_are_matched_until_one_is_accepted(plans: PlansFactory, make: Make) -> None:
-    lookalike = entry("trap", question="another question")
     fakes = make(
-        {"trap": lookalike, "other": entry("other")}, near=[("trap", 0.99), ("other", 0.9)]
+        {TRAP: entry("another question"), SAME: entry("question a")},
+        near=[(TRAP, 0.99), (SAME, 0.9)],
     )
     answer = plans.answer(fakes)
-    assert answer.value == "stored other"
+    assert answer.value == "stored question a"
 
 
 def test_candidates_below_the_minimum_cosine_are_not_fetched(
     plans: PlansFactory, make: Make
 ) -> None:
-    fakes = make({"other": entry("other")}, near=[("other", 0.4)])
+    fakes = make({SAME: entry("question a")}, near=[(SAME, 0.4)])
     assert plans.answer(fakes).value == "live"
-    assert ("fetch", "other", None) not in fakes.done
+    assert ("fetch", SAME, None) not in fakes.done
 
 
 def test_a_miss_calls_the_model_and_stores_the_answer_with_the_lookups_vector(
@@ -239,28 +257,28 @@ def test_a_miss_calls_the_model_and_stores_the_answer_with_the_lookups_vector(
 
 
 def test_an_expired_entry_is_removed_and_the_model_called(plans: PlansFactory, make: Make) -> None:
-    fakes = make({"e": entry(expires=NOW)})
+    fakes = make({EXACT: entry(expires=NOW)})
     assert plans.answer(fakes).value == "live"
-    assert ("delete", "e") in fakes.done
-    assert plans.answer(make({"e": entry(expires=NOW + 0.1)})).hit is not None
+    assert ("delete", EXACT) in fakes.done
+    assert plans.answer(make({EXACT: entry(expires=NOW + 0.1)})).hit is not None
 
 
 def test_an_expired_entry_does_not_hide_a_valid_one(plans: PlansFactory, make: Make) -> None:
-    fakes = make({"e": entry(expires=NOW - 1), "n": entry("valid")})
+    fakes = make({EXACT: entry(expires=NOW - 1), NORMALISED: entry("A question?")})
     answer = plans.answer(fakes, replace(KEY, question=None))
-    assert answer.value == "stored valid"
+    assert answer.value == "stored A question?"
 
 
 @pytest.mark.parametrize(
     "damaged",
-    [entry(payload="no json"), entry(payload="[" * 100_000), PoisonedEntryError("bad", key="e")],
+    [entry(payload="no json"), entry(payload="[" * 100_000), PoisonedEntryError("bad", key=EXACT)],
 )
 def test_a_damaged_entry_is_dropped_and_counted(
     plans: PlansFactory, make: Make, damaged: Any
 ) -> None:
-    fakes = make({"e": damaged})
+    fakes = make({EXACT: damaged})
     assert plans.answer(fakes).value == "live"
-    assert ("delete", "e") in fakes.done
+    assert ("delete", EXACT) in fakes.done
     assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
 
 
@@ -268,25 +286,127 @@ def test_a_damaged_candidate_is_dropped_and_the_next_one_matched(
     plans: PlansFactory, make: Make
 ) -> None:
     fakes = make(
-        {"bad": PoisonedEntryError("bad", key="bad"), "other": entry("other")},
-        near=[("bad", 0.99), ("other", 0.9)],
+        {"bad": PoisonedEntryError("bad", key="bad"), SAME: entry("question a")},
+        near=[("bad", 0.99), (SAME, 0.9)],
     )
-    assert plans.answer(fakes).value == "stored other"
+    assert plans.answer(fakes).value == "stored question a"
     assert ("delete", "bad") in fakes.done
 
 
-@pytest.mark.parametrize("stray", [None, entry("x", scope="foreign"), entry("x", question=None)])
-def test_a_candidate_that_contradicts_the_index_is_removed(
+@pytest.mark.parametrize("stray", [None, entry("question a", scope="s/another embedder")])
+def test_a_candidate_that_is_gone_or_stored_for_another_embedder_leaves_the_index(
     plans: PlansFactory, make: Make, stray: Entry | None
 ) -> None:
-    fakes = make({"x": stray} if stray else {}, near=[("x", 0.99)])
+    fakes = make({SAME: stray} if stray else {}, near=[(SAME, 0.99)])
     assert plans.answer(fakes).value == "live"
-    assert ("delete", "x") in fakes.done
+    assert ("discard", SAME) in fakes.done
+    assert not fakes.calls_of("delete")
+    assert not plans.counters.stats().troubles
+
+
+FOREIGN = [
+    {"tenant": "theirs"},
+    {"scope": "theirs/fake embedder"},
+    {"question": "which one?"},
+    {"question": None, "key": "another key"},
+    {"key": "another key"},
+    {"normalised": "another key"},
+    {"created": NOW + 1_000_000},
+    {"payload": "[" * 2**26},
+    {"payload": "null"},
+    {"payload": '""'},
+    {"payload": "[" * 200 + "]" * 200},
+]
+
+
+@pytest.mark.parametrize("forged", FOREIGN, ids=lambda forged: ",".join(forged))
+@pytest.mark.parametrize("found", ["exact", "normalised", "semantic"])
+def test_an_entry_that_is_not_for_this_request_is_dropped_and_counted(
+    plans: PlansFactory, make: Make, forged: dict[str, Any], found: str
+) -> None:
+    question = {"exact": "a question", "normalised": "A question?", "semantic": "question a"}[found]
+    row = entry(question, **forged)
+    place = {"exact": EXACT, "normalised": NORMALISED, "semantic": SAME}[found]
+    fakes = make({str(place): row}, near=[(SAME, 0.99)])
+    assert plans.answer(fakes).value == "live"
+    assert ("delete", row.key) in fakes.done
+    assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
+
+
+@pytest.mark.parametrize("found", ["normalised", "semantic"])
+def test_only_the_exact_key_proves_an_entry_without_a_question(
+    plans: PlansFactory, make: Make, found: str
+) -> None:
+    row = entry({"normalised": "A question?", "semantic": "question a"}[found], question=None)
+    fakes = make({str(NORMALISED if found == "normalised" else SAME): row}, near=[(SAME, 0.99)])
+    assert plans.answer(fakes).value == "live"
+    assert plans.answer(make({EXACT: entry(question=None)})).value == "stored a question"
+
+
+def test_an_exact_entry_survives_a_change_of_the_embedder(plans: PlansFactory, make: Make) -> None:
+    fakes = make({EXACT: entry(scope="s/another embedder")})
+    assert plans.answer(fakes).value == "stored a question"
+
+
+def test_the_caches_own_ttl_holds_for_entries_stored_without_one(make: Make) -> None:
+    fakes = make({EXACT: entry(created=NOW - 60)})
+    assert PlansFactory(ttl=60.0).answer(fakes).value == "live"
+    assert ("delete", EXACT) in fakes.done
+    fakes = make({EXACT: entry(created=NOW - 59)})
+    assert PlansFactory(ttl=60.0).answer(fakes).value == "stored a question"
+
+
+class OneKind(JSONCodec):
+    """Its answers are completions, or chat messages."""
+
+    def __init__(self, *, completion: bool) -> None:
+        self.completion = completion
+
+    def cacheability(self, value: Any) -> Cacheability:
+        return Cacheability(completion=self.completion)
+
+
+@pytest.mark.parametrize("completion", [False, True])
+def test_an_answer_of_another_kind_is_neither_served_nor_shared_nor_stored(
+    make: Make, completion: bool
+) -> None:
+    key = replace(KEY, completion=completion)
+    plans = PlansFactory(codec=OneKind(completion=not completion))
+    fakes = make({EXACT: entry()})
+    assert plans.answer(fakes, key).value == "live"
+    assert ("delete", EXACT) in fakes.done
+    assert not fakes.calls_of("save")
+    troubles = plans.counters.stats().troubles
+    assert troubles == {"poisoned entry dropped": 1, "not admitted": 1}
+    plans = PlansFactory(codec=plans.fields["codec"], single_flight=AlwaysJoined('"shared"'))
+    assert plans.answer(make(), key).value == "live"
+    fakes = make({EXACT: entry()})
+    right = PlansFactory(codec=OneKind(completion=completion))
+    assert right.answer(fakes, key).value == "stored a question"
+
+
+def test_an_answer_that_is_too_long_is_not_stored(plans: PlansFactory, make: Make) -> None:
+    fakes = make(called="x" * 2**25)
+    assert plans.answer(fakes).hit is None
+    assert not fakes.calls_of("save")
+    assert plans.counters.stats().troubles == {"not admitted": 1}
+
+
+def test_no_text_of_a_damaged_answer_is_logged(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Telling(JSONCodec):
+        def decode(self, payload: str) -> Any:
+            raise ValueError(f"cannot read {payload}")
+
+    assert PlansFactory(codec=Telling()).answer(make({EXACT: entry()})).value == "live"
+    assert "ValueError" in caplog.text
+    assert "stored a question" not in caplog.text
 
 
 def test_a_broken_store_is_a_miss(plans: PlansFactory, make: Make) -> None:
     broken = StoreError("broken")
-    fakes = make({"e": broken}, saving=broken, near=broken)
+    fakes = make({EXACT: broken}, saving=broken, near=broken)
     assert plans.answer(fakes).value == "live"
     assert plans.counters.stats().stored == 0
     fakes = make(near=broken)
@@ -294,8 +414,8 @@ def test_a_broken_store_is_a_miss(plans: PlansFactory, make: Make) -> None:
 
 
 def test_a_hit_that_cannot_be_counted_is_still_a_hit(plans: PlansFactory, make: Make) -> None:
-    fakes = make({"e": entry()}, touching=StoreError("read only"))
-    assert plans.answer(fakes).value == "stored e"
+    fakes = make({EXACT: entry()}, touching=StoreError("read only"))
+    assert plans.answer(fakes).value == "stored a question"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("down"), StoreError("another dimension")])
@@ -317,7 +437,7 @@ def test_questions_longer_than_the_embedders_window_are_not_embedded(
     fakes = make()
     plans.answer(fakes, replace(KEY, question="long " * 50))
     assert not fakes.calls_of("embed")
-    assert fakes.saved().question is None
+    assert fakes.saved().vector is None
 
 
 def test_a_failing_matcher_or_embedder_serves_nothing(make: Make) -> None:
@@ -329,10 +449,10 @@ def test_a_failing_matcher_or_embedder_serves_nothing(make: Make) -> None:
         def covers(self, text: str) -> bool:
             raise RuntimeError("broken")
 
-    stored = {"other": entry("other")}
-    fakes = make(stored, near=[("other", 0.99)])
+    stored = {SAME: entry("question a")}
+    fakes = make(stored, near=[(SAME, 0.99)])
     assert PlansFactory(matcher=Broken()).answer(fakes).value == "live"
-    blind = Blind(blocking=fakes.blocking, fetched=stored, near=[("other", 0.99)])
+    blind = Blind(blocking=fakes.blocking, fetched=stored, near=[(SAME, 0.99)])
     assert PlansFactory().answer(blind).value == "live"
 
 
@@ -395,7 +515,7 @@ def test_an_error_of_the_call_reaches_the_caller_and_ends_the_call_in_flight(
     with pytest.raises(KeyError) as caught:
         plans.answer(make(called=error))
     assert caught.value is error
-    assert plans.single_flight.join("e").leading
+    assert plans.single_flight.join(EXACT).leading
 
 
 def test_a_plan_closed_midway_ends_the_call_in_flight_and_stores_nothing(
@@ -408,7 +528,7 @@ def test_a_plan_closed_midway_ends_the_call_in_flight_and_stores_nothing(
         effect = plan.send(fakes.perform(effect))
     plan.close()
     assert not fakes.calls_of("save")
-    assert plans.single_flight.join("e").leading
+    assert plans.single_flight.join(EXACT).leading
 
 
 def test_an_answer_stored_since_the_lookup_is_served_to_all_waiters(make: Make) -> None:
@@ -419,7 +539,7 @@ def test_an_answer_stored_since_the_lookup_is_served_to_all_waiters(make: Make) 
 
         def join(self, key: str) -> InFlightCall[str]:
             other = super().join(key)
-            fakes.fetched["e"] = entry()
+            fakes.fetched[EXACT] = entry()
             self.complete(key, other, None)
             ours = super().join(key)
             self.waiter = super().join(key)
@@ -427,33 +547,23 @@ def test_an_answer_stored_since_the_lookup_is_served_to_all_waiters(make: Make) 
 
     single_flight = Racing()
     answer = PlansFactory(single_flight=single_flight).answer(fakes, replace(KEY, question=None))
-    assert answer.value == "stored e"
-    assert single_flight.waiter.result(0) == '"stored e"'
+    assert answer.value == "stored a question"
+    assert single_flight.waiter.result(0) == '"stored a question"'
 
 
 def test_without_concurrent_calls_the_store_is_asked_once(plans: PlansFactory, make: Make) -> None:
     fakes = make()
     plans.answer(fakes, replace(KEY, question=None))
-    assert fakes.calls_of("fetch") == [("fetch", "e", "n")]
-
-
-@pytest.mark.parametrize("asked", ["e", "n"])
-def test_an_entry_of_another_tenant_is_dropped_and_counted(
-    plans: PlansFactory, make: Make, asked: str
-) -> None:
-    fakes = make({asked: entry("x", tenant="shared")})
-    assert plans.answer(fakes, replace(KEY, tenant="ours")).value == "live"
-    assert ("delete", "x") in fakes.done
-    assert plans.counters.stats().troubles == {"poisoned entry dropped": 1}
+    assert fakes.calls_of("fetch") == [("fetch", EXACT, NORMALISED)]
 
 
 def test_unexpected_errors_of_store_or_index_do_not_fail_the_call(
     plans: PlansFactory, make: Make
 ) -> None:
     broken = RuntimeError("broken")
-    for fakes in (make({"e": broken}), make(near=broken), make(saving=broken)):
+    for fakes in (make({EXACT: broken}), make(near=broken), make(saving=broken)):
         assert plans.answer(fakes).value == "live"
-    fakes = make({"e": entry(expires=NOW)}, deleting=broken)
+    fakes = make({EXACT: entry(expires=NOW)}, deleting=broken)
     assert plans.answer(fakes).value == "live"
 
 
@@ -490,7 +600,7 @@ async def test_only_a_blocking_store_is_called_off_the_event_loop(blocking: bool
 def test_a_failing_store_is_skipped_for_a_while() -> None:
     now = NOW
     broken = StoreError("broken")
-    fakes = Fakes(blocking=True, fetched={"e": broken}, saving=broken)
+    fakes = Fakes(blocking=True, fetched={EXACT: broken}, saving=broken)
     plans = PlansFactory(clock=lambda: now).on(fakes)
     for _ in range(3):
         assert drive(plans.answer(KEY), fakes.perform).value == "live"
@@ -498,8 +608,8 @@ def test_a_failing_store_is_skipped_for_a_while() -> None:
 
 
 def test_a_damaged_entry_does_not_open_the_circuit_breaker() -> None:
-    fakes = Fakes(blocking=True, fetched={"e": PoisonedEntryError("bad", key="e")})
+    fakes = Fakes(blocking=True, fetched={EXACT: PoisonedEntryError("bad", key=EXACT)})
     plans = PlansFactory().on(fakes)
     assert drive(plans.answer(KEY), fakes.perform).value == "live"
-    fakes.fetched["e"] = entry()
-    assert drive(plans.answer(KEY), fakes.perform).value == "stored e"
+    fakes.fetched[EXACT] = entry()
+    assert drive(plans.answer(KEY), fakes.perform).value == "stored a question"

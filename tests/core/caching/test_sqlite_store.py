@@ -71,7 +71,7 @@ def test_two_stores_on_one_file_see_each_others_entries(store: SQLiteStore, path
     with closing(SQLiteStore(path)) as other:
         other.save(entry("other"))
         assert store.fetch("other") is not None
-        assert [row.key for row in store.vectors(0)] == ["k", "other"]
+        assert [row.key for row in store.vectors(0).rows] == ["k", "other"]
 
 
 @pytest.mark.parametrize(
@@ -111,19 +111,76 @@ def test_a_damaged_hit_count_does_not_prevent_a_fetch(store: SQLiteStore, path: 
     assert hits(path, "k") == 1
 
 
-def test_a_damaged_vector_is_left_out(store: SQLiteStore, path: Path) -> None:
+@pytest.mark.parametrize("damage", ["x'0102'", "'text'", "x''", "7"])
+def test_a_blob_that_cannot_be_a_vector_is_listed_without_one(
+    store: SQLiteStore, path: Path, damage: str
+) -> None:
     store.save(entry("good"))
-    execute(path, "UPDATE entries SET vector = x'0102' WHERE key = 'k'")
-    assert [row.key for row in store.vectors(0)] == ["good"]
-    execute(path, "UPDATE entries SET vector = 'text' WHERE key = 'k'")
-    assert [row.key for row in store.vectors(0)] == ["good"]
+    execute(path, f"UPDATE entries SET vector = {damage} WHERE key = 'k'")
+    rows = store.vectors(0).rows
+    assert [(row.key, row.vector is None) for row in rows] == [("k", True), ("good", False)]
+    assert store.fetch("k") is not None
 
 
-def test_a_lone_surrogate_in_a_question_is_replaced(store: SQLiteStore) -> None:
-    store.save(entry("half", question="what is \ud83d"))
-    found = store.fetch("half")
-    assert found is not None
-    assert found.question == "what is ?"
+def followed(store: SQLiteStore, after: int, generation: int) -> tuple[list[str], int, int]:
+    """The keys that an index at this place gets, and its next place."""
+    found = store.vectors(after, generation)
+    last = found.rows[-1].sequence if found.rows else after
+    return [str(row.key) for row in found.rows], last, found.generation
+
+
+def copy_over(source: Path, target: Path) -> None:
+    """Put a copy back as SQLite's own tools do, while the target is open."""
+    with closing(sqlite3.connect(source)) as backup, closing(sqlite3.connect(target)) as live:
+        backup.backup(live)
+
+
+def test_a_new_file_is_another_generation(store: SQLiteStore, path: Path) -> None:
+    store.save(entry("b"))
+    keys, last, generation = followed(store, 0, 0)
+    assert keys == ["k", "b"]
+    assert followed(store, last, generation)[0] == []
+    store.close()
+    for file in path.parent.iterdir():
+        file.unlink()
+    store.save(entry("new"))
+    keys, last, generation = followed(store, last, generation)
+    assert keys == ["new"]
+    assert followed(store, last, generation)[0] == []
+
+
+def test_an_older_copy_put_back_is_another_generation(store: SQLiteStore, path: Path) -> None:
+    copy_over(path, path.with_name("backup"))
+    for key in "bc":
+        store.save(entry(key))
+    _, last, generation = followed(store, 0, 0)
+    copy_over(path.with_name("backup"), path)
+    store.save(entry("new"))
+    assert followed(store, last, generation)[0] == ["k", "new"]
+
+
+def test_vacuuming_clearing_and_other_writers_keep_the_generation(
+    store: SQLiteStore, path: Path
+) -> None:
+    store.save(entry("b"))
+    _, last, generation = followed(store, 0, 0)
+    execute(path, "DELETE FROM entries")
+    execute(path, "VACUUM")
+    assert followed(store, last, generation)[1:] == (last, generation)
+    with closing(SQLiteStore(path)) as other:
+        other.save(entry("new"))
+    assert followed(store, last, generation)[0] == ["new"]
+
+
+@pytest.mark.parametrize("key", ["x'00'", "CAST(x'ff' AS TEXT)"])
+def test_an_entry_whose_key_is_no_text_can_be_deleted(
+    store: SQLiteStore, path: Path, key: str
+) -> None:
+    execute(path, f"UPDATE entries SET key = {key}, normalised = 'n'")
+    with pytest.raises(PoisonedEntryError) as caught:
+        store.fetch("missing", "n")
+    store.delete([caught.value.key])
+    assert store.fetch("missing", "n") is None
 
 
 def refused(path: Path) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import Generation
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
@@ -410,6 +409,6 @@ def test_conversations_in_an_unknown_format_are_matched_exactly() -> None:
         dumps([ChatMessage(role="critic", content=f"Review the {what} in this text for me please")])
         for what in ("style", "styles")
     ]
-    cache.update(prompts[0], "model", [Generation(text="fine")])
+    cache.update(prompts[0], "model", [ChatGeneration(message=AIMessage("fine"))])
     assert cache.lookup(prompts[0], "model") is not None
     assert cache.lookup(prompts[1], "model") is None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.stores import MemoryStore
-from llm_optimizers.caching.stores.protocol import Entry, VectorRow
+from llm_optimizers.caching.stores.protocol import Entry, VectorRows
 
 
 def unit(*values: float) -> Any:
@@ -66,27 +68,90 @@ def test_a_replaced_vector_is_found_at_its_new_place() -> None:
     assert keys(index, unit(1, 0)) == ["c"]
 
 
-def test_vectors_of_another_length_or_not_of_unit_length_are_left_out() -> None:
+@pytest.mark.parametrize("position", ["first", "last"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        unit(1, 0, 0),
+        unit(1),
+        np.array([1000, 1000], np.float32),
+        np.array([0, 0], np.float32),
+        np.array([3e38, 3e38], np.float32),
+        np.array([np.nan, 1], np.float32),
+        np.array([np.inf, 1], np.float32),
+        np.array([], np.float32),
+    ],
+    ids=str,
+)
+def test_a_damaged_vector_leaves_out_its_own_row_and_is_reported_once(
+    damaged: Any, position: str
+) -> None:
+    store, reported = MemoryStore(), []
+    index = FaissIndex(store, reported.append)
+    for key in ("damaged", "good") if position == "first" else ("good", "damaged"):
+        save(store, key, damaged if key == "damaged" else unit(1, 0.5))
+    assert keys(index, unit(1, 0)) == ["good"]
+    index.clear()
+    assert keys(index, unit(1, 0)) == ["good"]
+    assert len(reported) == 1
+
+
+def test_a_question_of_another_length_finds_nothing() -> None:
     store = MemoryStore()
     index = FaissIndex(store)
-    save(store, "good", unit(1, 0.5))
-    save(store, "long", unit(1, 0, 0))
-    save(store, "huge", np.array([1000, 1000], np.float32))
-    save(store, "nan", np.array([np.nan, 1], np.float32))
-    assert keys(index, unit(1, 0)) == ["good"]
+    save(store, "a", unit(1, 0))
     assert keys(index, unit(1, 0, 0)) == []
+
+
+def test_rows_that_another_index_removed_do_not_hide_the_others() -> None:
+    store = MemoryStore()
+    index = FaissIndex(store)
+    for number in range(40):
+        save(store, str(number), unit(1, number / 1000))
+    save(store, "kept", unit(0, 1))
+    assert "kept" not in keys(index, unit(1, 0))
+    store.delete([str(number) for number in range(40)])
+    assert keys(index, unit(1, 0)) == ["kept"]
+    store.clear()
+    assert keys(index, unit(1, 0)) == []
+    save(store, "new", unit(1, 0))
+    assert keys(index, unit(1, 0)) == ["new"]
+
+
+def test_an_index_follows_a_store_whose_content_was_replaced() -> None:
+    """Sequences that mean other entries, also without a new generation, are noticed."""
+    store, other = MemoryStore(), MemoryStore()
+    for key in "ab":
+        save(store, key, unit(1, 0))
+    for key in "cde":
+        save(other, key, unit(1, 0))
+
+    class Replaced(MemoryStore):
+        content = store
+
+        def vectors(self, after: int, generation: int = 0) -> VectorRows:
+            return self.content.vectors(after, generation)
+
+        def stored(self, sequences: Collection[int]) -> Mapping[int, str]:
+            return self.content.stored(sequences)
+
+    replaced = Replaced()
+    index = FaissIndex(replaced)
+    assert sorted(keys(index, unit(1, 0))) == ["a", "b"]
+    replaced.content = other
+    assert sorted(keys(index, unit(1, 0))) == ["c", "d", "e"]
 
 
 def test_an_index_full_of_evicted_entries_is_rebuilt() -> None:
     read: list[int] = []
 
     class Watched(MemoryStore):
-        def vectors(self, after: int) -> list[VectorRow]:
-            rows = list(super().vectors(after))
+        def vectors(self, after: int, generation: int = 0) -> VectorRows:
+            found = super().vectors(after, generation)
             if after == 0:
                 read.clear()  # the index starts again from an empty one
-            read.append(len(rows))
-            return rows
+            read.append(len(found.rows))
+            return found
 
     store = Watched(10)
     index = FaissIndex(store)

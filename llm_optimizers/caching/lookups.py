@@ -1,0 +1,227 @@
+"""The steps of a lookup, as plans (see `effects`).
+
+    key → exact match → normalised match → nearest questions of the scope → matcher → hit
+
+Every failure of the store, index or embedder is caught here and counts as a miss. A row is served
+only after it was compared with the request it would answer (`ownership`); a damaged or foreign one
+is dropped and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from llm_optimizers.caching.answers import Codec, Hit, Tier
+from llm_optimizers.caching.cacheability import Cacheability
+from llm_optimizers.caching.executor import Executor
+from llm_optimizers.caching.keys import CacheKey, scope_digest
+from llm_optimizers.caching.matching.matcher import Matcher
+from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
+from llm_optimizers.caching.stats import Counters
+from llm_optimizers.caching.stores.protocol import Entry, Vector
+from llm_optimizers.effects import Plan
+from llm_optimizers.errors import PoisonedEntryError, StoreError
+from llm_optimizers.types import Clock
+
+__all__ = ["Found", "Lookup", "LookupPlans"]
+
+R = TypeVar("R")
+_EXACT_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup(Generic[R]):
+    """The result of a lookup; `vector` is the question's, None without a semantic lookup."""
+
+    hit: Hit[R] | None
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Generic[R]):
+    """A hit from the store, and its payload for others who wait for the same answer."""
+
+    hit: Hit[R]
+    payload: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupPlans(Generic[R]):
+    """The lookups of one cache; without a `matcher`, matching is exact only.
+
+    `ttl` is in seconds, and also holds for entries that were stored without one or with a longer
+    one.
+    """
+
+    codec: Codec[R]
+    executor: Executor
+    matcher: Matcher | None
+    counters: Counters
+    clock: Clock
+    ttl: float | None
+
+    def lookup(self, key: CacheKey) -> Plan[Hit[R] | None]:
+        """Find an answer that may be served for this key."""
+        found = yield from self.find(key)
+        if found.hit is None:
+            self.counters.miss()
+        return found.hit
+
+    def find(self, key: CacheKey) -> Plan[Lookup[R]]:
+        """Find an answer as `lookup` does; also return the question's vector, for storing it."""
+        try:
+            found = yield from self.find_exact(key)
+        except StoreError as error:
+            self.counters.trouble("store", error)
+            return Lookup(hit=None)
+        if found is not None:
+            return Lookup(hit=found.hit)
+        vector = yield from self.embed_question(key)
+        if vector is None:
+            return Lookup(hit=None)
+        found = yield from self._find_semantic(key, vector)
+        return Lookup(hit=None if found is None else found.hit, vector=vector)
+
+    def find_exact(self, key: CacheKey) -> Plan[Found[R] | None]:
+        """Return a hit under the exact key, else under the normalised key.
+
+        After an entry was dropped, the store is asked again: it may hold a good one as well.
+        """
+        for _ in range(_EXACT_TRIES):
+            try:
+                entry = yield from self.executor.use_store(
+                    lambda store: store.fetch(key.exact, key.normalised)
+                )
+            except PoisonedEntryError as error:
+                yield from self._drop(error.key, error)
+                continue
+            if entry is None:
+                return None
+            tier: Tier = "exact" if entry.key == key.exact else "normalised"
+            found = yield from self._serve(key, entry, tier, 1.0)
+            if found is not None:
+                return found
+        return None
+
+    def _find_semantic(self, key: CacheKey, vector: Vector) -> Plan[Found[R] | None]:
+        """Return a hit for the nearest stored question of the scope that the matcher accepts."""
+        matcher, question = self.matcher, key.question
+        if matcher is None or question is None:
+            return None
+        try:
+            for candidate, cosine in (yield from self.executor.nearest(key.scope, vector)):
+                if cosine < matcher.min_cosine:
+                    break
+                found = yield from self._match(key, question, candidate, cosine, matcher)
+                if found is not None:
+                    return found
+        except StoreError as error:
+            self.counters.trouble("store", error)
+        return None
+
+    def _match(
+        self, key: CacheKey, question: str, candidate: str, cosine: float, matcher: Matcher
+    ) -> Plan[Found[R] | None]:
+        """Return the entry with key `candidate` as a hit, if the matcher accepts its question."""
+        try:
+            entry = yield from self.executor.use_store(lambda store: store.fetch(candidate))
+        except PoisonedEntryError as error:
+            yield from self._drop(error.key, error)
+            return None
+        if entry is None or _of_another_embedder(entry, key):
+            yield from self.executor.discard(candidate)
+            return None
+        reason = reason_not_to_serve(entry, key, "semantic", self.clock())
+        if reason is not None or entry.question is None:
+            yield from self._drop(entry.key, reason)
+            return None
+        try:
+            decision = matcher.decide(question, entry.question, cosine)
+        except Exception as error:  # noqa: BLE001 - without a decision nothing is served
+            self.counters.trouble("a question could not be judged", error)
+            return None
+        if not decision.accept:
+            return None
+        return (yield from self._serve(key, entry, "semantic", decision.score))
+
+    def _serve(
+        self, key: CacheKey, entry: Entry, tier: Tier, score: float
+    ) -> Plan[Found[R] | None]:
+        """Decode an entry into a hit; remove it if expired, damaged or another request's."""
+        now = self.clock()
+        if self._expired(entry, now):
+            yield from self._remove(entry.key)
+            return None
+        reason = reason_not_to_serve(entry, key, tier, now)
+        if reason is not None:
+            yield from self._drop(entry.key, reason)
+            return None
+        try:
+            value, _ = self.decode(key, entry.payload)
+        except Exception as error:  # noqa: BLE001 - others may have written anything to the store
+            # Not its message, which may quote the answer.
+            yield from self._drop(entry.key, f"its answer cannot be read: {type(error).__name__}")
+            return None
+        try:
+            yield from self.executor.use_store(
+                lambda store: store.touch(entry.key, now), writing=True
+            )
+        except StoreError as error:
+            self.counters.trouble("store", error)
+        self.counters.hit(tier)
+        hit = Hit(
+            value=value,
+            tier=tier,
+            score=score,
+            key=entry.key,
+            model=entry.model,
+            usage=entry.usage,
+            age=max(0.0, now - entry.created),
+        )
+        return Found(hit=hit, payload=entry.payload)
+
+    def _expired(self, entry: Entry, now: float) -> bool:
+        """Whether the entry is too old, by its own time or by this cache's `ttl`."""
+        own = entry.expires is not None and not now < entry.expires
+        return own or (self.ttl is not None and not now - entry.created < self.ttl)
+
+    def decode(self, key: CacheKey, payload: str) -> tuple[R, Cacheability]:
+        """Return the answer in a payload.
+
+        Raises:
+            ValueError: it would not have been stored for this key.
+            Whatever the codec raises.
+        """
+        value = self.codec.decode(payload)
+        cacheability = self.codec.cacheability(value)
+        reason = reason_not_to_use(cacheability, key)
+        if reason is not None:
+            raise ValueError(f"the answer is not one to be stored: {reason}")
+        return value, cacheability
+
+    def embed_question(self, key: CacheKey) -> Plan[Vector | None]:
+        """Return the question's vector; None if only exact matching is allowed or possible."""
+        if key.question is None or self.matcher is None:
+            return None
+        try:
+            return (yield from self.executor.embed(key.question))
+        except Exception as error:  # noqa: BLE001 - a user's embedder may raise anything
+            self.counters.trouble("embedder: exact matching only", error)
+            return None
+
+    def _drop(self, key: str, reason: object) -> Plan[None]:
+        self.counters.trouble("poisoned entry dropped", reason)
+        yield from self._remove(key)
+
+    def _remove(self, key: str) -> Plan[None]:
+        """Remove an entry; if that fails, the next lookup will skip it again."""
+        try:
+            yield from self.executor.remove(key)
+        except StoreError as error:
+            self.counters.trouble("store", error)
+
+
+def _of_another_embedder(entry: Entry, key: CacheKey) -> bool:
+    """Whether the entry was stored again for another embedding model since it was indexed."""
+    return entry.scope != key.scope and scope_digest(entry.scope) == scope_digest(key.scope)
