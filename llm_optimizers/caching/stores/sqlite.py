@@ -106,10 +106,11 @@ class SQLiteStore:
         """See `Store.delete`."""
         with self._database.transaction() as connection:
             connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
-            # A damaged key may be no text: it was read as bytes, and never equals a text.
-            damaged = [(key,) for key in keys if not isinstance(key, str)]
-            if damaged:
-                connection.executemany("DELETE FROM entries WHERE CAST(key AS BLOB) = ?", damaged)
+            # A key that is no text was read as bytes, and never equals a text.
+            connection.executemany(
+                "DELETE FROM entries WHERE CAST(key AS BLOB) = ?",
+                [(key,) for key in keys if type(key) is not str],
+            )
 
     def clear(self, tenant: str | None = None) -> None:
         """See `Store.clear`."""
