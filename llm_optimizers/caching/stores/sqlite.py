@@ -23,6 +23,7 @@ __all__ = ["SQLiteStore"]
 
 _WAIT = 0.25  # seconds to wait for another process that is writing
 _PENDING_TOUCHES = 64
+_AGE = "(SELECT coalesce(max(CAST(age AS REAL)), 0.0) FROM aging)"  # also if its row is damaged
 _SCHEMA = Schema(
     kind="cache file",
     version=1,
@@ -80,7 +81,7 @@ class SQLiteStore:
         """See `Store.save`."""
         with self._database.transaction() as connection:
             self._write_touches(connection)
-            (age,) = connection.execute("SELECT age FROM aging").fetchone()
+            (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
             connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
             (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
             if count >= self._max_entries:
@@ -180,8 +181,8 @@ class SQLiteStore:
 
     def _write_touches(self, connection: sqlite3.Connection) -> None:
         connection.executemany(
-            "UPDATE entries SET hits = hits + ?, used = ?,"
-            " priority = (SELECT age FROM aging) + 1.0 + hits + ? WHERE key = ?",
+            "UPDATE entries SET hits = hits + ?, used = ?,"  # noqa: S608 - a constant
+            f" priority = {_AGE} + 1.0 + hits + ? WHERE key = ?",
             [(hits, used, hits, key) for key, (hits, used) in self._take_touches().items()],
         )
 
@@ -201,9 +202,10 @@ class SQLiteStore:
 def _evict(connection: sqlite3.Connection, surplus: int) -> float:
     """Remove the least used entries; the highest priority among them is the new age."""
     victims = connection.execute(
-        "SELECT sequence, priority FROM entries ORDER BY priority, used LIMIT ?", (surplus,)
+        "SELECT sequence, CAST(priority AS REAL) FROM entries ORDER BY priority, used LIMIT ?",
+        (surplus,),
     ).fetchall()
-    age = float(victims[-1][1])
+    (age,) = connection.execute(f"SELECT max({_AGE}, ?)", (victims[-1][1],)).fetchone()
     connection.executemany("DELETE FROM entries WHERE sequence = ?", [(v[0],) for v in victims])
-    connection.execute("UPDATE aging SET age = ?", (age,))
-    return age
+    connection.execute("INSERT OR REPLACE INTO aging VALUES (1, ?)", (age,))
+    return float(age)

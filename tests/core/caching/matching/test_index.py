@@ -156,9 +156,9 @@ def test_an_index_full_of_evicted_entries_is_rebuilt() -> None:
     store = Watched(10)
     index = FaissIndex(store)
     for number in range(3_000):
-        save(store, str(number), unit(1, number))
+        save(store, str(number), unit(1, number), scope="not searched")
         if number % 10 == 0:
-            index.search("s", unit(0, 1), 1)  # the newest: the evicted ones are never found
+            index.search("s", unit(1, 0), 1)
     assert 0 < sum(read) <= 1_200
 
 
