@@ -25,6 +25,7 @@ METADATA_KEY = "llm_optimizers"
 SHARE_KEY = "combined"
 """Our key in an answer's response metadata for its share of a combined call."""
 
+_SERIALISED = '[{"lc": '
 _REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
 
 _ROLES = {
@@ -92,7 +93,8 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
     raw = _serialised(prompt)
     if raw is None:
         text = Message(role="user", content=prompt)
-        return ChatRequest(messages=(text,), params=params, completion=True)
+        chat = prompt.startswith(_SERIALISED)  # with a message that cannot be serialised
+        return ChatRequest(messages=(text,), params=params, completion=not chat)
     try:
         messages = tuple(
             _message(

@@ -200,6 +200,19 @@ def test_only_complete_answers_are_cacheable(made: Generation, kept: bool) -> No
     assert (reason_not_to_cache(codec.cacheability([made])) is None) is kept
 
 
+def test_answers_of_two_kinds_are_neither_written_nor_read() -> None:
+    both = [codec.encode([made])[1:-1] for made in (chat(), Generation(text="x"))]
+    with pytest.raises(ValueError, match="chat messages and completions"):
+        codec.encode([chat(), Generation(text="x")])
+    with pytest.raises(ValueError, match="chat messages and completions"):
+        codec.decode(f"[{','.join(both)}]")
+
+
+def test_a_stored_chunk_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="AIMessageChunk"):
+        codec.decode(codec.encode([chat()]).replace('"type": "ai"', '"type": "AIMessageChunk"'))
+
+
 def test_the_least_cacheable_generation_decides() -> None:
     assert reason_not_to_cache(codec.cacheability([chat(), chat("")]))
     assert reason_not_to_cache(codec.cacheability([]))

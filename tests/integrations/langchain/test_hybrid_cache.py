@@ -401,6 +401,40 @@ def test_a_completion_models_repeats_are_served_and_counted() -> None:
     assert ledger.summary().hits == 1
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '[{"message": {"type": "ai", "data": {"content": "a chat message"}}, "info": null}]',
+        '[{"text": "one", "info": null},'
+        ' {"message": {"type": "ai", "data": {"content": "a chat message"}}, "info": null}]',
+    ],
+)
+def test_a_chat_message_under_a_completions_key_is_dropped(tmp_path: Path, payload: str) -> None:
+    path = tmp_path / "cache.sqlite"
+    cache = HybridCache(path=path)
+    model = FakeListLLM(responses=["one", "two"], cache=cache)
+    assert model.invoke("Say something nice") == "one"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE entries SET payload = ?", (payload,))
+    assert [model.invoke("Say something nice") for _ in range(2)] == ["two", "two"]
+    assert cache.stats.troubles == {"poisoned entry dropped": 1}
+    cache.close()
+
+
+def test_a_message_that_cannot_be_serialised_is_part_of_a_chat() -> None:
+    from langchain_core.load import dumps
+
+    class Odd(HumanMessage):
+        @classmethod
+        def is_lc_serializable(cls) -> bool:
+            return False
+
+    prompt = dumps([Odd("Hi there")])
+    cache = HybridCache()
+    cache.update(prompt, "model", [ChatGeneration(message=AIMessage("fine"))])
+    assert cache.lookup(prompt, "model") is not None
+
+
 def test_conversations_in_an_unknown_format_are_matched_exactly() -> None:
     from langchain_core.load import dumps
     from langchain_core.messages import ChatMessage

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -356,3 +358,26 @@ def test_a_rate_limiter_slows_calls_and_not_hits() -> None:
         cached.chat(QUESTION)
     assert limiter.acquired == 1
     assert inner.rate_limiter is limiter
+
+
+COMPLETING = {
+    "complete": lambda llm: llm.complete("Hi there").text,
+    "acomplete": lambda llm: asyncio.run(llm.acomplete("Hi there")).text,
+    "stream_complete": lambda llm: "".join(c.delta or "" for c in llm.stream_complete("Hi there")),
+}
+
+
+@pytest.mark.parametrize("ask", COMPLETING.values(), ids=COMPLETING)
+def test_a_chat_message_under_a_completions_key_is_dropped(tmp_path: Any, ask: Any) -> None:
+    path = tmp_path / "cache.sqlite"
+    cache = HybridCache(path=path)
+    llm = CachedLLM(FakeLLM(reply=lambda _: "stored"), cache)
+    llm.complete("Hi there")
+    llm.chat([ChatMessage("Another one")])
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(
+            "UPDATE entries SET payload = (SELECT payload FROM entries ORDER BY sequence DESC)"
+        )
+    assert ask(CachedLLM(FakeLLM(reply=lambda _: "live"), cache)) == "live"
+    assert cache.stats.troubles == {"poisoned entry dropped": 1}
+    cache.close()

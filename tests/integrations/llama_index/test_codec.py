@@ -70,6 +70,9 @@ def kept(**changes: Any) -> str:
         {"blocks": [{"block_type": "text", "text": 7}]},
         {"blocks": 3},
         {"role": "emperor"},
+        {"role": "user"},
+        {"role": "system"},
+        {"role": "tool"},
         {"usage": {"input_tokens": -1}},
         {"usage": {"cost": 0}},
     ],
@@ -78,6 +81,19 @@ def test_a_stored_value_can_only_become_a_message(changes: dict[str, Any]) -> No
     assert CODEC.decode(kept()).reply.message.content == "hi"  # type: ignore[union-attr]
     with pytest.raises(ValueError, match=r"holds no response|MessageRole"):
         CODEC.decode(kept(**changes))
+
+
+@pytest.mark.parametrize("role", ["user", "system", "developer", "tool", "function"])
+def test_only_an_answer_is_written(role: str) -> None:
+    message = ChatMessage(role=role, content="hi")
+    with pytest.raises(TypeError, match="cannot be a message"):
+        CODEC.encode(CachedReply(reply=ChatResponse(message=message)))
+
+
+@pytest.mark.parametrize("role", ["assistant", "chatbot", "model"])
+def test_every_role_of_a_model_is_read_back(role: str) -> None:
+    reply = ChatResponse(message=ChatMessage(role=role, content="hi"))
+    assert CODEC.decode(CODEC.encode(CachedReply(reply=reply))).reply == reply
 
 
 def test_images_in_the_older_form_are_dropped() -> None:
