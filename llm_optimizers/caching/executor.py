@@ -23,6 +23,7 @@ __all__ = ["Executor"]
 
 T = TypeVar("T")
 _NEIGHBOURS = 5
+_COSINE_TOLERANCE = 1e-3
 
 
 class Executor:
@@ -127,6 +128,16 @@ class Executor:
         rows = yield from RunFunction(embed, aembed)
         vector = rows[0]
         return vector
+
+    def confirms(self, cosine: float, vector: Vector, stored: str | None) -> bool:
+        """Whether a cosine from the index can be that of this vector and the stored question.
+
+        A stored vector may be another question's. Only the bundled model is quick enough to ask.
+        """
+        if stored is None or not isinstance(self._embedder, StaticEmbedder):
+            return True
+        (again,) = self._embedder.embed([stored])
+        return bool(abs(float(vector @ again) - cosine) < _COSINE_TOLERANCE)
 
     def wait_for(self, call: InFlightCall[str]) -> Plan[str | None]:
         """Return the payload of another caller's call in flight; None if it brings none in time."""

@@ -47,6 +47,15 @@ class Found(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A question to be matched by meaning."""
+
+    question: str
+    vector: Vector
+    matcher: Matcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LookupPlans(Generic[R]):
     """The lookups of one cache; without a `matcher`, matching is exact only.
 
@@ -109,11 +118,12 @@ class LookupPlans(Generic[R]):
         matcher, question = self.matcher, key.question
         if matcher is None or question is None:
             return None
+        asked = _Asked(question=question, vector=vector, matcher=matcher)
         try:
             for candidate, cosine in (yield from self.executor.nearest(key.scope, vector)):
                 if cosine < matcher.min_cosine:
                     break
-                found = yield from self._match(key, question, candidate, cosine, matcher)
+                found = yield from self._match(key, asked, candidate, cosine)
                 if found is not None:
                     return found
         except StoreError as error:
@@ -121,7 +131,7 @@ class LookupPlans(Generic[R]):
         return None
 
     def _match(
-        self, key: CacheKey, question: str, candidate: str, cosine: float, matcher: Matcher
+        self, key: CacheKey, asked: _Asked, candidate: str, cosine: float
     ) -> Plan[Found[R] | None]:
         """Return the entry with key `candidate` as a hit, if the matcher accepts its question."""
         try:
@@ -133,11 +143,13 @@ class LookupPlans(Generic[R]):
             yield from self.executor.discard(candidate)
             return None
         reason = reason_not_to_serve(entry, key, "semantic", self.clock())
+        if reason is None and not self.executor.confirms(cosine, asked.vector, entry.question):
+            reason = "its vector is not that of its question"
         if reason is not None or entry.question is None:
             yield from self._drop(entry.key, reason)
             return None
         try:
-            decision = matcher.decide(question, entry.question, cosine)
+            decision = asked.matcher.decide(asked.question, entry.question, cosine)
         except Exception as error:  # noqa: BLE001 - without a decision nothing is served
             self.counters.trouble("a question could not be judged", error)
             return None

@@ -420,3 +420,94 @@ def test_64_threads_and_4_event_loops_get_the_right_answers(make: Callable[..., 
         with tenant(owner):
             for text in questions:
                 assert cache.lookup(request_for(text)).value == expected(owner, text)
+
+
+ITEM, ARTICLE = "How long do I have to return an item?", "How long do I have to return an article?"
+
+
+def asked_in_a_row(cache: ResponseCache[str], *texts: str) -> list[str]:
+    """The answers to these questions, each new one with its own text as the answer."""
+    return [cache.answer(request_for(text), lambda text=text: text).value for text in texts]
+
+
+def remove_files(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_questions_are_matched_by_meaning_in_a_file_that_replaced_another(
+    tmp_path: Path, closed: bool
+) -> None:
+    with closing(ResponseCache[str](path=tmp_path / "cache.sqlite")) as cache:
+        asked_in_a_row(cache, "Where is my parcel?", "Who are you?", ARTICLE, "Is it red?")
+        if closed:
+            cache.close()
+        remove_files(tmp_path)
+        assert asked_in_a_row(cache, ITEM, ARTICLE) == [ITEM, ITEM]
+
+
+def test_questions_are_matched_by_meaning_after_another_file_was_moved_in_place(
+    tmp_path: Path,
+) -> None:
+    ours, other = tmp_path / "cache.sqlite", tmp_path / "other.sqlite"
+    with closing(ResponseCache[str](path=other)) as cache:
+        asked_in_a_row(cache, "Where is my parcel?", ITEM, "Who are you?", "Is it red?")
+    with closing(ResponseCache[str](path=ours)) as cache:
+        asked_in_a_row(cache, "Do you ship to Norway?", "Is it open on Sundays?")
+        cache.close()
+        remove = [file for file in tmp_path.iterdir() if file.name.startswith("cache")]
+        for file in remove:
+            file.unlink()
+        other.rename(ours)
+        assert asked_in_a_row(cache, ARTICLE, "Do you ship to Norway?") == [
+            ITEM,
+            "Do you ship to Norway?",
+        ]
+
+
+def test_questions_are_matched_by_meaning_after_another_process_cleared_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cache.sqlite"
+    with closing(ResponseCache[str](path=path)) as cache:
+        asked_in_a_row(cache, *(f"How long do I have to return item {n}?" for n in range(30)))
+        assert cache.lookup(request_for("How long do I have to return article 3?")) is not None
+        with closing(ResponseCache[str](path=path)) as other:
+            other.clear()
+        assert asked_in_a_row(cache, ITEM, ARTICLE) == [ITEM, ITEM]
+        assert not cache.stats.troubles
+
+
+@pytest.mark.parametrize(
+    "damage", ["substr(vector, 5)", "zeroblob(1024)", "x'00'", "'text'", "x'0000803f'"]
+)
+def test_a_damaged_vector_costs_its_own_question_only(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "cache.sqlite"
+    with closing(ResponseCache[str](path=path)) as cache:
+        asked_in_a_row(cache, "Where is my parcel?", ITEM)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(f"UPDATE entries SET vector = {damage} WHERE question LIKE 'Where%'")
+    with closing(ResponseCache[str](path=path)) as cache:
+        assert asked_in_a_row(cache, ARTICLE, "Where is my parcel?") == [
+            ITEM,
+            "Where is my parcel?",
+        ]
+        assert cache.stats.hits == {"semantic": 1, "exact": 1}
+        assert cache.stats.troubles == {"damaged vector left out": 1}
+
+
+def test_a_question_with_the_vector_of_another_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "cache.sqlite"
+    with closing(ResponseCache[str](path=path)) as cache:
+        asked_in_a_row(cache, "Where is my parcel?", ITEM)
+    with closing(sqlite3.connect(path)) as file, file:
+        (vector,) = file.execute(
+            "SELECT vector FROM entries WHERE question = ?", (ITEM,)
+        ).fetchone()
+        file.execute("DELETE FROM entries WHERE question = ?", (ITEM,))
+        file.execute("UPDATE entries SET vector = ?", (vector,))
+    with closing(ResponseCache[str](path=path)) as cache:
+        assert asked_in_a_row(cache, ARTICLE) == [ARTICLE]
+        assert cache.stats.troubles == {"poisoned entry dropped": 1}
+        assert len(cache) == 1
