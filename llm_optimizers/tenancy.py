@@ -7,9 +7,12 @@ the calls, where given. A web app sets it once per request:
         chain.invoke(...)
 
 A stream belongs to the tenant of the code that starts it. A LangChain chain calls its model only
-when the first chunk is read, so read the chunks inside the block too. Do not `yield` inside the
-block: a web framework may read each piece of a generator in another context, where the
-block does not hold. Use `namespace` there.
+when the first chunk is read, so read the chunks inside the block too.
+
+A generator that yields inside the block may go on in another context, where the block does not
+hold, or while another generator's block does: a web framework may read each piece in another
+thread. Calls that it makes there are not cached, and the end of its block raises an error. Use
+`namespace` in such code.
 
 An empty or missing name never means a tenant of its own: it would let all users without a customer
 id share answers. `tenant` refuses it; a cache whose `namespace` function returns it is bypassed.
@@ -17,9 +20,12 @@ id share answers. `tenant` refuses it; a cache whose `namespace` function return
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
+from types import FrameType
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -35,20 +41,31 @@ __all__ = [
     "tenant_name",
 ]
 
+_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 Namespace: TypeAlias = str | Callable[[], str] | None
 
 
 class _Block:
-    """A `tenant(...)` block; `broken` once it was left in another context than it was entered."""
+    """A `tenant(...)` block.
 
-    __slots__ = ("broken", "name")
+    `in_generator` if a generator entered it, which may be resumed in any context. `gone` if it was
+    left while another generator's block, entered later, was still open; `broken` if it was left in
+    another context, so that the one it was entered in still has it.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("broken", "gone", "in_generator", "name", "outer")
+
+    def __init__(self, name: str, outer: _Block | None, *, in_generator: bool) -> None:
         self.name = name
+        self.outer = outer
+        self.in_generator = in_generator
+        self.gone = False
         self.broken = False
 
 
 _block: ContextVar[_Block | None] = ContextVar("llm_optimizers_tenant", default=None)
+_generators: dict[FrameType, list[_Block]] = {}
+"""The open blocks of generators, by their frame."""
 
 
 @contextmanager
@@ -56,23 +73,82 @@ def tenant(name: str) -> Iterator[None]:
     """Run the calls inside the block for this tenant, across awaits and framework threads.
 
     Raises:
-        ConfigurationError: the name is empty or not a string; or the block was left in another
-            context, as by a generator that yields inside it. The context it was entered in still
-            has the tenant then, so calls there are made without a cache.
+        ConfigurationError: the name is empty or not a string, or the block was left in another
+            context than it was entered in.
     """
-    block = _Block(tenant_name(name, "tenant() was given"))
+    plain = tenant_name(name, "tenant() was given")
+    frame = _generator_around()
+    block = _Block(plain, _block.get(), in_generator=frame is not None)
     token = _block.set(block)
+    if frame is not None:
+        _generators.setdefault(frame, []).append(block)
     try:
         yield
-    finally:
-        try:
-            _block.reset(token)
-        except ValueError as error:
-            block.broken = True
-            raise ConfigurationError(
-                "a tenant block was left in another context than it was entered in: do not yield"
-                " inside it; start streams inside it and read them outside, or use namespace="
-            ) from error
+    except BaseException:
+        _leave(block, token, frame)
+        raise
+    if not _leave(block, token, frame):
+        raise ConfigurationError(
+            "a tenant block was left in another context than it was entered in: a generator yielded"
+            " inside it and was read elsewhere; start streams inside the block and read them"
+            " outside, or use namespace="
+        )
+
+
+def _leave(block: _Block, token: Token[_Block | None], frame: FrameType | None) -> bool:
+    """End a block; return whether that happens in the context in which it was entered."""
+    if frame is not None:
+        _generators[frame].remove(block)
+        if not _generators[frame]:
+            del _generators[frame]
+    innermost = _block.get()
+    try:
+        _block.reset(token)
+    except ValueError:
+        block.broken = True
+        return False
+    if innermost is not block:
+        block.gone = True
+        _block.set(innermost)
+    elif block.outer is not None and block.outer.gone:
+        outer: _Block | None = block.outer
+        while outer is not None and outer.gone:
+            outer = outer.outer
+        _block.set(outer)
+    return True
+
+
+def _generator_around() -> FrameType | None:
+    """Return the frame that enters a block, if it is a generator's and not a context manager's."""
+    frame = _without_contextlib(_caller_of(inspect.currentframe()))
+    if frame is None or not frame.f_code.co_flags & _GENERATOR:
+        return None
+    return frame if _without_contextlib(frame.f_back) is frame.f_back else None
+
+
+def _caller_of(frame: FrameType | None) -> FrameType | None:
+    """Return the frame that called the caller of the function with this frame."""
+    inner = None if frame is None else frame.f_back
+    return None if inner is None else inner.f_back
+
+
+def _without_contextlib(frame: FrameType | None) -> FrameType | None:
+    while frame is not None and frame.f_code.co_filename == contextlib.__file__:
+        frame = frame.f_back
+    return frame
+
+
+def _is_inside_its_generator(block: _Block | None) -> bool:
+    """Whether the running code is in no generator's block, or in the one that holds."""
+    frame = _caller_of(inspect.currentframe())
+    while frame is not None and frame not in _generators:
+        frame = frame.f_back
+    if frame is None:
+        return True
+    expected = _generators[frame][-1]
+    while block is not None and block is not expected and not block.in_generator:
+        block = block.outer
+    return block is expected
 
 
 def tenant_name(name: object, source: str) -> str:
@@ -99,16 +175,17 @@ def enclosing_tenant() -> str:
     """Return the name of the innermost `tenant(...)` around the running code, "" without one.
 
     Raises:
-        ConfigurationError: the block has ended elsewhere, so the tenant is unknown.
+        ConfigurationError: a generator yielded inside its block, so that the tenant is unknown.
     """
     block = _block.get()
-    if block is None:
-        return ""
-    if block.broken:
+    known = block is None or not block.broken
+    if not known or (_generators and not _is_inside_its_generator(block)):
         raise ConfigurationError(
-            "the tenant is unknown: its block was left in another context than it was entered in"
+            "the tenant is unknown: a generator yielded inside its tenant block and was resumed"
+            " where that block does not hold; start streams inside the block and read them outside,"
+            " or use namespace="
         )
-    return block.name
+    return "" if block is None else block.name
 
 
 def current_tenant(namespace: Namespace = None, request: str = "") -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import enum
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -167,28 +168,130 @@ def test_a_name_of_an_enumeration_is_its_value() -> None:
         assert current_tenant() == _label_of("ann")
 
 
-def test_a_block_left_in_another_context_leaves_its_tenant_to_nobody() -> None:
-    """A generator that yields inside the block, read in one context and closed in another."""
+async def test_an_async_context_manager_may_yield_inside_a_block() -> None:
+    @contextlib.asynccontextmanager
+    async def request_of(name: str) -> AsyncIterator[None]:
+        with tenant(name):
+            yield
+
+    async def pages() -> AsyncIterator[str]:
+        with tenant("ann"):
+            async with request_of("bob"):
+                yield current_tenant()
+            yield current_tenant()
+
+    expected = [_label_of("bob"), _label_of("ann")]
+    assert [page async for page in pages()] == expected
+
+
+def steps(name: str, cache: ResponseCache[str], count: int = 3) -> Iterator[str]:
+    """A generator that yields inside its block; each step asks with its own text."""
+    with tenant(name):
+        for number in range(count):
+            yield cache.answer(ask(f"Step {number}?"), lambda: f"for {name}").value
+
+
+async def async_steps(name: str, cache: ResponseCache[str], count: int = 3) -> AsyncIterator[str]:
+    with tenant(name):
+        for number in range(count):
+            await asyncio.sleep(0)
+            yield cache.answer(ask(f"Step {number}?"), lambda: f"for {name}").value
+
+
+def test_a_generator_read_in_one_context_keeps_its_tenant() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    assert list(steps("ann", cache)) == ["for ann"] * 3
+    assert list(steps("bob", cache)) == ["for bob"] * 3
+    assert list(steps("ann", cache)) == ["for ann"] * 3
+    assert sum(cache.stats.hits.values()) == 3
+    assert not cache.stats.troubles
+    assert current_tenant() == ""
+
+
+def test_a_generator_whose_steps_run_in_other_contexts_shares_nothing() -> None:
+    """As web frameworks read one: each piece in a thread with its own copy of the context."""
+    cache: ResponseCache[str] = ResponseCache()
+    for name in ("ann", "bob"):
+        stream = steps(name, cache)
+        read = [contextvars.copy_context().run(next, stream) for _ in range(3)]
+        assert read == [f"for {name}"] * 3
+        with pytest.raises(ConfigurationError, match="another context"):
+            contextvars.copy_context().run(next, stream)
+    assert cache.stats.troubles
+    assert list(steps("ann", cache, 1)) == ["for ann"]
+    assert cache.stats.hits == {"exact": 1}
+
+
+async def test_an_async_generator_whose_steps_run_in_other_tasks_shares_nothing() -> None:
     cache: ResponseCache[str] = ResponseCache()
 
-    def pieces() -> Iterator[str]:
-        with tenant("ann"):
-            yield cache.answer(ask(), lambda: "for ann").value
+    async def step(stream: AsyncIterator[str]) -> str:
+        return await anext(stream)
 
-    reader, other = contextvars.copy_context(), contextvars.copy_context()
-    stream = pieces()
+    for name in ("ann", "bob"):
+        stream = async_steps(name, cache)
+        assert [await asyncio.create_task(step(stream)) for _ in range(3)] == [f"for {name}"] * 3
+        with pytest.raises(ConfigurationError, match="another context"):
+            await asyncio.create_task(step(stream))
+
+
+@pytest.mark.parametrize("order", ["ababab", "abbbaa", "abaabb", "aabbab"])
+def test_generators_read_in_turns_share_nothing(order: str) -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    streams = {"a": steps("ann", cache), "b": steps("bob", cache)}
+    owners = {"a": "for ann", "b": "for bob"}
+    for which in order:
+        assert next(streams[which]) == owners[which]
+    for which in "ab":
+        assert list(streams[which]) == []
+    assert current_tenant() == ""
+    assert cache.lookup(ask("Step 0?")) is None
+    assert list(steps("ann", cache)) == ["for ann"] * 3
+
+
+async def test_async_generators_read_in_turns_share_nothing() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    first, second = async_steps("ann", cache), async_steps("bob", cache)
+    for _ in range(3):
+        assert await anext(first) == "for ann"
+        assert await anext(second) == "for bob"
+    assert [piece async for piece in first] == []
+    assert [piece async for piece in second] == []
+    assert current_tenant() == ""
+
+
+def test_a_generator_closed_in_another_context_leaves_its_tenant_to_no_call() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    reader = contextvars.copy_context()
+    stream = steps("ann", cache)
     assert reader.run(next, stream) == "for ann"
-    with pytest.raises(ConfigurationError, match="another context"):
-        other.run(stream.close)
-    assert reader.run(cache.answer, ask(), lambda: "live").value == "live"
+    with tenant("bob"), contextlib.suppress(ConfigurationError):
+        stream.close()  # type: ignore[attr-defined]
+    assert reader.run(cache.answer, ask("Step 0?"), lambda: "live").value == "live"
     assert cache.stats.troubles
-    assert other.run(cache.answer, ask(), lambda: "live").value == "live"
+    assert cache.answer(ask("Step 0?"), lambda: "live").value == "live"
+    assert reader.run(list, steps("ann", cache, 1)) == ["for ann"]
 
-    def within() -> str:
-        with tenant("ann"):
-            return cache.answer(ask(), lambda: "live").value
 
-    assert reader.run(within) == "for ann"
+def test_a_context_manager_may_yield_inside_a_block() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+
+    @contextlib.contextmanager
+    def request_of(name: str) -> Iterator[None]:
+        with tenant(name):
+            yield
+
+    def pages() -> Iterator[str]:
+        with tenant("ann"), request_of("bob"):
+            yield cache.answer(ask(), lambda: "for bob").value
+
+    for _ in range(2):
+        assert list(pages()) == ["for bob"]
+        with request_of("ann"), request_of("bob"):
+            assert cache.answer(ask(), lambda: "live").value == "for bob"
+            with tenant("ann"):
+                assert current_tenant() == _label_of("ann")
+    assert not cache.stats.troubles
 
 
 async def test_tasks_and_threads_started_in_a_block_keep_its_tenant() -> None:
