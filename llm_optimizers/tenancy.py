@@ -24,14 +24,16 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
+from dataclasses import dataclass
 from types import FrameType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
+    "CallerTenant",
     "Namespace",
     "current_tenant",
     "enclosing_tenant",
@@ -41,6 +43,7 @@ __all__ = [
     "tenant_name",
 ]
 
+T = TypeVar("T")
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 Namespace: TypeAlias = str | Callable[[], str] | None
 
@@ -64,6 +67,7 @@ class _Block:
 
 
 _block: ContextVar[_Block | None] = ContextVar("llm_optimizers_tenant", default=None)
+_without_caller: ContextVar[bool] = ContextVar("llm_optimizers_without_caller", default=False)
 _generators: dict[FrameType, list[_Block]] = {}
 """The open blocks of generators, by their frame."""
 
@@ -151,6 +155,33 @@ def _is_inside_its_generator(block: _Block | None) -> bool:
     return block is expected
 
 
+@dataclass(frozen=True, slots=True)
+class CallerTenant:
+    """The tenant of the code that asks for work which is done elsewhere, for several callers."""
+
+    name: str
+    known: bool = True
+
+    @classmethod
+    def read(cls, namespace: Namespace = None) -> CallerTenant:
+        """Return the tenant of the running code, also if it is unknown."""
+        try:
+            parts = [part for part in (_base(namespace), enclosing_tenant()) if part]
+        except Exception:  # noqa: BLE001 - a user's function may raise anything
+            return cls("", known=False)
+        # A single name stays as it is, so that entries of that tenant are found by it.
+        return cls(parts[0] if len(parts) == 1 else _label(*parts))
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do the work in a new context that has this tenant and nothing else of the caller."""
+        block = _Block(self.name, None, in_generator=False)
+        block.broken = not self.known
+        context = Context()
+        context.run(_block.set, block)
+        context.run(_without_caller.set, True)  # noqa: FBT003 - the variable's value
+        return context.run(work)
+
+
 def tenant_name(name: object, source: str) -> str:
     """Return a tenant's name as a plain string; what a lazy object stands for is read now.
 
@@ -228,6 +259,11 @@ def _base(namespace: Namespace) -> str:
     if namespace is None:
         return ""
     if callable(namespace):
+        if _without_caller.get():
+            raise ConfigurationError(
+                "a namespace function cannot know the callers of a shared call: put the cache"
+                " around the batching model, or name the tenant with `tenant(...)`"
+            )
         return tenant_name(namespace(), "namespace() returned")
     return tenant_name(namespace, "namespace is")
 

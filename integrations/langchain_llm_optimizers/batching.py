@@ -25,7 +25,7 @@ from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
-from llm_optimizers.tenancy import current_tenant
+from llm_optimizers.tenancy import CallerTenant
 
 __all__ = ["BatchingChatModel"]
 
@@ -208,10 +208,9 @@ class BatchingChatModel(DelegatingChatModel):
     def _join(self, call: ModelCall) -> _Joined | None:
         """Join a shared call; None if this call goes to the model on its own."""
         calls = self._calls_of_model()
+        tenant = CallerTenant.read(self.namespace)
         if isinstance(calls, CombinedCalls):
-            return calls.combined_call(
-                combinable_request(call), tenant=lambda: current_tenant(self.namespace)
-            )
+            return calls.combined_call(combinable_request(call), tenant=tenant)
         # The model's own `batch` takes one set of settings and gives one answer per call.
         if (
             call.stop
@@ -219,7 +218,7 @@ class BatchingChatModel(DelegatingChatModel):
             or any(choices_of(m) != 1 for m in underlying_models(self.model))
         ):
             return None
-        return calls.shared(call, timeout=self.answer_timeout)
+        return calls.shared(call, timeout=self.answer_timeout, tenant=tenant)
 
     def _calls_of_model(self) -> CombinedCalls | Coalescer[ModelCall, AIMessage]:
         limits = (self._limits, self.max_pending, self.max_calls, self.answer_timeout)

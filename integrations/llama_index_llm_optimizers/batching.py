@@ -29,7 +29,6 @@ from llm_optimizers.batching.combining import (
     CombinedCalls,
 )
 from llm_optimizers.evidence.comparison import Comparison, same_answer
-from llm_optimizers.tenancy import current_tenant
 
 __all__ = ["BatchedLLM", "abatch_chat"]
 
@@ -147,9 +146,7 @@ class BatchedLLM(DelegatingLLM):
         if not self.combine:
             return None
         request = combinable_request(call, self.llm)
-        return self._shared_calls().combined_call(
-            request, tenant=current_tenant, caller=call.context
-        )
+        return self._shared_calls().combined_call(request, caller=call.context)
 
     def _shared_calls(self) -> CombinedCalls:
         with _LOCK:

@@ -155,6 +155,26 @@ async def test_the_same_calls_share_prompts_in_both_frameworks(framework: Framew
     assert sorted(sorted(questions_of(prompt)) for prompt in inner.calls) == PROMPTS
 
 
+async def test_a_cache_inside_serves_no_tenant_the_shared_call_of_another(
+    framework: Framework,
+) -> None:
+    owner = ""
+
+    def answer(text: str) -> str:
+        return reply(text).replace("to ", f"for {owner}: ")
+
+    inner = fake(framework, reply=answer)
+    batched = framework.batched(framework.cached(inner), max_size=2, max_delay=WAIT)
+    for name in ("ann", "bob"):
+        owner = name
+        with tenant(name):
+            found = await asyncio.gather(
+                *(framework.aask(batched, text) for text in ("My basket?", "My parcel?"))
+            )
+        assert all(f"for {name}" in text for text in found)
+    await asyncio.to_thread(batched.close)
+
+
 SETTINGS: list[dict[str, Any]] = [
     {"n": 2},
     {"stop": ["x"]},

@@ -17,7 +17,7 @@ import pytest
 from llm_optimizers.caching import ResponseCache, tenant
 from llm_optimizers.caching.keys import cache_key
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.tenancy import current_tenant
+from llm_optimizers.tenancy import CallerTenant, current_tenant
 from llm_optimizers.types import ChatRequest
 
 
@@ -302,3 +302,23 @@ async def test_tasks_and_threads_started_in_a_block_keep_its_tenant() -> None:
         task = asyncio.create_task(later())
     assert await task == _label_of("ann")
     assert current_tenant() == ""
+
+
+def test_a_callers_tenant_is_that_of_its_namespace_and_its_block() -> None:
+    def failing() -> str:
+        raise LookupError("no tenant")
+
+    assert CallerTenant.read() == CallerTenant("")
+    assert CallerTenant.read("ann") == CallerTenant("ann")
+    assert not CallerTenant.read(failing).known
+    assert not CallerTenant.read(lambda: "").known
+    with tenant("ann"):
+        assert CallerTenant.read() == CallerTenant("ann")
+        assert CallerTenant.read("b/c") == CallerTenant("b%2Fc/ann")
+        expected = current_tenant()
+    assert CallerTenant("ann").run(current_tenant) == expected
+    assert CallerTenant("").run(current_tenant) == ""
+    with pytest.raises(ConfigurationError, match="unknown"):
+        CallerTenant("", known=False).run(current_tenant)
+    with pytest.raises(ConfigurationError, match="callers of a shared call"):
+        CallerTenant("ann").run(lambda: current_tenant(lambda: "bob"))

@@ -7,7 +7,7 @@ Problems of simpler designs, and how they are avoided here:
 - A cancelled caller breaks its group: it is removed before the call is billed
   (`set_running_or_notify_cancel`), and the call runs in a thread that no cancellation affects.
 - The first caller's context variables (with callbacks and token counters) leak into the call: the
-  call runs in an empty context.
+  call runs in a context that has only the tenant, and callers of two tenants share no call.
 - An async client fails in a second event loop: the call is synchronous.
 - One bad item fails the whole group: the items of a failed group are called separately (see
   `isolate`), and `call` may return an exception for an item.
@@ -30,6 +30,7 @@ from llm_optimizers.batching.coalescing.dispatch import Dispatch, GroupCall, Pen
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 from llm_optimizers.batching.coalescing.slots import Slots
 from llm_optimizers.errors import DeadlineError, RefusedError
+from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import Clock
 
 __all__ = ["Coalescer", "SharedCall"]
@@ -103,10 +104,20 @@ class Coalescer(Generic[Item, Answer]):
         return await self.shared(item, key=key, tokens=tokens, timeout=timeout).aresult()
 
     def shared(
-        self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
+        self,
+        item: Item,
+        *,
+        key: Hashable = None,
+        tokens: int = 0,
+        timeout: float | None = None,
+        tenant: CallerTenant | None = None,
     ) -> SharedCall[Item, Answer]:
-        """Return a handle of one item's call; it joins a group when submitted or awaited."""
-        return SharedCall(self, item, key=key, tokens=tokens, timeout=timeout)
+        """Return a handle of one item's call; it joins a group when submitted or awaited.
+
+        `tenant` is by default that of the running code.
+        """
+        owner = CallerTenant.read() if tenant is None else tenant
+        return SharedCall(self, item, key=key, tokens=tokens, timeout=timeout, tenant=owner)
 
     def submit(
         self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
@@ -167,10 +178,10 @@ class Coalescer(Generic[Item, Answer]):
         self._pending = 0
 
     def _enter(
-        self, item: Item, key: Hashable, tokens: int, deadline: float | None
+        self, item: Item, key: Hashable, tokens: int, deadline: float | None, tenant: CallerTenant
     ) -> Future[Answer]:
         """Add an item that has a slot to a group."""
-        pending: Pending[Item, Answer] = Pending(item=item, key=key)
+        pending: Pending[Item, Answer] = Pending(item=item, key=key, tenant=tenant)
         with self._changed:
             closed = self._closed
             self._pending += not closed
@@ -205,8 +216,10 @@ class SharedCall(Generic[Item, Answer]):
         key: Hashable,
         tokens: int,
         timeout: float | None,
+        tenant: CallerTenant,
     ) -> None:
         self._coalescer = coalescer
+        self._tenant = tenant
         self._item = item
         self._key = key
         self._tokens = tokens
@@ -279,7 +292,7 @@ class SharedCall(Generic[Item, Answer]):
         return None if self._timeout is None else self._coalescer._clock() + self._timeout
 
     def _join(self, deadline: float | None) -> Future[Answer]:
-        return self._coalescer._enter(self._item, self._key, self._tokens, deadline)
+        return self._coalescer._enter(self._item, self._key, self._tokens, deadline, self._tenant)
 
 
 def _timeout_error(timeout: float | None, *, sent: bool) -> TimeoutError:

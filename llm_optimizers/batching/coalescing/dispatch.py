@@ -1,7 +1,7 @@
 """Makes the calls of groups: a timer thread sends groups that are due, a thread pool calls.
 
 Calls never run in a caller's thread, event loop or context, so that no caller can affect the call
-of the others.
+of the others. Only their tenant is kept, which all callers of a group have in common.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import copy
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
 from llm_optimizers.failures import http_status, read_failure
+from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import Clock
 
 __all__ = ["Dispatch", "GroupCall", "Pending", "RetryAlone", "is_item_error"]
@@ -53,12 +54,21 @@ def is_item_error(error: Exception) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Pending(Generic[Item, Answer]):
-    """One caller's item and future; `started` is True once its call has begun and may be billed."""
+    """One caller's item and future; `started` is True once its call has begun and may be billed.
+
+    Only items with the same `key` and `tenant` are sent together.
+    """
 
     item: Item
     key: Hashable
+    tenant: CallerTenant
     future: Future[Answer] = field(default_factory=Future)
     started: bool = False
+
+    @property
+    def group(self) -> Hashable:
+        """What all items of a group have in common."""
+        return self.key, self.tenant
 
 
 class Dispatch(Generic[Item, Answer]):
@@ -95,7 +105,7 @@ class Dispatch(Generic[Item, Answer]):
             before, now = self._grouping.next_due(), self._clock()
             self._grouping.add(
                 pending,
-                key=pending.key,
+                key=pending.group,
                 now=now,
                 tokens=tokens,
                 send_by=None if deadline is None else self._send_by(deadline, now),
@@ -110,7 +120,7 @@ class Dispatch(Generic[Item, Answer]):
     def discard(self, pending: Pending[Item, Answer]) -> None:
         """Take a cancelled item out of its group."""
         with self._changed:
-            self._grouping.discard(pending, key=pending.key)
+            self._grouping.discard(pending, key=pending.group)
 
     def flush(self, *, drain: bool = False) -> None:
         """Send all waiting groups now; with `drain`, also send later items at once."""
@@ -181,7 +191,7 @@ class Dispatch(Generic[Item, Answer]):
 
     def _start(self, group: list[Pending[Item, Answer]]) -> None:
         try:
-            self._pool.submit(Context().run, self._send, group)
+            self._pool.submit(group[0].tenant.run, partial(self._send, group))
         except RuntimeError as error:  # the interpreter is shutting down
             self._finished(0.0)
             for pending in group:

@@ -32,6 +32,7 @@ from llm_optimizers.batching.combining.prompts import (
 )
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["BoundCalls", "CombinedCalls"]
@@ -82,26 +83,27 @@ class CombinedCalls:
         )
 
     def combined_call(
-        self, request: ChatRequest | None, *, tenant: Callable[[], str] = str, caller: Any = None
+        self, request: ChatRequest | None, *, tenant: CallerTenant | None = None, caller: Any = None
     ) -> CombinedCall | None:
         """Return the caller's handle of a combined call, None for a separate call.
 
-        `request` is None if the call's content could not be translated. `tenant` returns the
-        tenant of the running code; if it raises, the call is separate. `caller` is returned in
+        `request` is None if the call's content could not be translated. `tenant` is by default
+        that of the running code; if it is unknown, the call is separate. `caller` is returned in
         the `QuestionOutcome`.
         """
-        try:
-            name = tenant()
-        except Exception:  # noqa: BLE001 - tenants must not share prompts
+        owner = CallerTenant.read() if tenant is None else tenant
+        if not owner.known:
             return None
-        own = None if request is None else replace(request, tenant=name)
+        own = None if request is None else replace(request, tenant=owner.name)
         key = None if own is None else self._key(own)
         if own is None or key is None:
             return None
         tokens = len(own.messages[-1].text) // _CHARACTERS_PER_TOKEN
 
         def join(question: Question) -> SharedCall[Question, SharedAnswer]:
-            return self._coalescer.shared(question, key=key, tokens=tokens, timeout=self._timeout)
+            return self._coalescer.shared(
+                question, key=key, tokens=tokens, timeout=self._timeout, tenant=owner
+            )
 
         question = Question(request=own, caller=caller)
         return CombinedCall(question, join=join, observe=self._observe)

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -46,9 +47,12 @@ class LoopThread:
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine in the loop; raises RefusedError once it has stopped."""
+        """Run a coroutine in the loop; raises RefusedError once it has stopped.
+
+        It runs in an empty context: the first caller's, with its tenant, would last for all jobs.
+        """
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
         except RuntimeError as error:
             work.close()
             raise RefusedError("the queue is closed; open a new one") from error

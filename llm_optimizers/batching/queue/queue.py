@@ -53,6 +53,8 @@ class JobQueue:
 
     Args:
         handler: takes a payload, returns a result (both JSON); a function or coroutine function.
+            It runs without the submitter's tenant: put that into the payload, and `tenant(...)`
+            around the calls in the handler.
         name: the queue's name; several queues may share a file or a Redis.
         concurrency: jobs at the same time in this process.
         requests_per_minute, tokens_per_minute: limits of all workers together.

@@ -11,7 +11,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,7 +20,10 @@ import openai
 import pytest
 
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, is_item_error
+from llm_optimizers.caching import ResponseCache
 from llm_optimizers.errors import ConfigurationError, DeadlineError, ItemError, RefusedError
+from llm_optimizers.tenancy import enclosing_tenant, tenant
+from llm_optimizers.types import ChatRequest
 
 WAIT = 20.0
 FORK: Any = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
@@ -112,6 +116,47 @@ def test_no_callers_context_variables_reach_the_call() -> None:
     with coalescing(upstream, max_size=2) as coalescer:
         in_threads([lambda: ask("ann", 1), lambda: ask("bob", 2)])
     assert upstream.contexts == ["none"]
+
+
+def test_callers_of_two_tenants_share_no_call_and_each_call_has_its_tenant() -> None:
+    seen: list[tuple[str, list[int]]] = []
+
+    def call(items: Sequence[int]) -> list[int]:
+        seen.append((enclosing_tenant(), sorted(items)))
+        return list(items)
+
+    def ask(name: str, item: int) -> int:
+        with tenant(name) if name else nullcontext():
+            return coalescer.call(item, key="one group")
+
+    coalescer = Coalescer(call, limits=GroupLimits(max_size=2, max_delay=WAIT))
+    owners = ("a", "b", "", "a", "b", "")
+    in_threads([partial(ask, name, number) for number, name in enumerate(owners)])
+    coalescer.close(WAIT)
+    assert sorted(seen) == [("", [2, 5]), ("a", [0, 3]), ("b", [1, 4])]
+
+
+def test_a_cache_inside_the_call_serves_each_tenant_its_own_answers() -> None:
+    """Also where a namespace function names the tenant, which knows no callers there."""
+    request = ChatRequest.from_openai({"messages": [{"role": "user", "content": "My basket?"}]})
+    for namespace in (None, lambda: "everyone"):
+        cache: ResponseCache[str] = ResponseCache(namespace=namespace)
+        for name in ("ann", "bob"):
+
+            def call(
+                items: Sequence[int], name: str = name, cache: ResponseCache[str] = cache
+            ) -> list[str]:
+                return [cache.answer(request, lambda: f"for {name}").value for _ in items]
+
+            coalescer = Coalescer(call, limits=GroupLimits(max_size=1))
+            with tenant(name):
+                assert coalescer.call(1) == f"for {name}"
+            coalescer.close(WAIT)
+        with tenant("ann"):
+            found = cache.lookup(request)
+        assert (None if found is None else found.value) == (None if namespace else "for ann")
+        cache.clear("ann")
+        assert len(cache) == (0 if namespace else 1)
 
 
 def test_a_second_event_loop_works_after_the_first_is_closed() -> None:

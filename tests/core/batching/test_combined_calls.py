@@ -26,6 +26,7 @@ from llm_optimizers.batching.combining import (
 from llm_optimizers.batching.combining.prompts import gives_plain_text, raised_limits, split_answers
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError, RefusedError
+from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import ChatRequest, Message
 
 WAIT = 20.0
@@ -89,14 +90,14 @@ def test_calls_without_a_translation_or_a_tenant_are_separate() -> None:
 
     calls = CombinedCalls(Asked())
     assert answers(calls, [None, question(stop=["x"])]) == ["alone", "alone"]
-    assert answers(calls, [question()], tenant=unknown) == ["alone"]
+    assert answers(calls, [question()], tenant=CallerTenant.read(unknown)) == ["alone"]
     calls.close()
 
 
 def test_tenants_never_share_a_prompt() -> None:
     asked = Asked()
     calls = CombinedCalls(asked, limits=LIMITS)
-    places = [calls.combined_call(question(name), tenant=lambda name=name: name) for name in "abab"]
+    places = [calls.combined_call(question(name), tenant=CallerTenant(name)) for name in "abab"]
     for place in places:
         assert place is not None
         place.submit()

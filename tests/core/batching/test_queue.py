@@ -30,6 +30,7 @@ from llm_optimizers.errors import (
     RefusedError,
     StoreError,
 )
+from llm_optimizers.tenancy import current_tenant, tenant
 
 WAIT = 20.0
 QUICK = RetryPolicy(max_attempts=3, base=0.001, cap=0.01)
@@ -138,6 +139,31 @@ def test_the_handler_sees_no_context_of_the_submitter_or_of_another_job() -> Non
             assert queue.submit("eve").result(WAIT) == "unknown"
     finally:
         user.reset(token)
+
+
+@pytest.mark.parametrize("first", ["submit", "asubmit", "submit_many", "get"])
+def test_a_coroutine_handler_sees_no_context_or_tenant_of_the_first_caller(first: str) -> None:
+    async def handler(payload: str) -> list[str]:
+        seen = [user.get(), current_tenant()]
+        user.set(payload)
+        return seen
+
+    async def begin(queue: JobQueue) -> None:
+        with tenant("ann"):
+            user.set("ann")
+            if first == "asubmit":
+                await queue.asubmit("ann")
+            elif first == "submit_many":
+                await asyncio.to_thread(queue.submit_many, ["ann"])
+            elif first == "get":
+                await asyncio.to_thread(queue.get, "ann")
+            else:
+                await asyncio.to_thread(queue.submit, "ann")
+
+    with JobQueue(handler, concurrency=1) as queue:
+        asyncio.run(begin(queue))
+        for name in ("bob", "eve"):
+            assert queue.submit(name).result(WAIT) == ["unknown", ""]
 
 
 def test_jobs_start_by_priority() -> None:
