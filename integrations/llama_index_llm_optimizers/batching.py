@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms.llm import LLM
-from pydantic import PrivateAttr, SerializeAsAny
+from pydantic import Field, PrivateAttr, SerializeAsAny
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.combining import (
@@ -29,6 +29,7 @@ from llm_optimizers.batching.combining import (
     CombinedCalls,
 )
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.tenancy import CallerTenant, Namespace
 
 __all__ = ["BatchedLLM", "abatch_chat"]
 
@@ -59,11 +60,14 @@ class BatchedLLM(DelegatingLLM):
         max_pending: Maximum callers waiting; further callers block until there is room.
         max_calls: Maximum calls in flight at the same time.
         timeout: Seconds a caller waits for an answer; no limit by default.
+        namespace: The tenant's name, or a function that returns it for the running code; besides
+            `tenant(...)` around the calls.
     """
 
     llm: SerializeAsAny[LLM]
     combine: bool = False
     timeout: float | None = None
+    namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
     _limits: dict[str, Any] = PrivateAttr(default_factory=dict)
     _bound: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
 
@@ -76,9 +80,10 @@ class BatchedLLM(DelegatingLLM):
         max_pending: int = 1_000,
         max_calls: int = 8,
         timeout: float | None = None,
+        namespace: Namespace = None,
         **data: Any,
     ) -> None:
-        super().__init__(llm=llm, combine=combine, timeout=timeout, **data)
+        super().__init__(llm=llm, combine=combine, timeout=timeout, namespace=namespace, **data)
         self._limits = {"limits": limits, "max_pending": max_pending, "max_calls": max_calls}
         self._shared_calls()  # Raises for impossible limits now, not at the first call.
 
@@ -146,7 +151,9 @@ class BatchedLLM(DelegatingLLM):
         if not self.combine:
             return None
         request = combinable_request(call, self.llm)
-        return self._shared_calls().combined_call(request, caller=call.context)
+        return self._shared_calls().combined_call(
+            request, tenant=CallerTenant.read(self.namespace), caller=call.context
+        )
 
     def _shared_calls(self) -> CombinedCalls:
         with _LOCK:

@@ -222,3 +222,23 @@ async def test_limits_without_a_size_combine_six_questions(inner: FakeLLM) -> No
     await abatch_chat(llm, [[SYSTEM, ChatMessage(text)] for text in TEXTS])
     assert len(inner.calls) == 2
     llm.close()
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_questions_of_two_namespaces_are_never_combined(
+    inner: FakeLLM, *, failing: bool
+) -> None:
+    names = iter("abab")
+
+    def namespace() -> str:
+        return "" if failing else next(names)
+
+    llm = BatchedLLM(
+        inner,
+        combine=True,
+        limits=GroupLimits(max_size=2, max_delay=20.0),
+        namespace=namespace,
+    )
+    await asyncio.gather(*(llm.achat([ChatMessage(f"{n} + 1")]) for n in range(4)))
+    llm.close()
+    assert len(inner.calls) == (4 if failing else 2)
