@@ -94,8 +94,8 @@ class CacheKey:
     scope: str
     tenant: str
     question: str | None
-    asked: str | None
-    completion: bool
+    asked: str | None = None
+    completion: bool = False
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:

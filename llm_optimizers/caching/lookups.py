@@ -9,7 +9,7 @@ is dropped and counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import Codec, Hit, Tier
@@ -207,7 +207,8 @@ class LookupPlans(Generic[R]):
         """
         value = self.codec.decode(payload)
         cacheability = self.codec.cacheability(value)
-        reason = reason_not_to_use(cacheability, key)
+        # Its finish reason was judged when it was stored; a codec need not keep it.
+        reason = reason_not_to_use(replace(cacheability, gives_reasons=False), key)
         if reason is not None:
             raise ValueError(f"the answer is not one to be stored: {reason}")
         return value, cacheability

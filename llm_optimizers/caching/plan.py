@@ -102,7 +102,7 @@ class CachePlans(LookupPlans[R]):
             normalised=key.normalised,
             scope=key.scope,
             tenant=key.tenant,
-            question=key.asked,
+            question=key.question if key.asked is None else key.asked,
             payload=payload,
             vector=vector,
             created=now,

@@ -83,15 +83,19 @@ class CombinedCalls:
         )
 
     def combined_call(
-        self, request: ChatRequest | None, *, tenant: CallerTenant | None = None, caller: Any = None
+        self,
+        request: ChatRequest | None,
+        *,
+        tenant: CallerTenant | Callable[[], str] | None = None,
+        caller: Any = None,
     ) -> CombinedCall | None:
         """Return the caller's handle of a combined call, None for a separate call.
 
         `request` is None if the call's content could not be translated. `tenant` is by default
-        that of the running code; if it is unknown, the call is separate. `caller` is returned in
-        the `QuestionOutcome`.
+        that of the running code, or of the code in the namespace that a function returns; if it is
+        unknown, the call is separate. `caller` is returned in the `QuestionOutcome`.
         """
-        owner = CallerTenant.read() if tenant is None else tenant
+        owner = tenant if isinstance(tenant, CallerTenant) else CallerTenant.read(tenant)
         if not owner.known:
             return None
         own = None if request is None else replace(request, tenant=owner.name)

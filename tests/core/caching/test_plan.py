@@ -385,6 +385,26 @@ def test_an_answer_of_another_kind_is_neither_served_nor_shared_nor_stored(
     assert right.answer(fakes, key).value == "stored a question"
 
 
+def test_a_codec_need_not_keep_the_finish_reason(make: Make) -> None:
+    class Forgetful(JSONCodec):
+        def cacheability(self, value: Any) -> Cacheability:
+            reason = "stop" if value == "live" else ""
+            return Cacheability(gives_reasons=True, finish_reason=reason)
+
+    plans = PlansFactory(codec=Forgetful())
+    assert plans.answer(make({EXACT: entry()})).value == "stored a question"
+    assert plans.answer(make()).value == "live"
+    assert plans.counters.stats().stored == 1
+
+
+def test_a_key_made_without_the_asked_text_is_stored_with_its_question(
+    plans: PlansFactory, make: Make
+) -> None:
+    fakes = make()
+    plans.answer(fakes, replace(KEY, asked=None))
+    assert fakes.saved().question == "a question"
+
+
 def test_an_answer_that_is_too_long_is_not_stored(plans: PlansFactory, make: Make) -> None:
     fakes = make(called="x" * 2**25)
     assert plans.answer(fakes).hit is None
