@@ -1,10 +1,13 @@
 """A cache of model answers: exact and semantic matches, each hit labelled with its kind.
 
 cache.py          ResponseCache, which the frameworks' caches are built on
-plan.py           the steps of a lookup, a cached call and a write
+plan.py           the steps of a cached call and a write
+lookups.py        the steps of a lookup
+ownership.py      which stored row may answer a request
 executor.py       runs those steps against a store, an index, an embedder, a call in flight
 keys.py           cache keys: which requests are the same, and the scope of a semantic match
 single_flight.py  identical concurrent calls are made once
+pacing.py         streams that say whether their reader or their provider is slow
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers
 stats.py          counters, and warnings logged once
