@@ -9,14 +9,13 @@ microseconds.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.messages.base import BaseMessage, message_to_dict
+from langchain_core.messages.base import BaseMessage
 from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
@@ -24,8 +23,9 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import without_billing
 from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id
+from llm_optimizers.caching.answers import copy_with_new_ids, new_ids
 from llm_optimizers.caching.cacheability import least_cacheable
+from llm_optimizers.caching.payloads import as_json, from_json
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
 
@@ -66,11 +66,21 @@ def _written(generation: Generation) -> dict[str, Any]:
     message = generation.message
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
-    metadata = without_billing(_without_headers(message.response_metadata))
-    written = message_to_dict(message.model_copy(update={"response_metadata": metadata}))
+    return {"message": {"type": message.type, "data": _fields(message)}, "info": info}
+
+
+def _fields(message: BaseMessage) -> dict[str, Any]:
+    """Return a message's fields; `model_dump` would turn a parsed object's aliases into names."""
+    names = (*type(message).model_fields, *(message.__pydantic_extra__ or ()))
+    fields = {name: getattr(message, name) for name in names}
+    usage = fields.get("usage_metadata") or {}
     # Set by another cache's hit; it would make this answer look free.
-    (written["data"].get("usage_metadata") or {}).pop("total_cost", None)
-    return {"message": written, "info": info}
+    counts = {name: count for name, count in usage.items() if name != "total_cost"}
+    return {
+        **fields,
+        "usage_metadata": counts or None,
+        "response_metadata": without_billing(_without_headers(message.response_metadata)),
+    }
 
 
 def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,8 +96,8 @@ def _copiers(payload: str) -> tuple[Callable[[], Generation], ...]:
         ValueError: the payload was not written by this codec.
     """
     try:
-        return tuple(copier_of(_read(raw)) for raw in _as_list(json.loads(payload)))
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        return tuple(copier_of(_read(raw)) for raw in _as_list(from_json(payload)))
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"the payload holds no generations: {error}") from error
 
 
@@ -146,12 +156,12 @@ def copier_of(template: Generation) -> Callable[[], Generation]:
 
 def _message_copier(template: BaseMessage) -> Callable[[], BaseMessage]:
     calls: Sequence[Mapping[str, Any]] = getattr(template, "tool_calls", ())
-    ids = [call["id"] for call in calls if call.get("id")]
+    named = [(call.get("id"), call.get("name")) for call in calls]
     values = {k: v for k, v in template.__dict__.items() if isinstance(v, dict | list)}
     copied = _value_copier(values)
 
     def copy() -> BaseMessage:
-        fields = copy_with_new_ids(values, {id_: new_id(id_) for id_ in ids}) if ids else copied()
+        fields = copy_with_new_ids(values, new_ids(named)) if named else copied()
         fields["id"] = f"lc_run--{secrets.token_hex(16)}"
         return _clone(template, fields)
 

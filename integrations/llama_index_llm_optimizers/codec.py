@@ -8,7 +8,6 @@ them to the provider.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -37,7 +36,8 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import as_json, copy_with_new_ids, new_id, reported_by_mark
+from llm_optimizers.caching.answers import copy_with_new_ids, new_ids, reported_by_mark
+from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
@@ -194,16 +194,16 @@ def _written(reply: Reply) -> dict[str, Any]:
     message = reply.message
     for block in message.blocks:
         if type(block) not in _BLOCKS.values():
-            raise TypeError(
-                f"a {type(block).__name__} is not cached: it may refer to a file or URL"
+            raise NotStorableError(
+                f"it holds a {type(block).__name__}, which may refer to a file or URL"
             )
     kept = {k: v for k, v in message.additional_kwargs.items() if k not in _MESSAGE_METADATA}
     if "tool_calls" in message.additional_kwargs and not _has_calls(message):
-        raise TypeError("tool calls outside the message's blocks are not cached")
+        raise NotStorableError("it holds tool calls outside the message's blocks")
     return {
         **common,
         "role": message.role.value,
-        "blocks": [block.model_dump(mode="json") for block in message.blocks],
+        "blocks": [block.model_dump() for block in message.blocks],
         "message_kwargs": kept,
     }
 
@@ -212,11 +212,7 @@ def _read(raw: Mapping[str, Any]) -> Reply:
     common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
-    ids = {
-        block["tool_call_id"]: new_id(block["tool_call_id"])
-        for block in raw["blocks"]
-        if block.get("tool_call_id")
-    }
+    ids = new_ids((block.get("tool_call_id"), block.get("tool_name")) for block in raw["blocks"])
     blocks = [
         _BLOCKS[block["block_type"]](**block) for block in copy_with_new_ids(raw["blocks"], ids)
     ]
@@ -235,10 +231,7 @@ def _read(raw: Mapping[str, Any]) -> Reply:
 @lru_cache(maxsize=2048)
 def _parsed(payload: str) -> Mapping[str, Any]:
     """Parse a payload once; callers must copy what they take from it."""
-    try:
-        raw = json.loads(payload)
-    except RecursionError as error:
-        raise ValueError("the payload holds no response: nested too deeply") from error
+    raw = from_json(payload)
     if not isinstance(raw, dict):
         raise ValueError("the payload holds no response")  # noqa: TRY004 - the codec's contract
     return raw

@@ -11,13 +11,13 @@ import json
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import BaseModel
-
 from llm_optimizers.caching.cacheability import Cacheability
+from llm_optimizers.caching.payloads import as_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, ServedAnswer
 
@@ -32,6 +32,7 @@ __all__ = [
     "copy_with_new_ids",
     "mark_of",
     "new_id",
+    "new_ids",
     "reported_by_mark",
     "served_by_mark",
     "split_for_streaming",
@@ -126,21 +127,6 @@ def split_for_streaming(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def as_json(value: object) -> str:
-    """Return the value as JSON text; pydantic objects in it (parsed output, say) become data.
-
-    Raises:
-        TypeError, ValueError: some part of it cannot be written as JSON.
-    """
-    return json.dumps(value, default=_data_of)
-
-
-def _data_of(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be stored in a cache")
-
-
 class JSONCodec:
     """A codec for answers that are JSON values; None, "" and empty containers are not stored."""
 
@@ -167,6 +153,18 @@ def new_id(old: str) -> str:
     prefix, underscore, rest = old.rpartition("_")
     length = max(len(rest), _SHORTEST)
     return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def new_ids(calls: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:
+    """Return new ids for a message's tool calls, given as (id, tool's name).
+
+    Some integrations have no ids and give the tool's name for one (LlamaIndex's Gemini, which sends
+    it to the provider as the name of the tool that answered). A name stays as it is, and so does
+    what several calls have in common.
+    """
+    given = [(id_, name) for id_, name in calls if id_]
+    count = Counter(id_ for id_, _ in given)
+    return {id_: new_id(id_) for id_, name in given if id_ != name and count[id_] == 1}
 
 
 def copy_with_new_ids(value: Any, ids: Mapping[str, str]) -> Any:

@@ -27,7 +27,7 @@ from llm_optimizers.effects import (
     perform,
 )
 from llm_optimizers.embeddings import as_embedder
-from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -237,12 +237,8 @@ class ResponseCache(Generic[R]):
         )
 
     def bypassed(self, reason: object) -> None:
-        """Count a call that the cache does not handle, and log the reason the first time.
-
-        For another library's error only its class is logged: its message may hold a prompt.
-        """
-        foreign = isinstance(reason, Exception) and not isinstance(reason, LLMOptimizersError)
-        self._counters.trouble("bypassed", type(reason).__name__ if foreign else reason)
+        """Count a call that the cache does not handle, and log the reason the first time."""
+        self._counters.trouble("bypassed", reason)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whether named by namespace or by block.

@@ -67,15 +67,15 @@ def test_copies_share_nothing() -> None:
 
 
 def test_tool_call_ids_are_new_wherever_they_occur() -> None:
-    call = {"name": "1", "args": {"x": "1", "id": "1"}, "id": "1", "type": "tool_call"}
+    call = {"name": "f", "args": {"x": "1", "id": "1"}, "id": "1", "type": "tool_call"}
     made = chat(
         [
             {"type": "text", "text": "1"},
-            {"type": "tool_use", "id": "1", "name": "1", "input": {"id": "1"}},
+            {"type": "tool_use", "id": "1", "name": "f", "input": {"id": "1"}},
         ],
         tool_calls=[call],
         additional_kwargs={
-            "tool_calls": [{"id": "1", "function": {"name": "1", "arguments": '{"x": "1"}'}}]
+            "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": '{"x": "1"}'}}]
         },
     )
     (back,) = returned(made)
@@ -85,10 +85,10 @@ def test_tool_call_ids_are_new_wherever_they_occur() -> None:
     assert back.message.tool_calls[0] == {**call, "id": fresh}
     assert back.message.content == [
         {"type": "text", "text": "1"},
-        {"type": "tool_use", "id": fresh, "name": "1", "input": {"id": "1"}},
+        {"type": "tool_use", "id": fresh, "name": "f", "input": {"id": "1"}},
     ]
     assert back.message.additional_kwargs["tool_calls"][0]["id"] == fresh
-    assert back.message.additional_kwargs["tool_calls"][0]["function"]["name"] == "1"
+    assert back.message.additional_kwargs["tool_calls"][0]["function"]["name"] == "f"
 
 
 @pytest.mark.parametrize("old", ["call_" + "a" * 24, "toolu_01AbCdEfGhIjKlMnOpQrStUv", "abcdefghi"])
