@@ -13,9 +13,10 @@ from pydantic import Field
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import served_model
+from langchain_llm_optimizers.hits import ServedChatModel, answer_call
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
+from llm_optimizers.caching import Hit
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -61,7 +62,8 @@ class CachedChatModel(DelegatingChatModel):
         answer = self.cache.responses.answer(self._request(call), make)
         if answer.hit is None:
             return called[0]
-        return call.generate(served_model(answer.hit, call, self.model, self.cache.ledger))
+        served, call = self._served(answer.hit, call)
+        return call.generate(served)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []
@@ -73,23 +75,35 @@ class CachedChatModel(DelegatingChatModel):
         answer = await self.cache.responses.aanswer(self._request(call), make)
         if answer.hit is None:
             return called[0]
-        return await call.agenerate(served_model(answer.hit, call, self.model, self.cache.ledger))
+        served, call = self._served(answer.hit, call)
+        return await call.agenerate(served)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
+        def replay(hit: Hit[Generations]) -> Iterator[AIMessageChunk]:
+            served, call_of_child = self._served(hit, call)
+            return call_of_child.stream(served)
+
         return self.cache.responses.stream(
             self._request(call),
             lambda: call.stream(self.model),
             _merged,
-            lambda hit: call.stream(served_model(hit, call, self.model, self.cache.ledger)),
+            replay,
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+        def replay(hit: Hit[Generations]) -> AsyncIterator[AIMessageChunk]:
+            served, call_of_child = self._served(hit, call)
+            return call_of_child.astream(served)
+
         return self.cache.responses.astream(
             self._request(call),
             lambda: call.astream(self.model),
             _merged,
-            lambda hit: call.astream(served_model(hit, call, self.model, self.cache.ledger)),
+            replay,
         )
+
+    def _served(self, hit: Hit[Generations], call: ModelCall) -> tuple[ServedChatModel, ModelCall]:
+        return answer_call(hit, call, self.model, self.cache.ledger)
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""
@@ -108,4 +122,7 @@ def _merged(chunks: list[AIMessageChunk]) -> Generations:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole = whole + chunk
-    return [ChatGeneration(message=message_chunk_to_message(whole))]
+    message = message_chunk_to_message(whole)
+    reason = message.response_metadata.get("finish_reason")
+    info = None if reason is None else {"finish_reason": reason}
+    return [ChatGeneration(message=message, generation_info=info)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -51,7 +52,8 @@ class GenerationsCodec:
 
     def cacheability(self, value: Generations) -> Cacheability:
         """See `Codec.cacheability`."""
-        return least_cacheable([_cacheability(generation) for generation in value])
+        worst = least_cacheable([_cacheability(generation) for generation in value])
+        return replace(worst, choices=len(value))
 
 
 def finish_reason_of(metadata: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import LC_ID_PREFIX, AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
@@ -21,13 +22,16 @@ from pydantic import Field
 from langchain_llm_optimizers.account import RunInfo, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.stand_in import StandIn, called_model
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
-from llm_optimizers.costs.prices.names import provider_of
 
-__all__ = ["CACHE_HIT", "ServedChatModel", "chunks_of", "mark_hit", "serve_hit", "served_model"]
+__all__ = ["CACHE_HIT", "ServedChatModel", "answer_call", "chunks_of", "mark_hit", "serve_hit"]
+
+
+_FORM = ("model_provider", "output_version")
 
 
 def serve_hit(
@@ -88,19 +92,27 @@ class _MarkedInfo(dict[str, Any]):
     __hash__ = None  # like every dict
 
 
-class ServedChatModel(BaseChatModel):
-    """Answers with a hit's `generations`, under the tracing parameters of the cached model."""
+class ServedChatModel(StandIn):
+    """Answers with a hit's `generations` in a run like that of the model that gave them.
+
+    It streams if that model would. As on a hit of LangChain's own cache, the usage is that of the
+    original call with a `total_cost` of 0.
+    """
 
     # LangChain serialises the model for the callbacks of every run; the answer is kept out of that.
     generations: list[ChatGeneration] = Field(repr=False)
-    ls_params: dict[str, Any] = Field(repr=False)
 
-    @property
-    def _llm_type(self) -> str:
-        return "replay"
+    def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
+        return len(self.generations) == 1 and self.stands_for._should_stream(
+            async_api=async_api, run_manager=run_manager, **kwargs
+        )
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return dict(self.ls_params)
+    def _should_use_protocol_streaming(
+        self, *, async_api: bool, run_manager: Any = None, **kwargs: Any
+    ) -> bool:
+        return len(self.generations) == 1 and self.stands_for._should_use_protocol_streaming(
+            async_api=async_api, run_manager=run_manager, **kwargs
+        )
 
     def _generate(
         self,
@@ -127,8 +139,11 @@ class ServedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in chunks_of(cast("AIMessage", self.generations[0].message)):
+        first = self.generations[0]
+        *chunks, last = chunks_of(cast("AIMessage", first.message))
+        for chunk in chunks:
             yield ChatGenerationChunk(message=chunk)
+        yield ChatGenerationChunk(message=last, generation_info=first.generation_info)
 
     async def _astream(
         self,
@@ -141,28 +156,33 @@ class ServedChatModel(BaseChatModel):
             yield chunk
 
 
-def served_model(
+def answer_call(
     hit: Hit[Generations], call: ModelCall, model: BaseChatModel, ledger: Ledger | None
-) -> ServedChatModel:
-    """Return a model that answers with the hit, under the name, tags and metadata of `model`."""
-    params = dict(model._get_ls_params(stop=call.stop, **call.kwargs))
-    stated = str(params.get("ls_provider") or "")
-    params["ls_provider"] = provider_of(type(model).__name__, stated) or ""
-    run = None if ledger is None else _run_of(call, model, params)
-    generations = serve_hit(hit, ledger, run)
-    return ServedChatModel(
-        generations=cast("list[ChatGeneration]", generations),
-        ls_params=params,
-        name=model.get_name(),
-        tags=model.tags,
-        metadata=model.metadata,
-        cache=False,
-    )
+) -> tuple[ServedChatModel, ModelCall]:
+    """Return a model that answers with the hit as `model` would, and the call to make of it."""
+    first = hit.value[0]
+    answer = first.message if isinstance(first, ChatGeneration) else None
+    called, call = called_model(model, call, cast("AIMessage | None", answer))
+    run = None if ledger is None else _run_of(call, called)
+    generations = cast("list[ChatGeneration]", serve_hit(hit, ledger, run))
+    for generation in generations:
+        _set_run_fields(cast("AIMessage", generation.message))
+    return ServedChatModel.of(called, generations=generations, cache=False), call
 
 
-def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) -> RunInfo:
-    """Describe the run that a call of the model would have opened."""
+def _set_run_fields(message: AIMessage) -> None:
+    """Set what LangChain sets in an answer to a run: the cost of a hit, and the run's id."""
+    if message.usage_metadata is not None:  # Without counts, LangChain could not add chunks up.
+        counts = {**message.usage_metadata, "total_cost": 0}
+        message.usage_metadata = cast("UsageMetadata", counts)
+    if (message.id or "").startswith(LC_ID_PREFIX):
+        message.id = None
+
+
+def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
+    """Describe the run that a call of the model opens."""
     config, run_id = call.config, call.config.get("run_id")
+    params = model._get_ls_params(stop=call.stop, **call.kwargs)
     return RunInfo(
         id="",
         started=datetime.now(UTC),
@@ -170,23 +190,29 @@ def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) ->
         metadata={**(model.metadata or {}), **(config.get("metadata") or {}), **params},
         tags=[*(config.get("tags") or ()), *(model.tags or ())],
         model=str(params.get("ls_model_name") or ""),
+        class_name=type(model).__name__,
         context=context_of(None if run_id is None else str(run_id)),
     )
 
 
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
     """Yield a message in chunks that add up to it: the text, then tool calls and metadata."""
+    # Each chunk of a provider's stream says how to read its content.
+    form = {k: v for k, v in message.response_metadata.items() if k in _FORM}
     if isinstance(message.content, str):
         for piece in split_for_streaming(message.content):
-            yield AIMessageChunk(content=piece, id=message.id)
+            yield AIMessageChunk(content=piece, id=message.id, response_metadata=dict(form))
         rest: str | list[Any] = "" if message.content.strip() else message.content
     else:
         rest = message.content
+    written = [
+        # Arguments are JSON in every provider's stream; other values become text.
+        *((call, json.dumps(call["args"], default=str)) for call in message.tool_calls),
+        *((call, call["args"]) for call in message.invalid_tool_calls),
+    ]
     calls = [
-        tool_call_chunk(
-            name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place
-        )
-        for place, call in enumerate(message.tool_calls)
+        tool_call_chunk(name=call["name"], args=args, id=call["id"], index=place)
+        for place, (call, args) in enumerate(written)
     ]
     yield AIMessageChunk(
         content=rest,

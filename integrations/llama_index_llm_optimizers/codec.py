@@ -182,6 +182,7 @@ class ReplyCodec:
             refusal=refusal or _refused(reply.raw),
             model=value.model,
             usage=value.usage,
+            choices=1,  # A response holds the first of several choices; the others are in `raw`.
         )
 
 

@@ -196,9 +196,11 @@ class ResponseCache(Generic[R]):
         """Serve the request as a stream: the chunks of `call`, or a hit's chunks from `replay`.
 
         `merge` joins all chunks into the answer that is stored. Nothing is stored if the consumer
-        stops early. The tenant is that of the code that calls this method.
+        stops early. The tenant is that of the code that calls this method. A stream of several
+        choices goes to the model: its chunks are of one answer and then another, so there is no
+        whole answer to store, and a stored one has no such order.
         """
-        key = self.key(request)
+        key = self._stream_key(request)
         return call() if key is None else self._stream(key, call, merge, replay)
 
     def _stream(
@@ -225,7 +227,7 @@ class ResponseCache(Generic[R]):
         replay: Callable[[Hit[R]], AsyncIterator[C]],
     ) -> AsyncIterator[C]:
         """Stream as `stream` does, asynchronously."""
-        key = self.key(request)
+        key = self._stream_key(request)
         if key is None:
             return call()
         return adrive_stream(
@@ -235,6 +237,13 @@ class ResponseCache(Generic[R]):
             merge,
             lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
+
+    def _stream_key(self, request: ChatRequest | None) -> CacheKey | None:
+        key = self.key(request)
+        if key is not None and (key.choices or 1) > 1:
+            self.bypassed(f"a stream of {key.choices} answers is neither stored nor served")
+            return None
+        return key
 
     def bypassed(self, reason: object) -> None:
         """Count a call that the cache does not handle, and log the reason the first time."""

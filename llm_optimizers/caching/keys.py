@@ -22,12 +22,13 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
+from llm_optimizers.choices import stated_choices
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["OBJECT_ADDRESS", "CacheKey", "cache_key", "fingerprint", "normalise", "split_question"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Part of every key. Raise it when keys change their meaning; old entries then no longer match."""
 
 _QUESTION_LINE = re.compile(
@@ -72,7 +73,8 @@ class CacheKey:
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
     or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
-    answer depends on the time.
+    answer depends on the time. `choices` is how many answers the settings ask for, None if
+    they do not say.
     """
 
     exact: str
@@ -80,6 +82,7 @@ class CacheKey:
     scope: str
     tenant: str
     question: str | None
+    choices: int | None = None
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -120,6 +123,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         scope=f"{scope}/{embedder}",
         tenant=owner,
         question=question if semantic else None,
+        choices=stated_choices(request.params),
     )
 
 

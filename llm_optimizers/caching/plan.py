@@ -93,7 +93,7 @@ class CachePlans(Generic[R]):
         """
         try:
             cacheability = self.codec.cacheability(value)
-            reason = reason_not_to_cache(cacheability)
+            reason = reason_not_to_cache(cacheability, choices=key.choices)
             if reason is not None:
                 self.counters.trouble("not admitted", reason, quiet=True)
                 return None
@@ -208,6 +208,10 @@ class CachePlans(Generic[R]):
             value = self.codec.decode(entry.payload)
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             yield from self._drop(entry.key, error)
+            return None
+        several = (key.choices or 1) > 1
+        if several and self.codec.cacheability(value).choices not in (None, key.choices):
+            yield from self._drop(entry.key, "it has fewer or more answers than were asked for")
             return None
         try:
             yield from self.executor.use_store(
