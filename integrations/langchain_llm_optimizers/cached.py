@@ -33,6 +33,12 @@ class CachedChatModel(DelegatingChatModel):
     A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
     from any thread or event loop, become one call. Tools and structured output are those of the
     wrapped model; their JSON schemas are part of the key.
+
+    A hit is a run of the wrapped model, with its name, tags, metadata and callbacks. Its message
+    has the original usage with `total_cost` 0, `response_metadata["cache_hit"]`, and new ids. It
+    has no HTTP headers; values that JSON lacks may come back in a plain form (see
+    `llm_optimizers.caching.payloads`). An answer is stored only with as many generations as were
+    asked for, so a stream with `n` above 1 goes to the model.
     """
 
     model: BaseChatModel

@@ -14,7 +14,7 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import LC_ID_PREFIX, AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
@@ -196,30 +196,54 @@ def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
 
 
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
-    """Yield a message in chunks that add up to it: the text, then tool calls and metadata."""
+    """Yield a message in chunks that add up to it: the text, then tool calls and metadata.
+
+    Blocks of text get an `index`, as in a provider's stream, so that their parts add up.
+    """
     # Each chunk of a provider's stream says how to read its content.
     form = {k: v for k, v in message.response_metadata.items() if k in _FORM}
-    if isinstance(message.content, str):
-        for piece in split_for_streaming(message.content):
-            yield AIMessageChunk(content=piece, id=message.id, response_metadata=dict(form))
-        rest: str | list[Any] = "" if message.content.strip() else message.content
-    else:
-        rest = message.content
-    written = [
-        # Arguments are JSON in every provider's stream; other values become text.
-        *((call, json.dumps(call["args"], default=str)) for call in message.tool_calls),
-        *((call, call["args"]) for call in message.invalid_tool_calls),
-    ]
-    calls = [
-        tool_call_chunk(name=call["name"], args=args, id=call["id"], index=place)
-        for place, (call, args) in enumerate(written)
-    ]
+    for content in _content_parts(message.content):
+        yield AIMessageChunk(content=content, id=message.id, response_metadata=dict(form))
+    blank = isinstance(message.content, str) and not message.content.strip()
     yield AIMessageChunk(
-        content=rest,
+        content=message.content if blank else type(message.content)(),
         id=message.id,
-        tool_call_chunks=calls,
+        tool_call_chunks=_call_chunks(message),
         additional_kwargs=message.additional_kwargs,
         response_metadata=message.response_metadata,
         usage_metadata=message.usage_metadata,
         chunk_position="last",
     )
+
+
+def _content_parts(content: str | list[Any]) -> Iterator[str | list[Any]]:
+    """Yield pieces of a few words each; blocks other than text stay whole."""
+    if isinstance(content, str):
+        yield from split_for_streaming(content)
+        return
+    given = [str(b["index"]) for b in content if isinstance(b, dict) and "index" in b]
+    if len(set(given)) < len(given):  # LangChain would merge blocks of one index.
+        yield content
+        return
+    for place, block in enumerate(content):
+        kind, text = (block.get("type"), block.get("text")) if isinstance(block, dict) else ("", "")
+        pieces = split_for_streaming(text) if kind == "text" and isinstance(text, str) else []
+        index = block.get("index", None if given else place) if pieces else None
+        if index is None:
+            yield [block]
+            continue
+        for piece in pieces[:-1]:
+            yield [{"type": "text", "text": piece, "index": index}]
+        yield [{**block, "text": pieces[-1], "index": index}]
+
+
+def _call_chunks(message: AIMessage) -> list[ToolCallChunk]:
+    written = [
+        # Arguments are JSON in every provider's stream; other values become text.
+        *((call, json.dumps(call["args"], default=str)) for call in message.tool_calls),
+        *((call, call["args"]) for call in message.invalid_tool_calls),
+    ]
+    return [
+        tool_call_chunk(name=call["name"], args=args, id=call["id"], index=place)
+        for place, (call, args) in enumerate(written)
+    ]

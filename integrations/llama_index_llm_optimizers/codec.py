@@ -1,9 +1,9 @@
 """Store LlamaIndex's responses, with their call's usage, as plain JSON without `raw`.
 
 `raw` is the provider's object: it can be of any class, and its tokens belong to the original call
-only. A stored value can only become a message of text, thoughts and tool calls. Blocks that refer
-to files or URLs are neither stored nor read back, since the next call would read them and send
-them to the provider.
+only. A stored value can only become a message of text, citations of text, thoughts and tool calls.
+Blocks that refer to files or URLs are neither stored nor read back, since the next call would read
+them and send them to the provider.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
+    CitationBlock,
     CompletionResponse,
+    ContentBlock,
+    ImageBlock,
     MessageRole,
     TextBlock,
     ThinkingBlock,
@@ -49,8 +53,9 @@ __all__ = [
     "stream_to_cache",
 ]
 
-_BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
+_BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationBlock]] = {
     "text": TextBlock,
+    "citation": CitationBlock,
     "thinking": ThinkingBlock,
     "tool_call": ToolCallBlock,
 }
@@ -118,11 +123,19 @@ def _whole(chunks: Sequence[Reply]) -> Reply:
         return last.model_copy(update={"delta": None, "text": text})
     message = last.message
     if len(read) > len(message.content or ""):
-        others = [block for block in message.blocks if not isinstance(block, TextBlock)]
-        message = message.model_copy(update={"blocks": [TextBlock(text=read), *others]})
+        message = message.model_copy(update={"blocks": _with_text(message.blocks, read)})
     kept = {k: v for k, v in last.additional_kwargs.items() if k != "thinking_delta"}
     update = {"delta": None, "message": _without_delta(message), "additional_kwargs": kept}
     return last.model_copy(update=update)
+
+
+def _with_text(blocks: Sequence[ContentBlock], text: str) -> list[ContentBlock]:
+    """Return the blocks with this text for theirs, in its place or else after the thoughts."""
+    texts = [place for place, block in enumerate(blocks) if isinstance(block, TextBlock)]
+    thoughts = list(takewhile(lambda block: isinstance(block, ThinkingBlock), blocks))
+    place = texts[0] if texts else len(thoughts)
+    after = [block for block in blocks[place:] if not isinstance(block, TextBlock)]
+    return [*blocks[:place], TextBlock(text=text), *after]
 
 
 def _without_delta(message: ChatMessage) -> ChatMessage:
@@ -188,13 +201,18 @@ class ReplyCodec:
 
 def _written(reply: Reply) -> dict[str, Any]:
     additional = {k: v for k, v in reply.additional_kwargs.items() if k not in _CALL_METADATA}
-    logprobs = [[each.model_dump() for each in token] for token in reply.logprobs or ()]
-    common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs or None}
+    logprobs = (
+        None
+        if reply.logprobs is None
+        else [[each.model_dump() for each in token] for token in reply.logprobs]
+    )
+    common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs}
     if not isinstance(reply, ChatResponse):
         return {**common, "text": reply.text}
     message = reply.message
     for block in message.blocks:
-        if type(block) not in _BLOCKS.values():
+        cited = block.cited_content if isinstance(block, CitationBlock) else None
+        if type(block) not in _BLOCKS.values() or isinstance(cited, ImageBlock):
             raise NotStorableError(
                 f"it holds a {type(block).__name__}, which may refer to a file or URL"
             )
@@ -214,9 +232,7 @@ def _read(raw: Mapping[str, Any]) -> Reply:
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
     ids = new_ids((block.get("tool_call_id"), block.get("tool_name")) for block in raw["blocks"])
-    blocks = [
-        _BLOCKS[block["block_type"]](**block) for block in copy_with_new_ids(raw["blocks"], ids)
-    ]
+    blocks = [_read_block(block) for block in copy_with_new_ids(raw["blocks"], ids)]
     message = ChatMessage(
         role=MessageRole(raw["role"]),
         blocks=blocks,
@@ -227,6 +243,13 @@ def _read(raw: Mapping[str, Any]) -> Reply:
         },
     )
     return ChatResponse(message=message, logprobs=raw["logprobs"], **common)
+
+
+def _read_block(block: Mapping[str, Any]) -> ContentBlock:
+    kind = _BLOCKS[block["block_type"]]
+    if kind is CitationBlock and block["cited_content"]["block_type"] != "text":
+        raise ValueError("the payload cites what is no text")
+    return kind(**block)
 
 
 @lru_cache(maxsize=2048)

@@ -7,6 +7,7 @@ keys.py           cache keys: which requests are the same, and the scope of a se
 single_flight.py  identical concurrent calls are made once
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers
+payloads.py       what an answer holds, as JSON text and back
 stats.py          counters, and warnings logged once
 stores/           where entries are stored: in memory, in an SQLite file
 matching/         whether two questions ask the same thing
