@@ -166,7 +166,10 @@ def answer_call(
     run = None if ledger is None else _run_of(call, called)
     generations = cast("list[ChatGeneration]", serve_hit(hit, ledger, run))
     for generation in generations:
-        _set_run_fields(cast("AIMessage", generation.message))
+        message = cast("AIMessage", generation.message)
+        _set_run_fields(message)
+        if called.output_version != "v1":
+            _set_plain_content(message)
     return ServedChatModel.of(called, generations=generations, cache=False), call
 
 
@@ -177,6 +180,26 @@ def _set_run_fields(message: AIMessage) -> None:
         message.usage_metadata = cast("UsageMetadata", counts)
     if (message.id or "").startswith(LC_ID_PREFIX):
         message.id = None
+
+
+def _set_plain_content(message: AIMessage) -> None:
+    """Undo the blocks that LangChain makes of a text for a reader of typed events (version 3).
+
+    Such a reader's answer is stored like any other, but other callers get a text from the model.
+    """
+    blocks, metadata = message.content, message.response_metadata
+    if metadata.get("output_version") != "v1" or not isinstance(blocks, list):
+        return
+    texts = []
+    for block in blocks:
+        if not isinstance(block, dict) or block.get("type") not in ("text", "tool_call"):
+            return
+        if block["type"] == "text":
+            if block.keys() - {"type", "text", "index"}:
+                return
+            texts.append(block["text"])
+    message.content = "".join(texts)
+    del metadata["output_version"]
 
 
 def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:

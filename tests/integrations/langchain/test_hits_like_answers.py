@@ -19,7 +19,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.rate_limiters import InMemoryRateLimiter
-from langchain_openai import ChatOpenAI
+from langchain_core.tracers._streaming import _V2StreamingCallbackHandler
+from langchain_openai import ChatOpenAI, OpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, Field
 
@@ -258,6 +259,41 @@ async def test_a_combined_call_opens_the_run_of_the_model_behind_the_wrappers() 
         QUESTION, {"callbacks": [plain], "run_name": "the run"}
     )
     assert normal(heard.events[0]) == normal(plain.events[0])
+
+
+class TypedEvents(_V2StreamingCallbackHandler, BaseCallbackHandler):
+    """Reads typed events, as LangGraph's streams of version 3 do."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def on_stream_event(self, event: Any, **kwargs: Any) -> None:
+        self.events.append(event)
+
+
+@pytest.mark.parametrize("question", [QUESTION, "magic 7"])
+@pytest.mark.parametrize("typed_first", [True, False])
+def test_readers_of_typed_events_and_others_get_the_form_that_the_model_gives(
+    question: str, typed_first: bool
+) -> None:
+    tools = [{"name": "magic", "description": "d", "parameters": {}}] if "magic" in question else []
+
+    def answers(model: Any) -> list[Any]:
+        found = []
+        for typed in (typed_first, not typed_first):
+            heard = TypedEvents()
+            answer = model.invoke(question, {"callbacks": [heard] if typed else []})
+            kinds = [event["event"] for event in heard.events]
+            call_names = [call["name"] for call in answer.tool_calls]
+            form = type(answer.content), answer.text, call_names
+            found.append((form, kinds[:2], kinds[-1:], answer.response_metadata.get("cache_hit")))
+        return found
+
+    bare, cached = StreamingFake(), CachedChatModel(model=StreamingFake())
+    expected = answers(bare.bind_tools(tools) if tools else bare)
+    first, second = answers(cached.bind_tools(tools) if tools else cached)
+    assert [first, second[:3]] == [expected[0], expected[1][:3]]
+    assert second[3]["tier"] == "exact"
 
 
 def test_a_hit_waits_for_no_rate_limiter() -> None:
@@ -587,3 +623,26 @@ def test_a_stored_answer_with_another_number_of_choices_is_not_served() -> None:
     assert cache.lookup(prompt, settings) is None
     cache.update(prompt, settings, one * 2)
     assert len(cache.lookup(prompt, settings) or ()) == 2
+
+
+@pytest.mark.loopback
+def test_completions_of_several_answers_are_served_together() -> None:
+    choices = [
+        {"index": i, "text": f"answer {i}", "finish_reason": "stop", "logprobs": None}
+        for i in range(2)
+    ]
+    body = {"id": "c", "object": "text_completion", "model": "m", "choices": choices, "usage": {}}
+    cache = HybridCache()
+    with scripted_server(body) as server, httpx.Client() as client:
+        settings: Any = {"base_url": server.url, "api_key": "sk-test", "http_client": client}
+        llm = OpenAI(model="m", n=2, best_of=3, cache=cache, **settings)
+        for _ in range(2):
+            (made,) = llm.generate(["a prompt"]).generations
+            assert [each.text for each in made] == ["answer 0", "answer 1"]
+        assert len(server.requests) == 1
+        other = OpenAI(model="m", cache=cache, **settings)
+        for _ in range(2):
+            # A server that ignores the call's setting: it does not give what was asked for.
+            assert len(other.generate(["a prompt"], n=4).generations[0]) < 4
+        assert len(server.requests) == 3
+    assert len(cache) == 1
