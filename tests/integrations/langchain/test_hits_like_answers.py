@@ -640,9 +640,9 @@ def test_completions_of_several_answers_are_served_together() -> None:
             (made,) = llm.generate(["a prompt"]).generations
             assert [each.text for each in made] == ["answer 0", "answer 1"]
         assert len(server.requests) == 1
-        other = OpenAI(model="m", cache=cache, **settings)
+        other = OpenAI(model="m", n=4, best_of=4, cache=cache, **settings)
         for _ in range(2):
-            # A server that ignores the call's setting: it does not give what was asked for.
-            assert len(other.generate(["a prompt"], n=4).generations[0]) < 4
+            # A server that ignores the setting: it does not give what was asked for.
+            assert len(other.generate(["a prompt"]).generations[0]) < 4
         assert len(server.requests) == 3
     assert len(cache) == 1
