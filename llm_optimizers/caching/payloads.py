@@ -84,12 +84,15 @@ def from_json(text: str) -> Any:
         ValueError: the text was not written by `as_json`.
     """
     try:
-        return _read(json.loads(text))
+        value = json.loads(text)
+        return _read(value) if _TAG in text else value
     except RecursionError as error:
         raise ValueError("the payload is nested too deeply") from error
 
 
 def _written(value: Any) -> Any:
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Enum):
         return _written(value.value)
     if isinstance(value, _SCALARS):
@@ -106,7 +109,7 @@ def _written(value: Any) -> Any:
         if isinstance(value, kind):
             return {_TAG: [name, write(value)]}
     if isinstance(value, BaseModel):
-        return _mapping(_fields(value))
+        return _written(_fields(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _mapping({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
     if isinstance(value, _AS_TEXT):
@@ -131,13 +134,13 @@ def _key(key: object) -> Any:
     return written
 
 
-def _fields(value: BaseModel) -> dict[str, Any]:
+def _fields(value: BaseModel) -> Any:
     """Return a pydantic object's fields, by the names from which its class makes it again.
 
     Structured output is parsed again from them: `schema(**fields)` must accept what it accepted.
     """
     for by_alias in (False, True):
-        fields = value.model_dump(by_alias=by_alias, round_trip=True, warnings=False)
+        fields: Any = value.model_dump(by_alias=by_alias, round_trip=True, warnings=False)
         try:
             type(value).model_validate(fields)
         except ValidationError:

@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, computed_field
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field, RootModel, computed_field
 
 from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
 
@@ -179,6 +179,15 @@ class Aliased(BaseModel):
 def test_a_schema_accepts_the_data_that_its_object_became() -> None:
     made = Aliased.model_validate({"the town": "Ulm"})
     assert Aliased.model_validate(back(made)) == made
+
+
+class Towns(RootModel[list[Place]]):
+    """A list."""
+
+
+def test_an_object_that_is_a_list_becomes_one() -> None:
+    towns = Towns.model_validate([{"town": "Ulm", "signature": b"a"}])
+    assert back({"parsed": towns}) == {"parsed": [{"town": "Ulm", "signature": b"a"}]}
 
 
 class Unmakeable(BaseModel):
