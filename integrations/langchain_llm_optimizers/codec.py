@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import without_billing
 from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import copy_with_new_ids, new_ids
+from llm_optimizers.caching.answers import copy_with_new_ids, new_id
 from llm_optimizers.caching.cacheability import least_cacheable
 from llm_optimizers.caching.payloads import as_json, from_json
 
@@ -158,12 +158,12 @@ def copier_of(template: Generation) -> Callable[[], Generation]:
 
 def _message_copier(template: BaseMessage) -> Callable[[], BaseMessage]:
     calls: Sequence[Mapping[str, Any]] = getattr(template, "tool_calls", ())
-    named = [(call.get("id"), call.get("name")) for call in calls]
+    ids = [call["id"] for call in calls if call.get("id")]
     values = {k: v for k, v in template.__dict__.items() if isinstance(v, dict | list)}
     copied = _value_copier(values)
 
     def copy() -> BaseMessage:
-        fields = copy_with_new_ids(values, new_ids(named)) if named else copied()
+        fields = copy_with_new_ids(values, {id_: new_id(id_) for id_ in ids}) if ids else copied()
         fields["id"] = f"lc_run--{secrets.token_hex(16)}"
         return _clone(template, fields)
 

@@ -8,6 +8,7 @@ them and send them to the provider.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -40,7 +41,7 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import copy_with_new_ids, new_ids, reported_by_mark
+from llm_optimizers.caching.answers import copy_with_new_ids, new_id, reported_by_mark
 from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, baseline_call
@@ -231,7 +232,11 @@ def _read(raw: Mapping[str, Any]) -> Reply:
     common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
-    ids = new_ids((block.get("tool_call_id"), block.get("tool_name")) for block in raw["blocks"])
+    ids = {
+        block["tool_call_id"]: new_id(block["tool_call_id"])
+        for block in raw["blocks"]
+        if block.get("tool_call_id") and block["tool_call_id"] not in _given_for_ids(raw["blocks"])
+    }
     blocks = [_read_block(block) for block in copy_with_new_ids(raw["blocks"], ids)]
     message = ChatMessage(
         role=MessageRole(raw["role"]),
@@ -243,6 +248,17 @@ def _read(raw: Mapping[str, Any]) -> Reply:
         },
     )
     return ChatResponse(message=message, logprobs=raw["logprobs"], **common)
+
+
+def _given_for_ids(blocks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return what stands in the place of tool calls' ids but is none, and must stay as it is.
+
+    LlamaIndex's Gemini has no ids. It gives the tool's name for one, and sends that back to the
+    provider as the name of the tool that answered. What several calls share identifies none.
+    """
+    given = [(block.get("tool_call_id"), block.get("tool_name")) for block in blocks]
+    count = Counter(identifier for identifier, _ in given)
+    return {str(i) for i, name in given if i is not None and (i == name or count[i] > 1)}
 
 
 def _read_block(block: Mapping[str, Any]) -> ContentBlock:

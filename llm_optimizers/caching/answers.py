@@ -11,8 +11,7 @@ import json
 import re
 import secrets
 import string
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -32,7 +31,6 @@ __all__ = [
     "copy_with_new_ids",
     "mark_of",
     "new_id",
-    "new_ids",
     "reported_by_mark",
     "served_by_mark",
     "split_for_streaming",
@@ -153,18 +151,6 @@ def new_id(old: str) -> str:
     prefix, underscore, rest = old.rpartition("_")
     length = max(len(rest), _SHORTEST)
     return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def new_ids(calls: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:
-    """Return new ids for a message's tool calls, given as (id, tool's name).
-
-    Some integrations have no ids and give the tool's name for one (LlamaIndex's Gemini, which sends
-    it to the provider as the name of the tool that answered). A name stays as it is, and so does
-    what several calls have in common.
-    """
-    given = [(id_, name) for id_, name in calls if id_]
-    count = Counter(id_ for id_, _ in given)
-    return {id_: new_id(id_) for id_, name in given if id_ != name and count[id_] == 1}
 
 
 def copy_with_new_ids(value: Any, ids: Mapping[str, str]) -> Any:

@@ -68,15 +68,15 @@ def test_copies_share_nothing() -> None:
 
 
 def test_tool_call_ids_are_new_wherever_they_occur() -> None:
-    call = {"name": "f", "args": {"x": "1", "id": "1"}, "id": "1", "type": "tool_call"}
+    call = {"name": "1", "args": {"x": "1", "id": "1"}, "id": "1", "type": "tool_call"}
     made = chat(
         [
             {"type": "text", "text": "1"},
-            {"type": "tool_use", "id": "1", "name": "f", "input": {"id": "1"}},
+            {"type": "tool_use", "id": "1", "name": "1", "input": {"id": "1"}},
         ],
         tool_calls=[call],
         additional_kwargs={
-            "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": '{"x": "1"}'}}]
+            "tool_calls": [{"id": "1", "function": {"name": "1", "arguments": '{"x": "1"}'}}]
         },
     )
     (back,) = returned(made)
@@ -86,10 +86,10 @@ def test_tool_call_ids_are_new_wherever_they_occur() -> None:
     assert back.message.tool_calls[0] == {**call, "id": fresh}
     assert back.message.content == [
         {"type": "text", "text": "1"},
-        {"type": "tool_use", "id": fresh, "name": "f", "input": {"id": "1"}},
+        {"type": "tool_use", "id": fresh, "name": "1", "input": {"id": "1"}},
     ]
     assert back.message.additional_kwargs["tool_calls"][0]["id"] == fresh
-    assert back.message.additional_kwargs["tool_calls"][0]["function"]["name"] == "f"
+    assert back.message.additional_kwargs["tool_calls"][0]["function"]["name"] == "1"
 
 
 @pytest.mark.parametrize("old", ["call_" + "a" * 24, "toolu_01AbCdEfGhIjKlMnOpQrStUv", "abcdefghi"])
@@ -155,8 +155,8 @@ def test_an_answer_whose_only_count_was_a_cost_is_read_back() -> None:
     assert returned(made)[0].message.usage_metadata is None
 
 
-@pytest.mark.parametrize("identifier", ["weather", "", None])
-def test_a_call_without_an_id_keeps_its_tool_s_name(identifier: str | None) -> None:
+@pytest.mark.parametrize("identifier", ["", None])
+def test_a_call_without_an_id_gets_none(identifier: str | None) -> None:
     made = chat("", tool_calls=[{"name": "weather", "args": {}, "id": identifier}])
     assert returned(made)[0].message.tool_calls[0]["id"] == identifier
 
