@@ -232,11 +232,9 @@ def _read(raw: Mapping[str, Any]) -> Reply:
     common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
-    ids = {
-        block["tool_call_id"]: new_id(block["tool_call_id"])
-        for block in raw["blocks"]
-        if block.get("tool_call_id") and block["tool_call_id"] not in _given_for_ids(raw["blocks"])
-    }
+    none = _given_for_ids(raw["blocks"])
+    calls = {block.get("tool_call_id") for block in raw["blocks"]} - none - {"", None}
+    ids = {identifier: new_id(identifier) for identifier in calls}
     blocks = [_read_block(block) for block in copy_with_new_ids(raw["blocks"], ids)]
     message = ChatMessage(
         role=MessageRole(raw["role"]),
