@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any
 
+import httpx
 import pytest
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -100,9 +101,16 @@ def answer_of(llm: Any, method: str) -> tuple[Any, str]:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_field_of_a_hit_is_that_of_the_answer(name: str, method: str) -> None:
     kind, (body, events), settings = ANSWERS[name]
-    with scripted_server(body, events) as server:
+    with scripted_server(body, events) as server, httpx.Client() as client:
         llm = CachedLLM(
-            kind(model="gpt-4o", api_base=server.url, api_key="sk-test", max_retries=0, **settings)
+            kind(
+                model="gpt-4o",
+                api_base=server.url,
+                api_key="sk-test",
+                max_retries=0,
+                http_client=client,
+                **settings,
+            )
         )
         (made, said), (hit, repeated) = answer_of(llm, method), answer_of(llm, method)
     if not hit.additional_kwargs.get("cache_hit"):
@@ -277,9 +285,10 @@ def test_one_of_several_answers_is_never_stored(first: str) -> None:
     body = completion(content="Hello there")
     body["choices"] = [{**body["choices"][0], "index": index} for index in range(3)]
     events = list(in_turn(completion_events([{"content": "Hello "}, {"content": "there"}]), 3))
-    with scripted_server(body, events) as server:
+    with scripted_server(body, events) as server, httpx.Client() as client:
         llm = CachedLLM(
             OpenAI(
+                http_client=client,
                 model="gpt-4o",
                 api_base=server.url,
                 api_key="sk-test",
