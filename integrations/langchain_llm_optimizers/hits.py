@@ -30,8 +30,8 @@ from llm_optimizers.costs.context import context_of
 
 __all__ = ["CACHE_HIT", "ServedChatModel", "answer_call", "chunks_of", "mark_hit", "serve_hit"]
 
-
 _FORM = ("model_provider", "output_version")
+"""Metadata that say how to read the content; each chunk of a provider's stream has them."""
 
 
 def serve_hit(
@@ -223,7 +223,6 @@ def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
 
     Blocks of text get an `index`, as in a provider's stream, so that their parts add up.
     """
-    # Each chunk of a provider's stream says how to read its content.
     form = {k: v for k, v in message.response_metadata.items() if k in _FORM}
     for content in _content_parts(message.content):
         yield AIMessageChunk(content=content, id=message.id, response_metadata=dict(form))

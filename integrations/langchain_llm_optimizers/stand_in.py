@@ -48,9 +48,8 @@ class StandIn(BaseChatModel):
     Only its rate limiter is left out, since no request goes to a provider.
     """
 
-    # LangChain would write it into the callbacks' data of this model.
     stands_for: BaseChatModel = Field(exclude=True, repr=False)
-    """The model that would have opened the run; no wrapper."""
+    """The model that would have opened the run; it is no wrapper."""
 
     @classmethod
     def of(cls, model: BaseChatModel, **own: Any) -> Self:
