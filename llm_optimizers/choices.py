@@ -19,7 +19,15 @@ CHOICE_SETTINGS = (
 )
 """The settings that ask for several answers. OpenAI's `best_of` is not one: it returns `n`."""
 
-_NESTED = ("model_kwargs", "additional_kwargs", "extra_body", "generation_config", "options")
+_NESTED = (
+    "model_kwargs",
+    "additional_kwargs",
+    "extra_body",
+    "generation_config",
+    "generationConfig",
+    "pipeline_kwargs",
+    "options",
+)
 """Fields in which models keep settings without a field."""
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import ServedChatModel, answer_call
+from langchain_llm_optimizers.hits import ServedChatModel, served_model
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.stand_in import called_model
 from llm_optimizers.caching import Hit
 from llm_optimizers.types import ChatRequest
 
@@ -109,7 +110,10 @@ class CachedChatModel(DelegatingChatModel):
         )
 
     def _served(self, hit: Hit[Generations], call: ModelCall) -> tuple[ServedChatModel, ModelCall]:
-        return answer_call(hit, call, self.model, self.cache.ledger)
+        """Return a model that answers with the hit, and the call to make of it."""
+        answer = cast("AIMessage | None", getattr(hit.value[0], "message", None))
+        called, call = called_model(self.model, call, answer)
+        return served_model(hit, call, called, self.cache.ledger), call
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""

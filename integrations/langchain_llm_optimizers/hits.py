@@ -22,13 +22,13 @@ from pydantic import Field
 from langchain_llm_optimizers.account import RunInfo, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
-from langchain_llm_optimizers.stand_in import StandIn, called_model
+from langchain_llm_optimizers.stand_in import StandIn
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 
-__all__ = ["CACHE_HIT", "ServedChatModel", "answer_call", "chunks_of", "mark_hit", "serve_hit"]
+__all__ = ["CACHE_HIT", "ServedChatModel", "chunks_of", "mark_hit", "serve_hit", "served_model"]
 
 _FORM = ("model_provider", "output_version")
 """Metadata that say how to read the content; each chunk of a provider's stream has them."""
@@ -156,21 +156,21 @@ class ServedChatModel(StandIn):
             yield chunk
 
 
-def answer_call(
+def served_model(
     hit: Hit[Generations], call: ModelCall, model: BaseChatModel, ledger: Ledger | None
-) -> tuple[ServedChatModel, ModelCall]:
-    """Return a model that answers with the hit as `model` would, and the call to make of it."""
-    first = hit.value[0]
-    answer = first.message if isinstance(first, ChatGeneration) else None
-    called, call = called_model(model, call, cast("AIMessage | None", answer))
-    run = None if ledger is None else _run_of(call, called)
+) -> ServedChatModel:
+    """Return a model that answers the call with the hit, in a run like that of `model`.
+
+    `model` and `call` are those that `called_model` returns: the model behind all wrappers.
+    """
+    run = None if ledger is None else _run_of(call, model)
     generations = cast("list[ChatGeneration]", serve_hit(hit, ledger, run))
     for generation in generations:
         message = cast("AIMessage", generation.message)
         _set_run_fields(message)
-        if called.output_version != "v1":
+        if model.output_version != "v1":
             _set_plain_content(message)
-    return ServedChatModel.of(called, generations=generations, cache=False), call
+    return ServedChatModel.of(model, generations=generations, cache=False)
 
 
 def _set_run_fields(message: AIMessage) -> None:

@@ -22,6 +22,8 @@ from llm_optimizers.choices import CHOICE_SETTINGS, choices_of, stated_choices
         (({"candidate_count": 2},), 2),
         (({"extra_body": {"n": 4}, "n": 1},), 4),
         (({"model_kwargs": {"generation_config": {"candidateCount": 2}}},), 2),
+        (({"generationConfig": {"candidateCount": 3}},), 3),
+        ((SimpleNamespace(pipeline_kwargs={"num_return_sequences": 2}),), 2),
         (({"best_of": 5},), None),
         (({}, SimpleNamespace(n=3)), 3),
         (({"n": 1}, SimpleNamespace(n=3)), 1),
