@@ -195,14 +195,16 @@ class BatchingChatModel(DelegatingChatModel):
         if shared is None:
             return call.generate(self.model)
         if isinstance(shared, CombinedCall):
-            return call.generate(SharedRun.of(self.model, shared, name=self.get_name()))
+            run, call = SharedRun.for_call(self.model, call, shared)
+            return call.generate(run)
         return _plain_result(shared.result())
 
     async def _afinish(self, call: ModelCall, shared: _Joined | None) -> ChatResult:
         if shared is None:
             return await call.agenerate(self.model)
         if isinstance(shared, CombinedCall):
-            return await call.agenerate(SharedRun.of(self.model, shared, name=self.get_name()))
+            run, call = SharedRun.for_call(self.model, call, shared)
+            return await call.agenerate(run)
         return _plain_result(await shared.aresult())
 
     def _join(self, call: ModelCall) -> _Joined | None:

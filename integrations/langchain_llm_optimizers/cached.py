@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import served_model
+from langchain_llm_optimizers.hits import ServedChatModel, served_model
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.stand_in import called_model
+from llm_optimizers.caching import Hit
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -32,6 +34,12 @@ class CachedChatModel(DelegatingChatModel):
     A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
     from any thread or event loop, become one call. Tools and structured output are those of the
     wrapped model; their JSON schemas are part of the key.
+
+    A hit is a run of the wrapped model, with its name, tags, metadata and callbacks. Its message
+    has the original usage with `total_cost` 0, `response_metadata["cache_hit"]`, and new ids. It
+    has no HTTP headers; values that JSON lacks may come back in a plain form (see
+    `llm_optimizers.caching.payloads`). An answer is stored only with as many generations as were
+    asked for, so a stream with `n` above 1 goes to the model.
     """
 
     model: BaseChatModel
@@ -61,7 +69,8 @@ class CachedChatModel(DelegatingChatModel):
         answer = self.cache.responses.answer(self._request(call), make)
         if answer.hit is None:
             return called[0]
-        return call.generate(served_model(answer.hit, call, self.model, self.cache.ledger))
+        served, call = self._served(answer.hit, call)
+        return call.generate(served)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []
@@ -73,23 +82,38 @@ class CachedChatModel(DelegatingChatModel):
         answer = await self.cache.responses.aanswer(self._request(call), make)
         if answer.hit is None:
             return called[0]
-        return await call.agenerate(served_model(answer.hit, call, self.model, self.cache.ledger))
+        served, call = self._served(answer.hit, call)
+        return await call.agenerate(served)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
+        def replay(hit: Hit[Generations]) -> Iterator[AIMessageChunk]:
+            served, call_of_child = self._served(hit, call)
+            return call_of_child.stream(served)
+
         return self.cache.responses.stream(
             self._request(call),
             lambda: call.stream(self.model),
             _merged,
-            lambda hit: call.stream(served_model(hit, call, self.model, self.cache.ledger)),
+            replay,
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+        def replay(hit: Hit[Generations]) -> AsyncIterator[AIMessageChunk]:
+            served, call_of_child = self._served(hit, call)
+            return call_of_child.astream(served)
+
         return self.cache.responses.astream(
             self._request(call),
             lambda: call.astream(self.model),
             _merged,
-            lambda hit: call.astream(served_model(hit, call, self.model, self.cache.ledger)),
+            replay,
         )
+
+    def _served(self, hit: Hit[Generations], call: ModelCall) -> tuple[ServedChatModel, ModelCall]:
+        """Return a model that answers with the hit, and the call to make of it."""
+        answer = cast("AIMessage | None", getattr(hit.value[0], "message", None))
+        called, call = called_model(self.model, call, answer)
+        return served_model(hit, call, called, self.cache.ledger), call
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""
@@ -108,4 +132,7 @@ def _merged(chunks: list[AIMessageChunk]) -> Generations:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole = whole + chunk
-    return [ChatGeneration(message=message_chunk_to_message(whole))]
+    message = message_chunk_to_message(whole)
+    reason = message.response_metadata.get("finish_reason")
+    info = None if reason is None else {"finish_reason": reason}
+    return [ChatGeneration(message=message, generation_info=info)]

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.messages.base import BaseMessage, message_to_dict
+from langchain_core.messages.base import BaseMessage
 from langchain_core.messages.utils import messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 from pydantic import BaseModel
@@ -23,8 +24,9 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import without_billing
 from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import as_json, copy_with_new_ids, from_json, new_id
+from llm_optimizers.caching.answers import copy_with_new_ids, new_id
 from llm_optimizers.caching.cacheability import least_cacheable
+from llm_optimizers.caching.payloads import as_json, from_json
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
 
@@ -50,7 +52,8 @@ class GenerationsCodec:
 
     def cacheability(self, value: Generations) -> Cacheability:
         """See `Codec.cacheability`."""
-        return least_cacheable([_cacheability(generation) for generation in value])
+        worst = least_cacheable([_cacheability(generation) for generation in value])
+        return replace(worst, choices=len(value))
 
 
 def finish_reason_of(metadata: Mapping[str, Any]) -> str:
@@ -65,11 +68,21 @@ def _written(generation: Generation) -> dict[str, Any]:
     message = generation.message
     if isinstance(message, AIMessageChunk):
         message = message_chunk_to_message(message)
-    metadata = without_billing(_without_headers(message.response_metadata))
-    written = message_to_dict(message.model_copy(update={"response_metadata": metadata}))
+    return {"message": {"type": message.type, "data": _fields(message)}, "info": info}
+
+
+def _fields(message: BaseMessage) -> dict[str, Any]:
+    """Return a message's fields; `model_dump` would turn a parsed object's aliases into names."""
+    names = (*type(message).model_fields, *(message.__pydantic_extra__ or ()))
+    fields = {name: getattr(message, name) for name in names}
+    usage = fields.get("usage_metadata") or {}
     # Set by another cache's hit; it would make this answer look free.
-    (written["data"].get("usage_metadata") or {}).pop("total_cost", None)
-    return {"message": written, "info": info}
+    counts = {name: count for name, count in usage.items() if name != "total_cost"}
+    return {
+        **fields,
+        "usage_metadata": counts or None,
+        "response_metadata": without_billing(_without_headers(message.response_metadata)),
+    }
 
 
 def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.callbacks import (
@@ -51,6 +52,15 @@ class DelegatingChatModel(BaseChatModel):
     def _children(self) -> Sequence[BaseChatModel]:
         """The models behind this one, at least one."""
         return (self._child,)
+
+    def _passed_on(
+        self, call: ModelCall, answer: AIMessage | None
+    ) -> tuple[BaseChatModel, ModelCall]:
+        """Return the child that gets a call when it is made, and the call as the child gets it.
+
+        `answer` is what such a call brought earlier; None if that is not known.
+        """
+        return self._child, replace(call, config=self._with_own_config(call.config))
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> ChatResult:
@@ -198,6 +208,10 @@ class DelegatingChatModel(BaseChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """Return the child's structured output pipeline, with this model in the child's place."""
         return rebind(self._child.with_structured_output(schema, **kwargs), self._child, self)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids as the child does."""
+        return self._child.get_token_ids(text)
 
     def get_num_tokens(self, text: str) -> int:
         """Count tokens as the child does."""

@@ -12,8 +12,9 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages import LC_ID_PREFIX, AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import Field
@@ -21,13 +22,16 @@ from pydantic import Field
 from langchain_llm_optimizers.account import RunInfo, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.stand_in import StandIn
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
-from llm_optimizers.costs.prices.names import provider_of
 
 __all__ = ["CACHE_HIT", "ServedChatModel", "chunks_of", "mark_hit", "serve_hit", "served_model"]
+
+_FORM = ("model_provider", "output_version")
+"""Metadata that say how to read the content; each chunk of a provider's stream has them."""
 
 
 def serve_hit(
@@ -88,19 +92,27 @@ class _MarkedInfo(dict[str, Any]):
     __hash__ = None  # like every dict
 
 
-class ServedChatModel(BaseChatModel):
-    """Answers with a hit's `generations`, under the tracing parameters of the cached model."""
+class ServedChatModel(StandIn):
+    """Answers with a hit's `generations` in a run like that of the model that gave them.
+
+    It streams if that model would. As on a hit of LangChain's own cache, the usage is that of the
+    original call with a `total_cost` of 0.
+    """
 
     # LangChain serialises the model for the callbacks of every run; the answer is kept out of that.
     generations: list[ChatGeneration] = Field(repr=False)
-    ls_params: dict[str, Any] = Field(repr=False)
 
-    @property
-    def _llm_type(self) -> str:
-        return "replay"
+    def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
+        return len(self.generations) == 1 and self.stands_for._should_stream(
+            async_api=async_api, run_manager=run_manager, **kwargs
+        )
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return dict(self.ls_params)
+    def _should_use_protocol_streaming(
+        self, *, async_api: bool, run_manager: Any = None, **kwargs: Any
+    ) -> bool:
+        return len(self.generations) == 1 and self.stands_for._should_use_protocol_streaming(
+            async_api=async_api, run_manager=run_manager, **kwargs
+        )
 
     def _generate(
         self,
@@ -127,8 +139,11 @@ class ServedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in chunks_of(cast("AIMessage", self.generations[0].message)):
+        first = self.generations[0]
+        *chunks, last = chunks_of(cast("AIMessage", first.message))
+        for chunk in chunks:
             yield ChatGenerationChunk(message=chunk)
+        yield ChatGenerationChunk(message=last, generation_info=first.generation_info)
 
     async def _astream(
         self,
@@ -144,25 +159,53 @@ class ServedChatModel(BaseChatModel):
 def served_model(
     hit: Hit[Generations], call: ModelCall, model: BaseChatModel, ledger: Ledger | None
 ) -> ServedChatModel:
-    """Return a model that answers with the hit, under the name, tags and metadata of `model`."""
-    params = dict(model._get_ls_params(stop=call.stop, **call.kwargs))
-    stated = str(params.get("ls_provider") or "")
-    params["ls_provider"] = provider_of(type(model).__name__, stated) or ""
-    run = None if ledger is None else _run_of(call, model, params)
-    generations = serve_hit(hit, ledger, run)
-    return ServedChatModel(
-        generations=cast("list[ChatGeneration]", generations),
-        ls_params=params,
-        name=model.get_name(),
-        tags=model.tags,
-        metadata=model.metadata,
-        cache=False,
-    )
+    """Return a model that answers the call with the hit, in a run like that of `model`.
+
+    `model` and `call` are those that `called_model` returns: the model behind all wrappers.
+    """
+    run = None if ledger is None else _run_of(call, model)
+    generations = cast("list[ChatGeneration]", serve_hit(hit, ledger, run))
+    for generation in generations:
+        message = cast("AIMessage", generation.message)
+        _set_run_fields(message)
+        if model.output_version != "v1":
+            _set_plain_content(message)
+    return ServedChatModel.of(model, generations=generations, cache=False)
 
 
-def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) -> RunInfo:
-    """Describe the run that a call of the model would have opened."""
+def _set_run_fields(message: AIMessage) -> None:
+    """Set what LangChain sets in an answer to a run: the cost of a hit, and the run's id."""
+    if message.usage_metadata is not None:  # Without counts, LangChain could not add chunks up.
+        counts = {**message.usage_metadata, "total_cost": 0}
+        message.usage_metadata = cast("UsageMetadata", counts)
+    if (message.id or "").startswith(LC_ID_PREFIX):
+        message.id = None
+
+
+def _set_plain_content(message: AIMessage) -> None:
+    """Undo the blocks that LangChain makes of a text for a reader of typed events (version 3).
+
+    Such a reader's answer is stored like any other, but other callers get a text from the model.
+    """
+    blocks, metadata = message.content, message.response_metadata
+    if metadata.get("output_version") != "v1" or not isinstance(blocks, list):
+        return
+    texts = []
+    for block in blocks:
+        if not isinstance(block, dict) or block.get("type") not in ("text", "tool_call"):
+            return
+        if block["type"] == "text":
+            if block.keys() - {"type", "text", "index"}:
+                return
+            texts.append(block["text"])
+    message.content = "".join(texts)
+    del metadata["output_version"]
+
+
+def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
+    """Describe the run that a call of the model opens."""
     config, run_id = call.config, call.config.get("run_id")
+    params = model._get_ls_params(stop=call.stop, **call.kwargs)
     return RunInfo(
         id="",
         started=datetime.now(UTC),
@@ -170,30 +213,59 @@ def _run_of(call: ModelCall, model: BaseChatModel, params: Mapping[str, Any]) ->
         metadata={**(model.metadata or {}), **(config.get("metadata") or {}), **params},
         tags=[*(config.get("tags") or ()), *(model.tags or ())],
         model=str(params.get("ls_model_name") or ""),
+        class_name=type(model).__name__,
         context=context_of(None if run_id is None else str(run_id)),
     )
 
 
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:
-    """Yield a message in chunks that add up to it: the text, then tool calls and metadata."""
-    if isinstance(message.content, str):
-        for piece in split_for_streaming(message.content):
-            yield AIMessageChunk(content=piece, id=message.id)
-        rest: str | list[Any] = "" if message.content.strip() else message.content
-    else:
-        rest = message.content
-    calls = [
-        tool_call_chunk(
-            name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place
-        )
-        for place, call in enumerate(message.tool_calls)
-    ]
+    """Yield a message in chunks that add up to it: the text, then tool calls and metadata.
+
+    Blocks of text get an `index`, as in a provider's stream, so that their parts add up.
+    """
+    form = {k: v for k, v in message.response_metadata.items() if k in _FORM}
+    for content in _content_parts(message.content):
+        yield AIMessageChunk(content=content, id=message.id, response_metadata=dict(form))
+    blank = isinstance(message.content, str) and not message.content.strip()
     yield AIMessageChunk(
-        content=rest,
+        content=message.content if blank else type(message.content)(),
         id=message.id,
-        tool_call_chunks=calls,
+        tool_call_chunks=_call_chunks(message),
         additional_kwargs=message.additional_kwargs,
         response_metadata=message.response_metadata,
         usage_metadata=message.usage_metadata,
         chunk_position="last",
     )
+
+
+def _content_parts(content: str | list[Any]) -> Iterator[str | list[Any]]:
+    """Yield pieces of a few words each; blocks other than text stay whole."""
+    if isinstance(content, str):
+        yield from split_for_streaming(content)
+        return
+    given = [str(b["index"]) for b in content if isinstance(b, dict) and "index" in b]
+    if len(set(given)) < len(given):  # LangChain would merge blocks of one index.
+        yield content
+        return
+    for place, block in enumerate(content):
+        kind, text = (block.get("type"), block.get("text")) if isinstance(block, dict) else ("", "")
+        pieces = split_for_streaming(text) if kind == "text" and isinstance(text, str) else []
+        index = block.get("index", None if given else place) if pieces else None
+        if index is None:
+            yield [block]
+            continue
+        for piece in pieces[:-1]:
+            yield [{"type": "text", "text": piece, "index": index}]
+        yield [{**block, "text": pieces[-1], "index": index}]
+
+
+def _call_chunks(message: AIMessage) -> list[ToolCallChunk]:
+    written = [
+        # Arguments are JSON in every provider's stream; other values become text.
+        *((call, json.dumps(call["args"], default=str)) for call in message.tool_calls),
+        *((call, call["args"]) for call in message.invalid_tool_calls),
+    ]
+    return [
+        tool_call_chunk(name=call["name"], args=args, id=call["id"], index=place)
+        for place, (call, args) in enumerate(written)
+    ]

@@ -9,11 +9,14 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
+from langchain_llm_optimizers.delegating import underlying_models
 from llm_optimizers.caching.keys import OBJECT_ADDRESS, fingerprint
+from llm_optimizers.choices import CHOICE_SETTINGS, choices_of
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["identity_of_call", "identity_of_string"]
 
+_CHOICES = re.compile(rf"""['"](?:{"|".join(CHOICE_SETTINGS)})['"][,:]\s*(\d{{1,4}})\b""")
 _CLASS = re.compile(r"<class '([^']+)'>")
 
 
@@ -26,7 +29,9 @@ def identity_of_call(
         ConfigurationError: a setting is an object whose content cannot be read.
     """
     plain = {name: fingerprint(value) for name, value in kwargs.items()}
-    return {**plain, "stop": stop, "llm": _stable(model._get_llm_string())}
+    choices = choices_of(kwargs, *underlying_models(model))
+    asked = {"n": choices} if choices > 1 else {}
+    return {**plain, **asked, "stop": stop, "llm": _stable(model._get_llm_string())}
 
 
 def identity_of_string(llm_string: str) -> dict[str, Any]:
@@ -45,6 +50,10 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     schemas = {name: fingerprint(_loaded(name)) for name in _CLASS.findall(settings)}
     if schemas:
         identity["schemas"] = schemas
+    # Those of the call come after those of the model.
+    choices = [int(count) for count in _CHOICES.findall(llm_string)]
+    if choices and choices[-1] > 1:
+        identity["n"] = choices[-1]
     if "('tools', [" in settings or "('functions', [" in settings:
         identity["tools"] = True
     return identity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -18,6 +19,7 @@ from langchain_llm_optimizers.binding import (
     DeferredBinding,
     DeferredStructuredOutput,
     DeferredTools,
+    settings_for,
 )
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
@@ -133,6 +135,18 @@ class ChatModelRouter(DelegatingChatModel):
             return deferred.parse(self.models[name], message)
 
         return self.bind(**{DEFERRED_BINDING: deferred}) | RunnableLambda(parse)
+
+    def _passed_on(
+        self, call: ModelCall, answer: AIMessage | None
+    ) -> tuple[BaseChatModel, ModelCall]:
+        mark = {} if answer is None else answer.response_metadata.get(METADATA_KEY) or {}
+        child = self.models.get(mark.get("routed", ""), self._child)
+        _, call = super()._passed_on(call, answer)
+        try:
+            kwargs = settings_for(child, call.kwargs)
+        except Exception:  # noqa: BLE001 - only the run's parameters would show what is bound
+            kwargs = {k: v for k, v in call.kwargs.items() if k != DEFERRED_BINDING}
+        return child, replace(call, kwargs=kwargs)
 
     def _answer(self, call: ModelCall) -> ChatResult:
         caller = self._caller(call, streaming=False)

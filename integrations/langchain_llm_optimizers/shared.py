@@ -10,14 +10,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from pydantic import Field
 
 from langchain_llm_optimizers.account import SHARED_CALLS
+from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import SHARE_KEY, without_billing
+from langchain_llm_optimizers.stand_in import StandIn, called_model
 from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome, SharedAnswer
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.prices.names import provider_of
 
 __all__ = ["SharedRun", "cache_of", "usage_metadata"]
 
@@ -27,36 +29,24 @@ _RUN_ID_PREFIXES = ("lc_run-", "run-")
 """Prefixes of the answer ids that LangChain derives from run ids."""
 
 
-class SharedRun(BaseChatModel):
-    """Stands in for the child and opens a run for one caller, with the caller's share of the usage.
+class SharedRun(StandIn):
+    """Opens a run for one caller of a combined call, with the caller's share of the usage.
 
-    The child's callbacks, cache, tags and tracing parameters apply as if it had been called.
+    LangChain asks the child's cache first, as if the child had been called.
     """
 
-    child: BaseChatModel
-    shared: Any
+    child: BaseChatModel = Field(exclude=True, repr=False)
+    """The model inside the `BatchingChatModel`, which may be a wrapper."""
+    shared: Any = Field(exclude=True, repr=False)
     """The caller's `CombinedCall`."""
 
     @classmethod
-    def of(cls, child: BaseChatModel, shared: CombinedCall, *, name: str) -> SharedRun:
-        """Return a run of the child that the combined call answers."""
-        own = {key: getattr(child, key) for key in ("callbacks", "tags", "metadata")}
-        return cls(child=child, shared=shared, name=name, cache=cache_of(child), **own)
-
-    @property
-    def _llm_type(self) -> str:
-        return self.child._llm_type
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return dict(self.child._identifying_params)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        params = dict(self.child._get_ls_params(stop=stop, **kwargs))
-        # Without a stated provider LangChain takes the class name, which must be the child's.
-        kind = type(self.child).__name__
-        params["ls_provider"] = provider_of(kind, str(params.get("ls_provider") or "")) or ""
-        return params
+    def for_call(
+        cls, child: BaseChatModel, call: ModelCall, shared: CombinedCall
+    ) -> tuple[SharedRun, ModelCall]:
+        """Return a run that the combined call answers, and the call to make of it."""
+        called, call = called_model(child, call)
+        return cls.of(called, child=child, shared=shared, cache=cache_of(child)), call
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         return self.child._get_llm_string(stop=stop, **kwargs)

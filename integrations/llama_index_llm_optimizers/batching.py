@@ -18,9 +18,8 @@ from llama_index_llm_optimizers.combining import (
     ask_shared,
     combinable_request,
     reply_of,
-    underlying_models,
 )
-from llama_index_llm_optimizers.delegating import DelegatingLLM
+from llama_index_llm_optimizers.delegating import DelegatingLLM, underlying_models
 from llama_index_llm_optimizers.shared import announce_share
 from llm_optimizers.batching import AgreementReport, GroupLimits
 from llm_optimizers.batching.combining import (

@@ -31,8 +31,12 @@ class CachedLLM(DelegatingLLM):
 
     A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
     from any thread or event loop, become one call. Tools and structured output are those of the
-    wrapped LLM; their schemas are part of the key. A cached response has no `raw`; its
-    `additional_kwargs["cache_hit"]` says how it was matched.
+    wrapped LLM; their schemas are part of the key.
+
+    A cached response has no `raw`, no token counts, which belong to the original call, and its
+    tool calls only as blocks. Its `additional_kwargs["cache_hit"]` says how it was matched. Values
+    that JSON lacks may come back in a plain form (see `llm_optimizers.caching.payloads`). Answers
+    with images or files, and one of several choices (`n` above 1), are not stored.
     """
 
     llm: SerializeAsAny[LLM]

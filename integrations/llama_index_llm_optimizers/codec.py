@@ -1,22 +1,27 @@
 """Store LlamaIndex's responses, with their call's usage, as plain JSON without `raw`.
 
 `raw` is the provider's object: it can be of any class, and its tokens belong to the original call
-only. A stored value can only become a message of text, thoughts and tool calls. Blocks that refer
-to files or URLs are neither stored nor read back, since the next call would read them and send
-them to the provider.
+only. A stored value can only become a message of text, citations of text, thoughts and tool calls.
+Blocks that refer to files or URLs are neither stored nor read back, since the next call would read
+them and send them to the provider.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
+    CitationBlock,
     CompletionResponse,
+    ContentBlock,
+    ImageBlock,
     MessageRole,
     TextBlock,
     ThinkingBlock,
@@ -36,13 +41,8 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import (
-    as_json,
-    copy_with_new_ids,
-    from_json,
-    new_id,
-    reported_by_mark,
-)
+from llm_optimizers.caching.answers import copy_with_new_ids, new_id, reported_by_mark
+from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
@@ -54,8 +54,9 @@ __all__ = [
     "stream_to_cache",
 ]
 
-_BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock]] = {
+_BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationBlock]] = {
     "text": TextBlock,
+    "citation": CitationBlock,
     "thinking": ThinkingBlock,
     "tool_call": ToolCallBlock,
 }
@@ -124,11 +125,19 @@ def _whole(chunks: Sequence[Reply]) -> Reply:
         return last.model_copy(update={"delta": None, "text": text})
     message = last.message
     if len(read) > len(message.content or ""):
-        others = [block for block in message.blocks if not isinstance(block, TextBlock)]
-        message = message.model_copy(update={"blocks": [TextBlock(text=read), *others]})
+        message = message.model_copy(update={"blocks": _with_text(message.blocks, read)})
     kept = {k: v for k, v in last.additional_kwargs.items() if k != "thinking_delta"}
     update = {"delta": None, "message": _without_delta(message), "additional_kwargs": kept}
     return last.model_copy(update=update)
+
+
+def _with_text(blocks: Sequence[ContentBlock], text: str) -> list[ContentBlock]:
+    """Return the blocks with this text for theirs, in its place or else after the thoughts."""
+    texts = [place for place, block in enumerate(blocks) if isinstance(block, TextBlock)]
+    thoughts = list(takewhile(lambda block: isinstance(block, ThinkingBlock), blocks))
+    place = texts[0] if texts else len(thoughts)
+    after = [block for block in blocks[place:] if not isinstance(block, TextBlock)]
+    return [*blocks[:place], TextBlock(text=text), *after]
 
 
 def _without_delta(message: ChatMessage) -> ChatMessage:
@@ -189,29 +198,35 @@ class ReplyCodec:
             completion=not isinstance(reply, ChatResponse),
             model=value.model,
             usage=value.usage,
+            choices=1,  # A response holds the first of several choices; the others are in `raw`.
         )
 
 
 def _written(reply: Reply) -> dict[str, Any]:
     additional = {k: v for k, v in reply.additional_kwargs.items() if k not in _CALL_METADATA}
-    logprobs = [[each.model_dump() for each in token] for token in reply.logprobs or ()]
-    common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs or None}
+    logprobs = (
+        None
+        if reply.logprobs is None
+        else [[each.model_dump() for each in token] for token in reply.logprobs]
+    )
+    common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs}
     if not isinstance(reply, ChatResponse):
         return {**common, "text": reply.text}
     message = reply.message
     _check_role(message.role)
     for block in message.blocks:
-        if type(block) not in _BLOCKS.values():
-            raise TypeError(
-                f"a {type(block).__name__} is not cached: it may refer to a file or URL"
+        cited = block.cited_content if isinstance(block, CitationBlock) else None
+        if type(block) not in _BLOCKS.values() or isinstance(cited, ImageBlock):
+            raise NotStorableError(
+                f"it holds a {type(block).__name__}, which may refer to a file or URL"
             )
     kept = {k: v for k, v in message.additional_kwargs.items() if k not in _MESSAGE_METADATA}
     if "tool_calls" in message.additional_kwargs and not _has_calls(message):
-        raise TypeError("tool calls outside the message's blocks are not cached")
+        raise NotStorableError("it holds tool calls outside the message's blocks")
     return {
         **common,
         "role": message.role.value,
-        "blocks": [block.model_dump(mode="json") for block in message.blocks],
+        "blocks": [block.model_dump() for block in message.blocks],
         "message_kwargs": kept,
     }
 
@@ -231,14 +246,10 @@ def _read(raw: Mapping[str, Any]) -> Reply:
     common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
-    ids = {
-        block["tool_call_id"]: new_id(block["tool_call_id"])
-        for block in raw["blocks"]
-        if block.get("tool_call_id")
-    }
-    blocks = [
-        _BLOCKS[block["block_type"]](**block) for block in copy_with_new_ids(raw["blocks"], ids)
-    ]
+    none = _given_for_ids(raw["blocks"])
+    calls = {block.get("tool_call_id") for block in raw["blocks"]} - none - {"", None}
+    ids = {identifier: new_id(identifier) for identifier in calls}
+    blocks = [_read_block(block) for block in copy_with_new_ids(raw["blocks"], ids)]
     message = ChatMessage(
         role=_check_role(MessageRole(raw["role"])),
         blocks=blocks,
@@ -249,6 +260,24 @@ def _read(raw: Mapping[str, Any]) -> Reply:
         },
     )
     return ChatResponse(message=message, logprobs=raw["logprobs"], **common)
+
+
+def _given_for_ids(blocks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return what stands in the place of tool calls' ids but is none, and must stay as it is.
+
+    LlamaIndex's Gemini has no ids. It gives the tool's name for one, and sends that back to the
+    provider as the name of the tool that answered. What several calls share identifies none.
+    """
+    given = [(block.get("tool_call_id"), block.get("tool_name")) for block in blocks]
+    count = Counter(identifier for identifier, _ in given)
+    return {str(i) for i, name in given if i is not None and (i == name or count[i] > 1)}
+
+
+def _read_block(block: Mapping[str, Any]) -> ContentBlock:
+    kind = _BLOCKS[block["block_type"]]
+    if kind is CitationBlock and block["cited_content"]["block_type"] != "text":
+        raise ValueError("the payload cites what is no text")
+    return kind(**block)
 
 
 @lru_cache(maxsize=2048)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
-from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
+from llama_index_llm_optimizers.delegating import class_name_of, underlying_models
 from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
 from llm_optimizers.batching.combining import (
@@ -46,15 +45,6 @@ def combinable_request(call: ModelCall, llm: LLM) -> ChatRequest | None:
         return replace(request_of(call, call.kwargs), model=about.model_name)
     except ConfigurationError:
         return None
-
-
-def underlying_models(llm: LLM) -> Iterator[LLM]:
-    """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
-    if not isinstance(llm, DelegatingLLM):
-        yield llm
-        return
-    for child in llm._children:
-        yield from underlying_models(child)
 
 
 def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:

@@ -37,7 +37,7 @@ from llama_index_llm_optimizers.call import (
 )
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM", "class_name_of"]
+__all__ = ["DelegatingLLM", "class_name_of", "underlying_models"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
@@ -235,6 +235,15 @@ class DelegatingLLM(FunctionCallingLLM):
         if name in _SET_ON_CHILDREN:
             for child in self._children:
                 setattr(child, name, value)
+
+
+def underlying_models(llm: LLM) -> Iterator[LLM]:
+    """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
+    if not isinstance(llm, DelegatingLLM):
+        yield llm
+        return
+    for child in llm._children:
+        yield from underlying_models(child)
 
 
 def class_name_of(llm: LLM) -> str:

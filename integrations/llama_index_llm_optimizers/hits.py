@@ -96,17 +96,29 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
     # Joining several blocks would add newlines to the deltas that are in no block.
     single = not isinstance(reply, ChatResponse) or _texts(reply) <= 1
     pieces = split_for_streaming(text) if single else []
-    so_far = ""
+    so_far, thoughts = "", _thoughts_of(reply)
     for piece in pieces[:-1]:
         so_far += piece
-        yield _part(reply, so_far, piece)
-    yield reply.model_copy(update={"delta": pieces[-1] if pieces else text})
+        part = _part(reply, so_far, piece)
+        yield part.model_copy(update={"additional_kwargs": thoughts})
+        thoughts = {}
+    additional = {**reply.additional_kwargs, **thoughts}
+    delta = pieces[-1] if pieces else text
+    yield reply.model_copy(update={"delta": delta, "additional_kwargs": additional})
 
 
 async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
     """Async version of `chunks_of`."""
     for chunk in chunks_of(reply):
         yield chunk
+
+
+def _thoughts_of(reply: Reply) -> dict[str, Any]:
+    """Return the thoughts as the delta that LlamaIndex's agents read from a stream's chunk."""
+    blocks = reply.message.blocks if isinstance(reply, ChatResponse) else []
+    thoughts = [block.content for block in blocks if isinstance(block, ThinkingBlock)]
+    text = "".join(thought or "" for thought in thoughts)
+    return {"thinking_delta": text} if text else {}
 
 
 def _part(reply: Reply, text: str, delta: str) -> Reply:

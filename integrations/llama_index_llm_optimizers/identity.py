@@ -10,7 +10,9 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
 
+from llama_index_llm_optimizers.delegating import underlying_models
 from llm_optimizers.caching.keys import fingerprint
+from llm_optimizers.choices import choices_of
 
 __all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
 
@@ -47,10 +49,10 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    return {
-        **{name: fingerprint(value) for name, value in kwargs.items()},
-        "llm": identity_of_llm(llm),
-    }
+    plain = {name: fingerprint(value) for name, value in kwargs.items()}
+    choices = choices_of(kwargs, *underlying_models(llm))
+    asked = {"n": choices} if choices > 1 else {}
+    return {**plain, **asked, "llm": identity_of_llm(llm)}
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:

@@ -10,6 +10,7 @@ single_flight.py  identical concurrent calls are made once
 pacing.py         streams that say whether their reader or their provider is slow
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers
+payloads.py       what an answer holds, as JSON text and back
 stats.py          counters, and warnings logged once
 stores/           where entries are stored: in memory, in an SQLite file
 matching/         whether two questions ask the same thing

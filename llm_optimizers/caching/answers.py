@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import BaseModel
-
 from llm_optimizers.caching.cacheability import Cacheability
+from llm_optimizers.caching.payloads import plain_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, ServedAnswer
 
@@ -28,9 +27,7 @@ __all__ = [
     "Hit",
     "JSONCodec",
     "Tier",
-    "as_json",
     "copy_with_new_ids",
-    "from_json",
     "mark_of",
     "new_id",
     "reported_by_mark",
@@ -47,7 +44,6 @@ CACHE_HIT = "cache_hit"
 
 _ALPHABET = string.ascii_letters + string.digits
 _SHORTEST = 9
-_DEEPEST = 100
 _ARGUMENTS = frozenset({"args", "arguments", "input", "tool_kwargs"})
 _FIELDS = frozenset({"id", "call_id", "tool_use_id", "tool_call_id"})
 _PIECE = re.compile(r"\s*\S+(?:\s+\S+){0,3}\s*")
@@ -128,44 +124,6 @@ def split_for_streaming(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def as_json(value: object) -> str:
-    """Return the value as JSON text; pydantic objects in it (parsed output, say) become data.
-
-    Raises:
-        TypeError, ValueError: some part of it cannot be written as JSON.
-    """
-    return json.dumps(value, default=_data_of)
-
-
-def from_json(payload: str) -> Any:
-    """Return the JSON value in a stored payload.
-
-    Raises:
-        ValueError: it is not JSON, or nested so deeply that copying it could fail.
-    """
-    try:
-        value = json.loads(payload)
-    except RecursionError as error:
-        raise ValueError("the payload is nested too deeply") from error
-    level = [value]
-    for _ in range(_DEEPEST):
-        containers = [each for each in level if isinstance(each, dict | list) and each]
-        if not containers:
-            return value
-        level = [
-            item
-            for each in containers
-            for item in (each.values() if isinstance(each, dict) else each)
-        ]
-    raise ValueError("the payload is nested too deeply")
-
-
-def _data_of(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be stored in a cache")
-
-
 class JSONCodec:
     """A codec for answers that are JSON values; None, "" and empty containers are not stored."""
 
@@ -175,7 +133,7 @@ class JSONCodec:
 
     def decode(self, payload: str) -> Any:
         """See `Codec.decode`."""
-        return from_json(payload)
+        return plain_json(payload)
 
     def cacheability(self, value: Any) -> Cacheability:
         """See `Codec.cacheability`."""

@@ -28,7 +28,7 @@ from llm_optimizers.effects import (
     perform,
 )
 from llm_optimizers.embeddings import as_embedder
-from llm_optimizers.errors import ConfigurationError, LLMOptimizersError
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -201,9 +201,11 @@ class ResponseCache(Generic[R]):
         """Serve the request as a stream: the chunks of `call`, or a hit's chunks from `replay`.
 
         `merge` joins all chunks into the answer that is stored. Nothing is stored if the consumer
-        stops early. The tenant is that of the code that calls this method.
+        stops early. The tenant is that of the code that calls this method. A stream of several
+        choices goes to the model: its chunks are of one answer and then another, so there is no
+        whole answer to store, and a stored one has no such order.
         """
-        key = self.key(request)
+        key = self._stream_key(request)
         return call() if key is None else self._stream(key, call, merge, replay)
 
     def _stream(
@@ -230,7 +232,7 @@ class ResponseCache(Generic[R]):
         replay: Callable[[Hit[R]], AsyncIterator[C]],
     ) -> AsyncIterator[C]:
         """Stream as `stream` does, asynchronously."""
-        key = self.key(request)
+        key = self._stream_key(request)
         if key is None:
             return call()
         return adrive_stream(
@@ -241,13 +243,16 @@ class ResponseCache(Generic[R]):
             lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
         )
 
-    def bypassed(self, reason: object) -> None:
-        """Count a call that the cache does not handle, and log the reason the first time.
+    def _stream_key(self, request: ChatRequest | None) -> CacheKey | None:
+        key = self.key(request)
+        if key is not None and (key.choices or 1) > 1:
+            self.bypassed(f"a stream of {key.choices} answers is neither stored nor served")
+            return None
+        return key
 
-        For another library's error only its class is logged: its message may hold a prompt.
-        """
-        foreign = isinstance(reason, Exception) and not isinstance(reason, LLMOptimizersError)
-        self._counters.trouble("bypassed", type(reason).__name__ if foreign else reason)
+    def bypassed(self, reason: object) -> None:
+        """Count a call that the cache does not handle, and log the reason the first time."""
+        self._counters.trouble("bypassed", reason)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whether named by namespace or by block.

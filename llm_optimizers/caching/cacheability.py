@@ -27,7 +27,8 @@ class Cacheability:
     `finish_reason` is the provider's, "" if it gave none; `gives_reasons` says whether the
     provider is known to give one with every complete answer. `empty` means no text and no tool
     calls. `completion` says whether it is a completion's text (True) or a chat message (False);
-    None fits every request.
+    None fits every request. `choices` is how many answers there are, None if the adapter does not
+    count them.
     """
 
     empty: bool = False
@@ -37,10 +38,14 @@ class Cacheability:
     completion: bool | None = None
     model: str = ""
     usage: Usage | None = None
+    choices: int | None = None
 
 
-def reason_not_to_cache(cacheability: Cacheability) -> str | None:
+def reason_not_to_cache(cacheability: Cacheability, *, choices: int | None = None) -> str | None:
     """Return why an answer must not be stored, or None if it may.
+
+    `choices` is how many answers the call asked for, if that is known. A stream brings one text,
+    however many were asked for, and it must not answer a later call that expects them all.
 
     The finish reason must be known to mean a complete answer, unlike `length` or
     `content_filter`. A missing one is a reason too if the provider always gives one: to a
@@ -54,6 +59,9 @@ def reason_not_to_cache(cacheability: Cacheability) -> str | None:
         return "empty"
     if cacheability.gives_reasons and not cacheability.finish_reason:
         return "no finish reason"
+    made = cacheability.choices
+    if choices is not None and made is not None and made != choices:
+        return f"{made} of {choices} answers"
     return None
 
 

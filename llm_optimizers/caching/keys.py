@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
+from llm_optimizers.choices import stated_choices
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.tenancy import request_tenant
 from llm_optimizers.types import ChatRequest, Message
@@ -86,7 +87,8 @@ class CacheKey:
     or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
     answer depends on the time. `asked` is the question's text wherever another request may be
     served this answer, by meaning or by its normalised key: it is stored with the answer, so that
-    the keys can be derived from it again. `completion` is the request's.
+    the keys can be derived from it again. `completion` is the request's. `choices` is how many
+    answers the settings ask for, None if they do not say.
     """
 
     exact: str
@@ -96,6 +98,7 @@ class CacheKey:
     question: str | None
     asked: str | None = None
     completion: bool = False
+    choices: int | None = None
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -141,6 +144,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         question=question if semantic else None,
         asked=question if semantic or normalised is not None else None,
         completion=request.completion,
+        choices=stated_choices(request.params),
     )
 
 

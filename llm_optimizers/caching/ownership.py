@@ -46,7 +46,7 @@ def reason_not_to_serve(entry: Entry, key: CacheKey, tier: Tier, now: float) -> 
 
 def reason_not_to_use(cacheability: Cacheability, key: CacheKey) -> str | None:
     """Return why an answer must not be stored under `key`, or served for it; None if it may."""
-    reason = reason_not_to_cache(cacheability)
+    reason = reason_not_to_cache(cacheability, choices=key.choices)
     if reason is not None:
         return reason
     if cacheability.completion not in (None, key.completion):

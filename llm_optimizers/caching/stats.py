@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.errors import LLMOptimizersError
 
 __all__ = ["CacheStats", "Counters"]
 
@@ -59,7 +60,12 @@ class Counters:
             self._events["stored"] += 1
 
     def trouble(self, kind: str, detail: object, *, quiet: bool = False) -> None:
-        """Count a problem; log its detail the first time, unless `quiet`."""
+        """Count a problem; log its detail the first time, unless `quiet`.
+
+        Of another library's error only the class is logged: its message may hold a prompt.
+        """
+        if isinstance(detail, Exception) and not isinstance(detail, LLMOptimizersError):
+            detail = type(detail).__name__
         with self._lock:
             self._troubles[kind] += 1
             first = self._troubles[kind] == 1

@@ -22,11 +22,11 @@ from llm_optimizers.batching.combining.ask import (
 from llm_optimizers.batching.combining.calls import BoundCalls, CombinedCalls
 from llm_optimizers.batching.combining.combined_call import CombinedCall
 from llm_optimizers.batching.combining.prompts import (
-    choices_of,
     combination_key,
     combined_format,
     raised_limits,
 )
+from llm_optimizers.choices import choices_of
 
 __all__ = [
     "AgreementReport",

@@ -13,12 +13,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llm_optimizers.choices import CHOICE_SETTINGS, choices_of
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
     "COMBINED_SIZE",
     "CombinedFormat",
-    "choices_of",
     "combination_key",
     "combine",
     "combined_format",
@@ -112,12 +112,7 @@ def gives_plain_text(model: object) -> bool:
     if choices_of(model) != 1 or any(_is_set(model, name) for name in _FORMAT_SETTINGS):
         return False
     further = {name for name, value in _further_settings(model).items() if value is not None}
-    return further - {"n"} <= _HARMLESS_SETTINGS
-
-
-def choices_of(model: object) -> int:
-    """Return how many answers a model gives to one prompt, by its settings."""
-    return _further_settings(model).get("n") or getattr(model, "n", None) or 1
+    return further - {*CHOICE_SETTINGS} <= _HARMLESS_SETTINGS
 
 
 def raised_limits(model: object, count: int) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from llm_optimizers.caching import Cacheability, ResponseCache, tenant
+from llm_optimizers.caching.answers import JSONCodec
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -324,6 +325,47 @@ def test_a_request_without_a_key_calls_the_model(caplog: pytest.LogCaptureFixtur
     assert cache.lookup(odd) is None
     assert cache.stats.troubles["bypassed"] == 3
     assert len(caplog.records) == 1
+
+
+class Unstorable(JSONCodec):
+    def encode(self, value: Any) -> str:
+        raise ValueError(f"cannot store {value}")
+
+
+def test_why_an_answer_cannot_be_stored_is_logged_without_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache: ResponseCache[str] = ResponseCache(codec=Unstorable())
+    cache.update(CARD, "the user's words")
+    assert cache.stats.troubles == {"answer cannot be stored": 1}
+    assert "ValueError" in caplog.text
+    assert "the user's words" not in caplog.text
+
+
+@pytest.mark.parametrize("choices", [1, 3])
+async def test_a_stream_of_several_answers_is_neither_stored_nor_served(choices: int) -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    asked = request_for("Hi", n=choices)
+    made = []
+
+    def call() -> Iterator[str]:
+        made.append("sync")
+        yield "live"
+
+    async def acall() -> AsyncIterator[str]:
+        made.append("async")
+        yield "live"
+
+    for _ in range(2):
+        list(cache.stream(asked, call, "".join, lambda hit: iter([hit.value])))
+        [_ async for _ in cache.astream(asked, acall, "".join, lambda hit: later(hit.value))]
+    assert made == (["sync"] if choices == 1 else ["sync", "async"] * 2)
+    assert len(cache) == (1 if choices == 1 else 0)
+    assert cache.stats.troubles == ({} if choices == 1 else {"bypassed": 4})
+
+
+async def later(value: str) -> AsyncIterator[str]:
+    yield value
 
 
 def test_lone_surrogates_do_not_fail_a_call(make: Callable[..., Any]) -> None:

@@ -49,6 +49,15 @@ def test_the_reason_says_what_is_wrong_with_the_answer(
     assert reason_not_to_cache(cacheability) == reason
 
 
+def test_as_many_answers_as_were_asked_for_may_be_stored() -> None:
+    assert reason_not_to_cache(Cacheability(choices=3), choices=3) is None
+    assert reason_not_to_cache(Cacheability(choices=1), choices=3) == "1 of 3 answers"
+    assert reason_not_to_cache(Cacheability(choices=3), choices=1) == "3 of 1 answers"
+    # Not every adapter counts answers, and not every provider's setting is known.
+    assert reason_not_to_cache(Cacheability(), choices=3) is None
+    assert reason_not_to_cache(Cacheability(choices=3)) is None
+
+
 def test_one_uncacheable_answer_makes_the_whole_call_uncacheable() -> None:
     good, cut = Cacheability(model="m", finish_reason="stop"), Cacheability(finish_reason="length")
     assert least_cacheable([good, cut]) is cut

@@ -496,6 +496,34 @@ def test_an_answer_that_cannot_be_encoded_is_returned_and_not_stored(
     assert plans.counters.stats().troubles == {"answer cannot be stored": 1}
 
 
+class Counted(JSONCodec):
+    """A list holds several answers."""
+
+    def cacheability(self, value: Any) -> Cacheability:
+        return replace(super().cacheability(value), choices=len(value))
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3])
+def test_an_answer_with_another_number_of_choices_is_neither_stored_nor_shared(
+    plans: PlansFactory, make: Make, asked: int
+) -> None:
+    fakes, key = make(called=["a", "b"]), replace(KEY, choices=asked)
+    whole = replace(plans.on(fakes), codec=Counted())
+    assert drive(whole.answer(key), fakes.perform).value == ["a", "b"]
+    assert len(fakes.calls_of("save")) == (asked == 2)
+    assert plans.counters.stats().troubles == ({} if asked == 2 else {"not admitted": 1})
+
+
+@pytest.mark.parametrize("asked", [2, 3])
+def test_a_stored_answer_with_another_number_of_choices_is_not_served(
+    plans: PlansFactory, make: Make, asked: int
+) -> None:
+    fakes, key = make(fetched={KEY.exact: entry(payload='["a", "b"]')}), replace(KEY, choices=asked)
+    hit = drive(replace(plans.on(fakes), codec=Counted()).lookup(key), fakes.perform)
+    assert (hit is not None) is (asked == 2)
+    assert (fakes.calls_of("delete") == []) is (asked == 2)
+
+
 class AlwaysJoined(SingleFlight[str]):
     """Every caller joins a call in flight that brings this payload."""
 

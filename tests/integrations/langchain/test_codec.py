@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -120,6 +121,44 @@ class Parsed(BaseModel):
 def test_parsed_objects_are_stored_as_data() -> None:
     (back,) = returned(chat(additional_kwargs={"parsed": Parsed(a=1)}))
     assert back.message.additional_kwargs["parsed"] == {"a": 1}
+
+
+SIGNATURE = b"\x01\xffsigned"
+
+
+def test_bytes_anywhere_in_an_answer_come_back() -> None:
+    made = chat(
+        [
+            {"type": "text", "text": "a", "extras": {"signature": SIGNATURE}},
+            {"type": "file", "data": SIGNATURE},
+        ],
+        additional_kwargs={"signatures": [SIGNATURE, {"nested": (SIGNATURE,)}]},
+        response_metadata={"when": datetime(2026, 1, 2, tzinfo=UTC), "by_index": {0: SIGNATURE}},
+        tool_calls=[{"name": "f", "args": {"x": SIGNATURE}, "id": "call_1"}],
+    )
+    made.generation_info = {"logits": SIGNATURE}
+    one, other = codec.decode(payload := codec.encode([made]))[0], codec.decode(payload)[0]
+    assert isinstance(one, ChatGeneration)
+    assert one.message.content == made.message.content
+    assert one.message.additional_kwargs == {"signatures": [SIGNATURE, {"nested": [SIGNATURE]}]}
+    assert one.message.response_metadata == made.message.response_metadata
+    assert one.message.tool_calls[0]["args"] == {"x": SIGNATURE}  # type: ignore[attr-defined]
+    assert one.generation_info == {"logits": SIGNATURE}
+    one.message.additional_kwargs["signatures"].append(b"mine")
+    assert len(other.message.additional_kwargs["signatures"]) == 2  # type: ignore[attr-defined]
+
+
+def test_an_answer_whose_only_count_was_a_cost_is_read_back() -> None:
+    # LangChain's own cache sets this on a hit of a model that reports no tokens.
+    made = chat()
+    made.message.usage_metadata = {"total_cost": 0}  # type: ignore[attr-defined]
+    assert returned(made)[0].message.usage_metadata is None
+
+
+@pytest.mark.parametrize("identifier", ["", None])
+def test_a_call_without_an_id_gets_none(identifier: str | None) -> None:
+    made = chat("", tool_calls=[{"name": "weather", "args": {}, "id": identifier}])
+    assert returned(made)[0].message.tool_calls[0]["id"] == identifier
 
 
 def test_values_without_json_are_rejected() -> None:

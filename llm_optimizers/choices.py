@@ -1,0 +1,59 @@
+"""How many answers one call asks for, by its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["CHOICE_SETTINGS", "choices_of", "stated_choices"]
+
+CHOICE_SETTINGS = (
+    "n",  # OpenAI and most others; LangChain's name for every provider
+    "candidate_count",  # Gemini
+    "candidateCount",
+    "num_generations",  # Cohere
+    "numResults",  # AI21
+    "num_results",
+    "num_return_sequences",  # Hugging Face
+    "num_completions",
+)
+"""The settings that ask for several answers. OpenAI's `best_of` is not one: it returns `n`."""
+
+_NESTED = (
+    "model_kwargs",
+    "additional_kwargs",
+    "extra_body",
+    "generation_config",
+    "generationConfig",
+    "pipeline_kwargs",
+    "options",
+)
+"""Fields in which models keep settings without a field."""
+
+
+def choices_of(*sources: object) -> int:
+    """Return how many answers are asked for: as `stated_choices` says, else 1."""
+    return stated_choices(*sources) or 1
+
+
+def stated_choices(*sources: object) -> int | None:
+    """Return how many answers the first source that says so asks for; None if none does.
+
+    A source is a mapping of settings, or a model with settings as fields.
+    """
+    found = (_found_in(source) for source in sources)
+    return next((count for count in found if count is not None), None)
+
+
+def _found_in(source: object) -> int | None:
+    def setting(name: str) -> Any:
+        return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+
+    for name in _NESTED:
+        nested = setting(name)
+        count = _found_in(nested) if isinstance(nested, Mapping) else None
+        if count is not None:
+            return count
+    named = (setting(name) for name in CHOICE_SETTINGS)
+    counts = (n for n in named if isinstance(n, int) and not isinstance(n, bool) and n > 0)
+    return next(counts, None)
