@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
+from llm_optimizers.caching.text_tasks import works_on_text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -106,9 +107,11 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         context,
     ]
     scope = _digest(shared)
-    normalised = normalise(question)
+    attached = plain and works_on_text(history, context, question)
+    normalised = None if attached else normalise(question)
     semantic = (
-        question.strip() != ""
+        not attached
+        and question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
         and _SECTIONS.search(question) is None
