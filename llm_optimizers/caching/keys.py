@@ -57,6 +57,7 @@ _APOSTROPHE = re.compile(
 _KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _NORMALISED_LIMIT = 400
 _TOOLS = ("tools", "functions", "toolConfig")
+_SYSTEM_PROMPTS = ("instructions", "system", "system_instruction", "systemInstruction")
 _IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+", re.IGNORECASE)
 _TIME_BOUND = re.compile(
@@ -72,8 +73,8 @@ class CacheKey:
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
-    or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
-    answer depends on the time.
+    or not plain text, a text to work on is attached, the prompt has several sections or holds
+    JSON, tools are bound, or the answer depends on the time.
     """
 
     exact: str
@@ -107,7 +108,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         context,
     ]
     scope = _digest(shared)
-    attached = plain and works_on_text(history, context, question)
+    attached = plain and works_on_text(history, context, question, _instructions(request))
     normalised = None if attached else normalise(question)
     semantic = (
         not attached
@@ -124,6 +125,12 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         tenant=owner,
         question=question if semantic else None,
     )
+
+
+def _instructions(request: ChatRequest) -> list[str]:
+    """Return the system prompts among a request's settings."""
+    values = map(request.params.get, _SYSTEM_PROMPTS)
+    return [value for value in values if isinstance(value, str)]
 
 
 def split_question(text: str) -> tuple[str, str]:

@@ -36,6 +36,8 @@ _SHORT = 400
 _REMEMBERED = 256
 _NEXT, _NEAR, _FAR = 1, 3, 9
 """Words between a word and what it refers to."""
+_FEW = 12
+"""Words of the longest instruction that is known by "this" or "please" only."""
 _LABEL_WORDS = 3
 """Words of the longest answer that may be a label."""
 _MARK = re.compile(r":(?![/\d])|\uff1a|\n|\s[-\u2013\u2014]\s")
@@ -48,28 +50,35 @@ _WORD = re.compile(
 _APOSTROPHES = str.maketrans("", "", "'\u2018\u2019")
 _JOB = re.compile(r"\s*[A-Z][A-Z0-9_]{2,39}:?[ \t]*\n\s*\S")
 """A first line in capitals that names the job to do with the lines after it."""
-_LABEL = re.compile(r"^[ \t]*([^\W\d_][\w \-]{0,30}?)[ \t]*(?::(?!/)|\uff1a)", re.MULTILINE)
+_LABEL = re.compile(
+    r"(?:^|(?<=[.!?]))[ \t]*([^\W\d_][\w \-]{0,30}?)[ \t]*(?::(?!/)|\uff1a)", re.MULTILINE
+)
 
 
-def works_on_text(earlier: Sequence[Message], context: str, question: str) -> bool:
+def works_on_text(
+    earlier: Sequence[Message], context: str, question: str, instructions: Iterable[str] = ()
+) -> bool:
     """Return whether the last message asks for work on a text, or is the text.
 
-    `earlier` are the messages before it; `context` is what stands before its line `Question: …`.
+    `earlier` are the messages before it; `context` is what stands before its line `Question: …`;
+    `instructions` are system prompts that are no messages.
     """
-    prompts = [each.text for each in earlier if each.role == "system"]
+    prompts = [*instructions, *(each.text for each in earlier if each.role == "system")]
+    asked = [each.text for each in earlier if each.role == "user"]
     return (
         any(map(_instructs, prompts))
         or _asks(question)
-        or any(_asks(each.text) for each in earlier if each.role == "user")
+        or any(_asks(each, followed=True) for each in asked)
         or _gives_labels(earlier)
-        or (bool(context) and _instructs("\n".join((*prompts, *_frame(context)))))
+        or (context != "" and _instructs("\n".join((*prompts, *_frame(context)))))
     )
 
 
 def _frame(context: str) -> list[str]:
     """Return the first and the last paragraph of a context if they may hold an instruction."""
     paragraphs = context.strip().split("\n\n")
-    return [each for each in {paragraphs[0], paragraphs[-1]} if len(each) <= _SHORT]
+    ends = dict.fromkeys((paragraphs[0], paragraphs[-1]))
+    return [each for each in ends if len(each) <= _SHORT]
 
 
 def _gives_labels(earlier: Sequence[Message]) -> bool:
@@ -136,7 +145,7 @@ def _states_task(roles: Roles, *, leading: bool, by_object: bool) -> bool:
             *_close(roles, "possible", objects, _FAR),
             *(
                 place
-                for place in _close(roles, "object", ("text",), _NEXT + 1, behind=True)
+                for place in _close(roles, "object", ("message",), _NEXT + 1, behind=True)
                 if place[0] > 0 and place[0] not in placed
             ),
         ]
@@ -144,27 +153,31 @@ def _states_task(roles: Roles, *, leading: bool, by_object: bool) -> bool:
     return any(place[1] not in own for place in _unlimited(roles, wanted, "unless", "able"))
 
 
-def _asks(message: str) -> bool:
-    """Return whether a user's message asks for work on a text that is attached to it."""
-    return _asks_in(_shortened(message, _HEAD, _TAIL))
+def _asks(message: str, *, followed: bool = False) -> bool:
+    """Return whether a user's message asks for work on a text attached to it.
+
+    If it is `followed` by another message, that may be the text.
+    """
+    return _asks_in(_shortened(message, _HEAD, _TAIL), followed)
 
 
 @lru_cache(_REMEMBERED)
-def _asks_in(message: str) -> bool:
+def _asks_in(message: str, followed: bool) -> bool:
     parts = [part for part in _MARK.split(message) if part.strip()]
     if len(parts) > 1 and (
         _JOB.match(message) is not None
         or any(map(_introduces, parts[:-1]))
+        or any(map(_presents, parts[:-1], parts[1:]))
         or _is_unknown(parts[0], parts[1])
         or _is_labelled(message)
     ):
         return True
     sentences = [part for part in _SENTENCE_END.split(message) if part.strip()]
-    alone = len(sentences) == 1 and len(parts) == 1
+    alone = len(sentences) == 1 and len(parts) == 1 and not followed
     return any(
         _orders(roles, len(_words(sentence)), alone=alone)
         or (not alone and (_points(roles) or {"agent", "acting"} <= roles.keys()))
-        for sentence in (*sentences, *parts[-1:])
+        for sentence in dict.fromkeys((*sentences, *parts[-1:]))
         for roles in _read(sentence).values()
     )
 
@@ -187,6 +200,17 @@ def _introduces(part: str) -> bool:
                 "unless",
             )
         )
+        for roles in _read(part).values()
+    )
+
+
+def _presents(part: str, rest: str) -> bool:
+    """Return whether a few words with "this" or "please" stand before what is no question."""
+    first = _read(" ".join(_words(rest)[:1])).values()
+    if len(_words(part)) > _FEW or any("interrogative" in roles for roles in first):
+        return False
+    return any(
+        _has(roles, "polite", "pointing") and not _has(roles, "helping", "question")
         for roles in _read(part).values()
     )
 
