@@ -54,6 +54,12 @@ _APOSTROPHE = re.compile(
     r"(?<!\bwe)(?<!\bhe)(?<!\bshe)(?<!\bi)(?<=\w)['’](?=\w)|(?<=\w)['’](?=(?:ve|m|s)\b)",
     re.IGNORECASE,
 )
+# Where words are spoken about, "its" and "it's" are two. "What's" in front is not one of them.
+_ABOUT_WORDS = re.compile(
+    r"\b(?:apostroph|spell|spelt|pronounc|gramma|mean|word|verb|noun|plural|use of|"
+    r"difference between|when (?:do|should|can) (?:i|you|we) use\b)",
+    re.IGNORECASE,
+)
 _KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _NORMALISED_LIMIT = 400
 _TOOLS = ("tools", "functions", "toolConfig")
@@ -154,6 +160,8 @@ def normalise(text: str) -> str | None:
     """
     text = unicodedata.normalize("NFC", text).strip()
     if "'" in text or "’" in text:
+        if _ABOUT_WORDS.search(text) and _APOSTROPHE.search(text.partition(" ")[2]):
+            return None
         text = _APOSTROPHE.sub("", text)
         text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
     if not text or len(text) > _NORMALISED_LIMIT or _LITERAL.search(text):
