@@ -177,7 +177,7 @@ def _asks_in(message: str, followed: bool) -> bool:
     return any(
         _orders(roles, len(_words(sentence)), alone=alone)
         or (not alone and (_points(roles) or {"agent", "acting"} <= roles.keys()))
-        for sentence in dict.fromkeys((*sentences, *parts[-1:]))
+        for sentence in (*sentences, *(parts[-1:] if len(parts) > 1 else ()))
         for roles in _read(sentence).values()
     )
 
@@ -281,7 +281,7 @@ def _is_unknown(head: str, rest: str) -> bool:
 
 def _is_unlisted(words: Sequence[str], share: float = 0.0) -> bool:
     """Return whether words, more than a share of them not ASCII, are in no listed language."""
-    foreign = sum(any(c.isalpha() and not c.isascii() for c in word) for word in words)
+    foreign = sum(not word.isascii() and any(map(_is_foreign, word)) for word in words)
     return (
         foreign > share * len(words)
         and 2 * sum(map(_is_stopword, words)) < len(words)
@@ -289,9 +289,18 @@ def _is_unlisted(words: Sequence[str], share: float = 0.0) -> bool:
     )
 
 
+def _is_foreign(letter: str) -> bool:
+    return letter.isalpha() and not letter.isascii()
+
+
 def _is_stopword(word: str) -> bool:
-    """Return whether a word is a stopword of any listed language."""
-    return any(word in stopwords(each) for each in languages())
+    return word in _every_stopword()
+
+
+@cache
+def _every_stopword() -> frozenset[str]:
+    """Return the stopwords of all listed languages."""
+    return frozenset().union(*map(stopwords, languages()))
 
 
 def _has(roles: Roles, *names: str) -> bool:

@@ -16,7 +16,8 @@ from llm_optimizers.types import ChatRequest, Message
 LISTS = word_lists.languages(DATA_PACKAGE)
 NEEDED = {
     "task", "agent", "possible", "text", "code", "question", "pointing", "attached", "inline",
-    "opener", "polite", "asking", "interrogative", "label", "answering", "role", "output", "unless", "able", "own",
+    "opener", "polite", "asking", "interrogative", "label", "answering", "role", "output",
+    "unless", "able", "own",
 }  # fmt: skip
 OPTIONAL = {"acting", "verdict", "message", "object", "placing", "helping", "people", "request"}
 DATA = Path(__file__).parent / "data" / "text_tasks.txt"
