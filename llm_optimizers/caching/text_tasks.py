@@ -132,7 +132,7 @@ def _states_task(roles: Roles, *, leading: bool, by_object: bool) -> bool:
     `leading` sentences need not mention the text. `by_object` lets a verb count that says so only
     together with a text close to it, and any verb right before a text.
     """
-    if "verdict" in roles or (leading and "agent" in roles):
+    if "certain" in roles or (leading and "agent" in roles):
         return True
     if "request" in roles:
         return False
@@ -143,6 +143,7 @@ def _states_task(roles: Roles, *, leading: bool, by_object: bool) -> bool:
         wanted = [
             *wanted,
             *_close(roles, "possible", objects, _FAR),
+            *_close(roles, "object", ("input",), _NEXT + 1, behind=True),
             *(
                 place
                 for place in _close(roles, "object", ("message",), _NEXT + 1, behind=True)

@@ -19,7 +19,17 @@ NEEDED = {
     "opener", "polite", "asking", "interrogative", "label", "answering", "role", "output",
     "unless", "able", "own",
 }  # fmt: skip
-OPTIONAL = {"acting", "verdict", "message", "object", "placing", "helping", "people", "request"}
+OPTIONAL = {
+    "acting",
+    "certain",
+    "input",
+    "message",
+    "object",
+    "placing",
+    "helping",
+    "people",
+    "request",
+}
 DATA = Path(__file__).parent / "data" / "text_tasks.txt"
 
 
