@@ -9,6 +9,7 @@ cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers
 stats.py          counters, and warnings logged once
 stores/           where entries are stored: in memory, in an SQLite file
+text_tasks/       requests to work on a text, which are matched exactly only
 matching/         whether two questions ask the same thing
 """
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
-from llm_optimizers.caching.text_tasks import works_on_text
+from llm_optimizers.caching.text_tasks.detection import works_on_text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 

@@ -9,7 +9,8 @@ import pytest
 
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.caching.keys import cache_key
-from llm_optimizers.caching.text_tasks import DATA_PACKAGE, works_on_text
+from llm_optimizers.caching.text_tasks.detection import works_on_text
+from llm_optimizers.caching.text_tasks.reading import DATA_PACKAGE
 from llm_optimizers.text import word_lists
 from llm_optimizers.types import ChatRequest, Message
 
@@ -137,13 +138,13 @@ def test_any_text_can_be_read(text: str) -> None:
 
 @pytest.mark.parametrize("language", LISTS)
 def test_a_language_has_the_roles_it_needs_in_lower_case_and_once(language: str) -> None:
-    roles = word_lists.read_fields("text_tasks", language, DATA_PACKAGE, separator=",")
+    roles = word_lists.read_fields("words", language, DATA_PACKAGE, separator=",")
     assert roles.keys() >= NEEDED
     assert roles.keys() <= NEEDED | OPTIONAL
     for words in roles.values():
         assert all(words)
         assert len(set(words)) == len(words)
-    text = "\n".join(word_lists.read_lines("text_tasks", language, DATA_PACKAGE))
+    text = "\n".join(word_lists.read_lines("words", language, DATA_PACKAGE))
     assert text == text.lower()
     assert unicodedata.is_normalized("NFC", text)
 
