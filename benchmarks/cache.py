@@ -1,10 +1,12 @@
-"""The time of exact hits, hits in a file, hits by meaning, a chain and an import.
+"""The time of exact hits, hits in a file, hits by meaning, a chain and an import; right hits.
 
     python benchmarks/cache.py --data ../shared/data --json rows.json
+    python benchmarks/cache.py --data ../shared/data --only quality
 
-Every figure is a median of many repeats, alternating with what it is compared with. GPTCache is not
-a dependency: `--gptcache-python` names a Python that has it; otherwise it is installed in a
-temporary virtual environment.
+`quality` counts right and wrong hits at the defaults, over streams of requests whose right answers
+are known; it depends on no seed and no machine. Every time is a median of many repeats, alternating
+with what it is compared with. GPTCache is not a dependency: `--gptcache-python` names a Python that
+has it; otherwise it is installed in a temporary virtual environment.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from cache.chain import chain_overhead
 from cache.exact import memory_hit, sqlite_hit
 from cache.imports import import_time
 from cache.meaning import semantic_hit
+from cache.quality import hit_quality
 from harness import Section, main
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gptcache-python", type=Path, help="a Python that can import gptcache")
+    parser.add_argument("--requests", type=int, help="of each stream in `quality`; all by default")
 
 
 SECTIONS = [
@@ -48,6 +52,11 @@ SECTIONS = [
         name="import",
         about="seconds that an import takes",
         measure=lambda _: import_time(),
+    ),
+    Section(
+        name="quality",
+        about="right and wrong hits at the defaults, over streams of requests",
+        measure=hit_quality,
     ),
 ]
 

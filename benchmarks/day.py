@@ -40,6 +40,8 @@ PHASES = {
     "batch": Setup(name="batch", prompts=True, cache=True, router=True, batch=True),
 }
 WHOLE = PHASES["batch"]
+TEXT_KINDS = ("classify", "summarise")
+"""Kinds of requests to work on a text, which no other text's answer fits."""
 LARGE_CAPACITY = 50_000
 """Enough entries for the history and the day; the default capacity is too small for either."""
 STOCK = (
@@ -117,6 +119,7 @@ def phase(setup: Setup, run: Run) -> Iterator[Row]:
         run.say("  left out by --phases")
         return
     base = day_with(run, BASELINE)
+    wrong = 0
     if setup.router:
         run.say(f"  seed {run.seed}: {describe_router(traffic_folder(run))}")
     for warm in (False, True) if setup.cache else (False,):
@@ -125,6 +128,10 @@ def phase(setup: Setup, run: Run) -> Iterator[Row]:
         yield from counting.rows(f"{setup.name} {start}" if setup.cache else setup.name, day, base)
         if setup == WHOLE:
             yield from headline(day, base, suffix="" if warm else "_cold")
+        wrong += sum(day.wrong[kind] for kind in TEXT_KINDS)
+    if setup.cache and not setup.batch:
+        note = "of summaries and classifications, cold and warm"
+        yield Row(name=f"{setup.name}: wrong_hits_on_texts", value=wrong, target="0", note=note)
     if setup == PHASES["cache"]:
         large = day_with(run, replace(setup, warm=True, cache_entries=LARGE_CAPACITY))
         yield from counting.rows(f"cache warm, room for {LARGE_CAPACITY:,}", large, base)

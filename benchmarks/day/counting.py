@@ -133,13 +133,12 @@ def rows(name: str, day: Day, baseline: Day) -> Iterator[Row]:
 
 
 def kinds(name: str, day: Day, baseline: Day) -> Iterator[Row]:
-    """Return each kind's saving and loss."""
+    """Return each kind's saving, loss and wrong hits."""
     for kind in KINDS:
         before, now = baseline.spent[kind], day.spent[kind]
         ids = [id_ for id_ in baseline.right if baseline.facts[id_].kind == kind]
         loss = sum(baseline.right[id_] - day.right[id_] for id_ in ids)
         left = f"{100 * now / day.dollars:.1f} % of what is left" if day.dollars else ""
-        hits = f"{day.hits[kind]} hits of {len(ids)}, {day.wrong[kind]} wrong"
         yield Row(
             name=f"{name}, {kind}: saved",
             value=100 * (1 - now / before) if before else None,
@@ -147,10 +146,12 @@ def kinds(name: str, day: Day, baseline: Day) -> Iterator[Row]:
             note=f"{100 * before / baseline.dollars:.1f} % of the bill, {left}",
         )
         yield Row(
-            name=f"{name}, {kind}: loss",
-            value=100 * loss / len(baseline.right),
-            unit="points",
-            note=hits,
+            name=f"{name}, {kind}: loss", value=100 * loss / len(baseline.right), unit="points"
+        )
+        yield Row(
+            name=f"{name}, {kind}: wrong hits",
+            value=day.wrong[kind],
+            note=f"of {day.hits[kind]} hits, {len(ids)} requests",
         )
     if day.spent["other"]:
         yield Row(name=f"{name}, calls of no request", value=day.spent["other"], unit="$")

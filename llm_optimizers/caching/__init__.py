@@ -13,6 +13,7 @@ answers.py        hits, their metadata, and the codec protocol for answers
 payloads.py       what an answer holds, as JSON text and back
 stats.py          counters, and warnings logged once
 stores/           where entries are stored: in memory, in an SQLite file
+text_tasks/       requests to work on a text, which are matched exactly only
 matching/         whether two questions ask the same thing
 """
 

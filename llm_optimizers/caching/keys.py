@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
+from llm_optimizers.caching.text_tasks.detection import works_on_text
 from llm_optimizers.choices import stated_choices
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.tenancy import request_tenant
@@ -64,11 +65,18 @@ _APOSTROPHE = re.compile(
     r"(?<!\bwe)(?<!\bhe)(?<!\bshe)(?<!\bi)(?<=\w)['’](?=\w)|(?<=\w)['’](?=(?:ve|m|s)\b)",
     re.IGNORECASE,
 )
+# Where words are spoken about, "its" and "it's" are two. "What's" in front is not one of them.
+_ABOUT_WORDS = re.compile(
+    r"\b(?:apostroph|spell|spelt|pronounc|gramma|mean|word|verb|noun|plural|use of|"
+    r"difference between|when (?:do|should|can) (?:i|you|we) use\b)",
+    re.IGNORECASE,
+)
 _KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 _NORMALISED_LIMIT = 400
 # Half a character: valid in a Python string but not in UTF-8, so it cannot be stored as text.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOOLS = ("tools", "functions", "toolConfig")
+_SYSTEM_PROMPTS = ("instructions", "system", "system_instruction", "systemInstruction")
 _IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+", re.IGNORECASE)
 _TIME_BOUND = re.compile(
@@ -84,11 +92,11 @@ class CacheKey:
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
-    or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
-    answer depends on the time. `asked` is the question's text wherever another request may be
-    served this answer, by meaning or by its normalised key: it is stored with the answer, so that
-    the keys can be derived from it again. `completion` is the request's. `choices` is how many
-    answers the settings ask for, None if they do not say.
+    or not plain text, a text to work on is attached, the prompt has several sections or holds
+    JSON, tools are bound, or the answer depends on the time. `asked` is the question's text
+    wherever another request may be served this answer, by meaning or by its normalised key: it is
+    stored with the answer, so that the keys can be derived from it again. `completion` is the
+    request's. `choices` is how many answers the settings ask for, None if they do not say.
     """
 
     exact: str
@@ -128,8 +136,12 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
     ]
     scope = f"{_digest(shared)}/{embedder}"
     exact, normalised = keys_of_question(scope, question)
+    attached = plain and works_on_text(history, context, question, _instructions(request))
+    if attached:
+        normalised = None
     semantic = (
-        question.strip() != ""
+        not attached
+        and question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
         and _SECTIONS.search(question) is None
@@ -163,6 +175,12 @@ def scope_digest(scope: str) -> str:
     return scope.partition("/")[0]
 
 
+def _instructions(request: ChatRequest) -> list[str]:
+    """Return the system prompts among a request's settings."""
+    values = map(request.params.get, _SYSTEM_PROMPTS)
+    return [value for value in values if isinstance(value, str)]
+
+
 def split_question(text: str) -> tuple[str, str]:
     """Split a prompt that ends in a line `Question: …` into (context, question).
 
@@ -184,6 +202,8 @@ def normalise(text: str) -> str | None:
     """
     text = unicodedata.normalize("NFC", text).strip()
     if "'" in text or "’" in text:
+        if _ABOUT_WORDS.search(text) and _APOSTROPHE.search(text.partition(" ")[2]):
+            return None
         text = _APOSTROPHE.sub("", text)
         text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
     if (

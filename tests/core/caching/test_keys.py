@@ -128,6 +128,8 @@ def test_ids_in_user_messages_matter() -> None:
     [
         ("  What's  my Balance?? ", "whats my balance"),
         ("whats my balance", "whats my balance"),
+        ("What's the meaning of APR?", "whats the meaning of APR"),
+        ("How do I use John's card", "how do i use johns card"),
         ("Is the US larger?", "is the US larger"),
         ("is the us larger", "is the us larger"),
         ("WHERE IS IT?", "where is it"),
@@ -156,6 +158,9 @@ def test_case_spacing_and_final_punctuation_are_normalised(text: str, expected: 
         "Capitalise john",
         "Make it uppercase",
         "Fix the punctuation of hi",
+        "When do I use it's?",
+        "What does it's mean",
+        "How do you spell John's",
         "",
         "?!",
         "word " * 100,
