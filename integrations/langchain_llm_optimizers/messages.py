@@ -8,7 +8,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
+from langchain_llm_optimizers.state import with_previous_response
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.provider_state import holds_reference
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
@@ -76,6 +78,8 @@ def request_of_messages(
 ) -> ChatRequest:
     """Return the request for these messages and settings."""
     extras = [_extras(_ROLES.get(m.type, m.type), vars(m)) for m in messages]
+    answers = [m.response_metadata for m in messages if isinstance(m, AIMessage)]
+    params = with_previous_response(params, answers)
     return ChatRequest(
         messages=tuple(core_message(message) for message in messages),
         model=model,
@@ -105,6 +109,12 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
             for kind, kwargs in raw
         )
         extras = [_extras(_ROLES.get(kind, kind), kwargs) for kind, kwargs in raw]
+        answers = [
+            kwargs.get("response_metadata") or {}
+            for kind, kwargs in raw
+            if _ROLES.get(kind) == "assistant"
+        ]
+        params = with_previous_response(params, answers)
     except (ConfigurationError, AttributeError, KeyError, TypeError):
         # In an unknown format there is no question to match by meaning: exact matching only.
         whole = Part(kind="serialised", data={"prompt": prompt})
@@ -158,12 +168,15 @@ def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the other fields of a message that may affect the answer.
 
     Of an assistant's message only its tool calls count, including those in OpenAI's old form and
-    those that could not be parsed. The rest (parsed objects, refusals, reasoning summaries) repeats
+    those that could not be parsed, and reasoning that the provider keeps. The rest (parsed objects, refusals, reasoning summaries) repeats
     the content or is metadata.
     """
     additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
     if role == "assistant":
         extras = {k: v for k, v in additional.items() if k == "function_call" and v}
+        reasoning = additional.get("reasoning")
+        if isinstance(reasoning, Mapping) and holds_reference(reasoning):
+            extras["reasoning"] = reasoning["id"]
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
         return {**extras, "invalid_tool_calls": broken} if broken else extras
     extras = {k: v for k, v in additional.items() if k != METADATA_KEY}

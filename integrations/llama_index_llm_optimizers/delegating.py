@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
@@ -37,7 +38,7 @@ from llama_index_llm_optimizers.call import (
 )
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM", "class_name_of"]
+__all__ = ["DelegatingLLM", "class_name_of", "underlying_llms"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
@@ -235,6 +236,17 @@ class DelegatingLLM(FunctionCallingLLM):
         if name in _SET_ON_CHILDREN:
             for child in self._children:
                 setattr(child, name, value)
+
+
+def underlying_llms(llm: LLM) -> Iterator[LLM]:
+    """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
+    inner = llm._children if isinstance(llm, DelegatingLLM) else ()
+    if isinstance(llm, StructuredLLM):
+        inner = (llm.llm,)
+    if not inner:
+        yield llm
+    for child in inner:
+        yield from underlying_llms(child)
 
 
 def class_name_of(llm: LLM) -> str:

@@ -7,6 +7,9 @@ are compared within one scope only.
 A setting enters the key by its content: a schema class by its JSON schema, a plain function by
 its code. If a setting's content cannot be read, the call is not cached, since two different
 settings could otherwise share answers.
+
+What a request refers to at the provider (`provider_state`) is not in its text. If calls change it,
+there is no key. Otherwise its id is part of the key, and only the same request gets the answer.
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.provider_state import ProviderState, holds_reference, state_of
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["OBJECT_ADDRESS", "CacheKey", "cache_key", "fingerprint", "normalise", "split_question"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Part of every key. Raise it when keys change their meaning; old entries then no longer match."""
 
 _QUESTION_LINE = re.compile(
@@ -71,8 +75,9 @@ class CacheKey:
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
-    or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
-    answer depends on the time.
+    or not plain text, the prompt has several sections or holds JSON, tools are bound, the
+    answer depends on the time, or the request refers to state at the provider. `keeps_ids` says
+    that the request goes on from a response at the provider, which knows the ids in its answer.
     """
 
     exact: str
@@ -80,17 +85,24 @@ class CacheKey:
     scope: str
     tenant: str
     question: str | None
+    keeps_ids: bool = False
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
     """Return a request's key; message ids and tool call ids are left out of it.
 
+    Where a request goes on from a response at the provider, the calls that its tool results
+    answer are there too, so that their ids count.
+
     `tenant` replaces the one that the request names. `embedder` is the id of the embedding model:
     vectors of two models are never compared, while exact matches survive a change of model.
 
     Raises:
-        ConfigurationError: the request holds a value that cannot be written into a key.
+        ConfigurationError: the request holds a value that cannot be written into a key, or
+            refers to state at the provider that moves.
     """
+    state = _unmoving_state(request)
+    continued = bool(state.continued)
     *history, last = request.messages
     plain = last.role == "user" and not last.multimodal
     context, question = split_question(last.text) if plain else ("", "")
@@ -100,15 +112,17 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         owner,
         request.model,
         request.params,
-        _canonical(history if plain else request.messages),
+        _canonical(history if plain else request.messages, literal=continued),
         # Not None: the same messages with an empty text after them are another request.
         last.name if plain else False,
         context,
     ]
     scope = _digest(shared)
-    normalised = normalise(question)
+    exact_only = bool(state) or any(_references(message) for message in request.messages)
+    normalised = None if exact_only else normalise(question)
     semantic = (
-        question.strip() != ""
+        not exact_only
+        and question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
         and _SECTIONS.search(question) is None
@@ -120,7 +134,24 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         scope=f"{scope}/{embedder}",
         tenant=owner,
         question=question if semantic else None,
+        keeps_ids=continued,
     )
+
+
+def _unmoving_state(request: ChatRequest) -> ProviderState:
+    """Return the state that the request refers to; raise if calls change it."""
+    state = state_of(request.params)
+    if state.moving:
+        raise ConfigurationError(
+            f"{state.moving[0]} refers to state at the provider that calls change, so that equal "
+            "requests have different answers: such calls are not cached"
+        )
+    return state
+
+
+def _references(message: Message) -> bool:
+    content = message.content
+    return not isinstance(content, str) and any(holds_reference(part.data) for part in content)
 
 
 def split_question(text: str) -> tuple[str, str]:
@@ -158,17 +189,22 @@ def normalise(text: str) -> str | None:
     )
 
 
-def _canonical(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, Any]]:
     """Return messages as JSON-like values, numbering ids in order of appearance.
 
-    Providers make up new ids of tool calls and content blocks for every answer.
+    Providers make up new ids of tool calls and content blocks for every answer. `literal` ids
+    stay, and so does the id of a block that stands for content at the provider.
     """
     numbers: dict[str, str] = {}
 
     def number(identifier: object) -> str:
+        if literal:
+            return str(identifier)
         return numbers.setdefault(str(identifier), f"id_{len(numbers)}")
 
     def numbered(block: Mapping[str, Any]) -> dict[str, Any]:
+        if holds_reference(block):
+            return dict(block)
         return {k: number(v) if k in _IDENTIFIERS and v else v for k, v in block.items()}
 
     canonical = []

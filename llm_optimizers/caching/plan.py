@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from llm_optimizers.caching.answers import CacheResult, Codec, Hit, Tier
+from llm_optimizers.caching.answers import CacheResult, Codec, Hit, Tier, decoded
 from llm_optimizers.caching.cacheability import reason_not_to_cache
 from llm_optimizers.caching.executor import Executor
+from llm_optimizers.caching.ids import ids_of_hit
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.matching.matcher import Matcher
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
@@ -204,8 +205,10 @@ class CachePlans(Generic[R]):
         if entry.tenant != key.tenant:
             yield from self._drop(entry.key, "it belongs to another tenant")
             return None
+        age = max(0.0, now - entry.created)
+        ids = ids_of_hit(same=tier == "exact", keeps_ids=key.keeps_ids, age=age)
         try:
-            value = self.codec.decode(entry.payload)
+            value = decoded(self.codec, entry.payload, ids)
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             yield from self._drop(entry.key, error)
             return None
@@ -223,7 +226,7 @@ class CachePlans(Generic[R]):
             key=entry.key,
             model=entry.model,
             usage=entry.usage,
-            age=max(0.0, now - entry.created),
+            age=age,
         )
 
     def _call_model(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
@@ -240,8 +243,9 @@ class CachePlans(Generic[R]):
             if call.timed_out:
                 self.single_flight.forget(key.exact, call)
             return None
+        ids = ids_of_hit(same=True, keeps_ids=key.keeps_ids, age=0.0)
         try:
-            value = self.codec.decode(payload)
+            value = decoded(self.codec, payload, ids)
             cacheability = self.codec.cacheability(value)
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
