@@ -68,19 +68,13 @@ _PARAMETERS: Mapping[str, Kind] = MappingProxyType(
         "connectors": "fixed",
     }
 )
+_CATCH_ALLS = ("additional_kwargs", "extra_body", "generation_config", "model_kwargs")
+"""Settings that hold further settings of the request."""
 _CONTAINERS = (
-    "additional_kwargs",
-    "config",
-    "extra_body",
-    "generation_config",
-    "kwargs",
-    "llm",
-    "llm_optimizers_port",
-    "model",
-    "model_kwargs",
-    "state",
+    *_CATCH_ALLS,
+    *("config", "fields", "kwargs", "llm", "llm_optimizers_port", "model", "state"),
 )
-"""Settings that hold further settings: frameworks' catch-alls and the models inside a wrapper."""
+"""Names under which a request's parameters hold settings: also those of wrapped models."""
 _TOOLS = ("tools", "built_in_tools")
 _CLIENT_TOOLS = ("function", "custom")
 _MOVING_TOOLS = ("code_interpreter", "code_execution_", "mcp", "remote_mcp", "shell")
@@ -89,6 +83,7 @@ act and not only an answer: OpenAI's code interpreter, shell and MCP, Anthropic'
 _MAX_DEPTH = 6
 _FLAGS = ("use_previous_response_id",)
 """Settings that are no state themselves but say that messages refer to it (langchain-openai)."""
+_NAMES = frozenset({*_PARAMETERS, *_FLAGS, *_TOOLS, *_CATCH_ALLS})
 _HELD_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "item_reference": (),
@@ -130,8 +125,17 @@ def settings_of(model: object) -> dict[str, Any]:
 
     Some integrations keep such a setting in a private attribute of the same name.
     """
-    names = (*_PARAMETERS, *_FLAGS, "tools", "model_kwargs", "additional_kwargs", "extra_body")
-    given = {name: getattr(model, f"_{name}", None) or getattr(model, name, None) for name in names}
+    held = (
+        getattr(model, "__pydantic_private__", None),
+        getattr(model, "__pydantic_extra__", None),
+        getattr(model, "__dict__", None),
+    )
+    given: dict[str, Any] = {}
+    for values in held:
+        for name, value in (values or {}).items():
+            public = name.removeprefix("_")
+            if public in _NAMES and not given.get(public):
+                given[public] = value
     return stateful_settings({name: v for name, v in given.items() if _is_data(v)})
 
 
@@ -140,7 +144,7 @@ def stateful_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in settings.items()
-        if value and (name in _FLAGS or state_of({name: value}))
+        if (name in _FLAGS and not _is_unset(value)) or state_of({name: value})
     }
 
 
@@ -156,7 +160,7 @@ def holds_reference(block: Mapping[str, Any]) -> bool:
 
 def _named(settings: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Kind]]:
     for name, value in settings.items():
-        if not value:
+        if _is_unset(value):
             continue
         kind = _PARAMETERS.get(name)
         if kind is not None and _refers(name, value):
@@ -180,6 +184,10 @@ def _tools(tools: Sequence[Any]) -> Iterator[tuple[str, Kind]]:
         if not isinstance(kind, str) or kind in _CLIENT_TOOLS:
             continue
         yield f"the tool {kind}", "moving" if kind.startswith(_MOVING_TOOLS) else "fixed"
+
+
+def _is_unset(value: object) -> bool:
+    return value is None or (_is_data(value) and not value)
 
 
 def _is_data(value: object) -> bool:

@@ -168,8 +168,8 @@ def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the other fields of a message that may affect the answer.
 
     Of an assistant's message only its tool calls count, including those in OpenAI's old form and
-    those that could not be parsed, and reasoning that the provider keeps. The rest (parsed objects, refusals, reasoning summaries) repeats
-    the content or is metadata.
+    those that could not be parsed, and reasoning that the provider keeps. The rest (parsed objects,
+    refusals, reasoning summaries) repeats the content or is metadata.
     """
     additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
     if role == "assistant":

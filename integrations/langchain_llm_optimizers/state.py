@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -30,7 +31,8 @@ def settings_of_models(model: BaseChatModel) -> dict[str, Any]:
     return {_STATE: found} if any(found) else {}
 
 
-def settings_of_string(llm_string: str) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def settings_of_string(llm_string: str) -> Mapping[str, Any]:
     """Return such settings in the `llm_string` that LangChain passes to a cache."""
     found = [stateful_settings(each) for each in _settings(llm_string)]
     return {_STATE: found} if any(found) else {}

@@ -4,6 +4,7 @@ cache.py          ResponseCache, which the frameworks' caches are built on
 plan.py           the steps of a lookup, a cached call and a write
 executor.py       runs those steps against a store, an index, an embedder, a call in flight
 keys.py           cache keys: which requests are the same, and the scope of a semantic match
+ids.py            the ids of a served answer: which are new, which stay, which are left out
 single_flight.py  identical concurrent calls are made once
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers

@@ -79,7 +79,11 @@ def new_id(old: str) -> str:
 
 
 def call_ids(answer: Any) -> set[str]:
-    """Return the ids of the tool calls in an answer, a JSON value; not those in arguments."""
+    """Return the ids of the tool calls in an answer, a JSON value; not those in arguments.
+
+    An id that is the tool's name is left out: such a provider gives no ids, and an integration
+    that sends the name back would send another.
+    """
     return set(_call_ids(answer))
 
 
@@ -89,11 +93,13 @@ def _call_ids(value: Any) -> Iterator[str]:
             yield from _call_ids(item)
     if not isinstance(value, dict):
         return
-    if value.get("type") in _CALL_TYPES and isinstance(value.get("id"), str):
-        yield value["id"]
+    kind = value.get("type")
+    call = isinstance(kind, str) and kind in _CALL_TYPES
+    names = ("", value.get("name"), value.get("tool_name"))
     for name, item in value.items():
-        if name in _CALL_ID_FIELDS and isinstance(item, str):
-            yield item
+        if isinstance(item, str):
+            if (name in _CALL_ID_FIELDS or (call and name == "id")) and item not in names:
+                yield item
         elif name not in _USER_DATA:
             yield from _call_ids(item)
 
