@@ -61,7 +61,8 @@ _PARAMETERS: Mapping[str, Kind] = MappingProxyType(
         "agentId": "fixed",
         # Volcengine's context API, whose sessions grow: https://www.volcengine.com/docs/82379
         "context_id": "moving",
-        # Searches of xAI, OpenRouter, Qwen and Cohere
+        # xAI: the answer is fetched later. Searches of xAI, OpenRouter, Qwen and Cohere.
+        "deferred": "moving",
         "search_parameters": "fixed",
         "plugins": "fixed",
         "enable_search": "fixed",
@@ -77,6 +78,13 @@ _CONTAINERS = (
 """Names under which a request's parameters hold settings: also those of wrapped models."""
 _TOOLS = ("tools", "built_in_tools")
 _CLIENT_TOOLS = ("function", "custom")
+_CLIENT_FIELDS = frozenset(
+    {
+        *("name", "function", "input_schema", "parameters", "toolSpec"),
+        *("function_declarations", "functionDeclarations", "class", "schema"),
+    }
+)
+"""Fields of a tool without a type that the client runs; Gemini's own are like `google_search`."""
 _MOVING_TOOLS = ("code_interpreter", "code_execution_", "mcp", "remote_mcp", "shell")
 """Beginnings of the types of tools that act or keep files at the provider, so that a call is an
 act and not only an answer: OpenAI's code interpreter, shell and MCP, Anthropic's dated ones."""
@@ -87,6 +95,7 @@ _NAMES = frozenset({*_PARAMETERS, *_FLAGS, *_TOOLS, *_CATCH_ALLS})
 _HELD_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "item_reference": (),
+        "audio": ("base64", "data", "url"),
         "reasoning": ("encrypted_content",),
         "image_generation_call": ("result",),
         "web_search_call": ("results",),
@@ -180,10 +189,17 @@ def _refers(name: str, value: Any) -> bool:
 
 def _tools(tools: Sequence[Any]) -> Iterator[tuple[str, Kind]]:
     for tool in tools:
-        kind = tool.get("type") if isinstance(tool, Mapping) else None
-        if not isinstance(kind, str) or kind in _CLIENT_TOOLS:
-            continue
-        yield f"the tool {kind}", "moving" if kind.startswith(_MOVING_TOOLS) else "fixed"
+        kind = _server_tool(tool) if isinstance(tool, Mapping) else None
+        if kind is not None:
+            yield f"the tool {kind}", "moving" if kind.startswith(_MOVING_TOOLS) else "fixed"
+
+
+def _server_tool(tool: Mapping[str, Any]) -> str | None:
+    """Return the type of a tool that the provider runs, None for one that the client runs."""
+    kind = tool.get("type")
+    if isinstance(kind, str):
+        return None if kind in _CLIENT_TOOLS else kind
+    return None if not tool or _CLIENT_FIELDS & tool.keys() else str(next(iter(tool)))
 
 
 def _is_unset(value: object) -> bool:

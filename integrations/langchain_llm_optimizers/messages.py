@@ -10,7 +10,6 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 
 from langchain_llm_optimizers.state import with_previous_response
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.provider_state import holds_reference
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
@@ -28,6 +27,9 @@ SHARE_KEY = "combined"
 """Our key in an answer's response metadata for its share of a combined call."""
 
 _REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
+
+_SENT_BACK = ("function_call", "tool_outputs")
+"""Keys of an answer's `additional_kwargs` that langchain-openai sends with the next request."""
 
 _ROLES = {
     "human": "user",
@@ -167,16 +169,17 @@ def _message(
 def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the other fields of a message that may affect the answer.
 
-    Of an assistant's message only its tool calls count, including those in OpenAI's old form and
-    those that could not be parsed, and reasoning that the provider keeps. The rest (parsed objects,
-    refusals, reasoning summaries) repeats the content or is metadata.
+    Of an assistant's message count its tool calls, including those in OpenAI's old form and those
+    that could not be parsed, and what refers to the provider's copy of the answer. The rest (parsed
+    objects, refusals, reasoning summaries) repeats the content or is metadata.
     """
     additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
     if role == "assistant":
-        extras = {k: v for k, v in additional.items() if k == "function_call" and v}
-        reasoning = additional.get("reasoning")
-        if isinstance(reasoning, Mapping) and holds_reference(reasoning):
-            extras["reasoning"] = reasoning["id"]
+        extras = {k: v for k, v in additional.items() if k in _SENT_BACK and v}
+        for name in ("reasoning", "audio"):
+            item = additional.get(name)
+            if isinstance(item, Mapping) and item.get("id") and not item.get("encrypted_content"):
+                extras[name] = item["id"]
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
         return {**extras, "invalid_tool_calls": broken} if broken else extras
     extras = {k: v for k, v in additional.items() if k != METADATA_KEY}

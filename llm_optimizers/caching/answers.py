@@ -67,7 +67,7 @@ class CodecWithIds(Codec[R], Protocol[R]):
         """Decode as `decode` does, with the ids that `ids` asks for."""
 
 
-def decoded(codec: Codec[R], payload: str, ids: ServedIds) -> R:
+def decoded(codec: Codec[R] | CodecWithIds[R], payload: str, ids: ServedIds) -> R:
     """Return a new copy of an answer with the ids asked for.
 
     Raises:

@@ -89,7 +89,9 @@ class FakeResponses:
                 raise RefusedError(f"Duplicate item found with id {identifier}.")
         for call in results:
             if call not in calls:
-                raise RefusedError(f"No tool call found for function call output with call_id {call}.")
+                raise RefusedError(
+                    f"No tool call found for function call output with call_id {call}."
+                )
         for call in calls:
             if call not in results:
                 raise RefusedError(f"No tool output found for function call {call}.")

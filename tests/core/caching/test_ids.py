@@ -118,9 +118,7 @@ def test_arguments_parsed_output_and_texts_stay() -> None:
         "name": "call_1",
     }
     copied = copy_with_new_ids(answer, {"call_1": "call_2"})
-    assert copied["tool_calls"] == [
-        {"type": "tool_call", "id": "call_2", "args": {"id": "call_1"}}
-    ]
+    assert copied["tool_calls"] == [{"type": "tool_call", "id": "call_2", "args": {"id": "call_1"}}]
     assert {k: v for k, v in copied.items() if k != "tool_calls"} == {
         k: v for k, v in answer.items() if k != "tool_calls"
     }

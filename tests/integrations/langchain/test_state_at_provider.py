@@ -367,6 +367,28 @@ def test_hidden_reasoning_in_the_history_is_part_of_the_key(
     assert server.calls == 4
 
 
+@both_ways
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"audio": {"id": "audio_{}", "transcript": ""}},
+        {"tool_outputs": [{"type": "image_generation_call", "id": "ig_{}"}]},
+        {"reasoning": {"type": "reasoning", "id": "rs_{}", "summary": []}},
+    ],
+    ids=lambda kept: next(iter(kept)),
+)
+def test_what_an_answer_left_at_the_provider_is_part_of_the_key(
+    cached: Any, kept: dict[str, Any]
+) -> None:
+    inner, cache = StreamingFake(), HybridCache()
+    model = cached(inner, cache)
+    for number in (1, 2, 1, 2):
+        additional = json.loads(json.dumps(kept).replace("{}", str(number)))
+        answer = AIMessage("Here it is.", additional_kwargs=additional)
+        model.invoke([HumanMessage("Make one."), answer, HumanMessage("Make it blue.")])
+    assert cache.stats.hits == {"exact": 2}
+
+
 def test_a_fixed_prompt_or_search_is_matched_exactly(chat: Maker, server: FakeResponses) -> None:
     for settings in (
         {"prompt": {"id": "pmpt_1", "variables": {"city": "Rome"}}},
