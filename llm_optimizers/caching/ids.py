@@ -79,11 +79,7 @@ def new_id(old: str) -> str:
 
 
 def call_ids(answer: Any) -> set[str]:
-    """Return the ids of the tool calls in an answer, a JSON value; not those in arguments.
-
-    An id that is the tool's name is left out: such a provider gives no ids, and an integration
-    that sends the name back would send another.
-    """
+    """Return the ids of the tool calls in an answer, a JSON value; not those in arguments."""
     return set(_call_ids(answer))
 
 
@@ -95,10 +91,9 @@ def _call_ids(value: Any) -> Iterator[str]:
         return
     kind = value.get("type")
     call = isinstance(kind, str) and kind in _CALL_TYPES
-    names = ("", value.get("name"), value.get("tool_name"))
     for name, item in value.items():
         if isinstance(item, str):
-            if (name in _CALL_ID_FIELDS or (call and name == "id")) and item not in names:
+            if item and (name in _CALL_ID_FIELDS or (call and name == "id")):
                 yield item
         elif name not in _USER_DATA:
             yield from _call_ids(item)

@@ -89,9 +89,6 @@ LISTED = {"tool_calls": [{"type": "tool_call", "id": "call_1"}], "approved_ids":
         (INVALID, {"call_1"}),
         (LLAMA, {"call_1"}),
         (LISTED, {"call_1"}),
-        # A provider without ids: the integration takes the tool's name for one.
-        ({"type": "tool_call", "id": "stock", "name": "stock"}, set()),
-        ({"block_type": "tool_call", "tool_call_id": "stock", "tool_name": "stock"}, set()),
         ({"type": "tool_call", "id": None}, set()),
         ({"type": "tool_call", "id": ""}, set()),
         ({"type": ["string", "null"], "id": "x"}, set()),
