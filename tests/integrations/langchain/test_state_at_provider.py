@@ -130,12 +130,10 @@ def test_moving_state_of_a_wrapped_model_bypasses_the_cache(
         assert len({cached.invoke(QUESTION).text for _ in range(2)}) == 2
 
 
-def test_moving_state_is_not_shared_in_flight(chat: Maker, server: FakeResponses) -> None:
-    async def ask() -> list[AIMessage]:
-        bound = CachedChatModel(model=chat()).bind(conversation="conv_1")
-        return await asyncio.gather(*(bound.ainvoke(QUESTION) for _ in range(3)))
-
-    answers = asyncio.run(ask())
+async def test_moving_state_is_not_shared_in_flight(server: FakeResponses, chat: Maker) -> None:
+    async with httpx.AsyncClient() as client:
+        model = CachedChatModel(model=chat(http_async_client=client)).bind(conversation="conv_1")
+        answers = await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(3)))
     assert server.calls == len({answer.text for answer in answers}) == 3
 
 
@@ -256,19 +254,11 @@ def test_a_conversation_goes_on_after_a_hit(
     assert server.calls == 4
 
 
-async def test_an_async_streaming_agent_goes_on_after_a_hit(server: FakeResponses) -> None:
+async def test_an_async_streaming_agent_goes_on_after_a_hit(
+    server: FakeResponses, chat: Maker
+) -> None:
     async with httpx.AsyncClient() as client:
-        model = CachedChatModel(
-            model=ChatOpenAI(
-                model="gpt-5-mini",
-                base_url=server.url,
-                api_key="sk-test",
-                http_async_client=client,
-                max_retries=0,
-                use_responses_api=True,
-                use_previous_response_id=True,
-            )
-        )
+        model = CachedChatModel(model=chat(http_async_client=client, use_previous_response_id=True))
         seen = iter(range(9))
 
         @tool
