@@ -31,7 +31,6 @@ _PARAMETERS: Mapping[str, Kind] = MappingProxyType(
         "previous_response_id": "continued",
         "prompt": "fixed",  # A stored prompt, {"id": …}; its text can be edited there.
         # OpenAI's and Azure's Assistants: …/docs/api-reference/runs
-        "thread": "moving",
         "thread_id": "moving",
         "assistant_id": "fixed",
         # Chat Completions that search: …/docs/guides/tools-web-search

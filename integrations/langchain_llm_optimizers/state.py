@@ -22,6 +22,7 @@ _CLASS = re.compile(r"<class '[^']*'>")
 _OBJECT = re.compile(r"<[^<>]*>")
 _PAIR = re.compile(r"\('(\w+)', (?!None\)|False\)|''\)|\{\}\)|\[\]\))")
 _ENTRY = re.compile(r"'(\w+)': (?!None|False|''|\{\}|\[\])")
+_TYPE = re.compile(r"'type': '(\w+)'")
 _HOLDERS = ("extra_body", "model_kwargs", "additional_kwargs")
 
 
@@ -67,7 +68,7 @@ def _settings(llm_string: str) -> list[dict[str, Any]]:
 
 
 def _pairs(text: str) -> dict[str, Any]:
-    """Read a `repr` of pairs of names and values; names alone if a value cannot be read."""
+    """Read a `repr` of pairs of names and values; what can be seen of it if it cannot be read."""
     for readable in (text, _CLASS.sub("''", text), _OBJECT.sub("''", text)):
         try:
             return dict(ast.literal_eval(readable))
@@ -77,4 +78,6 @@ def _pairs(text: str) -> dict[str, Any]:
     if any(name in found for name in _HOLDERS):
         # It cannot be seen which of the names inside are settings.
         found["extra_body"] = dict.fromkeys(_ENTRY.findall(text), True)
+    if "tools" in found:
+        found["tools"] = [{"type": kind} for kind in _TYPE.findall(text)]
     return found

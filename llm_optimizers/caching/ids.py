@@ -16,6 +16,8 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
+from llm_optimizers.provider_state import holds_reference
+
 __all__ = [
     "ServedIds",
     "call_ids",
@@ -41,6 +43,13 @@ _SIGNATURE = "__thought__"
 """LiteLLM appends Gemini's signature of a call to the call's id after this mark."""
 _USER_DATA = frozenset({"args", "arguments", "input", "tool_kwargs", "parsed"})
 """Fields that hold tool arguments or parsed output."""
+_TEXTS = frozenset(
+    {
+        *("text", "content", "thinking", "reasoning", "refusal", "output", "transcript"),
+        *("name", "tool_name", "title", "cited_text", "query", "queries"),
+    }
+)
+"""Fields that hold words, where a string that is equal to an id is none."""
 _ID_FIELD = re.compile(r"(?:^|_)ids?$|[a-z]Ids?$")
 _CALL_ID_FIELDS = frozenset({"call_id", "tool_use_id", "toolUseId", "tool_call_id"})
 _CALL_TYPES = frozenset(
@@ -50,7 +59,8 @@ _CALL_TYPES = frozenset(
     }
 )
 _ITEM = re.compile(r"(?:resp|rs|msg|fc|ctc)_\w+")
-"""The ids of OpenAI's responses and of the items in them."""
+"""The ids of OpenAI's responses and of the items in them that can do without."""
+_KEPT = re.compile(r"(?:rs|ws|fs)_")
 
 
 def ids_of_hit(*, same: bool, keeps_ids: bool, age: float) -> ServedIds:
@@ -102,23 +112,34 @@ def _call_ids(value: Any) -> Iterator[str]:
 def copy_with_new_ids(value: Any, ids: Mapping[str, str]) -> Any:
     """Return a deep copy of a JSON value, with ids replaced where they are values and keys.
 
-    A string is an id in a field that is named as one. A mapping is filed under ids if all its
-    keys are. Tool arguments, parsed output and texts are copied unchanged: they are the user's.
+    Tool arguments, parsed output and texts are copied unchanged: they are the user's. An id that
+    could be a word counts only in a field that is named as an id, and as a key only among ids.
     """
-    if isinstance(value, dict):
-        filed = bool(ids) and bool(value) and value.keys() <= ids.keys()
-        return {ids[k] if filed else k: _field(k, item, ids) for k, item in value.items()}
-    if isinstance(value, list):
-        return [copy_with_new_ids(item, ids) for item in value]
-    return value
+    return _copied("", value, ids)
 
 
-def _field(name: str, value: Any, ids: Mapping[str, str]) -> Any:
+def _copied(field: str, value: Any, ids: Mapping[str, str]) -> Any:
+    """Copy the value of a field; strings in a list are of the list's field."""
     if isinstance(value, str):
-        return ids.get(value, value) if _ID_FIELD.search(name) else value
-    if isinstance(value, list) and _ID_FIELD.search(name):
-        return [ids.get(i, i) if isinstance(i, str) else copy_with_new_ids(i, ids) for i in value]
-    return copy_with_new_ids(value, {} if name in _USER_DATA else ids)
+        new = ids.get(value)
+        named = new and (_ID_FIELD.search(field) or (field not in _TEXTS and _is_distinct(value)))
+        return new if named else value
+    if isinstance(value, list):
+        return [_copied(field, item, ids) for item in value]
+    if not isinstance(value, dict):
+        return value
+    filed = value.keys() <= ids.keys()
+    return {
+        ids[name] if name in ids and (filed or _is_distinct(name)) else name: _copied(
+            name, item, {} if name in _USER_DATA else ids
+        )
+        for name, item in value.items()
+    }
+
+
+def _is_distinct(identifier: str) -> bool:
+    """Whether an id is no word or number that may stand in an answer for something else."""
+    return len(identifier) > 5 and any(character.isdigit() for character in identifier)
 
 
 def lies_at_provider(metadata: Mapping[str, Any]) -> bool:
@@ -132,7 +153,7 @@ def lies_at_provider(metadata: Mapping[str, Any]) -> bool:
 def without_provider_items(answer: Any) -> Any:
     """Return a deep copy of an answer, a JSON value, that refers to nothing the provider keeps.
 
-    Left out are ids of responses and items, and reasoning that only its id stands for. Encrypted
+    Left out are ids of responses and items, and items that only their ids stand for. Encrypted
     reasoning holds its content, which is bound to its id, and stays.
     """
     return _detached(answer, call_ids(answer))
@@ -140,7 +161,7 @@ def without_provider_items(answer: Any) -> Any:
 
 def _detached(value: Any, calls: set[str]) -> Any:
     if isinstance(value, list):
-        return [_detached(item, calls) for item in value if not _is_kept_reasoning(item)]
+        return [_detached(item, calls) for item in value if not _is_kept(item)]
     if not isinstance(value, dict):
         return value
     bound = bool(value.get("encrypted_content"))
@@ -148,19 +169,23 @@ def _detached(value: Any, calls: set[str]) -> Any:
     return {
         name: item if name in _USER_DATA else _detached(item, calls)
         for name, item in value.items()
-        if not _is_kept_reasoning(item)
+        if not _is_kept(item)
         and not (response and name == "id")
         and not (_is_item(item) and ((name == "id" and not bound) or name in calls))
     }
 
 
-def _is_kept_reasoning(value: Any) -> bool:
-    """Whether this is reasoning whose content the provider keeps under its id."""
+def _is_kept(value: Any) -> bool:
+    """Whether this is an item whose content the provider keeps under its id.
+
+    A search belongs to the reasoning before it. An image stays, since it is the answer.
+    """
     return (
         isinstance(value, dict)
-        and value.get("type") == "reasoning"
-        and _is_item(value.get("id"))
-        and not value.get("encrypted_content")
+        and value.get("type") in ("reasoning", "web_search_call", "file_search_call")
+        and isinstance(value.get("id"), str)
+        and _KEPT.match(value["id"]) is not None
+        and holds_reference(value)
     )
 
 

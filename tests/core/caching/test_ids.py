@@ -73,6 +73,12 @@ GEMINI = {
 }
 INVALID = {"invalid_tool_calls": [{"type": "invalid_tool_call", "id": "call_1", "args": "{"}]}
 LLAMA = {"blocks": [{"block_type": "tool_call", "tool_call_id": "call_1", "tool_kwargs": "{}"}]}
+FILED_AMONG_OTHERS = {
+    "tool_calls": [{"type": "tool_call", "id": "call_1", "args": {}}],
+    "signatures": {"call_1": "sig 1", "text": "sig 2"},
+    "parents": ["call_1"],
+    "origin": "call_1",
+}
 LISTED = {"tool_calls": [{"type": "tool_call", "id": "call_1"}], "approved_ids": ["call_1", "x"]}
 
 
@@ -89,6 +95,7 @@ LISTED = {"tool_calls": [{"type": "tool_call", "id": "call_1"}], "approved_ids":
         (INVALID, {"call_1"}),
         (LLAMA, {"call_1"}),
         (LISTED, {"call_1"}),
+        (FILED_AMONG_OTHERS, {"call_1"}),
         ({"type": "tool_call", "id": None}, set()),
         ({"type": "tool_call", "id": ""}, set()),
         ({"type": ["string", "null"], "id": "x"}, set()),
@@ -111,13 +118,24 @@ def test_arguments_parsed_output_and_texts_stay() -> None:
     answer = {
         "tool_calls": [{"type": "tool_call", "id": "call_1", "args": {"id": "call_1"}}],
         "parsed": {"call_1": {"id": "call_1"}},
-        "content": [{"type": "text", "text": "call_1"}, {"call_1": 1, "other": 2}],
+        "content": [{"type": "text", "text": "call_1"}, "call_1"],
         "name": "call_1",
     }
     copied = copy_with_new_ids(answer, {"call_1": "call_2"})
     assert copied["tool_calls"] == [{"type": "tool_call", "id": "call_2", "args": {"id": "call_1"}}]
     assert {k: v for k, v in copied.items() if k != "tool_calls"} == {
         k: v for k, v in answer.items() if k != "tool_calls"
+    }
+
+
+def test_an_id_that_could_be_a_word_counts_only_where_ids_stand() -> None:
+    answer = {
+        "blocks": [{"tool_call_id": "summary"}, {"summary": [], "kind": "summary"}],
+        "signatures": {"summary": "sig"},
+    }
+    assert copy_with_new_ids(answer, {"summary": "new"}) == {
+        "blocks": [{"tool_call_id": "new"}, {"summary": [], "kind": "summary"}],
+        "signatures": {"new": "sig"},
     }
 
 
@@ -193,6 +211,10 @@ def test_an_answer_that_lies_at_its_provider(metadata: dict[str, Any], expected:
         ({"response_metadata": {"id": "resp_1"}}, {"response_metadata": {}}),
         ({"id": "0f8d", "object": "response"}, {"object": "response"}),
         ([{"type": "text", "text": "hi", "id": "msg_1"}], [{"type": "text", "text": "hi"}]),
+        (
+            [{"type": "web_search_call", "id": "ws_1"}, {"type": "text", "text": "hi"}],
+            [{"type": "text", "text": "hi"}],
+        ),
     ],
     ids=str,
 )
@@ -206,6 +228,7 @@ def test_a_detached_answer_stands_for_itself(answer: Any, expected: Any) -> None
         {"type": "reasoning", "id": "rs_1", "encrypted_content": "x"},
         [{"type": "reasoning", "reasoning": "a thought", "extras": {"signature": "s"}}],
         [{"type": "thinking", "thinking": "a thought", "signature": "s"}],
+        [{"type": "image_generation_call", "id": "ig_1", "result": "aGk="}],
         {"response_metadata": {"id": "chatcmpl-1", "object": "chat.completion"}},
         {"tool_calls": [{"id": "call_1", "args": {"id": "msg_1"}}], "name": "msg_1"},
     ],
