@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from langchain_llm_optimizers.state import settings_of_models, settings_of_string
+from langchain_llm_optimizers.state import state_settings, state_settings_of_string
 from llm_optimizers.caching.keys import OBJECT_ADDRESS, fingerprint
 from llm_optimizers.errors import ConfigurationError
 
@@ -27,8 +27,8 @@ def identity_of_call(
         ConfigurationError: a setting is an object whose content cannot be read.
     """
     plain = {name: fingerprint(value) for name, value in kwargs.items()}
-    state = settings_of_models(model)
-    return {**plain, **state, "stop": stop, "llm": _stable(model._get_llm_string())}
+    llm = _stable(model._get_llm_string())
+    return {**plain, **state_settings(model), "stop": stop, "llm": llm}
 
 
 def identity_of_string(llm_string: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the string refers to an object whose content cannot be read.
     """
-    identity: dict[str, Any] = {**settings_of_string(llm_string), "llm": _stable(llm_string)}
+    identity: dict[str, Any] = {**state_settings_of_string(llm_string), "llm": _stable(llm_string)}
     model, _, settings = llm_string.partition("---")
     settings = settings or model
     schemas = {name: fingerprint(_loaded(name)) for name in _CLASS.findall(settings)}

@@ -15,9 +15,9 @@ from langchain_llm_optimizers.delegating import underlying_models
 from llm_optimizers.caching.ids import lies_at_provider
 from llm_optimizers.provider_state import settings_of, stateful_settings
 
-__all__ = ["settings_of_models", "settings_of_string", "with_previous_response"]
+__all__ = ["state_settings", "state_settings_of_string", "with_previous_response"]
 
-_STATE = "state"
+_STATE = "provider_state"
 _CLASS = re.compile(r"<class '[^']*'>")
 _OBJECT = re.compile(r"<[^<>]*>")
 _PAIR = re.compile(r"\('(\w+)', (?!None\)|False\)|''\)|\{\}\)|\[\]\))")
@@ -26,14 +26,14 @@ _TYPE = re.compile(r"'type': '(\w+)'")
 _HOLDERS = ("extra_body", "model_kwargs", "additional_kwargs")
 
 
-def settings_of_models(model: BaseChatModel) -> dict[str, Any]:
+def state_settings(model: BaseChatModel) -> dict[str, Any]:
     """Return such settings of a model, or of the models that it wraps, for its identity."""
     found = [settings_of(each) for each in underlying_models(model)]
     return {_STATE: found} if any(found) else {}
 
 
 @lru_cache(maxsize=64)
-def settings_of_string(llm_string: str) -> Mapping[str, Any]:
+def state_settings_of_string(llm_string: str) -> Mapping[str, Any]:
     """Return such settings in the `llm_string` that LangChain passes to a cache."""
     found = [stateful_settings(each) for each in _settings(llm_string)]
     return {_STATE: found} if any(found) else {}
@@ -47,7 +47,8 @@ def with_previous_response(
     With `use_previous_response_id`, langchain-openai sends the id in the last answer's metadata in
     place of all messages up to it. `answers` are the metadata of the history's answers.
     """
-    if not any(each.get("use_previous_response_id") for each in params.get(_STATE) or ()):
+    models = [each for each in params.get(_STATE, ()) if isinstance(each, Mapping)]
+    if not any(each.get("use_previous_response_id") for each in models):
         return params
     known = [str(metadata["id"]) for metadata in answers if lies_at_provider(metadata)]
     return {**params, "previous_response_id": known[-1]} if known else params

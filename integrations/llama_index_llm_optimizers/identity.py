@@ -10,11 +10,10 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
 
-from llama_index_llm_optimizers.delegating import underlying_llms
+from llama_index_llm_optimizers.state import state_settings
 from llm_optimizers.caching.keys import fingerprint
-from llm_optimizers.provider_state import settings_of
 
-__all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm", "state_settings"]
+__all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
 
 _IRRELEVANT = frozenset(
     {
@@ -54,12 +53,6 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         **state_settings(llm),
         "llm": identity_of_llm(llm),
     }
-
-
-def state_settings(llm: LLM) -> dict[str, Any]:
-    """Return the settings that refer to state at the provider, of an LLM or those that it wraps."""
-    found = [settings_of(each) for each in underlying_llms(llm)]
-    return {"state": found} if any(found) else {}
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:

@@ -38,8 +38,9 @@ from llama_index_llm_optimizers.call import (
 from llama_index_llm_optimizers.codec import CachedReply
 from llama_index_llm_optimizers.delegating import class_name_of
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
-from llama_index_llm_optimizers.identity import identity_of_llm, state_settings
+from llama_index_llm_optimizers.identity import identity_of_llm
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
+from llama_index_llm_optimizers.state import state_settings
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError

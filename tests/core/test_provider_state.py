@@ -31,7 +31,7 @@ from llm_optimizers.provider_state import (
         {"model_kwargs": {"extra_body": {"context_id": "c"}}},
         {"llm": {"class": "x", "additional_kwargs": {"conversation": "c"}}},
         {"llm": {"llm": {"track_previous_responses": True}}},
-        {"state": [{}, {"reuse_last_container": True}]},
+        {"provider_state": [{}, {"reuse_last_container": True}]},
         {"tools": [{"type": "function"}, {"type": "mcp_toolset"}]},
         {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]},
         {"llm": {"built_in_tools": [{"type": "code_interpreter"}]}},
