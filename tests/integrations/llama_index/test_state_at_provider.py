@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAIResponses
 
-from llama_index_llm_optimizers import BatchedLLM, CachedLLM, CachedQueryEngine, HybridCache
+from llama_index_llm_optimizers import CachedLLM, CachedQueryEngine, HybridCache
 from support.responses_server import FakeResponses, responses_server
 
 pytestmark = pytest.mark.loopback
@@ -217,19 +217,3 @@ def test_a_query_engine_whose_llm_has_moving_state_is_not_cached(
     answers = {str(engine.query(QUESTION)) for _ in range(2)}
     assert len(answers) == server.calls == 2
     assert engine.cache.stats.troubles["bypassed"] == 2
-
-
-async def test_questions_are_not_combined_on_an_llm_with_state(server: FakeResponses) -> None:
-    async with httpx.AsyncClient() as client:
-        inner = OpenAIResponses(
-            model="gpt-4o-mini",
-            api_base=server.url,
-            api_key="sk-test",
-            max_retries=0,
-            async_http_client=client,
-            track_previous_responses=True,
-        )
-        llm = BatchedLLM(inner, combine=True, max_size=2)
-        given = await asyncio.gather(*(llm.achat(asked(text)) for text in ("a", "b")))
-    assert [str(each.message.content)[0] for each in given] == ["a", "b"]
-    assert server.calls == 2
