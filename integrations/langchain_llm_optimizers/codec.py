@@ -24,8 +24,15 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import without_billing
 from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import copy_with_new_ids, new_id
 from llm_optimizers.caching.cacheability import least_cacheable
+from llm_optimizers.caching.ids import (
+    ServedIds,
+    call_ids,
+    copy_with_new_ids,
+    lies_at_provider,
+    new_id,
+    without_provider_items,
+)
 from llm_optimizers.caching.payloads import as_json, from_json
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
@@ -38,8 +45,8 @@ Generations: TypeAlias = list[Generation]
 class GenerationsCodec:
     """Encode and decode all generations of one call; decoding gives copies with new ids.
 
-    New ids are needed because a checkpointer replaces a message whose id it already has, and a
-    provider rejects two tool calls with the same id.
+    A message's own id is always new, because a checkpointer replaces a message whose id it already
+    has. `caching/ids.py` says which others are.
     """
 
     def encode(self, value: Generations) -> str:
@@ -48,7 +55,11 @@ class GenerationsCodec:
 
     def decode(self, payload: str) -> Generations:
         """See `Codec.decode`."""
-        return [copy() for copy in _copiers(payload)]
+        return self.decode_with_ids(payload, "renewed")
+
+    def decode_with_ids(self, payload: str, ids: ServedIds) -> Generations:
+        """See `CodecWithIds.decode_with_ids`."""
+        return [copy() for copy in _copiers(payload, ids)]
 
     def cacheability(self, value: Generations) -> Cacheability:
         """See `Codec.cacheability`."""
@@ -91,7 +102,7 @@ def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2048)
-def _copiers(payload: str) -> tuple[Callable[[], Generation], ...]:
+def _copiers(payload: str, ids: ServedIds) -> tuple[Callable[[], Generation], ...]:
     """Parse a payload once; return a function per generation that copies it.
 
     Raises:
@@ -99,7 +110,7 @@ def _copiers(payload: str) -> tuple[Callable[[], Generation], ...]:
     """
     try:
         read = _of_one_kind([_read(raw) for raw in _as_list(from_json(payload))])
-        return tuple(map(copier_of, read))
+        return tuple(copier_of(generation, ids) for generation in read)
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"the payload holds no generations: {error}") from error
 
@@ -166,27 +177,41 @@ M = TypeVar("M", bound=BaseModel)
 _set = object.__setattr__
 
 
-def copier_of(template: Generation) -> Callable[[], Generation]:
-    """Return a function that makes independent copies of a generation, each with new ids."""
+def copier_of(template: Generation, ids: ServedIds = "renewed") -> Callable[[], Generation]:
+    """Return a function that makes independent copies of a generation, with ids as asked for."""
     info = _value_copier(template.generation_info)
     if not isinstance(template, ChatGeneration):
         return lambda: _clone(template, {"generation_info": info()})
-    message = _message_copier(template.message)
+    message = _message_copier(template.message, ids)
     return lambda: _clone(template, {"message": message(), "generation_info": info()})
 
 
-def _message_copier(template: BaseMessage) -> Callable[[], BaseMessage]:
-    calls: Sequence[Mapping[str, Any]] = getattr(template, "tool_calls", ())
-    ids = [call["id"] for call in calls if call.get("id")]
+def _message_copier(template: BaseMessage, ids: ServedIds) -> Callable[[], BaseMessage]:
     values = {k: v for k, v in template.__dict__.items() if isinstance(v, dict | list)}
+    if ids == "detached":
+        values = without_provider_items(values)
+    elif _loses_item_id(template):
+        values["additional_kwargs"] = without_provider_items(values)["additional_kwargs"]
+    same = ids == "kept" or (ids == "renewed" and lies_at_provider(template.response_metadata))
+    calls = () if same else call_ids(values)
     copied = _value_copier(values)
 
     def copy() -> BaseMessage:
-        fields = copy_with_new_ids(values, {id_: new_id(id_) for id_ in ids}) if ids else copied()
+        new = {identifier: new_id(identifier) for identifier in calls}
+        fields = copy_with_new_ids(values, new) if new else copied()
         fields["id"] = f"lc_run--{secrets.token_hex(16)}"
         return _clone(template, fields)
 
     return copy
+
+
+def _loses_item_id(template: BaseMessage) -> bool:
+    """Whether the message's own id, which every copy changes, is OpenAI's id of its text.
+
+    So it is in langchain-openai's format `v0`. OpenAI rejects reasoning without the item after it,
+    so that the copy goes without both.
+    """
+    return bool(template.id) and str(template.id).startswith("msg_")
 
 
 def _value_copier(template: Any) -> Callable[[], Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from langchain_llm_optimizers.delegating import underlying_models
+from langchain_llm_optimizers.state import state_settings, state_settings_of_string
 from llm_optimizers.caching.keys import OBJECT_ADDRESS, fingerprint
 from llm_optimizers.choices import CHOICE_SETTINGS, choices_of
 from llm_optimizers.errors import ConfigurationError
@@ -31,7 +32,8 @@ def identity_of_call(
     plain = {name: fingerprint(value) for name, value in kwargs.items()}
     choices = choices_of(kwargs, *underlying_models(model))
     asked = {"n": choices} if choices > 1 else {}
-    return {**plain, **asked, "stop": stop, "llm": _stable(model._get_llm_string())}
+    llm = _stable(model._get_llm_string())
+    return {**plain, **asked, **state_settings(model), "stop": stop, "llm": llm}
 
 
 def identity_of_string(llm_string: str) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the string refers to an object whose content cannot be read.
     """
-    identity: dict[str, Any] = {"llm": _stable(llm_string)}
+    identity: dict[str, Any] = {**state_settings_of_string(llm_string), "llm": _stable(llm_string)}
     model, _, settings = llm_string.partition("---")
     settings = settings or model
     schemas = {name: fingerprint(_loaded(name)) for name in _CLASS.findall(settings)}

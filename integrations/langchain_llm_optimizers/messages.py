@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
+from langchain_llm_optimizers.state import with_previous_response
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message, Part
 
@@ -27,6 +28,9 @@ SHARE_KEY = "combined"
 
 _SERIALISED = '[{"lc": '
 _REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
+
+_SENT_BACK = ("function_call", "tool_outputs")
+"""Keys of an answer's `additional_kwargs` that langchain-openai sends with the next request."""
 
 _ROLES = {
     "human": "user",
@@ -77,6 +81,8 @@ def request_of_messages(
 ) -> ChatRequest:
     """Return the request for these messages and settings."""
     extras = [_extras(_ROLES.get(m.type, m.type), vars(m)) for m in messages]
+    answers = [m.response_metadata for m in messages if isinstance(m, AIMessage)]
+    params = with_previous_response(params, answers)
     return ChatRequest(
         messages=tuple(core_message(message) for message in messages),
         model=model,
@@ -107,6 +113,12 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
             for kind, kwargs in raw
         )
         extras = [_extras(_ROLES.get(kind, kind), kwargs) for kind, kwargs in raw]
+        answers = [
+            kwargs.get("response_metadata") or {}
+            for kind, kwargs in raw
+            if _ROLES.get(kind) == "assistant"
+        ]
+        params = with_previous_response(params, answers)
     except (ConfigurationError, AttributeError, KeyError, TypeError):
         # In an unknown format there is no question to match by meaning: exact matching only.
         whole = Part(kind="serialised", data={"prompt": prompt})
@@ -159,13 +171,17 @@ def _message(
 def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the other fields of a message that may affect the answer.
 
-    Of an assistant's message only its tool calls count, including those in OpenAI's old form and
-    those that could not be parsed. The rest (parsed objects, refusals, reasoning summaries) repeats
-    the content or is metadata.
+    Of an assistant's message count its tool calls, including those in OpenAI's old form and those
+    that could not be parsed, and what refers to the provider's copy of the answer. The rest (parsed
+    objects, refusals, reasoning summaries) repeats the content or is metadata.
     """
     additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
     if role == "assistant":
-        extras = {k: v for k, v in additional.items() if k == "function_call" and v}
+        extras = {k: v for k, v in additional.items() if k in _SENT_BACK and v}
+        for name in ("reasoning", "audio"):
+            item = additional.get(name)
+            if isinstance(item, Mapping) and item.get("id") and not item.get("encrypted_content"):
+                extras[name] = item["id"]
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
         return {**extras, "invalid_tool_calls": broken} if broken else extras
     extras = {k: v for k, v in additional.items() if k != METADATA_KEY}

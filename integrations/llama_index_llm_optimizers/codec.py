@@ -41,7 +41,14 @@ from llama_index_llm_optimizers.usage import (
     usage_of_stream,
 )
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import copy_with_new_ids, new_id, reported_by_mark
+from llm_optimizers.caching.answers import reported_by_mark
+from llm_optimizers.caching.ids import (
+    ServedIds,
+    call_ids,
+    copy_with_new_ids,
+    new_id,
+    without_provider_items,
+)
 from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, baseline_call
@@ -162,11 +169,15 @@ class ReplyCodec:
 
     def decode(self, payload: str) -> CachedReply:
         """See `Codec.decode`."""
+        return self.decode_with_ids(payload, "renewed")
+
+    def decode_with_ids(self, payload: str, ids: ServedIds) -> CachedReply:
+        """See `CodecWithIds.decode_with_ids`."""
         raw = _parsed(payload)
         try:
             usage = raw["usage"]
             return CachedReply(
-                reply=_read(raw),
+                reply=_read(raw, ids),
                 model=str(raw["model"]),
                 usage=None if usage is None else Usage(**usage),
                 finish_reason=str(raw["finish_reason"]),
@@ -242,20 +253,22 @@ def _check_role(role: MessageRole) -> MessageRole:
     return role
 
 
-def _read(raw: Mapping[str, Any]) -> Reply:
-    common = {"additional_kwargs": copy_with_new_ids(raw["additional_kwargs"], {})}
+def _read(raw: Mapping[str, Any], ids: ServedIds) -> Reply:
+    stored = {name: raw.get(name) for name in ("additional_kwargs", "blocks", "message_kwargs")}
+    if ids == "detached":
+        stored = without_provider_items(stored)
+    none = _given_for_ids(stored["blocks"] or ())
+    calls = set() if ids == "kept" else call_ids(stored) - none
+    copy = copy_with_new_ids(stored, {identifier: new_id(identifier) for identifier in calls})
+    common = {"additional_kwargs": copy["additional_kwargs"]}
     if "blocks" not in raw:
         return CompletionResponse(text=raw["text"], logprobs=raw["logprobs"], **common)
-    none = _given_for_ids(raw["blocks"])
-    calls = {block.get("tool_call_id") for block in raw["blocks"]} - none - {"", None}
-    ids = {identifier: new_id(identifier) for identifier in calls}
-    blocks = [_read_block(block) for block in copy_with_new_ids(raw["blocks"], ids)]
     message = ChatMessage(
         role=_check_role(MessageRole(raw["role"])),
-        blocks=blocks,
+        blocks=[_read_block(block) for block in copy["blocks"]],
         additional_kwargs={
             name: value
-            for name, value in copy_with_new_ids(raw["message_kwargs"], ids).items()
+            for name, value in copy["message_kwargs"].items()
             if name not in _MESSAGE_METADATA
         },
     )

@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
@@ -239,10 +240,12 @@ class DelegatingLLM(FunctionCallingLLM):
 
 def underlying_models(llm: LLM) -> Iterator[LLM]:
     """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
-    if not isinstance(llm, DelegatingLLM):
+    inner = llm._children if isinstance(llm, DelegatingLLM) else ()
+    if isinstance(llm, StructuredLLM):
+        inner = (llm.llm,)
+    if not inner:
         yield llm
-        return
-    for child in llm._children:
+    for child in inner:
         yield from underlying_models(child)
 
 

@@ -11,6 +11,7 @@ from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
 
 from llama_index_llm_optimizers.delegating import underlying_models
+from llama_index_llm_optimizers.state import state_settings
 from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.choices import choices_of
 
@@ -52,7 +53,7 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: fingerprint(value) for name, value in kwargs.items()}
     choices = choices_of(kwargs, *underlying_models(llm))
     asked = {"n": choices} if choices > 1 else {}
-    return {**plain, **asked, "llm": identity_of_llm(llm)}
+    return {**plain, **asked, **state_settings(llm), "llm": identity_of_llm(llm)}
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from llama_index_llm_optimizers.delegating import class_name_of
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.identity import identity_of_llm
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
+from llama_index_llm_optimizers.state import state_settings
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
@@ -81,6 +82,7 @@ def request_of_query(
             "synthesizer": type(synthesizer).__qualname__,
             "image": query.image_path,
             "llm": identity_of_llm(llm),
+            **state_settings(llm),
             "prompts": prompts,
         },
         completion=True,

@@ -6,6 +6,7 @@ lookups.py        the steps of a lookup
 ownership.py      which stored row may answer a request
 executor.py       runs those steps against a store, an index, an embedder, a call in flight
 keys.py           cache keys: which requests are the same, and the scope of a semantic match
+ids.py            the ids of a served answer: which are new, which stay, which are left out
 single_flight.py  identical concurrent calls are made once
 pacing.py         streams that say whether their reader or their provider is slow
 cacheability.py   which answers may be stored

@@ -1,8 +1,6 @@
-"""Served answers: cache hits, their metadata, how answers are encoded and copied.
+"""Served answers: cache hits, their metadata, how answers are encoded.
 
-A served answer is a copy with new ids. Providers reject two tool calls with the same id, and a
-chat history replaces a message whose id it already has, so an answer served twice in one
-conversation needs new ids, used consistently within the copy.
+`ids.py` says which ids a served answer has.
 """
 
 from __future__ import annotations
@@ -10,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from llm_optimizers.caching.cacheability import Cacheability
+from llm_optimizers.caching.ids import ServedIds, copy_with_new_ids, new_id
 from llm_optimizers.caching.payloads import plain_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, ServedAnswer
@@ -24,10 +22,12 @@ __all__ = [
     "CACHE_HIT",
     "CacheResult",
     "Codec",
+    "CodecWithIds",
     "Hit",
     "JSONCodec",
     "Tier",
     "copy_with_new_ids",
+    "decoded",
     "mark_of",
     "new_id",
     "reported_by_mark",
@@ -42,10 +42,6 @@ Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
 CACHE_HIT = "cache_hit"
 """The metadata key under which an adapter stores a hit's mark (see `mark_of`)."""
 
-_ALPHABET = string.ascii_letters + string.digits
-_SHORTEST = 9
-_ARGUMENTS = frozenset({"args", "arguments", "input", "tool_kwargs"})
-_FIELDS = frozenset({"id", "call_id", "tool_use_id", "tool_call_id"})
 _PIECE = re.compile(r"\s*\S+(?:\s+\S+){0,3}\s*")
 
 
@@ -60,6 +56,23 @@ class Codec(Protocol[R]):
 
     def cacheability(self, value: R) -> Cacheability:
         """Return what decides whether the answer may be stored, with its model and usage."""
+
+
+class CodecWithIds(Codec[R], Protocol[R]):
+    """A codec whose answers have ids: tool calls, or items that a provider keeps."""
+
+    def decode_with_ids(self, payload: str, ids: ServedIds) -> R:
+        """Decode as `decode` does, with the ids that `ids` asks for."""
+
+
+def decoded(codec: Codec[R] | CodecWithIds[R], payload: str, ids: ServedIds) -> R:
+    """Return a new copy of an answer with the ids asked for.
+
+    Raises:
+        ValueError: the codec did not write the payload.
+    """
+    with_ids: Callable[[str, ServedIds], R] | None = getattr(codec, "decode_with_ids", None)
+    return codec.decode(payload) if with_ids is None else with_ids(payload, ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,31 +153,3 @@ class JSONCodec:
         return Cacheability(
             empty=value is None or (not value and isinstance(value, str | list | dict))
         )
-
-
-def new_id(old: str) -> str:
-    """Return a random id with the old one's prefix and length, which providers may check.
-
-    A random part under 9 characters is lengthened to 9, so that ids do not collide.
-    """
-    prefix, underscore, rest = old.rpartition("_")
-    length = max(len(rest), _SHORTEST)
-    return prefix + underscore + "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def copy_with_new_ids(value: Any, ids: Mapping[str, str]) -> Any:
-    """Return a deep copy of a JSON value, replacing ids in the fields that hold ids.
-
-    Tool arguments are copied unchanged: an `id` in them belongs to the user's data.
-    """
-    if isinstance(value, dict):
-        return {key: _field(key, item, ids) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_with_new_ids(item, ids) for item in value]
-    return value
-
-
-def _field(name: str, value: Any, ids: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return ids.get(value, value) if name in _FIELDS else value
-    return copy_with_new_ids(value, {} if name in _ARGUMENTS else ids)

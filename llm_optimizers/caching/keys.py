@@ -7,6 +7,9 @@ are compared within one scope only.
 A setting enters the key by its content: a schema class by its JSON schema, a plain function by
 its code. If a setting's content cannot be read, the call is not cached, since two different
 settings could otherwise share answers.
+
+What a request refers to at the provider (`provider_state`) is not in its text. If calls change it,
+there is no key. Otherwise its id is part of the key, and only the same request gets the answer.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from llm_optimizers.caching.text_tasks.detection import works_on_text
 from llm_optimizers.choices import stated_choices
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.provider_state import ProviderState, holds_reference, state_of
 from llm_optimizers.tenancy import request_tenant
 from llm_optimizers.types import ChatRequest, Message
 
@@ -93,10 +97,13 @@ class CacheKey:
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
     or not plain text, a text to work on is attached, the prompt has several sections or holds
-    JSON, tools are bound, or the answer depends on the time. `asked` is the question's text
+    JSON, tools are bound, the answer depends on the time, or the request refers to state at the
+    provider. `asked` is the question's text
     wherever another request may be served this answer, by meaning or by its normalised key: it is
     stored with the answer, so that the keys can be derived from it again. `completion` is the
     request's. `choices` is how many answers the settings ask for, None if they do not say.
+    `keeps_ids` says that the request goes on from a response at the provider, which knows the ids
+    in its answer.
     """
 
     exact: str
@@ -107,18 +114,24 @@ class CacheKey:
     asked: str | None = None
     completion: bool = False
     choices: int | None = None
+    keeps_ids: bool = False
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
     """Return a request's key; message ids and tool call ids are left out of it.
+
+    Where a request goes on from a response at the provider, the calls that its tool results
+    answer are there too, so that their ids count.
 
     `tenant` replaces the one that the request names. `embedder` is the id of the embedding model:
     vectors of two models are never compared, while exact matches survive a change of model.
 
     Raises:
         ConfigurationError: the request holds a value that cannot be written into a key, or its
-            tenant is not a string.
+            tenant is not a string, or it refers to state at the provider that moves.
     """
+    state = _unmoving_state(request)
+    continued = bool(state.continued)
     *history, last = request.messages
     plain = last.role == "user" and not last.multimodal
     context, question = split_question(last.text) if plain else ("", "")
@@ -129,18 +142,22 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         request.completion,
         request.model,
         request.params,
-        _canonical(history if plain else request.messages),
+        _canonical(history if plain else request.messages, literal=continued),
         # Not None: the same messages with an empty text after them are another request.
         last.name if plain else False,
         context,
     ]
     scope = f"{_digest(shared)}/{embedder}"
     exact, normalised = keys_of_question(scope, question)
-    attached = plain and works_on_text(history, context, question, _instructions(request))
-    if attached:
+    exact_only = (
+        bool(state)
+        or any(map(_references, request.messages))
+        or (plain and works_on_text(history, context, question, _instructions(request)))
+    )
+    if exact_only:
         normalised = None
     semantic = (
-        not attached
+        not exact_only
         and question.strip() != ""
         and not any(request.params.get(name) for name in _TOOLS)
         and _TIME_BOUND.search(question) is None
@@ -157,7 +174,24 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         asked=question if semantic or normalised is not None else None,
         completion=request.completion,
         choices=stated_choices(request.params),
+        keeps_ids=continued,
     )
+
+
+def _unmoving_state(request: ChatRequest) -> ProviderState:
+    """Return the state that the request refers to; raise if calls change it."""
+    state = state_of(request.params)
+    if state.moving:
+        raise ConfigurationError(
+            f"{state.moving[0]} refers to state at the provider that calls change, so that equal "
+            "requests have different answers: such calls are not cached"
+        )
+    return state
+
+
+def _references(message: Message) -> bool:
+    content = message.content
+    return not isinstance(content, str) and any(holds_reference(part.data) for part in content)
 
 
 def keys_of_question(scope: str, question: str) -> tuple[str, str | None]:
@@ -223,17 +257,22 @@ def normalise(text: str) -> str | None:
     )
 
 
-def _canonical(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, Any]]:
     """Return messages as JSON-like values, numbering ids in order of appearance.
 
-    Providers make up new ids of tool calls and content blocks for every answer.
+    Providers make up new ids of tool calls and content blocks for every answer. `literal` ids
+    stay, and so does the id of a block that stands for content at the provider.
     """
     numbers: dict[str, str] = {}
 
     def number(identifier: object) -> str:
+        if literal:
+            return str(identifier)
         return numbers.setdefault(str(identifier), f"id_{len(numbers)}")
 
     def numbered(block: Mapping[str, Any]) -> dict[str, Any]:
+        if holds_reference(block):
+            return dict(block)
         return {k: number(v) if k in _IDENTIFIERS and v else v for k, v in block.items()}
 
     canonical = []

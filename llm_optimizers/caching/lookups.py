@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from llm_optimizers.caching.answers import Codec, Hit, Tier
+from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
 from llm_optimizers.caching.cacheability import Cacheability
 from llm_optimizers.caching.executor import Executor
+from llm_optimizers.caching.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.keys import CacheKey, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
 from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
@@ -169,8 +170,10 @@ class LookupPlans(Generic[R]):
         if reason is not None:
             yield from self._drop(entry.key, reason)
             return None
+        age = max(0.0, now - entry.created)
+        ids = ids_of_hit(same=tier == "exact", keeps_ids=key.keeps_ids, age=age)
         try:
-            value, _ = self.decode(key, entry.payload)
+            value, _ = self.decode(key, entry.payload, ids)
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             # Not its message, which may quote the answer.
             yield from self._drop(entry.key, f"its answer cannot be read: {type(error).__name__}")
@@ -189,7 +192,7 @@ class LookupPlans(Generic[R]):
             key=entry.key,
             model=entry.model,
             usage=entry.usage,
-            age=max(0.0, now - entry.created),
+            age=age,
         )
         return Found(hit=hit, payload=entry.payload)
 
@@ -198,14 +201,14 @@ class LookupPlans(Generic[R]):
         own = entry.expires is not None and not now < entry.expires
         return own or (self.ttl is not None and not now - entry.created < self.ttl)
 
-    def decode(self, key: CacheKey, payload: str) -> tuple[R, Cacheability]:
-        """Return the answer in a payload.
+    def decode(self, key: CacheKey, payload: str, ids: ServedIds) -> tuple[R, Cacheability]:
+        """Return the answer in a payload, with these ids.
 
         Raises:
             ValueError: it would not have been stored for this key.
             Whatever the codec raises.
         """
-        value = self.codec.decode(payload)
+        value = decoded(self.codec, payload, ids)
         cacheability = self.codec.cacheability(value)
         # Its finish reason was judged when it was stored; a codec need not keep it.
         reason = reason_not_to_use(replace(cacheability, gives_reasons=False), key)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Hit
+from llm_optimizers.caching.ids import ids_of_hit
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.lookups import Found, Lookup, LookupPlans
 from llm_optimizers.caching.ownership import MAX_PAYLOAD, reason_not_to_use
@@ -134,8 +135,9 @@ class CachePlans(LookupPlans[R]):
             if call.timed_out:
                 self.single_flight.forget(key.exact, call)
             return None
+        ids = ids_of_hit(same=True, keeps_ids=key.keeps_ids, age=0.0)
         try:
-            value, cacheability = self.decode(key, payload)
+            value, cacheability = self.decode(key, payload, ids)
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None

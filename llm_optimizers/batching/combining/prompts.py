@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_optimizers.choices import CHOICE_SETTINGS, choices_of
+from llm_optimizers.provider_state import settings_of, state_of
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
@@ -107,8 +108,11 @@ def gives_plain_text(model: object) -> bool:
     """Whether each answer of a model is one plain text, by the settings in its fields.
 
     False for several choices, stop words, log probabilities, tools, other modalities, an output
-    format, and any other setting passed to the provider that is not known to be harmless.
+    format, state at the provider, and any other setting passed to the provider that is not known
+    to be harmless.
     """
+    if state_of(settings_of(model)):
+        return False
     if choices_of(model) != 1 or any(_is_set(model, name) for name in _FORMAT_SETTINGS):
         return False
     further = {name for name, value in _further_settings(model).items() if value is not None}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.provider_state import state_of
 from llm_optimizers.routing.cascade.break_even import CascadeReport
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused, ValidJson
 from llm_optimizers.routing.cascade.verifier import Verifier
@@ -66,6 +67,8 @@ class CascadePolicy:
         """Choose the cheap model, with its escalation; abstain where a cascade cannot run."""
         if policy_input.context.streaming and not self._buffer_streams:
             return None
+        if state_of(policy_input.request.params).moving:
+            return None  # A draft would add to the conversation at the provider.
         if self._report is not None and not self._report.passed:
             return Choice(
                 model=policy_input.safe, policy="cascade", reason=f"off: {self._report.reasons[0]}"

@@ -136,6 +136,9 @@ SHAPED = [
     {"additional_kwargs": {"n": 3}},
     {"additional_kwargs": {"stop": ["x"]}},
     {"extra_body": {"guided_json": {}}},
+    {"track_previous_responses": True},
+    {"_previous_response_id": "resp_1"},
+    {"built_in_tools": [{"type": "web_search"}]},
 ]
 
 

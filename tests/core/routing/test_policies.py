@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from llm_optimizers.routing import (
     RoutingContext,
     Weighted,
 )
+from llm_optimizers.routing.policies.cascade import CascadePolicy
 
 MODELS = ["small", "middle", "large"]
 
@@ -104,3 +106,13 @@ def test_custom_keyword_lists(prices, ask):
     assert served(prices, policy, ask("What is a tort?")).model == "large"
     with pytest.raises(ConfigurationError):
         KeywordPolicy(weak="small", strong="large", words_per_point=0)
+
+
+def test_a_cascade_does_not_draft_into_a_conversation_at_the_provider(prices, ask):
+    policy = CascadePolicy(cheap="small", strong="large")
+    request = ask("Hi")
+    moving = replace(request, params={**request.params, "conversation": "conv_1"})
+    fixed = replace(request, params={**request.params, "previous_response_id": "resp_1"})
+    assert served(prices, policy, moving).escalation is None
+    assert served(prices, policy, moving).model == "large"
+    assert served(prices, policy, fixed).escalation is not None
