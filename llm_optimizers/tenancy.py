@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import Context, ContextVar, Token
 from dataclasses import dataclass
-from types import FrameType
-from typing import TypeAlias, TypeVar
+from functools import wraps
+from types import FrameType, TracebackType
+from typing import ParamSpec, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from llm_optimizers.errors import ConfigurationError
@@ -43,6 +43,7 @@ __all__ = [
     "tenant_name",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 Namespace: TypeAlias = str | Callable[[], str] | None
@@ -72,31 +73,60 @@ _generators: dict[FrameType, list[_Block]] = {}
 """The open blocks of generators, by their frame."""
 
 
-@contextmanager
-def tenant(name: str) -> Iterator[None]:
+class tenant:  # noqa: N801 - used as a function is
     """Run the calls inside the block for this tenant, across awaits and framework threads.
 
+    As a decorator it holds for a plain function.
+
     Raises:
-        ConfigurationError: the name is empty or not a string, or the block was left in another
-            context than it was entered in.
+        ConfigurationError: the name is empty or not a string; a coroutine or generator function is
+            decorated, which runs after the block; or the block was left in another context than it
+            was entered in.
     """
-    plain = tenant_name(name, "tenant() was given")
-    frame = _generator_around()
-    block = _Block(plain, _block.get(), in_generator=frame is not None)
-    token = _block.set(block)
-    if frame is not None:
-        _generators.setdefault(frame, []).append(block)
-    try:
-        yield
-    except BaseException:
-        _leave(block, token, frame)
-        raise
-    if not _leave(block, token, frame):
-        raise ConfigurationError(
-            "a tenant block was left in another context than it was entered in: a generator yielded"
-            " inside it and was read elsewhere; start streams inside the block and read them"
-            " outside, or use namespace="
+
+    def __init__(self, name: str) -> None:
+        self._name = tenant_name(name, "tenant() was given")
+        self._entered: list[tuple[_Block, Token[_Block | None], FrameType | None]] = []
+
+    def __enter__(self) -> None:
+        frame = _generator_around()
+        block = _Block(self._name, _block.get(), in_generator=frame is not None)
+        if frame is not None:
+            _generators.setdefault(frame, []).append(block)
+        self._entered.append((block, _block.set(block), frame))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not _leave(*self._entered.pop()) and error is None:
+            raise ConfigurationError(
+                "a tenant block was left in another context than it was entered in: a generator"
+                " yielded inside it and was read elsewhere; start streams inside the block and read"
+                " them outside, or use namespace="
+            )
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Return the function with this block around each call."""
+        later = (
+            inspect.iscoroutinefunction(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
         )
+        if later:
+            raise ConfigurationError(
+                f"tenant(...) around {function.__qualname__} would end before it runs: use"
+                " `with tenant(...)` inside it"
+            )
+
+        @wraps(function)
+        def within(*args: P.args, **kwargs: P.kwargs) -> T:
+            with tenant(self._name):
+                return function(*args, **kwargs)
+
+        return within
 
 
 def _leave(block: _Block, token: Token[_Block | None], frame: FrameType | None) -> bool:
@@ -124,27 +154,23 @@ def _leave(block: _Block, token: Token[_Block | None], frame: FrameType | None) 
 
 def _generator_around() -> FrameType | None:
     """Return the frame that enters a block, if it is a generator's and not a context manager's."""
-    frame = _without_contextlib(_caller_of(inspect.currentframe()))
+    frame = _caller(inspect.currentframe())
     if frame is None or not frame.f_code.co_flags & _GENERATOR:
         return None
-    return frame if _without_contextlib(frame.f_back) is frame.f_back else None
+    return frame if _caller(frame.f_back) is frame.f_back else None
 
 
-def _caller_of(frame: FrameType | None) -> FrameType | None:
-    """Return the frame that called the caller of the function with this frame."""
-    inner = None if frame is None else frame.f_back
-    return None if inner is None else inner.f_back
-
-
-def _without_contextlib(frame: FrameType | None) -> FrameType | None:
-    while frame is not None and frame.f_code.co_filename == contextlib.__file__:
+def _caller(frame: FrameType | None) -> FrameType | None:
+    """Return the innermost frame that is neither in this file nor in contextlib."""
+    own = (tenant.__init__.__code__.co_filename, contextlib.contextmanager.__code__.co_filename)
+    while frame is not None and frame.f_code.co_filename in own:
         frame = frame.f_back
     return frame
 
 
 def _is_inside_its_generator(block: _Block | None) -> bool:
     """Whether the running code is in no generator's block, or in the one that holds."""
-    frame = _caller_of(inspect.currentframe())
+    frame = inspect.currentframe()
     while frame is not None and frame not in _generators:
         frame = frame.f_back
     if frame is None:

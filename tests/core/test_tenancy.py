@@ -322,3 +322,32 @@ def test_a_callers_tenant_is_that_of_its_namespace_and_its_block() -> None:
         CallerTenant("", known=False).run(current_tenant)
     with pytest.raises(ConfigurationError, match="callers of a shared call"):
         CallerTenant("ann").run(lambda: current_tenant(lambda: "bob"))
+
+
+def test_a_decorator_holds_for_a_function_and_is_refused_where_it_would_not() -> None:
+    @tenant("ann")
+    def page() -> str:
+        return current_tenant()
+
+    async def later() -> str:
+        return current_tenant()
+
+    def pieces() -> Iterator[str]:
+        yield current_tenant()
+
+    async def async_pieces() -> AsyncIterator[str]:
+        yield current_tenant()
+
+    assert [page(), page()] == [_label_of("ann")] * 2
+    for function in (later, pieces, async_pieces):
+        with pytest.raises(ConfigurationError, match="would end before it runs"):
+            tenant("ann")(function)
+
+
+def test_one_block_can_be_entered_again_also_inside_itself() -> None:
+    block = tenant("ann")
+    with block, tenant("bob"), block:
+        assert current_tenant() == _label_of("ann")
+    assert current_tenant() == ""
+    with block:
+        assert current_tenant() == _label_of("ann")

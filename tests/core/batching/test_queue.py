@@ -160,10 +160,11 @@ def test_a_coroutine_handler_sees_no_context_or_tenant_of_the_first_caller(first
             else:
                 await asyncio.to_thread(queue.submit, "ann")
 
-    with JobQueue(handler, concurrency=1) as queue:
-        asyncio.run(begin(queue))
-        for name in ("bob", "eve"):
-            assert queue.submit(name).result(WAIT) == ["unknown", ""]
+    queue = JobQueue(handler, concurrency=1)
+    asyncio.run(begin(queue))  # its first use starts the worker
+    for name in ("bob", "eve"):
+        assert queue.submit(name).result(WAIT) == ["unknown", ""]
+    queue.close()
 
 
 def test_jobs_start_by_priority() -> None:
