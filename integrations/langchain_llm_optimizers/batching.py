@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -83,9 +83,9 @@ class BatchingChatModel(DelegatingChatModel):
     def _llm_type(self) -> str:
         return f"batching-{self.model._llm_type}"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model._identifying_params}
+    def _own_settings(self) -> Mapping[str, Any]:
+        # Answers to combined prompts depend on how many questions they hold.
+        return {"combine": self.combine, "size": self.max_size, "tokens": self.max_group_tokens}
 
     def check_combining(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, message_chunk_to_message
@@ -46,10 +45,6 @@ class CachedChatModel(DelegatingChatModel):
     @property
     def _llm_type(self) -> str:
         return f"cached-{self.model._llm_type}"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model._identifying_params}
 
     def _answer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []

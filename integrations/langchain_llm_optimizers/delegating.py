@@ -8,8 +8,9 @@ only run, with its own cache, rate limiter, callbacks and tracing parameters.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.callbacks import (
@@ -27,7 +28,10 @@ from pydantic import ConfigDict
 
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.call import ModelCall, nested_call
+from langchain_llm_optimizers.identity import identity_of_call
 from llm_optimizers.effects import closing_async
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest
 
 __all__ = ["DelegatingChatModel", "ModelCall", "underlying_models"]
 
@@ -51,6 +55,27 @@ class DelegatingChatModel(BaseChatModel):
     def _children(self) -> Sequence[BaseChatModel]:
         """The models behind this one, at least one."""
         return (self._child,)
+
+    def _own_settings(self) -> Mapping[str, Any]:
+        """What this wrapper itself does to an answer, as part of a cache key."""
+        return {}
+
+    def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the settings with which a call with these reaches a child."""
+        return kwargs
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"models": [child._identifying_params for child in self._children]}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return the text by which a cache of LangChain's knows a call, in LangChain's format."""
+        try:
+            identity = identity_of_call(self, stop, kwargs)
+            settings = [("call", digest(identity)), ("tools", bool(identity.get("tools")))]
+        except ConfigurationError:
+            settings = [("unreadable", f"<call at 0x{secrets.token_hex(16)}>")]
+        return str(settings)
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> ChatResult:

@@ -18,6 +18,7 @@ from langchain_llm_optimizers.binding import (
     DeferredBinding,
     DeferredStructuredOutput,
     DeferredTools,
+    settings_for,
 )
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
@@ -106,9 +107,11 @@ class ChatModelRouter(DelegatingChatModel):
     def _llm_type(self) -> str:
         return "chat-model-router"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {name: child._identifying_params for name, child in self.models.items()}
+    def _own_settings(self) -> Mapping[str, Any]:
+        return {"names": list(self.models), "router": self._router}
+
+    def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        return settings_for(child, kwargs)
 
     def bind_tools(
         self,

@@ -73,6 +73,10 @@ class History:
         self.summariser = summariser
         self._summaries: LRUCache[bytes, str] = LRUCache(remembered)
 
+    def __fingerprint__(self) -> object:
+        """Its settings, for a cache's key; the summaries follow from them."""
+        return (self.keep, self.every, self.summary_tokens, self.summariser)
+
     def next_range(self, messages: Sequence[Message], last: int, count: int) -> range | None:
         """Return the next messages to summarise, None if there are too few.
 

@@ -116,6 +116,11 @@ class Router:
             cooling=self.health.cooling(now=now),
         )
 
+    def __fingerprint__(self) -> object:
+        """What decides which model answers, for the key of a cache in front of the router."""
+        settings = (self.policy, self.safe, self.tiers, self.model_tiers.specs)
+        return (*settings, self._expected_output, self._count_tokens)
+
     def record(self, record: DecisionRecord) -> None:
         """Write a decision and its calls to the ledger; never raises."""
         self._note(DECISION_NOTE, record.to_json(), id=record.decision.id)

@@ -1,0 +1,82 @@
+"""The settings of a model or embedder: the fields of a pydantic object that affect its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint.data import KIND, name_of
+from llm_optimizers.fingerprint.reading import fingerprint
+
+__all__ = ["CALL_SETTINGS", "settings_of"]
+
+CALL_SETTINGS = frozenset(
+    {
+        # With which account and connection.
+        "api_key",
+        "async_client",
+        "client",
+        "credentials",
+        "http_async_client",
+        "http_client",
+        "reuse_client",
+        # How often, how fast, in how many pieces.
+        "embed_batch_size",
+        "max_retries",
+        "num_workers",
+        "rate_limiter",
+        "request_timeout",
+        "show_progress_bar",
+        "stream_chunk_timeout",
+        "stream_usage",
+        "streaming",
+        "timeout",
+        # Seen by callbacks and caches only.
+        "cache",
+        "callback_manager",
+        "callbacks",
+        "class_name",
+        "custom_get_token_ids",
+        "disable_streaming",
+        "embeddings_cache",
+        "tiktoken_model_name",
+        "verbose",
+    }
+)
+"""Settings that say how a call is made, not what is asked; they are part of no key."""
+
+
+_SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
+
+
+def settings_of(
+    component: BaseModel,
+    *,
+    skip: Collection[str] = (),
+    read: Callable[[Any], Any] = fingerprint,
+) -> dict[str, Any]:
+    """Return a component's class and the fields that affect what it answers.
+
+    Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`, and
+    secrets that identify an account. `read` reads the fields; an adapter's knows its framework's
+    objects.
+
+    Raises:
+        ConfigurationError: a field's content cannot be read; the message names the field.
+    """
+    kind = type(component)
+    found: dict[str, Any] = {KIND: "settings", "class": name_of(kind)}
+    for name, field in kind.model_fields.items():
+        value = getattr(component, name, None)
+        if value is None or field.exclude or name in CALL_SETTINGS or name in skip:
+            continue
+        if isinstance(value, SecretStr) and name.endswith(_SECRETS):
+            continue
+        try:
+            found[name] = read(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
+    return found
