@@ -42,7 +42,7 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     if found.text:
         identity["text"] = found.text
     if found.classes:
-        identity["schemas"] = {name: fingerprint(_only_class(name)) for name in found.classes}
+        identity["schemas"] = {name: _schema(name) for name in found.classes}
     if any(_is_given(found.settings, name) for name in _TOOLS):
         identity["tools"] = True
     return identity
@@ -62,10 +62,13 @@ class _Read:
 def _read_once(llm_string: str) -> _Read:
     """Read a string that LangChain makes; any other text is a name that stands for itself."""
     if llm_string.startswith("{"):
-        model, rest = _constructor(llm_string)
-        return _settings(rest.removeprefix("---"), model)
+        constructor, rest = _constructor(llm_string)
+        return _settings(rest.removeprefix("---"), constructor)
+    model, dashes, rest = llm_string.partition("---")
     if llm_string.startswith("["):
         return _settings(llm_string)
+    if dashes and rest.startswith("["):
+        return _settings(rest, model)
     if _ADDRESS.search(llm_string) or _CLASS.search(llm_string):
         raise _unreadable("the name that the cache was given holds an object")
     return _Read(model=llm_string)
@@ -125,15 +128,17 @@ def _is_given(settings: Any, name: str) -> bool:
     return any(isinstance(pair, tuple) and pair[0] == name and pair[-1] for pair in pairs)
 
 
-def _only_class(name: str) -> type[BaseModel]:
-    """Return the schema class of this name if there is only one; two could be meant otherwise."""
-    found = {
-        each for each in _schemas(BaseModel) if f"{each.__module__}.{each.__qualname__}" == name
-    }
-    if len(found) == 1:
-        return found.pop()
+def _schema(name: str) -> Any:
+    """Return what the schema class of this name declares.
+
+    The class is looked up among those in memory: LangChain's text has only its name, and a name may
+    stand for a class that was since defined again.
+    """
+    found = [fingerprint(each) for each in _schemas(BaseModel) if name_of(each) == name]
+    if found and all(each == found[0] for each in found):
+        return found[0]
     raise ConfigurationError(
-        f"{len(found) or 'no'} schema classes have the name {name}, by which LangChain's cache "
+        f"{len(found) or 'no'} different schemas have the name {name}, by which LangChain's cache "
         "knows them, so that calls with it are not cached: use a pydantic class with a name of its "
         "own, or CachedChatModel, which sees the class itself"
     )

@@ -14,7 +14,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain_llm_optimizers.identity import identity_of_call, identity_of_string
+from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.llm_string import identity_of_string
 from llm_optimizers.errors import ConfigurationError
 from support.fakes import StreamingFake
 
