@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest, fingerprint, settings_of
+from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
 
 __all__ = ["Wrapper", "identity_of_call", "identity_of_model"]
 
@@ -19,7 +19,6 @@ _BASE_FIELDS = frozenset(BaseChatModel.model_fields) - {"output_version"}
 _TOOLS = ("tools", "functions")
 
 
-@runtime_checkable
 class Wrapper(Protocol):
     """A model around others: each of them, and what the wrapper itself does to an answer."""
 
@@ -46,32 +45,32 @@ def identity_of_call(
     return {
         **_settings_sent(model, kwargs),
         "stop": stop,
-        "llm": digest(identity_of_model(model)),
+        "llm": digest_of_read(identity_of_model(model)),
     }
 
 
 def identity_of_model(model: BaseChatModel) -> dict[str, Any]:
-    """Return what affects a model's answers, with that of the models inside it.
+    """Return what affects a model's answers, with that of the models inside it, as read.
 
     Raises:
         ConfigurationError: a field of the model cannot be read.
     """
-    if isinstance(model, Wrapper):
+    if _is_wrapper(model):
         return {
             "wrapper": type(model).__name__,
-            "own": model._own_settings(),
+            "own": fingerprint(model._own_settings()),
             "models": [identity_of_model(child) for child in model._children],
         }
     secrets = getattr(model, "lc_secrets", {})
     own = settings_of(model, skip=_BASE_FIELDS | secrets.keys(), read=_read)
     # What a model says of itself may not be in its fields.
-    return {"fields": own, "stated": _read(dict(model._identifying_params))}
+    return {"fields": own, "stated": fingerprint(model._identifying_params)}
 
 
 def _settings_sent(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return a call's settings as the model sends them, or each of the models inside it."""
     deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
-    if deferred is None or not isinstance(model, Wrapper):
+    if deferred is None or not _is_wrapper(model):
         return {name: _translated(value) for name, value in kwargs.items()}
     sent = [_sent_by(model, child, kwargs) for child in model._children]
     if not any(sent):
@@ -92,6 +91,10 @@ def _sent_by(
     except Exception:  # noqa: BLE001 - the child's own method; the router leaves it out as well
         return None
     return _settings_sent(child, settings)
+
+
+def _is_wrapper(model: object) -> TypeGuard[Wrapper]:
+    return hasattr(type(model), "_own_settings")
 
 
 def _read(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import json_text
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
@@ -60,7 +61,8 @@ def core_message(message: BaseMessage) -> Message:
     """Translate one message, without ids, usage and response metadata.
 
     Raises:
-        ConfigurationError: the content has a form that no chat model takes.
+        ConfigurationError: the content has a form that no chat model takes, or a tool call's
+            arguments hold an object that cannot be read.
     """
     return _message(
         role=message.role if isinstance(message, ChatMessage) else message.type,
@@ -143,7 +145,7 @@ def _message(
                     "id": call.get("id") or "",
                     "function": {
                         "name": call["name"],
-                        "arguments": json.dumps(call["args"], sort_keys=True, default=repr),
+                        "arguments": json_text(call["args"]),
                     },
                 }
                 for call in tool_calls

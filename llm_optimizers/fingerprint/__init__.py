@@ -8,7 +8,15 @@ settings.py     the fields of a model or embedder that affect what it returns
 """
 
 from llm_optimizers.fingerprint.data import name_of
-from llm_optimizers.fingerprint.reading import digest, fingerprint
+from llm_optimizers.fingerprint.reading import digest, digest_of_read, fingerprint, json_text
 from llm_optimizers.fingerprint.settings import CALL_SETTINGS, settings_of
 
-__all__ = ["CALL_SETTINGS", "digest", "fingerprint", "name_of", "settings_of"]
+__all__ = [
+    "CALL_SETTINGS",
+    "digest",
+    "digest_of_read",
+    "fingerprint",
+    "json_text",
+    "name_of",
+    "settings_of",
+]

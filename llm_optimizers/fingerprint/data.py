@@ -18,11 +18,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from pydantic import Secret, SecretBytes, SecretStr
 
-__all__ = ["KIND", "Read", "as_text", "data_of", "name_of", "tagged", "written_mapping"]
+__all__ = ["KIND", "PLAIN", "Read", "as_text", "data_of", "name_of", "tagged", "written_mapping"]
 
 Read: TypeAlias = Callable[[object], Any]
 """Reads a value inside another one."""
 
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""The classes of values that stay as they are."""
 KIND = "\x00kind"
 """The key that marks what is not plain JSON. A mapping that has it is written as a list of pairs,
 so that no user's value can look like a marked one."""
@@ -46,7 +48,7 @@ def as_text(read: object) -> str:
 def written_mapping(value: Mapping[Any, Any], read: Read) -> dict[str, Any]:
     """Return a mapping; with other keys than text, as a sorted list of pairs (1 is not "1")."""
     if all(type(key) is str for key in value) and KIND not in value:
-        return {key: read(item) for key, item in value.items()}
+        return {key: i if type(i) in PLAIN else read(i) for key, i in value.items()}
     pairs = [[read(key), read(item)] for key, item in value.items()]
     return tagged("mapping", items=sorted(pairs, key=as_text))
 

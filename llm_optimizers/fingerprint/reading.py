@@ -17,12 +17,10 @@ from pydantic import BaseModel
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint.code import class_of, code_of, object_of
-from llm_optimizers.fingerprint.data import data_of, tagged, written_mapping
+from llm_optimizers.fingerprint.data import PLAIN, data_of, tagged, written_mapping
 from llm_optimizers.fingerprint.schemas import annotation_of, schema_of
 
-__all__ = ["digest", "fingerprint"]
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+__all__ = ["digest", "digest_of_read", "fingerprint", "json_text"]
 
 
 def fingerprint(value: object) -> Any:
@@ -35,7 +33,7 @@ def fingerprint(value: object) -> Any:
     Raises:
         ConfigurationError: it holds something whose content cannot be read.
     """
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return value
     try:
         return _Reader().read(value)
@@ -57,12 +55,32 @@ def digest(value: object) -> str:
     Raises:
         ConfigurationError: it holds something whose content cannot be read.
     """
-    read = fingerprint(value)
+    return digest_of_read(fingerprint(value))
+
+
+def digest_of_read(read: object) -> str:
+    """Return the hash of a fingerprint, for one that is already there.
+
+    Raises:
+        ConfigurationError: it cannot be written as JSON (a number of thousands of digits, say).
+    """
     try:
         text = json.dumps(read, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the request cannot be written into a key ({error})") from error
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON text with sorted keys; an object in it as its fingerprint.
+
+    Raises:
+        ConfigurationError: it holds something whose content cannot be read.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, default=fingerprint)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"a value cannot be written as JSON ({error})") from error
 
 
 class _Reader:
@@ -74,10 +92,12 @@ class _Reader:
 
     def read(self, value: object) -> Any:
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return value
         if kind is dict:
             return written_mapping(value, self.read)  # type: ignore[arg-type]  # a dict
+        if kind is list:
+            return [i if type(i) is str else self.read(i) for i in value]  # type: ignore[attr-defined]
         if isinstance(value, list | tuple | deque):
             return [self.read(item) for item in value]
         found = data_of(value, self.read)

@@ -14,7 +14,6 @@ from enum import Enum
 from typing import Any, ForwardRef, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
-from typing_extensions import is_typeddict
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint.data import Read, tagged
@@ -36,7 +35,7 @@ def schema_of(value: type, read: Read) -> dict[str, Any] | None:
     if issubclass(value, Enum):
         members = {name: read(member.value) for name, member in value.__members__.items()}
         return tagged("choices", name=value.__name__, doc=value.__doc__, members=members)
-    if not (is_typeddict(value) or is_dataclass(value) or _is_named_tuple(value)):
+    if not (_is_typed_dict(value) or is_dataclass(value) or _is_named_tuple(value)):
         return None
     return tagged(
         "fields",
@@ -110,6 +109,11 @@ def _adapted(value: type, read: Read) -> Any:
         return read(TypeAdapter(value).json_schema())
     except (PydanticUserError, TypeError, ValueError, NameError):
         return None
+
+
+def _is_typed_dict(value: type) -> bool:
+    # Of `typing` or of `typing_extensions`, whose own test knows one of them.
+    return issubclass(value, dict) and hasattr(value, "__required_keys__")
 
 
 def _is_named_tuple(value: type) -> bool:

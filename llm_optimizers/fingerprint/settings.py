@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint.data import KIND, name_of
+from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
 from llm_optimizers.fingerprint.reading import fingerprint
 
 __all__ = ["CALL_SETTINGS", "settings_of"]
@@ -69,14 +70,23 @@ def settings_of(
     """
     kind = type(component)
     found: dict[str, Any] = {KIND: "settings", "class": name_of(kind)}
-    for name, field in kind.model_fields.items():
-        value = getattr(component, name, None)
-        if value is None or field.exclude or name in CALL_SETTINGS or name in skip:
-            continue
-        if isinstance(value, SecretStr) and name.endswith(_SECRETS):
+    values = vars(component)
+    for name in _fields_of(kind, frozenset(skip)):
+        value = values.get(name)
+        if value is None or (isinstance(value, SecretStr) and name.endswith(_SECRETS)):
             continue
         try:
-            found[name] = read(value)
+            found[name] = value if type(value) in PLAIN else read(value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
     return found
+
+
+@lru_cache(maxsize=256)
+def _fields_of(kind: type[BaseModel], skip: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of the fields that count; a class's fields do not change."""
+    return tuple(
+        name
+        for name, field in kind.model_fields.items()
+        if not (field.exclude or name in CALL_SETTINGS or name in skip)
+    )
