@@ -8,7 +8,6 @@ only run, with its own cache, rate limiter, callbacks and tracing parameters.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -28,10 +27,8 @@ from pydantic import ConfigDict
 
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.call import ModelCall, nested_call
-from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.llm_string import string_of_call
 from llm_optimizers.effects import closing_async
-from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest
 
 __all__ = ["DelegatingChatModel", "ModelCall", "underlying_models"]
 
@@ -70,12 +67,7 @@ class DelegatingChatModel(BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return the text by which a cache of LangChain's knows a call, in LangChain's format."""
-        try:
-            identity = identity_of_call(self, stop, kwargs)
-            settings = [("call", digest(identity)), ("tools", bool(identity.get("tools")))]
-        except ConfigurationError:
-            settings = [("unreadable", f"<call at 0x{secrets.token_hex(16)}>")]
-        return str(settings)
+        return string_of_call(self, stop, kwargs)
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> ChatResult:

@@ -10,17 +10,20 @@ from __future__ import annotations
 import ast
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 
+from langchain_llm_optimizers.identity import identity_of_call
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import CALL_SETTINGS, fingerprint, name_of
+from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
 
-__all__ = ["identity_of_string"]
+__all__ = ["identity_of_string", "string_of_call"]
 
 _CLASS = re.compile(r"<class '([^']+)'>")
 _MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
@@ -46,6 +49,18 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     if any(_is_given(found.settings, name) for name in _TOOLS):
         identity["tools"] = True
     return identity
+
+
+def string_of_call(model: BaseChatModel, stop: list[str] | None, kwargs: Mapping[str, Any]) -> str:
+    """Return the `llm_string` of a call to a wrapper: a digest of what affects its answer.
+
+    A call whose settings cannot be read gets a string that no other call gets.
+    """
+    try:
+        identity = identity_of_call(model, stop, kwargs)
+        return str([("call", digest(identity)), ("tools", bool(identity.get("tools")))])
+    except ConfigurationError:
+        return f"<call at 0x{secrets.token_hex(16)}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,10 @@ def json_text(value: object) -> str:
         raise ConfigurationError(f"a value cannot be written as JSON ({error})") from error
 
 
+def _is_annotation(value: object) -> bool:
+    return get_origin(value) is not None or type(value).__module__.startswith("typing")
+
+
 class _Reader:
     """Reads one value; a function, class or object that it has read before is only numbered."""
 
@@ -110,7 +114,7 @@ class _Reader:
             return written_mapping(value, self.read)
         if value is Ellipsis or value is NotImplemented:
             return tagged("constant", name=repr(value))
-        if get_origin(value) is not None or type(value).__module__ == "typing":
+        if not isinstance(value, type) and _is_annotation(value):
             return annotation_of(value, self.read)
         number, _ = self._seen.get(id(value), (None, None))
         if number is not None:

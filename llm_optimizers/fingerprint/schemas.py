@@ -41,18 +41,27 @@ def schema_of(value: type, read: Read) -> dict[str, Any] | None:
         "fields",
         name=value.__name__,
         doc=value.__doc__,
-        annotations=annotations_of(value, read),
+        annotations=annotations_of(value, read, complete=True),
         required=sorted(getattr(value, "__required_keys__", ())),
         defaults=_defaults(value, read),
         schema=_adapted(value, read),
     )
 
 
-def annotations_of(value: Any, read: Read) -> dict[str, Any]:
-    """Return the annotations of a class or function, with what `Annotated` adds to them."""
+def annotations_of(value: Any, read: Read, *, complete: bool = False) -> dict[str, Any]:
+    """Return the annotations of a class or function, with what `Annotated` adds to them.
+
+    Raises:
+        ConfigurationError: they are to be `complete`, and a name in them is defined nowhere.
+    """
     try:
         hints = typing.get_type_hints(value, include_extras=True)
-    except Exception:  # noqa: BLE001 - a name that is defined nowhere; the text is then all there is
+    except Exception as error:
+        if complete:
+            raise ConfigurationError(
+                f"an annotation of {value.__name__} names a class that cannot be found, so that "
+                "calls with it are not cached: define the class at the top level of the module"
+            ) from error
         hints = dict(getattr(value, "__annotations__", {}))
     return {name: annotation_of(hint, read) for name, hint in hints.items()}
 
@@ -64,9 +73,14 @@ def annotation_of(hint: Any, read: Read) -> Any:
     if isinstance(hint, ForwardRef):
         return tagged("forward", name=hint.__forward_arg__)
     if isinstance(hint, TypeVar):
-        return tagged("variable", name=hint.__name__, bound=read(hint.__bound__))
+        bounds = [read(hint.__bound__), read(hint.__constraints__)]
+        return tagged("variable", name=hint.__name__, bounds=bounds)
     if isinstance(hint, typing.NewType):
         return tagged("new type", name=hint.__name__, of=annotation_of(hint.__supertype__, read))
+    if isinstance(hint, type) and get_origin(hint) is None:
+        return read(hint)
+    if hasattr(hint, "__value__"):  # an alias, made by `type Name = ...`
+        return tagged("alias", of=annotation_of(hint.__value__, read))
     origin = get_origin(hint)
     if origin is None:
         return _bare(hint, read)
@@ -88,9 +102,9 @@ def _argument(argument: Any, read: Read) -> Any:
 
 
 def _bare(hint: Any, read: Read) -> Any:
-    if type(hint).__module__ == "typing" or getattr(hint, "__module__", "") == "typing":
-        return tagged("typing", name=getattr(hint, "_name", None) or str(hint))
-    return read(hint)
+    if isinstance(hint, type) or not type(hint).__module__.startswith("typing"):
+        return read(hint)
+    return tagged("typing", name=getattr(hint, "_name", None) or str(hint))
 
 
 def _json_schema(value: type[BaseModel]) -> Any:

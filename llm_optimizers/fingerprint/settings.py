@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -53,6 +53,14 @@ CALL_SETTINGS = frozenset(
 _SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
 
 
+_HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
+_EVERY_CLIENTS = frozenset(
+    {"accept", "accept-encoding", "api-key", "authorization", "connection", "user-agent"}
+    | {"cookie", "x-api-key"}
+)
+"""Headers of any client, or of an account."""
+
+
 def settings_of(
     component: BaseModel,
     *,
@@ -62,8 +70,8 @@ def settings_of(
     """Return a component's class and the fields that affect what it answers.
 
     Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`, and
-    secrets that identify an account. `read` reads the fields; an adapter's knows its framework's
-    objects.
+    secrets that identify an account. Of an HTTP client only what it adds to requests counts. `read`
+    reads the fields; an adapter's knows its framework's objects.
 
     Raises:
         ConfigurationError: a field's content cannot be read; the message names the field.
@@ -79,7 +87,21 @@ def settings_of(
             found[name] = value if type(value) in PLAIN else read(value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
+    private = component.__pydantic_private__ or {}
+    for name in _HTTP_CLIENTS:
+        client = values.get(name) or private.get(f"_{name}")
+        if client is not None:
+            found[name] = _sent_by_client(client)
     return found
+
+
+def _sent_by_client(client: Any) -> list[str]:
+    """Return what an HTTP client of the user's adds to each request, without the credentials."""
+    headers: Mapping[str, str] = getattr(client, "headers", None) or {}
+    added = sorted(
+        f"{name}: {value}" for name, value in headers.items() if name.lower() not in _EVERY_CLIENTS
+    )
+    return [str(getattr(client, name, "")) for name in ("base_url", "params")] + added
 
 
 @lru_cache(maxsize=256)
