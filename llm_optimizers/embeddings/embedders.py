@@ -13,13 +13,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
 
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest, settings_of
+from llm_optimizers.fingerprint import digest_of_read, settings_of
 
 __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
 
@@ -223,7 +222,6 @@ def _name_of(embeddings: object) -> str:
 
 def _settings_digest(embeddings: object) -> str:
     try:
-        read = settings_of(embeddings) if isinstance(embeddings, BaseModel) else embeddings
-        return digest(read)[:16]
+        return digest_of_read(settings_of(embeddings))[:16]
     except ConfigurationError:
         return f"unknown-{secrets.token_hex(8)}"

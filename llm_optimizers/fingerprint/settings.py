@@ -49,11 +49,8 @@ CALL_SETTINGS = frozenset(
 )
 """Settings that say how a call is made, not what is asked; they are part of no key."""
 
-
 _SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
-
-
-_HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
+_CLIENTS = ("client", "async_client", "http_client", "http_async_client", "async_http_client")
 _EVERY_CLIENTS = frozenset(
     {"accept", "accept-encoding", "api-key", "authorization", "connection", "user-agent"}
     | {"cookie", "x-api-key"}
@@ -62,46 +59,80 @@ _EVERY_CLIENTS = frozenset(
 
 
 def settings_of(
-    component: BaseModel,
+    component: object,
     *,
     skip: Collection[str] = (),
     read: Callable[[Any], Any] = fingerprint,
 ) -> dict[str, Any]:
-    """Return a component's class and the fields that affect what it answers.
+    """Return a component's class and the fields that affect what it answers, as read.
 
     Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`, and
     secrets that identify an account. Of an HTTP client only what it adds to requests counts. `read`
-    reads the fields; an adapter's knows its framework's objects.
+    reads the fields; an adapter's knows its framework's objects. A pydantic class is known by its
+    name, another by its code.
 
     Raises:
         ConfigurationError: a field's content cannot be read; the message names the field.
     """
-    kind = type(component)
-    found: dict[str, Any] = {KIND: "settings", "class": name_of(kind)}
+    kind: Any = type(component)
+    found: dict[str, Any] = {KIND: "settings"}
+    private: Mapping[str, Any] = {}
+    names: Collection[str]
+    if isinstance(component, BaseModel):
+        found["class"], names = name_of(kind), _fields_of(kind, frozenset(skip))
+        private = component.__pydantic_private__ or {}
+    else:
+        found["class"] = fingerprint(kind)
+        names = [each for each in _attributes_of(component) if each not in CALL_SETTINGS]
     values = vars(component)
-    for name in _fields_of(kind, frozenset(skip)):
+    for name in names:
         value = values.get(name)
-        if value is None or (isinstance(value, SecretStr) and name.endswith(_SECRETS)):
+        if value is None or _is_account(name, value):
             continue
         try:
             found[name] = value if type(value) in PLAIN else read(value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
-    private = component.__pydantic_private__ or {}
-    for name in _HTTP_CLIENTS:
+    for name in _CLIENTS:
         client = values.get(name) or private.get(f"_{name}")
         if client is not None:
             found[name] = _sent_by_client(client)
     return found
 
 
-def _sent_by_client(client: Any) -> list[str]:
-    """Return what an HTTP client of the user's adds to each request, without the credentials."""
-    headers: Mapping[str, str] = getattr(client, "headers", None) or {}
-    added = sorted(
-        f"{name}: {value}" for name, value in headers.items() if name.lower() not in _EVERY_CLIENTS
+def _attributes_of(component: object) -> Collection[str]:
+    """Return the names of an object's attributes.
+
+    Raises:
+        ConfigurationError: it has none, so that its content is elsewhere.
+    """
+    if not hasattr(component, "__dict__"):
+        raise ConfigurationError(f"the content of a {type(component).__qualname__} cannot be read")
+    return sorted(vars(component))
+
+
+def _is_account(name: str, value: object) -> bool:
+    if isinstance(value, SecretStr):
+        return name.endswith(_SECRETS)
+    return isinstance(value, str) and name.endswith("api_key")
+
+
+def _sent_by_client(client: object) -> list[str]:
+    """Return where a client of the user's sends requests, and what it adds to each."""
+    headers, base_url = getattr(client, "headers", None), getattr(client, "base_url", None)
+    added = (
+        []
+        if not isinstance(headers, Mapping)
+        else sorted(
+            f"{name}: {value}"
+            for name, value in headers.items()
+            if name.lower() not in _EVERY_CLIENTS
+        )
     )
-    return [str(getattr(client, name, "")) for name in ("base_url", "params")] + added
+    is_address = isinstance(base_url, str) or hasattr(type(base_url), "copy_with")
+    address = str(base_url) if is_address else ""
+    parameters = getattr(client, "params", None)
+    return [address, str(parameters) if isinstance(parameters, Mapping) else "", *added]
 
 
 @lru_cache(maxsize=256)
