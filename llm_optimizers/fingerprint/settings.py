@@ -50,7 +50,9 @@ CALL_SETTINGS = frozenset(
 """Settings that say how a call is made, not what is asked; they are part of no key."""
 
 _SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
-_CLIENTS = ("client", "async_client", "http_client", "http_async_client", "async_http_client")
+_HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
+_OWN_CLIENTS = (*_HTTP_CLIENTS, "client", "async_client")
+"""In an object that is no pydantic one; there, the others are made from the settings."""
 _EVERY_CLIENTS = frozenset(
     {"accept", "accept-encoding", "api-key", "authorization", "connection", "user-agent"}
     | {"cookie", "x-api-key"}
@@ -77,12 +79,13 @@ def settings_of(
     kind: Any = type(component)
     found: dict[str, Any] = {KIND: "settings"}
     private: Mapping[str, Any] = {}
+    clients: Collection[str] = _HTTP_CLIENTS
     names: Collection[str]
     if isinstance(component, BaseModel):
         found["class"], names = name_of(kind), _fields_of(kind, frozenset(skip))
         private = component.__pydantic_private__ or {}
     else:
-        found["class"] = fingerprint(kind)
+        found["class"], clients = fingerprint(kind), _OWN_CLIENTS
         names = [each for each in _attributes_of(component) if each not in CALL_SETTINGS]
     values = vars(component)
     for name in names:
@@ -93,7 +96,7 @@ def settings_of(
             found[name] = value if type(value) in PLAIN else read(value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
-    for name in _CLIENTS:
+    for name in clients:
         client = values.get(name) or private.get(f"_{name}")
         if client is not None:
             found[name] = _sent_by_client(client)
