@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -49,7 +49,7 @@ def identity_of_call(
     }
 
 
-def identity_of_model(model: BaseChatModel) -> dict[str, Any]:
+def identity_of_model(model: BaseLanguageModel[Any]) -> dict[str, Any]:
     """Return what affects a model's answers, with that of the models inside it, as read.
 
     Raises:
@@ -105,8 +105,8 @@ def _translated(value: Any) -> Any:
     """Return a value with LangChain's objects in it as data."""
     if isinstance(value, BaseTool):
         return {**convert_to_openai_tool(value), "extras": getattr(value, "extras", None)}
-    if isinstance(value, BaseChatModel):
-        return identity_of_model(value)
+    if isinstance(value, BaseLanguageModel):
+        return digest_of_read(identity_of_model(value))
     if isinstance(value, list | tuple):
         return [_translated(item) for item in value]
     if type(value) is dict:

@@ -26,6 +26,7 @@ METADATA_KEY = "llm_optimizers"
 SHARE_KEY = "combined"
 """Our key in an answer's response metadata for its share of a combined call."""
 
+_NOT_WRITTEN = '"not_implemented"'
 _REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
 
 _ROLES = {
@@ -90,6 +91,9 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
 
     A chat model passes `dumps(messages)`, a completion model its text. Anything but a list of
     serialised messages counts as text.
+
+    Raises:
+        ConfigurationError: a message holds an object of which the prompt has only the repr.
     """
     raw = _serialised(prompt)
     if raw is None:
@@ -108,12 +112,36 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
         )
         extras = [_extras(_ROLES.get(kind, kind), kwargs) for kind, kwargs in raw]
     except (ConfigurationError, AttributeError, KeyError, TypeError):
+        _refuse_objects([kwargs for _, kwargs in raw], prompt)
         # In an unknown format there is no question to match by meaning: exact matching only.
         whole = Part(kind="serialised", data={"prompt": prompt})
         return ChatRequest(messages=(Message(role="user", content=(whole,)),), params=params)
+    said = [[kwargs.get("content"), kwargs.get("tool_calls")] for _, kwargs in raw]
+    _refuse_objects([said, extras], prompt)
     return ChatRequest(
         messages=messages, params={**params, "extras": extras} if any(extras) else params
     )
+
+
+def _refuse_objects(values: object, prompt: str) -> None:
+    """Refuse objects of which LangChain writes only the class and the `repr`.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    if _NOT_WRITTEN in prompt and _holds_object(values):
+        raise ConfigurationError(
+            "a message holds an object, of which LangChain's cache is given only the repr, so that "
+            "the call is not cached: give it as data, or use CachedChatModel, which sees the object"
+        )
+
+
+def _holds_object(value: object) -> bool:
+    if isinstance(value, Mapping):
+        if value.get("type") == "not_implemented" and "lc" in value:
+            return True
+        return any(map(_holds_object, value.values()))
+    return isinstance(value, list) and any(map(_holds_object, value))
 
 
 def _serialised(prompt: str) -> list[tuple[str, Mapping[str, Any]]] | None:

@@ -89,13 +89,13 @@ def _read(value: Any) -> Any:
 def _translated(value: Any) -> Any:
     """Return a value with LlamaIndex's objects in it as data."""
     if isinstance(value, LLM):
-        return identity_of_llm(value)
+        return digest_of_read(identity_of_llm(value))
     if isinstance(value, DeferredTools):
         return {"tools": list(value), "options": _translated(dict(value.options))}
     if isinstance(value, BaseTool):
         return {"tool": value.metadata.to_openai_tool(skip_length_check=True)}
     if isinstance(value, BaseComponent):
-        return identity_of_component(value)
+        return digest_of_read(identity_of_component(value))
     if isinstance(value, list | tuple):
         return [_translated(item) for item in value]
     if type(value) is dict:

@@ -78,7 +78,7 @@ def _synthesizer_settings(synthesizer: BaseSynthesizer) -> dict[str, Any]:
         if name in _OTHERWISE_KEYED or own or isinstance(value, BasePromptTemplate):
             continue
         component = isinstance(value, BaseComponent)
-        settings[name] = identity_of_component(value) if component else value
+        settings[name] = digest_of_read(identity_of_component(value)) if component else value
     return settings
 
 

@@ -345,3 +345,22 @@ def test_arguments_of_earlier_tool_calls_are_read_by_content(
         history = [HumanMessage("Go."), AIMessage("", tool_calls=[call]), HumanMessage("And now?")]
         cached.invoke(history)
     assert cached.cache.stats.misses == 2
+
+
+def test_objects_in_messages_are_not_keyed_by_their_repr(server: FakeOpenAI, chat: Chat) -> None:
+    class Liar:
+        def __init__(self, content: int) -> None:
+            self.content = content
+
+        def __repr__(self) -> str:
+            return "Liar"
+
+    cache = HybridCache()
+    model = StreamingFake(cache=cache)
+    for content in (1, 2):
+        model.invoke([HumanMessage("Hello?", additional_kwargs={"with": Liar(content)})])
+    assert cache.stats.troubles == {"bypassed": 4}  # two lookups and two updates
+    answered = AIMessage("Hi", additional_kwargs={"parsed": score("1")(value=1)})
+    for _ in range(2):  # what repeats an answer's content is in no key
+        model.invoke([HumanMessage("Hello?"), answered, HumanMessage("And you?")])
+    assert cache.stats.hits == {"exact": 1}
