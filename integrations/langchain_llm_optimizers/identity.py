@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
+from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 
 __all__ = ["Wrapper", "identity_of_call", "identity_of_model"]
 
@@ -45,7 +45,7 @@ def identity_of_call(
     return {
         **_settings_sent(model, kwargs),
         "stop": stop,
-        "llm": digest_of_read(identity_of_model(model)),
+        MODEL_SETTINGS: digest_of_read(identity_of_model(model)),
     }
 
 

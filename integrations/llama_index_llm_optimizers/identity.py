@@ -12,7 +12,7 @@ from llama_index.core.schema import BaseComponent
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import DeferredTools
-from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
+from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 
 __all__ = [
     "identity_of_call",
@@ -40,7 +40,7 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
     own = {name: _translated(value) for name, value in kwargs.items()}
-    return {**own, "llm": digest_of_read(identity_of_llm(llm))}
+    return {**own, MODEL_SETTINGS: digest_of_read(identity_of_llm(llm))}
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest_of_read, settings_of
+from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
 
 __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
 
@@ -222,6 +223,13 @@ def _name_of(embeddings: object) -> str:
 
 def _settings_digest(embeddings: object) -> str:
     try:
-        return digest_of_read(settings_of(embeddings))[:16]
+        return digest_of_read(settings_of(embeddings, read=_read))[:16]
     except ConfigurationError:
         return f"unknown-{secrets.token_hex(8)}"
+
+
+def _read(value: object) -> Any:
+    """Read a setting; embeddings inside the embeddings by their own settings."""
+    if isinstance(value, BaseModel):
+        return digest_of_read(settings_of(value, read=_read))
+    return fingerprint(value)

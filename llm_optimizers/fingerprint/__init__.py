@@ -9,10 +9,11 @@ settings.py     the fields of a model or embedder that affect what it returns
 
 from llm_optimizers.fingerprint.data import name_of
 from llm_optimizers.fingerprint.reading import digest, digest_of_read, fingerprint, json_text
-from llm_optimizers.fingerprint.settings import CALL_SETTINGS, settings_of
+from llm_optimizers.fingerprint.settings import CALL_SETTINGS, MODEL_SETTINGS, settings_of
 
 __all__ = [
     "CALL_SETTINGS",
+    "MODEL_SETTINGS",
     "digest",
     "digest_of_read",
     "fingerprint",

@@ -12,7 +12,7 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
 from llm_optimizers.fingerprint.reading import fingerprint
 
-__all__ = ["CALL_SETTINGS", "settings_of"]
+__all__ = ["CALL_SETTINGS", "MODEL_SETTINGS", "settings_of"]
 
 CALL_SETTINGS = frozenset(
     {
@@ -49,6 +49,8 @@ CALL_SETTINGS = frozenset(
 )
 """Settings that say how a call is made, not what is asked; they are part of no key."""
 
+MODEL_SETTINGS = "the model's settings"
+"""The name, which no setting of a call has, under which a model's digest is among them."""
 _SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
 _HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
 _OWN_CLIENTS = (*_HTTP_CLIENTS, "client", "async_client")
@@ -97,9 +99,9 @@ def settings_of(
         except ConfigurationError as error:
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
     for name in clients:
-        client = values.get(name) or private.get(f"_{name}")
-        if client is not None:
-            found[name] = _sent_by_client(client)
+        added = _added_by_client(values.get(name) or private.get(f"_{name}"))
+        if any(added):
+            found[name] = added
     return found
 
 
@@ -120,7 +122,7 @@ def _is_account(name: str, value: object) -> bool:
     return isinstance(value, str) and name.endswith("api_key")
 
 
-def _sent_by_client(client: object) -> list[str]:
+def _added_by_client(client: object) -> list[str]:
     """Return where a client of the user's sends requests, and what it adds to each."""
     headers, base_url = getattr(client, "headers", None), getattr(client, "base_url", None)
     added = (

@@ -289,6 +289,7 @@ def test_what_an_http_client_adds_is_part_of_the_key(
     server: FakeOpenAI, chat: Chat, other: dict[str, Any]
 ) -> None:
     cache = HybridCache()
+    CachedChatModel(model=chat(http_client=None), cache=cache).invoke("Hello there?")
     for settings in ({}, other, {"headers": {"authorization": "mine"}}):
         with httpx.Client(**settings) as client:
             CachedChatModel(model=chat(http_client=client), cache=cache).invoke("Hello there?")
