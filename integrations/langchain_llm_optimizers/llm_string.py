@@ -29,6 +29,7 @@ _CLASS = re.compile(r"<class '([^']+)'>")
 _MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+>", re.IGNORECASE)
 _TOOLS = ("tools", "functions")
+_NOT_THE_MODELS = frozenset({"_type", "stop", "tool_choice", "response_format", *_TOOLS})
 _LONGEST = 100_000
 """Characters of a string that is kept with what was read from it."""
 
@@ -81,12 +82,24 @@ def _read_once(llm_string: str) -> _Read:
         return _settings(rest.removeprefix("---"), constructor)
     model, dashes, rest = llm_string.partition("---")
     if llm_string.startswith("["):
-        return _settings(llm_string)
+        return _stated(_settings(llm_string))
     if dashes and rest.startswith("["):
         return _settings(rest, model)
     if _ADDRESS.search(llm_string) or _CLASS.search(llm_string):
         raise _unreadable("the name that the cache was given holds an object")
     return _Read(model=llm_string)
+
+
+def _stated(read: _Read) -> _Read:
+    """Refuse settings in which a model says nothing of itself, as one without a JSON form may."""
+    names = {pair[0] for pair in read.settings if isinstance(pair, tuple) and pair}
+    if "_type" in names and names <= _NOT_THE_MODELS:
+        raise ConfigurationError(
+            "the model states none of its settings, so that LangChain's cache cannot tell it from "
+            "another of its class and its calls are not cached: define `_identifying_params` in "
+            "its class, or use CachedChatModel, which reads its fields"
+        )
+    return read
 
 
 def _constructor(llm_string: str) -> tuple[Any, str]:

@@ -98,10 +98,10 @@ def settings_of(
             found[name] = value if type(value) in PLAIN else read(value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
-    for name in clients:
-        added = _added_by_client(values.get(name) or private.get(f"_{name}"))
-        if any(added):
-            found[name] = added
+    used = (values.get(name) or private.get(f"_{name}") for name in clients)
+    added = {each for each in map(_added_by_client, used) if any(each)}
+    if added:  # the same whether one client adds it or two, for sync and async calls
+        found["added by the client"] = sorted(added)
     return found
 
 
@@ -122,7 +122,7 @@ def _is_account(name: str, value: object) -> bool:
     return isinstance(value, str) and name.endswith("api_key")
 
 
-def _added_by_client(client: object) -> list[str]:
+def _added_by_client(client: object) -> tuple[str, ...]:
     """Return where a client of the user's sends requests, and what it adds to each."""
     headers, base_url = getattr(client, "headers", None), getattr(client, "base_url", None)
     added = (
@@ -137,7 +137,7 @@ def _added_by_client(client: object) -> list[str]:
     is_address = isinstance(base_url, str) or hasattr(type(base_url), "copy_with")
     address = str(base_url) if is_address else ""
     parameters = getattr(client, "params", None)
-    return [address, str(parameters) if isinstance(parameters, Mapping) else "", *added]
+    return (address, str(parameters) if isinstance(parameters, Mapping) else "", *added)
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,9 @@ from langchain_llm_optimizers import (
     HybridCache,
     OptimizedChatModel,
 )
+from langchain_llm_optimizers.llm_string import identity_of_string
 from langchain_llm_optimizers.middleware import CacheMiddleware, RouterMiddleware
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import History, RequestOptimizer
 from llm_optimizers.routing import Always, CascadePolicy, KeywordPolicy, UserTier, Weighted
 from support.fakes import StreamingFake
@@ -132,10 +134,15 @@ async def test_streams_with_tools_are_told_apart(
     server: FakeOpenAI, chat: Chat, shape: str
 ) -> None:
     server.reply = reply
-    cached = CachedChatModel(model=models(chat, "router"))
-    for best, calls in (("1", 1), ("10", 2), ("1", 2)):
-        [chunk async for chunk in SHAPES[shape](cached, best).astream("Rate this.")]
-        assert len(server.requests) == calls
+    async with httpx.AsyncClient() as client:
+
+        def model(**settings: Any) -> ChatOpenAI:
+            return chat(http_async_client=client, **settings)
+
+        cached = CachedChatModel(model=models(model, "router"))
+        for best, calls in (("1", 1), ("10", 2), ("1", 2)):
+            [chunk async for chunk in SHAPES[shape](cached, best).astream("Rate this.")]
+            assert len(server.requests) == calls
 
 
 def test_what_is_keyed_is_what_is_sent_whatever_happens_to_the_tool(
@@ -313,21 +320,35 @@ def test_langchains_own_cache_behind_a_router(
     assert len(set(sent[:2])) == 2
 
 
-async def test_typed_events_of_a_wrapper_do_not_mix_routers(
-    server: FakeOpenAI, chat: Chat, global_cache: Any
-) -> None:
-    set_llm_cache(HybridCache())
-    small, large = chat(model="gpt-4o-mini", cache=False), chat(model="gpt-4o", cache=False)
-    server.reply = lambda body: f"by {body['model']}"
-    answers = []
-    for policy in (Always("gpt-4o-mini"), Always("gpt-4o")):
+def test_langchains_text_tells_routers_apart(chat: Chat) -> None:
+    small, large = chat(model="gpt-4o-mini"), chat(model="gpt-4o")
+    policy = Longest("gpt-4o")
+    policy.lock = threading.Lock()
+
+    def text(policy: Any, **kwargs: Any) -> str:
+        # LangChain asks for it where it opens a wrapper's run itself: in typed events.
         router = ChatModelRouter([small, large], policy=policy)
-        answers.append((await router.agenerate([[HumanMessage("Hi?")]])).generations[0][0].text)
-        text = router._get_llm_string(stop=None)
-        assert "Always" not in text
-        answers.append(text)
-    assert answers[0] != answers[2]
-    assert answers[1] != answers[3]
+        return str(router._get_llm_string(stop=None, **kwargs))
+
+    assert text(Always("gpt-4o")) == text(Always("gpt-4o")) != text(Always("gpt-4o-mini"))
+    identity_of_string(text(Always("gpt-4o")))
+    assert text(policy) != text(policy)
+    with pytest.raises(ConfigurationError):
+        identity_of_string(text(policy))
+
+
+def test_a_model_that_states_no_settings_is_not_cached_by_langchain() -> None:
+    class Silent(StreamingFake):
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {}
+
+    cache = HybridCache()
+    for temperature in (0.0, 1.0):
+        model = Silent(temperature=temperature, cache=cache)
+        model.invoke("Hello?")
+        assert len(model.calls) == 1
+    assert cache.stats.troubles == {"bypassed": 4}
 
 
 def test_arguments_of_earlier_tool_calls_are_read_by_content(
