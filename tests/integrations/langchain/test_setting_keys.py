@@ -35,6 +35,13 @@ pytestmark = pytest.mark.loopback
 Chat = Callable[..., ChatOpenAI]
 
 
+@pytest.fixture
+def chat(chat: Chat) -> Chat:
+    """Models that do not fill langchain-openai's cache of clients, which drops them unclosed."""
+    unused = httpx.AsyncClient()
+    return lambda **settings: chat(**{"http_async_client": unused, **settings})
+
+
 def score(best: str) -> type[BaseModel]:
     class Score(BaseModel):
         value: int = Field(description=f"{best} is best")
