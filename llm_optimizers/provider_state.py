@@ -72,7 +72,7 @@ _CATCH_ALLS = ("additional_kwargs", "extra_body", "generation_config", "model_kw
 """Settings that hold further settings of the request."""
 _CONTAINERS = (
     *_CATCH_ALLS,
-    *("config", "fields", "kwargs", "llm", "llm_optimizers_port", "model", "provider_state"),
+    *("config", "fields", "kwargs", "llm", "bound", "model", "provider_state"),
 )
 """Names under which a request's parameters hold settings: also those of wrapped models."""
 _TOOLS = ("tools", "built_in_tools")

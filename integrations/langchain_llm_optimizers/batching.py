@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -19,8 +19,9 @@ from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelCaller, combinable_request
-from langchain_llm_optimizers.delegating import DelegatingChatModel, underlying_models
+from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.shared import SharedRun, cache_of
+from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
@@ -83,9 +84,9 @@ class BatchingChatModel(DelegatingChatModel):
     def _llm_type(self) -> str:
         return f"batching-{self.model._llm_type}"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model._identifying_params}
+    def _own_settings(self) -> Mapping[str, Any]:
+        # Answers to combined prompts depend on how many questions they hold.
+        return {"combine": self.combine, "size": self.max_size, "tokens": self.max_group_tokens}
 
     def check_combining(
         self,

@@ -10,9 +10,11 @@ itself (`rebind`), so that calls pass through the wrapper in the child's own for
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -87,7 +89,7 @@ class DeferredBinding(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class DeferredTools:
     """The arguments of `bind_tools`."""
 
@@ -105,7 +107,7 @@ class DeferredTools:
         return {**found, "response_format": response_format} if response_format else found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class DeferredStructuredOutput:
     """The arguments of `with_structured_output`."""
 
@@ -123,7 +125,24 @@ class DeferredStructuredOutput:
     def parse(self, child: BaseChatModel, message: AIMessage) -> Any:
         """Parse a message of the child's with the rest of the child's pipeline."""
         given: Runnable[Any, Any] = RunnableLambda(lambda _, **__: message)
-        return rebind(self.bind_on(child), child, given).invoke("")
+        return rebind(_bound(self, child), child, given).invoke("")
+
+
+_BOUND: WeakKeyDictionary[DeferredBinding, dict[int, tuple[BaseChatModel, Runnable[Any, Any]]]]
+_BOUND = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def _bound(deferred: DeferredBinding, child: BaseChatModel) -> Runnable[Any, Any]:
+    """Bind on a child once: a cache's key then says what is sent, whatever changes later."""
+    with _LOCK:
+        found = _BOUND.get(deferred, {}).get(id(child))
+    if found is None:
+        made = deferred.bind_on(child)
+        with _LOCK:
+            # The child is kept as well: another could get its address.
+            found = _BOUND.setdefault(deferred, {}).setdefault(id(child), (child, made))
+    return found[1]
 
 
 def settings_for(child: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +155,7 @@ def settings_for(child: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, A
     deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
     if deferred is None:
         return settings
-    bound = _binding(deferred.bind_on(child), child)
+    bound = _binding(_bound(deferred, child), child)
     if bound is None:
         raise ConfigurationError(
             f"tools bound on a {type(child).__name__} cannot be read, so it cannot be routed to "
@@ -161,7 +180,8 @@ def _binding(runnable: Runnable[Any, Any], child: BaseChatModel) -> dict[str, An
 
 
 def _definition(tool: Any) -> Any:
+    """Return a tool as OpenAI's definition; only its class for what is not in a known form."""
     try:
         return convert_to_openai_tool(tool)
     except (TypeError, ValueError):
-        return repr(tool)
+        return tool if isinstance(tool, dict) else {"type": type(tool).__name__}

@@ -15,7 +15,7 @@ from langchain_core.outputs import Generation
 
 from langchain_llm_optimizers.codec import Generations, GenerationsCodec
 from langchain_llm_optimizers.hits import serve_hit
-from langchain_llm_optimizers.identity import identity_of_string
+from langchain_llm_optimizers.llm_string import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey

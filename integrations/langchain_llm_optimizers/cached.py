@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, cast
+from typing import cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
@@ -54,10 +54,6 @@ class CachedChatModel(DelegatingChatModel):
     @property
     def _llm_type(self) -> str:
         return f"cached-{self.model._llm_type}"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model._identifying_params}
 
     def _answer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []

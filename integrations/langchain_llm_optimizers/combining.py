@@ -13,10 +13,11 @@ from langchain_core.runnables import Runnable
 
 from langchain_llm_optimizers.account import hit_mark
 from langchain_llm_optimizers.call import ModelCall
-from langchain_llm_optimizers.delegating import DelegatingChatModel, underlying_models
+from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.shared import usage_metadata
 from langchain_llm_optimizers.usage import reported_by, share_of
+from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.batching.combining import BilledAnswer, combined_format, raised_limits
 from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
 from llm_optimizers.costs import Usage

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -28,9 +28,10 @@ from pydantic import ConfigDict
 
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.call import ModelCall, nested_call
+from langchain_llm_optimizers.llm_string import string_of_call
 from llm_optimizers.effects import closing_async
 
-__all__ = ["DelegatingChatModel", "ModelCall", "underlying_models"]
+__all__ = ["DelegatingChatModel", "ModelCall"]
 
 
 class DelegatingChatModel(BaseChatModel):
@@ -61,6 +62,22 @@ class DelegatingChatModel(BaseChatModel):
         `answer` is what such a call brought earlier; None if that is not known.
         """
         return self._child, replace(call, config=self._with_own_config(call.config))
+
+    def _own_settings(self) -> Mapping[str, Any]:
+        """What this wrapper itself does to an answer, as part of a cache key."""
+        return {}
+
+    def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the settings with which a call with these reaches a child."""
+        return kwargs
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"models": [child._identifying_params for child in self._children]}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return the text by which a cache of LangChain's knows a call, in LangChain's format."""
+        return string_of_call(self, stop, kwargs)
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> ChatResult:
@@ -284,15 +301,6 @@ class DelegatingChatModel(BaseChatModel):
         run_id = config.get("run_id")
         merged = merge_configs(attached, config)
         return {**merged, "run_id": run_id} if run_id else merged
-
-
-def underlying_models(model: BaseChatModel) -> Iterator[BaseChatModel]:
-    """Yield the models that may answer for this one: itself, or those that it wraps."""
-    if not isinstance(model, DelegatingChatModel):
-        yield model
-        return
-    for child in model._children:
-        yield from underlying_models(child)
 
 
 def _llm_result(results: Sequence[ChatResult]) -> LLMResult:

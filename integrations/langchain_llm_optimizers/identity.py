@@ -1,85 +1,103 @@
-"""The model settings that are part of a cache key, as values that can be hashed."""
+"""The model settings that are part of a cache key, as values that can be read by content."""
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_llm_optimizers.delegating import underlying_models
-from langchain_llm_optimizers.state import state_settings, state_settings_of_string
-from llm_optimizers.caching.keys import OBJECT_ADDRESS, fingerprint
-from llm_optimizers.choices import CHOICE_SETTINGS, choices_of
+from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
+from langchain_llm_optimizers.state import state_settings
+from langchain_llm_optimizers.wrappers import Wrapper, is_wrapper, underlying_models
+from llm_optimizers.choices import choices_of
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 
-__all__ = ["identity_of_call", "identity_of_string"]
+__all__ = ["identity_of_call", "identity_of_model"]
 
-_CHOICES = re.compile(rf"""['"](?:{"|".join(CHOICE_SETTINGS)})['"][,:]\s*(\d{{1,4}})\b""")
-_CLASS = re.compile(r"<class '([^']+)'>")
+_BASE_FIELDS = frozenset(BaseChatModel.model_fields) - {"output_version"}
+_TOOLS = ("tools", "functions")
 
 
 def identity_of_call(
     model: BaseChatModel, stop: list[str] | None, kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings of a call, with schema classes as JSON schemas.
+    """Return the settings of a call: its own, and a digest of the model's.
+
+    Tools and schemas that a router binds later are those that each of its models would be sent.
 
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    plain = {name: fingerprint(value) for name, value in kwargs.items()}
     choices = choices_of(kwargs, *underlying_models(model))
-    asked = {"n": choices} if choices > 1 else {}
-    llm = _stable(model._get_llm_string())
-    return {**plain, **asked, **state_settings(model), "stop": stop, "llm": llm}
+    return {
+        **_settings_sent(model, kwargs),
+        **({"n": choices} if choices > 1 else {}),
+        **state_settings(model),
+        "stop": stop,
+        MODEL_SETTINGS: digest_of_read(identity_of_model(model)),
+    }
 
 
-def identity_of_string(llm_string: str) -> dict[str, Any]:
-    """Return the settings in the `llm_string` that LangChain passes to a cache.
-
-    The string contains only the name of a schema class, so two classes with one name would share
-    answers. The class is looked up among the loaded modules to add its schema; if it is not found,
-    the call is not cached.
+def identity_of_model(model: BaseLanguageModel[Any]) -> dict[str, Any]:
+    """Return what affects a model's answers, with that of the models inside it, as read.
 
     Raises:
-        ConfigurationError: the string refers to an object whose content cannot be read.
+        ConfigurationError: a field of the model cannot be read.
     """
-    identity: dict[str, Any] = {**state_settings_of_string(llm_string), "llm": _stable(llm_string)}
-    model, _, settings = llm_string.partition("---")
-    settings = settings or model
-    schemas = {name: fingerprint(_loaded(name)) for name in _CLASS.findall(settings)}
-    if schemas:
-        identity["schemas"] = schemas
-    # Those of the call come after those of the model.
-    choices = [int(count) for count in _CHOICES.findall(llm_string)]
-    if choices and choices[-1] > 1:
-        identity["n"] = choices[-1]
-    if "('tools', [" in settings or "('functions', [" in settings:
-        identity["tools"] = True
-    return identity
+    if is_wrapper(model):
+        return {
+            "wrapper": type(model).__name__,
+            "own": fingerprint(model._own_settings()),
+            "models": [identity_of_model(child) for child in model._children],
+        }
+    secrets = getattr(model, "lc_secrets", {})
+    own = settings_of(model, skip=_BASE_FIELDS | secrets.keys(), read=_read)
+    # What a model says of itself may not be in its fields.
+    return {"fields": own, "stated": fingerprint(model._identifying_params)}
 
 
-def _stable(llm_string: str) -> str:
-    if OBJECT_ADDRESS.search(llm_string):
+def _settings_sent(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's settings as the model sends them, or each of the models inside it."""
+    deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
+    if deferred is None or not is_wrapper(model):
+        return {name: _translated(value) for name, value in kwargs.items()}
+    sent = [_sent_by(model, child, kwargs) for child in model._children]
+    if not any(sent):
         raise ConfigurationError(
-            "a setting of the model is an object whose content cannot be read, so that its calls "
-            "are not cached: give the setting as data, or as an object with a stable repr"
+            "none of the router's models can bind the tools or the schema, so that the call is not "
+            "cached: give the router a model that can"
         )
-    return llm_string
+    tools = any(each.get(name) for each in sent if each is not None for name in _TOOLS)
+    return {"bound": sent, **({"tools": True} if tools else {})}
 
 
-def _loaded(name: str) -> Any:
-    """Find a class by its dotted name among the loaded modules; import nothing."""
-    parts = name.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:cut]))
-        for part in parts[cut:]:
-            found = getattr(found, part, None)
-        if isinstance(found, type):
-            return found
-    raise ConfigurationError(
-        f"the schema {name} is not found by this name in its module, so that calls with it are not "
-        "cached: define it at the top level of a module"
-    )
+def _sent_by(
+    model: Wrapper, child: BaseChatModel, kwargs: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return what one child sends, None if it cannot bind the tools and so cannot answer."""
+    try:
+        settings = model._settings_for(child, kwargs)
+    except Exception:  # noqa: BLE001 - the child's own method; the router leaves it out as well
+        return None
+    return _settings_sent(child, settings)
+
+
+def _read(value: Any) -> Any:
+    return fingerprint(_translated(value))
+
+
+def _translated(value: Any) -> Any:
+    """Return a value with LangChain's objects in it as data."""
+    if isinstance(value, BaseTool):
+        return {**convert_to_openai_tool(value), "extras": getattr(value, "extras", None)}
+    if isinstance(value, BaseLanguageModel):
+        return digest_of_read(identity_of_model(value))
+    if isinstance(value, list | tuple):
+        return [_translated(item) for item in value]
+    if type(value) is dict:
+        return {name: _translated(item) for name, item in value.items()}
+    return value

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMes
 
 from langchain_llm_optimizers.state import with_previous_response
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import json_text
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
@@ -27,6 +28,7 @@ SHARE_KEY = "combined"
 """Our key in an answer's response metadata for its share of a combined call."""
 
 _SERIALISED = '[{"lc": '
+_NOT_WRITTEN = '"not_implemented"'
 _REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
 
 _SENT_BACK = ("function_call", "tool_outputs")
@@ -65,7 +67,8 @@ def core_message(message: BaseMessage) -> Message:
     """Translate one message, without ids, usage and response metadata.
 
     Raises:
-        ConfigurationError: the content has a form that no chat model takes.
+        ConfigurationError: the content has a form that no chat model takes, or a tool call's
+            arguments hold an object that cannot be read.
     """
     return _message(
         role=message.role if isinstance(message, ChatMessage) else message.type,
@@ -95,6 +98,9 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
 
     A chat model passes `dumps(messages)`, a completion model its text. Anything but a list of
     serialised messages counts as text.
+
+    Raises:
+        ConfigurationError: a message holds an object of which the prompt has only the repr.
     """
     raw = _serialised(prompt)
     if raw is None:
@@ -120,12 +126,36 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
         ]
         params = with_previous_response(params, answers)
     except (ConfigurationError, AttributeError, KeyError, TypeError):
+        _refuse_objects([kwargs for _, kwargs in raw], prompt)
         # In an unknown format there is no question to match by meaning: exact matching only.
         whole = Part(kind="serialised", data={"prompt": prompt})
         return ChatRequest(messages=(Message(role="user", content=(whole,)),), params=params)
+    said = [[kwargs.get("content"), kwargs.get("tool_calls")] for _, kwargs in raw]
+    _refuse_objects([said, extras], prompt)
     return ChatRequest(
         messages=messages, params={**params, "extras": extras} if any(extras) else params
     )
+
+
+def _refuse_objects(values: object, prompt: str) -> None:
+    """Refuse objects of which LangChain writes only the class and the `repr`.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    if _NOT_WRITTEN in prompt and _holds_object(values):
+        raise ConfigurationError(
+            "a message holds an object, of which LangChain's cache is given only the repr, so that "
+            "the call is not cached: give it as data, or use CachedChatModel, which sees the object"
+        )
+
+
+def _holds_object(value: object) -> bool:
+    if isinstance(value, Mapping):
+        if value.get("type") == "not_implemented" and "lc" in value:
+            return True
+        return any(map(_holds_object, value.values()))
+    return isinstance(value, list) and any(map(_holds_object, value))
 
 
 def _serialised(prompt: str) -> list[tuple[str, Mapping[str, Any]]] | None:
@@ -157,7 +187,7 @@ def _message(
                     "id": call.get("id") or "",
                     "function": {
                         "name": call["name"],
-                        "arguments": json.dumps(call["args"], sort_keys=True, default=repr),
+                        "arguments": json_text(call["args"]),
                     },
                 }
                 for call in tool_calls

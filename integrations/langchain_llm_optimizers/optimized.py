@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -61,9 +61,8 @@ class OptimizedChatModel(DelegatingChatModel):
     def _llm_type(self) -> str:
         return f"optimized-{self.model._llm_type}"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {"model": self.model._identifying_params}
+    def _own_settings(self) -> Mapping[str, Any]:
+        return {"optimizer": self.optimizer, "form": self.form}
 
     def _answer(self, call: ModelCall) -> ChatResult:
         shorter = self._shorter(call)

@@ -108,9 +108,11 @@ class ChatModelRouter(DelegatingChatModel):
     def _llm_type(self) -> str:
         return "chat-model-router"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {name: child._identifying_params for name, child in self.models.items()}
+    def _own_settings(self) -> Mapping[str, Any]:
+        return {"names": list(self.models), "router": self._router}
+
+    def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        return settings_for(child, kwargs)
 
     def bind_tools(
         self,

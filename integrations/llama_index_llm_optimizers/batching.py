@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -128,6 +128,10 @@ class BatchedLLM(DelegatingLLM):
     @property
     def _children(self) -> Sequence[LLM]:
         return (self.llm,)
+
+    def _own_settings(self) -> Mapping[str, Any]:
+        # Answers to combined prompts depend on how many questions they hold.
+        return {"combine": self.combine, "limits": self._limits["limits"]}
 
     def _answer(self, call: ModelCall) -> Reply:
         shared = self._join(call)

@@ -9,7 +9,7 @@ their calls go through the wrapper.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import (
@@ -67,6 +67,10 @@ class DelegatingLLM(FunctionCallingLLM):
     @abstractmethod
     def _children(self) -> Sequence[LLM]:
         """The wrapped LLMs, at least one."""
+
+    def _own_settings(self) -> Mapping[str, Any]:
+        """What this wrapper itself does to an answer, as part of a cache key."""
+        return {}
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> Reply:

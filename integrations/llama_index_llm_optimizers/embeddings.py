@@ -6,8 +6,6 @@ vectors.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 from collections import Counter
@@ -24,6 +22,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.identity import identity_of_embedding
+from llm_optimizers.fingerprint import digest_of_read
 
 __all__ = [
     "EmbeddingCacheHitEvent",
@@ -57,8 +56,7 @@ def with_embeddings_cache(model: M, store: BaseKVStore | None = None) -> M:
         ConfigurationError: a setting of the model cannot be read, so that no safe namespace can be
             derived; give the model an `EmbeddingsStore` with your own namespace.
     """
-    identity = json.dumps(identity_of_embedding(model), sort_keys=True)
-    namespace = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    namespace = digest_of_read(identity_of_embedding(model))[:16]
     return model.model_copy(update={"embeddings_cache": EmbeddingsStore(namespace, store)})
 
 

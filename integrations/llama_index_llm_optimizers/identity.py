@@ -1,4 +1,4 @@
-"""The LLM settings that are part of a cache key, as values that can be hashed."""
+"""The LLM settings that are part of a cache key, as values that can be read by content."""
 
 from __future__ import annotations
 
@@ -9,51 +9,48 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
+from llama_index.core.tools.types import BaseTool
 
+from llama_index_llm_optimizers.binding import DeferredTools
 from llama_index_llm_optimizers.delegating import underlying_models
 from llama_index_llm_optimizers.state import state_settings
-from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.choices import choices_of
+from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 
-__all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
+__all__ = [
+    "identity_of_call",
+    "identity_of_component",
+    "identity_of_embedding",
+    "identity_of_llm",
+]
 
-_IRRELEVANT = frozenset(
-    {
-        # How a call is made and with which API key, not what is requested.
-        "api_key",
-        "api_version",
-        "callback_manager",
-        "class_name",
-        "default_headers",
-        "embed_batch_size",
-        "embeddings_cache",
-        "max_retries",
-        "num_workers",
-        "rate_limiter",
-        "reuse_client",
-        "timeout",
-        # Handled in `identity_of_llm`, or applied before the call is made.
-        "completion_to_prompt",
-        "messages_to_prompt",
-        "output_parser",
-        "pydantic_program_mode",
-        "query_wrapper_prompt",
-        "system_prompt",
-    }
+_PROMPT_FIELDS = (
+    # Handled in `identity_of_llm`, or applied before the call is made.
+    "completion_to_prompt",
+    "messages_to_prompt",
+    "output_parser",
+    "pydantic_program_mode",
+    "query_wrapper_prompt",
+    "system_prompt",
 )
 _DEFAULTS = (default_completion_to_prompt, messages_to_prompt)
 
 
 def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a call, the LLM's and its own, with schema classes as JSON schemas.
+    """Return the settings of a call: its own, and a digest of the LLM's.
 
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    plain = {name: fingerprint(value) for name, value in kwargs.items()}
+    own = {name: _translated(value) for name, value in kwargs.items()}
     choices = choices_of(kwargs, *underlying_models(llm))
     asked = {"n": choices} if choices > 1 else {}
-    return {**plain, **asked, **state_settings(llm), "llm": identity_of_llm(llm)}
+    return {
+        **own,
+        **asked,
+        **state_settings(llm),
+        MODEL_SETTINGS: digest_of_read(identity_of_llm(llm)),
+    }
 
 
 def identity_of_llm(llm: LLM) -> dict[str, Any]:
@@ -62,7 +59,7 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    identity = _fields(llm)
+    identity = settings_of(llm, skip=_PROMPT_FIELDS, read=_read)
     identity["model_name"] = llm.metadata.model_name
     # Used by `chat` and `complete` of LLMs that have no chat format.
     for name in ("messages_to_prompt", "completion_to_prompt"):
@@ -71,6 +68,9 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
             identity[name] = fingerprint(function)
     if llm.system_prompt:
         identity["system_prompt"] = llm.system_prompt
+    own = getattr(llm, "_own_settings", None)
+    if own is not None:
+        identity["own"] = fingerprint(own())
     return identity
 
 
@@ -80,24 +80,34 @@ def identity_of_embedding(model: BaseEmbedding) -> dict[str, Any]:
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    return _fields(model)
+    return identity_of_component(model)
 
 
-def _fields(component: BaseComponent) -> dict[str, Any]:
-    identity: dict[str, Any] = {"class": f"{type(component).__module__}.{type(component).__name__}"}
-    for name, field in type(component).model_fields.items():
-        if name not in _IRRELEVANT and not field.exclude:
-            identity[name] = _field(getattr(component, name))
-    return identity
+def identity_of_component(component: BaseComponent) -> dict[str, Any]:
+    """Return the settings of another part of LlamaIndex.
+
+    Raises:
+        ConfigurationError: a setting is an object whose content cannot be read.
+    """
+    return settings_of(component, read=_read)
 
 
-def _field(value: Any) -> Any:
+def _read(value: Any) -> Any:
+    return fingerprint(_translated(value))
+
+
+def _translated(value: Any) -> Any:
+    """Return a value with LlamaIndex's objects in it as data."""
     if isinstance(value, LLM):
-        return identity_of_llm(value)
+        return digest_of_read(identity_of_llm(value))
+    if isinstance(value, DeferredTools):
+        return {"tools": list(value), "options": _translated(dict(value.options))}
+    if isinstance(value, BaseTool):
+        return {"tool": value.metadata.to_openai_tool(skip_length_check=True)}
     if isinstance(value, BaseComponent):
-        return _fields(value)
-    if isinstance(value, Mapping):
-        return {str(key): _field(item) for key, item in value.items()}
+        return digest_of_read(identity_of_component(value))
     if isinstance(value, list | tuple):
-        return [_field(item) for item in value]
-    return fingerprint(value)
+        return [_translated(item) for item in value]
+    if type(value) is dict:
+        return {name: _translated(item) for name, item in value.items()}
+    return value

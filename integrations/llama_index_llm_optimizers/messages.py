@@ -20,8 +20,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
-from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import fingerprint, json_text
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
@@ -186,7 +186,7 @@ def _arguments(arguments: Any) -> str:
             arguments = json.loads(arguments)
         except ValueError:
             return str(arguments)
-    return json.dumps(arguments, sort_keys=True, default=repr)
+    return json_text(arguments)
 
 
 def _extras(message: ChatMessage) -> dict[str, Any]:

@@ -6,7 +6,7 @@ LlamaIndex has no hook for histories and system prompts, so this is a wrapper.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,6 +86,9 @@ class PromptOptimizingLLM(DelegatingLLM):
     @property
     def _children(self) -> Sequence[LLM]:
         return (self.llm,)
+
+    def _own_settings(self) -> Mapping[str, Any]:
+        return {"optimizer": self.optimizer}
 
     def _answer(self, call: ModelCall) -> Reply:
         shorter = self._shorter(call)

@@ -7,7 +7,6 @@ part of the key, so an answer is served only for the same documents.
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import copy_context
@@ -22,11 +21,9 @@ from llama_index.core.base.response.schema import (
     StreamingResponse,
 )
 from llama_index.core.callbacks import CBEventType, EventPayload
-from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.response_synthesizers import BaseSynthesizer
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.call import (
@@ -38,67 +35,22 @@ from llama_index_llm_optimizers.call import (
 from llama_index_llm_optimizers.codec import CachedReply
 from llama_index_llm_optimizers.delegating import class_name_of
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
-from llama_index_llm_optimizers.identity import identity_of_llm
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
-from llama_index_llm_optimizers.state import state_settings
+from llama_index_llm_optimizers.query_request import request_of_query
 from llm_optimizers.caching import Hit
-from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.types import ChatRequest
 
-__all__ = ["CachedQueryEngine", "answer_to_cache", "request_of_query"]
+__all__ = ["CachedQueryEngine", "answer_to_cache"]
 
 _NO_ANSWERS = frozenset({"", "None", "Empty Response"})
 """LlamaIndex's responses where there is no answer; they are not cached."""
-
-
-def request_of_query(
-    engine: RetrieverQueryEngine,
-    synthesizer: BaseSynthesizer,
-    query: QueryBundle,
-    nodes: Sequence[NodeWithScore],
-) -> ChatRequest | None:
-    """Return the question, with its nodes as the history; None if the answer would be an object.
-
-    The order of the nodes is ignored, since another wording of the question may swap nodes with
-    similar scores.
-
-    Raises:
-        ConfigurationError: a setting is an object whose content cannot be read.
-    """
-    llm = synthesizer._llm
-    if synthesizer._output_cls is not None or isinstance(llm, StructuredLLM):
-        return None
-    prompts = {
-        name: [prompt.get_template(llm), fingerprint(prompt.kwargs)]
-        for name, prompt in engine.get_prompts().items()
-    }
-    return ChatRequest(
-        messages=(
-            Message(role="system", content="\n".join(sorted(map(_digest, nodes)))),
-            Message(role="user", content=query.query_str),
-        ),
-        params={
-            "synthesizer": type(synthesizer).__qualname__,
-            "image": query.image_path,
-            "llm": identity_of_llm(llm),
-            **state_settings(llm),
-            "prompts": prompts,
-        },
-        completion=True,
-    )
 
 
 def answer_to_cache(text: str, total: UsageTotal) -> CachedReply:
     """Return an answer as the cache's value, with the total usage of its calls."""
     kept = "" if text.strip() in _NO_ANSWERS else text
     return CachedReply(reply=CompletionResponse(text=kept), model=total.model, usage=total.usage)
-
-
-def _digest(node: NodeWithScore) -> str:
-    """Return the digest of a node's content and of what the LLM sees of it."""
-    shown = node.node.get_content(metadata_mode=MetadataMode.LLM)
-    return hashlib.sha256(f"{node.node.hash}\n{shown}".encode()).hexdigest()
 
 
 class CachedQueryEngine(BaseQueryEngine):

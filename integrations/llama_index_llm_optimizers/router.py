@@ -114,6 +114,9 @@ class RoutedLLM(DelegatingLLM):
         safe = self.models[self.router.safe]
         return (safe, *(llm for llm in self.models.values() if llm is not safe))
 
+    def _own_settings(self) -> Mapping[str, Any]:
+        return {"router": self.router}
+
     def _answer(self, call: ModelCall) -> Reply:
         caller = self._caller(call)
         return caller.routed_call.answer(caller)

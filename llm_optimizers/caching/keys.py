@@ -4,9 +4,8 @@ In a semantic match only the question may differ. Everything else that shapes an
 model, settings, system prompt, history, retrieved context) is hashed into the scope, and questions
 are compared within one scope only.
 
-A setting enters the key by its content: a schema class by its JSON schema, a plain function by
-its code. If a setting's content cannot be read, the call is not cached, since two different
-settings could otherwise share answers.
+A setting enters the key by its content (`fingerprint`). If that cannot be read, the call is not
+cached, since two different settings could otherwise share answers.
 
 What a request refers to at the provider (`provider_state`) is not in its text. If calls change it,
 there is no key. Otherwise its id is part of the key, and only the same request gets the answer.
@@ -15,25 +14,21 @@ there is no key. Otherwise its id is part of the key, and only the same request 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType, FunctionType
 from typing import Any
-
-from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from llm_optimizers.caching.text_tasks.detection import works_on_text
 from llm_optimizers.choices import stated_choices
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest, fingerprint
 from llm_optimizers.provider_state import ProviderState, holds_reference, state_of
 from llm_optimizers.tenancy import request_tenant
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
-    "OBJECT_ADDRESS",
     "CacheKey",
     "cache_key",
     "fingerprint",
@@ -82,7 +77,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOOLS = ("tools", "functions", "toolConfig")
 _SYSTEM_PROMPTS = ("instructions", "system", "system_instruction", "systemInstruction")
 _IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
-_ADDRESS = re.compile(r"\bat 0x[0-9a-f]+", re.IGNORECASE)
 _TIME_BOUND = re.compile(
     r"\b(?:today|tonight|tomorrow|yesterday|now|currently|current|latest|this (?:morning|"
     r"afternoon|evening|week|month|year)|right now|at the moment|so far|up to date)\b",
@@ -147,7 +141,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         last.name if plain else False,
         context,
     ]
-    scope = f"{_digest(shared)}/{embedder}"
+    scope = f"{digest(shared)}/{embedder}"
     exact, normalised = keys_of_question(scope, question)
     exact_only = (
         bool(state)
@@ -288,92 +282,5 @@ def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, 
     return canonical
 
 
-def _digest(value: object) -> str:
-    try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_as_json_value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the request cannot be written into a key ({error})") from error
-    return _hash(text)
-
-
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _as_json_value(value: object) -> object:
-    """Convert what JSON cannot write: sets are sorted, other objects become their `repr`."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    text = repr(value)
-    if _ADDRESS.search(text):
-        # Another object may have this address later, and its request would get this answer.
-        raise TypeError(f"a {type(value).__name__} has no stable form")
-    return text
-
-
-OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
-"""The end of a `repr` that gives only the object's address in memory."""
-
-
-def fingerprint(value: Any) -> Any:
-    """Return the value as JSON-like data that changes whenever its content does.
-
-    Raises:
-        ConfigurationError: it contains an object whose content cannot be read.
-    """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, type):
-        if issubclass(value, BaseModel):
-            return {"schema": value.model_json_schema()}
-        return {"class": value.__qualname__, "fields": _fields(value)}
-    if isinstance(value, BaseModel):
-        return {"class": type(value).__qualname__, "fields": value.model_dump(mode="json")}
-    if isinstance(value, Mapping):
-        return {str(key): fingerprint(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [fingerprint(item) for item in value]
-    if isinstance(value, bytes):
-        return {"sha256": hashlib.sha256(value).hexdigest()}
-    if isinstance(value, FunctionType):
-        return _function(value)
-    text = repr(value)
-    if OBJECT_ADDRESS.search(text):
-        raise ConfigurationError(f"a setting is a {type(value).__name__} without a stable form")
-    return text
-
-
-def _function(value: FunctionType) -> dict[str, Any]:
-    """Return a function's name and code; a closure's values could not be included."""
-    if value.__closure__:
-        raise ConfigurationError(
-            f"the function {value.__qualname__} closes over values that a cache key cannot include;"
-            " pass them as arguments"
-        )
-    return {
-        "function": f"{value.__module__}.{value.__qualname__}",
-        "code": _code(value.__code__),
-        "defaults": fingerprint([value.__defaults__, value.__kwdefaults__]),
-    }
-
-
-def _code(code: CodeType) -> dict[str, Any]:
-    names = repr((code.co_names, code.co_varnames))
-    return {
-        "body": hashlib.sha256(code.co_code + names.encode()).hexdigest(),
-        "constants": [
-            _code(each) if isinstance(each, CodeType) else fingerprint(each)
-            for each in code.co_consts
-        ],
-    }
-
-
-def _fields(value: type) -> Any:
-    """Return the fields that a typed dict, dataclass or other class declares, nested ones too."""
-    try:
-        return TypeAdapter(value).json_schema()
-    except PydanticUserError:
-        kinds = getattr(value, "__annotations__", {})
-        return fingerprint({name: repr(kind) for name, kind in kinds.items()})

@@ -7,16 +7,19 @@ passages that are compared with a question.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
 
 __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
 
@@ -71,6 +74,9 @@ class FrameworkEmbedder:
         self.id = name if name is not None else _name_of(embeddings)
         self.dimension: int | None = None
 
+    def __fingerprint__(self) -> str:
+        return self.id
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`. Errors of the embeddings object are not caught."""
         if self._passages and self._many is not None:
@@ -122,6 +128,9 @@ class CachedEmbedder:
     def dimension(self) -> int | None:
         """See `Embedder.dimension`."""
         return self._embedder.dimension
+
+    def __fingerprint__(self) -> str:
+        return self.id
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.embed`."""
@@ -198,11 +207,29 @@ def _method(owner: object, *names: str) -> Callable[..., Any] | None:
 
 
 def _name_of(embeddings: object) -> str:
-    """Return the class and the settings that name the model; the object may also hold keys."""
+    """Return the class, the settings that name the model, and a digest of all settings.
+
+    An object whose content cannot be read gets a name of its own: its vectors are compared with
+    none that another object made, or that were made before the program started.
+    """
     kind = type(embeddings)
     settings = [f"{kind.__module__}.{kind.__qualname__}"]
     for name in ("model", "model_name", "model_id", "deployment", "dimensions", "size"):
         value = getattr(embeddings, name, None)
         if isinstance(value, str | int):
             settings.append(f"{name}={value}")
-    return ",".join(settings)
+    return ",".join([*settings, f"settings={_settings_digest(embeddings)}"])
+
+
+def _settings_digest(embeddings: object) -> str:
+    try:
+        return digest_of_read(settings_of(embeddings, read=_read))[:16]
+    except ConfigurationError:
+        return f"unknown-{secrets.token_hex(8)}"
+
+
+def _read(value: object) -> Any:
+    """Read a setting; embeddings inside the embeddings by their own settings."""
+    if isinstance(value, BaseModel):
+        return digest_of_read(settings_of(value, read=_read))
+    return fingerprint(value)

@@ -56,6 +56,9 @@ class StaticEmbedder:
         """See `Embedder.id`."""
         return f"static-{_digest(self._path)}"
 
+    def __fingerprint__(self) -> str:
+        return self.id
+
     @property
     def dimension(self) -> int:
         """See `Embedder.dimension`."""

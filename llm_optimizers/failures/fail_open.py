@@ -42,6 +42,9 @@ class WarningLog:
         self._logged: set[str] = set()
         self._lock = threading.Lock()
 
+    def __fingerprint__(self) -> None:
+        """What was logged distinguishes no setting that holds it."""
+
     def warn_once(self, log: logging.Logger, text: str) -> None:
         """Log a warning unless the same text was logged before."""
         with self._lock:

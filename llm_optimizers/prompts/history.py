@@ -7,7 +7,6 @@ is never separated from its results, and if a summariser fails the history is se
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections import Counter
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
@@ -71,7 +71,11 @@ class History:
         self.every = every
         self.summary_tokens = summary_tokens
         self.summariser = summariser
-        self._summaries: LRUCache[bytes, str] = LRUCache(remembered)
+        self._summaries: LRUCache[str, str] = LRUCache(remembered)
+
+    def __fingerprint__(self) -> object:
+        """Its settings, for a cache's key; the summaries follow from them."""
+        return (self.keep, self.every, self.summary_tokens, self.summariser)
 
     def next_range(self, messages: Sequence[Message], last: int, count: int) -> range | None:
         """Return the next messages to summarise, None if there are too few.
@@ -98,7 +102,10 @@ class History:
         self, messages: Sequence[Message], counter: TokenCounter, model: str
     ) -> Message | None:
         """Return a system message that replaces these; None if no summary of them fits."""
-        key = _digest(messages)
+        try:
+            key = digest([message.to_openai() for message in messages])
+        except ConfigurationError:
+            return None  # A part cannot be read, so no summary could say what it was made of.
         text = self._summaries.get(key)
         if text is None:
             text = self._summarise(messages, counter, model)
@@ -201,10 +208,3 @@ def _request(messages: Sequence[Message], max_tokens: int) -> str:
         "names, numbers, decisions, open questions and what the user wants; leave out courtesies."
         f"\n\n{transcript}"
     )
-
-
-def _digest(messages: Sequence[Message]) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for message in messages:
-        digest.update(repr(message).encode("utf-8", "surrogatepass"))
-    return digest.digest()

@@ -113,6 +113,11 @@ class RequestOptimizer:
         self._prices = prices or PriceBook()
         self._embed = embed
 
+    def __fingerprint__(self) -> object:
+        """What decides the prompt that is sent, for the key of a cache in front of it."""
+        steps = (self._passes, self._context, self._history, self._max_tokens, self._embed)
+        return (*steps, self._provider_cache, self._marks)
+
     def optimize(self, request: ChatRequest) -> Optimized:
         """Return the cheaper request, or `request` itself if nothing is gained."""
         before = self._counter.count_request(request)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.failures import WarningLog
+from llm_optimizers.fingerprint import digest
 from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
@@ -73,6 +74,7 @@ class Router:
         rng: random.Random | None = None,
     ) -> None:
         self.model_tiers = ModelTiers.of(models)
+        self._specs_digest = digest(self.model_tiers.specs)
         self.safe = safe if safe is not None else self.model_tiers.strongest
         self.model_tiers.rank(self.safe)
         self.policy: Policy = policy if policy is not None else Always(self.safe)
@@ -115,6 +117,11 @@ class Router:
             decision_id=f"{int(now * 1000):011x}{int(self._draw() * 2**52):013x}",
             cooling=self.health.cooling(now=now),
         )
+
+    def __fingerprint__(self) -> object:
+        """What decides which model answers, for the key of a cache in front of the router."""
+        settings = (self.policy, self.safe, self.tiers, self._specs_digest)
+        return (*settings, self._expected_output, self._count_tokens)
 
     def record(self, record: DecisionRecord) -> None:
         """Write a decision and its calls to the ledger; never raises."""

@@ -35,7 +35,7 @@ def test_every_caller_gets_the_right_answer(kind: str, tmp_path: Path) -> None:
 
     clients = {owner: httpx.Client(headers={"X-Owner": owner}) for owner in TENANTS}
     with openai_server(reply=reply, delay=0.01) as server:
-        # Only a connection header names the owner, and the cache never sees headers.
+        # Only a connection header names the owner.
         def model(http: Any) -> CachedChatModel:
             return CachedChatModel(
                 model=ChatOpenAI(

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 
+from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
 
 __all__ = ["RouterMiddleware"]
@@ -22,8 +23,9 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         ```
 
     The model that called a tool also gets its result: within a run the model changes only if it
-    fails. A failing policy, judge or ledger never ends a run. A conversation in a checkpointer
-    stays with its model as long as a switch to a cheaper one would cost more than it saves.
+    fails. A cache that other middleware put around the agent's model stays in front of the router.
+    A failing policy, judge or ledger never ends a run. A conversation in a checkpointer stays with
+    its model as long as a switch to a cheaper one would cost more than it saves.
     """
 
     def __init__(self, router: ChatModelRouter) -> None:
@@ -36,7 +38,7 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
         """Replace the model with the router; tools and settings stay as they are."""
-        return handler(request.override(model=self.router))
+        return handler(self._routed(request))
 
     async def awrap_model_call(
         self,
@@ -44,4 +46,10 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """Async version of `wrap_model_call`."""
-        return await handler(request.override(model=self.router))
+        return await handler(self._routed(request))
+
+    def _routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        model = request.model
+        if isinstance(model, CachedChatModel):  # a CacheMiddleware before this one
+            return request.override(model=CachedChatModel(model=self.router, cache=model.cache))
+        return request.override(model=self.router)

@@ -292,10 +292,13 @@ def test_a_setting_in_a_read_only_mapping_is_the_same_setting() -> None:
 
 
 def test_a_setting_without_a_stable_form_raises() -> None:
-    with pytest.raises(ConfigurationError, match="no stable form"):
+    with pytest.raises(ConfigurationError, match="content of a object cannot be read"):
         key("Hi", callback=object())
-    with pytest.raises(ConfigurationError):
-        key("Hi", bias={1: 2, "a": 3})
+
+
+def test_a_key_that_is_a_number_is_another_than_its_text() -> None:
+    keys = [key("Hi", bias={at: "x"}) for at in (1, "1", True, "true", None, "null", 1.5)]
+    assert len({each.exact for each in keys}) == len(keys)
 
 
 def test_lone_surrogates_can_be_hashed() -> None:

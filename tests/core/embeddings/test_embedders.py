@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,6 +188,72 @@ def test_ids_of_two_models_differ() -> None:
     two.model = "another"
     assert FrameworkEmbedder(one).id != FrameworkEmbedder(two).id
     assert FrameworkEmbedder(one, name="mine").id == "mine"
+
+
+def own_embeddings(rows: dict[str, list[float]], *, upper: bool) -> Any:
+    if upper:
+
+        class Own:
+            def __init__(self) -> None:
+                self.rows = rows
+
+            def embed_query(self, text: str) -> list[float]:
+                return self.rows[text.upper()]
+
+        return Own()
+
+    class Own:  # type: ignore[no-redef]
+        def __init__(self) -> None:
+            self.rows = rows
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.rows[text]
+
+    return Own()
+
+
+def test_classes_of_one_name_have_different_ids() -> None:
+    ids = [
+        FrameworkEmbedder(own_embeddings(rows, upper=upper)).id
+        for rows in ({"a": [1.0]}, {"a": [2.0]})
+        for upper in (False, True)
+    ]
+    assert len(set(ids)) == 4
+    assert FrameworkEmbedder(own_embeddings({"a": [1.0]}, upper=True)).id == ids[1]
+
+
+@pytest.mark.parametrize("setting", ["base_url", "encode_kwargs", "instruction"])
+def test_every_setting_of_the_embeddings_changes_the_id(setting: str) -> None:
+    one, two, same = LangChainLike(), LangChainLike(), LangChainLike()
+    setattr(two, setting, {"a": "other"})
+    assert FrameworkEmbedder(one).id != FrameworkEmbedder(two).id
+    assert FrameworkEmbedder(one).id == FrameworkEmbedder(same).id
+
+
+def test_the_address_of_a_client_changes_the_id() -> None:
+    ids = []
+    for url in ("http://a", "http://b", "http://a"):
+        source = LangChainLike()
+        source.client = SimpleNamespace(base_url=url)  # type: ignore[attr-defined]
+        ids.append(FrameworkEmbedder(source).id)
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_embeddings_that_cannot_be_read_have_an_id_of_their_own() -> None:
+    def locked() -> LangChainLike:
+        source = LangChainLike()
+        source.state = threading.Lock()  # type: ignore[attr-defined]
+        return source
+
+    assert FrameworkEmbedder(locked()).id != FrameworkEmbedder(locked()).id
+    assert "some-model" in FrameworkEmbedder(locked()).id
+    assert FrameworkEmbedder(locked(), name="mine").id == "mine"
+
+
+def test_a_new_api_key_keeps_the_id() -> None:
+    one, two = LangChainLike(), LangChainLike()
+    two.api_key = "sk-new"  # type: ignore[attr-defined]
+    assert FrameworkEmbedder(one).id == FrameworkEmbedder(two).id
 
 
 def test_an_id_never_contains_an_api_key() -> None:

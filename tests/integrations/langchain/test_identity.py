@@ -14,8 +14,10 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain_llm_optimizers.identity import identity_of_call, identity_of_string
+from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.llm_string import identity_of_string
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest
 from support.fakes import StreamingFake
 
 
@@ -43,19 +45,89 @@ def test_a_schema_is_identified_by_its_content() -> None:
         f"{__name__}.test.<locals>.inner.<locals>.Local",
         f"{__name__}.Visible[int]",
         "json.JSONEncoder.missing",
+        "json.JSONEncoder",
+        "builtins.dict",
     ],
 )
 def test_a_schema_that_is_not_found_makes_a_call_uncacheable(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="is not found by this name"):
+    with pytest.raises(ConfigurationError, match="no different schemas have the name"):
         string(f"[('response_format', <class '{name}'>)]")
 
 
 @pytest.mark.parametrize(
-    "settings", ["[('f', <function f at 0x7f10>)]", "<x object at 0x1f> --- a"]
+    "settings",
+    [
+        "[('f', <function f at 0x7f10>)]",
+        "<x object at 0x1f> --- a",
+        "[('key', SecretStr('**********'))]",
+        "[('bias', array([   0,    1,    2, ..., 4997, 4998, 4999]))]",
+        "[('bias', [0, 1, ...])]",
+        "[('shape', Shape(shown=1))]",
+        "[('timeout', Timeout(3))]",
+        "[('a', Liar)]",
+        "[('a', nan)]",
+        "[('a', 1)",
+        "[" * 10_000,
+    ],
 )
-def test_an_object_without_a_stable_repr_makes_a_call_uncacheable(settings: str) -> None:
-    with pytest.raises(ConfigurationError, match="content cannot be read"):
+def test_an_object_in_langchains_text_makes_a_call_uncacheable(settings: str) -> None:
+    with pytest.raises(ConfigurationError, match="CachedChatModel"):
         string(settings)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[('a', 1)]", "[('a', True)]"),
+        ("[('a', 1)]", "[('a', '1')]"),
+        ("[('a', {1: 'x'})]", "[('a', {'1': 'x'})]"),
+        ("[('a', <Level.LOW: 'low'>)]", "[('a', <Level.LOW: 'lower'>)]"),
+        ("[('a', <Level.LOW: 'low'>)]", "[('a', 'low')]"),
+        ("[('a', None)]", "[('a', 'None')]"),
+    ],
+)
+def test_settings_in_langchains_text_are_told_apart(one: str, other: str) -> None:
+    assert digest(string(one)) == digest(string(one))
+    assert digest(string(one)) != digest(string(other))
+
+
+def test_the_order_of_a_set_in_langchains_text_does_not_count() -> None:
+    assert digest(string("[('a', {'x', 'y'})]")) == digest(string("[('a', {'y', 'x'})]"))
+
+
+@pytest.mark.parametrize(("setting", "refused"), [("request_timeout", False), ("grammar", True)])
+def test_an_object_among_a_models_settings(setting: str, refused: bool) -> None:
+    hidden = '{"id": ["a", "B"], "lc": 1, "type": "not_implemented"}'
+    text = f'{{"kwargs": {{"{setting}": {hidden}}}, "lc": 1, "type": "constructor"}}---[]'
+    if refused:
+        with pytest.raises(ConfigurationError, match="the model's setting grammar"):
+            identity_of_string(text)
+    else:
+        assert identity_of_string(text)
+
+
+def test_two_classes_of_one_name_make_a_call_uncacheable() -> None:
+    class Twice(BaseModel):
+        a: int
+
+    text = f"[('response_format', {Twice!r})]"
+    assert string(text)["schemas"]
+
+    def again() -> Any:
+        class Twice(BaseModel):
+            b: int
+
+        Twice.__qualname__ = text.split("'")[3].removeprefix(f"{__name__}.")
+        return Twice
+
+    other = again()
+    with pytest.raises(ConfigurationError, match="2 different schemas"):
+        string(text)
+    del other
+
+
+def test_a_name_that_is_not_langchains_stands_for_itself() -> None:
+    assert digest(identity_of_string("mine")) != digest(identity_of_string("yours"))
 
 
 def test_a_setting_that_looks_like_the_separator_is_still_in_the_key() -> None:
@@ -111,20 +183,20 @@ def test_nested_schemas_are_part_of_the_key() -> None:
         identity_of_call(StreamingFake(), None, {"schema": outer(field)})
         for field in ("a", "a", "b")
     )
-    assert one == same
-    assert one != other
+    assert digest(one) == digest(same)
+    assert digest(one) != digest(other)
 
 
 @pytest.mark.parametrize("value", [object(), [object()], {"a": object()}])
 def test_settings_without_content_make_a_call_uncacheable(value: Any) -> None:
     with pytest.raises(ConfigurationError):
-        identity_of_call(StreamingFake(), None, {"hook": value})
+        digest(identity_of_call(StreamingFake(), None, {"hook": value}))
 
 
 def test_stop_words_and_settings_are_part_of_the_key() -> None:
     model = StreamingFake()
     seen = [
-        str(identity_of_call(model, stop, kwargs))
+        digest(identity_of_call(model, stop, kwargs))
         for stop, kwargs in (
             (None, {}),
             (["a"], {}),

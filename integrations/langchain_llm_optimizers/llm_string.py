@@ -1,0 +1,192 @@
+"""The settings in the `llm_string` by which LangChain tells a cache's entries apart.
+
+LangChain writes a model's constructor as JSON and a call's settings as the `repr` of a list. Here
+the settings are read back as data. What does not read back is an object whose `repr` may hide its
+content, so that its call is not cached; `CachedChatModel` sees the object itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import BaseModel
+
+from langchain_llm_optimizers.identity import identity_of_call
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
+
+__all__ = ["identity_of_string", "string_of_call"]
+
+_CLASS = re.compile(r"<class '([^']+)'>")
+_MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+>", re.IGNORECASE)
+_TOOLS = ("tools", "functions")
+_NOT_THE_MODELS = frozenset({"_type", "stop", "tool_choice", "response_format", *_TOOLS})
+_LONGEST = 100_000
+"""Characters of a string that is kept with what was read from it."""
+
+
+def identity_of_string(llm_string: str) -> dict[str, Any]:
+    """Return the settings in an `llm_string`.
+
+    Raises:
+        ConfigurationError: it holds an object whose content cannot be read.
+    """
+    read = _read_once if len(llm_string) <= _LONGEST else _read_once.__wrapped__
+    found = read(llm_string)
+    identity: dict[str, Any] = {
+        "llm": found.model,
+        "settings": found.settings,
+        **found.state,
+        **({"n": found.choices} if found.choices > 1 else {}),
+    }
+    if found.text:
+        identity["text"] = found.text
+    if found.classes:
+        identity["schemas"] = {name: _schema(name) for name in found.classes}
+    if any(_is_given(found.settings, name) for name in _TOOLS):
+        identity["tools"] = True
+    return identity
+
+
+def string_of_call(model: BaseChatModel, stop: list[str] | None, kwargs: Mapping[str, Any]) -> str:
+    """Return the `llm_string` of a call to a wrapper: a digest of what affects its answer.
+
+    A call whose settings cannot be read gets a string that no other call gets.
+    """
+    try:
+        identity = identity_of_call(model, stop, kwargs)
+        return str([("call", digest(identity)), ("tools", bool(identity.get("tools")))])
+    except ConfigurationError:
+        return f"<call at 0x{secrets.token_hex(16)}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """An `llm_string` as data; with its text if a class or an enum's member stands in it."""
+
+    model: Any = None
+    settings: Any = None
+    text: str = ""
+    classes: tuple[str, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
+    choices: int = 1
+
+
+@lru_cache(maxsize=256)
+def _read_once(llm_string: str) -> _Read:
+    """Read a string that LangChain makes; any other text is a name that stands for itself."""
+    if llm_string.startswith("{"):
+        constructor, rest = _constructor(llm_string)
+        return _settings(rest.removeprefix("---"), constructor)
+    model, dashes, rest = llm_string.partition("---")
+    if llm_string.startswith("["):
+        return _stated(_settings(llm_string))
+    if dashes and rest.startswith("["):
+        return _settings(rest, model)
+    if _ADDRESS.search(llm_string) or _CLASS.search(llm_string):
+        raise _unreadable("the name that the cache was given holds an object")
+    return _Read(model=llm_string)
+
+
+def _stated(read: _Read) -> _Read:
+    """Refuse settings in which a model says nothing of itself, as one without a JSON form may."""
+    names = {pair[0] for pair in read.settings if isinstance(pair, tuple) and pair}
+    if "_type" in names and names <= _NOT_THE_MODELS:
+        raise ConfigurationError(
+            "the model states none of its settings, so that LangChain's cache cannot tell it from "
+            "another of its class and its calls are not cached: define `_identifying_params` in "
+            "its class, or use CachedChatModel, which reads its fields"
+        )
+    return read
+
+
+def _constructor(llm_string: str) -> tuple[Any, str]:
+    """Return a model's constructor, and the text after it."""
+    try:
+        model, end = json.JSONDecoder().raw_decode(llm_string)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("the model's settings are no JSON") from error
+    for name in _hidden(model):
+        raise _unreadable(f"the model's setting {name} is an object")
+    return model, llm_string[end:]
+
+
+def _hidden(value: Any, name: str = "") -> Iterator[str]:
+    """Yield the names of settings of which LangChain writes only the class."""
+    if isinstance(value, Mapping):
+        if value.get("type") == "not_implemented" and "lc" in value:
+            yield name
+            return
+        for key, item in value.items():
+            if key not in CALL_SETTINGS:
+                yield from _hidden(item, str(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _hidden(item, name)
+
+
+def _settings(text: str, model: Any = None) -> _Read:
+    """Read the `repr` of settings; a class is read as a name, an enum's member as its value."""
+    if _ADDRESS.search(text):
+        raise _unreadable("a setting of the call is an object")
+    classes = tuple(sorted(set(_CLASS.findall(text))))
+    plain = _MEMBER.sub(r"(\1)", _CLASS.sub("'a class'", text))
+    try:
+        read = ast.literal_eval(plain) if plain else None
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise _unreadable("a setting of the call is an object") from error
+    if "..." in text and _holds_ellipsis(read):
+        raise _unreadable("a setting of the call is shortened")
+    return _Read(model=model, settings=read, text="" if plain == text else text, classes=classes)
+
+
+def _holds_ellipsis(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_ellipsis, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_ellipsis, value))
+    return value is Ellipsis
+
+
+def _is_given(settings: Any, name: str) -> bool:
+    """Whether settings, a list of pairs, give this one a value."""
+    pairs = settings if isinstance(settings, list) else ()
+    return any(isinstance(pair, tuple) and pair[0] == name and pair[-1] for pair in pairs)
+
+
+def _schema(name: str) -> Any:
+    """Return what the schema class of this name declares.
+
+    The class is looked up among those in memory: LangChain's text has only its name, and a name may
+    stand for a class that was since defined again.
+    """
+    found = [fingerprint(each) for each in _schemas(BaseModel) if name_of(each) == name]
+    if found and all(each == found[0] for each in found):
+        return found[0]
+    raise ConfigurationError(
+        f"{len(found) or 'no'} different schemas have the name {name}, by which LangChain's cache "
+        "knows them, so that calls with it are not cached: use a pydantic class with a name of its "
+        "own, or CachedChatModel, which sees the class itself"
+    )
+
+
+def _schemas(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _schemas(each)
+
+
+def _unreadable(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} whose content is not in LangChain's text of the settings, so that its calls are "
+        "not cached: give it as data, or use CachedChatModel, which sees the object itself"
+    )

@@ -1,0 +1,150 @@
+"""The settings of a model or embedder: the fields of a pydantic object that affect its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
+from llm_optimizers.fingerprint.reading import fingerprint
+
+__all__ = ["CALL_SETTINGS", "MODEL_SETTINGS", "settings_of"]
+
+CALL_SETTINGS = frozenset(
+    {
+        # With which account and connection.
+        "api_key",
+        "async_client",
+        "client",
+        "credentials",
+        "http_async_client",
+        "http_client",
+        "reuse_client",
+        # How often, how fast, in how many pieces.
+        "embed_batch_size",
+        "max_retries",
+        "num_workers",
+        "rate_limiter",
+        "request_timeout",
+        "show_progress_bar",
+        "stream_chunk_timeout",
+        "stream_usage",
+        "streaming",
+        "timeout",
+        # Seen by callbacks and caches only.
+        "cache",
+        "callback_manager",
+        "callbacks",
+        "class_name",
+        "custom_get_token_ids",
+        "disable_streaming",
+        "embeddings_cache",
+        "tiktoken_model_name",
+        "verbose",
+    }
+)
+"""Settings that say how a call is made, not what is asked; they are part of no key."""
+
+MODEL_SETTINGS = "the model's settings"
+"""The name, which no setting of a call has, under which a model's digest is among them."""
+_SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
+_HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
+_OWN_CLIENTS = (*_HTTP_CLIENTS, "client", "async_client")
+"""In an object that is no pydantic one; there, the others are made from the settings."""
+_EVERY_CLIENTS = frozenset(
+    {"accept", "accept-encoding", "api-key", "authorization", "connection", "user-agent"}
+    | {"cookie", "x-api-key"}
+)
+"""Headers of any client, or of an account."""
+
+
+def settings_of(
+    component: object,
+    *,
+    skip: Collection[str] = (),
+    read: Callable[[Any], Any] = fingerprint,
+) -> dict[str, Any]:
+    """Return a component's class and the fields that affect what it answers, as read.
+
+    Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`, and
+    secrets that identify an account. Of an HTTP client only what it adds to requests counts. `read`
+    reads the fields; an adapter's knows its framework's objects. A pydantic class is known by its
+    name, another by its code.
+
+    Raises:
+        ConfigurationError: a field's content cannot be read; the message names the field.
+    """
+    kind: Any = type(component)
+    found: dict[str, Any] = {KIND: "settings"}
+    private: Mapping[str, Any] = {}
+    clients: Collection[str] = _HTTP_CLIENTS
+    names: Collection[str]
+    if isinstance(component, BaseModel):
+        found["class"], names = name_of(kind), _fields_of(kind, frozenset(skip))
+        private = component.__pydantic_private__ or {}
+    else:
+        found["class"], clients = fingerprint(kind), _OWN_CLIENTS
+        names = [each for each in _attributes_of(component) if each not in CALL_SETTINGS]
+    values = vars(component)
+    for name in names:
+        value = values.get(name)
+        if value is None or _is_account(name, value):
+            continue
+        try:
+            found[name] = value if type(value) in PLAIN else read(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
+    used = (values.get(name) or private.get(f"_{name}") for name in clients)
+    added = {each for each in map(_added_by_client, used) if any(each)}
+    if added:  # the same whether one client adds it or two, for sync and async calls
+        found["added by the client"] = sorted(added)
+    return found
+
+
+def _attributes_of(component: object) -> Collection[str]:
+    """Return the names of an object's attributes.
+
+    Raises:
+        ConfigurationError: it has none, so that its content is elsewhere.
+    """
+    if not hasattr(component, "__dict__"):
+        raise ConfigurationError(f"the content of a {type(component).__qualname__} cannot be read")
+    return sorted(vars(component))
+
+
+def _is_account(name: str, value: object) -> bool:
+    if isinstance(value, SecretStr):
+        return name.endswith(_SECRETS)
+    return isinstance(value, str) and name.endswith("api_key")
+
+
+def _added_by_client(client: object) -> tuple[str, ...]:
+    """Return where a client of the user's sends requests, and what it adds to each."""
+    headers, base_url = getattr(client, "headers", None), getattr(client, "base_url", None)
+    added = (
+        []
+        if not isinstance(headers, Mapping)
+        else sorted(
+            f"{name}: {value}"
+            for name, value in headers.items()
+            if name.lower() not in _EVERY_CLIENTS
+        )
+    )
+    is_address = isinstance(base_url, str) or hasattr(type(base_url), "copy_with")
+    address = str(base_url) if is_address else ""
+    parameters = getattr(client, "params", None)
+    return (address, str(parameters) if isinstance(parameters, Mapping) else "", *added)
+
+
+@lru_cache(maxsize=256)
+def _fields_of(kind: type[BaseModel], skip: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of the fields that count; a class's fields do not change."""
+    return tuple(
+        name
+        for name, field in kind.model_fields.items()
+        if not (field.exclude or name in CALL_SETTINGS or name in skip)
+    )
