@@ -20,6 +20,8 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 
 from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.state import state_settings_of
+from llm_optimizers.choices import choices_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
 
@@ -146,7 +148,29 @@ def _settings(text: str, model: Any = None) -> _Read:
         raise _unreadable("a setting of the call is an object") from error
     if "..." in text and _holds_ellipsis(read):
         raise _unreadable("a setting of the call is shortened")
-    return _Read(model=model, settings=read, text="" if plain == text else text, classes=classes)
+    # The call's settings come before those that its model was made with.
+    sources = [source for source in (_named(read), _made_with(model)) if source]
+    return _Read(
+        model=model,
+        settings=read,
+        text="" if plain == text else text,
+        classes=classes,
+        state=state_settings_of(sources),
+        choices=choices_of(*sources),
+    )
+
+
+def _named(settings: Any) -> dict[str, Any]:
+    """Return settings, a list of pairs, by name."""
+    pairs = settings if isinstance(settings, list) else ()
+    named = (pair for pair in pairs if isinstance(pair, tuple) and len(pair) == 2)
+    return {str(name): value for name, value in named}
+
+
+def _made_with(model: Any) -> dict[str, Any]:
+    """Return the arguments in a constructor's JSON."""
+    arguments = model.get("kwargs") if isinstance(model, Mapping) else None
+    return dict(arguments) if isinstance(arguments, Mapping) else {}
 
 
 def _holds_ellipsis(value: Any) -> bool:
@@ -159,8 +183,7 @@ def _holds_ellipsis(value: Any) -> bool:
 
 def _is_given(settings: Any, name: str) -> bool:
     """Whether settings, a list of pairs, give this one a value."""
-    pairs = settings if isinstance(settings, list) else ()
-    return any(isinstance(pair, tuple) and pair[0] == name and pair[-1] for pair in pairs)
+    return bool(_named(settings).get(name))
 
 
 def _schema(name: str) -> Any:
