@@ -139,13 +139,15 @@ class ChatRequest:
 
     `params` holds the settings that shape the answer (tools, temperature, stop, response_format,
     …) as JSON-like values. `tenant` separates customers: an answer made for one is never served
-    to another.
+    to another. `sampled` means that the same request is meant to get varying answers, so that
+    several of them at once are several calls; it is no part of the request that is sent.
     """
 
     messages: tuple[Message, ...]
     model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     tenant: str = ""
+    sampled: bool = False
 
     @property
     def question(self) -> str | None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
+from langchain_llm_optimizers.delegating import underlying_models
 from llm_optimizers.caching.keys import OBJECT_ADDRESS, fingerprint
+from llm_optimizers.caching.sampling import asks_for_sample
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["identity_of_call", "identity_of_string"]
+__all__ = ["identity_of_call", "identity_of_string", "sampled"]
 
 _CLASS = re.compile(r"<class '([^']+)'>")
 
@@ -48,6 +50,19 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     if "('tools', [" in settings or "('functions', [" in settings:
         identity["tools"] = True
     return identity
+
+
+def sampled(model: BaseChatModel, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether settings of the user ask for varying answers, at any model that may answer.
+
+    A class's own default is not the user's.
+    """
+    return any(asks_for_sample(_given(each), kwargs) for each in underlying_models(model))
+
+
+def _given(model: BaseChatModel) -> dict[str, Any]:
+    """Return the settings that the model was made with."""
+    return {name: getattr(model, name, None) for name in model.model_fields_set}
 
 
 def _stable(llm_string: str) -> str:

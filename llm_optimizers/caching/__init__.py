@@ -5,6 +5,9 @@ plan.py           the steps of a lookup, a cached call and a write
 executor.py       runs those steps against a store, an index, an embedder, a call in flight
 keys.py           cache keys: which requests are the same, and the scope of a semantic match
 single_flight.py  identical concurrent calls are made once
+options.py        options of one call: a fresh answer, a check before storing
+refusals.py       answers that a parser did not accept are never served again
+sampling.py       which requests ask for samples, whose calls are never merged
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers
 stats.py          counters, and warnings logged once
@@ -17,6 +20,8 @@ from __future__ import annotations
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
 from llm_optimizers.caching.cacheability import Cacheability, reason_not_to_cache
+from llm_optimizers.caching.options import CallOptions, fresh_answers
+from llm_optimizers.caching.refusals import GivenAnswer
 from llm_optimizers.caching.stats import CacheStats
 from llm_optimizers.lazy import lazy_names
 from llm_optimizers.tenancy import Namespace, tenant
@@ -25,10 +30,13 @@ __all__ = [
     "CacheResult",
     "CacheStats",
     "Cacheability",
+    "CallOptions",
     "Codec",
+    "GivenAnswer",
     "Hit",
     "Namespace",
     "ResponseCache",
+    "fresh_answers",
     "reason_not_to_cache",
     "tenant",
 ]

@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
+from llm_optimizers.caching.sampling import asks_for_sample
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -72,7 +73,7 @@ class CacheKey:
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
     or not plain text, the prompt has several sections or holds JSON, tools are bound, or the
-    answer depends on the time.
+    answer depends on the time. A `sampled` request's calls at the same time are never merged.
     """
 
     exact: str
@@ -80,6 +81,7 @@ class CacheKey:
     scope: str
     tenant: str
     question: str | None
+    sampled: bool = False
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -120,6 +122,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         scope=f"{scope}/{embedder}",
         tenant=owner,
         question=question if semantic else None,
+        sampled=request.sampled or asks_for_sample(request.params, depth=0),
     )
 
 

@@ -9,7 +9,7 @@ index or embedder is caught here and counts as a miss, so the user always gets a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit, Tier
@@ -17,6 +17,14 @@ from llm_optimizers.caching.cacheability import reason_not_to_cache
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.matching.matcher import Matcher
+from llm_optimizers.caching.options import CallOptions
+from llm_optimizers.caching.refusals import (
+    GivenAnswer,
+    RefusedAnswers,
+    Refusing,
+    collected_answers,
+    digest_of,
+)
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stats import Counters
 from llm_optimizers.caching.stores.protocol import Entry, Vector
@@ -45,7 +53,10 @@ class Lookup(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePlans(Generic[R]):
-    """The plans of one cache; without a `matcher`, matching is exact only. `ttl` is in seconds."""
+    """The plans of one cache; without a `matcher`, matching is exact only. `ttl` is in seconds.
+
+    `source` is the cache that takes a refused answer back. `options` are those of one call.
+    """
 
     codec: Codec[R]
     executor: Executor
@@ -54,20 +65,33 @@ class CachePlans(Generic[R]):
     counters: Counters
     clock: Clock
     ttl: float | None
+    refused: RefusedAnswers = field(default_factory=RefusedAnswers)
+    source: Refusing | None = field(default=None, repr=False)
+    options: CallOptions[R] = field(default_factory=CallOptions)
 
     def lookup(self, key: CacheKey) -> Plan[Hit[R] | None]:
         """Find an answer that may be served for this key."""
-        found = yield from self._find(key)
+        found: Lookup[R] = Lookup(hit=None)
+        if not self._must_be_fresh(key):
+            found = yield from self._find(key)
         if found.hit is None:
             self.counters.miss()
         return found.hit
 
     def answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
         """Serve the key from the store, from another caller's call in flight, or by a call."""
+        if self._must_be_fresh(key):
+            value, _ = yield from self._call_model(key, None)
+            return CacheResult(value=value, hit=None)
         completed_before = self.single_flight.completed
         found = yield from self._find(key)
         if found.hit is not None:
             return CacheResult(value=found.hit.value, hit=found.hit)
+        if key.sampled:
+            if self.options.batch is not None:
+                self.options.batch.add(key.exact)
+            value, _ = yield from self._call_model(key, found)
+            return CacheResult(value=value, hit=None)
         call = self.single_flight.join(key.exact)
         if not call.leading:
             shared = yield from self._wait_for_leader(key, call)
@@ -97,6 +121,9 @@ class CachePlans(Generic[R]):
             if reason is not None:
                 self.counters.trouble("not admitted", reason, quiet=True)
                 return None
+            if not self._accepts(value):
+                self.counters.trouble("not admitted", "its schema refused it", quiet=True)
+                return None
             payload = self.codec.encode(value)
         except Exception as error:  # noqa: BLE001 - the caller gets any answer, stored or not
             self.counters.trouble("answer cannot be stored", error)
@@ -122,7 +149,21 @@ class CachePlans(Generic[R]):
             self.counters.trouble("store", error)
         else:
             self.counters.stored()
+        self._give(key, key.exact, payload)
         return payload
+
+    def remove_refused(self, answer: GivenAnswer) -> Plan[None]:
+        """Remove a refused answer's entry, unless another answer has replaced it."""
+        try:
+            entry = yield from self.executor.use_store(lambda store: store.fetch(answer.entry))
+        except PoisonedEntryError as error:
+            yield from self._drop(error.key, error)
+            return
+        except StoreError as error:
+            self.counters.trouble("store", error)
+            return
+        if entry is not None and digest_of(entry.payload) == answer.digest:
+            yield from self._remove(answer.entry)
 
     def _find(self, key: CacheKey) -> Plan[Lookup[R]]:
         try:
@@ -209,6 +250,10 @@ class CachePlans(Generic[R]):
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             yield from self._drop(entry.key, error)
             return None
+        if self.refused.includes(entry.payload) or not self._accepts(value):
+            self.counters.trouble("refused entry dropped", "its parser refused it", quiet=True)
+            yield from self._remove(entry.key)
+            return None
         try:
             yield from self.executor.use_store(
                 lambda store: store.touch(entry.key, now), writing=True
@@ -216,6 +261,7 @@ class CachePlans(Generic[R]):
         except StoreError as error:
             self.counters.trouble("store", error)
         self.counters.hit(tier)
+        self._give(key, entry.key, entry.payload)
         return Hit(
             value=value,
             tier=tier,
@@ -226,7 +272,37 @@ class CachePlans(Generic[R]):
             age=max(0.0, now - entry.created),
         )
 
-    def _call_model(self, key: CacheKey, found: Lookup[R]) -> Plan[tuple[R, str | None]]:
+    def _must_be_fresh(self, key: CacheKey) -> bool:
+        """Whether the model must be asked, and neither the store nor a call in flight.
+
+        A refusal asks for one such call. A sample is never one of the same batch.
+        """
+        batch = self.options.batch
+        in_batch = key.sampled and batch is not None and key.exact in batch
+        return self.refused.take(key.exact) or self.options.fresh or in_batch
+
+    def _accepts(self, value: R) -> bool:
+        """Whether the answer is what the call asked for; a check that fails has not accepted it."""
+        accepts = self.options.accepts
+        try:
+            return accepts is None or accepts(value)
+        except Exception:  # noqa: BLE001 - a schema's validators may raise anything
+            return False
+
+    def _give(self, key: CacheKey, entry: str, payload: str) -> None:
+        """Report an answer that its caller may refuse later."""
+        collected, on_given = collected_answers(), self.options.on_given
+        if self.source is None or (collected is None and on_given is None):
+            return
+        given = GivenAnswer(
+            source=self.source, key=key.exact, entry=entry, digest=digest_of(payload)
+        )
+        if collected is not None:
+            collected.append(given)
+        if on_given is not None:
+            on_given(given)
+
+    def _call_model(self, key: CacheKey, found: Lookup[R] | None) -> Plan[tuple[R, str | None]]:
         """Call the model; return its answer, and its text if other callers may share it."""
         self.counters.miss()
         value: R = yield MakeCall()
@@ -246,7 +322,10 @@ class CachePlans(Generic[R]):
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None
+        if self.refused.includes(payload) or not self._accepts(value):
+            return None
         self.counters.hit("shared")
+        self._give(key, key.exact, payload)
         return Hit(
             value=value,
             tier="shared",
