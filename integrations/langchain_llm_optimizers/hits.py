@@ -27,7 +27,18 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.prices.names import provider_of
 
-__all__ = ["CACHE_HIT", "ServedChatModel", "chunks_of", "mark_hit", "serve_hit", "served_model"]
+__all__ = [
+    "CACHE_HIT",
+    "SERVED",
+    "ServedChatModel",
+    "chunks_of",
+    "mark_hit",
+    "serve_hit",
+    "served_model",
+]
+
+SERVED = "replay"
+"""The `_type` of the model that answers with a hit."""
 
 
 def serve_hit(
@@ -97,7 +108,7 @@ class ServedChatModel(BaseChatModel):
 
     @property
     def _llm_type(self) -> str:
-        return "replay"
+        return SERVED
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         return dict(self.ls_params)

@@ -8,7 +8,7 @@ inside them, no text:
     a parser's run fails          the answers given to its chain are refused
     a chain's run fails           those given inside it, unless a provider, a tool or the transport
                                   failed
-    a run starts inside a parser  the parser mends an answer (`OutputFixingParser`): it is refused
+    a parser asks a model         it mends an answer (`OutputFixingParser`), which is refused
 
 A refused answer leaves the cache, and a retry's call goes to the model.
 """
@@ -35,12 +35,14 @@ from pydantic import ValidationError
 
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.hits import SERVED
 from langchain_llm_optimizers.messages import METADATA_KEY
-from llm_optimizers.caching import CallOptions, GivenAnswer
+from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals import RunTree
 
 __all__ = [
     "acceptance_of",
+    "fresh_answers",
     "options_of_config",
     "options_of_running_model",
     "watch_runs",
@@ -117,6 +119,7 @@ def _options(
     metadata: Mapping[str, Any] | None,
     accepts: Callable[[Generations], bool] | None = None,
 ) -> CallOptions[Generations]:
+    _RUNS.ask(parent)
     own = (metadata or {}).get(METADATA_KEY)
     fresh = isinstance(own, Mapping) and bool(own.get("fresh"))
     return CallOptions(fresh=fresh, accepts=accepts, on_given=_giver(parent))
@@ -134,7 +137,8 @@ def _giver(parent: int | None) -> Callable[[GivenAnswer], None] | None:
 @lru_cache(maxsize=1)
 def watch_runs() -> None:
     """Let the handler join every run from now on; further calls do nothing."""
-    register_configure_hook(_handler, inheritable=False)
+    # LangGraph's nodes only have the handlers that they inherit.
+    register_configure_hook(_handler, inheritable=True)
 
 
 class _RunWatcher(BaseCallbackHandler):
@@ -216,6 +220,8 @@ class _RunWatcher(BaseCallbackHandler):
     ) -> None:
         """Remember for the cache which run asks it."""
         self._model_starts(run_id, parent_run_id, metadata)
+        if (kwargs.get("invocation_params") or {}).get("_type") != SERVED:
+            _RUNS.ask(_key(parent_run_id))
 
     def on_llm_start(
         self,

@@ -10,9 +10,11 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.llms.llm import LLM, default_completion_to_prompt
 from llama_index.core.schema import BaseComponent
 
+from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llm_optimizers.caching.keys import fingerprint
+from llm_optimizers.caching.sampling import asks_for_sample
 
-__all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm"]
+__all__ = ["identity_of_call", "identity_of_embedding", "identity_of_llm", "sampled"]
 
 _IRRELEVANT = frozenset(
     {
@@ -69,6 +71,26 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
     if llm.system_prompt:
         identity["system_prompt"] = llm.system_prompt
     return identity
+
+
+def sampled(llm: LLM, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether settings of the user ask for varying answers, at any LLM that may answer.
+
+    A class's own default is not the user's; some classes set it in any case.
+    """
+    if isinstance(llm, DelegatingLLM):
+        return any(sampled(child, kwargs) for child in llm._children)
+    return asks_for_sample(_given(llm), kwargs)
+
+
+def _given(llm: LLM) -> dict[str, Any]:
+    """Return the settings that are not their class's defaults."""
+    fields = type(llm).model_fields
+    return {
+        name: value
+        for name, value in ((name, getattr(llm, name, None)) for name in fields)
+        if value is not None and value != fields[name].get_default(call_default_factory=True)
+    }
 
 
 def identity_of_embedding(model: BaseEmbedding) -> dict[str, Any]:

@@ -38,8 +38,9 @@ from llama_index_llm_optimizers.call import (
 from llama_index_llm_optimizers.codec import CachedReply
 from llama_index_llm_optimizers.delegating import class_name_of
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
-from llama_index_llm_optimizers.identity import identity_of_llm
+from llama_index_llm_optimizers.identity import identity_of_llm, sampled
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
+from llama_index_llm_optimizers.refusals import options_of_context
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.keys import fingerprint
 from llm_optimizers.errors import ConfigurationError
@@ -83,6 +84,7 @@ def request_of_query(
             "llm": identity_of_llm(llm),
             "prompts": prompts,
         },
+        sampled=sampled(llm, {}),
     )
 
 
@@ -159,7 +161,7 @@ class CachedQueryEngine(BaseQueryEngine):
                 responses.append(self._engine.synthesize(query_bundle, nodes))
             return answer_to_cache(str(responses[0]), total)
 
-        answer = self.cache.answer(request, make)
+        answer = self.cache.answer(request, make, options_of_context(copy_context()))
         return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
 
     async def asynthesize(
@@ -181,7 +183,7 @@ class CachedQueryEngine(BaseQueryEngine):
                 responses.append(await self._engine.asynthesize(query_bundle, nodes))
             return answer_to_cache(str(responses[0]), total)
 
-        answer = await self.cache.aanswer(request, make)
+        answer = await self.cache.aanswer(request, make, options_of_context(copy_context()))
         return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
@@ -219,6 +221,7 @@ class CachedQueryEngine(BaseQueryEngine):
             lambda: stream_in_context(context, begin),
             lambda passed: answer_to_cache("".join(passed), total),
             lambda hit: _pieces(respond(hit)),
+            options_of_context(copy_context()),
         )
         return StreamingResponse(as_generator(texts), source_nodes=list(nodes), metadata=metadata)
 
@@ -243,6 +246,7 @@ class CachedQueryEngine(BaseQueryEngine):
             lambda: astream_in_context(context, begin),
             lambda passed: answer_to_cache("".join(passed), total),
             stream_hit,
+            options_of_context(copy_context()),
         )
         return AsyncStreamingResponse(
             as_async_generator(texts), source_nodes=list(nodes), metadata=metadata

@@ -162,13 +162,17 @@ class RunTree:
         self._lock = ProcessLock()
 
     def start(self, run: Hashable, parent: Hashable, *, parsing: bool = False) -> None:
-        """Open a run. One that starts inside a parser mends what the parser did not accept."""
+        """Open a run; `parsing` if it reads an answer."""
         with self._lock:
             self._runs[run] = _Run(parent, parsing)
             while len(self._runs) > _MOST_RUNS:
                 self._runs.popitem(last=False)
-            above = self._runs.get(parent)
-            refused = self._take_nearest(parent) if above is not None and above.parsing else []
+
+    def ask(self, run: Hashable) -> None:
+        """A model is asked in this run. Inside a parser, it mends an answer that was refused."""
+        with self._lock:
+            parser = next((key for key, each in self._upwards(run) if each.parsing), None)
+            refused = [] if parser is None else self._take_nearest(parser)
         refuse_all(refused)
 
     def is_open(self, run: Hashable) -> bool:
