@@ -13,8 +13,7 @@ A partial object of a stream raises no error, so the streams of `CachedLLM` chec
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextvars import Context, copy_context
-from functools import partial
+from contextvars import Context, ContextVar, copy_context
 from inspect import BoundArguments
 from typing import Any, TypeVar
 
@@ -43,16 +42,22 @@ __all__ = [
 
 T = TypeVar("T")
 _SPANS = RunTree()
+_latest: ContextVar[GivenAnswer | None] = ContextVar("llama_index_llm_optimizers_latest")
+"""The last answer given in this context. A program's `acall` is no span, its parser's is."""
 
 
 def options_of_context(context: Context) -> CallOptions[Any]:
     """Return the options of a call that is made in this context."""
     span: str | None = context.get(active_span_id, None)
     path = _SPANS.path(span)
-    if not path:
-        return CallOptions()
-    _SPANS.ask(path[0])
-    return CallOptions(on_given=partial(_SPANS.give, path))
+    if path:
+        _SPANS.ask(path[0])
+
+    def give(answer: GivenAnswer) -> None:
+        _SPANS.give(path, answer)
+        _latest.set(answer)
+
+    return CallOptions(on_given=give)
 
 
 def checked_stream(
@@ -163,8 +168,13 @@ class _SpanWatcher(BaseSpanHandler[BaseSpan]):
             _SPANS.end(id_)
             return
         asked = isinstance(instance, BaseLLM) and _method(id_) in CALL_METHODS
-        acted = isinstance(instance, BaseTool) and not isinstance(err, ValidationError)
-        _SPANS.fail(id_, err, excused=asked or acted)
+        acted = isinstance(instance, BaseTool)
+        if acted and isinstance(err, ValidationError):
+            _SPANS.refuse_around(id_)
+        known = _SPANS.fail(id_, err, excused=asked or acted)
+        latest = None if known else _latest.get(None)
+        if latest is not None:
+            refuse_all([latest])
 
     def new_span(
         self,

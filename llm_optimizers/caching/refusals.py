@@ -200,25 +200,36 @@ class RunTree:
             if ended is not None and ended.answers:
                 self._hand_up(ended)
 
-    def fail(self, run: Hashable, error: BaseException, *, excused: bool = False) -> None:
+    def fail(self, run: Hashable, error: BaseException, *, excused: bool = False) -> bool:
         """Close a run that failed, and refuse its answers if they may be the cause.
 
         A parser has none of its own: it was given those of the nearest run around it. `excused`
-        means that the error is none of an answer's fault, as far up as it is raised.
+        means that the error is none of an answer's fault, as far up as it is raised. Return False
+        for a parser that was given no answer in any open run.
         """
         with self._lock:
             failed = self._runs.get(run)
             if failed is None:
-                return
+                return True
             excused = excused or failed.excused == id(error)
             refused: list[GivenAnswer] = []
-            if not excused and blames_answer(error):
+            blamed = not excused and blames_answer(error)
+            if blamed:
                 refused = self._take_nearest(run) if failed.parsing else self._take(failed)
             del self._runs[run]
             above = self._runs.get(failed.parent)
             if excused and above is not None:
                 above.excused = id(error)
             self._hand_up(failed)
+        refuse_all(refused)
+        return bool(refused) or not (blamed and failed.parsing)
+
+    def refuse_around(self, run: Hashable) -> None:
+        """Refuse the answers of the run around this one, which was given its arguments by them."""
+        with self._lock:
+            found = self._runs.get(run)
+            above = None if found is None else self._runs.get(found.parent)
+            refused = [] if above is None else self._take(above)
         refuse_all(refused)
 
     def _hand_up(self, ended: _Run) -> None:
