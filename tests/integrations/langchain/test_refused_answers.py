@@ -6,12 +6,11 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
@@ -138,26 +137,17 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def chat(server: FakeOpenAI, chat: Maker) -> Iterator[Maker]:
-    """The models of the folder's fixture, for one event loop too."""
-    with asyncio.Runner() as runner:
-        client = httpx.AsyncClient()
-
-        def maker(**settings: Any) -> ChatOpenAI:
-            return chat(http_async_client=client, **settings)
-
-        maker.runner = runner  # type: ignore[attr-defined]
-        yield maker
-        runner.run(client.aclose())
+def chat(looped: Maker) -> Maker:
+    return looped
 
 
 @pytest.fixture(params=["sync", "async"])
-def ask(request: pytest.FixtureRequest, chat: Any) -> Ask:
+def ask(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Ask:
     def sync(chain: Runnable[Any, Any], value: Any = QUESTION) -> Any:
         return chain.invoke(value)
 
     def asynchronous(chain: Runnable[Any, Any], value: Any = QUESTION) -> Any:
-        return chat.runner.run(chain.ainvoke(value))
+        return runner.run(chain.ainvoke(value))
 
     return sync if request.param == "sync" else asynchronous
 
@@ -366,7 +356,9 @@ def test_other_processes_never_get_it(server: FakeOpenAI, chat: Maker, tmp_path:
     assert (CachedChatModel(model=chat(), cache=other) | FencesParser()).invoke(QUESTION) == GOOD
 
 
-def test_a_file_is_changed_in_a_running_loop(server: FakeOpenAI, chat: Any, tmp_path: Path) -> None:
+def test_a_file_is_changed_in_a_running_loop(
+    server: FakeOpenAI, chat: Maker, runner: asyncio.Runner, tmp_path: Path
+) -> None:
     server.reply = flaky(bad=1)
     chain = (
         CachedChatModel(model=chat(), cache=HybridCache(path=tmp_path / "c.db")) | FencesParser()
@@ -377,7 +369,7 @@ def test_a_file_is_changed_in_a_running_loop(server: FakeOpenAI, chat: Any, tmp_
             await chain.ainvoke(QUESTION)
         return await chain.ainvoke(QUESTION)
 
-    assert chat.runner.run(twice()) == GOOD
+    assert runner.run(twice()) == GOOD
 
 
 class UnavailableError(RuntimeError):

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.types import BaseOutputParser
-from llama_index.llms.openai import OpenAI
+from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field
 
 from llama_index_llm_optimizers import CachedLLM, HybridCache, RoutedLLM
-from support.openai_server import FakeOpenAI, openai_server, tool_call
+from support.llama_openai import OpenAIRunner
+from support.openai_server import FakeOpenAI, tool_call
 
 pytestmark = pytest.mark.loopback
 PROMPT = PromptTemplate("Who asked for {topic}? Answer in json.")
@@ -49,47 +49,6 @@ def flaky(bad: int) -> Callable[[dict[str, Any]], Any]:
         return json.dumps(arguments)
 
     return reply
-
-
-@pytest.fixture
-def server() -> Iterator[FakeOpenAI]:
-    with openai_server() as fake:
-        yield fake
-
-
-class Runner:
-    """Makes LLMs for one event loop, and runs coroutines in it."""
-
-    def __init__(self, server: FakeOpenAI) -> None:
-        self.server = server
-        self.loop = asyncio.Runner()
-        self.sync_client, self.async_client = httpx.Client(), httpx.AsyncClient()
-
-    def llm(self, model: str = "gpt-4o-mini", **settings: Any) -> OpenAI:
-        return OpenAI(
-            model=model,
-            api_base=self.server.url,
-            api_key="x",
-            max_retries=0,
-            http_client=self.sync_client,
-            async_http_client=self.async_client,
-            **settings,
-        )
-
-    def run(self, coroutine: Any) -> Any:
-        return self.loop.run(coroutine)
-
-    def close(self) -> None:
-        self.sync_client.close()
-        self.loop.run(self.async_client.aclose())
-        self.loop.close()
-
-
-@pytest.fixture
-def runner(server: FakeOpenAI) -> Iterator[Runner]:
-    made = Runner(server)
-    yield made
-    made.close()
 
 
 def text_program(llm: Any) -> LLMTextCompletionProgram[Any]:
@@ -150,7 +109,7 @@ STREAMS: dict[str, Program] = {
 MODELS = ["gpt-4o-mini", "gpt-4"]
 
 
-def asked(runner: Runner, program: Program, llm: Any) -> Any:
+def asked(runner: OpenAIRunner, program: Program, llm: Any) -> Any:
     answer = program(llm)
     return runner.run(answer) if asyncio.iscoroutine(answer) else answer
 
@@ -158,7 +117,7 @@ def asked(runner: Runner, program: Program, llm: Any) -> Any:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("program", [*SYNC.values(), *ASYNC.values()], ids=[*SYNC, *ASYNC])
 def test_a_loop_gets_a_new_answer(
-    server: FakeOpenAI, runner: Runner, program: Program, model: str
+    server: FakeOpenAI, runner: OpenAIRunner, program: Program, model: str
 ) -> None:
     server.reply = flaky(bad=2)
     cache = HybridCache()
@@ -176,7 +135,7 @@ def test_a_loop_gets_a_new_answer(
 @pytest.mark.parametrize("program", STREAMS.values(), ids=STREAMS)
 @pytest.mark.filterwarnings("ignore:The `json` method is deprecated")  # in LlamaIndex
 def test_a_stream_that_ends_incomplete_is_not_kept(
-    server: FakeOpenAI, runner: Runner, program: Program, model: str
+    server: FakeOpenAI, runner: OpenAIRunner, program: Program, model: str
 ) -> None:
     server.reply = flaky(bad=1)
     cache = HybridCache()
@@ -189,7 +148,7 @@ def test_a_stream_that_ends_incomplete_is_not_kept(
 
 
 def test_an_async_stream_that_ends_incomplete_is_not_kept(
-    server: FakeOpenAI, runner: Runner
+    server: FakeOpenAI, runner: OpenAIRunner
 ) -> None:
     server.reply = flaky(bad=1)
     cache = HybridCache()
@@ -203,7 +162,7 @@ def test_an_async_stream_that_ends_incomplete_is_not_kept(
     assert ask().model_dump() == GOOD.model_dump()
 
 
-def test_an_output_parser_of_the_llm(server: FakeOpenAI, runner: Runner) -> None:
+def test_an_output_parser_of_the_llm(server: FakeOpenAI, runner: OpenAIRunner) -> None:
     server.reply = flaky(bad=1)
     cache = HybridCache()
     llm = CachedLLM(runner.llm(output_parser=JsonParser()), cache)
@@ -214,7 +173,7 @@ def test_an_output_parser_of_the_llm(server: FakeOpenAI, runner: Runner) -> None
     assert len(cache) == 1
 
 
-def test_a_router_inside_and_outside(server: FakeOpenAI, runner: Runner) -> None:
+def test_a_router_inside_and_outside(server: FakeOpenAI, runner: OpenAIRunner) -> None:
     for wrap in (
         lambda cache: CachedLLM(RoutedLLM(models={"a": runner.llm()}), cache),
         lambda cache: RoutedLLM(models={"a": CachedLLM(runner.llm(), cache)}),
@@ -228,7 +187,9 @@ def test_a_router_inside_and_outside(server: FakeOpenAI, runner: Runner) -> None
         assert llm.structured_predict(Customer, PROMPT, topic="it") == GOOD
 
 
-def test_other_processes_never_get_it(server: FakeOpenAI, runner: Runner, tmp_path: Path) -> None:
+def test_other_processes_never_get_it(
+    server: FakeOpenAI, runner: OpenAIRunner, tmp_path: Path
+) -> None:
     server.reply = flaky(bad=1)
     llm = CachedLLM(runner.llm(), HybridCache(path=tmp_path / "c.db"))
     with pytest.raises(ValueError, match="age"):
@@ -237,20 +198,29 @@ def test_other_processes_never_get_it(server: FakeOpenAI, runner: Runner, tmp_pa
     assert other.structured_predict(Customer, PROMPT, topic="it") == GOOD
 
 
-def test_a_failure_of_the_provider_keeps_good_answers(server: FakeOpenAI, runner: Runner) -> None:
-    """The second call of one program fails; the first one's answer is still good."""
+def test_a_failure_of_the_provider_keeps_good_answers(
+    server: FakeOpenAI, runner: OpenAIRunner
+) -> None:
     cache = HybridCache()
     llm = CachedLLM(runner.llm(), cache)
 
-    class Twice(BaseOutputParser):
-        def parse(self, output: str) -> Any:
-            server.failures.append(503)
-            return llm.complete(f"Check: {output}").text
+    @get_dispatcher().span
+    def two_calls(error: int | None) -> None:
+        llm.complete("one question")
+        if error is not None:
+            server.failures.append(error)
+        llm.complete(f"another question, {error}")
 
-    program = LLMTextCompletionProgram(
-        output_parser=Twice(), output_cls=Customer, prompt=PROMPT, llm=CachedLLM(runner.llm())
-    )
-    llm.complete("another question")
-    with pytest.raises(Exception, match="503"):
-        program(topic="it")
+    for error in (401, 429, 503):
+        with pytest.raises(Exception, match=str(error)):
+            two_calls(error)
     assert len(cache) == 1
+
+    @get_dispatcher().span
+    def own_code() -> None:
+        llm.complete("one question")
+        raise ValueError("not what was asked for")
+
+    with pytest.raises(ValueError, match="asked for"):
+        own_code()
+    assert len(cache) == 0
