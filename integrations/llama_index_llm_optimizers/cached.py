@@ -22,6 +22,7 @@ from llama_index_llm_optimizers.refusals import (
     options_of_context,
 )
 from llm_optimizers.caching import Hit
+from llm_optimizers.caching.refusals import answers_held, astore_held, store_held
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -95,10 +96,24 @@ class CachedLLM(DelegatingLLM):
             options_of_context(call.context),
         )
 
+    def structured_predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Structured output; its answer is stored once the class accepts it."""
+        with answers_held() as held:
+            output = super().structured_predict(*args, **kwargs)
+        store_held(held)
+        return output
+
+    async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Async version of `structured_predict`."""
+        with answers_held() as held:
+            output = await super().astructured_predict(*args, **kwargs)
+        await astore_held(held)
+        return output
+
     def stream_structured_predict(
         self, output_cls: type[Any], *args: Any, **kwargs: Any
     ) -> Generator[Any, None, None]:
-        """Partial structured output; the answer is kept if the last object fits the class."""
+        """Partial structured output; its answer is stored if the last object fits the class."""
         predict = super().stream_structured_predict
         return checked_stream(output_cls, lambda: predict(output_cls, *args, **kwargs))
 

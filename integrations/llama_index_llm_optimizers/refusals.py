@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import Context, ContextVar, copy_context
 from inspect import BoundArguments
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.instrumentation.span import BaseSpan
@@ -29,8 +29,16 @@ from pydantic import ValidationError
 from llama_index_llm_optimizers.binding import CALL_METHODS
 from llama_index_llm_optimizers.call import astream_in_context, stream_in_context
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
-from llm_optimizers.caching.refusals import RunTree, answers_given, blames_answer, refuse_all
-from llm_optimizers.effects import closing, closing_async
+from llm_optimizers.caching.refusals import (
+    RunTree,
+    answers_given,
+    answers_held,
+    astore_held,
+    blames_answer,
+    refuse_all,
+    store_held,
+)
+from llm_optimizers.effects import Plan, closing, closing_async
 
 __all__ = [
     "achecked_stream",
@@ -41,6 +49,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Held: TypeAlias = list[Callable[[], Plan[None]]]
 _SPANS = RunTree()
 _latest: ContextVar[GivenAnswer | None] = ContextVar("llama_index_llm_optimizers_latest")
 """The last answer given in this context. A program's `acall` is no span, its parser's is."""
@@ -67,20 +76,20 @@ def checked_stream(
 
     The stream belongs to the code that calls this function.
     """
-    with answers_given() as given:
-        return _checked(output_cls, stream_in_context(copy_context(), begin), given)
+    with answers_given() as given, answers_held() as held:
+        return _checked(output_cls, stream_in_context(copy_context(), begin), given, held)
 
 
 def achecked_stream(
     output_cls: type[Any], begin: Callable[[], Awaitable[AsyncIterator[T]]]
 ) -> AsyncGenerator[T, None]:
     """Async version of `checked_stream`."""
-    with answers_given() as given:
-        return _achecked(output_cls, astream_in_context(copy_context(), begin), given)
+    with answers_given() as given, answers_held() as held:
+        return _achecked(output_cls, astream_in_context(copy_context(), begin), given, held)
 
 
 def _checked(
-    output_cls: type[Any], objects: Iterator[T], given: list[GivenAnswer]
+    output_cls: type[Any], objects: Iterator[T], given: list[GivenAnswer], held: Held
 ) -> Generator[T, None, None]:
     last: T | None = None
     with closing(objects):
@@ -90,11 +99,14 @@ def _checked(
         except Exception as error:
             _refuse_if(given, blames_answer(error))
             raise
-    _refuse_if(given, not _complete(last, output_cls))
+    if _complete(last, output_cls):
+        store_held(held)
+    else:
+        refuse_all(given)
 
 
 async def _achecked(
-    output_cls: type[Any], objects: AsyncIterator[T], given: list[GivenAnswer]
+    output_cls: type[Any], objects: AsyncIterator[T], given: list[GivenAnswer], held: Held
 ) -> AsyncGenerator[T, None]:
     last: T | None = None
     async with closing_async(objects):
@@ -104,7 +116,10 @@ async def _achecked(
         except Exception as error:
             _refuse_if(given, blames_answer(error))
             raise
-    _refuse_if(given, not _complete(last, output_cls))
+    if _complete(last, output_cls):
+        await astore_held(held)
+    else:
+        refuse_all(given)
 
 
 def _refuse_if(given: list[GivenAnswer], refused: bool) -> None:

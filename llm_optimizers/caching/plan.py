@@ -10,6 +10,7 @@ index or embedder is caught here and counts as a miss, so the user always gets a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit, Tier
@@ -24,6 +25,7 @@ from llm_optimizers.caching.refusals import (
     Refusing,
     collected_answers,
     digest_of,
+    held_answers,
 )
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stats import Counters
@@ -143,14 +145,21 @@ class CachePlans(Generic[R]):
             model=cacheability.model,
             usage=cacheability.usage,
         )
+        held = held_answers()
+        if held is None:
+            yield from self._save(entry)
+        else:
+            held.append(partial(self._save, entry))
+        self._give(key, key.exact, payload)
+        return payload
+
+    def _save(self, entry: Entry) -> Plan[None]:
         try:
             yield from self.executor.use_store(lambda store: store.save(entry), writing=True)
         except StoreError as error:
             self.counters.trouble("store", error)
         else:
             self.counters.stored()
-        self._give(key, key.exact, payload)
-        return payload
 
     def remove_refused(self, answer: GivenAnswer) -> Plan[None]:
         """Remove a refused answer's entry, unless another answer has replaced it."""

@@ -16,7 +16,7 @@ from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.types import BaseOutputParser
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from llama_index_llm_optimizers import CachedLLM, HybridCache, RoutedLLM
 from support.llama_openai import OpenAIRunner
@@ -160,6 +160,35 @@ def test_an_async_stream_that_ends_incomplete_is_not_kept(
     assert ask() != GOOD
     assert len(cache) == 0
     assert ask().model_dump() == GOOD.model_dump()
+
+
+def test_structured_output_is_stored_once_its_class_accepts_it(
+    server: FakeOpenAI, runner: OpenAIRunner
+) -> None:
+    cache = HybridCache()
+    llm = CachedLLM(runner.llm(), cache)
+    stored: list[int] = []
+
+    class Watched(BaseModel):
+        age: int
+
+        @field_validator("age")
+        @classmethod
+        def look(cls, value: int) -> int:
+            stored.append(len(cache))
+            return value
+
+    server.reply = flaky(bad=0)
+    llm.structured_predict(Watched, PROMPT, topic="it")
+    runner.run(llm.astructured_predict(Watched, PROMPT, topic="that"))
+    assert len(cache) == 2
+    assert stored == [0, 1]
+    server.reply = lambda body: {"content": '{"age": 1}'}
+    list(llm.stream_structured_predict(Watched, PROMPT, topic="this"))
+    assert len(cache) == 3
+    assert set(stored[2:]) == {2}
+    llm.structured_predict(Watched, PROMPT, topic="it")
+    assert len(server.requests) == 3
 
 
 def test_an_output_parser_of_the_llm(server: FakeOpenAI, runner: OpenAIRunner) -> None:
