@@ -30,14 +30,13 @@ from llama_index_llm_optimizers.binding import CALL_METHODS
 from llama_index_llm_optimizers.call import astream_in_context, stream_in_context
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals import (
-    RunTree,
     answers_given,
     answers_held,
     astore_held,
-    blames_answer,
     refuse_all,
     store_held,
 )
+from llm_optimizers.caching.run_tree import RunTree, blames_answer
 from llm_optimizers.effects import Plan, closing, closing_async
 
 __all__ = [

@@ -6,7 +6,8 @@ executor.py       runs those steps against a store, an index, an embedder, a cal
 keys.py           cache keys: which requests are the same, and the scope of a semantic match
 single_flight.py  identical concurrent calls are made once
 options.py        options of one call: a fresh answer, a check before storing
-refusals.py       answers that a parser did not accept are never served again
+refusals.py       a refused answer is never served again
+run_tree.py       which answers a framework's failed runs refuse
 sampling.py       which requests ask for samples, whose calls are never merged
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers

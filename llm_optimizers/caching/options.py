@@ -16,7 +16,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from llm_optimizers.caching.refusals import GivenAnswer
+from llm_optimizers.caching.keys import CacheKey
+from llm_optimizers.caching.refusals import (
+    GivenAnswer,
+    RefusedAnswers,
+    Refusing,
+    collected_answers,
+    digest_of,
+)
 
 __all__ = ["CallOptions", "current_batch", "fresh_answers", "fresh_asked_for", "one_batch"]
 
@@ -40,6 +47,32 @@ class CallOptions(Generic[R]):
     accepts: Callable[[R], bool] | None = None
     on_given: Callable[[GivenAnswer], None] | None = None
     batch: set[str] | None = field(default=None, compare=False)
+
+    def fresh_for(self, key: CacheKey, refused: RefusedAnswers) -> bool:
+        """Whether the model must be asked, and neither the store nor a call in flight.
+
+        A refusal asks for one such call. A sample is never one of the same batch.
+        """
+        in_batch = key.sampled and self.batch is not None and key.exact in self.batch
+        return refused.take(key.exact) or self.fresh or in_batch
+
+    def accepted(self, value: R) -> bool:
+        """Whether the answer is what the call asked for; a check that fails has not accepted it."""
+        try:
+            return self.accepts is None or self.accepts(value)
+        except Exception:  # noqa: BLE001 - a schema's validators may raise anything
+            return False
+
+    def report(self, source: Refusing | None, key: CacheKey, entry: str, payload: str) -> None:
+        """Report an answer that its caller may refuse later."""
+        collected = collected_answers()
+        if source is None or (collected is None and self.on_given is None):
+            return
+        given = GivenAnswer(source=source, key=key.exact, entry=entry, digest=digest_of(payload))
+        if collected is not None:
+            collected.append(given)
+        if self.on_given is not None:
+            self.on_given(given)
 
     @property
     def plain(self) -> bool:

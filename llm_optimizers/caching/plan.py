@@ -23,7 +23,6 @@ from llm_optimizers.caching.refusals import (
     GivenAnswer,
     RefusedAnswers,
     Refusing,
-    collected_answers,
     digest_of,
     held_answers,
 )
@@ -74,7 +73,7 @@ class CachePlans(Generic[R]):
     def lookup(self, key: CacheKey) -> Plan[Hit[R] | None]:
         """Find an answer that may be served for this key."""
         found: Lookup[R] = Lookup(hit=None)
-        if not self._must_be_fresh(key):
+        if not self.options.fresh_for(key, self.refused):
             found = yield from self._find(key)
         if found.hit is None:
             self.counters.miss()
@@ -82,7 +81,7 @@ class CachePlans(Generic[R]):
 
     def answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
         """Serve the key from the store, from another caller's call in flight, or by a call."""
-        if self._must_be_fresh(key):
+        if self.options.fresh_for(key, self.refused):
             value, _ = yield from self._call_model(key, None)
             return CacheResult(value=value, hit=None)
         completed_before = self.single_flight.completed
@@ -123,7 +122,7 @@ class CachePlans(Generic[R]):
             if reason is not None:
                 self.counters.trouble("not admitted", reason, quiet=True)
                 return None
-            if not self._accepts(value):
+            if not self.options.accepted(value):
                 self.counters.trouble("not admitted", "its schema refused it", quiet=True)
                 return None
             payload = self.codec.encode(value)
@@ -150,7 +149,7 @@ class CachePlans(Generic[R]):
             yield from self._save(entry)
         else:
             held.append(partial(self._save, entry))
-        self._give(key, key.exact, payload)
+        self.options.report(self.source, key, key.exact, payload)
         return payload
 
     def _save(self, entry: Entry) -> Plan[None]:
@@ -259,7 +258,7 @@ class CachePlans(Generic[R]):
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             yield from self._drop(entry.key, error)
             return None
-        if self.refused.includes(entry.payload) or not self._accepts(value):
+        if self.refused.includes(entry.payload) or not self.options.accepted(value):
             self.counters.trouble("refused entry dropped", "its parser refused it", quiet=True)
             yield from self._remove(entry.key)
             return None
@@ -270,7 +269,7 @@ class CachePlans(Generic[R]):
         except StoreError as error:
             self.counters.trouble("store", error)
         self.counters.hit(tier)
-        self._give(key, entry.key, entry.payload)
+        self.options.report(self.source, key, entry.key, entry.payload)
         return Hit(
             value=value,
             tier=tier,
@@ -280,36 +279,6 @@ class CachePlans(Generic[R]):
             usage=entry.usage,
             age=max(0.0, now - entry.created),
         )
-
-    def _must_be_fresh(self, key: CacheKey) -> bool:
-        """Whether the model must be asked, and neither the store nor a call in flight.
-
-        A refusal asks for one such call. A sample is never one of the same batch.
-        """
-        batch = self.options.batch
-        in_batch = key.sampled and batch is not None and key.exact in batch
-        return self.refused.take(key.exact) or self.options.fresh or in_batch
-
-    def _accepts(self, value: R) -> bool:
-        """Whether the answer is what the call asked for; a check that fails has not accepted it."""
-        accepts = self.options.accepts
-        try:
-            return accepts is None or accepts(value)
-        except Exception:  # noqa: BLE001 - a schema's validators may raise anything
-            return False
-
-    def _give(self, key: CacheKey, entry: str, payload: str) -> None:
-        """Report an answer that its caller may refuse later."""
-        collected, on_given = collected_answers(), self.options.on_given
-        if self.source is None or (collected is None and on_given is None):
-            return
-        given = GivenAnswer(
-            source=self.source, key=key.exact, entry=entry, digest=digest_of(payload)
-        )
-        if collected is not None:
-            collected.append(given)
-        if on_given is not None:
-            on_given(given)
 
     def _call_model(self, key: CacheKey, found: Lookup[R] | None) -> Plan[tuple[R, str | None]]:
         """Call the model; return its answer, and its text if other callers may share it."""
@@ -331,10 +300,10 @@ class CachePlans(Generic[R]):
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None
-        if self.refused.includes(payload) or not self._accepts(value):
+        if self.refused.includes(payload) or not self.options.accepted(value):
             return None
         self.counters.hit("shared")
-        self._give(key, key.exact, payload)
+        self.options.report(self.source, key, key.exact, payload)
         return Hit(
             value=value,
             tier="shared",
