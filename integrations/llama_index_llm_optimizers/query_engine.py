@@ -110,7 +110,8 @@ class CachedQueryEngine(BaseQueryEngine):
 
     Every question is retrieved for, and an answer is served only for the same nodes. A cached
     response has the nodes just retrieved and `metadata["cache_hit"]`. Answers that are pydantic
-    objects are not cached.
+    objects are not cached. Inside `fresh_answers()` the engine answers again, and a `CachedLLM` in
+    it as well.
 
     Args:
         query_engine: A `RetrieverQueryEngine`, as `index.as_query_engine()` returns it.
