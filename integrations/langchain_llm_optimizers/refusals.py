@@ -8,6 +8,8 @@ inside them, no text:
     a parser's run fails          the answers given to its chain are refused
     a chain's run fails           those given inside it, unless a provider, a tool or the transport
                                   failed
+    an agent's step tells its     its `response_format` refused the answer
+    own model of an error
     a parser asks a model         it mends an answer (`OutputFixingParser`), which is refused
 
 A refused answer leaves the cache, and a retry's call goes to the model.
@@ -25,7 +27,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.callbacks.base import BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import var_child_runnable_config
@@ -160,7 +162,9 @@ class _RunWatcher(BaseCallbackHandler):
         _RUNS.start(_key(run_id), _key(parent_run_id), parsing=kwargs.get("run_type") == "parser")
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Close a run that succeeded."""
+        """Close a run that succeeded, unless it is an agent's that refuses its model's answer."""
+        if isinstance(outputs, list) and outputs and _tells_of_refusal(outputs[0]):
+            _RUNS.refuse(_key(run_id))
         _RUNS.end(_key(run_id))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -249,6 +253,16 @@ class _RunWatcher(BaseCallbackHandler):
     ) -> None:
         _running_model.set(_ModelRun(_key(run), _key(parent), metadata))
         _RUNS.start(_key(run), _key(parent))
+
+
+def _tells_of_refusal(command: Any) -> bool:
+    """Whether an agent's model step answers its own model: its schema refused the answer."""
+    update = getattr(command, "update", None)
+    return (
+        isinstance(update, Mapping)
+        and update.get("structured_response", command) is None
+        and any(isinstance(message, ToolMessage) for message in update.get("messages") or ())
+    )
 
 
 _running_model: ContextVar[_ModelRun | None] = ContextVar(

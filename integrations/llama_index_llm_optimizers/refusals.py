@@ -184,7 +184,7 @@ class _SpanWatcher(BaseSpanHandler[BaseSpan]):
         asked = isinstance(instance, BaseLLM) and _method(id_) in CALL_METHODS
         acted = isinstance(instance, BaseTool)
         if acted and isinstance(err, ValidationError):
-            _SPANS.refuse_around(id_)
+            _SPANS.refuse(id_, around=True)
         known = _SPANS.fail(id_, err, excused=asked or acted)
         latest = None if known else _latest.get(None)
         if latest is not None:

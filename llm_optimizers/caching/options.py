@@ -53,8 +53,11 @@ class CallOptions(Generic[R]):
 
         A refusal asks for one such call. A sample is never one of the same batch.
         """
-        in_batch = key.sampled and self.batch is not None and key.exact in self.batch
-        return refused.take(key.exact) or self.fresh or in_batch
+        return refused.take(key.exact) or self.fresh or self.called_in_batch(key)
+
+    def called_in_batch(self, key: CacheKey) -> bool:
+        """Whether this is a sample, and another one of the same batch is or was being made."""
+        return key.sampled and self.batch is not None and key.exact in self.batch
 
     def accepted(self, value: R) -> bool:
         """Whether the answer is what the call asked for; a check that fails has not accepted it."""

@@ -86,7 +86,7 @@ class CachePlans(Generic[R]):
             return CacheResult(value=value, hit=None)
         completed_before = self.single_flight.completed
         found = yield from self._find(key)
-        if found.hit is not None:
+        if found.hit is not None and not self.options.called_in_batch(key):
             return CacheResult(value=found.hit.value, hit=found.hit)
         if key.sampled:
             if self.options.batch is not None:

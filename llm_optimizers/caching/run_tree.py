@@ -43,8 +43,8 @@ class _Run:
     parent: Hashable
     parsing: bool
     answers: deque[GivenAnswer] = field(default_factory=lambda: deque(maxlen=_MOST_ANSWERS))
-    excused: int = 0
-    """The `id` of an error that came from below and is no fault of an answer."""
+    excused: tuple[int, type] | None = None
+    """The `id` and class of an error that came from below and is no fault of an answer."""
 
 
 class RunTree:
@@ -107,7 +107,8 @@ class RunTree:
             failed = self._runs.get(run)
             if failed is None:
                 return True
-            excused = excused or failed.excused == id(error)
+            identity = id(error), type(error)
+            excused = excused or failed.excused == identity
             refused: list[GivenAnswer] = []
             blamed = not excused and blames_answer(error)
             if blamed:
@@ -115,17 +116,18 @@ class RunTree:
             del self._runs[run]
             above = self._runs.get(failed.parent)
             if excused and above is not None:
-                above.excused = id(error)
+                above.excused = identity
             self._hand_up(failed)
         refuse_all(refused)
         return bool(refused) or not (blamed and failed.parsing)
 
-    def refuse_around(self, run: Hashable) -> None:
-        """Refuse the answers of the run around this one, which was given its arguments by them."""
+    def refuse(self, run: Hashable, *, around: bool = False) -> None:
+        """Refuse the answers given inside this run, or inside the one around it."""
         with self._lock:
             found = self._runs.get(run)
-            above = None if found is None else self._runs.get(found.parent)
-            refused = [] if above is None else self._take(above)
+            if found is not None and around:
+                found = self._runs.get(found.parent)
+            refused = [] if found is None else self._take(found)
         refuse_all(refused)
 
     def _hand_up(self, ended: _Run) -> None:

@@ -26,7 +26,7 @@ from langchain_llm_optimizers import (
 )
 from langchain_llm_optimizers.middleware import CacheMiddleware
 from support.fakes import StreamingFake
-from support.openai_server import FakeOpenAI
+from support.openai_server import FakeOpenAI, waiting_for
 
 pytestmark = pytest.mark.loopback
 Maker = Callable[..., ChatOpenAI]
@@ -213,7 +213,7 @@ def test_samples_are_separate_answers(
     wrap: Any,
     together: Callable[[Any], Any],
 ) -> None:
-    numbered.delay = 0.05
+    waiting_for(numbered, 5)
     answers = together(wrap(looped(temperature=0.8, stream_usage=True)))
     answers = runner.run(answers) if asyncio.iscoroutine(answers) else answers
     assert len({str(answer.content) for answer in answers}) == 5
@@ -241,6 +241,7 @@ def test_only_explicit_sampling_is_not_merged(
     calls: int,
 ) -> None:
     numbered.delay = 0.1
+    waiting_for(numbered, calls)
     model = CachedChatModel(model=chat(**made)).bind(**called)
     threads(model)
     assert len(numbered.requests) == calls

@@ -457,16 +457,25 @@ def test_an_interrupt_is_no_refusal(server: FakeOpenAI, chat: Maker) -> None:
     assert len(server.requests) == 1
 
 
-def test_an_agents_refused_output_is_not_kept(server: FakeOpenAI, chat: Maker, ask: Ask) -> None:
+@pytest.mark.parametrize("where", ["middleware", "cached model", "langchain cache"])
+def test_an_agents_refused_output_is_not_kept(
+    server: FakeOpenAI, chat: Maker, ask: Ask, where: str
+) -> None:
     server.reply = flaky(bad=2)
     cache = HybridCache()
-    agent = create_agent(
-        chat(), middleware=[CacheMiddleware(cache)], response_format=ToolStrategy(Customer)
-    )
+    model: Any = chat()
+    if where == "cached model":
+        model = CachedChatModel(model=model, cache=cache)
+    elif where == "langchain cache":
+        model = with_langchain_cache(model, cache)
+    middleware = [CacheMiddleware(cache)] if where == "middleware" else []
+    agent = create_agent(model, middleware=middleware, response_format=ToolStrategy(Customer))
     asked = {"messages": [("user", QUESTION)]}
     assert ask(agent, asked)["structured_response"] == GOOD
     assert len(cache) == 1
-    assert ask(agent, asked)["structured_response"] == GOOD
+    again = ask(agent, asked)
+    assert again["structured_response"] == GOOD
+    assert not any("-1" in str(message.content) for message in again["messages"])
 
 
 def test_handlers_of_the_user_see_the_same_runs(server: FakeOpenAI, chat: Maker) -> None:

@@ -24,7 +24,7 @@ from llama_index_llm_optimizers import (
 )
 from support.llama_fakes import FakeLLM, HashEmbedding
 from support.llama_openai import OpenAIRunner
-from support.openai_server import FakeOpenAI
+from support.openai_server import FakeOpenAI, waiting_for
 
 QUESTION = [ChatMessage("What is a good name for a cat?")]
 
@@ -166,6 +166,7 @@ AT_ONCE: dict[str, Callable[[Any], Any]] = {
 def test_samples_are_separate_answers(
     numbered: FakeOpenAI, runner: OpenAIRunner, wrap: Any, together: Callable[[Any], Any]
 ) -> None:
+    waiting_for(numbered, 5)
     answers = together(wrap(runner.llm(temperature=0.8)))
     answers = runner.run(answers) if asyncio.iscoroutine(answers) else answers
     assert len(set(answers)) == 5
@@ -175,6 +176,7 @@ def test_samples_are_separate_answers(
 def test_samples_of_a_query_engine_are_separate_answers(
     numbered: FakeOpenAI, runner: OpenAIRunner
 ) -> None:
+    waiting_for(numbered, 5)
     cached = CachedQueryEngine(engine(runner.llm(temperature=0.8)))
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: str(cached.query("A good name?")), range(5)))
@@ -202,5 +204,6 @@ def test_only_explicit_sampling_is_not_merged(
     calls: int,
 ) -> None:
     numbered.delay = 0.1
+    waiting_for(numbered, calls)
     threads(CachedLLM(runner.llm(**made)), **called)
     assert len(numbered.requests) == calls
