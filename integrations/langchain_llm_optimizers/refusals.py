@@ -95,9 +95,13 @@ def options_of_config(
     config: RunnableConfig, accepts: Callable[[Generations], bool] | None = None
 ) -> CallOptions[Generations]:
     """Return the options of a call with this configuration."""
-    callbacks = config.get("callbacks")
-    parent = callbacks.parent_run_id if isinstance(callbacks, BaseCallbackManager) else None
-    return _options(_key(parent), config.get("metadata"), accepts)
+    if isinstance(config.get("callbacks"), BaseCallbackManager):
+        options = _options_within(config)
+    else:
+        # No run around the call is named, but there may be one all the same.
+        options = options_of_running_model()
+    fresh = options.fresh or _fresh(config.get("metadata"))
+    return replace(options, fresh=fresh, accepts=accepts)
 
 
 def options_of_running_model() -> CallOptions[Generations]:
@@ -110,21 +114,26 @@ def options_of_running_model() -> CallOptions[Generations]:
     running = _running_model.get()
     if running is not None and _RUNS.is_open(running.run):
         return _options(running.parent, running.metadata)
-    options = options_of_config(var_child_runnable_config.get() or {})
+    options = _options_within(var_child_runnable_config.get() or {})
     if running is not None and options.on_given is None:
         return replace(options, on_given=_giver(running.parent))
     return options
 
 
-def _options(
-    parent: int | None,
-    metadata: Mapping[str, Any] | None,
-    accepts: Callable[[Generations], bool] | None = None,
-) -> CallOptions[Generations]:
+def _options_within(config: RunnableConfig) -> CallOptions[Generations]:
+    callbacks = config.get("callbacks")
+    parent = callbacks.parent_run_id if isinstance(callbacks, BaseCallbackManager) else None
+    return _options(_key(parent), config.get("metadata"))
+
+
+def _options(parent: int | None, metadata: Mapping[str, Any] | None) -> CallOptions[Generations]:
     _RUNS.ask(parent)
+    return CallOptions(fresh=_fresh(metadata), on_given=_giver(parent))
+
+
+def _fresh(metadata: Mapping[str, Any] | None) -> bool:
     own = (metadata or {}).get(METADATA_KEY)
-    fresh = isinstance(own, Mapping) and bool(own.get("fresh"))
-    return CallOptions(fresh=fresh, accepts=accepts, on_given=_giver(parent))
+    return isinstance(own, Mapping) and bool(own.get("fresh"))
 
 
 def _key(run: UUID | None) -> int | None:

@@ -18,7 +18,7 @@ from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
 from llm_optimizers.caching.options import CallOptions, current_batch, fresh_asked_for
 from llm_optimizers.caching.plan import CachePlans, MakeCall
-from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers
+from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.single_flight import SingleFlight
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
@@ -91,7 +91,6 @@ class ResponseCache(Generic[R]):
         self._counters = Counters()
         self._refused = RefusedAnswers()
         self._plans: CachePlans[R] = CachePlans(
-            source=self,
             codec=_with_cacheability(codec) if codec is not None else JSONCodec(),
             executor=Executor(
                 store=self._store,
@@ -278,19 +277,18 @@ class ResponseCache(Generic[R]):
             removal()
             return
         try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+            asyncio.get_running_loop().run_in_executor(None, removal)
+        except RuntimeError:  # no loop, or one that is being shut down
             removal()
-        else:
-            loop.run_in_executor(None, removal)
 
     def _planned(self, options: CallOptions[R] | None) -> CachePlans[R]:
         """Return the plans for a call with these options, in the context of the running code."""
         options = options or CallOptions()
         fresh, batch = options.fresh or fresh_asked_for(), current_batch()
-        if options.plain and not fresh and batch is None:
+        if options.plain and not fresh and batch is None and collected_answers() is None:
             return self._plans
-        return replace(self._plans, options=replace(options, fresh=fresh, batch=batch))
+        options = replace(options, fresh=fresh, batch=batch)
+        return replace(self._plans, source=self, options=options)
 
     def bypassed(self, reason: object) -> None:
         """Count a call that the cache does not handle, and log the reason the first time.

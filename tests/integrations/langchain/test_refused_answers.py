@@ -500,3 +500,19 @@ def test_handlers_of_the_user_see_the_same_runs(server: FakeOpenAI, chat: Maker)
     cached = CachedChatModel(model=plain)
     assert names(cached) == names(plain)
     assert names(cached) == names(plain)
+
+
+def test_a_model_called_with_its_own_callbacks_inside_a_chain(
+    server: FakeOpenAI, chat: Maker
+) -> None:
+    """The call names no run around it, but there is one."""
+    server.reply = flaky(bad=2)
+    model = CachedChatModel(model=chat())
+
+    def ask_and_read(question: str) -> Customer:
+        return Customer(**json.loads(str(model.invoke(question, {"callbacks": []}).content)))
+
+    retrying = RunnableLambda(ask_and_read).with_retry(
+        stop_after_attempt=4, wait_exponential_jitter=False
+    )
+    assert retrying.invoke(QUESTION) == GOOD
