@@ -1,7 +1,7 @@
 """Refused answers: what a parser or schema did not accept is never served again.
 
-A cache reports each answer that it gives (`GivenAnswer`, which holds no text). If it turns
-out to be bad, the adapter refuses it: it leaves the store, and the next call of its key goes to the
+A cache reports each answer that it gives (`GivenAnswer`, which holds no text). If it turns out
+to be bad, the adapter refuses it: it leaves the store, and the next call of its key goes to the
 model. `run_tree` finds out from a framework's runs.
 """
 
@@ -49,7 +49,7 @@ class GivenAnswer:
     match was not exact), `digest` that of the stored text.
     """
 
-    source: Refusing = field(repr=False, compare=False)
+    source: Refusing = field(repr=False)
     key: str
     entry: str
     digest: bytes

@@ -174,3 +174,12 @@ def test_old_refusals_are_forgotten() -> None:
     assert not refused.take("0")
     assert refused.take("4999")
     assert not refused.take("4999")
+
+
+def test_each_cache_that_gave_the_answer_forgets_it() -> None:
+    caches: list[ResponseCache[Any]] = [ResponseCache(), ResponseCache()]
+    with answers_given() as given:
+        for cache in caches:
+            cache.answer(REQUEST, lambda: "the same")
+    refuse_all(given)
+    assert [len(cache) for cache in caches] == [0, 0]
