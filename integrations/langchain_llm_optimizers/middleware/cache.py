@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage
@@ -11,8 +12,11 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from llm_optimizers.caching.refusals import answers_given, refuse_all
+from llm_optimizers.caching.run_tree import blames_answer
 
 __all__ = ["CacheMiddleware"]
+
+M = TypeVar("M")
 
 
 class CacheMiddleware(AgentMiddleware[Any, Any]):
@@ -36,10 +40,8 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage:
         """Put the cache in front of the model."""
-        with answers_given() as given:
-            response = handler(self._cached(request))
-        refuse_all(given if _refused(response) else ())
-        return response
+        with _refusing() as judge:
+            return judge(handler(self._cached(request)))
 
     async def awrap_model_call(
         self,
@@ -47,10 +49,8 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage:
         """Async version of `wrap_model_call`."""
-        with answers_given() as given:
-            response = await handler(self._cached(request))
-        refuse_all(given if _refused(response) else ())
-        return response
+        with _refusing() as judge:
+            return judge(await handler(self._cached(request)))
 
     def _cached(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         if isinstance(request.model, CachedChatModel):
@@ -58,9 +58,25 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         return request.override(model=CachedChatModel(model=request.model, cache=self.cache))
 
 
-def _refused(response: ModelResponse[Any]) -> bool:
-    """Whether the agent's schema refused the answer: it tells the model so with a tool message."""
-    messages = getattr(response, "result", ())
-    return getattr(response, "structured_response", None) is None and any(
-        isinstance(message, ToolMessage) for message in messages
-    )
+@contextmanager
+def _refusing() -> Iterator[Callable[[M], M]]:
+    """Refuse the answers given inside the block if the agent's schema refused them.
+
+    The agent then raises an error, which other middleware may answer with a retry, or tells the
+    model with a tool message. The block passes its response through the function it gets.
+    """
+
+    def judge(response: M) -> M:
+        messages = getattr(response, "result", ())
+        if getattr(response, "structured_response", None) is None and any(
+            isinstance(message, ToolMessage) for message in messages
+        ):
+            refuse_all(given)
+        return response
+
+    with answers_given() as given:
+        try:
+            yield judge
+        except Exception as error:
+            refuse_all(given if blames_answer(error) else ())
+            raise

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.structured_output import ToolStrategy
+from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.structured_output import StructuredOutputError, ToolStrategy
 from langchain_core.exceptions import OutputParserException
 from langchain_core.output_parsers import (
     BaseOutputParser,
@@ -476,6 +477,26 @@ def test_an_agents_refused_output_is_not_kept(
     again = ask(agent, asked)
     assert again["structured_response"] == GOOD
     assert not any("-1" in str(message.content) for message in again["messages"])
+
+
+def test_a_retry_of_another_middleware_gets_a_new_answer(server: FakeOpenAI, chat: Maker) -> None:
+    server.reply = flaky(bad=2)
+
+    class Retry(AgentMiddleware[Any, Any]):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            for _ in range(3):
+                try:
+                    return handler(request)
+                except StructuredOutputError:
+                    continue
+            return handler(request)
+
+    agent = create_agent(
+        chat(),
+        middleware=[Retry(), CacheMiddleware()],
+        response_format=ToolStrategy(Customer, handle_errors=False),
+    )
+    assert agent.invoke({"messages": [("user", QUESTION)]})["structured_response"] == GOOD
 
 
 def test_handlers_of_the_user_see_the_same_runs(server: FakeOpenAI, chat: Maker) -> None:
