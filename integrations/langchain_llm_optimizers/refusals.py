@@ -128,7 +128,12 @@ def _options_within(config: RunnableConfig) -> CallOptions[Generations]:
 
 def _options(parent: int | None, metadata: Mapping[str, Any] | None) -> CallOptions[Generations]:
     _RUNS.ask(parent)
-    return CallOptions(fresh=_fresh(metadata), on_given=_giver(parent))
+    batch = _RUNS.batch_of(parent)
+    return CallOptions(
+        fresh=_fresh(metadata),
+        on_given=_giver(parent),
+        batches=() if batch is None else (batch,),
+    )
 
 
 def _fresh(metadata: Mapping[str, Any] | None) -> bool:

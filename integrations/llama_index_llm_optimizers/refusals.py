@@ -58,6 +58,7 @@ def options_of_context(context: Context) -> CallOptions[Any]:
     """Return the options of a call that is made in this context."""
     span: str | None = context.get(active_span_id, None)
     path = _SPANS.path(span)
+    batch = _SPANS.batch_of(path[0]) if path else None
     if path:
         _SPANS.ask(path[0])
 
@@ -65,7 +66,7 @@ def options_of_context(context: Context) -> CallOptions[Any]:
         _SPANS.give(path, answer)
         _latest.set(answer)
 
-    return CallOptions(on_given=give)
+    return CallOptions(on_given=give, batches=() if batch is None else (batch,))
 
 
 def checked_stream(

@@ -287,7 +287,8 @@ class ResponseCache(Generic[R]):
         fresh, batch = options.fresh or fresh_asked_for(), current_batch()
         if options.plain and not fresh and batch is None and collected_answers() is None:
             return self._plans
-        options = replace(options, fresh=fresh, batch=batch)
+        batches = options.batches if batch is None else (*options.batches, batch)
+        options = replace(options, fresh=fresh, batches=batches)
         return replace(self._plans, source=self, options=options)
 
     def bypassed(self, reason: object) -> None:

@@ -40,13 +40,14 @@ class CallOptions(Generic[R]):
     `fresh` skips the lookup and any call in flight; the new answer replaces the stored one.
     `accepts` says whether an answer is what was asked for (its schema accepts it): others are
     neither stored nor served. `on_given` is called with each answer that may have to be refused
-    later. `batch` holds the keys that were called in the same batch (see `one_batch`).
+    later. `batches` hold the keys of calls that count as made at once with this one: those of the
+    same batch (see `one_batch`), or of the same run of a chain.
     """
 
     fresh: bool = False
     accepts: Callable[[R], bool] | None = None
     on_given: Callable[[GivenAnswer], None] | None = None
-    batch: set[str] | None = field(default=None, compare=False)
+    batches: tuple[set[str], ...] = field(default=(), compare=False)
 
     def fresh_for(self, key: CacheKey, refused: RefusedAnswers) -> bool:
         """Whether the model must be asked, and neither the store nor a call in flight.
@@ -57,7 +58,12 @@ class CallOptions(Generic[R]):
 
     def called_in_batch(self, key: CacheKey) -> bool:
         """Whether this is a sample, and another one of the same batch is or was being made."""
-        return key.sampled and self.batch is not None and key.exact in self.batch
+        return key.sampled and any(key.exact in batch for batch in self.batches)
+
+    def called(self, key: CacheKey) -> None:
+        """Note that a sample is being made."""
+        for batch in self.batches:
+            batch.add(key.exact)
 
     def accepted(self, value: R) -> bool:
         """Whether the answer is what the call asked for; a check that fails has not accepted it."""
@@ -80,7 +86,9 @@ class CallOptions(Generic[R]):
     @property
     def plain(self) -> bool:
         """Whether a caller has set no option."""
-        return not self.fresh and self.accepts is None and self.on_given is None
+        return (
+            not self.fresh and not self.batches and self.accepts is None and self.on_given is None
+        )
 
 
 @contextmanager

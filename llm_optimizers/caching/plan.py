@@ -89,8 +89,7 @@ class CachePlans(Generic[R]):
         if found.hit is not None and not self.options.called_in_batch(key):
             return CacheResult(value=found.hit.value, hit=found.hit)
         if key.sampled:
-            if self.options.batch is not None:
-                self.options.batch.add(key.exact)
+            self.options.called(key)
             value, _ = yield from self._call_model(key, found)
             return CacheResult(value=value, hit=None)
         call = self.single_flight.join(key.exact)

@@ -42,6 +42,7 @@ def blames_answer(error: BaseException) -> bool:
 class _Run:
     parent: Hashable
     parsing: bool
+    batch: set[str]
     answers: deque[GivenAnswer] = field(default_factory=lambda: deque(maxlen=_MOST_ANSWERS))
     excused: tuple[int, type] | None = None
     """The `id` and class of an error that came from below and is no fault of an answer."""
@@ -60,7 +61,8 @@ class RunTree:
     def start(self, run: Hashable, parent: Hashable, *, parsing: bool = False) -> None:
         """Open a run; `parsing` if it reads an answer."""
         with self._lock:
-            self._runs[run] = _Run(parent, parsing)
+            above = self._runs.get(parent)
+            self._runs[run] = _Run(parent, parsing, set() if above is None else above.batch)
             while len(self._runs) > _MOST_RUNS:
                 self._runs.popitem(last=False)
 
@@ -74,6 +76,11 @@ class RunTree:
     def is_open(self, run: Hashable) -> bool:
         """Whether this run has started and not ended."""
         return run in self._runs
+
+    def batch_of(self, run: Hashable) -> set[str] | None:
+        """Return the keys called inside the outermost run around this one (see `CallOptions`)."""
+        found = self._runs.get(run)
+        return None if found is None else found.batch
 
     def path(self, run: Hashable) -> tuple[Hashable, ...]:
         """Return the run and the open runs around it, the innermost first."""

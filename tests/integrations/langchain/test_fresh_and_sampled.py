@@ -256,3 +256,19 @@ def test_a_batch_larger_than_the_threads_is_all_samples(numbered: FakeOpenAI, ch
     assert {answer.content for answer in model.batch([QUESTION] * 3)} == {stored}
     with fresh_answers():
         assert len({answer.content for answer in model.batch([QUESTION] * 3)}) == 3
+
+
+def test_samples_of_one_chain_are_separate_however_few_threads_it_has(
+    numbered: FakeOpenAI, chat: Maker
+) -> None:
+    branches = {str(n): CachedChatModel(model=chat(temperature=1.0)) for n in range(9)}
+    parallel: Any = RunnableParallel(branches)
+    shared = HybridCache()
+    for model in branches.values():
+        model.cache = shared
+    for config in ({}, {"max_concurrency": 1}):
+        shared.clear()
+        answers = parallel.invoke(QUESTION, config)
+        assert len({answer.content for answer in answers.values()}) == 9
+    answers = parallel.invoke(QUESTION)
+    assert len({answer.content for answer in answers.values()}) == 1, "stored before"
