@@ -126,11 +126,6 @@ CHAINS: dict[str, Callable[[Any], Runnable[Any, Any]]] = {
         | m
         | PydanticOutputParser(pydantic_object=Customer)
     ),
-    "parallel": lambda m: (
-        RunnableParallel(first=m, second=m)
-        | RunnableLambda(lambda both: both["first"])
-        | FencesParser()
-    ),
 }
 
 
@@ -165,6 +160,17 @@ def test_a_retry_gets_a_new_answer(
     calls = len(server.requests)
     assert ask(retrying) == GOOD
     assert len(server.requests) == calls, "the good answer is kept"
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_parallel_branches_get_new_answers(
+    server: FakeOpenAI, chat: Maker, ask: Ask, wrap: Any
+) -> None:
+    server.reply = flaky(bad=2)
+    branch = wrap(chat(), HybridCache()) | FencesParser()
+    chain = RunnableParallel(first=branch, second=branch)
+    retrying = chain.with_retry(stop_after_attempt=5, wait_exponential_jitter=False)
+    assert ask(retrying) == {"first": GOOD, "second": GOOD}
 
 
 @pytest.mark.parametrize("chain", ["function_calling", "own parser", "lambda"])
