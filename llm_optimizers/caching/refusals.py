@@ -69,17 +69,21 @@ class RefusedAnswers:
     def __init__(self) -> None:
         self._keys: OrderedDict[str, int] = OrderedDict()
         self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         self._lock = ProcessLock()
 
     def add(self, key: str, digest: bytes) -> None:
-        """Remember a refused answer; each refusal makes one call of its key fresh."""
+        """Remember a refused answer, and make one call of its key fresh.
+
+        Callers who shared an answer refuse it each; one fresh call at a time is enough for that.
+        """
         with self._lock:
-            self._keys[key] = self._keys.pop(key, 0) + 1
-            self._digests[digest] = None
-            while len(self._keys) > _REMEMBERED:
-                self._keys.popitem(last=False)
-            while len(self._digests) > _REMEMBERED:
-                self._digests.popitem(last=False)
+            if key not in self._keys or (key, digest) not in self._refused:
+                self._keys[key] = self._keys.pop(key, 0) + 1
+            self._refused[key, digest] = self._digests[digest] = None
+            for remembered in (self._keys, self._digests, self._refused):
+                while len(remembered) > _REMEMBERED:
+                    remembered.popitem(last=False)
 
     def take(self, key: str) -> bool:
         """Return whether this call of the key must be fresh, and count it."""
