@@ -153,7 +153,7 @@ class CachePlans(Generic[R]):
 
     def _save(self, entry: Entry) -> Plan[None]:
         try:
-            yield from self.executor.use_store(lambda store: store.save(entry), writing=True)
+            yield from self.executor.save(entry)
         except StoreError as error:
             self.counters.trouble("store", error)
         else:
@@ -162,15 +162,13 @@ class CachePlans(Generic[R]):
     def remove_refused(self, answer: GivenAnswer) -> Plan[None]:
         """Remove a refused answer's entry, unless another answer has replaced it."""
         try:
-            entry = yield from self.executor.use_store(lambda store: store.fetch(answer.entry))
+            yield from self.executor.remove(
+                answer.entry, only_if=lambda entry: digest_of(entry.payload) == answer.digest
+            )
         except PoisonedEntryError as error:
             yield from self._drop(error.key, error)
-            return
         except StoreError as error:
             self.counters.trouble("store", error)
-            return
-        if entry is not None and digest_of(entry.payload) == answer.digest:
-            yield from self._remove(answer.entry)
 
     def _find(self, key: CacheKey) -> Plan[Lookup[R]]:
         try:
