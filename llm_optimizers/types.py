@@ -140,6 +140,8 @@ class ChatRequest:
     `params` holds the settings that shape the answer (tools, temperature, stop, response_format,
     …) as JSON-like values. `tenant` separates customers: an answer made for one is never served
     to another. `completion` asks for a text that continues the prompt, not for a chat message.
+    `sampled` means that the same request is meant to get varying answers, so that several of them
+    at once are several calls; it is no part of the request that is sent.
     """
 
     messages: tuple[Message, ...]
@@ -147,6 +149,7 @@ class ChatRequest:
     params: Mapping[str, Any] = field(default_factory=dict)
     tenant: str = ""
     completion: bool = False
+    sampled: bool = False
 
     @property
     def question(self) -> str | None:

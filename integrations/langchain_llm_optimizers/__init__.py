@@ -2,6 +2,7 @@
 
 HybridCache          exact + semantic cache for `set_llm_cache(...)` or a model's `cache=`
 CachedChatModel      the same cache for streams, agents and identical concurrent calls
+fresh_answers        asks the model again: `with fresh_answers(): chain.invoke(...)`
 CostCallbackHandler  records every model run in a `Ledger`, cache hits as savings
 PromptOptimizer      shorter prompts: `prompt | PromptOptimizer("gpt-4o") | model`
 OptimizedChatModel   the same as a chat model, for use behind a cache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_llm_optimizers.prompts import PassageCompressor, PromptOptimizer
     from langchain_llm_optimizers.provider_batch import batch_later, collect_later
     from langchain_llm_optimizers.router import ChatModelRouter
+    from llm_optimizers.caching import fresh_answers
 
 __all__ = [
     "BatchingChatModel",
@@ -40,6 +42,7 @@ __all__ = [
     "PromptOptimizer",
     "batch_later",
     "collect_later",
+    "fresh_answers",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -52,6 +55,7 @@ __getattr__, __dir__ = lazy_names(
         "CachedChatModel": "cached",
         "CostCallbackHandler": "handler",
         "HybridCache": "cache",
+        "fresh_answers": "refusals",
         "OptimizedChatModel": "optimized",
         "PassageCompressor": "prompts",
         "PromptOptimizer": "prompts",

@@ -166,8 +166,9 @@ def settings_for(child: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, A
 
 def _binding(runnable: Runnable[Any, Any], child: BaseChatModel) -> dict[str, Any] | None:
     """Return the settings with which a pipeline calls the child, None if it does not call it."""
-    if runnable is child:
-        return {}
+    if isinstance(runnable, BaseChatModel):
+        copied_from = getattr(runnable, "_copied_from", runnable)
+        return {} if child is runnable or child is copied_from else None
     if isinstance(runnable, RunnableBindingBase):
         inner = _binding(runnable.bound, child)
         return None if inner is None else {**inner, **runnable.kwargs}

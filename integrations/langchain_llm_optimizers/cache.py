@@ -17,6 +17,7 @@ from langchain_llm_optimizers.codec import Generations, GenerationsCodec
 from langchain_llm_optimizers.hits import serve_hit
 from langchain_llm_optimizers.llm_string import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
+from langchain_llm_optimizers.refusals import options_of_running_model, watch_runs
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
@@ -83,32 +84,37 @@ class HybridCache(BaseCache):
             wait_timeout=wait_timeout,
             clock=clock,
         )
+        watch_runs()
         # Parse and hash a prompt once for its lookup and the update after it.
         self._keys = lru_cache(maxsize=1024)(partial(_key_of, self.responses))
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""
         key = self._key(prompt, llm_string)
-        hit = None if key is None else self.responses.lookup(key)
+        if key is None:
+            return None
+        hit = self.responses.lookup(key, options_of_running_model())
         return None if hit is None else serve_hit(hit, self.ledger)
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
         key = self._key(prompt, llm_string)
-        hit = None if key is None else await self.responses.alookup(key)
+        if key is None:
+            return None
+        hit = await self.responses.alookup(key, options_of_running_model())
         return None if hit is None else serve_hit(hit, self.ledger)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
         key = self._key(prompt, llm_string)
         if key is not None:
-            self.responses.update(key, list(return_val))
+            self.responses.update(key, list(return_val), options_of_running_model())
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.aupdate`."""
         key = self._key(prompt, llm_string)
         if key is not None:
-            await self.responses.aupdate(key, list(return_val))
+            await self.responses.aupdate(key, list(return_val), options_of_running_model())
 
     def clear(self, **kwargs: Any) -> None:
         """Remove all entries, or only those of the tenant given as `tenant=`.

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import Field
+from langchain_core.runnables import Runnable
+from langchain_core.utils.uuid import uuid7
+from pydantic import Field, PrivateAttr
 
+from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
-from langchain_llm_optimizers.hits import ServedChatModel, served_model
-from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.hits import SERVED_RUNS, ServedChatModel, served_model
+from langchain_llm_optimizers.identity import identity_of_call, sampled
 from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.refusals import acceptance_of, options_of_config
 from langchain_llm_optimizers.stand_in import called_model
-from llm_optimizers.caching import Hit
+from llm_optimizers.caching import CallOptions, Hit
+from llm_optimizers.caching.options import one_batch
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -32,8 +38,10 @@ class CachedChatModel(DelegatingChatModel):
         ```
 
     A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
-    from any thread or event loop, become one call. Tools and structured output are those of the
-    wrapped model; their JSON schemas are part of the key.
+    from any thread or event loop, become one call, unless a temperature above 0 was set: such calls
+    are samples, and only what is stored before them is served (`fresh_answers()` asks the model in
+    any case). Tools and structured output are those of the wrapped model; their JSON schemas are
+    part of the key. An answer that its schema or parser refuses is not served again.
 
     A hit is a run of the wrapped model, with its name, tags, metadata and callbacks. Its message
     has the original usage with `total_cost` 0, `response_metadata["cache_hit"]`, and new ids. It
@@ -46,6 +54,9 @@ class CachedChatModel(DelegatingChatModel):
     """The model to call on a cache miss."""
     cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
     """Can be shared between models: a model's settings are part of every key."""
+    _accepts: Callable[[Generations], bool] | None = PrivateAttr(default=None)
+    """Whether an answer fits the schema that this copy was made for."""
+    _copied_from: BaseChatModel | None = PrivateAttr(default=None)
 
     @property
     def _child(self) -> BaseChatModel:
@@ -62,7 +73,7 @@ class CachedChatModel(DelegatingChatModel):
             called.append(call.generate(self.model))
             return list(called[0].generations)
 
-        answer = self.cache.responses.answer(self._request(call), make)
+        answer = self.cache.responses.answer(self._request(call), make, self._options(call))
         if answer.hit is None:
             return called[0]
         served, call = self._served(answer.hit, call)
@@ -75,7 +86,7 @@ class CachedChatModel(DelegatingChatModel):
             called.append(await call.agenerate(self.model))
             return list(called[0].generations)
 
-        answer = await self.cache.responses.aanswer(self._request(call), make)
+        answer = await self.cache.responses.aanswer(self._request(call), make, self._options(call))
         if answer.hit is None:
             return called[0]
         served, call = self._served(answer.hit, call)
@@ -91,6 +102,7 @@ class CachedChatModel(DelegatingChatModel):
             lambda: call.stream(self.model),
             _merged,
             replay,
+            self._options(call),
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
@@ -103,19 +115,47 @@ class CachedChatModel(DelegatingChatModel):
             lambda: call.astream(self.model),
             _merged,
             replay,
+            self._options(call),
         )
 
     def _served(self, hit: Hit[Generations], call: ModelCall) -> tuple[ServedChatModel, ModelCall]:
         """Return a model that answers with the hit, and the call to make of it."""
         answer = cast("AIMessage | None", getattr(hit.value[0], "message", None))
         called, call = called_model(self.model, call, answer)
-        return served_model(hit, call, called, self.cache.ledger), call
+        served = served_model(hit, call, called, self.cache.ledger)
+        run_id = call.config.get("run_id") or uuid7()
+        SERVED_RUNS[str(run_id)] = served
+        return served, replace(call, config={**call.config, "run_id": run_id})
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return the model's structured output; an answer is stored once its schema accepts it."""
+        pipeline = self.model.with_structured_output(schema, **kwargs)
+        checked = self.model_copy()
+        checked._accepts = acceptance_of(pipeline, self.model)
+        checked._copied_from = self
+        return rebind(pipeline, self.model, checked)
+
+    def batch(self, *args: Any, **kwargs: Any) -> list[AIMessage]:
+        """See `Runnable.batch`; samples of one batch are separate calls."""
+        with one_batch():
+            return super().batch(*args, **kwargs)
+
+    async def abatch(self, *args: Any, **kwargs: Any) -> list[AIMessage]:
+        """Async version of `batch`."""
+        with one_batch():
+            return await super().abatch(*args, **kwargs)
+
+    def _options(self, call: ModelCall) -> CallOptions[Generations]:
+        return options_of_config(call.config, self._accepts)
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""
         try:
             identity = identity_of_call(self.model, call.stop, call.kwargs)
-            return request_of_messages(call.messages, identity)
+            request = request_of_messages(call.messages, identity)
+            return replace(request, sampled=sampled(self.model, call.kwargs))
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.cache.responses.bypassed(error)
             return None

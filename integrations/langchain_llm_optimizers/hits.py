@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -28,7 +29,18 @@ from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streami
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 
-__all__ = ["CACHE_HIT", "ServedChatModel", "chunks_of", "mark_hit", "serve_hit", "served_model"]
+__all__ = [
+    "CACHE_HIT",
+    "SERVED_RUNS",
+    "ServedChatModel",
+    "chunks_of",
+    "mark_hit",
+    "serve_hit",
+    "served_model",
+]
+
+SERVED_RUNS: WeakValueDictionary[str, ServedChatModel] = WeakValueDictionary()
+"""Models that answer with a hit, by the id of their run."""
 
 _FORM = ("model_provider", "output_version")
 """Metadata that say how to read the content; each chunk of a provider's stream has them."""

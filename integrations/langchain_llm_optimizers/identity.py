@@ -12,11 +12,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
 from langchain_llm_optimizers.state import state_settings
 from langchain_llm_optimizers.wrappers import Wrapper, is_wrapper, underlying_models
+from llm_optimizers.caching.sampling import asks_for_sample
 from llm_optimizers.choices import choices_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 
-__all__ = ["identity_of_call", "identity_of_model"]
+__all__ = ["identity_of_call", "identity_of_model", "sampled"]
 
 _BASE_FIELDS = frozenset(BaseChatModel.model_fields) - {"output_version"}
 _TOOLS = ("tools", "functions")
@@ -58,6 +59,19 @@ def identity_of_model(model: BaseLanguageModel[Any]) -> dict[str, Any]:
     own = settings_of(model, skip=_BASE_FIELDS | secrets.keys(), read=_read)
     # What a model says of itself may not be in its fields.
     return {"fields": own, "stated": fingerprint(model._identifying_params)}
+
+
+def sampled(model: BaseChatModel, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether settings of the user ask for varying answers, at any model that may answer.
+
+    A class's own default is not the user's.
+    """
+    return any(asks_for_sample(_given(each), kwargs) for each in underlying_models(model))
+
+
+def _given(model: BaseChatModel) -> dict[str, Any]:
+    """Return the settings that the model was made with."""
+    return {name: getattr(model, name, None) for name in model.model_fields_set}
 
 
 def _settings_sent(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:

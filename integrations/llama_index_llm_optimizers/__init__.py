@@ -4,6 +4,7 @@ optimized_settings   turns everything on in `Settings`
 CachedLLM            the cache for every way to call an LLM, including streams
 CachedQueryEngine    the cache for questions about retrieved documents
 HybridCache          exact + semantic cache for both of the above
+fresh_answers        asks the LLM again: `with fresh_answers(): llm.chat(...)`
 RoutedLLM            routes each call to one of several LLMs
 BatchedLLM           sends concurrent questions in one prompt; `abatch_chat` sends many at once
 PromptOptimizingLLM  shorter system prompts and histories
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from llama_index_llm_optimizers.query_engine import CachedQueryEngine
     from llama_index_llm_optimizers.router import RoutedLLM
     from llama_index_llm_optimizers.settings import optimized_settings
+    from llm_optimizers.caching import fresh_answers
 
 __all__ = [
     "BatchedLLM",
@@ -49,6 +51,7 @@ __all__ = [
     "PromptOptimizingLLM",
     "RoutedLLM",
     "abatch_chat",
+    "fresh_answers",
     "optimized_settings",
     "with_embeddings_cache",
 ]
@@ -68,6 +71,7 @@ __getattr__, __dir__ = lazy_names(
         "PromptOptimizingLLM": "prompts",
         "RoutedLLM": "router",
         "abatch_chat": "batching",
+        "fresh_answers": "refusals",
         "optimized_settings": "settings",
         "with_embeddings_cache": "embeddings",
     },

@@ -23,7 +23,14 @@ from llama_index.core.tools.types import BaseTool
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["PROMPT_FIELDS", "DeferredTools", "rebind", "tool_selections", "with_bound_tools"]
+__all__ = [
+    "CALL_METHODS",
+    "PROMPT_FIELDS",
+    "DeferredTools",
+    "rebind",
+    "tool_selections",
+    "with_bound_tools",
+]
 
 PROMPT_FIELDS = (
     "system_prompt",
@@ -35,7 +42,7 @@ PROMPT_FIELDS = (
 )
 """The settings that LlamaIndex applies to a prompt before it calls `chat` or `complete`."""
 
-_CALL_METHODS = (
+CALL_METHODS = (
     "chat",
     "achat",
     "stream_chat",
@@ -45,6 +52,7 @@ _CALL_METHODS = (
     "stream_complete",
     "astream_complete",
 )
+"""The ways to call an LLM."""
 
 
 def rebind(child: LLM, wrapper: LLM) -> LLM:
@@ -52,7 +60,7 @@ def rebind(child: LLM, wrapper: LLM) -> LLM:
     bound = child.model_copy(update={name: getattr(wrapper, name) for name in PROMPT_FIELDS})
     # Set on the instance, which is looked up before the class, so that the child's own overrides
     # of all other methods stay in force.
-    vars(bound).update({name: getattr(wrapper, name) for name in _CALL_METHODS})
+    vars(bound).update({name: getattr(wrapper, name) for name in CALL_METHODS})
     return bound
 
 

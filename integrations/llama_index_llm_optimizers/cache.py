@@ -9,6 +9,7 @@ from pathlib import Path
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_llm_optimizers.codec import CachedReply, ReplyCodec
+from llama_index_llm_optimizers.refusals import watch_spans
 from llm_optimizers.caching import Namespace, ResponseCache
 
 __all__ = ["HybridCache"]
@@ -54,6 +55,7 @@ class HybridCache(ResponseCache[CachedReply]):
         wait_timeout: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        watch_spans()
         super().__init__(
             codec=ReplyCodec(),
             path=path,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.llms.llm import LLM
@@ -13,9 +14,15 @@ from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.codec import CachedReply, reply_to_cache, stream_to_cache
 from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
-from llama_index_llm_optimizers.identity import identity_of_call
+from llama_index_llm_optimizers.identity import identity_of_call, sampled
 from llama_index_llm_optimizers.messages import request_of
+from llama_index_llm_optimizers.refusals import (
+    achecked_stream,
+    checked_stream,
+    options_of_context,
+)
 from llm_optimizers.caching import Hit
+from llm_optimizers.caching.refusals import answers_held, astore_held, store_held
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -30,8 +37,10 @@ class CachedLLM(DelegatingLLM):
         ```
 
     A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
-    from any thread or event loop, become one call. Tools and structured output are those of the
-    wrapped LLM; their schemas are part of the key.
+    from any thread or event loop, become one call, unless a temperature above 0 was set: such calls
+    are samples, and only what is stored before them is served (`fresh_answers()` asks the LLM in
+    any case). Tools and structured output are those of the wrapped LLM; their schemas are part of
+    the key. An answer that its schema or parser refuses is not served again.
 
     A cached response has no `raw`, no token counts, which belong to the original call, and its
     tool calls only as blocks. Its `additional_kwargs["cache_hit"]` says how it was matched. Values
@@ -59,14 +68,18 @@ class CachedLLM(DelegatingLLM):
         return (self.llm,)
 
     def _answer(self, call: ModelCall) -> Reply:
-        answer = self.cache.answer(self._request(call), lambda: reply_to_cache(call.ask(self.llm)))
+        options = options_of_context(call.context)
+        answer = self.cache.answer(
+            self._request(call), lambda: reply_to_cache(call.ask(self.llm)), options
+        )
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
         async def make() -> CachedReply:
             return reply_to_cache(await call.aask(self.llm))
 
-        answer = await self.cache.aanswer(self._request(call), make)
+        options = options_of_context(call.context)
+        answer = await self.cache.aanswer(self._request(call), make, options)
         return answer.value.reply if answer.hit is None else self._served(answer.hit, call)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
@@ -75,6 +88,7 @@ class CachedLLM(DelegatingLLM):
             lambda: call.stream(self.llm),
             stream_to_cache,
             lambda hit: chunks_of(self._served(hit, call)),
+            options_of_context(call.context),
         )
 
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
@@ -83,12 +97,42 @@ class CachedLLM(DelegatingLLM):
             lambda: call.astream(self.llm),
             stream_to_cache,
             lambda hit: achunks_of(self._served(hit, call)),
+            options_of_context(call.context),
         )
+
+    def structured_predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Structured output; its answer is stored once the class accepts it."""
+        with answers_held() as held:
+            output = super().structured_predict(*args, **kwargs)
+        store_held(held)
+        return output
+
+    async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Async version of `structured_predict`."""
+        with answers_held() as held:
+            output = await super().astructured_predict(*args, **kwargs)
+        await astore_held(held)
+        return output
+
+    def stream_structured_predict(
+        self, output_cls: type[Any], *args: Any, **kwargs: Any
+    ) -> Generator[Any, None, None]:
+        """Partial structured output; its answer is stored if the last object fits the class."""
+        predict = super().stream_structured_predict
+        return checked_stream(output_cls, lambda: predict(output_cls, *args, **kwargs))
+
+    async def astream_structured_predict(
+        self, output_cls: type[Any], *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Async version of `stream_structured_predict`."""
+        predict = super().astream_structured_predict
+        return achecked_stream(output_cls, lambda: predict(output_cls, *args, **kwargs))
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""
         try:
-            return request_of(call, identity_of_call(self.llm, call.kwargs))
+            request = request_of(call, identity_of_call(self.llm, call.kwargs))
+            return replace(request, sampled=sampled(self.llm, call.kwargs))
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM
             self.cache.bypassed(error)
             return None

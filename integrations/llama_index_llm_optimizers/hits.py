@@ -6,11 +6,17 @@ its own event on the same dispatcher, and a mark in the response's `additional_k
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextvars import Context
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import (
+    ChatResponse,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
@@ -104,7 +110,8 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
         thoughts = {}
     additional = {**reply.additional_kwargs, **thoughts}
     delta = pieces[-1] if pieces else text
-    yield reply.model_copy(update={"delta": delta, "additional_kwargs": additional})
+    whole = reply.model_copy(update={"delta": delta, "additional_kwargs": additional})
+    yield _with_calls(whole)
 
 
 async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
@@ -128,6 +135,31 @@ def _part(reply: Reply, text: str, delta: str) -> Reply:
     blocks = [*thoughts, TextBlock(text=text)]
     message = reply.message.model_copy(update={"blocks": blocks, "additional_kwargs": {}})
     return ChatResponse(message=message, delta=delta)
+
+
+def _with_calls(reply: Reply) -> Reply:
+    """Return a stream's last chunk with its tool calls where LlamaIndex's programs look first."""
+    if not isinstance(reply, ChatResponse):
+        return reply
+    calls = [
+        {
+            "id": block.tool_call_id,
+            "type": "function",
+            "function": {"name": block.tool_name, "arguments": _arguments(block.tool_kwargs)},
+        }
+        for block in reply.message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+    if not calls:
+        return reply
+    additional = {**reply.message.additional_kwargs, "tool_calls": calls}
+    message = reply.message.model_copy(update={"additional_kwargs": additional})
+    return reply.model_copy(update={"message": message})
+
+
+def _arguments(given: dict[str, Any] | str) -> str:
+    """Return a tool call's arguments as JSON text."""
+    return given if isinstance(given, str) else json.dumps(given)
 
 
 def _texts(reply: ChatResponse) -> int:

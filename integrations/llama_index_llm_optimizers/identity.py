@@ -14,6 +14,7 @@ from llama_index.core.tools.types import BaseTool
 from llama_index_llm_optimizers.binding import DeferredTools
 from llama_index_llm_optimizers.delegating import underlying_models
 from llama_index_llm_optimizers.state import state_settings
+from llm_optimizers.caching.sampling import asks_for_sample
 from llm_optimizers.choices import choices_of
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 
@@ -22,6 +23,7 @@ __all__ = [
     "identity_of_component",
     "identity_of_embedding",
     "identity_of_llm",
+    "sampled",
 ]
 
 _PROMPT_FIELDS = (
@@ -72,6 +74,24 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
     if own is not None:
         identity["own"] = fingerprint(own())
     return identity
+
+
+def sampled(llm: LLM, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether settings of the user ask for varying answers, at any LLM that may answer.
+
+    A class's own default is not the user's; some classes set it in any case.
+    """
+    return any(asks_for_sample(_given(each), kwargs) for each in underlying_models(llm))
+
+
+def _given(llm: LLM) -> dict[str, Any]:
+    """Return the settings that are not their class's defaults."""
+    fields = type(llm).model_fields
+    return {
+        name: value
+        for name, value in ((name, getattr(llm, name, None)) for name in fields)
+        if value is not None and value != fields[name].get_default(call_default_factory=True)
+    }
 
 
 def identity_of_embedding(model: BaseEmbedding) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from llama_index_llm_optimizers.delegating import class_name_of
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
 from llama_index_llm_optimizers.query_request import request_of_query
+from llama_index_llm_optimizers.refusals import options_of_context
 from llm_optimizers.caching import Hit
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
@@ -63,7 +64,8 @@ class CachedQueryEngine(BaseQueryEngine):
 
     Every question is retrieved for, and an answer is served only for the same nodes. A cached
     response has the nodes just retrieved and `metadata["cache_hit"]`. Answers that are pydantic
-    objects are not cached.
+    objects are not cached. Inside `fresh_answers()` the engine answers again, and a `CachedLLM` in
+    it as well.
 
     Args:
         query_engine: A `RetrieverQueryEngine`, as `index.as_query_engine()` returns it.
@@ -114,7 +116,7 @@ class CachedQueryEngine(BaseQueryEngine):
                 responses.append(self._engine.synthesize(query_bundle, nodes))
             return answer_to_cache(str(responses[0]), total)
 
-        answer = self.cache.answer(request, make)
+        answer = self.cache.answer(request, make, options_of_context(copy_context()))
         return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
 
     async def asynthesize(
@@ -136,7 +138,7 @@ class CachedQueryEngine(BaseQueryEngine):
                 responses.append(await self._engine.asynthesize(query_bundle, nodes))
             return answer_to_cache(str(responses[0]), total)
 
-        answer = await self.cache.aanswer(request, make)
+        answer = await self.cache.aanswer(request, make, options_of_context(copy_context()))
         return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
@@ -174,6 +176,7 @@ class CachedQueryEngine(BaseQueryEngine):
             lambda: stream_in_context(context, begin),
             lambda passed: answer_to_cache("".join(passed), total),
             lambda hit: _pieces(respond(hit)),
+            options_of_context(copy_context()),
         )
         return StreamingResponse(as_generator(texts), source_nodes=list(nodes), metadata=metadata)
 
@@ -198,6 +201,7 @@ class CachedQueryEngine(BaseQueryEngine):
             lambda: astream_in_context(context, begin),
             lambda passed: answer_to_cache("".join(passed), total),
             stream_hit,
+            options_of_context(copy_context()),
         )
         return AsyncStreamingResponse(
             as_async_generator(texts), source_nodes=list(nodes), metadata=metadata

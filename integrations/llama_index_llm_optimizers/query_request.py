@@ -13,7 +13,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import BaseComponent, MetadataMode, NodeWithScore, QueryBundle
 
-from llama_index_llm_optimizers.identity import identity_of_component, identity_of_llm
+from llama_index_llm_optimizers.identity import identity_of_component, identity_of_llm, sampled
 from llama_index_llm_optimizers.state import state_settings
 from llm_optimizers.fingerprint import digest_of_read
 from llm_optimizers.types import ChatRequest, Message
@@ -57,6 +57,7 @@ def request_of_query(
             **state_settings(llm),
         },
         completion=True,
+        sampled=sampled(llm, {}),
     )
 
 

@@ -9,6 +9,10 @@ keys.py           cache keys: which requests are the same, and the scope of a se
 ids.py            the ids of a served answer: which are new, which stay, which are left out
 single_flight.py  identical concurrent calls are made once
 pacing.py         streams that say whether their reader or their provider is slow
+options.py        options of one call: a fresh answer, a check before storing
+refusals.py       a refused answer is never served again
+run_tree.py       which answers a framework's failed runs refuse
+sampling.py       which requests ask for samples, whose calls are never merged
 cacheability.py   which answers may be stored
 answers.py        hits, their metadata, and the codec protocol for answers
 payloads.py       what an answer holds, as JSON text and back
@@ -23,6 +27,8 @@ from __future__ import annotations
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
 from llm_optimizers.caching.cacheability import Cacheability, reason_not_to_cache
+from llm_optimizers.caching.options import CallOptions, fresh_answers
+from llm_optimizers.caching.refusals import GivenAnswer
 from llm_optimizers.caching.stats import CacheStats
 from llm_optimizers.lazy import lazy_names
 from llm_optimizers.tenancy import Namespace, tenant
@@ -31,10 +37,13 @@ __all__ = [
     "CacheResult",
     "CacheStats",
     "Cacheability",
+    "CallOptions",
     "Codec",
+    "GivenAnswer",
     "Hit",
     "Namespace",
     "ResponseCache",
+    "fresh_answers",
     "reason_not_to_cache",
     "tenant",
 ]

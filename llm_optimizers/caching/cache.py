@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,8 +16,10 @@ from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
+from llm_optimizers.caching.options import CallOptions, current_batch, fresh_asked_for
 from llm_optimizers.caching.pacing import apaced, paced
 from llm_optimizers.caching.plan import CachePlans, MakeCall
+from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.single_flight import SingleFlight
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
@@ -89,6 +94,7 @@ class ResponseCache(Generic[R]):
             None if embedder is None else FaissIndex(self._store, self._counters.damaged_vector)
         )
         self._namespace = namespace
+        self._refused = RefusedAnswers()
         self._plans: CachePlans[R] = CachePlans(
             codec=_with_cacheability(codec) if codec is not None else JSONCodec(),
             executor=Executor(
@@ -103,6 +109,7 @@ class ResponseCache(Generic[R]):
             counters=self._counters,
             clock=clock,
             ttl=ttl,
+            refused=self._refused,
         )
 
     def key(self, request: ChatRequest | CacheKey | None) -> CacheKey | None:
@@ -141,29 +148,42 @@ class ResponseCache(Generic[R]):
         """
         return cache_key(request, tenant=tenant, embedder=self._embedder_id)
 
-    def lookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
+    def lookup(
+        self, request: ChatRequest | CacheKey, options: CallOptions[R] | None = None
+    ) -> Hit[R] | None:
         """Return a stored answer that may be served for the request, or None."""
         key = self.key(request)
-        return None if key is None else drive(self._plans.lookup(key), perform)
+        return None if key is None else drive(self._planned(options).lookup(key), perform)
 
-    async def alookup(self, request: ChatRequest | CacheKey) -> Hit[R] | None:
+    async def alookup(
+        self, request: ChatRequest | CacheKey, options: CallOptions[R] | None = None
+    ) -> Hit[R] | None:
         """Look up as `lookup` does, asynchronously."""
         key = self.key(request)
-        return None if key is None else await adrive(self._plans.lookup(key), aperform)
+        return None if key is None else await adrive(self._planned(options).lookup(key), aperform)
 
-    def update(self, request: ChatRequest | CacheKey, value: R) -> None:
+    def update(
+        self, request: ChatRequest | CacheKey, value: R, options: CallOptions[R] | None = None
+    ) -> None:
         """Store an answer, unless it is an error, a refusal, cut off or empty."""
         key = self.key(request)
         if key is not None:
-            drive(self._plans.keep(key, value), perform)
+            drive(self._planned(options).keep(key, value), perform)
 
-    async def aupdate(self, request: ChatRequest | CacheKey, value: R) -> None:
+    async def aupdate(
+        self, request: ChatRequest | CacheKey, value: R, options: CallOptions[R] | None = None
+    ) -> None:
         """Store as `update` does, asynchronously."""
         key = self.key(request)
         if key is not None:
-            await adrive(self._plans.keep(key, value), aperform)
+            await adrive(self._planned(options).keep(key, value), aperform)
 
-    def answer(self, request: ChatRequest | None, call: Callable[[], R]) -> CacheResult[R]:
+    def answer(
+        self,
+        request: ChatRequest | None,
+        call: Callable[[], R],
+        options: CallOptions[R] | None = None,
+    ) -> CacheResult[R]:
         """Serve the request from the cache, else by `call`. A request of None is always called.
 
         Raises:
@@ -176,10 +196,13 @@ class ResponseCache(Generic[R]):
         def calling(effect: Effect[Any]) -> Any:
             return call() if isinstance(effect, MakeCall) else perform(effect)
 
-        return drive(self._plans.answer(key), calling)
+        return drive(self._planned(options).answer(key), calling)
 
     async def aanswer(
-        self, request: ChatRequest | None, call: Callable[[], Awaitable[R]]
+        self,
+        request: ChatRequest | None,
+        call: Callable[[], Awaitable[R]],
+        options: CallOptions[R] | None = None,
     ) -> CacheResult[R]:
         """Serve as `answer` does, asynchronously."""
         key = self.key(request)
@@ -189,7 +212,7 @@ class ResponseCache(Generic[R]):
         async def calling(effect: Effect[Any]) -> Any:
             return await (call() if isinstance(effect, MakeCall) else aperform(effect))
 
-        return await adrive(self._plans.answer(key), calling)
+        return await adrive(self._planned(options).answer(key), calling)
 
     def stream(
         self,
@@ -197,26 +220,31 @@ class ResponseCache(Generic[R]):
         call: Callable[[], Iterator[C]],
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], Iterator[C]],
+        options: CallOptions[R] | None = None,
     ) -> Iterator[C]:
         """Serve the request as a stream: the chunks of `call`, or a hit's chunks from `replay`.
 
         `merge` joins all chunks into the answer that is stored. Nothing is stored if the consumer
-        stops early. The tenant is that of the code that calls this method. A stream of several
-        choices goes to the model: its chunks are of one answer and then another, so there is no
-        whole answer to store, and a stored one has no such order.
+        stops early. The tenant, and whether a fresh answer is wanted, are those of the code that
+        calls this method. A stream of several choices goes to the model: its chunks are of one
+        answer and then another, so there is no whole answer to store, and a stored one has no such
+        order.
         """
         key = self._stream_key(request)
-        return call() if key is None else self._stream(key, call, merge, replay)
+        if key is None:
+            return call()
+        return self._stream(self._planned(options), key, call, merge, replay)
 
     def _stream(
         self,
+        plans: CachePlans[R],
         key: CacheKey,
         call: Callable[[], Iterator[C]],
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], Iterator[C]],
     ) -> Iterator[C]:
         answer = yield from drive_stream(
-            self._plans.answer(key),
+            plans.answer(key),
             perform,
             lambda effect: paced(call(), effect.leader) if isinstance(effect, MakeCall) else None,
             merge,
@@ -230,13 +258,14 @@ class ResponseCache(Generic[R]):
         call: Callable[[], AsyncIterator[C]],
         merge: Callable[[list[C]], R],
         replay: Callable[[Hit[R]], AsyncIterator[C]],
+        options: CallOptions[R] | None = None,
     ) -> AsyncIterator[C]:
         """Stream as `stream` does, asynchronously."""
         key = self._stream_key(request)
         if key is None:
             return call()
         return adrive_stream(
-            self._plans.answer(key),
+            self._planned(options).answer(key),
             aperform,
             lambda effect: apaced(call(), effect.leader) if isinstance(effect, MakeCall) else None,
             merge,
@@ -249,6 +278,32 @@ class ResponseCache(Generic[R]):
             self.bypassed(f"a stream of {key.choices} answers is neither stored nor served")
             return None
         return key
+
+    def refuse(self, answer: GivenAnswer) -> None:
+        """Never serve this answer again: its parser or schema did not accept it.
+
+        Its entry is removed, and the next call of its key in this process goes to the model. In a
+        running event loop a file is changed in a thread; memory forgets at once.
+        """
+        self._refused.add(answer.key, answer.digest)
+        removal = partial(drive, self._plans.remove_refused(answer), perform)
+        if not self._store.blocking:
+            removal()
+            return
+        try:
+            asyncio.get_running_loop().run_in_executor(None, removal)
+        except RuntimeError:  # no loop, or one that is being shut down
+            removal()
+
+    def _planned(self, options: CallOptions[R] | None) -> CachePlans[R]:
+        """Return the plans for a call with these options, in the context of the running code."""
+        options = options or CallOptions()
+        fresh, batch = options.fresh or fresh_asked_for(), current_batch()
+        if options.plain and not fresh and batch is None and collected_answers() is None:
+            return self._plans
+        batches = options.batches if batch is None else (*options.batches, batch)
+        options = replace(options, fresh=fresh, batches=batches)
+        return replace(self._plans, source=self, options=options)
 
     def bypassed(self, reason: object) -> None:
         """Count a call that the cache does not handle, and log the reason the first time."""

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from llm_optimizers.caching.single_flight import InFlightCall
-from llm_optimizers.caching.stores.protocol import Store, Vector, VectorIndex
+from llm_optimizers.caching.stores.protocol import Entry, Store, Vector, VectorIndex
 from llm_optimizers.connections.breaker import CircuitBreaker
+from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.effects import Plan, RunFunction
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import PoisonedEntryError, StoreError
@@ -46,6 +47,7 @@ class Executor:
         self._index = index
         self._embedder = embedder
         self._wait_timeout = wait_timeout
+        self._changing = ProcessLock()
         self._reading = CircuitBreaker(clock)
         self._writing = CircuitBreaker(clock)
         self._embedding = CircuitBreaker(clock)
@@ -88,17 +90,37 @@ class Executor:
         if index is not None:
             yield from self.use_store(lambda _: index.discard(key))
 
-    def remove(self, key: str) -> Plan[None]:
-        """Remove an entry from the store and the index.
+    def save(self, entry: Entry) -> Plan[None]:
+        """Store an entry.
 
         Raises:
             StoreError: as `use_store`.
         """
 
+        def save(store: Store) -> None:
+            with self._changing:
+                store.save(entry)
+
+        yield from self.use_store(save, writing=True)
+
+    def remove(self, key: str, *, only_if: Callable[[Entry], bool] | None = None) -> Plan[None]:
+        """Remove an entry from the store and the index.
+
+        `only_if` sees the entry first; no other entry is saved in between by this process.
+
+        Raises:
+            StoreError: as `use_store`; PoisonedEntryError: `only_if` cannot be asked.
+        """
+
         def both(store: Store) -> None:
-            if self._index is not None:
-                self._index.discard(key)
-            store.delete([key])
+            with self._changing:
+                if only_if is not None:
+                    entry = store.fetch(key)
+                    if entry is None or not only_if(entry):
+                        return
+                if self._index is not None:
+                    self._index.discard(key)
+                store.delete([key])
 
         yield from self.use_store(both, writing=True)
 

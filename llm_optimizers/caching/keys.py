@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.caching.sampling import asks_for_sample
 from llm_optimizers.caching.text_tasks.detection import works_on_text
 from llm_optimizers.choices import stated_choices
 from llm_optimizers.errors import ConfigurationError
@@ -92,12 +93,12 @@ class CacheKey:
     matter. `question` is None if no semantic match is allowed: the last message is a tool result
     or not plain text, a text to work on is attached, the prompt has several sections or holds
     JSON, tools are bound, the answer depends on the time, or the request refers to state at the
-    provider. `asked` is the question's text
-    wherever another request may be served this answer, by meaning or by its normalised key: it is
-    stored with the answer, so that the keys can be derived from it again. `completion` is the
-    request's. `choices` is how many answers the settings ask for, None if they do not say.
-    `keeps_ids` says that the request goes on from a response at the provider, which knows the ids
-    in its answer.
+    provider. `asked` is the question's text wherever another request may be served this answer, by
+    meaning or by its normalised key: it is stored with the answer, so that the keys can be derived
+    from it again. `completion` is the request's. `choices` is how many answers the settings ask
+    for, None if they do not say. `keeps_ids` says that the request goes on from a response at the
+    provider, which knows the ids in its answer. A `sampled` request's calls at the same time are
+    never merged.
     """
 
     exact: str
@@ -109,6 +110,7 @@ class CacheKey:
     completion: bool = False
     choices: int | None = None
     keeps_ids: bool = False
+    sampled: bool = False
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -169,6 +171,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         completion=request.completion,
         choices=stated_choices(request.params),
         keeps_ids=continued,
+        sampled=request.sampled or asks_for_sample(request.params, depth=0),
     )
 
 

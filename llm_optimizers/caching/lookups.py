@@ -9,7 +9,7 @@ is dropped and counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
@@ -18,7 +18,9 @@ from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.keys import CacheKey, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
+from llm_optimizers.caching.options import CallOptions
 from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
+from llm_optimizers.caching.refusals import RefusedAnswers, Refusing
 from llm_optimizers.caching.stats import Counters
 from llm_optimizers.caching.stores.protocol import Entry, Vector
 from llm_optimizers.effects import Plan
@@ -61,7 +63,7 @@ class LookupPlans(Generic[R]):
     """The lookups of one cache; without a `matcher`, matching is exact only.
 
     `ttl` is in seconds, and also holds for entries that were stored without one or with a longer
-    one.
+    one. `source` is the cache that takes a refused answer back. `options` are those of one call.
     """
 
     codec: Codec[R]
@@ -70,10 +72,15 @@ class LookupPlans(Generic[R]):
     counters: Counters
     clock: Clock
     ttl: float | None
+    refused: RefusedAnswers = field(default_factory=RefusedAnswers)
+    source: Refusing | None = field(default=None, repr=False)
+    options: CallOptions[R] = field(default_factory=CallOptions)
 
     def lookup(self, key: CacheKey) -> Plan[Hit[R] | None]:
         """Find an answer that may be served for this key."""
-        found = yield from self.find(key)
+        found: Lookup[R] = Lookup(hit=None)
+        if not self.options.fresh_for(key, self.refused):
+            found = yield from self.find(key)
         if found.hit is None:
             self.counters.miss()
         return found.hit
@@ -104,7 +111,7 @@ class LookupPlans(Generic[R]):
                     lambda store: store.fetch(key.exact, key.normalised)
                 )
             except PoisonedEntryError as error:
-                yield from self._drop(error.key, error)
+                yield from self.drop(error.key, error)
                 continue
             if entry is None:
                 return None
@@ -138,7 +145,7 @@ class LookupPlans(Generic[R]):
         try:
             entry = yield from self.executor.use_store(lambda store: store.fetch(candidate))
         except PoisonedEntryError as error:
-            yield from self._drop(error.key, error)
+            yield from self.drop(error.key, error)
             return None
         if entry is None or _of_another_embedder(entry, key):
             yield from self.executor.discard(candidate)
@@ -147,7 +154,7 @@ class LookupPlans(Generic[R]):
         if reason is None and not self.executor.confirms(cosine, asked.vector, entry.question):
             reason = "its vector is not that of its question"
         if reason is not None or entry.question is None:
-            yield from self._drop(entry.key, reason)
+            yield from self.drop(entry.key, reason)
             return None
         try:
             decision = asked.matcher.decide(asked.question, entry.question, cosine)
@@ -168,7 +175,7 @@ class LookupPlans(Generic[R]):
             return None
         reason = reason_not_to_serve(entry, key, tier, now)
         if reason is not None:
-            yield from self._drop(entry.key, reason)
+            yield from self.drop(entry.key, reason)
             return None
         age = max(0.0, now - entry.created)
         ids = ids_of_hit(same=tier == "exact", keeps_ids=key.keeps_ids, age=age)
@@ -176,7 +183,11 @@ class LookupPlans(Generic[R]):
             value, _ = self.decode(key, entry.payload, ids)
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             # Not its message, which may quote the answer.
-            yield from self._drop(entry.key, f"its answer cannot be read: {type(error).__name__}")
+            yield from self.drop(entry.key, f"its answer cannot be read: {type(error).__name__}")
+            return None
+        if self.refuses(entry.payload, value):
+            self.counters.trouble("refused entry dropped", "its parser refused it", quiet=True)
+            yield from self._remove(entry.key)
             return None
         try:
             yield from self.executor.use_store(
@@ -185,6 +196,7 @@ class LookupPlans(Generic[R]):
         except StoreError as error:
             self.counters.trouble("store", error)
         self.counters.hit(tier)
+        self.options.report(self.source, key, entry.key, entry.payload)
         hit = Hit(
             value=value,
             tier=tier,
@@ -216,6 +228,10 @@ class LookupPlans(Generic[R]):
             raise ValueError(f"the answer is not one to be stored: {reason}")
         return value, cacheability
 
+    def refuses(self, payload: str, value: R) -> bool:
+        """Whether an answer was refused, or is not what this call asks for."""
+        return self.refused.includes(payload) or not self.options.accepted(value)
+
     def embed_question(self, key: CacheKey) -> Plan[Vector | None]:
         """Return the question's vector; None if only exact matching is allowed or possible."""
         if key.question is None or self.matcher is None:
@@ -226,7 +242,8 @@ class LookupPlans(Generic[R]):
             self.counters.trouble("embedder: exact matching only", error)
             return None
 
-    def _drop(self, key: str, reason: object) -> Plan[None]:
+    def drop(self, key: str, reason: object) -> Plan[None]:
+        """Remove a damaged entry, and count it."""
         self.counters.trouble("poisoned entry dropped", reason)
         yield from self._remove(key)
 

@@ -9,6 +9,7 @@ index or embedder is caught here or in `lookups`, so the user always gets an ans
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Hit
@@ -16,10 +17,11 @@ from llm_optimizers.caching.ids import ids_of_hit
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.lookups import Found, Lookup, LookupPlans
 from llm_optimizers.caching.ownership import MAX_PAYLOAD, reason_not_to_use
+from llm_optimizers.caching.refusals import GivenAnswer, digest_of, held_answers
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stores.protocol import Entry
 from llm_optimizers.effects import Effect, Plan
-from llm_optimizers.errors import StoreError
+from llm_optimizers.errors import PoisonedEntryError, StoreError
 
 __all__ = ["CachePlans", "Lookup", "MakeCall"]
 
@@ -44,10 +46,17 @@ class CachePlans(LookupPlans[R]):
 
     def answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
         """Serve the key from the store, from another caller's call in flight, or by a call."""
+        if self.options.fresh_for(key, self.refused):
+            value, _ = yield from self._call_model(key, None)
+            return CacheResult(value=value, hit=None)
         completed_before = self.single_flight.completed
         found = yield from self.find(key)
-        if found.hit is not None:
+        if found.hit is not None and not self.options.called_in_batch(key):
             return CacheResult(value=found.hit.value, hit=found.hit)
+        if key.sampled:
+            self.options.called(key)
+            value, _ = yield from self._call_model(key, found)
+            return CacheResult(value=value, hit=None)
         call = self.single_flight.join(key.exact)
         while not call.leading:
             shared = yield from self._wait_for_leader(key, call)
@@ -89,6 +98,9 @@ class CachePlans(LookupPlans[R]):
             if reason is not None:
                 self.counters.trouble("not admitted", reason, quiet=True)
                 return None
+            if not self.options.accepted(value):
+                self.counters.trouble("not admitted", "its schema refused it", quiet=True)
+                return None
             payload = self.codec.encode(value)
             if len(payload) > MAX_PAYLOAD:
                 self.counters.trouble("not admitted", "too long", quiet=True)
@@ -111,16 +123,35 @@ class CachePlans(LookupPlans[R]):
             model=cacheability.model,
             usage=cacheability.usage,
         )
+        held = held_answers()
+        if held is None:
+            yield from self._save(entry)
+        else:
+            held.append(partial(self._save, entry))
+        self.options.report(self.source, key, key.exact, payload)
+        return payload
+
+    def _save(self, entry: Entry) -> Plan[None]:
         try:
-            yield from self.executor.use_store(lambda store: store.save(entry), writing=True)
+            yield from self.executor.save(entry)
         except StoreError as error:
             self.counters.trouble("store", error)
         else:
             self.counters.stored()
-        return payload
+
+    def remove_refused(self, answer: GivenAnswer) -> Plan[None]:
+        """Remove a refused answer's entry, unless another answer has replaced it."""
+        try:
+            yield from self.executor.remove(
+                answer.entry, only_if=lambda entry: digest_of(entry.payload) == answer.digest
+            )
+        except PoisonedEntryError as error:
+            yield from self.drop(error.key, error)
+        except StoreError as error:
+            self.counters.trouble("store", error)
 
     def _call_model(
-        self, key: CacheKey, found: Lookup[R], leader: InFlightCall[str] | None = None
+        self, key: CacheKey, found: Lookup[R] | None, leader: InFlightCall[str] | None = None
     ) -> Plan[tuple[R, str | None]]:
         """Call the model; return its answer, and its text if other callers may share it."""
         self.counters.miss()
@@ -141,7 +172,10 @@ class CachePlans(LookupPlans[R]):
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None
+        if self.refuses(payload, value):
+            return None
         self.counters.hit("shared")
+        self.options.report(self.source, key, key.exact, payload)
         return Hit(
             value=value,
             tier="shared",

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -84,6 +84,18 @@ def tool_call(name: str, arguments: dict[str, Any], identifier: str) -> dict[str
     """Return a tool call as in a message's `tool_calls`."""
     function = {"name": name, "arguments": json.dumps(arguments)}
     return {"id": identifier, "type": "function", "function": function}
+
+
+def waiting_for(server: FakeOpenAI, requests: int) -> None:
+    """Let the server answer once it has this many requests at the same time."""
+    arrived, answer = threading.Barrier(requests), server.reply
+
+    def reply(body: dict[str, Any]) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            arrived.wait(10)
+        return answer(body)
+
+    server.reply = reply
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from langchain_llm_optimizers import (
     ChatModelRouter,
     CostCallbackHandler,
     HybridCache,
+    fresh_answers,
 )
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, PriceBook, Summary, Usage
@@ -30,7 +31,7 @@ def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
     wrapped = CachedChatModel(model=model, cache=HybridCache(semantic=False))
     assert_type(wrapped.invoke("Hi"), AIMessage)
     chain = ChatPromptTemplate.from_template("{question}") | wrapped | StrOutputParser()
-    with tenant("acme"):
+    with tenant("acme"), fresh_answers():
         cache.clear()
         return chain.invoke({"question": "Hi"})
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
+from llm_optimizers.caching.refusals import answers_given, refuse_all
+from llm_optimizers.caching.run_tree import blames_answer
 
 __all__ = ["CacheMiddleware"]
+
+M = TypeVar("M")
 
 
 class CacheMiddleware(AgentMiddleware[Any, Any]):
     """Caches an agent's model calls: `create_agent(model, middleware=[CacheMiddleware()])`.
 
     Each call goes through a `CachedChatModel`, even if other middleware changed the model. If tools
-    are bound, only exact matches are served, since a similar question may need another action.
+    are bound, only exact matches are served, since a similar question may need another action. A
+    structured answer that the agent's `response_format` refuses is not kept.
 
     Args:
         cache: Can be shared with other agents and models; by default a new one in memory.
@@ -34,7 +40,8 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage:
         """Put the cache in front of the model."""
-        return handler(self._cached(request))
+        with _refusing() as judge:
+            return judge(handler(self._cached(request)))
 
     async def awrap_model_call(
         self,
@@ -42,9 +49,34 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage:
         """Async version of `wrap_model_call`."""
-        return await handler(self._cached(request))
+        with _refusing() as judge:
+            return judge(await handler(self._cached(request)))
 
     def _cached(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         if isinstance(request.model, CachedChatModel):
             return request
         return request.override(model=CachedChatModel(model=request.model, cache=self.cache))
+
+
+@contextmanager
+def _refusing() -> Iterator[Callable[[M], M]]:
+    """Refuse the answers given inside the block if the agent's schema refused them.
+
+    The agent then raises an error, which other middleware may answer with a retry, or tells the
+    model with a tool message. The block passes its response through the function it gets.
+    """
+
+    def judge(response: M) -> M:
+        messages = getattr(response, "result", ())
+        if getattr(response, "structured_response", None) is None and any(
+            isinstance(message, ToolMessage) for message in messages
+        ):
+            refuse_all(given)
+        return response
+
+    with answers_given() as given:
+        try:
+            yield judge
+        except Exception as error:
+            refuse_all(given if blames_answer(error) else ())
+            raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -37,6 +39,20 @@ def chat(server: FakeOpenAI) -> Iterator[Callable[..., ChatOpenAI]]:
             )
 
         yield maker
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as made:
+        yield made
+
+
+@pytest.fixture
+def looped(chat: Callable[..., ChatOpenAI], runner: asyncio.Runner) -> Iterator[Any]:
+    """A function that makes models for this thread and for the runner's loop."""
+    client = httpx.AsyncClient()
+    yield partial(chat, http_async_client=client)
+    runner.run(client.aclose())
 
 
 @pytest.fixture

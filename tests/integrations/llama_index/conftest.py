@@ -10,6 +10,9 @@ import pytest
 from llama_index.core import Settings
 from llama_index_instrumentation import get_dispatcher
 
+from support.llama_openai import OpenAIRunner
+from support.openai_server import FakeOpenAI, openai_server
+
 
 @pytest.fixture(autouse=True)
 def _globals_restored() -> Iterator[None]:
@@ -31,3 +34,16 @@ def _no_loop_left_open(request: pytest.FixtureRequest) -> None:
     """
     if not inspect.iscoroutinefunction(request.function):
         asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeOpenAI]:
+    with openai_server() as fake:
+        yield fake
+
+
+@pytest.fixture
+def runner(server: FakeOpenAI) -> Iterator[OpenAIRunner]:
+    made = OpenAIRunner(server)
+    yield made
+    made.close()

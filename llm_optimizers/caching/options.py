@@ -1,0 +1,127 @@
+"""How a cache treats one call: a fresh answer, a check before storing, samples of one batch.
+
+A regenerate button asks for a fresh answer:
+
+    with fresh_answers():
+        chain.invoke(...)
+
+As with `tenant`, a stream belongs to the code that starts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from llm_optimizers.caching.keys import CacheKey
+from llm_optimizers.caching.refusals import (
+    GivenAnswer,
+    RefusedAnswers,
+    Refusing,
+    collected_answers,
+    digest_of,
+)
+
+__all__ = ["CallOptions", "current_batch", "fresh_answers", "fresh_asked_for", "one_batch"]
+
+R = TypeVar("R")
+
+_fresh: ContextVar[bool] = ContextVar("llm_optimizers_fresh", default=False)
+_batch: ContextVar[set[str] | None] = ContextVar("llm_optimizers_batch", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions(Generic[R]):
+    """The options of one call.
+
+    `fresh` skips the lookup and any call in flight; the new answer replaces the stored one.
+    `accepts` says whether an answer is what was asked for (its schema accepts it): others are
+    neither stored nor served. `on_given` is called with each answer that may have to be refused
+    later. `batches` hold the keys of calls that count as made at once with this one: those of the
+    same batch (see `one_batch`), or of the same run of a chain.
+    """
+
+    fresh: bool = False
+    accepts: Callable[[R], bool] | None = None
+    on_given: Callable[[GivenAnswer], None] | None = None
+    batches: tuple[set[str], ...] = field(default=(), compare=False)
+
+    def fresh_for(self, key: CacheKey, refused: RefusedAnswers) -> bool:
+        """Whether the model must be asked, and neither the store nor a call in flight.
+
+        A refusal asks for one such call. A sample is never one of the same batch.
+        """
+        return refused.take(key.exact) or self.fresh or self.called_in_batch(key)
+
+    def called_in_batch(self, key: CacheKey) -> bool:
+        """Whether this is a sample, and another one of the same batch is or was being made."""
+        return key.sampled and any(key.exact in batch for batch in self.batches)
+
+    def called(self, key: CacheKey) -> None:
+        """Note that a sample is being made."""
+        for batch in self.batches:
+            batch.add(key.exact)
+
+    def accepted(self, value: R) -> bool:
+        """Whether the answer is what the call asked for; a check that fails has not accepted it."""
+        try:
+            return self.accepts is None or self.accepts(value)
+        except Exception:  # noqa: BLE001 - a schema's validators may raise anything
+            return False
+
+    def report(self, source: Refusing | None, key: CacheKey, entry: str, payload: str) -> None:
+        """Report an answer that its caller may refuse later."""
+        collected = collected_answers()
+        if source is None or (collected is None and self.on_given is None):
+            return
+        given = GivenAnswer(source=source, key=key.exact, entry=entry, digest=digest_of(payload))
+        if collected is not None:
+            collected.append(given)
+        if self.on_given is not None:
+            self.on_given(given)
+
+    @property
+    def plain(self) -> bool:
+        """Whether a caller has set no option."""
+        return (
+            not self.fresh and not self.batches and self.accepts is None and self.on_given is None
+        )
+
+
+@contextmanager
+def fresh_answers(wanted: Any = True) -> Iterator[None]:
+    """Answer the calls inside the block by the model; their answers replace the stored ones.
+
+    `fresh_answers(False)` inside such a block lets the cache answer again.
+    """
+    token = _fresh.set(bool(wanted))
+    try:
+        yield
+    finally:
+        _fresh.reset(token)
+
+
+def fresh_asked_for() -> bool:
+    """Return whether the running code is inside `fresh_answers()`."""
+    return _fresh.get()
+
+
+@contextmanager
+def one_batch() -> Iterator[None]:
+    """Treat the calls inside the block as made at once, even if threads are too few for that.
+
+    A request for samples (see `sampling`) is then never served an answer from its own batch.
+    """
+    token = _batch.set(set())
+    try:
+        yield
+    finally:
+        _batch.reset(token)
+
+
+def current_batch() -> set[str] | None:
+    """Return the keys called so far in the running batch, None outside `one_batch()`."""
+    return _batch.get()

@@ -1,0 +1,163 @@
+"""Refused answers: what a parser or schema did not accept is never served again.
+
+A cache reports each answer that it gives (`GivenAnswer`, which holds no text). If it turns out
+to be bad, the adapter refuses it: it leaves the store, and the next call of its key goes to the
+model. `run_tree` finds out from a framework's runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.effects import Plan, adrive, aperform, drive, perform
+
+__all__ = [
+    "GivenAnswer",
+    "RefusedAnswers",
+    "answers_given",
+    "answers_held",
+    "astore_held",
+    "collected_answers",
+    "digest_of",
+    "held_answers",
+    "refuse_all",
+    "store_held",
+]
+
+_REMEMBERED = 4096
+
+
+class Refusing(Protocol):
+    """A cache that takes an answer back."""
+
+    def refuse(self, answer: GivenAnswer) -> None:
+        """Remove the answer and let the next call of its key go to the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenAnswer:
+    """An answer that a cache gave a caller: stored now, or served.
+
+    `key` is the exact key of the request, `entry` that of the stored entry (another one if the
+    match was not exact), `digest` that of the stored text.
+    """
+
+    source: Refusing = field(repr=False)
+    key: str
+    entry: str
+    digest: bytes
+
+
+def digest_of(payload: str) -> bytes:
+    """Return a digest of a stored text."""
+    return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class RefusedAnswers:
+    """The keys whose next call must be fresh, and the digests that are never served again.
+
+    Memory of this process only; the oldest are forgotten first.
+    """
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, int] = OrderedDict()
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._lock = ProcessLock()
+
+    def add(self, key: str, digest: bytes) -> None:
+        """Remember a refused answer, and make one call of its key fresh.
+
+        Callers who shared an answer refuse it each; one fresh call at a time is enough for that.
+        """
+        with self._lock:
+            if key not in self._keys or (key, digest) not in self._refused:
+                self._keys[key] = self._keys.pop(key, 0) + 1
+            self._refused[key, digest] = self._digests[digest] = None
+            for remembered in (self._keys, self._digests, self._refused):
+                while len(remembered) > _REMEMBERED:
+                    remembered.popitem(last=False)
+
+    def take(self, key: str) -> bool:
+        """Return whether this call of the key must be fresh, and count it."""
+        if not self._keys:
+            return False
+        with self._lock:
+            left = self._keys.pop(key, 0)
+            if left > 1:
+                self._keys[key] = left - 1
+        return left > 0
+
+    def includes(self, payload: str) -> bool:
+        """Return whether this stored text was refused."""
+        return bool(self._digests) and digest_of(payload) in self._digests
+
+
+_collected: ContextVar[list[GivenAnswer] | None] = ContextVar(
+    "llm_optimizers_answers_given", default=None
+)
+
+
+@contextmanager
+def answers_given() -> Iterator[list[GivenAnswer]]:
+    """Collect the answers given inside the block, and by streams that are started in it."""
+    given: list[GivenAnswer] = []
+    token = _collected.set(given)
+    try:
+        yield given
+    finally:
+        _collected.reset(token)
+
+
+def collected_answers() -> list[GivenAnswer] | None:
+    """Return the list of the innermost `answers_given()`, None outside of one."""
+    return _collected.get()
+
+
+_held: ContextVar[list[Callable[[], Plan[None]]] | None] = ContextVar(
+    "llm_optimizers_answers_held", default=None
+)
+
+
+@contextmanager
+def answers_held() -> Iterator[list[Callable[[], Plan[None]]]]:
+    """Hold back the answers of the calls inside the block; `store_held` stores what it yields.
+
+    For code that checks an answer only after the call.
+    """
+    held: list[Callable[[], Plan[None]]] = []
+    token = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(token)
+
+
+def held_answers() -> list[Callable[[], Plan[None]]] | None:
+    """Return the list of the innermost `answers_held()`, None outside of one."""
+    return _held.get()
+
+
+def store_held(held: Iterable[Callable[[], Plan[None]]]) -> None:
+    """Store answers that were held back."""
+    for save in held:
+        drive(save(), perform)
+
+
+async def astore_held(held: Iterable[Callable[[], Plan[None]]]) -> None:
+    """Async version of `store_held`."""
+    for save in held:
+        await adrive(save(), aperform)
+
+
+def refuse_all(answers: Iterable[GivenAnswer]) -> None:
+    """Refuse these answers, each once."""
+    for answer in dict.fromkeys(answers):
+        answer.source.refuse(answer)
