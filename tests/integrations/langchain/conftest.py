@@ -34,6 +34,10 @@ def chat(server: FakeOpenAI) -> Iterator[Callable[..., ChatOpenAI]]:
                     "api_key": "sk-secret-of-the-test",
                     "max_retries": 0,
                     "http_client": client,
+                    # Without kept connections none outlives its test's event loop.
+                    "http_async_client": httpx.AsyncClient(
+                        limits=httpx.Limits(max_keepalive_connections=0)
+                    ),
                     **settings,
                 }
             )
