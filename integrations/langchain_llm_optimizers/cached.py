@@ -154,6 +154,9 @@ class CachedChatModel(DelegatingChatModel):
         """Return the request to cache, None if a setting that affects the answer is unreadable."""
         try:
             identity = identity_of_call(self.model, call.stop, call.kwargs)
+            run = self._run_settings(call)
+            if run:
+                identity["run"] = run
             request = request_of_messages(call.messages, identity)
             return replace(request, sampled=sampled(self.model, call.kwargs))
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the model

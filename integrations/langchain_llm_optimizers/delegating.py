@@ -67,6 +67,15 @@ class DelegatingChatModel(BaseChatModel):
         """What this wrapper itself does to an answer, as part of a cache key."""
         return {}
 
+    def _run_settings(self, call: ModelCall) -> dict[str, Any]:
+        """What a call's run says that affects its answer, as part of a cache key."""
+        inner = replace(call, config=self._with_own_config(call.config))
+        found: dict[str, Any] = {}
+        for child in self._children:
+            if isinstance(child, DelegatingChatModel):
+                found |= child._run_settings(inner)
+        return found
+
     def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the settings with which a call with these reaches a child."""
         return kwargs

@@ -111,6 +111,10 @@ class ChatModelRouter(DelegatingChatModel):
     def _own_settings(self) -> Mapping[str, Any]:
         return {"names": list(self.models), "router": self._router}
 
+    def _run_settings(self, call: ModelCall) -> dict[str, Any]:
+        own = replace(call, config=self._with_own_config(call.config))
+        return {**super()._run_settings(call), **routing_context(own, streaming=False).decisive}
+
     def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         return settings_for(child, kwargs)
 

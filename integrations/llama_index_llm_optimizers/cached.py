@@ -131,7 +131,9 @@ class CachedLLM(DelegatingLLM):
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""
         try:
-            request = request_of(call, identity_of_call(self.llm, call.kwargs))
+            identity = identity_of_call(self.llm, call.kwargs)
+            run = self._run_settings(call)
+            request = request_of(call, {**identity, "run": run} if run else identity)
             return replace(request, sampled=sampled(self.llm, call.kwargs))
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM
             self.cache.bypassed(error)

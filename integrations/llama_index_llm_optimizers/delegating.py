@@ -38,7 +38,7 @@ from llama_index_llm_optimizers.call import (
 )
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM", "class_name_of", "underlying_models"]
+__all__ = ["DelegatingLLM", "class_name_of", "run_settings", "underlying_models"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
@@ -71,6 +71,13 @@ class DelegatingLLM(FunctionCallingLLM):
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""
         return {}
+
+    def _run_settings(self, call: ModelCall) -> dict[str, Any]:
+        """What a call's context says that affects its answer, as part of a cache key."""
+        found: dict[str, Any] = {}
+        for child in self._children:
+            found |= run_settings(child, call)
+        return found
 
     @abstractmethod
     def _answer(self, call: ModelCall) -> Reply:
@@ -240,6 +247,11 @@ class DelegatingLLM(FunctionCallingLLM):
         if name in _SET_ON_CHILDREN:
             for child in self._children:
                 setattr(child, name, value)
+
+
+def run_settings(llm: LLM, call: ModelCall) -> dict[str, Any]:
+    """Return what a call's context says that affects the answer of an LLM or those in it."""
+    return llm._run_settings(call) if isinstance(llm, DelegatingLLM) else {}
 
 
 def underlying_models(llm: LLM) -> Iterator[LLM]:

@@ -13,6 +13,8 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import BaseComponent, MetadataMode, NodeWithScore, QueryBundle
 
+from llama_index_llm_optimizers.call import CompletionCall
+from llama_index_llm_optimizers.delegating import run_settings
 from llama_index_llm_optimizers.identity import identity_of_component, identity_of_llm, sampled
 from llama_index_llm_optimizers.state import state_settings
 from llm_optimizers.fingerprint import digest_of_read
@@ -55,6 +57,7 @@ def request_of_query(
             "llm": digest_of_read(identity_of_llm(llm)),
             "prompts": prompts,
             **state_settings(llm),
+            "run": run_settings(llm, CompletionCall(prompt=query.query_str)),
         },
         completion=True,
         sampled=sampled(llm, {}),

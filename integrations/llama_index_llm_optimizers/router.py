@@ -117,6 +117,9 @@ class RoutedLLM(DelegatingLLM):
     def _own_settings(self) -> Mapping[str, Any]:
         return {"router": self.router}
 
+    def _run_settings(self, call: ModelCall) -> dict[str, Any]:
+        return {**super()._run_settings(call), **self._known(call).decisive}
+
     def _answer(self, call: ModelCall) -> Reply:
         caller = self._caller(call)
         return caller.routed_call.answer(caller)
@@ -140,7 +143,7 @@ class RoutedLLM(DelegatingLLM):
             NoModelFitsError: no LLM can take the call; the message says why for each.
             ConfigurationError: a message has content that cannot be read.
         """
-        known = call.context.copy().run(self.context or routing_context)
+        known = self._known(call)
         routed_call = RoutedLLMCall(
             self.router,
             request_of(call, call.kwargs),
@@ -152,6 +155,10 @@ class RoutedLLM(DelegatingLLM):
             deadline_s=self.deadline_s,
         )
         return AttemptCaller(call=call, routed_call=routed_call, llms=self.models)
+
+    def _known(self, call: ModelCall) -> RoutingContext:
+        """Return what the code that made the call says of it."""
+        return call.context.copy().run(self.context or routing_context)
 
     # --- tools and structured output -------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -70,10 +70,10 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return a component's class and the fields that affect what it answers, as read.
 
-    Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`, and
-    secrets that identify an account. Of an HTTP client only what it adds to requests counts. `read`
-    reads the fields; an adapter's knows its framework's objects. A pydantic class is known by its
-    name, another by its code.
+    Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`,
+    iterators (the answers that a test double has left), and secrets that identify an account. Of
+    an HTTP client only what it adds to requests counts. `read` reads the fields; an adapter's knows
+    its framework's objects. A pydantic class is known by its name, another by its code.
 
     Raises:
         ConfigurationError: a field's content cannot be read; the message names the field.
@@ -92,7 +92,7 @@ def settings_of(
     values = vars(component)
     for name in names:
         value = values.get(name)
-        if value is None or _is_account(name, value):
+        if value is None or _is_account(name, value) or isinstance(value, Iterator):
             continue
         try:
             found[name] = value if type(value) in PLAIN else read(value)

@@ -99,6 +99,17 @@ class RoutingContext:
             streaming=streaming,
         )
 
+    @property
+    def decisive(self) -> dict[str, str]:
+        """What a cache in front of the router must tell apart: it can change which model answers.
+
+        A user's tier pays for its models. The user and the conversation are left out, since an
+        answer that depends on who asks belongs to a tenant.
+        """
+        cost = "" if self.max_cost is None else str(self.max_cost)
+        found = {"tier": self.tier, "task": self.task, "max_cost": cost}
+        return {name: value for name, value in found.items() if value}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:

@@ -43,6 +43,7 @@ def known(**settings: Any) -> str:
         ({"openai_api_key": SecretStr("b")}, False),
         ({"hub_token": SecretStr("b")}, False),
         ({"timeout": 2.0}, False),
+        ({"grammar": iter("used up when read")}, False),
         ({"counted": 1}, False),
         ({"http_client": SimpleNamespace(headers={"User-Agent": "b"})}, False),
         ({"http_client": SimpleNamespace(headers={"X-Route": "b"})}, True),

@@ -238,6 +238,23 @@ def test_routers_that_decide_otherwise_share_no_answers(server: FakeOpenAI, chat
     assert cache.stats.misses == cache.stats.hits["exact"] == len(ROUTERS)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_answers_of_one_tier_are_not_served_to_another(nested: bool) -> None:
+    small, large = StreamingFake(model="small"), StreamingFake(model="large")
+    router = ChatModelRouter(
+        models={"small": small, "large": large},
+        policy=Always("large"),
+        tiers={"free": UserTier(ceiling="small"), "pro": UserTier()},
+    )
+    model = CachedChatModel(model=BatchingChatModel(model=router) if nested else router)
+    for _ in range(2):
+        for tier, task in (("free", ""), ("pro", ""), ("pro", "extract")):
+            metadata = {"tier": tier, "task": task, "user": f"of {tier}"}
+            answer = model.invoke("Rate this.", {"metadata": metadata})
+            assert answer.text.startswith("small" if tier == "free" else "large")
+    assert (len(small.calls), len(large.calls)) == (1, 2)
+
+
 def test_a_policy_that_cannot_be_read_is_not_cached(server: FakeOpenAI, chat: Chat) -> None:
     policy = Longest("gpt-4o")
     policy.lock = threading.Lock()

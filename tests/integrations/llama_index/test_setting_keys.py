@@ -15,6 +15,7 @@ from llama_index.core.response_synthesizers import Accumulate, Refine
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
+from llama_index_instrumentation.dispatcher import instrument_tags
 from pydantic import BaseModel, Field
 
 from llama_index_llm_optimizers import (
@@ -318,3 +319,19 @@ def test_embeddings_share_vectors_only_with_the_same_settings() -> None:
     for prefix in ("a", "b", "a"):
         with_embeddings_cache(Prefixed(prefix=prefix), store).get_text_embedding("Hello")
     assert len(store.to_dict()) == 2
+
+
+def test_answers_of_one_tier_are_not_served_to_another() -> None:
+    small, large = FakeLLM(model="small"), FakeLLM(model="large")
+    routed = RoutedLLM(
+        {"small": small, "large": large},
+        policy=Always("large"),
+        tiers={"free": UserTier(ceiling="small"), "pro": UserTier()},
+    )
+    llm = CachedLLM(BatchedLLM(routed))
+    for _ in range(2):
+        for tier, task in (("free", ""), ("pro", ""), ("pro", "extract")):
+            with instrument_tags({"tier": tier, "task": task, "user": f"of {tier}"}):
+                answer = llm.chat(QUESTION)
+            assert (answer.message.content or "").startswith("small" if tier == "free" else "large")
+    assert (len(small.calls), len(large.calls)) == (1, 2)
