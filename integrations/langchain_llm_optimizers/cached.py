@@ -46,8 +46,8 @@ class CachedChatModel(DelegatingChatModel):
     A hit is a run of the wrapped model, with its name, tags, metadata and callbacks. Its message
     has the original usage with `total_cost` 0, `response_metadata["cache_hit"]`, and new ids. It
     has no HTTP headers; values that JSON lacks may come back in a plain form (see
-    `llm_optimizers.caching.payloads`). An answer is stored only with as many generations as were
-    asked for, so a stream with `n` above 1 goes to the model.
+    `llm_optimizers.caching.answers.payloads`). An answer is stored only with as many generations
+    as were asked for, so a stream with `n` above 1 goes to the model.
     """
 
     model: BaseChatModel

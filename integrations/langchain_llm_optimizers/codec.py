@@ -24,8 +24,8 @@ from pydantic import BaseModel
 from langchain_llm_optimizers.messages import without_billing
 from langchain_llm_optimizers.usage import baseline_call_of
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.cacheability import least_cacheable
-from llm_optimizers.caching.ids import (
+from llm_optimizers.caching.answers.cacheability import least_cacheable
+from llm_optimizers.caching.answers.ids import (
     ServedIds,
     call_ids,
     copy_with_new_ids,
@@ -33,7 +33,7 @@ from llm_optimizers.caching.ids import (
     new_id,
     without_provider_items,
 )
-from llm_optimizers.caching.payloads import as_json, from_json
+from llm_optimizers.caching.answers.payloads import as_json, from_json
 
 __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
 
@@ -46,7 +46,7 @@ class GenerationsCodec:
     """Encode and decode all generations of one call; decoding gives copies with new ids.
 
     A message's own id is always new, because a checkpointer replaces a message whose id it already
-    has. `caching/ids.py` says which others are.
+    has. `caching/answers/ids.py` says which others are.
     """
 
     def encode(self, value: Generations) -> str:

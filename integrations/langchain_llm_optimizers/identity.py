@@ -12,10 +12,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
 from langchain_llm_optimizers.state import state_settings
 from langchain_llm_optimizers.wrappers import Wrapper, is_wrapper, underlying_models
-from llm_optimizers.caching.sampling import asks_for_sample
-from llm_optimizers.choices import choices_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
+from llm_optimizers.settings.choices import choices_of
+from llm_optimizers.settings.sampling import asks_for_sample
 
 __all__ = ["identity_of_call", "identity_of_model", "sampled"]
 

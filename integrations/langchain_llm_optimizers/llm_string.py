@@ -21,9 +21,9 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.state import state_settings_of
-from llm_optimizers.choices import choices_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
+from llm_optimizers.settings.choices import choices_of
 
 __all__ = ["identity_of_string", "string_of_call"]
 

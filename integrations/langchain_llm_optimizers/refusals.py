@@ -40,7 +40,7 @@ from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
-from llm_optimizers.caching.run_tree import RunTree
+from llm_optimizers.caching.refusals.run_tree import RunTree
 
 __all__ = [
     "acceptance_of",

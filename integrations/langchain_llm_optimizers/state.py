@@ -8,8 +8,8 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from langchain_llm_optimizers.wrappers import underlying_models
-from llm_optimizers.caching.ids import lies_at_provider
-from llm_optimizers.provider_state import settings_of, stateful_settings
+from llm_optimizers.caching.answers.ids import lies_at_provider
+from llm_optimizers.settings.provider_state import settings_of, stateful_settings
 
 __all__ = ["state_settings", "state_settings_of", "with_previous_response"]
 

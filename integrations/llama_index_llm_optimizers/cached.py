@@ -44,8 +44,8 @@ class CachedLLM(DelegatingLLM):
 
     A cached response has no `raw`, no token counts, which belong to the original call, and its
     tool calls only as blocks. Its `additional_kwargs["cache_hit"]` says how it was matched. Values
-    that JSON lacks may come back in a plain form (see `llm_optimizers.caching.payloads`). Answers
-    with images or files, and one of several choices (`n` above 1), are not stored.
+    that JSON lacks may come back in a plain form (see `llm_optimizers.caching.answers.payloads`).
+    Answers with images or files, and one of several choices (`n` above 1), are not stored.
     """
 
     llm: SerializeAsAny[LLM]

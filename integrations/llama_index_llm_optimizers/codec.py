@@ -42,14 +42,14 @@ from llama_index_llm_optimizers.usage import (
 )
 from llm_optimizers.caching import Cacheability
 from llm_optimizers.caching.answers import reported_by_mark
-from llm_optimizers.caching.ids import (
+from llm_optimizers.caching.answers.ids import (
     ServedIds,
     call_ids,
     copy_with_new_ids,
     new_id,
     without_provider_items,
 )
-from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
+from llm_optimizers.caching.answers.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError

@@ -14,9 +14,9 @@ from llama_index.core.tools.types import BaseTool
 from llama_index_llm_optimizers.binding import DeferredTools
 from llama_index_llm_optimizers.delegating import underlying_models
 from llama_index_llm_optimizers.state import state_settings
-from llm_optimizers.caching.sampling import asks_for_sample
-from llm_optimizers.choices import choices_of
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
+from llm_optimizers.settings.choices import choices_of
+from llm_optimizers.settings.sampling import asks_for_sample
 
 __all__ = [
     "identity_of_call",

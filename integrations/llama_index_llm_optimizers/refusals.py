@@ -36,7 +36,7 @@ from llm_optimizers.caching.refusals import (
     refuse_all,
     store_held,
 )
-from llm_optimizers.caching.run_tree import RunTree, blames_answer
+from llm_optimizers.caching.refusals.run_tree import RunTree, blames_answer
 from llm_optimizers.effects import Plan, closing, closing_async
 
 __all__ = [

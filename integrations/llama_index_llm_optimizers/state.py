@@ -7,7 +7,7 @@ from typing import Any
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.delegating import underlying_models
-from llm_optimizers.provider_state import settings_of
+from llm_optimizers.settings.provider_state import settings_of
 
 __all__ = ["state_settings"]
 

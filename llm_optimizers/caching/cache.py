@@ -13,14 +13,14 @@ from typing import Any, Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit, JSONCodec
 from llm_optimizers.caching.executor import Executor
+from llm_optimizers.caching.in_flight.pacing import apaced, paced
+from llm_optimizers.caching.in_flight.single_flight import SingleFlight
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
 from llm_optimizers.caching.options import CallOptions, current_batch, fresh_asked_for
-from llm_optimizers.caching.pacing import apaced, paced
 from llm_optimizers.caching.plan import CachePlans, MakeCall
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
-from llm_optimizers.caching.single_flight import SingleFlight
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
 from llm_optimizers.effects import (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from llm_optimizers.caching.single_flight import InFlightCall
+from llm_optimizers.caching.in_flight.single_flight import InFlightCall
 from llm_optimizers.caching.stores.protocol import Entry, Store, Vector, VectorIndex
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.forks import ProcessLock

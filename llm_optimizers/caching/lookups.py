@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
-from llm_optimizers.caching.cacheability import Cacheability
+from llm_optimizers.caching.answers.cacheability import Cacheability
+from llm_optimizers.caching.answers.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.executor import Executor
-from llm_optimizers.caching.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.keys import CacheKey, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
 from llm_optimizers.caching.options import CallOptions

@@ -9,7 +9,7 @@ payload and the times are not proven: whoever can write the file can forge an an
 from __future__ import annotations
 
 from llm_optimizers.caching.answers import Tier
-from llm_optimizers.caching.cacheability import Cacheability, reason_not_to_cache
+from llm_optimizers.caching.answers.cacheability import Cacheability, reason_not_to_cache
 from llm_optimizers.caching.keys import CacheKey, keys_of_question, scope_digest
 from llm_optimizers.caching.stores.protocol import Entry
 

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Hit
-from llm_optimizers.caching.ids import ids_of_hit
+from llm_optimizers.caching.answers.ids import ids_of_hit
+from llm_optimizers.caching.in_flight.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.lookups import Found, Lookup, LookupPlans
 from llm_optimizers.caching.ownership import MAX_PAYLOAD, reason_not_to_use
 from llm_optimizers.caching.refusals import GivenAnswer, digest_of, held_answers
-from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stores.protocol import Entry
 from llm_optimizers.effects import Effect, Plan
 from llm_optimizers.errors import PoisonedEntryError, StoreError

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from llm_optimizers.caching.refusals import answers_given, refuse_all
-from llm_optimizers.caching.run_tree import blames_answer
+from llm_optimizers.caching.refusals.run_tree import blames_answer
 
 __all__ = ["CacheMiddleware"]
 

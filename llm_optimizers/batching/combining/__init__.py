@@ -26,7 +26,7 @@ from llm_optimizers.batching.combining.prompts import (
     combined_format,
     raised_limits,
 )
-from llm_optimizers.choices import choices_of
+from llm_optimizers.settings.choices import choices_of
 
 __all__ = [
     "AgreementReport",

@@ -13,8 +13,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_optimizers.choices import CHOICE_SETTINGS, choices_of
-from llm_optimizers.provider_state import settings_of, state_of
+from llm_optimizers.settings.choices import CHOICE_SETTINGS, choices_of
+from llm_optimizers.settings.provider_state import settings_of, state_of
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.provider_state import state_of
 from llm_optimizers.routing.cascade.break_even import CascadeReport
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused, ValidJson
 from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.policy import Choice, Escalation, PolicyInput
 from llm_optimizers.routing.specs import ModelTiers
+from llm_optimizers.settings.provider_state import state_of
 
 __all__ = ["CascadePolicy"]
 

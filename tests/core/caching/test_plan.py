@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from llm_optimizers.caching.answers import CacheResult, JSONCodec
-from llm_optimizers.caching.cacheability import Cacheability
+from llm_optimizers.caching.answers.cacheability import Cacheability
 from llm_optimizers.caching.executor import Executor
+from llm_optimizers.caching.in_flight.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.keys import CacheKey, keys_of_question
 from llm_optimizers.caching.matching.matcher import MatchDecision
 from llm_optimizers.caching.plan import CachePlans, MakeCall
-from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stats import Counters
 from llm_optimizers.caching.stores.protocol import Entry
 from llm_optimizers.effects import Effect, adrive, aperform, drive, perform

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llm_optimizers.caching import Cacheability, ResponseCache
-from llm_optimizers.caching.ids import ServedIds
+from llm_optimizers.caching.answers.ids import ServedIds
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest

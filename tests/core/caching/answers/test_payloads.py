@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, RootModel, computed_field
 
-from llm_optimizers.caching.payloads import NotStorableError, as_json, from_json
+from llm_optimizers.caching.answers.payloads import NotStorableError, as_json, from_json
 
 scalars = st.one_of(
     st.none(),

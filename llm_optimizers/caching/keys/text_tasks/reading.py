@@ -27,7 +27,7 @@ __all__ = [
     "words",
 ]
 
-DATA_PACKAGE = "llm_optimizers.caching.text_tasks"
+DATA_PACKAGE = "llm_optimizers.caching.keys.text_tasks"
 """The package whose data/ holds the word lists."""
 
 NEXT, NEAR, FAR = 1, 3, 9

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from llm_optimizers.caching.text_tasks.messages import asks_for_work
-from llm_optimizers.caching.text_tasks.prompts import makes_messages_texts
+from llm_optimizers.caching.keys.text_tasks.messages import asks_for_work
+from llm_optimizers.caching.keys.text_tasks.prompts import makes_messages_texts
 from llm_optimizers.types import Message
 
 __all__ = ["works_on_text"]

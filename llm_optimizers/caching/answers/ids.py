@@ -16,7 +16,7 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
-from llm_optimizers.provider_state import holds_reference
+from llm_optimizers.settings.provider_state import holds_reference
 
 __all__ = [
     "ServedIds",

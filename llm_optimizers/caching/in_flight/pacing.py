@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Generic, TypeVar
 
-from llm_optimizers.caching.single_flight import InFlightCall
+from llm_optimizers.caching.in_flight.single_flight import InFlightCall
 
 __all__ = ["AsyncPacedStream", "PacedStream", "apaced", "paced"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_optimizers.caching import Cacheability, reason_not_to_cache
-from llm_optimizers.caching.cacheability import least_cacheable
+from llm_optimizers.caching.answers.cacheability import least_cacheable
 
 
 @pytest.mark.parametrize("reason", ["", "stop", "STOP", "tool_calls", "end_turn", "completed"])

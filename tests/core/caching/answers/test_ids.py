@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.caching.ids import (
+from llm_optimizers.caching.answers.ids import (
     call_ids,
     copy_with_new_ids,
     ids_of_hit,

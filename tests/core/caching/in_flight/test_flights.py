@@ -7,7 +7,11 @@ import threading
 
 import pytest
 
-from llm_optimizers.caching.single_flight import READER_PAUSE_S, InFlightCall, SingleFlight
+from llm_optimizers.caching.in_flight.single_flight import (
+    READER_PAUSE_S,
+    InFlightCall,
+    SingleFlight,
+)
 
 LIMIT = 20.0
 

@@ -20,12 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_optimizers.caching.sampling import asks_for_sample
-from llm_optimizers.caching.text_tasks.detection import works_on_text
-from llm_optimizers.choices import stated_choices
+from llm_optimizers.caching.keys.text_tasks.detection import works_on_text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest, fingerprint
-from llm_optimizers.provider_state import ProviderState, holds_reference, state_of
+from llm_optimizers.settings.choices import stated_choices
+from llm_optimizers.settings.provider_state import ProviderState, holds_reference, state_of
+from llm_optimizers.settings.sampling import asks_for_sample
 from llm_optimizers.tenancy import request_tenant
 from llm_optimizers.types import ChatRequest, Message
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from llm_optimizers.caching import GivenAnswer
-from llm_optimizers.caching.run_tree import RunTree, blames_answer
+from llm_optimizers.caching.refusals.run_tree import RunTree, blames_answer
 from llm_optimizers.errors import ConfigurationError, DeadlineError
 
 

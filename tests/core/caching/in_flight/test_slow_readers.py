@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llm_optimizers.caching import ResponseCache
-from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
+from llm_optimizers.caching.in_flight.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.types import ChatRequest
 from support.waiting import aeventually, eventually
 

@@ -9,8 +9,8 @@ import pytest
 
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.caching.keys import cache_key
-from llm_optimizers.caching.text_tasks.detection import works_on_text
-from llm_optimizers.caching.text_tasks.reading import DATA_PACKAGE
+from llm_optimizers.caching.keys.text_tasks.detection import works_on_text
+from llm_optimizers.caching.keys.text_tasks.reading import DATA_PACKAGE
 from llm_optimizers.text import word_lists
 from llm_optimizers.types import ChatRequest, Message
 

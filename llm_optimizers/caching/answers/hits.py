@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from llm_optimizers.caching.cacheability import Cacheability
-from llm_optimizers.caching.ids import ServedIds, copy_with_new_ids, new_id
-from llm_optimizers.caching.payloads import plain_json
+from llm_optimizers.caching.answers.cacheability import Cacheability
+from llm_optimizers.caching.answers.ids import ServedIds, copy_with_new_ids, new_id
+from llm_optimizers.caching.answers.payloads import plain_json
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Reported, ServedAnswer
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from llm_optimizers.caching.text_tasks.reading import (
+from llm_optimizers.caching.keys.text_tasks.reading import (
     FAR,
     NEAR,
     NEXT,

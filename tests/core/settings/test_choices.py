@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.choices import CHOICE_SETTINGS, choices_of, stated_choices
+from llm_optimizers.settings.choices import CHOICE_SETTINGS, choices_of, stated_choices
 
 
 @pytest.mark.parametrize(

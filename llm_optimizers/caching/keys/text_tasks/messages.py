@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from llm_optimizers.caching.text_tasks.reading import (
+from llm_optimizers.caching.keys.text_tasks.reading import (
     FAR,
     NEAR,
     NEXT,

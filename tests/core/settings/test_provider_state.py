@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from llm_optimizers.provider_state import (
+from llm_optimizers.settings.provider_state import (
     ProviderState,
     holds_reference,
     settings_of,

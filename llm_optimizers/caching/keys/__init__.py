@@ -1,0 +1,23 @@
+"""The keys of a request: two requests with the same key get the same answer.
+
+key.py        the key of a request: exact, normalised, and the scope of a semantic match
+text_tasks/   requests to work on a text, which are matched exactly only
+"""
+
+from llm_optimizers.caching.keys.key import (
+    CacheKey,
+    cache_key,
+    keys_of_question,
+    normalise,
+    scope_digest,
+    split_question,
+)
+
+__all__ = [
+    "CacheKey",
+    "cache_key",
+    "keys_of_question",
+    "normalise",
+    "scope_digest",
+    "split_question",
+]

@@ -1,0 +1,33 @@
+"""Refused answers: what a parser or schema did not accept is never served again.
+
+given.py     the answers that a cache gave, and the refused ones among them
+run_tree.py  which answers a framework's failed runs refuse
+"""
+
+from llm_optimizers.caching.refusals.given import (
+    GivenAnswer,
+    RefusedAnswers,
+    Refusing,
+    answers_given,
+    answers_held,
+    astore_held,
+    collected_answers,
+    digest_of,
+    held_answers,
+    refuse_all,
+    store_held,
+)
+
+__all__ = [
+    "GivenAnswer",
+    "RefusedAnswers",
+    "Refusing",
+    "answers_given",
+    "answers_held",
+    "astore_held",
+    "collected_answers",
+    "digest_of",
+    "held_answers",
+    "refuse_all",
+    "store_held",
+]

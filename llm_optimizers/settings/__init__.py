@@ -1,0 +1,6 @@
+"""What the settings of a request or model ask for, in the terms of each provider.
+
+choices.py         how many answers
+sampling.py        whether the same request again is meant to vary
+provider_state.py  what the request refers to at the provider
+"""
