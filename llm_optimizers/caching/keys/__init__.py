@@ -1,12 +1,12 @@
 """The keys of a request: two requests with the same key get the same answer.
 
 key.py        the key of a request: exact, normalised, and the scope of a semantic match
+questions.py  the question in a prompt, its normalised form, and its keys in a scope
 text_tasks/   requests to work on a text, which are matched exactly only
 """
 
-from llm_optimizers.caching.keys.key import (
-    CacheKey,
-    cache_key,
+from llm_optimizers.caching.keys.key import CacheKey, cache_key
+from llm_optimizers.caching.keys.questions import (
     keys_of_question,
     normalise,
     scope_digest,

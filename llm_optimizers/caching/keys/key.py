@@ -1,4 +1,4 @@
-"""Cache keys: exact keys, normalised keys, and the scope of a semantic match.
+"""The key of a request: exact, normalised, and the scope of a semantic match.
 
 In a semantic match only the question may differ. Everything else that shapes an answer (tenant,
 model, settings, system prompt, history, retrieved context) is hashed into the scope, and questions
@@ -13,76 +13,32 @@ there is no key. Otherwise its id is part of the key, and only the same request 
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.caching.keys.questions import (
+    keys_of_question,
+    may_match_by_meaning,
+    split_question,
+)
 from llm_optimizers.caching.keys.text_tasks.detection import works_on_text
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest, fingerprint
+from llm_optimizers.fingerprint import digest
 from llm_optimizers.settings.choices import stated_choices
 from llm_optimizers.settings.provider_state import ProviderState, holds_reference, state_of
 from llm_optimizers.settings.sampling import asks_for_sample
 from llm_optimizers.tenancy import request_tenant
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = [
-    "CacheKey",
-    "cache_key",
-    "fingerprint",
-    "keys_of_question",
-    "normalise",
-    "scope_digest",
-    "split_question",
-]
+__all__ = ["CacheKey", "cache_key"]
 
 SCHEMA = 2
 """Part of every key. Raise it when keys change their meaning; old entries then no longer match."""
 
-_QUESTION_LINE = re.compile(
-    r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*+"
-    r"(?P<q>[^\n]++)(?P<tail>(?:\n\s*(?:answer|response|reply)[ \t]*:)?\s*)\Z",
-    re.IGNORECASE,
-)
-# A prompt with sections holds more than a question, and the difference may be in any section.
-_SECTIONS = re.compile(
-    r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
-)
-# Data may hold several questions whose answers depend on their order or ids, yet the same
-# questions in another order have the same meaning.
-_DATA = re.compile(r"\[\s*[\[{]|[\[{]\s*\"")
-# Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations,
-# text to work on after a colon, a factorial.
-_LITERAL = re.compile(
-    r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|:\s|\d!|\s[?!.]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
-    re.IGNORECASE,
-)
-# Apostrophes are often left out when typing, but not where that makes another word ("we're").
-_APOSTROPHE = re.compile(
-    r"(?<!\bwe)(?<!\bhe)(?<!\bshe)(?<!\bi)(?<=\w)['’](?=\w)|(?<=\w)['’](?=(?:ve|m|s)\b)",
-    re.IGNORECASE,
-)
-# Where words are spoken about, "its" and "it's" are two. "What's" in front is not one of them.
-_ABOUT_WORDS = re.compile(
-    r"\b(?:apostroph|spell|spelt|pronounc|gramma|mean|word|verb|noun|plural|use of|"
-    r"difference between|when (?:do|should|can) (?:i|you|we) use\b)",
-    re.IGNORECASE,
-)
-_KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
-_NORMALISED_LIMIT = 400
-# Half a character: valid in a Python string but not in UTF-8, so it cannot be stored as text.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOOLS = ("tools", "functions", "toolConfig")
 _SYSTEM_PROMPTS = ("instructions", "system", "system_instruction", "systemInstruction")
 _IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
-_TIME_BOUND = re.compile(
-    r"\b(?:today|tonight|tomorrow|yesterday|now|currently|current|latest|this (?:morning|"
-    r"afternoon|evening|week|month|year)|right now|at the moment|so far|up to date)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,23 +83,11 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
             tenant is not a string, or it refers to state at the provider that moves.
     """
     state = _unmoving_state(request)
-    continued = bool(state.continued)
     *history, last = request.messages
-    plain = last.role == "user" and not last.multimodal
+    plain = _is_plain(last)
     context, question = split_question(last.text) if plain else ("", "")
     owner = request_tenant(request.tenant if tenant is None else tenant)
-    shared = [
-        SCHEMA,
-        owner,
-        request.completion,
-        request.model,
-        request.params,
-        _canonical(history if plain else request.messages, literal=continued),
-        # Not None: the same messages with an empty text after them are another request.
-        last.name if plain else False,
-        context,
-    ]
-    scope = f"{digest(shared)}/{embedder}"
+    scope = f"{_scope_digest_of(request, owner, context, literal=bool(state.continued))}/{embedder}"
     exact, normalised = keys_of_question(scope, question)
     exact_only = (
         bool(state)
@@ -152,15 +96,8 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
     )
     if exact_only:
         normalised = None
-    semantic = (
-        not exact_only
-        and question.strip() != ""
-        and not any(request.params.get(name) for name in _TOOLS)
-        and _TIME_BOUND.search(question) is None
-        and _SECTIONS.search(question) is None
-        and _DATA.search(question) is None
-        and _SURROGATE.search(question) is None
-    )
+    bound = any(request.params.get(name) for name in _TOOLS)
+    semantic = not exact_only and not bound and may_match_by_meaning(question)
     return CacheKey(
         exact=exact,
         normalised=normalised,
@@ -170,9 +107,32 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         asked=question if semantic or normalised is not None else None,
         completion=request.completion,
         choices=stated_choices(request.params),
-        keeps_ids=continued,
+        keeps_ids=bool(state.continued),
         sampled=request.sampled or asks_for_sample(request.params, depth=0),
     )
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether a message is a user's text and nothing else."""
+    return message.role == "user" and not message.multimodal
+
+
+def _scope_digest_of(request: ChatRequest, owner: str, context: str, *, literal: bool) -> str:
+    """Return a digest of all that shapes the answer besides the question."""
+    *history, last = request.messages
+    plain = _is_plain(last)
+    shared = [
+        SCHEMA,
+        owner,
+        request.completion,
+        request.model,
+        request.params,
+        _canonical(history if plain else request.messages, literal=literal),
+        # Not None: the same messages with an empty text after them are another request.
+        last.name if plain else False,
+        context,
+    ]
+    return digest(shared)
 
 
 def _unmoving_state(request: ChatRequest) -> ProviderState:
@@ -191,67 +151,10 @@ def _references(message: Message) -> bool:
     return not isinstance(content, str) and any(holds_reference(part.data) for part in content)
 
 
-def keys_of_question(scope: str, question: str) -> tuple[str, str | None]:
-    """Return a question's exact and normalised key in a scope; what follows "/" is left out."""
-    digest = scope_digest(scope)
-    normalised = normalise(question)
-    return (
-        _hash(f"{digest} exact {question}"),
-        None if normalised is None else _hash(f"{digest} normalised {normalised}"),
-    )
-
-
-def scope_digest(scope: str) -> str:
-    """Return a scope without its embedding model: exact matches survive a change of model."""
-    return scope.partition("/")[0]
-
-
 def _instructions(request: ChatRequest) -> list[str]:
     """Return the system prompts among a request's settings."""
     values = map(request.params.get, _SYSTEM_PROMPTS)
     return [value for value in values if isinstance(value, str)]
-
-
-def split_question(text: str) -> tuple[str, str]:
-    """Split a prompt that ends in a line `Question: …` into (context, question).
-
-    Retrieval prompts have documents before such a line, and some have an empty `Answer:` after it.
-    The documents belong to the scope: the same question over other documents has another answer.
-    Without such a line the context is "".
-    """
-    match = _QUESTION_LINE.search(text)
-    if match is None:
-        return "", text
-    return text[: match.start("q")] + match["tail"].strip(), match["q"].rstrip()
-
-
-def normalise(text: str) -> str | None:
-    """Return the text with case, spacing and final punctuation normalised.
-
-    None if such differences may matter: code, quotations, several lines, long texts. Short words
-    in capitals keep them, so that "US customers" and "us customers" stay different.
-    """
-    text = unicodedata.normalize("NFC", text).strip()
-    if "'" in text or "’" in text:
-        if _ABOUT_WORDS.search(text) and _APOSTROPHE.search(text.partition(" ")[2]):
-            return None
-        text = _APOSTROPHE.sub("", text)
-        text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
-    if (
-        not text
-        or len(text) > _NORMALISED_LIMIT
-        or _LITERAL.search(text)
-        or _SURROGATE.search(text)
-    ):
-        return None
-    words = text.rstrip("?!. ").split()
-    if not words:
-        return None
-    all_capitals = text.isupper()
-    return " ".join(
-        word if word.isupper() and 1 < len(word) <= 5 and not all_capitals else word.lower()
-        for word in words
-    )
 
 
 def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, Any]]:
@@ -283,7 +186,3 @@ def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, 
             raw["tool_call_id"] = number(message.tool_call_id)
         canonical.append(raw)
     return canonical
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,122 @@
+"""Questions in a key: the question in a prompt, its normalised form, and its keys in a scope."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+__all__ = [
+    "keys_of_question",
+    "may_match_by_meaning",
+    "normalise",
+    "scope_digest",
+    "split_question",
+]
+
+_QUESTION_LINE = re.compile(
+    r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*+"
+    r"(?P<q>[^\n]++)(?P<tail>(?:\n\s*(?:answer|response|reply)[ \t]*:)?\s*)\Z",
+    re.IGNORECASE,
+)
+# Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations,
+# text to work on after a colon, a factorial.
+_LITERAL = re.compile(
+    r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|:\s|\d!|\s[?!.]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
+    re.IGNORECASE,
+)
+# Apostrophes are often left out when typing, but not where that makes another word ("we're").
+_APOSTROPHE = re.compile(
+    r"(?<!\bwe)(?<!\bhe)(?<!\bshe)(?<!\bi)(?<=\w)['’](?=\w)|(?<=\w)['’](?=(?:ve|m|s)\b)",
+    re.IGNORECASE,
+)
+# Where words are spoken about, "its" and "it's" are two. "What's" in front is not one of them.
+_ABOUT_WORDS = re.compile(
+    r"\b(?:apostroph|spell|spelt|pronounc|gramma|mean|word|verb|noun|plural|use of|"
+    r"difference between|when (?:do|should|can) (?:i|you|we) use\b)",
+    re.IGNORECASE,
+)
+_KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_NORMALISED_LIMIT = 400
+# Half a character: valid in a Python string but not in UTF-8, so it cannot be stored as text.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# A prompt with sections holds more than a question, and the difference may be in any section.
+_SECTIONS = re.compile(
+    r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
+)
+# Data may hold several questions whose answers depend on their order or ids, yet the same
+# questions in another order have the same meaning.
+_DATA = re.compile(r"\[\s*[\[{]|[\[{]\s*\"")
+_TIME_BOUND = re.compile(
+    r"\b(?:today|tonight|tomorrow|yesterday|now|currently|current|latest|this (?:morning|"
+    r"afternoon|evening|week|month|year)|right now|at the moment|so far|up to date)\b",
+    re.IGNORECASE,
+)
+
+
+def split_question(text: str) -> tuple[str, str]:
+    """Split a prompt that ends in a line `Question: …` into (context, question).
+
+    Retrieval prompts have documents before such a line, and some have an empty `Answer:` after it.
+    The documents belong to the scope: the same question over other documents has another answer.
+    Without such a line the context is "".
+    """
+    match = _QUESTION_LINE.search(text)
+    if match is None:
+        return "", text
+    return text[: match.start("q")] + match["tail"].strip(), match["q"].rstrip()
+
+
+def normalise(text: str) -> str | None:
+    """Return the text with case, spacing and final punctuation normalised.
+
+    None if such differences may matter: code, quotations, several lines, long texts. Short words
+    in capitals keep them, so that "US customers" and "us customers" stay different.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if "'" in text or "’" in text:
+        if _ABOUT_WORDS.search(text) and _APOSTROPHE.search(text.partition(" ")[2]):
+            return None
+        text = _APOSTROPHE.sub("", text)
+        text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
+    if (
+        not text
+        or len(text) > _NORMALISED_LIMIT
+        or _LITERAL.search(text)
+        or _SURROGATE.search(text)
+    ):
+        return None
+    words = text.rstrip("?!. ").split()
+    if not words:
+        return None
+    all_capitals = text.isupper()
+    return " ".join(
+        word if word.isupper() and 1 < len(word) <= 5 and not all_capitals else word.lower()
+        for word in words
+    )
+
+
+def may_match_by_meaning(question: str) -> bool:
+    """Whether a text is a single question whose answer does not depend on the time."""
+    return question.strip() != "" and not any(
+        pattern.search(question) for pattern in (_TIME_BOUND, _SECTIONS, _DATA, _SURROGATE)
+    )
+
+
+def keys_of_question(scope: str, question: str) -> tuple[str, str | None]:
+    """Return a question's exact and normalised key in a scope; what follows "/" is left out."""
+    digest = scope_digest(scope)
+    normalised = normalise(question)
+    return (
+        _hash(f"{digest} exact {question}"),
+        None if normalised is None else _hash(f"{digest} normalised {normalised}"),
+    )
+
+
+def scope_digest(scope: str) -> str:
+    """Return a scope without its embedding model: exact matches survive a change of model."""
+    return scope.partition("/")[0]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
