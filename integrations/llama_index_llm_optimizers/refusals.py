@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import Context, ContextVar, copy_context
 from inspect import BoundArguments
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.instrumentation.span import BaseSpan
@@ -30,6 +30,7 @@ from llama_index_llm_optimizers.binding import CALL_METHODS
 from llama_index_llm_optimizers.call import astream_in_context, stream_in_context
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals import (
+    Held,
     answers_given,
     answers_held,
     astore_held,
@@ -37,7 +38,7 @@ from llm_optimizers.caching.refusals import (
     store_held,
 )
 from llm_optimizers.caching.refusals.run_tree import RunTree, blames_answer
-from llm_optimizers.effects import Plan, closing, closing_async
+from llm_optimizers.effects import closing, closing_async
 
 __all__ = [
     "achecked_stream",
@@ -48,7 +49,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Held: TypeAlias = list[Callable[[], Plan[None]]]
 _SPANS = RunTree()
 _latest: ContextVar[GivenAnswer | None] = ContextVar("llama_index_llm_optimizers_latest")
 """The last answer given in this context. A program's `acall` is no span, its parser's is."""

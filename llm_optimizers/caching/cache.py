@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from llm_optimizers.caching.answers import CacheResult, Codec, Hit, JSONCodec
+from llm_optimizers.caching import drivers
+from llm_optimizers.caching.answers import CacheResult, Codec, Hit, JSONCodec, with_cacheability
 from llm_optimizers.caching.executor import Executor
-from llm_optimizers.caching.in_flight.pacing import apaced, paced
 from llm_optimizers.caching.in_flight.single_flight import SingleFlight
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
 from llm_optimizers.caching.options import CallOptions, current_batch, fresh_asked_for
-from llm_optimizers.caching.plan import CachePlans, MakeCall
+from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
-from llm_optimizers.effects import (
-    Effect,
-    adrive,
-    adrive_stream,
-    aperform,
-    drive,
-    drive_stream,
-    perform,
-)
+from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
@@ -96,7 +87,7 @@ class ResponseCache(Generic[R]):
         self._namespace = namespace
         self._refused = RefusedAnswers()
         self._plans: CachePlans[R] = CachePlans(
-            codec=_with_cacheability(codec) if codec is not None else JSONCodec(),
+            codec=with_cacheability(codec) if codec is not None else JSONCodec(),
             executor=Executor(
                 store=self._store,
                 index=self._index,
@@ -192,11 +183,7 @@ class ResponseCache(Generic[R]):
         key = self.key(request)
         if key is None:
             return CacheResult(value=call(), hit=None)
-
-        def calling(effect: Effect[Any]) -> Any:
-            return call() if isinstance(effect, MakeCall) else perform(effect)
-
-        return drive(self._planned(options).answer(key), calling)
+        return drivers.run(self._planned(options).answer(key), call)
 
     async def aanswer(
         self,
@@ -208,11 +195,7 @@ class ResponseCache(Generic[R]):
         key = self.key(request)
         if key is None:
             return CacheResult(value=await call(), hit=None)
-
-        async def calling(effect: Effect[Any]) -> Any:
-            return await (call() if isinstance(effect, MakeCall) else aperform(effect))
-
-        return await adrive(self._planned(options).answer(key), calling)
+        return await drivers.arun(self._planned(options).answer(key), call)
 
     def stream(
         self,
@@ -233,24 +216,7 @@ class ResponseCache(Generic[R]):
         key = self._stream_key(request)
         if key is None:
             return call()
-        return self._stream(self._planned(options), key, call, merge, replay)
-
-    def _stream(
-        self,
-        plans: CachePlans[R],
-        key: CacheKey,
-        call: Callable[[], Iterator[C]],
-        merge: Callable[[list[C]], R],
-        replay: Callable[[Hit[R]], Iterator[C]],
-    ) -> Iterator[C]:
-        answer = yield from drive_stream(
-            plans.answer(key),
-            perform,
-            lambda effect: paced(call(), effect.leader) if isinstance(effect, MakeCall) else None,
-            merge,
-        )
-        if answer.hit is not None:
-            yield from replay(answer.hit)
+        return drivers.run_stream(self._planned(options).answer(key), call, merge, replay)
 
     def astream(
         self,
@@ -264,13 +230,7 @@ class ResponseCache(Generic[R]):
         key = self._stream_key(request)
         if key is None:
             return call()
-        return adrive_stream(
-            self._planned(options).answer(key),
-            aperform,
-            lambda effect: apaced(call(), effect.leader) if isinstance(effect, MakeCall) else None,
-            merge,
-            lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
-        )
+        return drivers.arun_stream(self._planned(options).answer(key), call, merge, replay)
 
     def _stream_key(self, request: ChatRequest | None) -> CacheKey | None:
         key = self.key(request)
@@ -337,22 +297,6 @@ class ResponseCache(Generic[R]):
     def close(self) -> None:
         """Write pending hit counts and close the file; a later call reopens it."""
         self._store.close()
-
-
-def _with_cacheability(codec: Codec[R]) -> Codec[R]:
-    """Accept a codec written when `cacheability` was called `traits`."""
-    former = getattr(codec, "traits", None)
-    if former is not None and not hasattr(codec, "cacheability"):
-        warnings.warn("Codec.traits is now called cacheability", DeprecationWarning, stacklevel=3)
-        codec.cacheability = former  # type: ignore[method-assign]
-    return codec
-
-
-async def _nothing() -> AsyncIterator[Any]:
-    """Yield no chunks."""
-    chunks: tuple[Any, ...] = ()
-    for chunk in chunks:
-        yield chunk
 
 
 def _check(*, ttl: float | None, max_entries: int, wait_timeout: float) -> None:

@@ -3,18 +3,22 @@
 cacheability.py  which answers may be stored
 payloads.py      what an answer holds, as JSON text and back
 ids.py           the ids of a served answer: which are new, which stay, which are left out
-hits.py          served answers, their metadata, and the codec protocol
+codec.py         how answers are stored as text
+hits.py          served answers, and the metadata that mark them
 """
 
+from llm_optimizers.caching.answers.codec import (
+    Codec,
+    CodecWithIds,
+    JSONCodec,
+    decoded,
+    with_cacheability,
+)
 from llm_optimizers.caching.answers.hits import (
     CACHE_HIT,
     CacheResult,
-    Codec,
-    CodecWithIds,
     Hit,
-    JSONCodec,
     Tier,
-    decoded,
     mark_of,
     reported_by_mark,
     served_by_mark,
@@ -39,4 +43,5 @@ __all__ = [
     "served_by_mark",
     "split_for_streaming",
     "usage_of_mark",
+    "with_cacheability",
 ]

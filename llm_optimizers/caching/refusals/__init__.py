@@ -1,6 +1,7 @@
 """Refused answers: what a parser or schema did not accept is never served again.
 
 given.py     the answers that a cache gave, and the refused ones among them
+held.py      answers that are stored only once they were accepted
 run_tree.py  which answers a framework's failed runs refuse
 """
 
@@ -9,17 +10,21 @@ from llm_optimizers.caching.refusals.given import (
     RefusedAnswers,
     Refusing,
     answers_given,
-    answers_held,
-    astore_held,
     collected_answers,
     digest_of,
-    held_answers,
     refuse_all,
+)
+from llm_optimizers.caching.refusals.held import (
+    Held,
+    answers_held,
+    astore_held,
+    held_answers,
     store_held,
 )
 
 __all__ = [
     "GivenAnswer",
+    "Held",
     "RefusedAnswers",
     "Refusing",
     "answers_given",

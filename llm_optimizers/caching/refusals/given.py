@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from llm_optimizers.connections.forks import ProcessLock
-from llm_optimizers.effects import Plan, adrive, aperform, drive, perform
 
 __all__ = [
     "GivenAnswer",
     "RefusedAnswers",
     "answers_given",
-    "answers_held",
-    "astore_held",
     "collected_answers",
     "digest_of",
-    "held_answers",
     "refuse_all",
-    "store_held",
 ]
 
 _REMEMBERED = 4096
@@ -119,42 +114,6 @@ def answers_given() -> Iterator[list[GivenAnswer]]:
 def collected_answers() -> list[GivenAnswer] | None:
     """Return the list of the innermost `answers_given()`, None outside of one."""
     return _collected.get()
-
-
-_held: ContextVar[list[Callable[[], Plan[None]]] | None] = ContextVar(
-    "llm_optimizers_answers_held", default=None
-)
-
-
-@contextmanager
-def answers_held() -> Iterator[list[Callable[[], Plan[None]]]]:
-    """Hold back the answers of the calls inside the block; `store_held` stores what it yields.
-
-    For code that checks an answer only after the call.
-    """
-    held: list[Callable[[], Plan[None]]] = []
-    token = _held.set(held)
-    try:
-        yield held
-    finally:
-        _held.reset(token)
-
-
-def held_answers() -> list[Callable[[], Plan[None]]] | None:
-    """Return the list of the innermost `answers_held()`, None outside of one."""
-    return _held.get()
-
-
-def store_held(held: Iterable[Callable[[], Plan[None]]]) -> None:
-    """Store answers that were held back."""
-    for save in held:
-        drive(save(), perform)
-
-
-async def astore_held(held: Iterable[Callable[[], Plan[None]]]) -> None:
-    """Async version of `store_held`."""
-    for save in held:
-        await adrive(save(), aperform)
 
 
 def refuse_all(answers: Iterable[GivenAnswer]) -> None:

@@ -1,0 +1,73 @@
+"""How answers are stored as text: the codec of an adapter, and one for JSON values."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from llm_optimizers.caching.answers.cacheability import Cacheability
+from llm_optimizers.caching.answers.ids import ServedIds
+from llm_optimizers.caching.answers.payloads import plain_json
+
+__all__ = ["Codec", "CodecWithIds", "JSONCodec", "decoded", "with_cacheability"]
+
+R = TypeVar("R")
+
+
+class Codec(Protocol[R]):
+    """Encodes an adapter's answers as text and decodes them."""
+
+    def encode(self, value: R) -> str:
+        """Return the answer as text."""
+
+    def decode(self, payload: str) -> R:
+        """Return a new copy of the answer. Raises ValueError for text `encode` did not write."""
+
+    def cacheability(self, value: R) -> Cacheability:
+        """Return what decides whether the answer may be stored, with its model and usage."""
+
+
+class CodecWithIds(Codec[R], Protocol[R]):
+    """A codec whose answers have ids: tool calls, or items that a provider keeps."""
+
+    def decode_with_ids(self, payload: str, ids: ServedIds) -> R:
+        """Decode as `decode` does, with the ids that `ids` asks for."""
+
+
+def decoded(codec: Codec[R] | CodecWithIds[R], payload: str, ids: ServedIds) -> R:
+    """Return a new copy of an answer with the ids asked for.
+
+    Raises:
+        ValueError: the codec did not write the payload.
+    """
+    with_ids: Callable[[str, ServedIds], R] | None = getattr(codec, "decode_with_ids", None)
+    return codec.decode(payload) if with_ids is None else with_ids(payload, ids)
+
+
+class JSONCodec:
+    """A codec for answers that are JSON values; None, "" and empty containers are not stored."""
+
+    def encode(self, value: Any) -> str:
+        """See `Codec.encode`."""
+        return json.dumps(value)
+
+    def decode(self, payload: str) -> Any:
+        """See `Codec.decode`."""
+        return plain_json(payload)
+
+    def cacheability(self, value: Any) -> Cacheability:
+        """See `Codec.cacheability`."""
+        return Cacheability(
+            empty=value is None or (not value and isinstance(value, str | list | dict))
+        )
+
+
+def with_cacheability(codec: Codec[R]) -> Codec[R]:
+    """Accept a codec written when `cacheability` was called `traits`."""
+    former = getattr(codec, "traits", None)
+    if former is not None and not hasattr(codec, "cacheability"):
+        warnings.warn("Codec.traits is now called cacheability", DeprecationWarning, stacklevel=3)
+        codec.cacheability = former  # type: ignore[method-assign]
+    return codec
