@@ -17,7 +17,7 @@ from llm_optimizers.caching.in_flight.single_flight import SingleFlight
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
-from llm_optimizers.caching.options import CallOptions, current_batch, fresh_asked_for
+from llm_optimizers.caching.options import CallOptions, in_context
 from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.stats import CacheStats, Counters
@@ -257,12 +257,9 @@ class ResponseCache(Generic[R]):
 
     def _planned(self, options: CallOptions[R] | None) -> CachePlans[R]:
         """Return the plans for a call with these options, in the context of the running code."""
-        options = options or CallOptions()
-        fresh, batch = options.fresh or fresh_asked_for(), current_batch()
-        if options.plain and not fresh and batch is None and collected_answers() is None:
+        options = in_context(options or CallOptions())
+        if options.plain and collected_answers() is None:
             return self._plans
-        batches = options.batches if batch is None else (*options.batches, batch)
-        options = replace(options, fresh=fresh, batches=batches)
         return replace(self._plans, source=self, options=options)
 
     def bypassed(self, reason: object) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from llm_optimizers.caching.keys import CacheKey
@@ -25,7 +25,7 @@ from llm_optimizers.caching.refusals import (
     digest_of,
 )
 
-__all__ = ["CallOptions", "current_batch", "fresh_answers", "fresh_asked_for", "one_batch"]
+__all__ = ["CallOptions", "fresh_answers", "fresh_asked_for", "in_context", "one_batch"]
 
 R = TypeVar("R")
 
@@ -122,6 +122,8 @@ def one_batch() -> Iterator[None]:
         _batch.reset(token)
 
 
-def current_batch() -> set[str] | None:
-    """Return the keys called so far in the running batch, None outside `one_batch()`."""
-    return _batch.get()
+def in_context(options: CallOptions[R]) -> CallOptions[R]:
+    """Return the options with what the running code asks for: a fresh answer, its batch."""
+    batch = _batch.get()
+    batches = options.batches if batch is None else (*options.batches, batch)
+    return replace(options, fresh=options.fresh or fresh_asked_for(), batches=batches)
