@@ -10,11 +10,11 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
-from langchain_llm_optimizers.state import state_settings
 from langchain_llm_optimizers.wrappers import Wrapper, is_wrapper, underlying_models
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 from llm_optimizers.settings.choices import choices_of
+from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
 
 __all__ = ["identity_of_call", "identity_of_model", "sampled"]
@@ -33,11 +33,12 @@ def identity_of_call(
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    choices = choices_of(kwargs, *underlying_models(model))
+    models = tuple(underlying_models(model))
+    choices = choices_of(kwargs, *models)
     return {
         **_settings_sent(model, kwargs),
         **({"n": choices} if choices > 1 else {}),
-        **state_settings(model),
+        **state_settings(*models),
         "stop": stop,
         MODEL_SETTINGS: digest_of_read(identity_of_model(model)),
     }

@@ -20,10 +20,10 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 
 from langchain_llm_optimizers.identity import identity_of_call
-from langchain_llm_optimizers.state import state_settings_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
 from llm_optimizers.settings.choices import choices_of
+from llm_optimizers.settings.provider_state import state_settings
 
 __all__ = ["identity_of_string", "string_of_call"]
 
@@ -155,7 +155,7 @@ def _settings(text: str, model: Any = None) -> _Read:
         settings=read,
         text="" if plain == text else text,
         classes=classes,
-        state=state_settings_of(sources),
+        state=state_settings(*sources),
         choices=choices_of(*sources),
     )
 

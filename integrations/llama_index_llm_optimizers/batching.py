@@ -19,8 +19,9 @@ from llama_index_llm_optimizers.combining import (
     combinable_request,
     reply_of,
 )
-from llama_index_llm_optimizers.delegating import DelegatingLLM, underlying_models
+from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.shared import announce_share
+from llama_index_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.batching import AgreementReport, GroupLimits
 from llm_optimizers.batching.combining import (
     BoundCalls,

@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.codec import CachedReply, reply_to_cache, stream_to_cache
-from llama_index_llm_optimizers.delegating import DelegatingLLM, class_name_of
+from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call, sampled
 from llama_index_llm_optimizers.messages import request_of
@@ -21,6 +21,7 @@ from llama_index_llm_optimizers.refusals import (
     checked_stream,
     options_of_context,
 )
+from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.refusals import answers_held, astore_held, store_held
 from llm_optimizers.types import ChatRequest

@@ -15,9 +15,9 @@ from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
-from llama_index_llm_optimizers.delegating import class_name_of, underlying_models
 from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
+from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.batching.combining import (
     BilledAnswer,
     SharedAnswer,
@@ -29,7 +29,7 @@ from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["ask", "ask_shared", "combinable_request", "reply_of", "underlying_models"]
+__all__ = ["ask", "ask_shared", "combinable_request", "reply_of"]
 
 
 def combinable_request(call: ModelCall, llm: LLM) -> ChatRequest | None:

@@ -24,7 +24,6 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
-from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
@@ -36,9 +35,10 @@ from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
 )
+from llama_index_llm_optimizers.wrappers import run_settings
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["DelegatingLLM", "class_name_of", "run_settings", "underlying_models"]
+__all__ = ["DelegatingLLM"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
@@ -247,26 +247,3 @@ class DelegatingLLM(FunctionCallingLLM):
         if name in _SET_ON_CHILDREN:
             for child in self._children:
                 setattr(child, name, value)
-
-
-def run_settings(llm: LLM, call: ModelCall) -> dict[str, Any]:
-    """Return what a call's context says that affects the answer of an LLM or those in it."""
-    return llm._run_settings(call) if isinstance(llm, DelegatingLLM) else {}
-
-
-def underlying_models(llm: LLM) -> Iterator[LLM]:
-    """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
-    inner = llm._children if isinstance(llm, DelegatingLLM) else ()
-    if isinstance(llm, StructuredLLM):
-        inner = (llm.llm,)
-    if not inner:
-        yield llm
-    for child in inner:
-        yield from underlying_models(child)
-
-
-def class_name_of(llm: LLM) -> str:
-    """Return the class name of the LLM inside the wrappers, by way of their first children."""
-    while isinstance(llm, DelegatingLLM):
-        llm = llm._children[0]
-    return llm.class_name()

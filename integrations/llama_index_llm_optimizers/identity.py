@@ -12,10 +12,10 @@ from llama_index.core.schema import BaseComponent
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import DeferredTools
-from llama_index_llm_optimizers.delegating import underlying_models
-from llama_index_llm_optimizers.state import state_settings
+from llama_index_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
 from llm_optimizers.settings.choices import choices_of
+from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
 
 __all__ = [
@@ -44,13 +44,12 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    own = {name: _translated(value) for name, value in kwargs.items()}
-    choices = choices_of(kwargs, *underlying_models(llm))
-    asked = {"n": choices} if choices > 1 else {}
+    models = tuple(underlying_models(llm))
+    choices = choices_of(kwargs, *models)
     return {
-        **own,
-        **asked,
-        **state_settings(llm),
+        **{name: _translated(value) for name, value in kwargs.items()},
+        **({"n": choices} if choices > 1 else {}),
+        **state_settings(*models),
         MODEL_SETTINGS: digest_of_read(identity_of_llm(llm)),
     }
 
@@ -70,9 +69,8 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
             identity[name] = fingerprint(function)
     if llm.system_prompt:
         identity["system_prompt"] = llm.system_prompt
-    own = getattr(llm, "_own_settings", None)
-    if own is not None:
-        identity["own"] = fingerprint(own())
+    if is_wrapper(llm):
+        identity["own"] = fingerprint(llm._own_settings())
     return identity
 
 

@@ -11,8 +11,8 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
-from llama_index_llm_optimizers.delegating import class_name_of
 from llama_index_llm_optimizers.messages import ROUTED_KEY
+from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext

@@ -14,10 +14,10 @@ from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import BaseComponent, MetadataMode, NodeWithScore, QueryBundle
 
 from llama_index_llm_optimizers.call import CompletionCall
-from llama_index_llm_optimizers.delegating import run_settings
 from llama_index_llm_optimizers.identity import identity_of_component, identity_of_llm, sampled
-from llama_index_llm_optimizers.state import state_settings
+from llama_index_llm_optimizers.wrappers import run_settings, underlying_models
 from llm_optimizers.fingerprint import digest_of_read
+from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["request_of_query"]
@@ -56,7 +56,7 @@ def request_of_query(
             "image": query.image_path,
             "llm": digest_of_read(identity_of_llm(llm)),
             "prompts": prompts,
-            **state_settings(llm),
+            **state_settings(*underlying_models(llm)),
             "run": run_settings(llm, CompletionCall(prompt=query.query_str)),
         },
         completion=True,

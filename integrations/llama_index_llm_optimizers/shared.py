@@ -12,7 +12,7 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict
 
-from llama_index_llm_optimizers.delegating import class_name_of
+from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.batching.combining import QuestionOutcome
 from llm_optimizers.costs import ServiceTier, Usage
 from llm_optimizers.costs.call import CallShare

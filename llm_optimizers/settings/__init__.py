@@ -3,4 +3,5 @@
 choices.py         how many answers
 sampling.py        whether the same request again is meant to vary
 provider_state.py  what the request refers to at the provider
+nested.py          where models keep the settings for which they have no field
 """

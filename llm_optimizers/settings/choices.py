@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llm_optimizers.settings.nested import NESTED
+
 __all__ = ["CHOICE_SETTINGS", "choices_of", "stated_choices"]
 
 CHOICE_SETTINGS = (
@@ -18,17 +20,6 @@ CHOICE_SETTINGS = (
     "num_completions",
 )
 """The settings that ask for several answers. OpenAI's `best_of` is not one: it returns `n`."""
-
-_NESTED = (
-    "model_kwargs",
-    "additional_kwargs",
-    "extra_body",
-    "generation_config",
-    "generationConfig",
-    "pipeline_kwargs",
-    "options",
-)
-"""Fields in which models keep settings without a field."""
 
 
 def choices_of(*sources: object) -> int:
@@ -49,7 +40,7 @@ def _found_in(source: object) -> int | None:
     def setting(name: str) -> Any:
         return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
 
-    for name in _NESTED:
+    for name in NESTED:
         nested = setting(name)
         count = _found_in(nested) if isinstance(nested, Mapping) else None
         if count is not None:

@@ -19,7 +19,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["ProviderState", "holds_reference", "settings_of", "state_of", "stateful_settings"]
+from llm_optimizers.settings.nested import NESTED
+
+__all__ = [
+    "STATE_SETTING",
+    "ProviderState",
+    "holds_reference",
+    "state_of",
+    "state_settings",
+    "stateful_settings",
+]
+
+STATE_SETTING = "provider_state"
+"""The name, which no setting of a call has, under which the state of models is among them."""
+
 
 Kind: TypeAlias = Literal["moving", "continued", "fixed"]
 
@@ -68,11 +81,9 @@ _PARAMETERS: Mapping[str, Kind] = MappingProxyType(
         "connectors": "fixed",
     }
 )
-_CATCH_ALLS = ("additional_kwargs", "extra_body", "generation_config", "model_kwargs")
-"""Settings that hold further settings of the request."""
 _CONTAINERS = (
-    *_CATCH_ALLS,
-    *("config", "fields", "kwargs", "llm", "bound", "model", "provider_state"),
+    *NESTED,
+    *("config", "fields", "kwargs", "llm", "bound", "model", STATE_SETTING),
 )
 """Names under which a request's parameters hold settings: also those of wrapped models."""
 _TOOLS = ("tools", "built_in_tools")
@@ -90,7 +101,7 @@ act and not only an answer: OpenAI's code interpreter, shell and MCP, Anthropic'
 _MAX_DEPTH = 6
 _FLAGS = ("use_previous_response_id",)
 """Settings that are no state themselves but say that messages refer to it (langchain-openai)."""
-_NAMES = frozenset({*_PARAMETERS, *_FLAGS, *_TOOLS, *_CATCH_ALLS})
+_NAMES = frozenset({*_PARAMETERS, *_FLAGS, *_TOOLS, *NESTED})
 _HELD_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "item_reference": (),
@@ -128,8 +139,27 @@ def state_of(settings: Mapping[str, Any]) -> ProviderState:
     return ProviderState(**{kind: tuple(names) for kind, names in found.items()})
 
 
-def settings_of(model: object) -> dict[str, Any]:
-    """Return the settings of a model object that may refer to state at the provider.
+def state_settings(*sources: object) -> dict[str, Any]:
+    """Return the state in each source's settings as one setting of a request; {} without any."""
+    found = [stateful_settings(source) for source in sources]
+    return {STATE_SETTING: found} if any(found) else {}
+
+
+def stateful_settings(source: object) -> dict[str, Any]:
+    """Return those settings of a source that may refer to state at the provider.
+
+    A source is a mapping of settings, or a model.
+    """
+    settings = source if isinstance(source, Mapping) else _settings_held_by(source)
+    return {
+        name: value
+        for name, value in settings.items()
+        if (name in _FLAGS and not _is_unset(value)) or state_of({name: value})
+    }
+
+
+def _settings_held_by(model: object) -> dict[str, Any]:
+    """Return a model's settings of the names that matter here.
 
     Some integrations keep such a setting in a private attribute of the same name.
     """
@@ -144,16 +174,7 @@ def settings_of(model: object) -> dict[str, Any]:
             public = name.removeprefix("_")
             if public in _NAMES and not given.get(public):
                 given[public] = value
-    return stateful_settings({name: v for name, v in given.items() if _is_data(v)})
-
-
-def stateful_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the settings that may refer to state at the provider."""
-    return {
-        name: value
-        for name, value in settings.items()
-        if (name in _FLAGS and not _is_unset(value)) or state_of({name: value})
-    }
+    return {name: value for name, value in given.items() if _is_data(value)}
 
 
 def holds_reference(block: Mapping[str, Any]) -> bool:

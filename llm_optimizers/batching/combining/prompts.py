@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_optimizers.settings.choices import CHOICE_SETTINGS, choices_of
-from llm_optimizers.settings.provider_state import settings_of, state_of
+from llm_optimizers.settings.provider_state import state_of, stateful_settings
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
@@ -111,7 +111,7 @@ def gives_plain_text(model: object) -> bool:
     format, state at the provider, and any other setting passed to the provider that is not known
     to be harmless.
     """
-    if state_of(settings_of(model)):
+    if state_of(stateful_settings(model)):
         return False
     if choices_of(model) != 1 or any(_is_set(model, name) for name in _FORMAT_SETTINGS):
         return False

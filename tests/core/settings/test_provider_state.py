@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from llm_optimizers.settings.provider_state import (
     ProviderState,
     holds_reference,
-    settings_of,
     state_of,
     stateful_settings,
 )
@@ -140,7 +139,7 @@ class Model(BaseModel):
     ids=str,
 )
 def test_a_model_s_settings_are_read(model: object, expected: dict[str, Any]) -> None:
-    assert settings_of(model) == expected
+    assert stateful_settings(model) == expected
 
 
 def test_only_settings_with_state_are_returned() -> None:
