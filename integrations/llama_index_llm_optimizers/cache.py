@@ -8,8 +8,9 @@ from pathlib import Path
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_llm_optimizers.codec import CachedReply, ReplyCodec
+from llama_index_llm_optimizers.codec import ReplyCodec
 from llama_index_llm_optimizers.refusals import watch_spans
+from llama_index_llm_optimizers.replies import CachedReply
 from llm_optimizers.caching import Namespace, ResponseCache
 
 __all__ = ["HybridCache"]

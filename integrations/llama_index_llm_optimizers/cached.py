@@ -11,7 +11,6 @@ from pydantic import Field, SerializeAsAny
 
 from llama_index_llm_optimizers.cache import HybridCache
 from llama_index_llm_optimizers.call import ModelCall, Reply
-from llama_index_llm_optimizers.codec import CachedReply, reply_to_cache, stream_to_cache
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call, sampled
@@ -21,6 +20,7 @@ from llama_index_llm_optimizers.refusals import (
     checked_stream,
     options_of_context,
 )
+from llama_index_llm_optimizers.replies import CachedReply, reply_to_cache, stream_to_cache
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.refusals import answers_held, astore_held, store_held

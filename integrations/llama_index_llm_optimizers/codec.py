@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import takewhile
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -31,17 +29,8 @@ from pydantic import ValidationError
 
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import SHARE_KEY, SHORTENED_KEY
-from llama_index_llm_optimizers.usage import (
-    finish_reason_of,
-    gives_reasons,
-    hit_mark,
-    model_of,
-    reported_by,
-    share_of,
-    usage_of_stream,
-)
+from llama_index_llm_optimizers.replies import CachedReply
 from llm_optimizers.caching import Cacheability
-from llm_optimizers.caching.answers import reported_by_mark
 from llm_optimizers.caching.answers.ids import (
     ServedIds,
     call_ids,
@@ -51,15 +40,9 @@ from llm_optimizers.caching.answers.ids import (
 )
 from llm_optimizers.caching.answers.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Reported, baseline_call
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = [
-    "CachedReply",
-    "ReplyCodec",
-    "reply_to_cache",
-    "stream_to_cache",
-]
+__all__ = ["ReplyCodec"]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationBlock]] = {
     "text": TextBlock,
@@ -81,76 +64,6 @@ _CALL_METADATA = (
 """Keys of a response's `additional_kwargs` that are about the billed call, not the answer."""
 _MESSAGE_METADATA = ("usage", "thinking_delta", "tool_calls", "images")
 """Keys of a message's `additional_kwargs`: counts, and older forms of its blocks' content."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedReply:
-    """A whole response with what the cache needs; `usage` None or "" where the provider gave none.
-
-    `model` and `usage` are those of the baseline call, made without any strategy, which a hit
-    saves. `gives_reasons` says whether a stream's provider reports why it ended.
-    """
-
-    reply: Reply
-    model: str = ""
-    usage: Usage | None = None
-    finish_reason: str = ""
-    gives_reasons: bool = False
-
-
-def reply_to_cache(reply: Reply) -> CachedReply:
-    """Return a call's reply as the cache's value."""
-    return _cached_reply(reply, reported_by(reply), finish_reason_of(reply))
-
-
-def stream_to_cache(chunks: Sequence[Reply]) -> CachedReply:
-    """Return a finished stream as the cache's value; each chunk contains all text before it."""
-    if not chunks:
-        return CachedReply(reply=CompletionResponse(text=""))
-    reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
-    models = [name for name in map(model_of, chunks) if name]
-    reported = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
-    whole = _cached_reply(_whole(chunks), reported, reasons[-1] if reasons else "")
-    return replace(whole, gives_reasons=any(map(gives_reasons, chunks)))
-
-
-def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> CachedReply:
-    mark = hit_mark(reply)
-    answered = reported if mark is None else reported_by_mark(mark)
-    baseline = baseline_call(answered, share=share_of(reply))
-    return CachedReply(
-        reply=reply, model=baseline.model, usage=baseline.usage, finish_reason=finish_reason
-    )
-
-
-def _whole(chunks: Sequence[Reply]) -> Reply:
-    """Return the last chunk as a whole response, with the joined deltas if its text is shorter."""
-    last = chunks[-1]
-    read = "".join(chunk.delta or "" for chunk in chunks)
-    if not isinstance(last, ChatResponse):
-        text = read if len(read) > len(last.text) else last.text
-        return last.model_copy(update={"delta": None, "text": text})
-    message = last.message
-    if len(read) > len(message.content or ""):
-        message = message.model_copy(update={"blocks": _with_text(message.blocks, read)})
-    kept = {k: v for k, v in last.additional_kwargs.items() if k != "thinking_delta"}
-    update = {"delta": None, "message": _without_delta(message), "additional_kwargs": kept}
-    return last.model_copy(update=update)
-
-
-def _with_text(blocks: Sequence[ContentBlock], text: str) -> list[ContentBlock]:
-    """Return the blocks with this text for theirs, in its place or else after the thoughts."""
-    texts = [place for place, block in enumerate(blocks) if isinstance(block, TextBlock)]
-    thoughts = list(takewhile(lambda block: isinstance(block, ThinkingBlock), blocks))
-    place = texts[0] if texts else len(thoughts)
-    after = [block for block in blocks[place:] if not isinstance(block, TextBlock)]
-    return [*blocks[:place], TextBlock(text=text), *after]
-
-
-def _without_delta(message: ChatMessage) -> ChatMessage:
-    """Return the message without the last delta of its thoughts, which some LLMs leave in it."""
-    kept = {k: v for k, v in message.additional_kwargs.items() if k != "thinking_delta"}
-    return message.model_copy(update={"additional_kwargs": kept})
 
 
 class ReplyCodec:

@@ -32,11 +32,11 @@ from llama_index_llm_optimizers.call import (
     astream_in_context,
     stream_in_context,
 )
-from llama_index_llm_optimizers.codec import CachedReply
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
 from llama_index_llm_optimizers.query_request import request_of_query
 from llama_index_llm_optimizers.refusals import options_of_context
+from llama_index_llm_optimizers.replies import CachedReply
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.caching import Hit
 from llm_optimizers.errors import ConfigurationError

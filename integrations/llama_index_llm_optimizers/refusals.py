@@ -18,8 +18,6 @@ from inspect import BoundArguments
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.base import BaseLLM
-from llama_index.core.instrumentation.span import BaseSpan
-from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import BaseOutputParser
 from llama_index_instrumentation import get_dispatcher
@@ -28,6 +26,7 @@ from pydantic import ValidationError
 
 from llama_index_llm_optimizers.binding import CALL_METHODS
 from llama_index_llm_optimizers.call import astream_in_context, stream_in_context
+from llama_index_llm_optimizers.spans import SpanListener
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals import (
     Held,
@@ -139,7 +138,7 @@ def watch_spans() -> None:
         root.add_span_handler(_SpanWatcher())
 
 
-class _SpanWatcher(BaseSpanHandler[BaseSpan]):
+class _SpanWatcher(SpanListener):
     """Follows the spans that give answers to parsers and programs."""
 
     @classmethod
@@ -190,40 +189,6 @@ class _SpanWatcher(BaseSpanHandler[BaseSpan]):
         latest = None if known else _latest.get(None)
         if latest is not None:
             refuse_all([latest])
-
-    def new_span(
-        self,
-        id_: str,
-        bound_args: BoundArguments,
-        instance: Any | None = None,
-        parent_span_id: str | None = None,
-        tags: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> BaseSpan | None:
-        """Return None: no span object is needed."""
-        return None
-
-    def prepare_to_exit_span(
-        self,
-        id_: str,
-        bound_args: BoundArguments,
-        instance: Any | None = None,
-        result: Any | None = None,
-        **kwargs: Any,
-    ) -> BaseSpan | None:
-        """Return None: no span object is needed."""
-        return None
-
-    def prepare_to_drop_span(
-        self,
-        id_: str,
-        bound_args: BoundArguments,
-        instance: Any | None = None,
-        err: BaseException | None = None,
-        **kwargs: Any,
-    ) -> BaseSpan | None:
-        """Return None: no span object is needed."""
-        return None
 
 
 def _method(span: str) -> str:

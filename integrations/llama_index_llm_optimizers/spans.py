@@ -1,4 +1,7 @@
-"""`SpanTree`: the open spans' parents, so that a call made inside another is counted once."""
+"""Follow LlamaIndex's spans by their ids.
+
+`SpanTree` keeps the open spans' parents, so that a call made inside another is counted once.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,48 @@ from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from pydantic import PrivateAttr
 
-__all__ = ["SpanTree"]
+__all__ = ["SpanListener", "SpanTree"]
 
 
-class SpanTree(BaseSpanHandler[BaseSpan]):
+class SpanListener(BaseSpanHandler[BaseSpan]):
+    """A handler that follows spans by their ids and makes no span objects."""
+
+    def new_span(
+        self,
+        id_: str,
+        bound_args: BoundArguments,
+        instance: Any | None = None,
+        parent_span_id: str | None = None,
+        tags: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> BaseSpan | None:
+        """Return None: there is no span object."""
+        return None
+
+    def prepare_to_exit_span(
+        self,
+        id_: str,
+        bound_args: BoundArguments,
+        instance: Any | None = None,
+        result: Any | None = None,
+        **kwargs: Any,
+    ) -> BaseSpan | None:
+        """Return None: there is no span object."""
+        return None
+
+    def prepare_to_drop_span(
+        self,
+        id_: str,
+        bound_args: BoundArguments,
+        instance: Any | None = None,
+        err: BaseException | None = None,
+        **kwargs: Any,
+    ) -> BaseSpan | None:
+        """Return None: there is no span object."""
+        return None
+
+
+class SpanTree(SpanListener):
     """Keeps the parent id of each open span, and nothing else."""
 
     _parents: dict[str, str | None] = PrivateAttr(default_factory=dict)
@@ -69,37 +110,3 @@ class SpanTree(BaseSpanHandler[BaseSpan]):
         """Remove a span that failed."""
         with self._guard:
             self._parents.pop(id_, None)
-
-    def new_span(
-        self,
-        id_: str,
-        bound_args: BoundArguments,
-        instance: Any | None = None,
-        parent_span_id: str | None = None,
-        tags: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> BaseSpan | None:
-        """Return None: no span object is needed."""
-        return None
-
-    def prepare_to_exit_span(
-        self,
-        id_: str,
-        bound_args: BoundArguments,
-        instance: Any | None = None,
-        result: Any | None = None,
-        **kwargs: Any,
-    ) -> BaseSpan | None:
-        """Return None: no span object is needed."""
-        return None
-
-    def prepare_to_drop_span(
-        self,
-        id_: str,
-        bound_args: BoundArguments,
-        instance: Any | None = None,
-        err: BaseException | None = None,
-        **kwargs: Any,
-    ) -> BaseSpan | None:
-        """Return None: no span object is needed."""
-        return None

@@ -21,12 +21,8 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import BaseModel
 
-from llama_index_llm_optimizers.codec import (
-    CachedReply,
-    ReplyCodec,
-    reply_to_cache,
-    stream_to_cache,
-)
+from llama_index_llm_optimizers.codec import ReplyCodec
+from llama_index_llm_optimizers.replies import CachedReply, reply_to_cache, stream_to_cache
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.prices.names import provider_of
 

@@ -23,7 +23,8 @@ from llama_index.llms.openai import OpenAI, OpenAIResponses
 from pydantic import Field
 
 from llama_index_llm_optimizers import CachedLLM
-from llama_index_llm_optimizers.codec import CachedReply, ReplyCodec, stream_to_cache
+from llama_index_llm_optimizers.codec import ReplyCodec
+from llama_index_llm_optimizers.replies import CachedReply, stream_to_cache
 from support.llama_fakes import FakeLLM
 from support.openai_answers import (
     CALLS,
