@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 
-__all__ = ["ModelCall", "nested_call"]
+__all__ = ["ModelCall", "calls_of_generate", "nested_call", "with_attached"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +59,46 @@ class ModelCall:
 def nested_call(messages: list[BaseMessage], stop: list[str] | None, kwargs: Any) -> ModelCall:
     """Return a call without callbacks, for use inside a run of the wrapper that reports to them."""
     return ModelCall(messages=messages, config={"callbacks": []}, stop=stop, kwargs=kwargs)
+
+
+def calls_of_generate(
+    model: BaseChatModel,
+    messages: list[list[BaseMessage]],
+    stop: list[str] | None,
+    callbacks: Callbacks,
+    kwargs: dict[str, Any],
+) -> list[ModelCall]:
+    """Return the calls in the arguments of a model's `generate`, one for each prompt."""
+    names = ("tags", "metadata", "run_name")
+    given = {"callbacks": callbacks, **{name: kwargs.pop(name, None) for name in names}}
+    run_id = kwargs.pop("run_id", None)
+    own = with_attached(
+        cast("RunnableConfig", {k: v for k, v in given.items() if v is not None}), model
+    )
+    return [
+        ModelCall(
+            messages=prompt,
+            # A run id is for one run: the first, as in `BaseChatModel.generate`.
+            config={**own, "run_id": run_id} if run_id and not number else own,
+            stop=stop,
+            kwargs=dict(kwargs),
+        )
+        for number, prompt in enumerate(messages)
+    ]
+
+
+def with_attached(config: RunnableConfig, model: BaseChatModel) -> RunnableConfig:
+    """Return the configuration merged with the callbacks, tags and metadata of a model."""
+    attached: RunnableConfig = {}
+    if model.callbacks is not None:
+        attached["callbacks"] = model.callbacks
+    if model.tags:
+        attached["tags"] = model.tags
+    if model.metadata:
+        attached["metadata"] = model.metadata
+    if not attached:
+        return config
+    # `merge_configs` drops the run id, which is right for children but wrong here.
+    run_id = config.get("run_id")
+    merged = merge_configs(attached, config)
+    return {**merged, "run_id": run_id} if run_id else merged

@@ -22,12 +22,16 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
-from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
 from langchain_llm_optimizers.binding import rebind
-from langchain_llm_optimizers.call import ModelCall, nested_call
+from langchain_llm_optimizers.call import (
+    ModelCall,
+    calls_of_generate,
+    nested_call,
+    with_attached,
+)
 from langchain_llm_optimizers.llm_string import string_of_call
 from llm_optimizers.effects import closing_async
 
@@ -61,7 +65,7 @@ class DelegatingChatModel(BaseChatModel):
 
         `answer` is what such a call brought earlier; None if that is not known.
         """
-        return self._child, replace(call, config=self._with_own_config(call.config))
+        return self._child, replace(call, config=with_attached(call.config, self))
 
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""
@@ -69,7 +73,7 @@ class DelegatingChatModel(BaseChatModel):
 
     def _run_settings(self, call: ModelCall) -> dict[str, Any]:
         """What a call's run says that affects its answer, as part of a cache key."""
-        inner = replace(call, config=self._with_own_config(call.config))
+        inner = replace(call, config=with_attached(call.config, self))
         found: dict[str, Any] = {}
         for child in self._children:
             if isinstance(child, DelegatingChatModel):
@@ -158,7 +162,7 @@ class DelegatingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """See `BaseChatModel.generate`."""
-        calls = self._calls(messages, stop, callbacks, kwargs)
+        calls = calls_of_generate(self, messages, stop, callbacks, kwargs)
         return _llm_result([self._answer(call) for call in calls])
 
     async def agenerate(
@@ -169,7 +173,7 @@ class DelegatingChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """See `BaseChatModel.agenerate`."""
-        calls = self._calls(messages, stop, callbacks, kwargs)
+        calls = calls_of_generate(self, messages, stop, callbacks, kwargs)
         return _llm_result(await asyncio.gather(*(self._aanswer(call) for call in calls)))
 
     # --- called inside a run that LangChain opened for this model (typed event streams) --------
@@ -263,53 +267,10 @@ class DelegatingChatModel(BaseChatModel):
     ) -> ModelCall:
         return ModelCall(
             messages=self._convert_input(input).to_messages(),
-            config=self._with_own_config(ensure_config(config)),
+            config=with_attached(ensure_config(config), self),
             stop=stop,
             kwargs=kwargs,
         )
-
-    def _calls(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None,
-        callbacks: Callbacks,
-        kwargs: dict[str, Any],
-    ) -> list[ModelCall]:
-        given = {name: kwargs.pop(name, None) for name in ("tags", "metadata", "run_name")}
-        run_id = kwargs.pop("run_id", None)
-        config = cast(
-            "RunnableConfig",
-            {name: value for name, value in given.items() if value is not None},
-        )
-        if callbacks is not None:
-            config["callbacks"] = callbacks
-        own = self._with_own_config(config)
-        return [
-            ModelCall(
-                messages=prompt,
-                # A run id is for one run: the first, as in `BaseChatModel.generate`.
-                config={**own, "run_id": run_id} if run_id and not number else own,
-                stop=stop,
-                kwargs=dict(kwargs),
-            )
-            for number, prompt in enumerate(messages)
-        ]
-
-    def _with_own_config(self, config: RunnableConfig) -> RunnableConfig:
-        """Return the configuration merged with this model's own callbacks, tags and metadata."""
-        attached: RunnableConfig = {}
-        if self.callbacks is not None:
-            attached["callbacks"] = self.callbacks
-        if self.tags:
-            attached["tags"] = self.tags
-        if self.metadata:
-            attached["metadata"] = self.metadata
-        if not attached:
-            return config
-        # `merge_configs` drops the run id, which is right for children but wrong here.
-        run_id = config.get("run_id")
-        merged = merge_configs(attached, config)
-        return {**merged, "run_id": run_id} if run_id else merged
 
 
 def _llm_result(results: Sequence[ChatResult]) -> LLMResult:

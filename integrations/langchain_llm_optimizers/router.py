@@ -21,6 +21,7 @@ from langchain_llm_optimizers.binding import (
     DeferredTools,
     settings_for,
 )
+from langchain_llm_optimizers.call import with_attached
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
 from langchain_llm_optimizers.profiles import default_name, resolve_model, routing_context, spec_of
@@ -112,7 +113,7 @@ class ChatModelRouter(DelegatingChatModel):
         return {"names": list(self.models), "router": self._router}
 
     def _run_settings(self, call: ModelCall) -> dict[str, Any]:
-        own = replace(call, config=self._with_own_config(call.config))
+        own = replace(call, config=with_attached(call.config, self))
         return {**super()._run_settings(call), **routing_context(own, streaming=False).decisive}
 
     def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
