@@ -91,6 +91,7 @@ _MAX_DEPTH = 6
 _FLAGS = ("use_previous_response_id",)
 """Settings that are no state themselves but say that messages refer to it (langchain-openai)."""
 _NAMES = frozenset({*_PARAMETERS, *_FLAGS, *_TOOLS, *_CATCH_ALLS})
+_READ = frozenset({*_PARAMETERS, *_TOOLS, *_CONTAINERS})
 _HELD_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "item_reference": (),
@@ -189,7 +190,7 @@ def holds_reference(block: Mapping[str, Any]) -> bool:
 
 def _named(settings: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Kind]]:
     for name, value in settings.items():
-        if _is_unset(value):
+        if name not in _READ or _is_unset(value):
             continue
         kind = _PARAMETERS.get(name)
         if kind is not None and _refers(name, value):
