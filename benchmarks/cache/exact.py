@@ -20,7 +20,7 @@ from langchain_core.caches import InMemoryCache
 from cache.calls import QUESTION, cache_call
 from harness import Row, interleaved
 from langchain_llm_optimizers import HybridCache
-from langchain_llm_optimizers.identity import identity_of_string
+from langchain_llm_optimizers.llm_string import identity_of_string
 from langchain_llm_optimizers.messages import request_of_prompt
 from llm_optimizers.caching.keys import cache_key
 

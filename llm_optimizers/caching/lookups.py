@@ -9,18 +9,18 @@ is dropped and counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
-from llm_optimizers.caching.answers.cacheability import Cacheability
+from llm_optimizers.caching.answers.cacheability import Cacheability, Judged
 from llm_optimizers.caching.answers.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
 from llm_optimizers.caching.options import CallOptions
 from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
-from llm_optimizers.caching.refusals import RefusedAnswers, Refusing
+from llm_optimizers.caching.refusals import RefusedAnswers, Refusing, digest_of
 from llm_optimizers.caching.stats import Counters
 from llm_optimizers.caching.stores.protocol import Entry, Vector
 from llm_optimizers.effects import Plan
@@ -73,6 +73,7 @@ class LookupPlans(Generic[R]):
     clock: Clock
     ttl: float | None
     refused: RefusedAnswers = field(default_factory=RefusedAnswers)
+    judged: Judged = field(default_factory=Judged)
     source: Refusing | None = field(default=None, repr=False)
     options: CallOptions[R] = field(default_factory=CallOptions)
 
@@ -221,9 +222,8 @@ class LookupPlans(Generic[R]):
             Whatever the codec raises.
         """
         value = decoded(self.codec, payload, ids)
-        cacheability = self.codec.cacheability(value)
-        # Its finish reason was judged when it was stored; a codec need not keep it.
-        reason = reason_not_to_use(replace(cacheability, gives_reasons=False), key)
+        cacheability = self.judged.get(digest_of(payload), lambda: self.codec.cacheability(value))
+        reason = reason_not_to_use(cacheability, key)
         if reason is not None:
             raise ValueError(f"the answer is not one to be stored: {reason}")
         return value, cacheability

@@ -38,7 +38,9 @@ def reason_not_to_serve(entry: Entry, key: CacheKey, tier: Tier, now: float) -> 
         return "it belongs to another question"
     if entry.question is None:
         return None if tier == "exact" else "it does not say what it answers"
-    exact, normalised = keys_of_question(entry.scope, entry.question)
+    exact, normalised = key.exact, key.normalised  # these follow from `key.asked`
+    if entry.question != key.asked:
+        exact, normalised = keys_of_question(entry.scope, entry.question)
     if entry.key != exact or entry.normalised not in (None, normalised):
         return "its keys do not follow from its question"
     return None

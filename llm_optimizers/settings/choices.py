@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_optimizers.settings.nested import NESTED
@@ -37,11 +37,13 @@ def stated_choices(*sources: object) -> int | None:
 
 
 def _found_in(source: object) -> int | None:
-    def setting(name: str) -> Any:
-        return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
-
+    setting: Callable[[str], Any] = (
+        source.get if isinstance(source, Mapping) else lambda name: getattr(source, name, None)
+    )
     for name in NESTED:
         nested = setting(name)
+        if nested is None:
+            continue
         count = _found_in(nested) if isinstance(nested, Mapping) else None
         if count is not None:
             return count

@@ -102,6 +102,7 @@ _MAX_DEPTH = 6
 _FLAGS = ("use_previous_response_id",)
 """Settings that are no state themselves but say that messages refer to it (langchain-openai)."""
 _NAMES = frozenset({*_PARAMETERS, *_FLAGS, *_TOOLS, *NESTED})
+_READ = frozenset({*_PARAMETERS, *_TOOLS, *_CONTAINERS})
 _HELD_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "item_reference": (),
@@ -113,6 +114,17 @@ _HELD_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """OpenAI's items that the provider keeps, with the fields that hold the content if it is sent."""
+_LABELS = frozenset(
+    {
+        *("type", "id", "index", "name", "filename", "title", "status", "detail", "extras"),
+        *("source_type", "mime_type", "mimeType", "media_type", "format", "metadata"),
+        "cache_control",
+    }
+)
+"""Fields that say something about a block's content and do not hold it."""
+_FILE_IDS = ("file_id", "file_uri", "fileUri")
+_FILE_HOLDERS = ("file", "source", "input_file", "image_file", "fileData", "file_data")
+"""Fields of a block that hold the file, or its id, in a mapping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,16 +192,26 @@ def _settings_held_by(model: object) -> dict[str, Any]:
 def holds_reference(block: Mapping[str, Any]) -> bool:
     """Whether a content block names something at the provider instead of holding it.
 
-    An item reference, an image by its id, a search whose results are not included, and OpenAI's
-    reasoning without its encrypted text.
+    An uploaded file, an item reference, an image by its id, a search whose results are not
+    included, OpenAI's reasoning without its encrypted text, and any block that has only an id.
     """
-    held = _HELD_IN.get(str(block.get("type")))
-    return held is not None and bool(block.get("id")) and not any(block.get(name) for name in held)
+    if any(block.get(name) for name in _FILE_IDS):
+        return True
+    holders = (block.get(name) for name in _FILE_HOLDERS)
+    if any(isinstance(h, Mapping) and any(h.get(name) for name in _FILE_IDS) for h in holders):
+        return True
+    kind = block.get("type")
+    if not isinstance(kind, str) or not block.get("id"):
+        return False
+    held = _HELD_IN.get(kind)
+    if held is None:
+        return block.keys() <= _LABELS
+    return not any(block.get(name) for name in held)
 
 
 def _named(settings: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Kind]]:
     for name, value in settings.items():
-        if _is_unset(value):
+        if name not in _READ or _is_unset(value):
             continue
         kind = _PARAMETERS.get(name)
         if kind is not None and _refers(name, value):

@@ -41,7 +41,7 @@ def asks_for_sample(*settings: Mapping[str, Any], depth: int = _DEPTH) -> bool:
 def _numbers(settings: Mapping[str, Any], depth: int) -> Iterator[tuple[str, float]]:
     """Yield the numeric settings, those of nested mappings (`options`, `model_kwargs`) first."""
     for name, value in settings.items():
-        if isinstance(value, Mapping) and depth > 0 and name not in _SKIPPED:
+        if depth > 0 and isinstance(value, Mapping) and name not in _SKIPPED:
             yield from _numbers(value, depth - 1)
     for name, value in settings.items():
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.costs import Usage
 
-__all__ = ["Cacheability", "least_cacheable", "reason_not_to_cache"]
+__all__ = ["Cacheability", "Judged", "least_cacheable", "reason_not_to_cache"]
+
+_REMEMBERED = 4096
 
 _COMPLETE = frozenset(
     {
@@ -72,3 +76,25 @@ def least_cacheable(several: Sequence[Cacheability]) -> Cacheability:
     """
     uncacheable = (each for each in several if reason_not_to_cache(each))
     return next(uncacheable, several[0] if several else Cacheability(empty=True))
+
+
+class Judged:
+    """The cacheability of stored answers, which is read from each once; safe between threads.
+
+    Its finish reason was judged when the answer was stored; a codec need not keep it.
+    """
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[bytes, Cacheability] = OrderedDict()
+        self._lock = ProcessLock()
+
+    def get(self, digest: bytes, judge: Callable[[], Cacheability]) -> Cacheability:
+        """Return what `judge` returns for the answer with this digest."""
+        found = self._found.get(digest)
+        if found is None:
+            found = replace(judge(), gives_reasons=False)
+            with self._lock:
+                self._found[digest] = found
+                if len(self._found) > _REMEMBERED:
+                    self._found.popitem(last=False)
+        return found

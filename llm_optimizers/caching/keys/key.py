@@ -38,7 +38,9 @@ SCHEMA = 2
 
 _TOOLS = ("tools", "functions", "toolConfig")
 _SYSTEM_PROMPTS = ("instructions", "system", "system_instruction", "systemInstruction")
-_IDENTIFIERS = ("id", "call_id", "tool_use_id", "tool_call_id")
+_CALL_IDENTIFIERS = ("call_id", "tool_use_id", "tool_call_id")
+_MADE_UP = "lc_"
+"""The beginning of ids that LangChain makes up for the blocks of a tool's result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,8 @@ def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, 
     """Return messages as JSON-like values, numbering ids in order of appearance.
 
     Providers make up new ids of tool calls and content blocks for every answer. `literal` ids
-    stay, and so does the id of a block that stands for content at the provider.
+    stay, and so do the id of a block that stands for content at the provider, and the ids in the
+    data that a tool returned.
     """
     numbers: dict[str, str] = {}
 
@@ -170,16 +173,18 @@ def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, 
             return str(identifier)
         return numbers.setdefault(str(identifier), f"id_{len(numbers)}")
 
-    def numbered(block: Mapping[str, Any]) -> dict[str, Any]:
+    def numbered(block: Mapping[str, Any], role: str) -> dict[str, Any]:
         if holds_reference(block):
             return dict(block)
-        return {k: number(v) if k in _IDENTIFIERS and v else v for k, v in block.items()}
+        own = role == "tool" and not str(block.get("id")).startswith(_MADE_UP)
+        names = _CALL_IDENTIFIERS if own else ("id", *_CALL_IDENTIFIERS)
+        return {k: number(v) if k in names and v else v for k, v in block.items()}
 
     canonical = []
     for message in messages:
         raw = message.to_openai()
         if message.role in ("assistant", "tool") and isinstance(raw["content"], list):
-            raw["content"] = [numbered(block) for block in raw["content"]]
+            raw["content"] = [numbered(block, message.role) for block in raw["content"]]
         for call in raw.get("tool_calls", ()):
             call["id"] = number(call["id"])
         if message.tool_call_id is not None:

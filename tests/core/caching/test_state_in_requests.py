@@ -116,6 +116,42 @@ def test_a_reference_in_the_history_is_matched_exactly_only() -> None:
     assert one.exact != key("Think of a number.", thought("rs_2"), "What was it?").exact
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "file", "source_type": "id"},
+        {"type": "image", "mime_type": "image/png"},
+        {"type": "search_result", "title": "Refunds", "content": "Within 30 days."},
+        {"customer": "Ann"},
+    ],
+    ids=str,
+)
+def test_the_id_of_what_a_tool_returned_is_part_of_the_key(block: dict[str, Any]) -> None:
+    def after(identifier: str) -> CacheKey:
+        return key(QUESTION, {**result("call_1"), "content": [{**block, "id": identifier}]})
+
+    assert after("file-1").exact != after("file-2").exact
+
+
+def test_an_id_that_is_made_up_for_a_tool_s_block_is_in_no_key() -> None:
+    def after(call: str, identifier: str) -> CacheKey:
+        block = {"type": "text", "text": "5", "id": identifier}
+        return key(QUESTION, {**result(call), "content": [block]})
+
+    assert after("call_1", "lc_1") == after("call_2", "lc_2")
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_a_file_in_the_history_is_matched_exactly_only(role: str) -> None:
+    def after(identifier: str) -> CacheKey:
+        file = {"role": role, "content": [{"type": "file", "file": {"file_id": identifier}}]}
+        return key(file, "What is it about?")
+
+    assert after("file-1").question is None
+    assert after("file-1").normalised is None
+    assert after("file-1").exact != after("file-2").exact
+
+
 def test_reasoning_that_holds_its_content_is_known_by_it() -> None:
     def after(identifier: str, content: str) -> CacheKey:
         return key("Hi", thought(identifier, encrypted_content=content), "What was it?")
