@@ -5,7 +5,8 @@ callback handlers, so once the first cache is made, one small handler joins ever
 `register_configure_hook`. It keeps the open runs, their parents and the keys of the answers given
 inside them, no text:
 
-    a parser's run fails          the answers given to its chain are refused
+    a parser's run fails, or      the answers given to its chain are refused
+    makes nothing of a stream
     a chain's run fails           those given inside it, unless a provider, a tool or the transport
                                   failed
     an agent's step tells its     its `response_format` refused the answer
@@ -41,12 +42,14 @@ from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals.run_tree import RunTree
+from llm_optimizers.freshness import fresh_asked_for
 
 __all__ = [
     "acceptance_of",
     "fresh_answers",
     "options_of_config",
     "options_of_running_model",
+    "wants_fresh_answer",
     "watch_runs",
 ]
 
@@ -102,6 +105,11 @@ def options_of_config(
         options = options_of_running_model()
     fresh = options.fresh or _fresh(config.get("metadata"))
     return replace(options, fresh=fresh, accepts=accepts)
+
+
+def wants_fresh_answer(config: RunnableConfig) -> bool:
+    """Return whether a call with this configuration asks for a fresh answer."""
+    return fresh_asked_for() or _fresh(config.get("metadata"))
 
 
 def options_of_running_model() -> CallOptions[Generations]:
@@ -179,7 +187,8 @@ class _RunWatcher(BaseCallbackHandler):
         """Close a run that succeeded, unless it is an agent's that refuses its model's answer."""
         if isinstance(outputs, list) and outputs and _tells_of_refusal(outputs[0]):
             _RUNS.refuse(_key(run_id))
-        _RUNS.end(_key(run_id))
+        # LangChain's parsers raise no error in a stream; only there their input is reported.
+        _RUNS.end(_key(run_id), empty=outputs is None and "inputs" in kwargs)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Close a run that failed; its answers may be the cause."""

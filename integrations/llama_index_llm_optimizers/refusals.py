@@ -29,12 +29,10 @@ from llama_index_llm_optimizers.call import astream_in_context, stream_in_contex
 from llama_index_llm_optimizers.spans import SpanListener
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals import (
-    Held,
+    HeldAnswers,
     answers_given,
     answers_held,
-    astore_held,
     refuse_all,
-    store_held,
 )
 from llm_optimizers.caching.refusals.run_tree import RunTree, blames_answer
 from llm_optimizers.effects import closing, closing_async
@@ -88,37 +86,41 @@ def achecked_stream(
 
 
 def _checked(
-    output_cls: type[Any], objects: Iterator[T], given: list[GivenAnswer], held: Held
+    output_cls: type[Any], objects: Iterator[T], given: list[GivenAnswer], held: HeldAnswers
 ) -> Generator[T, None, None]:
     last: T | None = None
-    with closing(objects):
-        try:
+    try:
+        with closing(objects):
             for last in objects:
                 yield last
-        except Exception as error:
-            _refuse_if(given, blames_answer(error))
-            raise
-    if _complete(last, output_cls):
-        store_held(held)
-    else:
-        refuse_all(given)
+        if _complete(last, output_cls):
+            held.accept()
+        else:
+            refuse_all(given)
+    except Exception as error:
+        _refuse_if(given, blames_answer(error))
+        raise
+    finally:
+        held.drop()
 
 
 async def _achecked(
-    output_cls: type[Any], objects: AsyncIterator[T], given: list[GivenAnswer], held: Held
+    output_cls: type[Any], objects: AsyncIterator[T], given: list[GivenAnswer], held: HeldAnswers
 ) -> AsyncGenerator[T, None]:
     last: T | None = None
-    async with closing_async(objects):
-        try:
+    try:
+        async with closing_async(objects):
             async for last in objects:
                 yield last
-        except Exception as error:
-            _refuse_if(given, blames_answer(error))
-            raise
-    if _complete(last, output_cls):
-        await astore_held(held)
-    else:
-        refuse_all(given)
+        if _complete(last, output_cls):
+            await held.aaccept()
+        else:
+            refuse_all(given)
+    except Exception as error:
+        _refuse_if(given, blames_answer(error))
+        raise
+    finally:
+        held.drop()
 
 
 def _refuse_if(given: list[GivenAnswer], refused: bool) -> None:

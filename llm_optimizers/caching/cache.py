@@ -243,9 +243,10 @@ class ResponseCache(Generic[R]):
         """Never serve this answer again: its parser or schema did not accept it.
 
         Its entry is removed, and the next call of its key in this process goes to the model. In a
-        running event loop a file is changed in a thread; memory forgets at once.
+        running event loop a file is changed in a thread; memory forgets at once. If the model
+        gives the same text again, that is a new answer.
         """
-        self._refused.add(answer.key, answer.digest)
+        self._refused.add(answer)
         removal = partial(drive, self._plans.remove_refused(answer), perform)
         if not self._store.blocking:
             removal()

@@ -15,24 +15,20 @@ from llm_optimizers.caching.refusals.given import (
     refuse_all,
 )
 from llm_optimizers.caching.refusals.held import (
-    Held,
+    HeldAnswers,
     answers_held,
-    astore_held,
     held_answers,
-    store_held,
 )
 
 __all__ = [
     "GivenAnswer",
-    "Held",
+    "HeldAnswers",
     "RefusedAnswers",
     "Refusing",
     "answers_given",
     "answers_held",
-    "astore_held",
     "collected_answers",
     "digest_of",
     "held_answers",
     "refuse_all",
-    "store_held",
 ]
