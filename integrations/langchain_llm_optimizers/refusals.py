@@ -9,9 +9,9 @@ inside them, no text:
     makes nothing of a stream
     a chain's run fails           those given inside it, unless a provider, a tool or the transport
                                   failed
-    an agent's step tells its     its `response_format` refused the answer
-    own model of an error
-    a parser asks a model         it mends an answer (`OutputFixingParser`), which is refused
+    an agent's step reports an    its `response_format` refused the answer
+    error to its own model
+    a parser asks a model         it repairs an answer (`OutputFixingParser`), which is refused
 
 A refused answer leaves the cache, and a retry's call goes to the model.
 """
@@ -185,7 +185,7 @@ class _RunWatcher(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Close a run that succeeded, unless it is an agent's that refuses its model's answer."""
-        if isinstance(outputs, list) and outputs and _tells_of_refusal(outputs[0]):
+        if isinstance(outputs, list) and outputs and _reports_refusal(outputs[0]):
             _RUNS.refuse(_key(run_id))
         # LangChain's parsers raise no error in a stream; only there their input is reported.
         _RUNS.end(_key(run_id), empty=outputs is None and "inputs" in kwargs)
@@ -212,7 +212,7 @@ class _RunWatcher(BaseCallbackHandler):
         _RUNS.end(_key(run_id))
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Close a tool's run; only arguments that its schema refuses are the answer's fault."""
+        """Close a tool's run; an answer is the cause only of arguments that its schema refuses."""
         _RUNS.fail(_key(run_id), error, excused=not isinstance(error, ValidationError))
 
     def on_retriever_start(
@@ -278,7 +278,7 @@ class _RunWatcher(BaseCallbackHandler):
         _RUNS.start(_key(run), _key(parent))
 
 
-def _tells_of_refusal(command: Any) -> bool:
+def _reports_refusal(command: Any) -> bool:
     """Whether an agent's model step answers its own model: its schema refused the answer."""
     update = getattr(command, "update", None)
     return (

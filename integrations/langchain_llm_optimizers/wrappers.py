@@ -1,4 +1,4 @@
-"""Chat models that wrap others, as far as the identity of a call needs to know them."""
+"""Chat models that wrap others: what the identity of a call needs to know of them."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
 def sampled(llm: LLM, kwargs: Mapping[str, Any]) -> bool:
     """Return whether settings of the user ask for varying answers, at any LLM that may answer.
 
-    A class's own default is not the user's; some classes set it in any case.
+    A class's own default is not the user's; some classes always set it.
     """
     return any(asks_for_sample(_given(each), kwargs) for each in underlying_models(llm))
 

@@ -1,4 +1,4 @@
-"""LLMs that wrap others, as far as the identity of a call needs to know them."""
+"""LLMs that wrap others: what the identity of a call needs to know of them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Others may write to the file of a cache: a merge, a restored copy, an editor. A row says itself
 whose it is (`tenant`), what it was stored for (`scope`, `question`) and where it is found (`key`,
 `normalised`). The keys follow from the other two, so they are derived again and compared. The
-payload and the times are not proven: whoever can write the file can forge an answer.
+payload and the times are not proven: a writer of the file can forge an answer.
 """
 
 from __future__ import annotations

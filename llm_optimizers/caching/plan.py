@@ -32,7 +32,7 @@ R = TypeVar("R")
 class MakeCall(Effect[R], Generic[R]):
     """Call the model: the one effect that the adapter performs, as a stream if it wants.
 
-    `leader` is the call in flight that others may wait for, to be told of a stream's pauses.
+    `leader` is the call in flight that others may wait for; a stream notes its pauses there.
     """
 
     leader: InFlightCall[str] | None = None

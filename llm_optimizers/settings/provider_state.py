@@ -8,8 +8,8 @@ point to what the provider keeps instead. They are of three kinds:
 * `continued`: a response that never changes, and that this request goes on from. Equal requests
   are equal, but the ids of tool calls in them are the provider's and must stay as they are.
 * `fixed`: anything else that lies at the provider: cached content, a file, the web as a server-side
-  tool sees it. Equal requests have equal answers, as far as the user's time limit goes, but
-  nothing of them can be compared by meaning.
+  tool sees it. Equal requests have equal answers for as long as the user's `ttl` says, but they
+  cannot be compared by meaning.
 """
 
 from __future__ import annotations

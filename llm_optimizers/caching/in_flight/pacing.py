@@ -1,4 +1,4 @@
-"""The stream of a call that others wait for: tells them whether its reader or its provider is slow.
+"""The stream of a call that others wait for: it notes whether its reader or its provider is slow.
 
 Classes instead of generators, since closing one must only close the stream inside it (see
 `effects.closing_async`).

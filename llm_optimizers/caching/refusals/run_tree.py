@@ -45,7 +45,7 @@ class _Run:
     batch: set[str]
     answers: deque[GivenAnswer] = field(default_factory=lambda: deque(maxlen=_MOST_ANSWERS))
     excused: tuple[int, type] | None = None
-    """The `id` and class of an error that came from below and is no fault of an answer."""
+    """The `id` and class of an error from a run below, of which no answer is the cause."""
 
 
 class RunTree:
@@ -67,7 +67,7 @@ class RunTree:
                 self._runs.popitem(last=False)
 
     def ask(self, run: Hashable) -> None:
-        """A model is asked in this run. Inside a parser, it mends an answer that was refused."""
+        """Note that a model is asked in this run: inside a parser, to repair a refused answer."""
         with self._lock:
             parser = next((key for key, each in self._upwards(run) if each.parsing), None)
             refused = [] if parser is None else self._take_nearest(parser)
@@ -117,8 +117,8 @@ class RunTree:
         """Close a run that failed, and refuse its answers if they may be the cause.
 
         A parser has none of its own: it was given those of the nearest run around it. `excused`
-        means that the error is none of an answer's fault, as far up as it is raised. Return False
-        for a parser that was given no answer in any open run.
+        means that no answer is the cause, in this run and in those above that it is raised through.
+        Return False for a parser that was given no answer in any open run.
         """
         with self._lock:
             failed = self._runs.get(run)
