@@ -96,8 +96,12 @@ def serve_hit(hit: Hit[CachedReply], context: Context, *, asked: str, asked_clas
     return reply.model_copy(update={"additional_kwargs": additional})
 
 
-def chunks_of(reply: Reply) -> Iterator[Reply]:
-    """Yield the response in chunks of a few words, each with all text before it."""
+def chunks_of(reply: Reply, *, lists_calls: bool = False) -> Iterator[Reply]:
+    """Yield the response in chunks of a few words, each with all text before it.
+
+    If it `lists_calls`, the last chunk has its tool calls in `additional_kwargs` too, where
+    LlamaIndex's programs look for them. Other providers reject such a message.
+    """
     text = (reply.message.content or "") if isinstance(reply, ChatResponse) else reply.text
     # Joining several blocks would add newlines to the deltas that are in no block.
     single = not isinstance(reply, ChatResponse) or _texts(reply) <= 1
@@ -111,12 +115,12 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
     additional = {**reply.additional_kwargs, **thoughts}
     delta = pieces[-1] if pieces else text
     whole = reply.model_copy(update={"delta": delta, "additional_kwargs": additional})
-    yield _with_calls(whole)
+    yield _with_calls(whole) if lists_calls else whole
 
 
-async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
+async def achunks_of(reply: Reply, *, lists_calls: bool = False) -> AsyncIterator[Reply]:
     """Async version of `chunks_of`."""
-    for chunk in chunks_of(reply):
+    for chunk in chunks_of(reply, lists_calls=lists_calls):
         yield chunk
 
 
@@ -138,7 +142,7 @@ def _part(reply: Reply, text: str, delta: str) -> Reply:
 
 
 def _with_calls(reply: Reply) -> Reply:
-    """Return a stream's last chunk with its tool calls where LlamaIndex's programs look first."""
+    """Return a stream's last chunk with its tool calls in `additional_kwargs` too."""
     if not isinstance(reply, ChatResponse):
         return reply
     calls = [

@@ -37,7 +37,8 @@ class CachedReply:
     """A whole response with what the cache needs; `usage` None or "" where the provider gave none.
 
     `model` and `usage` are those of the baseline call, made without any strategy, which a hit
-    saves. `gives_reasons` says whether a stream's provider reports why it ended.
+    saves. `gives_reasons` says whether a stream's provider reports why it ended, `lists_calls`
+    whether the message has its tool calls in `additional_kwargs` too, besides its blocks.
     """
 
     reply: Reply
@@ -45,6 +46,7 @@ class CachedReply:
     usage: Usage | None = None
     finish_reason: str = ""
     gives_reasons: bool = False
+    lists_calls: bool = False
 
 
 def reply_to_cache(reply: Reply) -> CachedReply:
@@ -68,7 +70,12 @@ def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> Cache
     answered = reported if mark is None else reported_by_mark(mark)
     baseline = baseline_call(answered, share=share_of(reply))
     return CachedReply(
-        reply=reply, model=baseline.model, usage=baseline.usage, finish_reason=finish_reason
+        reply=reply,
+        model=baseline.model,
+        usage=baseline.usage,
+        finish_reason=finish_reason,
+        lists_calls=isinstance(reply, ChatResponse)
+        and bool(reply.message.additional_kwargs.get("tool_calls")),
     )
 
 
