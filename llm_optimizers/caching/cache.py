@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -247,14 +245,7 @@ class ResponseCache(Generic[R]):
         gives the same text again, that is a new answer.
         """
         self._refused.add(answer)
-        removal = partial(drive, self._plans.remove_refused(answer), perform)
-        if not self._store.blocking:
-            removal()
-            return
-        try:
-            asyncio.get_running_loop().run_in_executor(None, removal)
-        except RuntimeError:  # no loop, or one that is being shut down
-            removal()
+        drivers.run_aside(self._plans.remove_refused(answer), blocking=self._store.blocking)
 
     def _planned(self, options: CallOptions[R] | None) -> CachePlans[R]:
         """Return the plans for a call with these options, in the context of the running code."""

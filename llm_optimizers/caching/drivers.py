@@ -1,11 +1,13 @@
 """Run the plan of a cached call with the call itself, which only the adapter can make.
 
-Sync, async and in chunks; `effects` has the drivers that these are made of.
+Sync, async and as a stream; `effects` has the drivers that these are made of.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Hit
@@ -22,7 +24,7 @@ from llm_optimizers.effects import (
     perform,
 )
 
-__all__ = ["arun", "arun_stream", "run", "run_stream"]
+__all__ = ["arun", "arun_stream", "run", "run_aside", "run_stream"]
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -77,6 +79,18 @@ def arun_stream(
         merge,
         lambda answer: _nothing() if answer.hit is None else replay(answer.hit),
     )
+
+
+def run_aside(plan: Plan[None], *, blocking: bool) -> None:
+    """Run a plan without the call; if it is `blocking`, in a thread of a running event loop."""
+    work = partial(drive, plan, perform)
+    if not blocking:
+        work()
+        return
+    try:
+        asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError:  # no loop, or one that is being shut down
+        work()
 
 
 async def _nothing() -> AsyncIterator[Any]:
