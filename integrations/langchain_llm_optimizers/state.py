@@ -1,4 +1,4 @@
-"""The response at the provider that a model of LangChain goes on from by itself."""
+"""The response at the provider that a LangChain model continues by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["with_previous_response"]
 def with_previous_response(
     params: Mapping[str, Any], answers: Iterable[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Return a request's parameters with the response that the model itself will go on from.
+    """Return a request's parameters with the response that the model itself will continue.
 
     With `use_previous_response_id`, langchain-openai sends the id in the last answer's metadata in
     place of all messages up to it. `answers` are the metadata of the history's answers.

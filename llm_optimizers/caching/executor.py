@@ -1,4 +1,4 @@
-"""Run the cache plans' steps against the store, the index, the embedder and calls in flight.
+"""Perform the steps of the cache's plans on the store, the index, the embedder, calls in flight.
 
 Work in memory is done at once. Work that may block (a disk, an embedding service) becomes an
 effect, so that it does not block an event loop, and goes through a circuit breaker: after a

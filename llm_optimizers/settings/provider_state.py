@@ -5,7 +5,7 @@ point to what the provider keeps instead. They are of three kinds:
 
 * `moving`: every call changes it, or others may: a conversation, a session, a container. Two equal
   requests are two different ones, so such a call is never cached, shared or combined.
-* `continued`: a response that never changes, and that this request goes on from. Equal requests
+* `continued`: a response that never changes, and that this request continues. Equal requests
   are equal, but the ids of tool calls in them are the provider's and must stay as they are.
 * `fixed`: anything else that lies at the provider: cached content, a file, the web as a server-side
   tool sees it. Equal requests have equal answers for as long as the user's `ttl` says, but they
@@ -50,7 +50,7 @@ _PARAMETERS: Mapping[str, Kind] = MappingProxyType(
         "web_search_options": "fixed",
         # Azure on your data: https://learn.microsoft.com/azure/ai-foundry/openai/references/on-your-data
         "data_sources": "fixed",
-        # LlamaIndex's OpenAIResponses: the LLM object goes on from its last response.
+        # LlamaIndex's OpenAIResponses: the LLM object continues its last response.
         "track_previous_responses": "moving",
         # LlamaIndex's OpenAIResponses and GoogleGenAI: server-side tools.
         "built_in_tools": "fixed",

@@ -4,7 +4,7 @@ cacheability.py  which answers may be stored
 payloads.py      what an answer holds, as JSON text and back
 ids.py           the ids of a served answer: which are new, which stay, which are left out
 codec.py         how answers are stored as text
-hits.py          served answers, and the metadata that mark them
+hits.py          served answers, and the metadata that marks them
 """
 
 from llm_optimizers.caching.answers.codec import (

@@ -1,4 +1,4 @@
-"""Served answers: cache hits, and the metadata that mark them."""
+"""Served answers: cache hits, and the metadata that marks them."""
 
 from __future__ import annotations
 

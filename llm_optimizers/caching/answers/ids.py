@@ -67,7 +67,7 @@ def ids_of_hit(*, same: bool, keeps_ids: bool, age: float) -> ServedIds:
     """Return which ids a hit has.
 
     `same` says that the answer is for the very request, not for one like it; `keeps_ids` that the
-    request goes on from a response at the provider; `age` is the answer's in seconds.
+    request continues a response at the provider; `age` is the answer's in seconds.
     """
     if not same:
         return "detached"
@@ -143,7 +143,7 @@ def _is_distinct(identifier: str) -> bool:
 
 
 def lies_at_provider(metadata: Mapping[str, Any]) -> bool:
-    """Whether an answer's metadata name a response that a later request can go on from."""
+    """Whether an answer's metadata name a response that a later request can continue."""
     identifier = metadata.get("id")
     if not isinstance(identifier, str) or not identifier:
         return False

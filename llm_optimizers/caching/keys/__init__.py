@@ -1,4 +1,4 @@
-"""The keys of a request: two requests with the same key get the same answer.
+"""Keys: which requests are the same, and which may be matched by meaning.
 
 key.py        the key of a request: exact, normalised, and the scope of a semantic match
 questions.py  the question in a prompt, its normalised form, and its keys in a scope

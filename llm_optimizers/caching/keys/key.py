@@ -54,7 +54,7 @@ class CacheKey:
     provider. `asked` is the question's text wherever another request may be served this answer, by
     meaning or by its normalised key: it is stored with the answer, so that the keys can be derived
     from it again. `completion` is the request's. `choices` is how many answers the settings ask
-    for, None if they do not say. `keeps_ids` says that the request goes on from a response at the
+    for, None if they do not say. `keeps_ids` says that the request continues a response at the
     provider, which knows the ids in its answer. A `sampled` request's calls at the same time are
     never merged.
     """
@@ -74,7 +74,7 @@ class CacheKey:
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
     """Return a request's key; message ids and tool call ids are left out of it.
 
-    Where a request goes on from a response at the provider, the calls that its tool results
+    Where a request continues a response at the provider, the calls that its tool results
     answer are there too, so that their ids count.
 
     `tenant` replaces the one that the request names. `embedder` is the id of the embedding model:
