@@ -13,8 +13,8 @@ ownership.py  which stored row may answer a request
 in_flight/    identical calls at the same time are made once
 answers/      which answers may be stored, and how they are stored and served
 refusals/     a refused answer is never served again
-drivers.py    run the steps with the adapter's call, sync, async or as a stream
-executor.py   performs them on a store, an index, an embedder, a call in flight
+drivers.py    runs the plans with the adapter's call: sync, async, as a stream
+executor.py   performs their steps on a store, an index, an embedder, a call in flight
 stats.py      counters, and warnings logged once
 """
 
