@@ -87,7 +87,7 @@ class CachedLLM(DelegatingLLM):
             self._request(call),
             lambda: call.stream(self.llm),
             stream_to_cache,
-            lambda hit: chunks_of(self._served(hit, call)),
+            lambda hit: chunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
 
@@ -96,7 +96,7 @@ class CachedLLM(DelegatingLLM):
             self._request(call),
             lambda: call.astream(self.llm),
             stream_to_cache,
-            lambda hit: achunks_of(self._served(hit, call)),
+            lambda hit: achunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
 

@@ -88,7 +88,8 @@ class CachedReply:
     """A whole response with what the cache needs; `usage` None or "" where the provider gave none.
 
     `model` and `usage` are those of the baseline call, made without any strategy, which a hit
-    saves. `gives_reasons` says whether a stream's provider reports why it ended.
+    saves. `gives_reasons` says whether a stream's provider reports why it ended. `calls_beside`
+    says whether the LLM also gives its tool calls in the message's `additional_kwargs`.
     """
 
     reply: Reply
@@ -96,6 +97,7 @@ class CachedReply:
     usage: Usage | None = None
     finish_reason: str = ""
     gives_reasons: bool = False
+    calls_beside: bool = False
 
 
 def reply_to_cache(reply: Reply) -> CachedReply:
@@ -111,7 +113,11 @@ def stream_to_cache(chunks: Sequence[Reply]) -> CachedReply:
     models = [name for name in map(model_of, chunks) if name]
     reported = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
     whole = _cached_reply(_whole(chunks), reported, reasons[-1] if reasons else "")
-    return replace(whole, gives_reasons=any(map(gives_reasons, chunks)))
+    return replace(
+        whole,
+        gives_reasons=any(map(gives_reasons, chunks)),
+        calls_beside=any(map(_has_calls_beside, chunks)),
+    )
 
 
 def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> CachedReply:
@@ -119,7 +125,17 @@ def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> Cache
     answered = reported if mark is None else reported_by_mark(mark)
     baseline = baseline_call(answered, share=share_of(reply))
     return CachedReply(
-        reply=reply, model=baseline.model, usage=baseline.usage, finish_reason=finish_reason
+        reply=reply,
+        model=baseline.model,
+        usage=baseline.usage,
+        finish_reason=finish_reason,
+        calls_beside=_has_calls_beside(reply),
+    )
+
+
+def _has_calls_beside(reply: Reply) -> bool:
+    return isinstance(reply, ChatResponse) and bool(
+        reply.message.additional_kwargs.get("tool_calls")
     )
 
 
@@ -164,6 +180,7 @@ class ReplyCodec:
                 "model": value.model,
                 "usage": None if value.usage is None else value.usage.as_dict(),
                 "finish_reason": value.finish_reason,
+                "calls_beside": value.calls_beside,
             }
         )
 
@@ -181,6 +198,7 @@ class ReplyCodec:
                 model=str(raw["model"]),
                 usage=None if usage is None else Usage(**usage),
                 finish_reason=str(raw["finish_reason"]),
+                calls_beside=raw.get("calls_beside") is True,
             )
         except (
             LookupError,

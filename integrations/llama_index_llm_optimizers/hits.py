@@ -96,8 +96,13 @@ def serve_hit(hit: Hit[CachedReply], context: Context, *, asked: str, asked_clas
     return reply.model_copy(update={"additional_kwargs": additional})
 
 
-def chunks_of(reply: Reply) -> Iterator[Reply]:
-    """Yield the response in chunks of a few words, each with all text before it."""
+def chunks_of(reply: Reply, *, calls_beside: bool = False) -> Iterator[Reply]:
+    """Yield the response in chunks of a few words, each with all text before it.
+
+    `calls_beside` gives the tool calls in the message's `additional_kwargs` too, where LlamaIndex's
+    streaming programs look for them. Some LLMs would send those to the provider in a wrong form, so
+    only a hit of an LLM that gives them there has them.
+    """
     text = (reply.message.content or "") if isinstance(reply, ChatResponse) else reply.text
     # Joining several blocks would add newlines to the deltas that are in no block.
     single = not isinstance(reply, ChatResponse) or _texts(reply) <= 1
@@ -111,12 +116,12 @@ def chunks_of(reply: Reply) -> Iterator[Reply]:
     additional = {**reply.additional_kwargs, **thoughts}
     delta = pieces[-1] if pieces else text
     whole = reply.model_copy(update={"delta": delta, "additional_kwargs": additional})
-    yield _with_calls(whole)
+    yield _with_calls(whole) if calls_beside else whole
 
 
-async def achunks_of(reply: Reply) -> AsyncIterator[Reply]:
+async def achunks_of(reply: Reply, *, calls_beside: bool = False) -> AsyncIterator[Reply]:
     """Async version of `chunks_of`."""
-    for chunk in chunks_of(reply):
+    for chunk in chunks_of(reply, calls_beside=calls_beside):
         yield chunk
 
 
@@ -138,7 +143,7 @@ def _part(reply: Reply, text: str, delta: str) -> Reply:
 
 
 def _with_calls(reply: Reply) -> Reply:
-    """Return a stream's last chunk with its tool calls where LlamaIndex's programs look first."""
+    """Return a stream's last chunk with its tool calls in `additional_kwargs` too."""
     if not isinstance(reply, ChatResponse):
         return reply
     calls = [

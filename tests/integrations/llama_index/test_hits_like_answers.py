@@ -81,6 +81,7 @@ def fields(reply: Any) -> Any:
     message["additional_kwargs"].pop("tool_calls", None)
     text = json.dumps(written, default=str)
     ids = [b["tool_call_id"] for b in message["blocks"] if b["block_type"] == "tool_call"]
+    ids += [call["id"] for call in written["additional_kwargs"].get("tool_calls", ())]
     for number, identifier in enumerate(ids):
         text = text.replace(identifier, f"call {number}")
     return json.loads(text)
