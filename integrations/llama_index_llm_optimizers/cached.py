@@ -88,7 +88,7 @@ class CachedLLM(DelegatingLLM):
             self._request(call),
             lambda: call.stream(self.llm),
             stream_to_cache,
-            lambda hit: chunks_of(self._served(hit, call), lists_calls=hit.value.lists_calls),
+            lambda hit: chunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
 
@@ -97,7 +97,7 @@ class CachedLLM(DelegatingLLM):
             self._request(call),
             lambda: call.astream(self.llm),
             stream_to_cache,
-            lambda hit: achunks_of(self._served(hit, call), lists_calls=hit.value.lists_calls),
+            lambda hit: achunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
 

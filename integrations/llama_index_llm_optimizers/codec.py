@@ -77,7 +77,7 @@ class ReplyCodec:
                 "model": value.model,
                 "usage": None if value.usage is None else value.usage.as_dict(),
                 "finish_reason": value.finish_reason,
-                "lists_calls": value.lists_calls,
+                "calls_beside": value.calls_beside,
             }
         )
 
@@ -95,7 +95,7 @@ class ReplyCodec:
                 model=str(raw["model"]),
                 usage=None if usage is None else Usage(**usage),
                 finish_reason=str(raw["finish_reason"]),
-                lists_calls=raw.get("lists_calls") is True,
+                calls_beside=raw.get("calls_beside") is True,
             )
         except (
             LookupError,

@@ -96,11 +96,12 @@ def serve_hit(hit: Hit[CachedReply], context: Context, *, asked: str, asked_clas
     return reply.model_copy(update={"additional_kwargs": additional})
 
 
-def chunks_of(reply: Reply, *, lists_calls: bool = False) -> Iterator[Reply]:
+def chunks_of(reply: Reply, *, calls_beside: bool = False) -> Iterator[Reply]:
     """Yield the response in chunks of a few words, each with all text before it.
 
-    If it `lists_calls`, the last chunk has its tool calls in `additional_kwargs` too, where
-    LlamaIndex's programs look for them. Other providers reject such a message.
+    `calls_beside` gives the tool calls in the message's `additional_kwargs` too, where LlamaIndex's
+    streaming programs look for them. Some LLMs would send those to the provider in a wrong form, so
+    only a hit of an LLM that gives them there has them.
     """
     text = (reply.message.content or "") if isinstance(reply, ChatResponse) else reply.text
     # Joining several blocks would add newlines to the deltas that are in no block.
@@ -115,12 +116,12 @@ def chunks_of(reply: Reply, *, lists_calls: bool = False) -> Iterator[Reply]:
     additional = {**reply.additional_kwargs, **thoughts}
     delta = pieces[-1] if pieces else text
     whole = reply.model_copy(update={"delta": delta, "additional_kwargs": additional})
-    yield _with_calls(whole) if lists_calls else whole
+    yield _with_calls(whole) if calls_beside else whole
 
 
-async def achunks_of(reply: Reply, *, lists_calls: bool = False) -> AsyncIterator[Reply]:
+async def achunks_of(reply: Reply, *, calls_beside: bool = False) -> AsyncIterator[Reply]:
     """Async version of `chunks_of`."""
-    for chunk in chunks_of(reply, lists_calls=lists_calls):
+    for chunk in chunks_of(reply, calls_beside=calls_beside):
         yield chunk
 
 

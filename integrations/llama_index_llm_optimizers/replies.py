@@ -37,8 +37,8 @@ class CachedReply:
     """A whole response with what the cache needs; `usage` None or "" where the provider gave none.
 
     `model` and `usage` are those of the baseline call, made without any strategy, which a hit
-    saves. `gives_reasons` says whether a stream's provider reports why it ended, `lists_calls`
-    whether the message has its tool calls in `additional_kwargs` too, besides its blocks.
+    saves. `gives_reasons` says whether a stream's provider reports why it ended. `calls_beside`
+    says whether the LLM also gives its tool calls in the message's `additional_kwargs`.
     """
 
     reply: Reply
@@ -46,7 +46,7 @@ class CachedReply:
     usage: Usage | None = None
     finish_reason: str = ""
     gives_reasons: bool = False
-    lists_calls: bool = False
+    calls_beside: bool = False
 
 
 def reply_to_cache(reply: Reply) -> CachedReply:
@@ -62,7 +62,11 @@ def stream_to_cache(chunks: Sequence[Reply]) -> CachedReply:
     models = [name for name in map(model_of, chunks) if name]
     reported = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
     whole = _cached_reply(_whole(chunks), reported, reasons[-1] if reasons else "")
-    return replace(whole, gives_reasons=any(map(gives_reasons, chunks)))
+    return replace(
+        whole,
+        gives_reasons=any(map(gives_reasons, chunks)),
+        calls_beside=any(map(_has_calls_beside, chunks)),
+    )
 
 
 def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> CachedReply:
@@ -74,8 +78,13 @@ def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> Cache
         model=baseline.model,
         usage=baseline.usage,
         finish_reason=finish_reason,
-        lists_calls=isinstance(reply, ChatResponse)
-        and bool(reply.message.additional_kwargs.get("tool_calls")),
+        calls_beside=_has_calls_beside(reply),
+    )
+
+
+def _has_calls_beside(reply: Reply) -> bool:
+    return isinstance(reply, ChatResponse) and bool(
+        reply.message.additional_kwargs.get("tool_calls")
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import logging
 import sys
 import sysconfig
@@ -16,10 +17,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint.data import Read, name_of, tagged
+from llm_optimizers.fingerprint.data import PLAIN, Read, as_text, name_of, tagged
 from llm_optimizers.fingerprint.schemas import annotations_of
 
-__all__ = ["class_of", "code_of", "object_of"]
+__all__ = ["class_of", "code_of", "object_of", "written_code_of"]
 
 _OWN = ("llm_optimizers", "langchain_llm_optimizers", "llama_index_llm_optimizers")
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
@@ -118,6 +119,52 @@ def class_of(value: type, read: Read) -> dict[str, Any]:
         annotations=annotations_of(value, read),
         members=members,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def written_code_of(value: type) -> tuple[str, ...]:
+    """Return digests of the methods that the user wrote for a class and its bases.
+
+    Not of what their code uses, apart from plain values in closures: a model's class may use
+    clients and locks, which say nothing about its answers.
+    """
+    found = []
+    for base in value.__mro__:
+        if not _is_defined_in_python(base) or _found(base):
+            continue
+        for name, member in sorted(vars(base).items()):
+            for function in _functions_in(member):
+                cells = [_plain_cell(cell) for cell in function.__closure__ or ()]
+                body = _code(function.__code__, _plain)
+                found.append(hashlib.sha256(as_text([name, body, cells]).encode()).hexdigest())
+    return tuple(found)
+
+
+def _functions_in(member: Any) -> Iterator[types.FunctionType]:
+    """Yield the functions of a class's attribute, without what decorators put around them."""
+    accessors = (getattr(member, name, None) for name in ("fget", "fset", "__func__", "func"))
+    for each in (member, *accessors):
+        inner = inspect.unwrap(each) if callable(each) else each
+        if isinstance(inner, types.FunctionType):
+            yield inner
+
+
+def _plain_cell(cell: types.CellType) -> Any:
+    try:
+        return _plain(cell.cell_contents)
+    except ValueError:  # a variable that is not set yet
+        return None
+
+
+def _plain(value: object) -> Any:
+    """Return a constant, or the class of anything else."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, frozenset):
+        return sorted((_plain(each) for each in value), key=as_text)
+    if isinstance(value, bytes | complex):
+        return [type(value).__name__, repr(value)]
+    return value if type(value) in PLAIN else type(value).__name__
 
 
 def object_of(value: Any, read: Read) -> dict[str, Any]:

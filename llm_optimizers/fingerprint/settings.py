@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint.code import written_code_of
 from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
 from llm_optimizers.fingerprint.reading import fingerprint
 
@@ -70,10 +71,11 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return a component's class and the fields that affect what it answers, as read.
 
-    Left out are fields that are None, excluded from its JSON, in `CALL_SETTINGS` or in `skip`,
-    iterators (the answers that a test double has left), and secrets that identify an account. Of
-    an HTTP client only what it adds to requests counts. `read` reads the fields; an adapter's knows
-    its framework's objects. A pydantic class is known by its name, another by its code.
+    Left out are fields that are None, in `CALL_SETTINGS` or in `skip`, iterators (the answers that
+    a test double has left), and secrets that identify an account. Of private attributes and of
+    fields that are excluded from its JSON, only text, switches and mappings count. Of an HTTP
+    client only what it adds to requests counts. `read` reads the fields; an adapter's knows its
+    framework's objects. An installed pydantic class is known by its name, another by its code.
 
     Raises:
         ConfigurationError: a field's content cannot be read; the message names the field.
@@ -84,8 +86,12 @@ def settings_of(
     clients: Collection[str] = _HTTP_CLIENTS
     names: Collection[str]
     if isinstance(component, BaseModel):
-        found["class"], names = name_of(kind), _fields_of(kind, frozenset(skip))
+        found["class"] = [name_of(kind), written_code_of(kind)]
+        names = _fields_of(kind, frozenset(skip))
         private = component.__pydantic_private__ or {}
+        hidden = _hidden_settings(component, skip, read)
+        if hidden:
+            found["hidden"] = hidden
     else:
         found["class"], clients = fingerprint(kind), _OWN_CLIENTS
         names = [each for each in _attributes_of(component) if each not in CALL_SETTINGS]
@@ -102,6 +108,29 @@ def settings_of(
     added = {each for each in map(_added_by_client, used) if any(each)}
     if added:  # the same whether one client adds it or two, for sync and async calls
         found["added by the client"] = sorted(added)
+    return found
+
+
+def _hidden_settings(
+    component: BaseModel, skip: Collection[str], read: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Return the settings in private attributes and excluded fields, by name, as read.
+
+    Some integrations keep a provider's whole configuration there. Anything else there is a client,
+    a counter or a list of what was done, and so is a mapping that cannot be read.
+    """
+    values = vars(component)
+    excluded = {name: values.get(name) for name in _excluded_fields_of(type(component))}
+    found = {}
+    for name, value in {**excluded, **(component.__pydantic_private__ or {})}.items():
+        public = name.removeprefix("_")
+        if not value or public in CALL_SETTINGS or name in skip or _is_account(public, value):
+            continue
+        if isinstance(value, str | bool | Mapping):
+            try:
+                found[public] = read(value)
+            except ConfigurationError:
+                continue
     return found
 
 
@@ -148,3 +177,8 @@ def _fields_of(kind: type[BaseModel], skip: frozenset[str]) -> tuple[str, ...]:
         for name, field in kind.model_fields.items()
         if not (field.exclude or name in CALL_SETTINGS or name in skip)
     )
+
+
+@lru_cache(maxsize=256)
+def _excluded_fields_of(kind: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(name for name, field in kind.model_fields.items() if field.exclude)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read, settings_of
@@ -25,6 +25,7 @@ class Model(BaseModel):
     timeout: float = 1.0
     grammar: Any = None
     counted: int = Field(default=0, exclude=True)
+    tone: str = Field(default="", exclude=True)
     http_client: Any = Field(default=None, exclude=True)
 
 
@@ -45,6 +46,7 @@ def known(**settings: Any) -> str:
         ({"timeout": 2.0}, False),
         ({"grammar": iter("used up when read")}, False),
         ({"counted": 1}, False),
+        ({"tone": "formal"}, True),
         ({"http_client": SimpleNamespace(headers={"User-Agent": "b"})}, False),
         ({"http_client": SimpleNamespace(headers={"X-Route": "b"})}, True),
         ({"http_client": SimpleNamespace(base_url="http://b")}, True),
@@ -53,6 +55,62 @@ def known(**settings: Any) -> str:
 )
 def test_what_affects_an_answer_counts(settings: dict[str, Any], counts: bool) -> None:
     assert (known(**settings) != known()) == counts
+
+
+class Configured(BaseModel):
+    """A model that keeps its configuration in private attributes, as some integrations do."""
+
+    _config: Any = PrivateAttr(default=None)
+    _asked: int = PrivateAttr(default=0)
+    _api_key: str = PrivateAttr(default="a")
+
+    def set(self, **values: Any) -> Configured:
+        for name, value in values.items():
+            setattr(self, f"_{name}", value)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts"),
+    [
+        ({"config": {"system_instruction": "Be short."}}, True),
+        ({"config": "formal"}, True),
+        ({"config": True}, True),
+        ({"config": ["a request that was made"]}, False),
+        ({"config": {"client": threading.Lock()}}, False),
+        ({"asked": 3}, False),
+        ({"api_key": "b"}, False),
+    ],
+    ids=str,
+)
+def test_private_settings_count_and_private_state_does_not(
+    settings: dict[str, Any], counts: bool
+) -> None:
+    one, other = settings_of(Configured()), settings_of(Configured().set(**settings))
+    assert (one != other) == counts
+
+
+def model_class(text: str, *, constant: bool) -> type[BaseModel]:
+    """Define a class again, as a notebook's cell does."""
+    if constant:
+        source = f"def answer(self):\n    return {text!r}, 1"
+        space: dict[str, Any] = {}
+        exec(source, space)
+        answer = space["answer"]
+    else:
+
+        def answer(self: Any) -> str:
+            return text
+
+    members = {"answer": answer, "__module__": __name__, "__qualname__": "Mine"}
+    return type("Mine", (BaseModel,), members)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_a_class_of_the_user_s_is_known_by_its_code(constant: bool) -> None:
+    one, same, other = (model_class(text, constant=constant) for text in ("a", "a", "b"))
+    assert settings_of(one()) == settings_of(same())
+    assert settings_of(one()) != settings_of(other())
 
 
 def test_a_field_to_skip_does_not_count() -> None:

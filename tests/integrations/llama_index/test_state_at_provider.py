@@ -168,10 +168,11 @@ async def test_an_agent_s_next_step_is_accepted_after_a_hit(
 ) -> None:
     seen = iter(range(9))
 
-    def count(item: str = "") -> str:
+    def count(item: str) -> str:
         """Count an item; each count is another."""
         return str(next(seen))
 
+    server.arguments = {"item": "card"}
     async with httpx.AsyncClient() as client:
         inner = OpenAIResponses(
             model="gpt-4o-mini",
