@@ -138,14 +138,23 @@ class RunTree:
         refuse_all(refused)
         return bool(refused) or not (blamed and failed.parsing)
 
-    def refuse(self, run: Hashable, *, around: bool = False) -> None:
-        """Refuse the answers given inside this run, or inside the one around it."""
+    def refuse(self, run: Hashable) -> None:
+        """Refuse the answers given inside this run."""
         with self._lock:
             found = self._runs.get(run)
-            if found is not None and around:
-                found = self._runs.get(found.parent)
             refused = [] if found is None else self._take(found)
         refuse_all(refused)
+
+    def refuse_latest(self, run: Hashable) -> None:
+        """Refuse the answer that was given last in this run or around it: what a tool is called by.
+
+        It stays known, since several of its calls may be bad.
+        """
+        with self._lock:
+            latest = (each.answers[-1] for _, each in self._upwards(run) if each.answers)
+            refused = next(latest, None)
+        if refused is not None:
+            refuse_all([refused])
 
     def _hand_up(self, ended: _Run) -> None:
         above = self._runs.get(ended.parent)
