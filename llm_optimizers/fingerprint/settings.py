@@ -124,13 +124,14 @@ def _hidden_settings(
     found = {}
     for name, value in {**excluded, **(component.__pydantic_private__ or {})}.items():
         public = name.removeprefix("_")
-        if not value or public in CALL_SETTINGS or name in skip or _is_account(public, value):
+        if not isinstance(value, str | bool | Mapping) or not value:
             continue
-        if isinstance(value, str | bool | Mapping):
-            try:
-                found[public] = read(value)
-            except ConfigurationError:
-                continue
+        if public in CALL_SETTINGS or name in skip or _is_account(public, value):
+            continue
+        try:
+            found[public] = read(value)
+        except ConfigurationError:
+            continue
     return found
 
 

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
@@ -78,6 +79,7 @@ class Configured(BaseModel):
         ({"config": True}, True),
         ({"config": ["a request that was made"]}, False),
         ({"config": {"client": threading.Lock()}}, False),
+        ({"config": np.zeros(3)}, False),
         ({"asked": 3}, False),
         ({"api_key": "b"}, False),
     ],
