@@ -84,12 +84,12 @@ def pair_features(
 def all_paired(a: TextFeatures, b: TextFeatures) -> bool:
     """Return whether every content word of either text has a partner in the other.
 
-    Words that begin alike are partners only in a language with word lists.
+    In a language without word lists all words must be the same, in the same order.
     """
+    if not (a.listed and b.listed):
+        return a.raw == b.raw
     left, right = set(a.concepts), set(b.concepts)
-    if left == right:
-        return True
-    return a.listed and b.listed and not any(_unmatched(left - right, right - left))
+    return left == right or not any(_unmatched(left - right, right - left))
 
 
 def _alignment(
