@@ -23,6 +23,8 @@ _NUMBER = re.compile(
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?([ap]m)?")
 _RANGE = re.compile(r"(\d{1,15})[-\u2013](\d{1,15})")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_EXACT = 15
+"""Digits that a float keeps."""
 _DATE_INITIALS = frozenset("jfmasondtw")
 
 
@@ -145,7 +147,8 @@ class Amounts:
         if sign or trailing:
             self.currencies.add(words.currencies.get(sign or trailing, sign or trailing))
         value = _value(digits)
-        if value is None or (suffix and suffix not in words.suffixes):
+        exact = digits.endswith("0") and "." in digits and not (sign or trailing or suffix)
+        if value is None or exact or len(digits) > _EXACT or digits[0] == "0" < digits[1:2] or (suffix and suffix not in words.suffixes):
             self.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
             return None
         if suffix in ("am", "pm"):

@@ -40,6 +40,8 @@ class FunctionWords:
     owners: Counter[tuple[str, str]] = field(default_factory=Counter)
     relations: Counter[tuple[str, str]] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
+    idle: Counter[str] = field(default_factory=Counter)
+    strict: bool = False
     moods: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
     finite: bool = False
@@ -93,16 +95,15 @@ def is_verb(words: list[str], place: int, vocabulary: Vocabulary) -> bool:
 def speaks_of_words(words: list[str], vocabulary: Vocabulary) -> tuple[bool, bool]:
     """Return whether a text speaks about words, and whether about code."""
     roles, known = vocabulary.functions, vocabulary.function_words
-    unsure = roles.present | roles.article | roles.filler
     for place, word in enumerate(words):
         if vocabulary.stem(word) in vocabulary.mention_stems:
             return True, False
         before = words[place - 1] if place else ""
         if word in ("mean", "means") and before in known and before not in roles.person:
             return True, False
-        if before in roles.mention_lead and word in unsure and not (
-            word in roles.article
-            and opens_noun_phrase(words[place + 1] if place + 1 < len(words) else PAUSE, vocabulary)
+        behind = words[place + 1] if place + 1 < len(words) else PAUSE
+        if before in roles.mention_lead and word in known and not (
+            opens_noun_phrase(behind, vocabulary) and word not in roles.present
         ):
             return True, False
     return False, not roles.code_mention.isdisjoint(words)
@@ -136,6 +137,8 @@ class _Reader:
         self._open_origins = 0
 
     def read(self, kind_at: int) -> FunctionWords:
+        self._found.strict = self._strict or self._code
+        self._dated = not self._roles.calendar.isdisjoint(self._words[kind_at + 1 : kind_at + 5])
         for place, word in enumerate(self._words):
             concept = self._concepts[place]
             if concept:
@@ -160,14 +163,16 @@ class _Reader:
         before = self._words[place - 1] if place else PAUSE
         behind = self._words[place + 1] if place + 1 < len(self._words) else PAUSE
         word = self._vocabulary.synonyms.get(word, word)
-        if word in self._vocabulary.negator_kinds:
+        if word in self._vocabulary.negator_kinds and not self._strict:
             return
         if word in roles.article:
             if self._strict or not opens_noun_phrase(behind, self._vocabulary):
                 found.counted[word] += 1
         elif self._strict:
             found.counted[word] += 1
-        elif word == "now" and (self._request or self._kind in ("whattime", "whatday", "whatdate")):
+        elif word == "now" and (self._request or self._dated):
+            return
+        elif word in ("so", "very") and not self._code and place + 1 < len(self._words) and self._concepts[place + 1]:
             return
         elif word in roles.filler or word in roles.present:
             found.finite = found.finite or word in roles.present
@@ -175,28 +180,57 @@ class _Reader:
                 found.counted[word] += 1
             elif word in roles.have:
                 found.moods["have"] += 1
+            elif word in roles.present:
+                found.idle["do" if word in roles.do else "be"] += 1
         elif word in roles.past:
             if word != "been":
                 found.moods["past"] += 1
                 found.finite = True
+                found.idle["do" if word in roles.do else "be"] += 1
         elif word in roles.modal:
             found.moods[word] += 1
+        elif word in roles.owner and not opens_noun_phrase(behind, self._vocabulary):
+            found.counted[word] += 1
         elif word in roles.owner:
             self._open.append((found.owners, word))
         elif word in roles.person:
             if word == "one" and before in roles.leads_verb:
                 word = "i"
-            if not (word == "me" and self._request):
+            empty = word == "it" and (self._dated or self._extraposed(place))
+            if not (word == "me" and self._request) and not empty:
                 found.persons.append(word)
         elif word == "of":
             self._open_origins += 1
+            found.idle["of"] += 1
         elif word in roles.relation:
-            if word in ("for", "on") and before in roles.attribute:
+            if word in ("for", "on") and self._attribute(place):
                 self._open_origins += 1
+                found.idle["of"] += 1
             elif not self._idle(word, behind, place):
                 self._open.append((found.relations, word))
+            elif word == "to":
+                found.idle["to"] += 1
         elif not self._empty(word, before, behind):
             found.counted[word] += 1
+
+    def _extraposed(self, place: int) -> bool:
+        """Return whether "it" only stands for what follows with "to": "is it safe to eat"."""
+        before = self._words[place - 1] if place else PAUSE
+        asked = self._roles.present | self._roles.past | self._roles.modal
+        if before not in asked and before != "howmuch":
+            return False
+        for at in range(place + 1, min(place + _CLAUSE, len(self._words) - 1)):
+            if self._words[at] == PAUSE:
+                return False
+            if self._words[at] == "to" and self._concepts[at + 1]:
+                return True
+        return False
+
+    def _attribute(self, place: int) -> bool:
+        """Return whether what is before names an attribute: "the date of", "the date that is on"."""
+        while place and self._words[place - 1] in ("is", "are", "that"):
+            place -= 1
+        return place > 0 and self._words[place - 1] in self._roles.attribute
 
     def _idle(self, word: str, behind: str, place: int) -> bool:
         """Return whether a relation says nothing: "to" before a verb, "for me" in a request."""

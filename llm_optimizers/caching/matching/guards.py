@@ -86,8 +86,17 @@ def _negates(a: TextFeatures, b: TextFeatures) -> bool:
 
 def _compatible_kinds(a: TextFeatures, b: TextFeatures) -> bool:
     """Return whether questions of two kinds may ask the same."""
+    if a.kind and b.kind and _without_kind(a) == _without_kind(b):
+        return False
     kinds = {a.kind, b.kind}
+    if kinds in ({"what", "howmuch"}, {"", "howmuch"}):
+        return not a.vocabulary.amount_stems.isdisjoint(a.stems & b.stems | set(a.concepts) & set(b.concepts))
     return kinds in a.vocabulary.compatible_kinds or kinds in b.vocabulary.compatible_kinds
+
+
+def _without_kind(found: TextFeatures) -> list[str]:
+    """Return the words but for the one that says the kind of question."""
+    return [word for place, word in enumerate(found.words) if place != found.kind_at]
 
 
 def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:

@@ -8,6 +8,7 @@ Linear in the length of the text.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -60,10 +61,12 @@ class TextFeatures:
     opposites: dict[str, set[str]] = field(default_factory=dict)
     formats: dict[str, set[str]] = field(default_factory=dict)
     after_connector: dict[str, set[str]] = field(default_factory=dict)
+    light: Counter[str] = field(default_factory=Counter)
     functions: FunctionWords = field(default_factory=FunctionWords)
     negations: dict[str, int] = field(default_factory=dict)
     mentions_failure: bool = False
     kind: str = ""
+    kind_at: int = -1
     asks_object: bool = False
 
 
@@ -86,10 +89,11 @@ def extract_features(text: str) -> TextFeatures:
     found.amounts.read(tokens.words, found.names)
     words = _with_names(tokens.words, vocabulary)
     words = _without_frames(words, vocabulary)
-    words = _merge_phrases(words, vocabulary.phrases)
+    mention = speaks_of_words(words, vocabulary)[0]
+    words = _merge_phrases(words, vocabulary.phrases, only_first=mention)
     found.words = words
-    found.kind, kind_at = _kind(words, vocabulary)
-    _read_words(found, kind_at)
+    found.kind, found.kind_at = _kind(words, vocabulary)
+    _read_words(found, found.kind_at)
     return found
 
 
@@ -126,10 +130,10 @@ def _without_frames(words: list[str], vocabulary: Vocabulary) -> list[str]:
             kept.append(word)
         place += 1
         if place == len(words) or words[place] == PAUSE:
-            _close(kept, vocabulary.closings)
+            _close(kept, vocabulary.closings, strict=strict)
     while kept and kept[-1] == PAUSE:
         kept.pop()
-        _close(kept, vocabulary.closings)
+        _close(kept, vocabulary.closings, strict=strict)
     return kept if any(word != PAUSE for word in kept) else words
 
 
@@ -145,12 +149,16 @@ def _frame(
     return 0
 
 
-def _close(kept: list[str], frames: Mapping[str, list[tuple[str, ...]]]) -> None:
+def _close(
+    kept: list[str], frames: Mapping[str, list[tuple[str, ...]]], *, strict: bool
+) -> None:
     """Take a closing off the end of the last clause."""
     again = True
     while again and kept:
         again = False
         for phrase in frames.get(kept[-1], ()):
+            if strict and len(phrase) == 1 and kept[-2:-1] != [PAUSE]:
+                continue
             if len(kept) > len(phrase) and tuple(kept[-len(phrase) :]) == phrase:
                 del kept[-len(phrase) :]
                 again = True
@@ -158,13 +166,17 @@ def _close(kept: list[str], frames: Mapping[str, list[tuple[str, ...]]]) -> None
 
 
 def _merge_phrases(
-    tokens: list[str], phrases: Mapping[str, list[tuple[tuple[str, ...], str]]]
+    tokens: list[str],
+    phrases: Mapping[str, list[tuple[tuple[str, ...], str]]],
+    *,
+    only_first: bool,
 ) -> list[str]:
-    """Return the tokens with each phrase replaced by the word it means."""
+    """Return the tokens with each phrase, or only one at the start, replaced by its meaning."""
     words: list[str] = []
     place = 0
     while place < len(tokens):
-        for phrase, meaning in phrases.get(tokens[place], ()):
+        listed = phrases.get(tokens[place], ()) if not (only_first and words) else ()
+        for phrase, meaning in listed:
             if tokens[place : place + len(phrase)] == list(phrase):
                 words.append(meaning)
                 place += len(phrase)
@@ -218,8 +230,13 @@ def _read_words(found: TextFeatures, kind_at: int) -> None:
             found.formats.setdefault(group, set()).add(side)
         if not content:
             continue
+        if place and word == "have" and found.words[place - 1] in vocabulary.functions.obtains:
+            root = stem("get")
         concept = vocabulary.synonyms.get(root, root) if not strict else content
         concepts[place] = concept
+        if concept in vocabulary.light_stems and not strict:
+            found.light[concept] += 1
+            continue
         found.stems.add(root)
         found.concepts.append(concept)
         found.places.append(place)

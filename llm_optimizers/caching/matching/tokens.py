@@ -26,7 +26,7 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _QUOTES = frozenset("`\"\u201c\u00ab'\u201e\u300c\u2018")
-_BRACKETS = "()[]{}<>\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u300c\u300d\u00bf\u00a1"
+_BRACKETS = "()\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u300c\u300d\u00bf\u00a1"
 _ENDS = ".,;:!?\u2026\u3002\u3001\uff0c\uff1f\uff01\uff1a\uff1b"
 _RIGHT = _BRACKETS + _ENDS
 _EMPHASIS = "*_~"
@@ -90,8 +90,9 @@ class _Reader:
         words = self._found.words
         for place, piece in enumerate(pieces):
             core = piece.lstrip(_BRACKETS).rstrip(_RIGHT)
-            if not core or core in _DASHES:
-                self._punctuation(piece, pieces[place + 1] if place + 1 < len(pieces) else "")
+            if not core or not any(map(str.isalnum, core)):
+                following = pieces[place + 1].rstrip(_RIGHT) if place + 1 < len(pieces) else ""
+                self._signs(piece, lowercase(following))
                 continue
             self._core(core)
             self._starts = piece[-1] in _RIGHT and any(
@@ -103,15 +104,22 @@ class _Reader:
         if len(self._capitals) * 2 < self._count or len(self._capitals) == 1:
             self._found.names.update(self._capitals)
 
-    def _punctuation(self, piece: str, following: str) -> None:
+    def _signs(self, piece: str, following: str) -> None:
         """Add a piece without letters: the end of a clause, or a sign that is spoken about."""
-        words, before = self._found.words, self._found.words[-1:]
-        numeric = following[:1].isdigit() and bool(before) and before[0][-1:].isdigit()
-        spoken = bool(before) and before[0] in self._words.function_words
-        if numeric or spoken:
+        words, roles = self._found.words, self._words.functions
+        before = words[-1] if words else PAUSE
+        if piece in ("&", "+") and before.isalnum() and before not in self._words.function_words:
+            joins = following[:1].isalnum() and following not in self._words.function_words
+            if joins and not (before[-1].isdigit() and following[:1].isdigit()):
+                words.append("and")
+                return
+        ends = all(mark in _RIGHT for mark in piece) or piece in _DASHES
+        numeric = following[:1].isdigit() and before[-1:].isdigit()
+        led = before in self._words.function_words or before in roles.sign_lead
+        if not ends or numeric or led or following in roles.sign_follows:
             self._found.codes.add(piece)
             words.append(piece)
-        elif before and before[0] != PAUSE:
+        elif before != PAUSE:
             words.append(PAUSE)
             self._starts = any(mark in _ENDS for mark in piece)
 
@@ -142,7 +150,8 @@ class _Reader:
         self._count += 1
         capital, inner = word[0] != word[0].lower(), word[1:] != word[1:].lower()
         if inner and not self._shouted:
-            if lower in self._words.functions.abbreviation and not self._hour(lower):
+            opens = self._starts and lower in self._words.functions.opens
+            if lower in self._words.functions.abbreviation and not opens and not self._hour(lower):
                 found.words.append(word)
                 found.codes.add(word)
                 return
@@ -182,19 +191,8 @@ class _Reader:
         head, _, tail = lower.rpartition(".")
         file = len(head) > 1 and tail.isalpha() and 1 < len(tail) < 5 and head[-1].isalnum()
         if file or not _COMPOUND.fullmatch(lower):
-            sign = core in ("&", "+") and self._joins()
-            if sign:
-                found.words.append("and")
-                return
             found.codes.add(lower)
-            if not pieces:
-                found.words.append(lower)
-                return
         found.words.extend(pieces)
         self._count += len(pieces)
         if core[0].isupper() and not self._starts:
             self._capitals.extend(piece for piece in pieces if len(piece) > 1)
-
-    def _joins(self) -> bool:
-        before = self._found.words[-1:]
-        return bool(before) and before[0].isalnum() and before[0] not in self._words.function_words

@@ -58,6 +58,7 @@ class Functions:
     """The roles in function_words.txt, which explains them."""
 
     attribute: frozenset[str]
+    calendar: frozenset[str]
     article: frozenset[str]
     filler: frozenset[str]
     present: frozenset[str]
@@ -68,15 +69,22 @@ class Functions:
     person: frozenset[str]
     relation: frozenset[str]
     counted: frozenset[str]
+    light: frozenset[str]
     do: frozenset[str]
     have: frozenset[str]
     leads_verb: frozenset[str]
+    obtains: frozenset[str]
     participle: frozenset[str]
     label: frozenset[str]
+    amount: frozenset[str]
+    strong: frozenset[str]
     abbreviation: frozenset[str]
+    opens: frozenset[str]
     after_article: frozenset[str]
     mention: frozenset[str]
     mention_lead: frozenset[str]
+    sign_lead: frozenset[str]
+    sign_follows: frozenset[str]
     code_mention: frozenset[str]
 
 
@@ -104,6 +112,8 @@ class Vocabulary:
     closings: Mapping[str, list[tuple[str, ...]]]
     negator_kinds: Mapping[str, str]
     failure_stems: frozenset[str]
+    amount_stems: frozenset[str]
+    light_stems: frozenset[str]
     synonyms: Mapping[str, str]
     phrases: Mapping[str, list[tuple[tuple[str, ...], str]]]
     opposites: Sides
@@ -154,6 +164,8 @@ def vocabulary_for(language: str) -> Vocabulary:
         openings=_by_word(frames["opening"], 0),
         closings=_by_word(frames["closing"], -1),
         negator_kinds=negators,
+        light_stems=frozenset(map(stemmed, functions.light)),
+        amount_stems=frozenset(map(stemmed, functions.amount)),
         failure_stems=frozenset(map(stemmed, words("failure_words"))),
         synonyms={
             stemmed(word): stemmed(group[0])
