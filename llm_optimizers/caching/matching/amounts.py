@@ -141,7 +141,7 @@ class Amounts:
             self.currencies.add("inr")
         match = _NUMBER.fullmatch(token.lstrip("#"))
         if match is None:
-            self.codes.add("".join(c for c in token if c.isalnum()) or token)
+            self.codes.add("".join(c for c in token if c not in "-/") or token)
             return None
         sign, digits, suffix, trailing = match.groups()
         if sign or trailing:

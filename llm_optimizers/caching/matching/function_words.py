@@ -95,11 +95,16 @@ def is_verb(words: list[str], place: int, vocabulary: Vocabulary) -> bool:
 def speaks_of_words(words: list[str], vocabulary: Vocabulary) -> tuple[bool, bool]:
     """Return whether a text speaks about words, and whether about code."""
     roles, known = vocabulary.functions, vocabulary.function_words
+    if not roles.judged.isdisjoint(words) and not {"say", "write", PAUSE}.isdisjoint(words[1:-1]):
+        return True, False
+    finite = roles.present - {"be", "being"} | roles.past - {"been"} | roles.modal
     for place, word in enumerate(words):
         if vocabulary.stem(word) in vocabulary.mention_stems:
             return True, False
         before = words[place - 1] if place else ""
         if word in ("mean", "means") and before in known and before not in roles.person:
+            return True, False
+        if before in finite and word in finite - roles.have - {"had"}:
             return True, False
         behind = words[place + 1] if place + 1 < len(words) else PAUSE
         if before in roles.mention_lead and word in known and not (

@@ -89,6 +89,8 @@ def _compatible_kinds(a: TextFeatures, b: TextFeatures) -> bool:
     if a.kind and b.kind and _without_kind(a) == _without_kind(b):
         return False
     kinds = {a.kind, b.kind}
+    if kinds == {"", "why"} and ("i" in a.functions.persons or "i" in b.functions.persons):
+        return False
     if kinds in ({"what", "howmuch"}, {"", "howmuch"}):
         return not a.vocabulary.amount_stems.isdisjoint(a.stems & b.stems | set(a.concepts) & set(b.concepts))
     return kinds in a.vocabulary.compatible_kinds or kinds in b.vocabulary.compatible_kinds

@@ -251,10 +251,7 @@ def _read_words(found: TextFeatures, kind_at: int) -> None:
     found.functions = read_function_words(
         found.words, concepts, vocabulary, kind=found.kind, kind_at=kind_at
     )
-    first = found.words[kind_at + 1 : kind_at + 2]
-    found.asks_object = found.kind in ("what", "who") and first != [] and (
-        first[0] in vocabulary.functions.do or first[0] in vocabulary.functions.modal
-    )
+    found.asks_object = found.kind in ("what", "who") and found.functions.idle["do"] > 0
 
 
 def _kind(words: list[str], vocabulary: Vocabulary) -> tuple[str, int]:

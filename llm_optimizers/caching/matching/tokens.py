@@ -191,7 +191,8 @@ class _Reader:
         head, _, tail = lower.rpartition(".")
         file = len(head) > 1 and tail.isalpha() and 1 < len(tail) < 5 and head[-1].isalnum()
         if file or not _COMPOUND.fullmatch(lower):
-            found.codes.add(lower)
+            flag = lower[0] == "-" and len(lower) < 4
+            found.codes.add(core if flag else lower)
         found.words.extend(pieces)
         self._count += len(pieces)
         if core[0].isupper() and not self._starts:

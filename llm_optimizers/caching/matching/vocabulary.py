@@ -85,6 +85,7 @@ class Functions:
     mention_lead: frozenset[str]
     sign_lead: frozenset[str]
     sign_follows: frozenset[str]
+    judged: frozenset[str]
     code_mention: frozenset[str]
 
 
