@@ -128,12 +128,6 @@ def _unmatched(left: set[str], right: set[str]) -> tuple[set[str], set[str]]:
 
     Paired in alphabetical order, since a set's order differs from one process to the next.
     """
-    for word in sorted(left):
-        likely = (other for other in right if other[:5] == word[:5])
-        partner = min(likely, default="") if len(word) >= 5 else ""
-        if partner:
-            left.discard(word)
-            right.discard(partner)
     return left, right
 
 
