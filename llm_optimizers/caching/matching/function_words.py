@@ -53,14 +53,23 @@ def is_name(words: list[str], place: int, vocabulary: Vocabulary) -> bool:
     before = words[place - 1] if place else PAUSE
     behind = words[place + 1] if place + 1 < len(words) else PAUSE
     roles = vocabulary.functions
-    if letter.lower() not in ("a", "i") or before in roles.label:
+    if letter.lower() not in ("a", "i"):
         return True
+    if before in roles.label:
+        ahead = words[place - 2] if place > 1 else PAUSE
+        return before not in roles.label_verb or not _expects_verb(ahead, vocabulary)
     if letter.lower() == "a":
         return letter == "A" or not opens_noun_phrase(behind, vocabulary)
     joined = behind in ("and", "or", PAUSE) and before not in vocabulary.function_words
     subject = before == PAUSE or before in vocabulary.function_words or before in roles.filler
     verb = behind in vocabulary.function_words and behind not in roles.relation
     return joined or not (subject or verb)
+
+
+def _expects_verb(before: str, vocabulary: Vocabulary) -> bool:
+    roles = vocabulary.functions
+    lead = roles.person | roles.modal | roles.do | roles.filler
+    return before in lead or before in (PAUSE, "to", "and", "not")
 
 
 def opens_noun_phrase(word: str, vocabulary: Vocabulary) -> bool:
@@ -186,12 +195,12 @@ class _Reader:
             elif word in roles.have:
                 found.moods["have"] += 1
             elif word in roles.present:
-                found.idle["do" if word in roles.do else "be"] += 1
+                self._support(word, place)
         elif word in roles.past:
             if word != "been":
                 found.moods["past"] += 1
                 found.finite = True
-                found.idle["do" if word in roles.do else "be"] += 1
+                self._support(word, place)
         elif word in roles.modal:
             found.moods[word] += 1
         elif word in roles.owner and not opens_noun_phrase(behind, self._vocabulary):
@@ -199,6 +208,8 @@ class _Reader:
         elif word in roles.owner:
             self._open.append((found.owners, word))
         elif word in roles.person:
+            if word == "one" and behind in self._vocabulary.units:
+                return
             if word == "one" and before in roles.leads_verb:
                 word = "i"
             empty = word == "it" and (self._dated or self._extraposed(place))
@@ -208,6 +219,8 @@ class _Reader:
             self._open_origins += 1
             found.idle["of"] += 1
         elif word in roles.relation:
+            if word == "into" and self._vocabulary.stem(behind) in self._vocabulary.formats:
+                word = "to"
             if word in ("for", "on") and self._attribute(place):
                 self._open_origins += 1
                 found.idle["of"] += 1
@@ -236,6 +249,14 @@ class _Reader:
         while place and self._words[place - 1] in ("is", "are", "that"):
             place -= 1
         return place > 0 and self._words[place - 1] in self._roles.attribute
+
+    def _support(self, word: str, place: int) -> None:
+        """Count "is" and "does", which may not stand for each other but in "is it taking"."""
+        following = self._words[place + 1 : place + _CLAUSE]
+        if word in self._roles.do:
+            self._found.idle["do"] += 1
+        elif not any(each.endswith("ing") for each in following):
+            self._found.idle["be"] += 1
 
     def _idle(self, word: str, behind: str, place: int) -> bool:
         """Return whether a relation says nothing: "to" before a verb, "for me" in a request."""

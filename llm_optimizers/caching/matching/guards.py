@@ -86,13 +86,14 @@ def _negates(a: TextFeatures, b: TextFeatures) -> bool:
 
 def _compatible_kinds(a: TextFeatures, b: TextFeatures) -> bool:
     """Return whether questions of two kinds may ask the same."""
-    if a.kind and b.kind and _without_kind(a) == _without_kind(b):
-        return False
     kinds = {a.kind, b.kind}
+    if "howmuch" in kinds and kinds & {"what", ""}:
+        # "What is the fee" asks for an amount, "what is bitcoin" does not.
+        return not a.vocabulary.amount_stems.isdisjoint(a.stems & b.stems)
     if kinds == {"", "why"} and ("i" in a.functions.persons or "i" in b.functions.persons):
         return False
-    if kinds in ({"what", "howmuch"}, {"", "howmuch"}):
-        return not a.vocabulary.amount_stems.isdisjoint(a.stems & b.stems | set(a.concepts) & set(b.concepts))
+    if a.kind and b.kind and _without_kind(a) == _without_kind(b):
+        return False
     return kinds in a.vocabulary.compatible_kinds or kinds in b.vocabulary.compatible_kinds
 
 

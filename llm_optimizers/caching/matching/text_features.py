@@ -248,6 +248,9 @@ def _read_words(found: TextFeatures, kind_at: int) -> None:
         if reach and word not in grammar.connector:
             found.after_connector.setdefault(connector, set()).add(concept)
             reach -= 1
+    if not found.listed:
+        found.concepts = found.content_words = found.raw
+        found.places = list(range(len(found.raw)))
     found.functions = read_function_words(
         found.words, concepts, vocabulary, kind=found.kind, kind_at=kind_at
     )

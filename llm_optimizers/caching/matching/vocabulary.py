@@ -77,6 +77,7 @@ class Functions:
     participle: frozenset[str]
     label: frozenset[str]
     amount: frozenset[str]
+    label_verb: frozenset[str]
     strong: frozenset[str]
     abbreviation: frozenset[str]
     opens: frozenset[str]
