@@ -148,7 +148,13 @@ class Amounts:
             self.currencies.add(words.currencies.get(sign or trailing, sign or trailing))
         value = _value(digits)
         exact = digits.endswith("0") and "." in digits and not (sign or trailing or suffix)
-        if value is None or exact or len(digits) > _EXACT or digits[0] == "0" < digits[1:2] or (suffix and suffix not in words.suffixes):
+        if (
+            value is None
+            or exact
+            or len(digits) > _EXACT
+            or digits[0] == "0" < digits[1:2]
+            or (suffix and suffix not in words.suffixes)
+        ):
             self.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
             return None
         if suffix in ("am", "pm"):

@@ -30,7 +30,9 @@ def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
     if _idle_replaced(x, y, alike):
         return True
     persons = Counter(x.persons), Counter(y.persons)
-    if x.persons != y.persons and (alike or persons[0] == persons[1] or _replaced(*persons, strong)):
+    if x.persons != y.persons and (
+        alike or persons[0] == persons[1] or _replaced(*persons, strong)
+    ):
         return True
     if _moods_differ(a, b, alike) or _owners_differ(a, b):
         return True
@@ -52,8 +54,13 @@ def _idle_replaced(x: FunctionWords, y: FunctionWords, alike: bool) -> bool:
     if alike and left and right:
         return True
     ties = frozenset(["of", "to"])
-    more, less = _words(x.relations) - _words(y.relations), _words(y.relations) - _words(x.relations)
-    return alike and bool((more and not ties.isdisjoint(right)) or (less and not ties.isdisjoint(left)))
+    more, less = (
+        _words(x.relations) - _words(y.relations),
+        _words(y.relations) - _words(x.relations),
+    )
+    return alike and bool(
+        (more and not ties.isdisjoint(right)) or (less and not ties.isdisjoint(left))
+    )
 
 
 def _words(bound: Counter[tuple[str, str]]) -> Counter[str]:

@@ -116,8 +116,10 @@ def speaks_of_words(words: list[str], vocabulary: Vocabulary) -> tuple[bool, boo
         if before in finite and word in finite - roles.have - {"had"}:
             return True, False
         behind = words[place + 1] if place + 1 < len(words) else PAUSE
-        if before in roles.mention_lead and word in known and not (
-            opens_noun_phrase(behind, vocabulary) and word not in roles.present
+        if (
+            before in roles.mention_lead
+            and word in known
+            and not (opens_noun_phrase(behind, vocabulary) and word not in roles.present)
         ):
             return True, False
     return False, not roles.code_mention.isdisjoint(words)
@@ -139,8 +141,10 @@ class _Reader:
     ) -> None:
         self._words = words
         self._kind = kind
-        self._request = kind in ("", "canyou") and words[:1] != [] and (
-            words[0] not in vocabulary.functions.person
+        self._request = (
+            kind in ("", "canyou")
+            and words[:1] != []
+            and (words[0] not in vocabulary.functions.person)
         )
         self._concepts = concepts
         self._vocabulary = vocabulary
@@ -177,7 +181,7 @@ class _Reader:
         before = self._words[place - 1] if place else PAUSE
         behind = self._words[place + 1] if place + 1 < len(self._words) else PAUSE
         word = self._vocabulary.synonyms.get(word, word)
-        if word in self._vocabulary.negator_kinds and not self._strict:
+        if word in self._vocabulary.negator_kinds and not (self._strict or self._code):
             return
         if word in roles.article:
             if self._strict or not opens_noun_phrase(behind, self._vocabulary):
@@ -186,7 +190,12 @@ class _Reader:
             found.counted[word] += 1
         elif word == "now" and (self._request or self._dated):
             return
-        elif word in ("so", "very") and not self._code and place + 1 < len(self._words) and self._concepts[place + 1]:
+        elif (
+            word in ("so", "very")
+            and not self._code
+            and place + 1 < len(self._words)
+            and self._concepts[place + 1]
+        ):
             return
         elif word in roles.filler or word in roles.present:
             found.finite = found.finite or word in roles.present

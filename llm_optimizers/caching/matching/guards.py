@@ -48,7 +48,9 @@ def fired_guards(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
         fired.append("name")
     if changed_places(a, b):
         fired.append("direction")
-    if (a.kind != b.kind and not _compatible_kinds(a, b)) or (a.asks_object != b.asks_object and a.kind == b.kind and a.concepts != b.concepts):
+    if (a.kind != b.kind and not _compatible_kinds(a, b)) or (
+        a.asks_object != b.asks_object and a.kind == b.kind and a.concepts != b.concepts
+    ):
         fired.append("question")
     if function_words_differ(a, b):
         fired.append("word")

@@ -89,7 +89,7 @@ def extract_features(text: str) -> TextFeatures:
     found.amounts.read(tokens.words, found.names)
     words = _with_names(tokens.words, vocabulary)
     words = _without_frames(words, vocabulary)
-    mention = speaks_of_words(words, vocabulary)[0]
+    mention = any(speaks_of_words(words, vocabulary))
     words = _merge_phrases(words, vocabulary.phrases, only_first=mention)
     found.words = words
     found.kind, found.kind_at = _kind(words, vocabulary)
@@ -149,9 +149,7 @@ def _frame(
     return 0
 
 
-def _close(
-    kept: list[str], frames: Mapping[str, list[tuple[str, ...]]], *, strict: bool
-) -> None:
+def _close(kept: list[str], frames: Mapping[str, list[tuple[str, ...]]], *, strict: bool) -> None:
     """Take a closing off the end of the last clause."""
     again = True
     while again and kept:

@@ -57,7 +57,9 @@ class Tokens:
 
 def raw_words(text: str) -> list[str]:
     """Return the lower-case words without the punctuation around them, nothing else changed."""
-    stripped = (piece.lstrip(_BRACKETS).rstrip(_RIGHT) or piece for piece in lowercase(text).split())
+    stripped = (
+        piece.lstrip(_BRACKETS).rstrip(_RIGHT) or piece for piece in lowercase(text).split()
+    )
     return [word for word in stripped if word not in _RIGHT]
 
 
@@ -164,8 +166,12 @@ class _Reader:
         found.words.extend(self._words.spelled_out.get(lower, (lower,)))
 
     def _hour(self, lower: str) -> bool:
-        return lower in ("am", "pm") and self._found.words[-1:] != [] and (
-            self._found.words[-1][-1:].isdigit() or self._found.words[-1] in self._words.numbers
+        return (
+            lower in ("am", "pm")
+            and self._found.words[-1:] != []
+            and (
+                self._found.words[-1][-1:].isdigit() or self._found.words[-1] in self._words.numbers
+            )
         )
 
     def _contraction(self, core: str, lower: str) -> None:
