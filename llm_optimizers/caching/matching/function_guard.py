@@ -49,7 +49,7 @@ def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
 
 
 def _idle_replaced(x: FunctionWords, y: FunctionWords, alike: bool) -> bool:
-    """Return whether a word that may be missing stands for another: "to" for "of", "is" for "does"."""
+    """Return whether an idle word stands for another: "to" for "of", "is" for "does"."""
     left, right = x.idle - y.idle, y.idle - x.idle
     if alike and left and right:
         return True
@@ -80,6 +80,8 @@ def _owners_differ(a: TextFeatures, b: TextFeatures) -> bool:
     left, right = _words(x), _words(y)
     if left == right:
         return len(left) > 1
+    if a.functions.defines or b.functions.defines:
+        return True
     more, less = left - right, right - left
     if more and less:
         return True

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from llm_optimizers.caching.matching.function_guard import function_words_differ
 from llm_optimizers.caching.matching.order import changed_places
-from llm_optimizers.caching.matching.tokens import raw_words
 from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
+from llm_optimizers.caching.matching.tokens import raw_words
 
 __all__ = ["fired_guards", "vetoes"]
 

@@ -8,6 +8,9 @@ from llm_optimizers.caching.matching.text_features import TextFeatures
 
 __all__ = ["changed_places"]
 
+_LONGEST = 40
+"""Words in the longest stretch in which runs may change places."""
+
 
 def changed_places(a: TextFeatures, b: TextFeatures) -> bool:
     """Return whether the same words stand in another relation to each other."""
@@ -67,7 +70,4 @@ def _blocks_moved(a: list[str], b: list[str]) -> bool:
         end -= 1
     x, y = a[start:end], b[start:end]
     turned = y + y
-    for at in range(1, len(x)):
-        if turned[at : at + len(x)] == x:
-            return True
-    return False
+    return len(x) <= _LONGEST and any(turned[at : at + len(x)] == x for at in range(1, len(x)))

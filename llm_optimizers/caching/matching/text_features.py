@@ -13,15 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.matching.amounts import PLACEHOLDER, Amounts
-from llm_optimizers.caching.matching.function_words import (
-    FunctionWords,
-    is_name,
-    is_verb,
-    read_function_words,
-    speaks_of_words,
-)
+from llm_optimizers.caching.matching.function_words import FunctionWords, read_function_words
 from llm_optimizers.caching.matching.tokens import PAUSE, raw_words, read_tokens
 from llm_optimizers.caching.matching.vocabulary import Vocabulary, vocabulary_for
+from llm_optimizers.caching.matching.word_use import is_name, is_verb, speaks_of_words
 from llm_optimizers.text.stemming import detect_language, lowercase
 
 __all__ = ["TextFeatures", "extract_features"]
@@ -124,9 +119,7 @@ def _without_frames(words: list[str], vocabulary: Vocabulary) -> list[str]:
             continue
         word = words[place]
         starts = word == PAUSE
-        if not starts:
-            kept.append(word)
-        elif kept and kept[-1] != PAUSE:
+        if not starts or (kept and kept[-1] != PAUSE):
             kept.append(word)
         place += 1
         if place == len(words) or words[place] == PAUSE:
@@ -190,7 +183,7 @@ def _content(found: TextFeatures, strict: bool) -> list[str]:
     words, known = found.words, found.vocabulary.function_words
     listed = []
     for place, word in enumerate(words):
-        if word == PAUSE or word == PLACEHOLDER or not word[:1].isalnum():
+        if word in (PAUSE, PLACEHOLDER) or not word[:1].isalnum():
             listed.append("")
         elif word in known:
             verb = not strict and is_verb(words, place, found.vocabulary)

@@ -8,7 +8,6 @@ sentence becomes a code.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.matching.vocabulary import Vocabulary

@@ -64,6 +64,7 @@ class Functions:
     present: frozenset[str]
     past: frozenset[str]
     modal: frozenset[str]
+    tense: frozenset[str]
     owner: frozenset[str]
     near: frozenset[str]
     person: frozenset[str]
@@ -94,9 +95,10 @@ class Functions:
 class Vocabulary:
     """The word lists of one language.
 
-    `function_words` are all that have a part in building a sentence. `spelled_out` gives the words
-    of a contraction. `openings` and `closings` map a frame's first (last) word to its words. `synonyms` maps a stem to its
-    group's first, `phrases` the first word of a phrase to (all its words, the word it means),
+    `function_words` are all that have a part in building a sentence; `finite` those of them that
+    are whole verbs, `verb_leads` those that a verb may follow. `spelled_out` gives the words of a
+    contraction. `openings` and `closings` map the first, or last, word of a frame to its words.
+    `negator_kinds` and `synonyms` map a word, or stem, to its group's first, `phrases` the first word of a phrase to (all its words, the word it means),
     longest first. `compatible_kinds` are pairs of kinds of question that may ask the same,
     `suffixes` what may be written onto a number.
     """
@@ -108,6 +110,8 @@ class Vocabulary:
     compatible_kinds: frozenset[frozenset[str]]
     functions: Functions
     function_words: frozenset[str]
+    finite: frozenset[str]
+    verb_leads: frozenset[str]
     mention_stems: frozenset[str]
     spelled_out: Mapping[str, tuple[str, ...]]
     openings: Mapping[str, list[tuple[str, ...]]]
@@ -161,6 +165,8 @@ def vocabulary_for(language: str) -> Vocabulary:
         compatible_kinds=_pairs("compatible_kinds", language),
         functions=functions,
         function_words=frozenset().union(*building),
+        finite=functions.tense - {"be", "being", "been"},
+        verb_leads=functions.person | functions.modal | functions.do | functions.filler,
         mention_stems=frozenset(map(stemmed, functions.mention)),
         spelled_out=_fields("contractions", language),
         openings=_by_word(frames["opening"], 0),
@@ -195,7 +201,9 @@ def _fields(name: str, language: str) -> dict[str, tuple[str, ...]]:
 
 def _functions(language: str) -> Functions:
     listed = _fields("function_words", language)
-    return Functions(**{role: frozenset(words) for role, words in listed.items()})
+    roles = {role: frozenset(words) for role, words in listed.items()}
+    tense = roles["present"] | roles["past"] | roles["modal"]
+    return Functions(**roles, tense=tense)
 
 
 def _by_word(phrases: Iterable[str], place: int) -> dict[str, list[tuple[str, ...]]]:
