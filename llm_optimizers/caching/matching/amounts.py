@@ -77,6 +77,8 @@ class Amounts:
             elif token in words.numbers:
                 # "One" counts nothing in "which one": a unit that follows says the rest.
                 pending = words.numbers[token] if token != "one" else None  # noqa: S105 - a word
+                if pending is not None and words.stem(token) not in words.opposites:
+                    tokens[place] = PLACEHOLDER
             elif token in words.scales and len(token) > 1:
                 pending = words.scales[token]  # "one hundred", "a thousand"
             else:

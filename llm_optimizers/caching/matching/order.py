@@ -23,11 +23,14 @@ def changed_places(a: TextFeatures, b: TextFeatures) -> bool:
     left, right = _joined_sorted(a), _joined_sorted(b)
     if left == right:
         return False
-    if set(left) != set(right):
-        return _exchanged(a, b)
-    if Counter(left) != Counter(right):
-        return True
-    return _exchanged(a, b) or not _blocks_moved(left, right)
+    shared = set(left) & set(right)
+    if len(shared) == len(set(left)) == len(set(right)):
+        if Counter(left) != Counter(right):
+            return True
+    else:
+        left = list(dict.fromkeys(each for each in left if each in shared))
+        right = list(dict.fromkeys(each for each in right if each in shared))
+    return _exchanged(a, b) or (left != right and not _blocks_moved(left, right))
 
 
 def _joined_sorted(found: TextFeatures) -> list[str]:

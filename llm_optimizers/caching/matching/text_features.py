@@ -214,14 +214,14 @@ def _read_words(found: TextFeatures, kind_at: int) -> None:
             switch -= 1
             if word in ("on", "off"):
                 found.opposites.setdefault("on/off", set()).add(word)
-        root = stem(content or word)
+        root = stem(vocabulary.base_forms.get(word, content or word))
         for group, side in opposites.get(root, ()):
             found.opposites.setdefault(group, set()).add(side)
         for group, side in formats.get(root, ()):
             found.formats.setdefault(group, set()).add(side)
         if not content:
             continue
-        if place and word == "have" and found.words[place - 1] in vocabulary.functions.obtains:
+        if place and root == "have" and found.words[place - 1] in vocabulary.functions.obtains:
             root = stem("get")
         concept = vocabulary.synonyms.get(root, root) if not strict else content
         concepts[place] = concept

@@ -96,11 +96,12 @@ class Vocabulary:
     """The word lists of one language.
 
     `function_words` are all that have a part in building a sentence; `finite` those of them that
-    are whole verbs, `verb_leads` those that a verb may follow. `spelled_out` gives the words of a
-    contraction. `openings` and `closings` map the first, or last, word of a frame to its words.
-    `negator_kinds` and `synonyms` map a word, or stem, to its group's first, `phrases` the first word of a phrase to (all its words, the word it means),
-    longest first. `compatible_kinds` are pairs of kinds of question that may ask the same,
-    `suffixes` what may be written onto a number.
+    are whole verbs, `verb_leads` those that a verb may follow, `base_forms` gives the infinitive of
+    those that are also verbs of their own. `spelled_out` gives the words of a contraction,
+    `openings` and `closings` map the first, or last, word of a frame to its words. `negator_kinds`
+    and `synonyms` map a word, or stem, to its group's first, `phrases` the first word of a phrase
+    to (all its words, the word it means), longest first. `compatible_kinds` are pairs of kinds of
+    question that may ask the same, `suffixes` what may be written onto a number.
     """
 
     language: str
@@ -110,6 +111,7 @@ class Vocabulary:
     compatible_kinds: frozenset[frozenset[str]]
     functions: Functions
     function_words: frozenset[str]
+    base_forms: Mapping[str, str]
     finite: frozenset[str]
     verb_leads: frozenset[str]
     mention_stems: frozenset[str]
@@ -165,6 +167,7 @@ def vocabulary_for(language: str) -> Vocabulary:
         compatible_kinds=_pairs("compatible_kinds", language),
         functions=functions,
         function_words=frozenset().union(*building),
+        base_forms=dict.fromkeys(functions.do, "do") | dict.fromkeys(functions.have, "have"),
         finite=functions.tense - {"be", "being", "been"},
         verb_leads=functions.person | functions.modal | functions.do | functions.filler,
         mention_stems=frozenset(map(stemmed, functions.mention)),

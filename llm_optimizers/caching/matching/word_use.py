@@ -21,7 +21,7 @@ def is_name(words: list[str], place: int, vocabulary: Vocabulary) -> bool:
         return True
     if before in roles.label:
         ahead = words[place - 2] if place > 1 else PAUSE
-        return before not in roles.label_verb or not _expects_verb(ahead, vocabulary)
+        return before not in roles.label_verb or not _expects_verb(ahead.lower(), vocabulary)
     if letter.lower() == "a":
         return letter == "A" or not opens_noun_phrase(behind, vocabulary)
     joined = behind in ("and", "or", PAUSE) and before not in vocabulary.function_words
