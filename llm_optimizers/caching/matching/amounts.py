@@ -33,7 +33,7 @@ class Amounts:
     """The amounts of a text.
 
     `numbers` are written as "12.0", `units` as "kg", `dates` as "march" or "15:00"; `codes` are
-    identifiers and addresses.
+    identifiers and addresses. `order` has the numbers and times as they follow each other.
     """
 
     vocabulary: Vocabulary = field(repr=False, compare=False)
@@ -42,6 +42,7 @@ class Amounts:
     currencies: set[str] = field(default_factory=set)
     dates: set[str] = field(default_factory=set)
     codes: set[str] = field(default_factory=set)
+    order: list[str] = field(default_factory=list)
 
     def read(self, tokens: list[str], names: set[str]) -> None:
         """Add what is in lower-case tokens; numbers and their units become `PLACEHOLDER` there.
@@ -109,10 +110,14 @@ class Amounts:
         if unit is not None:
             self.units.add(unit)
         if value != 1.0 or unit is None:
-            self.numbers.add(repr(value))
+            self._note(self.numbers, repr(value))
 
     def _hour(self, value: float, half: str) -> None:
-        self.dates.add(f"{int(value % 12) + 12 * (half == 'pm'):02d}:00")
+        self._note(self.dates, f"{int(value % 12) + 12 * (half == 'pm'):02d}:00")
+
+    def _note(self, kind: set[str], value: str) -> None:
+        kind.add(value)
+        self.order.append(value)
 
     def _date(self, tokens: list[str], place: int, names: set[str]) -> None:
         words, token = self.vocabulary, tokens[place]
@@ -132,11 +137,12 @@ class Amounts:
         time = _TIME.fullmatch(token)
         if time is not None:
             hour = int(time[1]) % 12 + 12 * (time[3] == "pm") if time[3] else int(time[1])
-            self.dates.add(f"{hour:02d}:{time[2]}")
+            self._note(self.dates, f"{hour:02d}:{time[2]}")
             return None
         spread = _RANGE.fullmatch(token)
         if spread is not None:
-            self.numbers.update((repr(float(spread[1])), repr(float(spread[2]))))
+            for end in spread.groups():
+                self._note(self.numbers, repr(float(end)))
             return None
         if token.startswith("rs"):
             token = token[2:].lstrip(".")

@@ -34,6 +34,8 @@ def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
         alike or persons[0] == persons[1] or _replaced(*persons, strong)
     ):
         return True
+    if len(x.amounts) > 1 and x.amounts != y.amounts:
+        return True
     if _moods_differ(a, b, alike) or _owners_differ(a, b):
         return True
     if x.relations != y.relations:

@@ -19,28 +19,30 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from llm_optimizers.caching.matching.amounts import PLACEHOLDER
 from llm_optimizers.caching.matching.tokens import PAUSE
 from llm_optimizers.caching.matching.vocabulary import Vocabulary
-from llm_optimizers.caching.matching.word_use import CLAUSE, opens_noun_phrase, speaks_of_words
+from llm_optimizers.caching.matching.word_use import CLAUSE, opens_noun_phrase
 
-__all__ = ["FunctionWords", "read_function_words"]
+__all__ = ["FunctionWords", "Reading", "read_function_words"]
 
 
 @dataclass(slots=True)
 class FunctionWords:
     """The marks of a text.
 
-    `persons` are in order; `owners`, `relations` and `origins` ("of") go with the concept that
-    they belong to; `moods` are the tenses and modal verbs; `counted` is everything else. `idle`
-    words say nothing, but may not stand for each other. A text that speaks about words is
-    `strict`. `finite` is whether it has a verb that tells the time; it `defines` if it asks what
-    a thing is in general, not the asker's.
+    `persons` are in order; `owners`, `relations`, `origins` ("of") and `amounts` (the first,
+    second, ... of the text) go with the concept that they belong to; `moods` are the tenses and
+    modal verbs; `counted` is everything else. `idle` words say nothing, but may not stand for each
+    other. A text that speaks about words is `strict`. `finite` is whether it has a verb that tells
+    the time; it `defines` if it asks what a thing is in general, not the asker's.
     """
 
     persons: list[str] = field(default_factory=list)
     owners: Counter[tuple[str, str]] = field(default_factory=Counter)
     relations: Counter[tuple[str, str]] = field(default_factory=Counter)
     origins: Counter[tuple[str, str]] = field(default_factory=Counter)
+    amounts: Counter[tuple[str, str]] = field(default_factory=Counter)
     moods: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
     idle: Counter[str] = field(default_factory=Counter)
@@ -49,33 +51,42 @@ class FunctionWords:
     defines: bool = False
 
 
-def read_function_words(
-    words: list[str], concepts: list[str], vocabulary: Vocabulary, *, kind: str, kind_at: int
-) -> FunctionWords:
-    """Read the marks of words; `concepts` has "" for each that is no content word.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is known of a text; `concepts` has "" for each word that is no content word.
 
     The word at `kind_at` is the question word, which is compared by its kind.
     """
-    return _Reader(words, concepts, vocabulary, kind).read(kind_at)
+
+    words: list[str]
+    concepts: list[str]
+    vocabulary: Vocabulary
+    kind: str
+    kind_at: int
+    about_words: bool
+    about_code: bool
+
+
+def read_function_words(text: Reading) -> FunctionWords:
+    """Read the marks of a text."""
+    return _Reader(text).read(text.kind_at)
 
 
 class _Reader:
     """Goes through the words of a text; what belongs to a concept waits for the next one."""
 
-    def __init__(
-        self, words: list[str], concepts: list[str], vocabulary: Vocabulary, kind: str
-    ) -> None:
-        self._words = [*words, PAUSE]
-        self._concepts = [*concepts, ""]
-        self._vocabulary = vocabulary
-        self._roles = vocabulary.functions
-        self._kind = kind
-        wish = kind in ("", "canyou") and self._words[0] not in self._roles.person
-        self._request = wish
+    def __init__(self, text: Reading) -> None:
+        self._words = [*text.words, PAUSE]
+        self._concepts = [*text.concepts, ""]
+        self._vocabulary = text.vocabulary
+        self._roles = text.vocabulary.functions
+        self._kind = text.kind
+        self._request = text.kind in ("", "canyou") and self._words[0] not in self._roles.person
         self._dated = False
-        self._all, self._code = speaks_of_words(words, vocabulary)
+        self._all, self._code = text.about_words, text.about_code
         self._found = FunctionWords(strict=self._all or self._code)
         self._open: list[tuple[Counter[tuple[str, str]], str]] = []
+        self._numbers = 0
 
     def read(self, kind_at: int) -> FunctionWords:
         """Read all words."""
@@ -87,7 +98,13 @@ class _Reader:
             self._found.defines = behind in (["a"], ["an"]) or content not in ([""], [])
         for place, word in enumerate(words):
             concept = self._concepts[place]
-            if concept or word == PAUSE:
+            if concept and word in self._vocabulary.base_forms:
+                self._found.finite = True
+                self._found.moods["past"] += word in roles.past
+            if word == PLACEHOLDER and (place == 0 or words[place - 1] != PLACEHOLDER):
+                self._numbers += 1
+                self._open.append((self._found.amounts, str(self._numbers)))
+            elif concept or word == PAUSE:
                 for table, waiting in self._open:
                     table[waiting, concept] += 1
                 self._open.clear()
@@ -122,6 +139,8 @@ class _Reader:
             return
         if self._code:
             found.counted[word] += 1
+        elif word == "had":
+            found.moods["had"] += 1
         elif word in roles.past:
             found.moods["past"] += word != "been"
         elif word in roles.have:

@@ -26,8 +26,10 @@ def vetoes(a: str, b: str) -> tuple[str, ...]:
 def fired_guards(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
     """Return the names of the guards that forbid a match of two texts."""
     fired = []
-    if a.amounts.numbers != b.amounts.numbers or (
-        a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units
+    if (
+        a.amounts.order != b.amounts.order
+        or a.amounts.numbers != b.amounts.numbers
+        or (a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units)
     ):
         fired.append("number")
     if a.amounts.currencies != b.amounts.currencies:

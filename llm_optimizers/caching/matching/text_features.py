@@ -13,7 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.matching.amounts import PLACEHOLDER, Amounts
-from llm_optimizers.caching.matching.function_words import FunctionWords, read_function_words
+from llm_optimizers.caching.matching.function_words import (
+    FunctionWords,
+    Reading,
+    read_function_words,
+)
 from llm_optimizers.caching.matching.tokens import PAUSE, raw_words, read_tokens
 from llm_optimizers.caching.matching.vocabulary import Vocabulary, vocabulary_for
 from llm_optimizers.caching.matching.word_use import is_name, is_verb, speaks_of_words
@@ -38,7 +42,7 @@ class TextFeatures:
     the text mentions, its sides; `after_connector` the concepts that follow "from", "to" and the
     like. `kind` is the kind of question, "" for a
     statement or a command. `asks_object` says whether "who" or "what" is followed
-    by "do".
+    by "do", `about_words` and `about_code` whether a text speaks about them.
     """
 
     lowercase: str
@@ -63,6 +67,8 @@ class TextFeatures:
     kind: str = ""
     kind_at: int = -1
     asks_object: bool = False
+    about_words: bool = False
+    about_code: bool = False
 
 
 def extract_features(text: str) -> TextFeatures:
@@ -81,15 +87,25 @@ def extract_features(text: str) -> TextFeatures:
     tokens = read_tokens(text, vocabulary)
     found.names, found.quotations = tokens.names, tokens.quotations
     found.amounts.codes |= tokens.codes
-    found.amounts.read(tokens.words, found.names)
     words = _with_names(tokens.words, vocabulary)
-    words = _without_frames(words, vocabulary)
-    mention = any(speaks_of_words(words, vocabulary))
-    words = _merge_phrases(words, vocabulary.phrases, only_first=mention)
-    found.words = words
-    found.kind, found.kind_at = _kind(words, vocabulary)
-    _read_words(found, found.kind_at)
+    found.listed = found.listed and _is_evident(raw, words, vocabulary)
+    found.amounts.read(words, found.names)
+    found.about_words, found.about_code = speaks_of_words(words, vocabulary)
+    words = _without_frames(words, vocabulary, strict=found.about_words)
+    spoken = found.about_words or found.about_code
+    found.words = _merge_phrases(words, vocabulary.phrases, only_first=spoken)
+    found.kind, found.kind_at = _kind(found.words, vocabulary)
+    _read_words(found)
     return found
+
+
+def _is_evident(raw: list[str], words: list[str], vocabulary: Vocabulary) -> bool:
+    """Return whether a text is surely in the language of its vocabulary.
+
+    "In", "an" and "was" are words of several languages: where a text has a stopword of another
+    language, one of this language alone must be there too.
+    """
+    return vocabulary.foreign.isdisjoint(raw) or not vocabulary.evidence.isdisjoint(words)
 
 
 def _in_latin_letters(text: str) -> bool:
@@ -106,9 +122,11 @@ def _with_names(words: list[str], vocabulary: Vocabulary) -> list[str]:
     ]
 
 
-def _without_frames(words: list[str], vocabulary: Vocabulary) -> list[str]:
-    """Return the words without the phrases that only surround what is asked."""
-    strict = speaks_of_words(words, vocabulary)[0]
+def _without_frames(words: list[str], vocabulary: Vocabulary, *, strict: bool) -> list[str]:
+    """Return the words without the phrases that only surround what is asked.
+
+    A `strict` text loses a single word only where punctuation sets it off.
+    """
     kept: list[str] = []
     place = 0
     starts = True
@@ -193,11 +211,12 @@ def _content(found: TextFeatures, strict: bool) -> list[str]:
     return listed
 
 
-def _read_words(found: TextFeatures, kind_at: int) -> None:
+def _read_words(found: TextFeatures) -> None:
     """Set what depends on single words: negation, opposites, concepts, what follows connectors."""
     vocabulary, grammar = found.vocabulary, found.vocabulary.grammar
     opposites, formats, stem = vocabulary.opposites, vocabulary.formats, vocabulary.stem
-    strict = speaks_of_words(found.words, vocabulary)[0]
+    strict, base_forms = found.about_words, vocabulary.base_forms
+    mention = strict or found.about_code
     connector = ""
     reach = switch = 0
     concepts = [""] * len(found.words)
@@ -214,7 +233,7 @@ def _read_words(found: TextFeatures, kind_at: int) -> None:
             switch -= 1
             if word in ("on", "off"):
                 found.opposites.setdefault("on/off", set()).add(word)
-        root = stem(vocabulary.base_forms.get(word, content or word))
+        root = stem(content or word) if mention else stem(base_forms.get(word, content or word))
         for group, side in opposites.get(root, ()):
             found.opposites.setdefault(group, set()).add(side)
         for group, side in formats.get(root, ()):
@@ -243,7 +262,15 @@ def _read_words(found: TextFeatures, kind_at: int) -> None:
         found.concepts = found.content_words = found.raw
         found.places = list(range(len(found.raw)))
     found.functions = read_function_words(
-        found.words, concepts, vocabulary, kind=found.kind, kind_at=kind_at
+        Reading(
+            words=found.words,
+            concepts=concepts,
+            vocabulary=vocabulary,
+            kind=found.kind,
+            kind_at=found.kind_at,
+            about_words=found.about_words,
+            about_code=found.about_code,
+        )
     )
     found.asks_object = found.kind in ("what", "who") and found.functions.idle["do"] > 0
 

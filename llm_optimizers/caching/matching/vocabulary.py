@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 
-from llm_optimizers.text.stemming import ENGLISH, inflection_stem, stem
+from llm_optimizers.text.stemming import ENGLISH, inflection_stem, stem, stopwords
 from llm_optimizers.text.word_lists import (
     languages,
     read_fields,
@@ -97,11 +97,12 @@ class Vocabulary:
 
     `function_words` are all that have a part in building a sentence; `finite` those of them that
     are whole verbs, `verb_leads` those that a verb may follow, `base_forms` gives the infinitive of
-    those that are also verbs of their own. `spelled_out` gives the words of a contraction,
-    `openings` and `closings` map the first, or last, word of a frame to its words. `negator_kinds`
-    and `synonyms` map a word, or stem, to its group's first, `phrases` the first word of a phrase
-    to (all its words, the word it means), longest first. `compatible_kinds` are pairs of kinds of
-    question that may ask the same, `suffixes` what may be written onto a number.
+    those that are also verbs of their own. `evidence` are the stopwords of no other language,
+    `foreign` those of others only. `spelled_out` gives the words of a contraction, `openings` and
+    `closings` map the first, or last, word of a frame to its words. `negator_kinds` and `synonyms`
+    map a word, or stem, to its group's first, `phrases` the first word of a phrase to (all its
+    words, the word it means), longest first. `compatible_kinds` are pairs of kinds of question
+    that may ask the same, `suffixes` what may be written onto a number.
     """
 
     language: str
@@ -111,6 +112,8 @@ class Vocabulary:
     compatible_kinds: frozenset[frozenset[str]]
     functions: Functions
     function_words: frozenset[str]
+    evidence: frozenset[str]
+    foreign: frozenset[str]
     base_forms: Mapping[str, str]
     finite: frozenset[str]
     verb_leads: frozenset[str]
@@ -153,6 +156,7 @@ def vocabulary_for(language: str) -> Vocabulary:
     }
     currencies, units = _meanings("currencies", language), _meanings("units", language)
     scales = _values("scales", language)
+    others = frozenset[str]().union(*(stopwords(each) for each in languages() if each != language))
     frames = read_fields("frames", language, DATA_PACKAGE, separator=",")
     building = (
         functions.article, functions.filler, functions.present, functions.past, functions.modal,
@@ -167,6 +171,8 @@ def vocabulary_for(language: str) -> Vocabulary:
         compatible_kinds=_pairs("compatible_kinds", language),
         functions=functions,
         function_words=frozenset().union(*building),
+        evidence=stopwords(language) - others,
+        foreign=others - stopwords(language),
         base_forms=dict.fromkeys(functions.do, "do") | dict.fromkeys(functions.have, "have"),
         finite=functions.tense - {"be", "being", "been"},
         verb_leads=functions.person | functions.modal | functions.do | functions.filler,
