@@ -163,6 +163,14 @@ def vocabulary_for(language: str) -> Vocabulary:
         functions.owner, functions.person, functions.relation, functions.counted,
         functions.do, functions.have, grammar.kind, negators,
     )  # fmt: skip
+    function_words = frozenset[str]().union(*building)
+    synonyms = {
+        stemmed(word): stemmed(group[0])
+        for group in read_groups("synonyms", language, DATA_PACKAGE)
+        for word in group
+    }
+    opposites = _sides("opposites", language, stemmed)
+    own = {*synonyms, *opposites, *map(stemmed, functions.light), *_values("numbers", language)}
     return Vocabulary(
         language=language,
         stem=stemmed,
@@ -170,9 +178,9 @@ def vocabulary_for(language: str) -> Vocabulary:
         prefixes=tuple(grammar.prefix),
         compatible_kinds=_pairs("compatible_kinds", language),
         functions=functions,
-        function_words=frozenset().union(*building),
+        function_words=function_words,
         evidence=stopwords(language) - others,
-        foreign=others - stopwords(language),
+        foreign=frozenset(word for word in others if stemmed(word) not in own) - function_words,
         base_forms=dict.fromkeys(functions.do, "do") | dict.fromkeys(functions.have, "have"),
         finite=functions.tense - {"be", "being", "been"},
         verb_leads=functions.person | functions.modal | functions.do | functions.filler,
@@ -184,13 +192,9 @@ def vocabulary_for(language: str) -> Vocabulary:
         light_stems=frozenset(map(stemmed, functions.light)),
         amount_stems=frozenset(map(stemmed, functions.amount)),
         failure_stems=frozenset(map(stemmed, words("failure_words"))),
-        synonyms={
-            stemmed(word): stemmed(group[0])
-            for group in read_groups("synonyms", language, DATA_PACKAGE)
-            for word in group
-        },
+        synonyms=synonyms,
         phrases=_phrases(language),
-        opposites=_sides("opposites", language, stemmed),
+        opposites=opposites,
         formats=_sides("formats", language, stemmed),
         currencies=currencies,
         units=units,
