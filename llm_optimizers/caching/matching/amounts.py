@@ -155,14 +155,8 @@ class Amounts:
         if sign or trailing:
             self.currencies.add(words.currencies.get(sign or trailing, sign or trailing))
         value = _value(digits)
-        exact = digits.endswith("0") and "." in digits and not (sign or trailing or suffix)
-        if (
-            value is None
-            or exact
-            or len(digits) > _EXACT
-            or digits[0] == "0" < digits[1:2]
-            or (suffix and suffix not in words.suffixes)
-        ):
+        written = not (sign or trailing or suffix) and _matters_as_written(digits)
+        if value is None or written or (suffix and suffix not in words.suffixes):
             self.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
             return None
         if suffix in ("am", "pm"):
@@ -178,6 +172,13 @@ class Amounts:
             (self.dates if value >= 20 else self.codes).add(token)
             return None
         return value
+
+
+def _matters_as_written(digits: str) -> bool:
+    """Return whether digits are more than their value: release 3.10, pin 0042, a long number."""
+    whole = digits.lstrip("+-")
+    zero = whole[0] == "0" and whole[1:2].isdigit()
+    return zero or len(digits) > _EXACT or ("." in digits and digits[-1] == "0")
 
 
 def _value(digits: str) -> float | None:

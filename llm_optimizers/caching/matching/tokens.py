@@ -59,7 +59,7 @@ def raw_words(text: str) -> list[str]:
     stripped = (
         piece.lstrip(_BRACKETS).rstrip(_RIGHT) or piece for piece in lowercase(text).split()
     )
-    return [word for word in stripped if word not in _RIGHT]
+    return [word for word in stripped if word.strip(_RIGHT)]
 
 
 def read_tokens(text: str, vocabulary: Vocabulary) -> Tokens:
