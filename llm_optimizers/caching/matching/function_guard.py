@@ -47,7 +47,18 @@ def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
             return True
     if x.origins.total() == y.origins.total() > 1 and x.origins != y.origins and alike:
         return True
-    return x.counted != y.counted and (alike or _replaced(x.counted, y.counted, strong))
+    if x.counted != y.counted and (alike or _replaced(x.counted, y.counted, strong)):
+        return True
+    more, less = _marks(x) - _marks(y), _marks(y) - _marks(x)
+    return more.total() == less.total() == 1
+
+
+def _marks(found: FunctionWords) -> Counter[str]:
+    """Return the words that may not stand for one another, whatever their roles."""
+    joined = _words(found.relations) + found.counted + Counter(found.persons)
+    for word in ("of", "to", "me"):
+        joined[word] += found.idle[word]
+    return joined
 
 
 def _idle_replaced(x: FunctionWords, y: FunctionWords, alike: bool) -> bool:

@@ -162,6 +162,7 @@ class _Reader:
             if before in self._roles.leads_verb:
                 word = "i"
         if word == "me" and self._request:
+            self._found.idle["me"] += 1
             return
         if word == "it" and (self._dated or self._extraposed(place, before)):
             return

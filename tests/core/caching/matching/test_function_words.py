@@ -102,6 +102,8 @@ def test_whose_who_and_what_belongs_together_is_compared(a: str, b: str) -> None
 def test_a_word_follows_the_construction_only_where_two_texts_are_built_differently() -> None:
     assert not differ("why is the value of silver falling", "why is silver's value falling")
     assert differ("why is silver falling in value", "why is silver falling value")
+    assert differ("I need to sit with the window", "how can I sit to the window")
+    assert differ("I want to fold this", "how do I fold that")
 
 
 @pytest.mark.parametrize(
