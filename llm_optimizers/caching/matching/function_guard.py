@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from llm_optimizers.caching.matching.function_words import FunctionWords
 from llm_optimizers.caching.matching.text_features import TextFeatures
@@ -49,14 +49,16 @@ def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
         return True
     if x.counted != y.counted and (alike or _replaced(x.counted, y.counted, strong)):
         return True
-    more, less = _marks(x) - _marks(y), _marks(y) - _marks(x)
-    return more.total() == less.total() == 1
+    # "Of" says the same as an "'s" where the words have changed places.
+    ties = ("of", "to", "me") if a.concepts == b.concepts else ("to", "me")
+    left, right = _marks(x, ties), _marks(y, ties)
+    return (left - right).total() == (right - left).total() == 1
 
 
-def _marks(found: FunctionWords) -> Counter[str]:
+def _marks(found: FunctionWords, ties: Iterable[str]) -> Counter[str]:
     """Return the words that may not stand for one another, whatever their roles."""
     joined = _words(found.relations) + found.counted + Counter(found.persons)
-    for word in ("of", "to", "me"):
+    for word in ties:
         joined[word] += found.idle[word]
     return joined
 
