@@ -22,7 +22,7 @@ from llm_optimizers.types import Clock
 __all__ = ["Executor"]
 
 T = TypeVar("T")
-_NEIGHBOURS = 5
+_NEIGHBOURS = 10
 
 
 class Executor:
