@@ -14,45 +14,56 @@ __all__ = ["function_words_differ"]
 def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
     """Return whether two texts differ in a function word that may be what is asked.
 
-    Two texts are built alike if they are of one kind and have the same content words in the same
-    order. Then every function word must be the same, but for harmless ones. Otherwise function
-    words follow the construction ("bitcoin's value", "the value of bitcoin"): then a word may be
-    in one text only, but none may stand for another of its role.
+    A text that speaks about words must have the same ones. In any other a small word may be missing
+    ("learn about physics", "learn physics"), but not a strong one ("only", "else", "before"), and
+    none may stand for another: in texts that are built alike, of one kind and with the same content
+    words in the same order, none at all, and time and mood must be the same; otherwise ("bitcoin's
+    value", "the value of bitcoin") none of its role, and not one for the only other.
     """
     x, y = a.functions, b.functions
-    strong = a.vocabulary.functions.strong
     strict = x.strict or y.strict
     alike = strict or (a.kind == b.kind and a.concepts == b.concepts)
-    if a.light != b.light and (alike or _replaced(a.light, b.light, strong)):
+    roles = a.vocabulary.functions
+    marks = _all_marks(a), _all_marks(b)
+    if strict and (a.kind != b.kind or marks[0] != marks[1]):
         return True
-    if strict and a.kind != b.kind:
-        return True
-    if _idle_replaced(x, y, alike):
+    if alike and (_replaced(*marks) or _lost(*marks, roles.fixed)):
         return True
     persons = Counter(x.persons), Counter(y.persons)
-    if x.persons != y.persons and (
-        alike or persons[0] == persons[1] or _replaced(*persons, strong)
-    ):
+    if x.persons != y.persons and persons[0] == persons[1]:
         return True
-    if len(x.amounts) > 1 and x.amounts != y.amounts:
+    tables = (
+        (a.light, b.light),
+        persons,
+        (_words(x.relations), _words(y.relations)),
+        (x.counted, y.counted),
+    )
+    if any(_replaced(*table) or _lost(*table, roles.strong) for table in tables):
         return True
-    if _moods_differ(a, b, alike) or _owners_differ(a, b):
-        return True
-    if x.relations != y.relations:
-        relations = _words(x.relations), _words(y.relations)
-        if relations[0] == relations[1]:
-            if len(relations[0]) > 1 and alike:
-                return True
-        elif alike or _replaced(*relations, strong):
-            return True
-    if x.origins.total() == y.origins.total() > 1 and x.origins != y.origins and alike:
-        return True
-    if x.counted != y.counted and (alike or _replaced(x.counted, y.counted, strong)):
+    if _bound_elsewhere(x, y, alike) or _moods_differ(a, b, alike) or _owners_differ(a, b):
         return True
     # "Of" says the same as an "'s" where the words have changed places.
     ties = ("of", "to", "me") if a.concepts == b.concepts else ("to", "me")
     left, right = _marks(x, ties), _marks(y, ties)
     return (left - right).total() == (right - left).total() == 1
+
+
+def _bound_elsewhere(x: FunctionWords, y: FunctionWords, alike: bool) -> bool:
+    """Return whether the same words belong to other concepts: "from a to b", "from b to a"."""
+    if len(x.amounts) > 1 and x.amounts != y.amounts:
+        return True
+    if not alike:
+        return False
+    relations, others = _words(x.relations), _words(y.relations)
+    if x.relations != y.relations and relations == others and len(relations) > 1:
+        return True
+    return x.origins != y.origins and x.origins.total() == y.origins.total() > 1
+
+
+def _all_marks(found: TextFeatures) -> Counter[str]:
+    """Return every small word that was counted, and the light verbs."""
+    x = found.functions
+    return _words(x.relations) + x.counted + Counter(x.persons) + x.idle + found.light
 
 
 def _marks(found: FunctionWords, ties: Iterable[str]) -> Counter[str]:
@@ -63,29 +74,18 @@ def _marks(found: FunctionWords, ties: Iterable[str]) -> Counter[str]:
     return joined
 
 
-def _idle_replaced(x: FunctionWords, y: FunctionWords, alike: bool) -> bool:
-    """Return whether an idle word stands for another: "to" for "of", "is" for "does"."""
-    left, right = x.idle - y.idle, y.idle - x.idle
-    if alike and left and right:
-        return True
-    ties = frozenset(["of", "to"])
-    more, less = (
-        _words(x.relations) - _words(y.relations),
-        _words(y.relations) - _words(x.relations),
-    )
-    return alike and bool(
-        (more and not ties.isdisjoint(right)) or (less and not ties.isdisjoint(left))
-    )
-
-
 def _words(bound: Counter[tuple[str, str]]) -> Counter[str]:
     return Counter(word for word, _ in bound.elements())
 
 
-def _replaced(x: Counter[str], y: Counter[str], strong: Set[str]) -> bool:
-    """Return whether a word of one text stands for one of the other, or a strong one is missing."""
-    more, less = x - y, y - x
-    return bool(more and less) or not strong.isdisjoint(more | less)
+def _replaced(x: Counter[str], y: Counter[str]) -> bool:
+    """Return whether a word of one text stands for one of the other."""
+    return bool(x - y and y - x)
+
+
+def _lost(x: Counter[str], y: Counter[str], strong: Set[str]) -> bool:
+    """Return whether a strong word is in one text only."""
+    return not strong.isdisjoint((x - y) | (y - x))
 
 
 def _owners_differ(a: TextFeatures, b: TextFeatures) -> bool:

@@ -7,7 +7,8 @@ harmless in data/ (function_words.txt says what each role means):
 - Left out: articles before a noun phrase, fillers, the present tense ("is", "do"), "that" before
   a clause, "to" before a verb, "of", "there" beside "is"; openings and closings (frames.txt).
 - Replaced: words of one group (synonyms.txt) and phrases of one meaning (phrases.txt).
-- Only in one text: the asker's "my", "our" and "your". Never "my" here and "your" there.
+- Only in one text: the asker's "my", "our" and "your", never "my" here and "your" there; and any
+  word that is not strong, as long as no other one stands in its place (function_guard.py).
 - A preposition belongs to the word after it, persons keep their order.
 
 A letter that stands alone is a name, but for "a" before a noun phrase and "I" as a subject. In a

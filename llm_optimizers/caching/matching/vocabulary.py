@@ -66,6 +66,7 @@ class Functions:
     modal: frozenset[str]
     tense: frozenset[str]
     owner: frozenset[str]
+    fixed: frozenset[str]
     near: frozenset[str]
     person: frozenset[str]
     relation: frozenset[str]
