@@ -31,6 +31,7 @@ from typing import ParamSpec, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.freshness import fresh_answers, fresh_asked_for
 
 __all__ = [
     "CallerTenant",
@@ -183,10 +184,14 @@ def _is_inside_its_generator(block: _Block | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CallerTenant:
-    """The tenant of the code that asks for work which is done elsewhere, for several callers."""
+    """The tenant of the code that asks for work which is done elsewhere, for several callers.
+
+    `fresh` says whether it wants fresh answers (see `freshness`).
+    """
 
     name: str
     known: bool = True
+    fresh: bool = False
 
     @classmethod
     def read(cls, namespace: Namespace = None) -> CallerTenant:
@@ -194,18 +199,24 @@ class CallerTenant:
         try:
             parts = [part for part in (_base(namespace), enclosing_tenant()) if part]
         except Exception:  # noqa: BLE001 - a user's function may raise anything
-            return cls("", known=False)
+            return cls("", known=False, fresh=fresh_asked_for())
         # A single name stays as it is, so that entries of that tenant are found by it.
-        return cls(parts[0] if len(parts) == 1 else _label(*parts))
+        name = parts[0] if len(parts) == 1 else _label(*parts)
+        return cls(name, fresh=fresh_asked_for())
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do the work in a new context that has this tenant and nothing else of the caller."""
+        """Do the work in a new context that has these and nothing else of the caller."""
         block = _Block(self.name, None, in_generator=False)
         block.broken = not self.known
         context = Context()
         context.run(_block.set, block)
         context.run(_without_caller.set, True)  # noqa: FBT003 - the variable's value
-        return context.run(work)
+
+        def within() -> T:
+            with fresh_answers(self.fresh):
+                return work()
+
+        return context.run(within)
 
 
 def tenant_name(name: object, source: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -20,6 +21,7 @@ from pydantic import Field, PrivateAttr
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.combining import ModelCaller, combinable_request
 from langchain_llm_optimizers.delegating import DelegatingChatModel
+from langchain_llm_optimizers.refusals import wants_fresh_answer
 from langchain_llm_optimizers.shared import SharedRun, cache_of
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
@@ -211,7 +213,8 @@ class BatchingChatModel(DelegatingChatModel):
     def _join(self, call: ModelCall) -> _Joined | None:
         """Join a shared call; None if this call goes to the model on its own."""
         calls = self._calls_of_model()
-        tenant = CallerTenant.read(self.namespace)
+        fresh = wants_fresh_answer(call.config)
+        tenant = replace(CallerTenant.read(self.namespace), fresh=fresh)
         if isinstance(calls, CombinedCalls):
             return calls.combined_call(combinable_request(call), tenant=tenant)
         # The model's own `batch` takes one set of settings and gives one answer per call.

@@ -41,12 +41,14 @@ from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.run_tree import RunTree
+from llm_optimizers.freshness import fresh_asked_for
 
 __all__ = [
     "acceptance_of",
     "fresh_answers",
     "options_of_config",
     "options_of_running_model",
+    "wants_fresh_answer",
     "watch_runs",
 ]
 
@@ -102,6 +104,11 @@ def options_of_config(
         options = options_of_running_model()
     fresh = options.fresh or _fresh(config.get("metadata"))
     return replace(options, fresh=fresh, accepts=accepts)
+
+
+def wants_fresh_answer(config: RunnableConfig) -> bool:
+    """Return whether a call with this configuration asks for a fresh answer."""
+    return fresh_asked_for() or _fresh(config.get("metadata"))
 
 
 def options_of_running_model() -> CallOptions[Generations]:

@@ -27,9 +27,10 @@ from __future__ import annotations
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit
 from llm_optimizers.caching.cache import ResponseCache
 from llm_optimizers.caching.cacheability import Cacheability, reason_not_to_cache
-from llm_optimizers.caching.options import CallOptions, fresh_answers
+from llm_optimizers.caching.options import CallOptions
 from llm_optimizers.caching.refusals import GivenAnswer
 from llm_optimizers.caching.stats import CacheStats
+from llm_optimizers.freshness import fresh_answers
 from llm_optimizers.lazy import lazy_names
 from llm_optimizers.tenancy import Namespace, tenant
 

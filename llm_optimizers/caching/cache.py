@@ -16,7 +16,7 @@ from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
-from llm_optimizers.caching.options import CallOptions, current_batch, fresh_asked_for
+from llm_optimizers.caching.options import CallOptions, current_batch
 from llm_optimizers.caching.pacing import apaced, paced
 from llm_optimizers.caching.plan import CachePlans, MakeCall
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
@@ -34,6 +34,7 @@ from llm_optimizers.effects import (
 )
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.freshness import fresh_asked_for
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -283,9 +284,10 @@ class ResponseCache(Generic[R]):
         """Never serve this answer again: its parser or schema did not accept it.
 
         Its entry is removed, and the next call of its key in this process goes to the model. In a
-        running event loop a file is changed in a thread; memory forgets at once.
+        running event loop a file is changed in a thread; memory forgets at once. If the model
+        gives the same text again, that is a new answer.
         """
-        self._refused.add(answer.key, answer.digest)
+        self._refused.add(answer)
         removal = partial(drive, self._plans.remove_refused(answer), perform)
         if not self._store.blocking:
             removal()

@@ -185,7 +185,7 @@ class LookupPlans(Generic[R]):
             # Not its message, which may quote the answer.
             yield from self.drop(entry.key, f"its answer cannot be read: {type(error).__name__}")
             return None
-        if self.refuses(entry.payload, value):
+        if self.refuses(entry.payload, value, key.exact, entry.key):
             self.counters.trouble("refused entry dropped", "its parser refused it", quiet=True)
             yield from self._remove(entry.key)
             return None
@@ -228,9 +228,9 @@ class LookupPlans(Generic[R]):
             raise ValueError(f"the answer is not one to be stored: {reason}")
         return value, cacheability
 
-    def refuses(self, payload: str, value: R) -> bool:
-        """Whether an answer was refused, or is not what this call asks for."""
-        return self.refused.includes(payload) or not self.options.accepted(value)
+    def refuses(self, payload: str, value: R, *keys: str) -> bool:
+        """Whether an answer was refused under one of these keys, or is not what this call asks."""
+        return self.refused.includes(payload, *keys) or not self.options.accepted(value)
 
     def embed_question(self, key: CacheKey) -> Plan[Vector | None]:
         """Return the question's vector; None if only exact matching is allowed or possible."""

@@ -1,12 +1,4 @@
-"""How a cache treats one call: a fresh answer, a check before storing, samples of one batch.
-
-A regenerate button asks for a fresh answer:
-
-    with fresh_answers():
-        chain.invoke(...)
-
-As with `tenant`, a stream belongs to the code that starts it.
-"""
+"""How a cache treats one call: a fresh answer, a check before storing, samples of one batch."""
 
 from __future__ import annotations
 
@@ -14,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.refusals import (
@@ -25,11 +17,10 @@ from llm_optimizers.caching.refusals import (
     digest_of,
 )
 
-__all__ = ["CallOptions", "current_batch", "fresh_answers", "fresh_asked_for", "one_batch"]
+__all__ = ["CallOptions", "current_batch", "one_batch"]
 
 R = TypeVar("R")
 
-_fresh: ContextVar[bool] = ContextVar("llm_optimizers_fresh", default=False)
 _batch: ContextVar[set[str] | None] = ContextVar("llm_optimizers_batch", default=None)
 
 
@@ -92,30 +83,14 @@ class CallOptions(Generic[R]):
 
 
 @contextmanager
-def fresh_answers(wanted: Any = True) -> Iterator[None]:
-    """Answer the calls inside the block by the model; their answers replace the stored ones.
-
-    `fresh_answers(False)` inside such a block lets the cache answer again.
-    """
-    token = _fresh.set(bool(wanted))
-    try:
-        yield
-    finally:
-        _fresh.reset(token)
-
-
-def fresh_asked_for() -> bool:
-    """Return whether the running code is inside `fresh_answers()`."""
-    return _fresh.get()
-
-
-@contextmanager
 def one_batch() -> Iterator[None]:
     """Treat the calls inside the block as made at once, even if threads are too few for that.
 
-    A request for samples (see `sampling`) is then never served an answer from its own batch.
+    A request for samples (see `sampling`) is then never served an answer from its own batch. A
+    batch inside another one is part of it.
     """
-    token = _batch.set(set())
+    outer = _batch.get()
+    token = _batch.set(set() if outer is None else outer)
     try:
         yield
     finally:

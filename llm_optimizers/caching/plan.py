@@ -108,6 +108,7 @@ class CachePlans(LookupPlans[R]):
         except Exception as error:  # noqa: BLE001 - the caller gets any answer, stored or not
             self.counters.trouble("answer cannot be stored", error)
             return None
+        self.refused.given_again(key.exact, payload)
         vector = found.vector if found is not None else (yield from self.embed_question(key))
         now = self.clock()
         entry = Entry(
@@ -172,7 +173,7 @@ class CachePlans(LookupPlans[R]):
         except Exception as error:  # noqa: BLE001 - an answer that cannot be decoded is not shared
             self.counters.trouble("answer cannot be stored", error)
             return None
-        if self.refuses(payload, value):
+        if self.refuses(payload, value, key.exact):
             return None
         self.counters.hit("shared")
         self.options.report(self.source, key, key.exact, payload)

@@ -61,27 +61,29 @@ def digest_of(payload: str) -> bytes:
 
 
 class RefusedAnswers:
-    """The keys whose next call must be fresh, and the digests that are never served again.
+    """The keys whose next call must be fresh, and the answers that are never served again.
 
-    Memory of this process only; the oldest are forgotten first.
+    An answer is refused for its question, and for the one whose entry it came from: another
+    question may have the same answer ("yes"). If the model gives it again, that is a new answer,
+    for its caller to judge. Memory of this process only; the oldest are forgotten first.
     """
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, int] = OrderedDict()
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
         self._refused: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         self._lock = ProcessLock()
 
-    def add(self, key: str, digest: bytes) -> None:
+    def add(self, answer: GivenAnswer) -> None:
         """Remember a refused answer, and make one call of its key fresh.
 
         Callers who shared an answer refuse it each; one fresh call at a time is enough for that.
         """
+        key, digest = answer.key, answer.digest
         with self._lock:
             if key not in self._keys or (key, digest) not in self._refused:
                 self._keys[key] = self._keys.pop(key, 0) + 1
-            self._refused[key, digest] = self._digests[digest] = None
-            for remembered in (self._keys, self._digests, self._refused):
+            self._refused[key, digest] = self._refused[answer.entry, digest] = None
+            for remembered in (self._keys, self._refused):
                 while len(remembered) > _REMEMBERED:
                     remembered.popitem(last=False)
 
@@ -95,9 +97,18 @@ class RefusedAnswers:
                 self._keys[key] = left - 1
         return left > 0
 
-    def includes(self, payload: str) -> bool:
-        """Return whether this stored text was refused."""
-        return bool(self._digests) and digest_of(payload) in self._digests
+    def includes(self, payload: str, *keys: str) -> bool:
+        """Return whether this stored text was refused as the answer under one of these keys."""
+        if not self._refused:
+            return False
+        digest = digest_of(payload)
+        return any((key, digest) in self._refused for key in keys)
+
+    def given_again(self, key: str, payload: str) -> None:
+        """Note that the model has given this text again under this key."""
+        if self._refused:
+            with self._lock:
+                self._refused.pop((key, digest_of(payload)), None)
 
 
 _collected: ContextVar[list[GivenAnswer] | None] = ContextVar(

@@ -1,7 +1,7 @@
 """Makes the calls of groups: a timer thread sends groups that are due, a thread pool calls.
 
 Calls never run in a caller's thread, event loop or context, so that no caller can affect the call
-of the others. Only their tenant is kept, which all callers of a group have in common.
+of the others. Only `CallerTenant` is kept, which all callers of a group have in common.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +168,34 @@ def test_a_stored_answer_that_is_not_accepted_is_dropped(cache: ResponseCache[An
     assert len(cache) == 0
 
 
+def test_a_refusal_is_of_one_questions_answer(cache: ResponseCache[Any]) -> None:
+    made: list[ChatRequest] = []
+
+    def ask(request: ChatRequest) -> Any:
+        return cache.answer(request, lambda: made.append(request) or "yes").hit
+
+    other = ChatRequest(messages=(Message(role="user", content="Is water wet?"),))
+    ask(other)
+    cache.refuse(given_by(cache, REQUEST, lambda: "yes"))
+    assert ask(other) is not None
+    assert [ask(REQUEST) is None for _ in range(3)] == [True, False, False]
+    assert made == [other, REQUEST], "the model has given it again"
+
+
+def test_a_refused_row_answers_no_wording_of_its_question(tmp_path: Path) -> None:
+    cache: ResponseCache[Any] = ResponseCache(path=tmp_path / "cache.db")
+    other: ResponseCache[Any] = ResponseCache(path=tmp_path / "cache.db")
+    cache.update(REQUEST, "answer 1")
+    cache.refuse(given_by(cache, PARAPHRASE, Answers()))
+    other.update(REQUEST, "answer 1")  # as if the removal had failed
+    assert cache.lookup(REQUEST) is None
+
+
 def test_old_refusals_are_forgotten() -> None:
     refused = RefusedAnswers()
     for number in range(5_000):
-        refused.add(str(number), str(number).encode())
+        text = str(number)
+        refused.add(GivenAnswer(source=ResponseCache(), key=text, entry=text, digest=text.encode()))
     assert not refused.take("0")
     assert refused.take("4999")
     assert not refused.take("4999")
@@ -182,3 +208,23 @@ def test_each_cache_that_gave_the_answer_forgets_it() -> None:
             cache.answer(REQUEST, lambda: "the same")
     refuse_all(given)
     assert [len(cache) for cache in caches] == [0, 0]
+
+
+def test_a_generator_may_end_its_block_in_another_context() -> None:
+    """As a web framework does that reads each piece of a stream in another thread."""
+    cache: ResponseCache[Any] = ResponseCache()
+    call = Answers()
+    cache.answer(REQUEST, call)
+
+    def pieces() -> Iterator[str]:
+        with fresh_answers():
+            yield cache.answer(REQUEST, call).value
+            yield "the end"
+
+    stream = pieces()
+    assert [copy_context().run(next, stream, None) for _ in range(3)] == [
+        "answer 2",
+        "the end",
+        None,
+    ]
+    assert cache.answer(REQUEST, call).hit is not None
