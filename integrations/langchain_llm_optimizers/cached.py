@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.uuid import uuid7
 from pydantic import Field, PrivateAttr
@@ -24,6 +25,7 @@ from langchain_llm_optimizers.refusals import acceptance_of, options_of_config
 from langchain_llm_optimizers.stand_in import called_model
 from llm_optimizers.caching import CallOptions, Hit
 from llm_optimizers.caching.options import one_batch
+from llm_optimizers.effects import closing_async
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -146,6 +148,41 @@ class CachedChatModel(DelegatingChatModel):
         """Async version of `batch`."""
         with one_batch():
             return await super().abatch(*args, **kwargs)
+
+    def batch_as_completed(  # type: ignore[override]  # LangChain overloads it
+        self, *args: Any, **kwargs: Any
+    ) -> Iterator[tuple[int, AIMessage | Exception]]:
+        """See `Runnable.batch_as_completed`; samples of one batch are separate calls."""
+        answers = iter(super().batch_as_completed(*args, **kwargs))
+        # All calls are submitted before the first answer; the code that reads the others is not
+        # part of the batch.
+        with one_batch():
+            first = list(islice(answers, 1))
+        yield from chain(first, answers)
+
+    async def abatch_as_completed(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[tuple[int, AIMessage | Exception]]:
+        """Async version of `batch_as_completed`."""
+        async with closing_async(super().abatch_as_completed(*args, **kwargs)) as answers:
+            try:
+                with one_batch():
+                    first = await anext(answers)
+            except StopAsyncIteration:
+                return
+            yield first
+            async for answer in answers:
+                yield answer
+
+    def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """See `BaseChatModel.generate`; samples among the prompts are separate calls."""
+        with one_batch():
+            return super().generate(*args, **kwargs)
+
+    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """Async version of `generate`."""
+        with one_batch():
+            return await super().agenerate(*args, **kwargs)
 
     def _options(self, call: ModelCall) -> CallOptions[Generations]:
         return options_of_config(call.config, self._accepts)

@@ -27,6 +27,7 @@ from llm_optimizers.batching.combining import (
     CombinedCall,
     CombinedCalls,
 )
+from llm_optimizers.caching.options import one_batch
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.tenancy import CallerTenant, Namespace
 
@@ -183,6 +184,7 @@ async def abatch_chat(
 ) -> list[ChatResponse | BaseException]:
     """Call `achat` for many conversations at once; return the answers in their order.
 
+    Samples of one prompt (a temperature above 0) are separate calls, even behind a cache.
     With a `BatchedLLM` leave `max_concurrency` at None, so that its groups fill up; it limits the
     calls itself.
 
@@ -210,7 +212,8 @@ async def abatch_chat(
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(messages)) for messages in conversations]
+            with one_batch():
+                tasks = [group.create_task(one(messages)) for messages in conversations]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -272,3 +273,65 @@ def test_samples_of_one_chain_are_separate_however_few_threads_it_has(
         assert len({answer.content for answer in answers.values()}) == 9
     answers = parallel.invoke(QUESTION)
     assert len({answer.content for answer in answers.values()}) == 1, "stored before"
+
+
+async def _generated(model: Any) -> list[Any]:
+    return (await model.agenerate([[HumanMessage(QUESTION)]] * 9)).generations
+
+
+async def _completed(model: Any) -> list[Any]:
+    config = {"max_concurrency": 2}
+    return [answer async for _, answer in model.abatch_as_completed([QUESTION] * 9, config)]
+
+
+IN_TURN: dict[str, Callable[[Any], Any]] = {
+    "generate": lambda m: m.generate([[HumanMessage(QUESTION)]] * 9).generations,
+    "agenerate": _generated,
+    "as completed": lambda m: [
+        answer for _, answer in m.batch_as_completed([QUESTION] * 9, {"max_concurrency": 2})
+    ],
+    "as completed, async": _completed,
+}
+
+
+@pytest.mark.parametrize("together", IN_TURN.values(), ids=IN_TURN)
+def test_samples_of_every_kind_of_batch_are_separate(
+    numbered: FakeOpenAI, looped: Maker, runner: asyncio.Runner, together: Callable[[Any], Any]
+) -> None:
+    answers = together(CachedChatModel(model=looped(temperature=1.0)))
+    answers = runner.run(answers) if asyncio.iscoroutine(answers) else answers
+    assert len(answers) == len(numbered.requests) == 9
+
+
+def test_no_answers_as_completed(chat: Maker, runner: asyncio.Runner) -> None:
+    async def completed() -> list[Any]:
+        return [each async for each in CachedChatModel(model=chat()).abatch_as_completed([])]
+
+    assert list(CachedChatModel(model=chat()).batch_as_completed([])) == []
+    assert runner.run(completed()) == []
+
+
+def test_the_reader_of_a_batch_is_no_part_of_it(numbered: FakeOpenAI, chat: Maker) -> None:
+    model = CachedChatModel(model=chat(temperature=1.0))
+    seen = []
+    for _, answer in model.batch_as_completed([QUESTION, "And for a dog?"]):
+        model.invoke("And for a fish?")
+        seen.append(answer)
+    assert len(numbered.requests) == 3
+
+
+@pytest.mark.parametrize("combine", [False, True])
+@pytest.mark.parametrize("own_cache", [False, True])
+def test_a_fresh_answer_through_shared_calls(
+    numbered: FakeOpenAI, chat: Maker, combine: bool, own_cache: bool
+) -> None:
+    """A shared call runs in no caller's context."""
+    inner = chat(cache=HybridCache()) if own_cache else CachedChatModel(model=chat())
+    model = BatchingChatModel(model=inner, combine=combine)
+    first = model.invoke(QUESTION).content
+    assert model.invoke(QUESTION).content == first
+    with fresh_answers():
+        second = model.invoke(QUESTION).content
+    third = model.invoke(QUESTION, FRESH).content  # type: ignore[arg-type]
+    assert len({first, second, third}) == 3
+    assert model.invoke(QUESTION).content == third

@@ -20,6 +20,7 @@ from llama_index_llm_optimizers import (
     CachedQueryEngine,
     PromptOptimizingLLM,
     RoutedLLM,
+    abatch_chat,
     fresh_answers,
 )
 from support.llama_fakes import FakeLLM, HashEmbedding
@@ -207,3 +208,27 @@ def test_only_explicit_sampling_is_not_merged(
     waiting_for(numbered, calls)
     threads(CachedLLM(runner.llm(**made)), **called)
     assert len(numbered.requests) == calls
+
+
+@pytest.mark.loopback
+def test_samples_of_one_batch_are_separate_however_few_calls_run_at_once(
+    numbered: FakeOpenAI, runner: OpenAIRunner
+) -> None:
+    llm = CachedLLM(runner.llm(temperature=0.8))
+    answers = runner.run(abatch_chat(llm, [QUESTION] * 6, max_concurrency=1))
+    assert len({str(answer) for answer in answers}) == 6
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("combine", [False, True])
+def test_a_fresh_answer_through_shared_calls(
+    numbered: FakeOpenAI, runner: OpenAIRunner, combine: bool
+) -> None:
+    """A shared call runs in no caller's context."""
+    llm = BatchedLLM(CachedLLM(runner.llm()), combine=combine)
+    first = str(llm.chat(QUESTION))
+    assert str(llm.chat(QUESTION)) == first
+    with fresh_answers():
+        second = str(llm.chat(QUESTION))
+    assert second != first
+    assert str(llm.chat(QUESTION)) == second
