@@ -22,7 +22,7 @@ from llama_index_llm_optimizers.refusals import (
     options_of_context,
 )
 from llm_optimizers.caching import Hit
-from llm_optimizers.caching.refusals import answers_held, astore_held, store_held
+from llm_optimizers.caching.refusals import answers_held
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -104,14 +104,14 @@ class CachedLLM(DelegatingLLM):
         """Structured output; its answer is stored once the class accepts it."""
         with answers_held() as held:
             output = super().structured_predict(*args, **kwargs)
-        store_held(held)
+        held.accept()
         return output
 
     async def astructured_predict(self, *args: Any, **kwargs: Any) -> Any:
         """Async version of `structured_predict`."""
         with answers_held() as held:
             output = await super().astructured_predict(*args, **kwargs)
-        await astore_held(held)
+        await held.aaccept()
         return output
 
     def stream_structured_predict(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import Context, ContextVar, copy_context
 from inspect import BoundArguments
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.instrumentation.span import BaseSpan
@@ -30,14 +30,13 @@ from llama_index_llm_optimizers.binding import CALL_METHODS
 from llama_index_llm_optimizers.call import astream_in_context, stream_in_context
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
 from llm_optimizers.caching.refusals import (
+    HeldAnswers,
     answers_given,
     answers_held,
-    astore_held,
     refuse_all,
-    store_held,
 )
 from llm_optimizers.caching.run_tree import RunTree, blames_answer
-from llm_optimizers.effects import Plan, closing, closing_async
+from llm_optimizers.effects import closing, closing_async
 
 __all__ = [
     "achecked_stream",
@@ -48,7 +47,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Held: TypeAlias = list[Callable[[], Plan[None]]]
 _SPANS = RunTree()
 _latest: ContextVar[GivenAnswer | None] = ContextVar("llama_index_llm_optimizers_latest")
 """The last answer given in this context. A program's `acall` is no span, its parser's is."""
@@ -89,37 +87,41 @@ def achecked_stream(
 
 
 def _checked(
-    output_cls: type[Any], objects: Iterator[T], given: list[GivenAnswer], held: Held
+    output_cls: type[Any], objects: Iterator[T], given: list[GivenAnswer], held: HeldAnswers
 ) -> Generator[T, None, None]:
     last: T | None = None
-    with closing(objects):
-        try:
+    try:
+        with closing(objects):
             for last in objects:
                 yield last
-        except Exception as error:
-            _refuse_if(given, blames_answer(error))
-            raise
-    if _complete(last, output_cls):
-        store_held(held)
-    else:
-        refuse_all(given)
+        if _complete(last, output_cls):
+            held.accept()
+        else:
+            refuse_all(given)
+    except Exception as error:
+        _refuse_if(given, blames_answer(error))
+        raise
+    finally:
+        held.drop()
 
 
 async def _achecked(
-    output_cls: type[Any], objects: AsyncIterator[T], given: list[GivenAnswer], held: Held
+    output_cls: type[Any], objects: AsyncIterator[T], given: list[GivenAnswer], held: HeldAnswers
 ) -> AsyncGenerator[T, None]:
     last: T | None = None
-    async with closing_async(objects):
-        try:
+    try:
+        async with closing_async(objects):
             async for last in objects:
                 yield last
-        except Exception as error:
-            _refuse_if(given, blames_answer(error))
-            raise
-    if _complete(last, output_cls):
-        await astore_held(held)
-    else:
-        refuse_all(given)
+        if _complete(last, output_cls):
+            await held.aaccept()
+        else:
+            refuse_all(given)
+    except Exception as error:
+        _refuse_if(given, blames_answer(error))
+        raise
+    finally:
+        held.drop()
 
 
 def _refuse_if(given: list[GivenAnswer], refused: bool) -> None:

@@ -17,7 +17,7 @@ from llm_optimizers.caching.ids import ids_of_hit
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.lookups import Found, Lookup, LookupPlans
 from llm_optimizers.caching.ownership import MAX_PAYLOAD, reason_not_to_use
-from llm_optimizers.caching.refusals import GivenAnswer, digest_of, held_answers
+from llm_optimizers.caching.refusals import GivenAnswer, HeldAnswers, digest_of, held_answers
 from llm_optimizers.caching.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.stores.protocol import Entry
 from llm_optimizers.effects import Effect, Plan
@@ -72,7 +72,7 @@ class CachePlans(LookupPlans[R]):
         self, key: CacheKey, found: Lookup[R], call: InFlightCall[str], completed_before: int
     ) -> Plan[CacheResult[R]]:
         """Make the call for all who wait for it, unless its answer was stored since the lookup."""
-        payload, given_up = None, False
+        payload, given_up, held = None, False, None
         try:
             if self.single_flight.completed != completed_before:
                 since = yield from self._find_stored_since(key)
@@ -80,12 +80,27 @@ class CachePlans(LookupPlans[R]):
                     payload = since.payload
                     return CacheResult(value=since.hit.value, hit=since.hit)
             value, payload = yield from self._call_model(key, found, call)
+            held = held_answers()
         except BaseException as error:
             given_up = not isinstance(error, Exception)
             raise
         finally:
-            self.single_flight.complete(key.exact, call, payload, given_up=given_up)
+            if held is None or payload is None:
+                self.single_flight.complete(key.exact, call, payload, given_up=given_up)
+            else:
+                self._complete_later(key, call, payload, held)
         return CacheResult(value=value, hit=None)
+
+    def _complete_later(
+        self, key: CacheKey, call: InFlightCall[str], payload: str, held: HeldAnswers
+    ) -> None:
+        """Share an answer once its caller accepts it; waiters wait only as for a slow reader."""
+        call.pause()
+        held.tell(
+            lambda accepted: self.single_flight.complete(
+                key.exact, call, payload if accepted else None
+            )
+        )
 
     def keep(self, key: CacheKey, value: R, found: Lookup[R] | None = None) -> Plan[str | None]:
         """Store an answer if it is cacheable; return its text if other callers may share it.
@@ -128,7 +143,7 @@ class CachePlans(LookupPlans[R]):
         if held is None:
             yield from self._save(entry)
         else:
-            held.append(partial(self._save, entry))
+            held.hold(partial(self._save, entry))
         self.options.report(self.source, key, key.exact, payload)
         return payload
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +255,69 @@ def test_a_failure_of_the_provider_keeps_good_answers(
     with pytest.raises(ValueError, match="asked for"):
         own_code()
     assert len(cache) == 0
+
+
+def predicted(llm: Any) -> Any:
+    return llm.structured_predict(Customer, PROMPT, topic="it")
+
+
+def streamed(llm: Any) -> Any:
+    *_, found = llm.stream_structured_predict(Customer, PROMPT, topic="it")
+    return found if isinstance(found, Customer) else None
+
+
+@pytest.mark.parametrize("program", [predicted, streamed])
+def test_waiters_get_no_refused_answer(
+    server: FakeOpenAI, runner: OpenAIRunner, program: Program
+) -> None:
+    together, number = threading.Barrier(4), itertools.count()
+    server.delay = 0.1
+
+    def reply(body: dict[str, Any]) -> str:
+        return json.dumps({"name": "Ada", "age": 36 if next(number) else -1})
+
+    server.reply = reply
+    llm = CachedLLM(runner.llm())
+
+    def one(_: int) -> Any:
+        together.wait(10)
+        try:
+            return program(llm)
+        except ValueError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(one, range(4)))
+    assert sorted(each is None for each in found) == [False, False, False, True]
+
+
+def test_waiters_share_an_answer_that_its_class_accepts(
+    server: FakeOpenAI, runner: OpenAIRunner
+) -> None:
+    together = threading.Barrier(4)
+    server.delay, server.reply = 0.1, flaky(bad=0)
+    llm = CachedLLM(runner.llm())
+
+    def one(_: int) -> Any:
+        together.wait(10)
+        return predicted(llm)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == [GOOD] * 4
+    assert len(server.requests) == 1
+    assert len(llm.cache) == 1
+
+
+def test_nobody_waits_for_the_reader_of_a_structured_stream(
+    server: FakeOpenAI, runner: OpenAIRunner
+) -> None:
+    server.reply = flaky(bad=0)
+    llm = CachedLLM(runner.llm(), HybridCache(wait_timeout=100_000))
+    held = llm.stream_structured_predict(Customer, PROMPT, topic="it")
+    whole = next(each for each in held if isinstance(each, Customer))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(streamed, llm).result(30) == whole
+    held.close()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(streamed, llm).result(30) == whole
+    assert len(server.requests) == 2
