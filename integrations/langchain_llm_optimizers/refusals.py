@@ -5,7 +5,8 @@ callback handlers, so once the first cache is made, one small handler joins ever
 `register_configure_hook`. It keeps the open runs, their parents and the keys of the answers given
 inside them, no text:
 
-    a parser's run fails          the answers given to its chain are refused
+    a parser's run fails, or      the answers given to its chain are refused
+    makes nothing of a stream
     a chain's run fails           those given inside it, unless a provider, a tool or the transport
                                   failed
     an agent's step tells its     its `response_format` refused the answer
@@ -186,7 +187,8 @@ class _RunWatcher(BaseCallbackHandler):
         """Close a run that succeeded, unless it is an agent's that refuses its model's answer."""
         if isinstance(outputs, list) and outputs and _tells_of_refusal(outputs[0]):
             _RUNS.refuse(_key(run_id))
-        _RUNS.end(_key(run_id))
+        # LangChain's parsers raise no error in a stream; only there their input is reported.
+        _RUNS.end(_key(run_id), empty=outputs is None and "inputs" in kwargs)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Close a run that failed; its answers may be the cause."""

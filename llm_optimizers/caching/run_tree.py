@@ -96,12 +96,22 @@ class RunTree:
                     found.answers.append(answer)
                     return
 
-    def end(self, run: Hashable) -> None:
-        """Close a run that succeeded."""
+    def end(self, run: Hashable, *, empty: bool = False) -> None:
+        """Close a run that succeeded.
+
+        A parser that was given a whole stream and made nothing of it (`empty`) has refused it.
+        """
+        refused: list[GivenAnswer] = []
         with self._lock:
-            ended = self._runs.pop(run, None)
-            if ended is not None and ended.answers:
+            ended = self._runs.get(run)
+            if ended is None:
+                return
+            if empty and ended.parsing:
+                refused = self._take_nearest(run)
+            del self._runs[run]
+            if ended.answers:
                 self._hand_up(ended)
+        refuse_all(refused)
 
     def fail(self, run: Hashable, error: BaseException, *, excused: bool = False) -> bool:
         """Close a run that failed, and refuse its answers if they may be the cause.

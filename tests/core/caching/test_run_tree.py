@@ -163,3 +163,15 @@ def test_errors_that_an_answer_may_cause(error: BaseException) -> None:
 @pytest.mark.parametrize("error", NOT_BLAMED, ids=repr)
 def test_errors_that_say_nothing_about_an_answer(error: BaseException) -> None:
     assert not blames_answer(error)
+
+
+def test_a_parser_that_makes_nothing_of_a_stream_refuses_it(recorder: Recorder) -> None:
+    tree = RunTree()
+    tree.start("chain", None)
+    tree.give(["chain"], recorder.answer("first"))
+    tree.start("other", "chain")
+    tree.end("other", empty=True)
+    assert recorder.refused == []
+    tree.start("parser", "chain", parsing=True)
+    tree.end("parser", empty=True)
+    assert recorder.refused == ["first"]

@@ -543,3 +543,31 @@ def test_a_model_called_with_its_own_callbacks_inside_a_chain(
         stop_after_attempt=4, wait_exponential_jitter=False
     )
     assert retrying.invoke(QUESTION) == GOOD
+
+
+def test_a_stream_that_a_parser_makes_nothing_of_is_refused(
+    server: FakeOpenAI, chat: Maker, runner: asyncio.Runner
+) -> None:
+    """LangChain's parsers raise no error in a stream: it just yields nothing."""
+    server.reply = flaky(bad=2)
+    chain = CachedChatModel(model=chat()) | PydanticOutputParser(pydantic_object=Customer)
+
+    async def streamed() -> list[Any]:
+        return [each async for each in chain.astream(QUESTION)]
+
+    assert list(chain.stream(QUESTION)) == []
+    assert runner.run(streamed()) == []
+    assert list(chain.stream(QUESTION))[-1] == GOOD
+    assert runner.run(streamed())[-1] == GOOD
+    assert len(server.requests) == 3
+
+
+def test_a_parser_whose_output_is_none_refuses_nothing(server: FakeOpenAI, chat: Maker) -> None:
+    class Nothing(BaseOutputParser[None]):
+        def parse(self, text: str) -> None:
+            return None
+
+    chain = CachedChatModel(model=chat()) | Nothing()
+    for _ in range(2):
+        chain.invoke(QUESTION)
+    assert len(server.requests) == 1
