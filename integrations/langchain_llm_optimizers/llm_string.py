@@ -21,11 +21,12 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.state import state_settings_of
+from llm_optimizers.caching.sampling import asks_for_sample
 from llm_optimizers.choices import choices_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
 
-__all__ = ["identity_of_string", "string_of_call"]
+__all__ = ["identity_of_string", "sampled_by_string", "string_of_call"]
 
 _CLASS = re.compile(r"<class '([^']+)'>")
 _MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
@@ -42,8 +43,7 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: it holds an object whose content cannot be read.
     """
-    read = _read_once if len(llm_string) <= _LONGEST else _read_once.__wrapped__
-    found = read(llm_string)
+    found = _read(llm_string)
     identity: dict[str, Any] = {
         "llm": found.model,
         "settings": found.settings,
@@ -57,6 +57,17 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     if any(_is_given(found.settings, name) for name in _TOOLS):
         identity["tools"] = True
     return identity
+
+
+def sampled_by_string(llm_string: str) -> bool:
+    """Return whether the settings in an `llm_string` ask for varying answers.
+
+    Of a completion model it holds the class's defaults too.
+
+    Raises:
+        ConfigurationError: it holds an object whose content cannot be read.
+    """
+    return _read(llm_string).sampled
 
 
 def string_of_call(model: BaseChatModel, stop: list[str] | None, kwargs: Mapping[str, Any]) -> str:
@@ -81,6 +92,12 @@ class _Read:
     classes: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
     choices: int = 1
+    sampled: bool = False
+
+
+def _read(llm_string: str) -> _Read:
+    read = _read_once if len(llm_string) <= _LONGEST else _read_once.__wrapped__
+    return read(llm_string)
 
 
 @lru_cache(maxsize=256)
@@ -157,6 +174,7 @@ def _settings(text: str, model: Any = None) -> _Read:
         classes=classes,
         state=state_settings_of(sources),
         choices=choices_of(*sources),
+        sampled=asks_for_sample(*reversed(sources)),
     )
 
 

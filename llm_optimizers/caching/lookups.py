@@ -83,6 +83,8 @@ class LookupPlans(Generic[R]):
             found = yield from self.find(key)
         if found.hit is None:
             self.counters.miss()
+            if key.sampled:
+                self.options.called(key)
         return found.hit
 
     def find(self, key: CacheKey) -> Plan[Lookup[R]]:

@@ -21,6 +21,7 @@ __all__ = ["CallOptions", "current_batch", "one_batch"]
 
 R = TypeVar("R")
 
+_LARGEST_BATCH = 4096
 _batch: ContextVar[set[str] | None] = ContextVar("llm_optimizers_batch", default=None)
 
 
@@ -54,6 +55,9 @@ class CallOptions(Generic[R]):
     def called(self, key: CacheKey) -> None:
         """Note that a sample is being made."""
         for batch in self.batches:
+            if len(batch) >= _LARGEST_BATCH:
+                # A run that makes so many calls (a service's) does not make them at once.
+                batch.clear()
             batch.add(key.exact)
 
     def accepted(self, value: R) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from llm_optimizers.caching import ResponseCache, fresh_answers
-from llm_optimizers.caching.options import fresh_asked_for, one_batch
+from llm_optimizers.caching.options import one_batch
 from llm_optimizers.caching.sampling import asks_for_sample
+from llm_optimizers.freshness import fresh_asked_for
 from llm_optimizers.types import ChatRequest
 
 SAMPLES: list[tuple[dict[str, Any], ...]] = [

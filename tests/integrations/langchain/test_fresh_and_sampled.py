@@ -335,3 +335,17 @@ def test_a_fresh_answer_through_shared_calls(
     third = model.invoke(QUESTION, FRESH).content  # type: ignore[arg-type]
     assert len({first, second, third}) == 3
     assert model.invoke(QUESTION).content == third
+
+
+def test_samples_of_one_chain_are_separate_with_langchains_cache(
+    numbered: FakeOpenAI, chat: Maker
+) -> None:
+    model = chat(cache=HybridCache(), temperature=1.0)
+    parallel: Any = RunnableParallel({str(n): model for n in range(9)})
+    answers = parallel.invoke(QUESTION, {"max_concurrency": 1})
+    assert len({answer.content for answer in answers.values()}) == 9
+    answers = parallel.invoke(QUESTION, {"max_concurrency": 1})
+    assert len({answer.content for answer in answers.values()}) == 1, "stored before"
+    merged: Any = RunnableParallel({str(n): model.bind(temperature=0) for n in range(9)})
+    answers = merged.invoke(QUESTION, {"max_concurrency": 1})
+    assert len({answer.content for answer in answers.values()}) == 1
