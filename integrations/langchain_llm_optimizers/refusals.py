@@ -9,6 +9,8 @@ inside them, no text:
     makes nothing of a stream
     a chain's run fails           those given inside it, unless a provider, a tool or the transport
                                   failed
+    a tool's schema refuses its   the last answer before it is refused
+    arguments
     an agent's step tells its     its `response_format` refused the answer
     own model of an error
     a parser asks a model         it mends an answer (`OutputFixingParser`), which is refused
@@ -213,6 +215,9 @@ class _RunWatcher(BaseCallbackHandler):
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Close a tool's run; only arguments that its schema refuses are the answer's fault."""
+        if isinstance(error, ValidationError):
+            # An agent tells its model of this error, so that no run around the tool's fails.
+            _RUNS.refuse_latest(_key(run_id))
         _RUNS.fail(_key(run_id), error, excused=not isinstance(error, ValidationError))
 
     def on_retriever_start(

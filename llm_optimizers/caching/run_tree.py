@@ -147,6 +147,17 @@ class RunTree:
             refused = [] if found is None else self._take(found)
         refuse_all(refused)
 
+    def refuse_latest(self, run: Hashable) -> None:
+        """Refuse the answer that was given last in this run or around it: what a tool is called by.
+
+        It stays known, since several of its calls may be bad.
+        """
+        with self._lock:
+            latest = (each.answers[-1] for _, each in self._upwards(run) if each.answers)
+            refused = next(latest, None)
+        if refused is not None:
+            refuse_all([refused])
+
     def _hand_up(self, ended: _Run) -> None:
         above = self._runs.get(ended.parent)
         if above is not None:

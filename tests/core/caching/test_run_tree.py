@@ -175,3 +175,16 @@ def test_a_parser_that_makes_nothing_of_a_stream_refuses_it(recorder: Recorder) 
     tree.start("parser", "chain", parsing=True)
     tree.end("parser", empty=True)
     assert recorder.refused == ["first"]
+
+
+def test_a_tool_refuses_the_last_answer_before_it(recorder: Recorder) -> None:
+    tree = RunTree()
+    tree.start("agent", None)
+    tree.give(["agent"], recorder.answer("first"))
+    tree.give(["agent"], recorder.answer("second"))
+    tree.start("tool", "agent")
+    tree.refuse_latest("tool")
+    tree.refuse_latest("gone")
+    assert recorder.refused == ["second"]
+    tree.refuse_latest("tool")
+    assert recorder.refused == ["second"] * 2, "another call of the same answer"

@@ -571,3 +571,41 @@ def test_a_parser_whose_output_is_none_refuses_nothing(server: FakeOpenAI, chat:
     for _ in range(2):
         chain.invoke(QUESTION)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("where", ["middleware", "cached model", "langchain cache"])
+def test_a_tool_call_that_its_schema_refuses_is_not_kept(
+    server: FakeOpenAI, chat: Maker, ask: Ask, where: str
+) -> None:
+    """The agent tells its model of the error, so that no run fails but the tool's."""
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    number = itertools.count()
+
+    def reply(body: dict[str, Any]) -> Any:
+        last = body["messages"][-1]
+        if last["role"] == "tool" and last["content"] == "3":
+            return "It is 3."
+        now = next(number)
+        calls = [{"a": 1, "b": 2}, {"a": 1, "b": "two" if now == 0 else 2}]
+        return {"tool_calls": [tool_call("add", each, f"call_{now}_{each['b']}") for each in calls]}
+
+    server.reply = reply
+    cache = HybridCache()
+    model: Any = chat()
+    if where == "cached model":
+        model = CachedChatModel(model=model, cache=cache)
+    elif where == "langchain cache":
+        model = with_langchain_cache(model, cache)
+    middleware = [CacheMiddleware(cache)] if where == "middleware" else []
+    agent = create_agent(model, [add], middleware=middleware)
+    asked = {"messages": [("user", "What is 1 + 2?")]}
+    texts = [str(message.content) for message in ask(agent, asked)["messages"]]
+    assert any("valid integer" in text for text in texts)
+    again = [str(message.content) for message in ask(agent, asked)["messages"]]
+    assert again[-1] == "It is 3."
+    assert not any("valid integer" in text for text in again)
