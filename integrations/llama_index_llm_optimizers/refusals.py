@@ -187,7 +187,8 @@ class _SpanWatcher(BaseSpanHandler[BaseSpan]):
         asked = isinstance(instance, BaseLLM) and _method(id_) in CALL_METHODS
         acted = isinstance(instance, BaseTool)
         if acted and isinstance(err, ValidationError):
-            _SPANS.refuse(id_, around=True)
+            # An agent tells its LLM of this error, so that no span around the tool's fails.
+            _SPANS.refuse_latest(id_)
         known = _SPANS.fail(id_, err, excused=asked or acted)
         latest = None if known else _latest.get(None)
         if latest is not None:

@@ -138,12 +138,10 @@ class RunTree:
         refuse_all(refused)
         return bool(refused) or not (blamed and failed.parsing)
 
-    def refuse(self, run: Hashable, *, around: bool = False) -> None:
-        """Refuse the answers given inside this run, or inside the one around it."""
+    def refuse(self, run: Hashable) -> None:
+        """Refuse the answers given inside this run."""
         with self._lock:
             found = self._runs.get(run)
-            if found is not None and around:
-                found = self._runs.get(found.parent)
             refused = [] if found is None else self._take(found)
         refuse_all(refused)
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from llama_index.core import PromptTemplate
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
+from llama_index.core.tools import FunctionTool
 from llama_index.core.types import BaseOutputParser
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, field_validator
@@ -321,3 +323,34 @@ def test_nobody_waits_for_the_reader_of_a_structured_stream(
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(streamed, llm).result(30) == whole
     assert len(server.requests) == 2
+
+
+def test_a_tool_call_that_its_schema_refuses_is_not_kept(
+    server: FakeOpenAI, runner: OpenAIRunner
+) -> None:
+    """The agent tells its LLM of the error, so that no span fails but the tool's."""
+    number = itertools.count()
+
+    def reply(body: dict[str, Any]) -> Any:
+        last = body["messages"][-1]
+        if last["role"] == "tool" and last["content"] == "Ada":
+            return "It is Ada."
+        now = next(number)
+        arguments = {"name": "Ada", "age": 36 if now else -1}
+        return {"tool_calls": [tool_call("find", arguments, f"call_{now}")]}
+
+    def find(**arguments: Any) -> str:
+        """Find a customer."""
+        return Customer(**arguments).name
+
+    server.reply = reply
+    tool = FunctionTool.from_defaults(find, fn_schema=Customer)
+    llm = CachedLLM(runner.llm())
+
+    async def ask() -> list[str]:
+        agent = FunctionAgent(llm=llm, tools=[tool], streaming=False)
+        answer = await agent.run("Who asked for it?")
+        return [str(call.tool_output.content) for call in answer.tool_calls]
+
+    assert len(runner.run(ask())) == 2
+    assert runner.run(ask()) == ["Ada"]
