@@ -39,8 +39,8 @@ class HybridCache(BaseCache):
     LangChain does not use its cache for streams; `CachedChatModel` does, with the same
     `HybridCache`. Only the last human message is matched by meaning; all else must be identical.
     Of a completion model LangChain gives its cache the model's settings and `stop`, but no other
-    setting of a call: set `n` or `temperature` on the model, not in `bind` or `generate`, and ask for
-    a fresh answer with `fresh_answers()`, not in the `config`.
+    setting of a call: set `n` or `temperature` on the model, not in `bind` or `generate`, and use
+    `fresh_answers()`, not the `config`, for a fresh answer.
 
     Args:
         embeddings: LangChain embeddings; the bundled static model by default.
