@@ -23,8 +23,8 @@ from llm_optimizers.types import Clock
 __all__ = ["Executor"]
 
 T = TypeVar("T")
-_NEIGHBOURS = 5
 _COSINE_TOLERANCE = 1e-3
+_NEIGHBOURS = 10
 
 
 class Executor:

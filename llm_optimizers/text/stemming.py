@@ -32,7 +32,8 @@ _OTHER_SCRIPTS = frozenset(language for _, _, language in _SCRIPTS)
 _EVIDENCE = 2
 """Different stopwords, none of them English, that a text needs to count as another language."""
 _INFLECTIONS = frozenset(["", "s", "es", "e", "d", "ed", "ing", "y", "ies", "ied", "ying"])
-_PLURALS = (("ies", "y"), ("es", ""), ("s", ""))
+_BASES = (("ies", "y"), ("es", ""), ("s", ""), ("ing", "e"), ("ed", "e"))
+"""Endings, and what stands for them in the word without its inflection: "activating"."""
 
 
 def lowercase(text: str) -> str:
@@ -77,7 +78,7 @@ def inflection_stem(word: str) -> str:
     """Return an English word without its inflections: "payments" gives "payment", not "pay".
 
     For texts that must mean the same: "developer" and "development" have one stem but differ.
-    A word whose stem lost more than an inflection keeps its ending, except for a plural's.
+    Of a word whose stem lost more than an inflection, only that inflection is taken off.
     """
     if not word.isascii():
         return word
@@ -87,9 +88,9 @@ def inflection_stem(word: str) -> str:
         ending = ending[1:]  # "stopped": the doubled letter is part of the inflection
     if ending in _INFLECTIONS:
         return stemmed
-    for plural, singular in _PLURALS:
-        shorter = word.removesuffix(plural) + singular
-        if shorter != word and word.endswith(plural) and stem(shorter) == stemmed:
+    for ending, base in _BASES:
+        shorter = word.removesuffix(ending) + base
+        if shorter != word and word.endswith(ending) and stem(shorter) == stemmed:
             return inflection_stem(shorter)
     return word
 

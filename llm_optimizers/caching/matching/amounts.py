@@ -23,6 +23,8 @@ _NUMBER = re.compile(
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?([ap]m)?")
 _RANGE = re.compile(r"(\d{1,15})[-\u2013](\d{1,15})")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_EXACT = 15
+"""Digits that a float keeps."""
 _DATE_INITIALS = frozenset("jfmasondtw")
 
 
@@ -31,7 +33,7 @@ class Amounts:
     """The amounts of a text.
 
     `numbers` are written as "12.0", `units` as "kg", `dates` as "march" or "15:00"; `codes` are
-    identifiers and addresses.
+    identifiers and addresses. `order` has the numbers and times as they follow each other.
     """
 
     vocabulary: Vocabulary = field(repr=False, compare=False)
@@ -40,6 +42,7 @@ class Amounts:
     currencies: set[str] = field(default_factory=set)
     dates: set[str] = field(default_factory=set)
     codes: set[str] = field(default_factory=set)
+    order: list[str] = field(default_factory=list)
 
     def read(self, tokens: list[str], names: set[str]) -> None:
         """Add what is in lower-case tokens; numbers and their units become `PLACEHOLDER` there.
@@ -75,6 +78,8 @@ class Amounts:
             elif token in words.numbers:
                 # "One" counts nothing in "which one": a unit that follows says the rest.
                 pending = words.numbers[token] if token != "one" else None  # noqa: S105 - a word
+                if pending is not None and words.stem(token) not in words.opposites:
+                    tokens[place] = PLACEHOLDER
             elif token in words.scales and len(token) > 1:
                 pending = words.scales[token]  # "one hundred", "a thousand"
             else:
@@ -105,10 +110,14 @@ class Amounts:
         if unit is not None:
             self.units.add(unit)
         if value != 1.0 or unit is None:
-            self.numbers.add(repr(value))
+            self._note(self.numbers, repr(value))
 
     def _hour(self, value: float, half: str) -> None:
-        self.dates.add(f"{int(value % 12) + 12 * (half == 'pm'):02d}:00")
+        self._note(self.dates, f"{int(value % 12) + 12 * (half == 'pm'):02d}:00")
+
+    def _note(self, kind: set[str], value: str) -> None:
+        kind.add(value)
+        self.order.append(value)
 
     def _date(self, tokens: list[str], place: int, names: set[str]) -> None:
         words, token = self.vocabulary, tokens[place]
@@ -128,24 +137,26 @@ class Amounts:
         time = _TIME.fullmatch(token)
         if time is not None:
             hour = int(time[1]) % 12 + 12 * (time[3] == "pm") if time[3] else int(time[1])
-            self.dates.add(f"{hour:02d}:{time[2]}")
+            self._note(self.dates, f"{hour:02d}:{time[2]}")
             return None
         spread = _RANGE.fullmatch(token)
         if spread is not None:
-            self.numbers.update((repr(float(spread[1])), repr(float(spread[2]))))
+            for end in spread.groups():
+                self._note(self.numbers, repr(float(end)))
             return None
         if token.startswith("rs"):
             token = token[2:].lstrip(".")
             self.currencies.add("inr")
         match = _NUMBER.fullmatch(token.lstrip("#"))
         if match is None:
-            self.codes.add("".join(c for c in token if c.isalnum()) or token)
+            self.codes.add("".join(c for c in token if c not in "-/") or token)
             return None
         sign, digits, suffix, trailing = match.groups()
         if sign or trailing:
             self.currencies.add(words.currencies.get(sign or trailing, sign or trailing))
         value = _value(digits)
-        if value is None or (suffix and suffix not in words.suffixes):
+        written = not (sign or trailing or suffix) and _matters_as_written(digits)
+        if value is None or written or (suffix and suffix not in words.suffixes):
             self.codes.add("".join(c for c in token if c.isalnum() or c in ".,"))
             return None
         if suffix in ("am", "pm"):
@@ -161,6 +172,13 @@ class Amounts:
             (self.dates if value >= 20 else self.codes).add(token)
             return None
         return value
+
+
+def _matters_as_written(digits: str) -> bool:
+    """Return whether digits are more than their value: release 3.10, pin 0042, a long number."""
+    whole = digits.lstrip("+-")
+    zero = whole[0] == "0" and whole[1:2].isdigit()
+    return zero or len(digits) > _EXACT or ("." in digits and digits[-1] == "0")
 
 
 def _value(digits: str) -> float | None:

@@ -7,12 +7,12 @@ all guards is still scored.
 
 from __future__ import annotations
 
+from llm_optimizers.caching.matching.function_guard import function_words_differ
+from llm_optimizers.caching.matching.order import changed_places
 from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
+from llm_optimizers.caching.matching.tokens import raw_words
 
 __all__ = ["fired_guards", "vetoes"]
-
-_SHUFFLE_LIMIT = 40
-"""Words in the longest text whose word order is compared pair by pair."""
 
 
 def vetoes(a: str, b: str) -> tuple[str, ...]:
@@ -26,8 +26,10 @@ def vetoes(a: str, b: str) -> tuple[str, ...]:
 def fired_guards(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
     """Return the names of the guards that forbid a match of two texts."""
     fired = []
-    if a.amounts.numbers != b.amounts.numbers or (
-        a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units
+    if (
+        a.amounts.order != b.amounts.order
+        or a.amounts.numbers != b.amounts.numbers
+        or (a.amounts.units != b.amounts.units and a.amounts.units and b.amounts.units)
     ):
         fired.append("number")
     if a.amounts.currencies != b.amounts.currencies:
@@ -36,7 +38,7 @@ def fired_guards(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
         fired.append("date")
     if a.amounts.codes != b.amounts.codes:
         fired.append("code")
-    if not (_contains(b.lowercase, a.quotations) and _contains(a.lowercase, b.quotations)):
+    if not (_quotes(b, a.quotations) and _quotes(a, b.quotations)):
         fired.append("quotation")
     if _negations_differ(a, b):
         fired.append("negation")
@@ -46,19 +48,30 @@ def fired_guards(a: TextFeatures, b: TextFeatures) -> tuple[str, ...]:
         fired.append("format")
     if _unknown_name(a, b) or _unknown_name(b, a):
         fired.append("name")
-    if _reversed(a, b):
+    if changed_places(a, b):
         fired.append("direction")
-    if a.kind and b.kind and a.kind != b.kind and not _compatible_kinds(a, b):
+    if (a.kind != b.kind and not _compatible_kinds(a, b)) or (
+        a.asks_object != b.asks_object and a.kind == b.kind and a.concepts != b.concepts
+    ):
         fired.append("question")
+    if function_words_differ(a, b):
+        fired.append("word")
     return tuple(fired)
 
 
-def _contains(text: str, quotations: list[str]) -> bool:
-    return all(quotation in text for quotation in quotations)
+def _quotes(text: TextFeatures, quotations: list[str]) -> bool:
+    """Return whether a text has all quotations, in quotation marks or as whole words."""
+    padded = f" {' '.join(text.raw)} "
+    return all(
+        quotation in text.quotations or f" {' '.join(raw_words(quotation))} " in padded
+        for quotation in quotations
+    )
 
 
 def _negations_differ(a: TextFeatures, b: TextFeatures) -> bool:
-    if a.negated != b.negated and not (a.mentions_failure or b.mentions_failure):
+    if a.negations != b.negations and not (
+        a.mentions_failure != b.mentions_failure and bool(a.negations) != bool(b.negations)
+    ):
         return True
     return a.stems != b.stems and (_negates(a, b) or _negates(b, a))
 
@@ -76,9 +89,21 @@ def _negates(a: TextFeatures, b: TextFeatures) -> bool:
 
 
 def _compatible_kinds(a: TextFeatures, b: TextFeatures) -> bool:
-    """Return whether questions of two kinds may ask the same; a statement fits every kind."""
+    """Return whether questions of two kinds may ask the same."""
     kinds = {a.kind, b.kind}
+    if "howmuch" in kinds and kinds & {"what", ""}:
+        # "What is the fee" asks for an amount, "what is bitcoin" does not.
+        return not a.vocabulary.amount_stems.isdisjoint(a.stems & b.stems)
+    if kinds == {"", "why"} and ("i" in a.functions.persons or "i" in b.functions.persons):
+        return False
+    if a.kind and b.kind and _without_kind(a) == _without_kind(b):
+        return False
     return kinds in a.vocabulary.compatible_kinds or kinds in b.vocabulary.compatible_kinds
+
+
+def _without_kind(found: TextFeatures) -> list[str]:
+    """Return the words but for the one that says the kind of question."""
+    return [word for place, word in enumerate(found.words) if place != found.kind_at]
 
 
 def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
@@ -91,72 +116,34 @@ def _opposed(a: dict[str, set[str]], b: dict[str, set[str]]) -> bool:
 
 def _unknown_name(a: TextFeatures, b: TextFeatures) -> bool:
     """Return whether `a` has a name that `b` does not mention."""
-    for name in a.names:
-        if name not in b.lowercase and not _abbreviated(name, b) and not _spelled_out(a, b):
-            return True
-    return False
+    if not a.names:
+        return False
+    known = set(b.raw).union(b.words)
+    return any(name not in known and not _same_name(name, a, b) for name in a.names)
 
 
-def _abbreviated(name: str, other: TextFeatures) -> bool:
-    """Return whether a name is a form of the other's ("Indian", "India") or of its initials."""
-    if any(len(word) > 3 and name.startswith(word) for word in other.names):
+def _same_name(name: str, a: TextFeatures, b: TextFeatures) -> bool:
+    """Return whether `b` has another form of a name of `a`: a synonym or initials."""
+    synonyms = a.vocabulary.synonyms
+    meant = synonyms.get(a.vocabulary.stem(name))
+    if meant is not None and meant in b.concepts:
         return True
-    return 1 < len(name) < 6 and name in _initials(other)
+    if 1 < len(name) < 6 and name in _initials(b):
+        return True
+    return any(1 < len(other) < 6 and _spells(a, other, name) for other in b.names)
 
 
-def _spelled_out(a: TextFeatures, b: TextFeatures) -> bool:
-    """Return whether a name of `b` is made of the initials of words next to each other in `a`."""
-    initials = _initials(a)
-    return any(1 < len(name) < 6 and name in initials for name in b.names)
+def _spells(found: TextFeatures, initials: str, name: str) -> bool:
+    """Return whether words next to each other have these initials, the name among them."""
+    words = [word for word in found.words if word not in found.vocabulary.grammar.silent]
+    row = "".join(word[0] for word in words)
+    at = row.find(initials)
+    while at >= 0:
+        if name in words[at : at + len(initials)]:
+            return True
+        at = row.find(initials, at + 1)
+    return False
 
 
 def _initials(found: TextFeatures) -> str:
     return "".join(word[0] for word in found.words if word not in found.vocabulary.grammar.silent)
-
-
-def _reversed(a: TextFeatures, b: TextFeatures) -> bool:
-    """Return whether two things changed places: "from A to B", or "does A cause B"."""
-    for connector, ends in a.after_connector.items():
-        others = b.after_connector.get(connector)
-        if others is not None and ends != others:
-            moved = (ends - others) & set(b.concepts)
-            if moved and (others - ends) & set(a.concepts):
-                return True
-    if len(a.concepts) != len(b.concepts) or a.concepts == b.concepts:
-        return False
-    if _shuffled(a, b):
-        return True
-    # Neighbours may change places ("the review's tone"), words on two sides of a verb may not.
-    swapped = [
-        (place, x, y)
-        for place, (x, y) in enumerate(zip(a.concepts, b.concepts, strict=True))
-        if x != y
-    ]
-    return (
-        len(swapped) == 2
-        and swapped[0][1:] == swapped[1][:0:-1]
-        and swapped[1][0] - swapped[0][0] > 1
-        and not _symmetric(a)
-        and not _symmetric(b)
-    )
-
-
-def _symmetric(found: TextFeatures) -> bool:
-    """Return whether a text joins things that may change places, as "and" does."""
-    return not found.vocabulary.grammar.symmetric.isdisjoint(found.words)
-
-
-def _shuffled(a: TextFeatures, b: TextFeatures) -> bool:
-    """Return whether most pairs of the same words are in another order, within one clause."""
-    if len(a.concepts) < 4 or "," in a.lowercase or "," in b.lowercase:
-        return False
-    if len(set(a.concepts)) < len(a.concepts) or set(a.concepts) != set(b.concepts):
-        return False
-    places = {concept: place for place, concept in enumerate(b.concepts)}
-    row = [places[concept] for concept in a.concepts]
-    if len(row) > _SHUFFLE_LIMIT:
-        return False
-    if _symmetric(a) and _symmetric(b):
-        return False
-    inversions = sum(x > y for place, x in enumerate(row) for y in row[place + 1 :])
-    return inversions * 4 > len(row) * (len(row) - 1)

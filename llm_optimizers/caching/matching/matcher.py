@@ -16,17 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from llm_optimizers.caching.matching.guards import fired_guards
 from llm_optimizers.caching.matching.pair_features import (
     FEATURES,
-    all_paired,
     overlap,
     pair_features,
+    same_words,
 )
 from llm_optimizers.caching.matching.text_features import TextFeatures, extract_features
-from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
+from llm_optimizers.embeddings import Embedder, StaticEmbedder
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -152,7 +150,7 @@ class CosineMatcher(_GuardedMatcher):
 
 
 class FittedMatcher(_GuardedMatcher):
-    """Accepts pairs with a minimum fitted probability whose words all pair up and pass the guards.
+    """Accepts pairs with a minimum fitted probability, the same content words, and no veto.
 
     For a static embedder "return boots" and "return worn boots" are as near to each other as two
     phrasings of one question. So a content word that is in one text only always refuses the pair,
@@ -166,22 +164,15 @@ class FittedMatcher(_GuardedMatcher):
     def __init__(self, weights: MatcherWeights, embedder: StaticEmbedder) -> None:
         super().__init__(weights.min_cosine, embedder.covers)
         self._weights = weights
-        self._embedder = embedder
 
     def score(self, a: TextFeatures, b: TextFeatures, cosine: float) -> MatchDecision:
         """See `_GuardedMatcher.score`."""
-        if not all_paired(a, b):
+        if not same_words(a, b):
             return _refused("a word without a partner")
-        # Words that are in both texts need no vectors to pair up.
-        vectors = _no_vectors if set(a.concepts) == set(b.concepts) else self._word_vectors
-        values = pair_features(a, b, cosine, vectors(a), vectors(b))
-        score = self._weights.probability(values)
+        score = self._weights.probability(pair_features(a, b, cosine))
         return MatchDecision(
             accept=score >= self._weights.min_probability, score=score, reason="score"
         )
-
-    def _word_vectors(self, found: TextFeatures) -> Vectors:
-        return self._embedder.word_vectors(found.content_words)
 
 
 def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
@@ -205,11 +196,6 @@ def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
     name = embedder.id.lower()
     lowest = next((cosine for family, cosine in _MIN_COSINES if family in name), _MIN_COSINE)
     return CosineMatcher(lowest, embedder.covers)
-
-
-def _no_vectors(found: TextFeatures) -> Vectors:
-    """Return rows of zeros for words whose vectors are not used."""
-    return np.zeros((len(found.content_words), 1), np.float32)
 
 
 def _refused(reason: str, score: float = 0.0) -> MatchDecision:

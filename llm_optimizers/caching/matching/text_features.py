@@ -1,55 +1,58 @@
 """Extract what guards and scores compare of a text: words, numbers, dates, names, quotations.
 
-One pass over the whitespace-separated tokens, without backtracking: the time is linear in the
-length of the text.
+    text → tokens → amounts → frames taken off → phrases replaced → kind, marks, concepts
+
+Linear in the length of the text.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.matching.amounts import PLACEHOLDER, Amounts
-from llm_optimizers.caching.matching.vocabulary import Grammar, Vocabulary, vocabulary_for
+from llm_optimizers.caching.matching.function_words import (
+    FunctionWords,
+    Reading,
+    read_function_words,
+)
+from llm_optimizers.caching.matching.tokens import PAUSE, raw_words, read_tokens
+from llm_optimizers.caching.matching.vocabulary import Vocabulary, vocabulary_for
+from llm_optimizers.caching.matching.word_use import is_name, is_verb, speaks_of_words
 from llm_optimizers.text.stemming import detect_language, lowercase
 
 __all__ = ["TextFeatures", "extract_features"]
 
-_QUOTED = re.compile(
-    r"```(.+?)```|`([^`]+)`|\"([^\"]+)\"|\u201c([^\u201c\u201d]+)\u201d|\u00ab([^\u00ab\u00bb]+)\u00bb"
-    r"|(?:(?<=\s)|^)'([^']+)'(?!\w)",
-    re.DOTALL,
-)
-_QUOTES = frozenset("`\"\u201c\u00ab'")
-_EDGES = ".,;:!?()[]{}<>\u2026\u00bf\u00a1\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb*_~"
-_SENTENCE_ENDS = (".", "!", "?", ":", ";")
-_APOSTROPHES = str.maketrans("", "", "'\u2019")
-_PIECES = re.compile(r"[^\W\d_]+(?:[+#]{1,2})?|\d+")
 _REACH, _SWITCH_REACH = 3, 5
 """Words after a connector, and after a switch, that belong to it."""
-_NOT_CONTENT = frozenset({"skip", "wayto", PLACEHOLDER})
+_LATIN_END = "\u024f"
 
 
 @dataclass(slots=True)
 class TextFeatures:
     """What is compared of a text; every string is in lower case, as by `lowercase`.
 
-    `words` are in order, phrases replaced by the word they mean. `content_words` are those that
-    say what is asked, `stems` their stems, and `concepts` the stems in order, synonyms merged. In
-    a language that is not `listed`, one without word lists, the concepts are all words as they
-    are: without knowing its opposites and negators, stems would match too much. `opposites` and
-    `formats` hold, for each group of opposites that the text mentions, its sides;
-    `after_connector` the concepts that follow "from", "to" and the like. `kind` is the kind of
-    question, "" for a statement or a command.
+    `raw` are its words as they are. `words` are in order, contractions spelled out, phrases
+    replaced by the word they mean. `content_words` are those that say what is asked, `stems` their
+    stems, and `concepts` the stems in order, synonyms merged; `places` are their places in
+    `words`. A text that is not `listed` is in a language without word lists: only the same words
+    in the same order match it. `opposites` and `formats` hold, for each group of opposites that
+    the text mentions, its sides; `after_connector` the concepts that follow "from", "to" and the
+    like. `kind` is the kind of question, "" for a
+    statement or a command. `asks_object` says whether "who" or "what" is followed
+    by "do", `about_words` and `about_code` whether a text speaks about them.
     """
 
     lowercase: str
     listed: bool
     vocabulary: Vocabulary
     amounts: Amounts
+    raw: list[str]
     words: list[str] = field(default_factory=list)
     concepts: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     content_words: list[str] = field(default_factory=list)
     stems: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -57,108 +60,132 @@ class TextFeatures:
     opposites: dict[str, set[str]] = field(default_factory=dict)
     formats: dict[str, set[str]] = field(default_factory=dict)
     after_connector: dict[str, set[str]] = field(default_factory=dict)
-    negated: bool = False
+    light: Counter[str] = field(default_factory=Counter)
+    functions: FunctionWords = field(default_factory=FunctionWords)
+    negations: dict[str, int] = field(default_factory=dict)
     mentions_failure: bool = False
     kind: str = ""
+    kind_at: int = -1
+    asks_object: bool = False
+    about_words: bool = False
+    about_code: bool = False
 
 
 def extract_features(text: str) -> TextFeatures:
     """Extract the features of a text; never raises."""
     text = unicodedata.normalize("NFC", text)
-    lower = lowercase(text)
-    language = detect_language(word.strip(_EDGES) for word in lower.split())
+    raw = raw_words(text)
+    language = detect_language(raw)
     vocabulary = vocabulary_for(language)
     found = TextFeatures(
-        lowercase=lower,
-        listed=language == vocabulary.language,
+        lowercase=lowercase(text),
+        listed=language == vocabulary.language and _in_latin_letters(text),
         vocabulary=vocabulary,
         amounts=Amounts(vocabulary),
+        raw=raw,
     )
-    if not _QUOTES.isdisjoint(text):
-        found.quotations = [
-            lowercase(next(group for group in match.groups() if group).strip())
-            for match in _QUOTED.finditer(text)
-        ]
-    tokens = _scan(text, found)
-    found.amounts.read(tokens, found.names)
-    found.words = _merge_phrases(tokens, vocabulary)
-    found.kind = _kind(found.words, vocabulary.grammar)
+    tokens = read_tokens(text, vocabulary)
+    found.names, found.quotations = tokens.names, tokens.quotations
+    found.amounts.codes |= tokens.codes
+    words = _with_names(tokens.words, vocabulary)
+    found.listed = found.listed and _is_evident(raw, words, vocabulary)
+    found.amounts.read(words, found.names)
+    found.about_words, found.about_code = speaks_of_words(words, vocabulary)
+    words = _without_frames(words, vocabulary, strict=found.about_words)
+    spoken = found.about_words or found.about_code
+    found.words = _merge_phrases(words, vocabulary.phrases, only_first=spoken)
+    found.kind, found.kind_at = _kind(found.words, vocabulary)
     _read_words(found)
     return found
 
 
-def _scan(text: str, found: TextFeatures) -> list[str]:
-    """Split into lower-case tokens; codes and addresses go to `amounts`, capitals to `names`."""
-    tokens: list[str] = []
-    capitals: list[str] = []
-    inner_capitals: list[str] = []
+def _is_evident(raw: list[str], words: list[str], vocabulary: Vocabulary) -> bool:
+    """Return whether a text is surely in the language of its vocabulary.
+
+    "In", "an" and "was" are words of several languages: where a text has a stopword of another
+    language, one of this language alone must be there too.
+    """
+    return vocabulary.foreign.isdisjoint(raw) or not vocabulary.evidence.isdisjoint(words)
+
+
+def _in_latin_letters(text: str) -> bool:
+    return text.isascii() or not any(c > _LATIN_END and c.isalpha() for c in text)
+
+
+def _with_names(words: list[str], vocabulary: Vocabulary) -> list[str]:
+    """Return the words with single letters in upper case if they are names, else in lower case."""
+    return [
+        (word.upper() if is_name(words, place, vocabulary) else word.lower())
+        if len(word) == 1 and word.isalpha() and word.isascii()
+        else word
+        for place, word in enumerate(words)
+    ]
+
+
+def _without_frames(words: list[str], vocabulary: Vocabulary, *, strict: bool) -> list[str]:
+    """Return the words without the phrases that only surround what is asked.
+
+    A `strict` text loses a single word only where punctuation sets it off.
+    """
+    kept: list[str] = []
+    place = 0
     starts = True
-    count = 0
-    for raw in text.split():
-        word = raw.strip(_EDGES)
-        if word.isalpha():
-            lower = lowercase(word)
-            if lower == "whats":
-                tokens.extend(("what", "is"))
-            else:
-                tokens.append(lower)
-            count += 1
-            if word[1:] != word[1:].lower():
-                inner_capitals.append(lower)
-            elif len(word) > 1 and word[0] != word[0].lower() and not starts:
-                capitals.append(lower)
-        elif word:
-            _split(word, tokens, found, capitals, starts=starts)
-        elif "&" in raw or "+" in raw:
-            tokens.append("and")
-        starts = raw.endswith(_SENTENCE_ENDS)
-    # Capitals In A Title Like This Are No Names.
-    if len(capitals) * 2 < count or len(capitals) == 1:
-        found.names.update(capitals)
-    if not text.isupper():
-        found.names.update(inner_capitals)
-    return tokens
+    while place < len(words):
+        length = _frame(words, place, vocabulary.openings, strict=strict) if starts else 0
+        if length:
+            place += length
+            continue
+        word = words[place]
+        starts = word == PAUSE
+        if not starts or (kept and kept[-1] != PAUSE):
+            kept.append(word)
+        place += 1
+        if place == len(words) or words[place] == PAUSE:
+            _close(kept, vocabulary.closings, strict=strict)
+    while kept and kept[-1] == PAUSE:
+        kept.pop()
+        _close(kept, vocabulary.closings, strict=strict)
+    return kept if any(word != PAUSE for word in kept) else words
 
 
-def _split(
-    word: str, tokens: list[str], found: TextFeatures, capitals: list[str], *, starts: bool
-) -> None:
-    """Add a token that is not all letters: a contraction, number, code, address or compound."""
-    lower = lowercase(word)
-    codes = found.amounts.codes
-    if "://" in word or "@" in word or lower.startswith("www."):
-        codes.add(lower.rstrip("/"))
-        return
-    bare = lower.translate(_APOSTROPHES)
-    if bare.isalpha():
-        if lower[-2:] in ("'s", "\u2019s"):
-            bare = lower[:-2]
-            if bare in found.vocabulary.grammar.contracted:
-                tokens.extend((bare, "is"))
-                return
-            if not starts and word[0].isupper():
-                capitals.append(bare)
-        tokens.append(bare)
-    elif any(character.isdigit() for character in word):
-        tokens.append(lower)
-    else:
-        if "_" in lower:
-            codes.add(lower)
-        head, _, tail = lower.rpartition(".")
-        if len(head) > 1 and tail.isalpha() and 1 < len(tail) < 5 and head[-1].isalnum():
-            codes.add(lower)
-        pieces = _PIECES.findall(lower)
-        tokens.extend(pieces)
-        if word[0].isupper() and not starts:
-            capitals.extend(piece for piece in pieces if len(piece) > 1)
+def _frame(
+    words: list[str], place: int, frames: Mapping[str, list[tuple[str, ...]]], *, strict: bool
+) -> int:
+    for phrase in frames.get(words[place], ()):
+        length = len(phrase)
+        if strict and length == 1 and words[place + 1 : place + 2] != [PAUSE]:
+            continue
+        if tuple(words[place : place + length]) == phrase:
+            return length
+    return 0
 
 
-def _merge_phrases(tokens: list[str], vocabulary: Vocabulary) -> list[str]:
-    """Return the tokens with each phrase replaced by the word it means."""
+def _close(kept: list[str], frames: Mapping[str, list[tuple[str, ...]]], *, strict: bool) -> None:
+    """Take a closing off the end of the last clause."""
+    again = True
+    while again and kept:
+        again = False
+        for phrase in frames.get(kept[-1], ()):
+            if strict and len(phrase) == 1 and kept[-2:-1] != [PAUSE]:
+                continue
+            if len(kept) > len(phrase) and tuple(kept[-len(phrase) :]) == phrase:
+                del kept[-len(phrase) :]
+                again = True
+                break
+
+
+def _merge_phrases(
+    tokens: list[str],
+    phrases: Mapping[str, list[tuple[tuple[str, ...], str]]],
+    *,
+    only_first: bool,
+) -> list[str]:
+    """Return the tokens with each phrase, or only one at the start, replaced by its meaning."""
     words: list[str] = []
     place = 0
     while place < len(tokens):
-        for phrase, meaning in vocabulary.phrases.get(tokens[place], ()):
+        listed = phrases.get(tokens[place], ()) if not (only_first and words) else ()
+        for phrase, meaning in listed:
             if tokens[place : place + len(phrase)] == list(phrase):
                 words.append(meaning)
                 place += len(phrase)
@@ -169,15 +196,34 @@ def _merge_phrases(tokens: list[str], vocabulary: Vocabulary) -> list[str]:
     return words
 
 
+def _content(found: TextFeatures, strict: bool) -> list[str]:
+    """Return for each word its content, as it is written, "" for a word that has none."""
+    words, known = found.words, found.vocabulary.function_words
+    listed = []
+    for place, word in enumerate(words):
+        if word in (PAUSE, PLACEHOLDER) or not word[:1].isalnum():
+            listed.append("")
+        elif word in known:
+            verb = not strict and is_verb(words, place, found.vocabulary)
+            listed.append(word if verb else "")
+        else:
+            listed.append(word)
+    return listed
+
+
 def _read_words(found: TextFeatures) -> None:
     """Set what depends on single words: negation, opposites, concepts, what follows connectors."""
     vocabulary, grammar = found.vocabulary, found.vocabulary.grammar
     opposites, formats, stem = vocabulary.opposites, vocabulary.formats, vocabulary.stem
+    strict, base_forms = found.about_words, vocabulary.base_forms
+    mention = strict or found.about_code
     connector = ""
     reach = switch = 0
-    for word in found.words:
-        if word in vocabulary.negators:
-            found.negated = True
+    concepts = [""] * len(found.words)
+    for place, (word, content) in enumerate(zip(found.words, _content(found, strict), strict=True)):
+        kind = vocabulary.negator_kinds.get(word)
+        if kind is not None:
+            found.negations[kind] = found.negations.get(kind, 0) + 1
         if word in grammar.connector:
             connector, reach = word, _REACH
         # "Turn it off": the particle may be apart from its verb.
@@ -187,37 +233,65 @@ def _read_words(found: TextFeatures) -> None:
             switch -= 1
             if word in ("on", "off"):
                 found.opposites.setdefault("on/off", set()).add(word)
-        root = stem(word)
+        root = stem(content or word) if mention else stem(base_forms.get(word, content or word))
         for group, side in opposites.get(root, ()):
             found.opposites.setdefault(group, set()).add(side)
         for group, side in formats.get(root, ()):
             found.formats.setdefault(group, set()).add(side)
-        if word in _NOT_CONTENT or (found.listed and word in vocabulary.ignored):
+        if not content:
             continue
-        concept = vocabulary.synonyms.get(root, root) if found.listed else word
+        if place and root == "have" and found.words[place - 1] in vocabulary.functions.obtains:
+            root = stem("get")
+        concept = vocabulary.synonyms.get(root, root) if not strict else content
+        concepts[place] = concept
+        if concept in vocabulary.light_stems and not strict:
+            found.light[concept] += 1
+            continue
         found.stems.add(root)
         found.concepts.append(concept)
-        found.content_words.append(word)
+        found.places.append(place)
+        found.content_words.append(content)
+        if len(content) == 1:
+            found.amounts.codes.add(content)
         if root in vocabulary.failure_stems:
             found.mentions_failure = True
         if reach and word not in grammar.connector:
             found.after_connector.setdefault(connector, set()).add(concept)
             reach -= 1
+    if not found.listed:
+        found.concepts = found.content_words = found.raw
+        found.places = list(range(len(found.raw)))
+    found.functions = read_function_words(
+        Reading(
+            words=found.words,
+            concepts=concepts,
+            vocabulary=vocabulary,
+            kind=found.kind,
+            kind_at=found.kind_at,
+            about_words=found.about_words,
+            about_code=found.about_code,
+        )
+    )
+    found.asks_object = found.kind in ("what", "who") and found.functions.idle["do"] > 0
 
 
-def _kind(words: list[str], grammar: Grammar) -> str:
-    """Return the kind of question, "" for a statement or a command."""
-    head = next((at for at, word in enumerate(words) if word not in grammar.opener), len(words))
-    first = words[head] if head < len(words) else ""
-    following = words[head + 1] if head + 1 < len(words) else ""
-    if first in ("when", "where"):
-        if not following or following in grammar.auxiliary:
-            return first
-    elif first in grammar.kind:
-        return first
-    elif first == "which":
-        return "what"
-    elif first in grammar.auxiliary:
-        return next((word for word in words[head : head + 4] if word in grammar.asking), "yesno")
-    # Later only words that cannot join clauses tell the kind.
-    return next((word for word in words[head + 1 :] if word in grammar.anywhere), "")
+def _kind(words: list[str], vocabulary: Vocabulary) -> tuple[str, int]:
+    """Return the kind of question and the place of its word, -1 without one."""
+    grammar = vocabulary.grammar
+    starts = True
+    for place, word in enumerate(words):
+        if word == PAUSE:
+            starts = True
+            continue
+        following = words[place + 1] if place + 1 < len(words) else PAUSE
+        if word in grammar.kind and word not in grammar.asking:
+            before = words[place - 1] if place else PAUSE
+            joins = word in grammar.joins and not starts and following != PAUSE
+            if not joins or before in vocabulary.function_words:
+                return word, place
+        elif starts and word in grammar.asking:
+            return word, place
+        elif starts and word in grammar.auxiliary:
+            return "yesno", -1
+        starts = False
+    return "", -1

@@ -5,7 +5,7 @@ They are read from `data/<language>/` when first used; data/README.md says how a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -23,6 +23,9 @@ __all__ = ["DATA_PACKAGE", "Grammar", "Sides", "Vocabulary", "vocabulary_for"]
 DATA_PACKAGE = "llm_optimizers.caching.matching"
 """The package whose data/ holds the word lists."""
 
+_STATEMENT = "statement"
+"""What compatible_kinds.txt calls the kind of a text that is no question."""
+
 Sides = Mapping[str, tuple[tuple[str, str], ...]]
 """For each stem the (group, side) pairs it belongs to in a list of opposites."""
 
@@ -34,8 +37,7 @@ class Grammar:
     auxiliary: frozenset[str]
     kind: frozenset[str]
     asking: frozenset[str]
-    anywhere: frozenset[str]
-    opener: frozenset[str]
+    joins: frozenset[str]
     contracted: frozenset[str]
     connector: frozenset[str]
     switch: frozenset[str]
@@ -52,13 +54,56 @@ class Grammar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Functions:
+    """The roles in function_words.txt, which explains them."""
+
+    attribute: frozenset[str]
+    calendar: frozenset[str]
+    article: frozenset[str]
+    filler: frozenset[str]
+    present: frozenset[str]
+    past: frozenset[str]
+    modal: frozenset[str]
+    tense: frozenset[str]
+    owner: frozenset[str]
+    fixed: frozenset[str]
+    near: frozenset[str]
+    person: frozenset[str]
+    relation: frozenset[str]
+    counted: frozenset[str]
+    light: frozenset[str]
+    do: frozenset[str]
+    have: frozenset[str]
+    leads_verb: frozenset[str]
+    obtains: frozenset[str]
+    participle: frozenset[str]
+    label: frozenset[str]
+    amount: frozenset[str]
+    label_verb: frozenset[str]
+    strong: frozenset[str]
+    abbreviation: frozenset[str]
+    opens: frozenset[str]
+    after_article: frozenset[str]
+    mention: frozenset[str]
+    mention_lead: frozenset[str]
+    sign_lead: frozenset[str]
+    sign_follows: frozenset[str]
+    judged: frozenset[str]
+    code_mention: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vocabulary:
     """The word lists of one language.
 
-    `ignored` words say nothing about which question is asked. `synonyms` maps a stem to its
-    group's first, `phrases` the first word of a phrase to (all its words, the word it means),
-    longest first. `compatible_kinds` are pairs of kinds of question that may ask the same,
-    `suffixes` what may be written onto a number.
+    `function_words` are all that have a part in building a sentence; `finite` those of them that
+    are whole verbs, `verb_leads` those that a verb may follow, `base_forms` gives the infinitive of
+    those that are also verbs of their own. `evidence` are the stopwords of no other language,
+    `foreign` those of others only. `spelled_out` gives the words of a contraction, `openings` and
+    `closings` map the first, or last, word of a frame to its words. `negator_kinds` and `synonyms`
+    map a word, or stem, to its group's first, `phrases` the first word of a phrase to (all its
+    words, the word it means), longest first. `compatible_kinds` are pairs of kinds of question
+    that may ask the same, `suffixes` what may be written onto a number.
     """
 
     language: str
@@ -66,9 +111,21 @@ class Vocabulary:
     grammar: Grammar
     prefixes: tuple[str, ...]
     compatible_kinds: frozenset[frozenset[str]]
-    ignored: frozenset[str]
-    negators: frozenset[str]
+    functions: Functions
+    function_words: frozenset[str]
+    evidence: frozenset[str]
+    foreign: frozenset[str]
+    base_forms: Mapping[str, str]
+    finite: frozenset[str]
+    verb_leads: frozenset[str]
+    mention_stems: frozenset[str]
+    spelled_out: Mapping[str, tuple[str, ...]]
+    openings: Mapping[str, list[tuple[str, ...]]]
+    closings: Mapping[str, list[tuple[str, ...]]]
+    negator_kinds: Mapping[str, str]
     failure_stems: frozenset[str]
+    amount_stems: frozenset[str]
+    light_stems: frozenset[str]
     synonyms: Mapping[str, str]
     phrases: Mapping[str, list[tuple[tuple[str, ...], str]]]
     opposites: Sides
@@ -92,26 +149,53 @@ def vocabulary_for(language: str) -> Vocabulary:
     stemmed = inflection_stem if language == ENGLISH else partial(stem, language=language)
     words = partial(read_words, language=language, package=DATA_PACKAGE)
     roles = {role: frozenset(listed) for role, listed in _fields("grammar", language).items()}
-    grammar, negators = Grammar(**roles), words("negators")
+    grammar, functions = Grammar(**roles), _functions(language)
+    negators = {
+        word: group[0]
+        for group in read_groups("negators", language, DATA_PACKAGE)
+        for word in group
+    }
     currencies, units = _meanings("currencies", language), _meanings("units", language)
     scales = _values("scales", language)
-    ignored = stopwords(language) | words("request_words") | grammar.kind | negators
+    others = frozenset[str]().union(*(stopwords(each) for each in languages() if each != language))
+    frames = read_fields("frames", language, DATA_PACKAGE, separator=",")
+    building = (
+        functions.article, functions.filler, functions.present, functions.past, functions.modal,
+        functions.owner, functions.person, functions.relation, functions.counted,
+        functions.do, functions.have, grammar.kind, negators,
+    )  # fmt: skip
+    function_words = frozenset[str]().union(*building)
+    synonyms = {
+        stemmed(word): stemmed(group[0])
+        for group in read_groups("synonyms", language, DATA_PACKAGE)
+        for word in group
+    }
+    opposites = _sides("opposites", language, stemmed)
+    own = {*synonyms, *opposites, *map(stemmed, functions.light), *_values("numbers", language)}
     return Vocabulary(
         language=language,
         stem=stemmed,
         grammar=grammar,
         prefixes=tuple(grammar.prefix),
         compatible_kinds=_pairs("compatible_kinds", language),
-        ignored=ignored,
-        negators=negators,
+        functions=functions,
+        function_words=function_words,
+        evidence=stopwords(language) - others,
+        foreign=frozenset(word for word in others if stemmed(word) not in own) - function_words,
+        base_forms=dict.fromkeys(functions.do, "do") | dict.fromkeys(functions.have, "have"),
+        finite=functions.tense - {"be", "being", "been"},
+        verb_leads=functions.person | functions.modal | functions.do | functions.filler,
+        mention_stems=frozenset(map(stemmed, functions.mention)),
+        spelled_out=_fields("contractions", language),
+        openings=_by_word(frames["opening"], 0),
+        closings=_by_word(frames["closing"], -1),
+        negator_kinds=negators,
+        light_stems=frozenset(map(stemmed, functions.light)),
+        amount_stems=frozenset(map(stemmed, functions.amount)),
         failure_stems=frozenset(map(stemmed, words("failure_words"))),
-        synonyms={
-            stemmed(word): stemmed(group[0])
-            for group in read_groups("synonyms", language, DATA_PACKAGE)
-            for word in group
-        },
+        synonyms=synonyms,
         phrases=_phrases(language),
-        opposites=_sides("opposites", language, stemmed),
+        opposites=opposites,
         formats=_sides("formats", language, stemmed),
         currencies=currencies,
         units=units,
@@ -129,6 +213,22 @@ def _fields(name: str, language: str) -> dict[str, tuple[str, ...]]:
     return read_fields(name, language, DATA_PACKAGE)
 
 
+def _functions(language: str) -> Functions:
+    listed = _fields("function_words", language)
+    roles = {role: frozenset(words) for role, words in listed.items()}
+    tense = roles["present"] | roles["past"] | roles["modal"]
+    return Functions(**roles, tense=tense)
+
+
+def _by_word(phrases: Iterable[str], place: int) -> dict[str, list[tuple[str, ...]]]:
+    """Return phrases, longest first, by their first or last word."""
+    table: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in sorted(phrases, key=len, reverse=True):
+        words = tuple(phrase.split())
+        table.setdefault(words[place], []).append(words)
+    return table
+
+
 def _meanings(name: str, language: str) -> dict[str, str]:
     """Return each word of a list of `meaning: words` with its meaning."""
     return {word: meaning for meaning, words in _fields(name, language).items() for word in words}
@@ -141,7 +241,12 @@ def _values(name: str, language: str) -> dict[str, float]:
 def _pairs(name: str, language: str) -> frozenset[frozenset[str]]:
     """Return each field of a list paired with each of its words."""
     fields = _fields(name, language).items()
-    return frozenset(frozenset((field, word)) for field, words in fields for word in words)
+    kinds = {_STATEMENT: ""}
+    return frozenset(
+        frozenset((kinds.get(kind, kind), kinds.get(word, word)))
+        for kind, words in fields
+        for word in words
+    )
 
 
 def _phrases(language: str) -> Mapping[str, list[tuple[tuple[str, ...], str]]]:

@@ -48,6 +48,7 @@ def test_a_stem_is_that_of_the_language_or_script(word: str, language: str, expe
         "city cities",
         "stop stops stopped stopping",
         "take takes taking",
+        "activate activates activated activating",
         "cancel canceled cancelled cancelling",
         "business businesses",
         "possibility possibilities",

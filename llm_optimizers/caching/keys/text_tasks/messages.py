@@ -17,6 +17,7 @@ from llm_optimizers.caching.keys.text_tasks.reading import (
     in_no_listed_language,
     is_english_stopword,
     is_stopword,
+    may_begin,
     read,
     sentences,
     shortened,
@@ -60,6 +61,8 @@ def _asks(message: str, followed: bool) -> bool:
         return True
     said = sentences(message)
     alone = len(said) == 1 and len(parts) == 1 and not followed
+    if alone and not may_begin(said[0], "opener", "asking", "inline", "task"):
+        return False  # most questions: their other words need no reading
     return any(
         _orders(found, alone=alone)
         or (not alone and (_points(found) or (found.has("agent") and found.has("acting"))))

@@ -21,6 +21,7 @@ __all__ = [
     "in_no_listed_language",
     "is_english_stopword",
     "is_stopword",
+    "may_begin",
     "read",
     "sentences",
     "shortened",
@@ -84,7 +85,9 @@ def _apart(one: Place, other: Place) -> int:
 
 def words(text: str) -> list[str]:
     """Return the lower-case words of a text, without apostrophes, parted at hyphens."""
-    return _WORD.findall(text.lower().translate(_APOSTROPHES))
+    if "'" in text or "\u2018" in text or "\u2019" in text:
+        text = text.translate(_APOSTROPHES)
+    return _WORD.findall(text.lower())
 
 
 def sentences(text: str) -> list[str]:
@@ -107,6 +110,12 @@ def read(text: str) -> list[Reading]:
             if found[start:end] == phrase:
                 roles.setdefault(language, {}).setdefault(role, []).append((start, end))
     return [Reading(size=len(found), roles=each) for each in roles.values()]
+
+
+def may_begin(text: str, *roles: str) -> bool:
+    """Return whether a text's first word may begin a phrase of one of the roles."""
+    first = words(" ".join(text.split(maxsplit=1)[:1]))
+    return bool(first) and any(role in roles for _, _, role in _phrases().get(first[0], ()))
 
 
 def in_no_listed_language(text: str, share: float = 0.0) -> bool:

@@ -13,7 +13,7 @@ from support.odd_letters import ODD_TEXTS
 DATA = Path(__file__).parent / "data"
 GUARDS = {
     "number", "currency", "date", "code", "quotation", "negation", "opposite", "format", "name",
-    "direction", "question",
+    "direction", "question", "word",
 }  # fmt: skip
 
 
@@ -69,6 +69,9 @@ def test_a_paraphrase_is_not_vetoed(kind: str, a: str, b: str) -> None:
         ("direction", "is copper denser than zinc", "is zinc denser than copper"),
         ("question", "why is it late", "when is it late"),
         ("question", "can I pay later", "how do I pay later"),
+        ("question", "what is a rented flat", "how many rented flats may I keep"),
+        ("word", "borrow her tent", "borrow his tent"),
+        ("word", "is the ferry at dusk", "is the ferry by dusk"),
     ],
 )
 def test_each_guard_names_its_difference(guard: str, a: str, b: str) -> None:
@@ -89,7 +92,6 @@ def test_each_guard_names_its_difference(guard: str, a: str, b: str) -> None:
         ("at 3 pm", "at 15:00"),
         ("on Jan 5", "on January 5th"),
         ("which one is cheap", "which is cheap"),
-        ("this may work", "this might work"),
         ("good morning, where is it", "where is it"),
         ("How to Bake a Good Cake", "how to bake a good cake"),
         ("travel to the USA", "travel to the United States of America"),
@@ -137,6 +139,34 @@ def test_a_name_of_one_letter_abbreviates_nothing() -> None:
     assert "name" in vetoes("Does Oslo sell xylophones", "Does it sell X's xylophones")
 
 
+def test_a_name_is_found_as_a_whole_word_only() -> None:
+    assert "name" in vetoes("Is Ann planning it", "Is it planning")
+    assert "name" in vetoes("Is Niger hot", "Is Nigeria hot")
+
+
+def test_a_quotation_is_found_as_whole_words_only() -> None:
+    assert "quotation" in vetoes('is "her" right', "is there right")
+
+
+def test_initials_excuse_only_the_names_that_they_stand_for() -> None:
+    a = "Is there a clinic in Kent near AR"
+    assert "name" in vetoes(a, "Is there a clinic in Devon near AR")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("what does a nurse share with a patient", "what does a patient share with a nurse"),
+        ("which team did Hull beat", "which team beat Hull"),
+        ("who did Rosa hire", "who hired Rosa"),
+        ("is a boat house dear", "is a house boat dear"),
+    ],
+)
+def test_two_that_changed_places_are_another_question(a: str, b: str) -> None:
+    assert vetoes(a, b)
+    assert vetoes(b, a)
+
+
 def test_a_place_that_only_one_text_names_has_not_changed_places() -> None:
     a, b = "fly from rome to oslo", "fly from oslo to bergen"
     assert "direction" not in vetoes(a, b)
@@ -148,8 +178,9 @@ def test_a_place_that_only_one_text_names_has_not_changed_places() -> None:
     [
         ("steel zinc corrodes copper", ("direction",)),
         ("corrodes steel zinc copper", ("direction",)),
-        # Half of the six pairs of words are in another order, not more.
-        ("corrodes zinc steel copper", ()),
+        # Two runs of words changed places.
+        ("zinc steel copper corrodes", ()),
+        ("steel copper corrodes zinc", ()),
     ],
 )
 def test_words_are_shuffled_if_most_pairs_are_in_another_order(
@@ -158,18 +189,12 @@ def test_words_are_shuffled_if_most_pairs_are_in_another_order(
     assert vetoes("copper corrodes zinc steel", other) == fired
 
 
-def test_the_order_of_words_is_not_compared_across_clauses() -> None:
-    a = "copper corrodes zinc steel brass quickly"
-    assert vetoes(a, "quickly brass steel zinc corrodes copper") == ("direction",)
-    assert vetoes(a, "quickly, brass steel zinc corrodes copper") == ()
-    assert vetoes("quickly, brass steel zinc corrodes copper", a) == ()
-
-
-def test_the_order_of_more_than_forty_words_is_not_compared() -> None:
+def test_only_runs_of_up_to_forty_words_may_change_places() -> None:
     words = [f"{start}{middle}mo" for start in "bcdfghjk" for middle in "aeiou"]
+    assert vetoes(" ".join(words), " ".join(words[7:] + words[:7])) == ()
     assert vetoes(" ".join(words), " ".join(reversed(words))) == ("direction",)
     words.append("zumo")
-    assert vetoes(" ".join(words), " ".join(reversed(words))) == ()
+    assert vetoes(" ".join(words), " ".join(words[7:] + words[:7])) == ("direction",)
 
 
 def test_words_that_upper_case_would_merge_are_different_names() -> None:
@@ -179,7 +204,8 @@ def test_words_that_upper_case_would_merge_are_different_names() -> None:
 def test_word_order_is_compared_if_only_one_text_says_and() -> None:
     a = "does copper corrode zinc faster and harder"
     b = "harder faster zinc corrode copper does"
-    assert vetoes(a, b) == vetoes(b, a) == ("direction",)
+    assert "direction" in vetoes(a, b)
+    assert "direction" in vetoes(b, a)
 
 
 _PIECES = st.sampled_from(

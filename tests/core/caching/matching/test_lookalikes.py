@@ -21,6 +21,7 @@ KINDS = sorted(path for path in DATA.joinpath("lookalikes").glob("*.txt"))
 SEEDS = range(5)
 DRAWN = 100
 """Pairs of a kind and seed."""
+KNOWN = 50
 REPEATS = 500
 SHOWN = 30
 
@@ -72,6 +73,12 @@ def test_no_lookalike_is_served(path: Path) -> None:
         pytest.fail(report(wrong, len(every)))
 
 
+@pytest.mark.xfail(reason="known limits of the guards; a pair that is mended moves to lookalikes/")
+def test_no_known_lookalike_is_served() -> None:
+    pairs = list(draw(sections(DATA / "known_lookalikes.txt"), KNOWN, random.Random(0)))
+    assert served(both_ways(pairs)) == []
+
+
 def test_the_pairs_are_as_many_as_promised_and_no_two_are_alike() -> None:
     assert len(KINDS) * len(SEEDS) * DRAWN >= 5_000
     for path in KINDS:
@@ -87,4 +94,4 @@ def test_questions_that_ask_the_same_are_served() -> None:
     missed = [pair for pair in pairs if pair not in {each for each, _ in found}]
     for pair in missed[:SHOWN]:
         print(f"{pair.first} | {pair.second}")  # noqa: T201 - for a failing run
-    assert len(found) >= 0.8 * len(pairs), tiers
+    assert len(found) >= 0.9 * len(pairs), tiers

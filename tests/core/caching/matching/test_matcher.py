@@ -93,8 +93,10 @@ def test_the_probability_is_logistic_in_the_weighted_features() -> None:
     ones = [1.0] * len(FEATURES)
     assert weights().probability(ones) == 0.5
     assert weights(math.log(3)).probability(ones) == pytest.approx(3 / 4)
-    assert weights(jaccard=-math.log(3)).probability(ones) == pytest.approx(1 / 4)
-    assert weights(math.log(3), order=math.log(3)).probability(ones) == pytest.approx(9 / 10)
+    assert weights(word_jaccard=-math.log(3)).probability(ones) == pytest.approx(1 / 4)
+    assert weights(math.log(3), cosine_squared=math.log(3)).probability(ones) == pytest.approx(
+        9 / 10
+    )
     assert weights(1e9).probability(ones) == pytest.approx(1.0)
     assert weights(-1e9).probability(ones) == pytest.approx(0.0)
     with pytest.raises(ValueError, match="shorter"):
@@ -109,9 +111,9 @@ def test_a_pair_is_accepted_from_the_lowest_probability_on(lowest: float, accept
     )
 
 
-def test_words_that_begin_alike_are_scored_by_their_vectors() -> None:
-    matcher = FittedMatcher(weights(worst_aligned=10.0), EMBEDDER)
-    assert matcher.decide("invest in gold", "investment in gold", 0.9).score > 0.9
+def test_words_that_begin_alike_are_no_partners() -> None:
+    decision = MATCHER.decide("is the inspector late", "is the inspection late", 0.99)
+    assert (decision.accept, decision.reason) == (False, "a word without a partner")
 
 
 def test_a_new_matcher_reads_the_bundled_weights_and_the_embedders_limit() -> None:

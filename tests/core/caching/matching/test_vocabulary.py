@@ -15,10 +15,12 @@ from llm_optimizers.text.word_lists import languages, read_fields, read_groups, 
 
 DATA = Path(vocabulary.__file__).parent / "data"
 LISTS = sorted(path.relative_to(DATA).with_suffix("").parts for path in DATA.glob("*/*.txt"))
-WORDS = {"failure_words", "moments", "negators", "request_words"}
+WORDS = {"failure_words", "moments", "negators"}
 MEANINGS = {"currencies", "dates", "numbers", "ordinals", "phrases", "scales", "units"}
 SIDES = {"formats", "opposites"}
-OTHERS = {"compatible_kinds", "grammar", "synonyms"}
+OTHERS = {
+    "compatible_kinds", "contractions", "frames", "function_words", "grammar", "synonyms"
+}  # fmt: skip
 
 
 def repeated(words: list[str]) -> list[str]:
@@ -68,8 +70,8 @@ def test_every_list_is_read_and_kinds_of_question_are_known(language: str) -> No
     found = vocabulary_for(language)
     assert found.language == language
     kinds = set().union(*found.compatible_kinds)
-    assert kinds <= found.grammar.kind
-    assert found.grammar.asking | found.grammar.anywhere <= found.grammar.kind
+    assert kinds <= found.grammar.kind | {""}
+    assert found.grammar.asking | found.grammar.joins <= found.grammar.kind
     assert found.grammar.vague_name <= found.grammar.vague_date <= set(found.dates)
 
 
@@ -80,14 +82,25 @@ def test_phrases_are_written_as_the_words_of_a_question_are(language: str) -> No
     assert [word for word in written if not word.isalpha()] == []
 
 
-def test_request_words_are_no_stopwords() -> None:
-    words = set(read_groups("request_words", "english", DATA_PACKAGE)[0])
-    assert words.isdisjoint(stopwords("english"))
+@pytest.mark.parametrize("language", languages(DATA_PACKAGE))
+def test_frames_are_written_as_the_words_of_a_question_are(language: str) -> None:
+    frames = read_fields("frames", language, DATA_PACKAGE, separator=",")
+    assert set(frames) == {"opening", "closing"}
+    for phrases in frames.values():
+        assert repeated(list(phrases)) == []
+        assert [word for phrase in phrases for word in phrase.split() if not word.isalpha()] == []
+
+
+@pytest.mark.parametrize("language", languages(DATA_PACKAGE))
+def test_every_stopword_but_a_letter_is_a_function_word(language: str) -> None:
+    words = {word for word in stopwords(language) if len(word) > 1}
+    assert words - vocabulary_for(language).function_words == set()
 
 
 def test_lists_mean_what_they_say() -> None:
     english = vocabulary_for("english")
-    assert "shouldnt" in english.negators
+    assert english.negator_kinds["no"] == english.negator_kinds["not"]
+    assert english.spelled_out["shouldnt"] == ("should", "not")
     assert english.phrases["sign"][-1][1] in {"login", "logout", "register"}
     assert english.synonyms[inflection_stem("purchase")] == inflection_stem("buy")
     assert inflection_stem("failed") in english.failure_stems
