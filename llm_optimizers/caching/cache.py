@@ -23,7 +23,6 @@ from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.freshness import fresh_asked_for
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
 from llm_optimizers.types import ChatRequest, Clock
 

@@ -19,7 +19,6 @@ from llm_optimizers.connections.forks import ProcessLock
 
 __all__ = [
     "GivenAnswer",
-    "HeldAnswers",
     "RefusedAnswers",
     "answers_given",
     "collected_answers",
