@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from llm_optimizers.caching import Cacheability, reason_not_to_cache
+from llm_optimizers.caching import Cacheability, ResponseCache, reason_not_to_cache
+from llm_optimizers.caching.answers import JSONCodec
 from llm_optimizers.caching.answers.cacheability import least_cacheable
+from llm_optimizers.types import ChatRequest
 
 
 @pytest.mark.parametrize("reason", ["", "stop", "STOP", "tool_calls", "end_turn", "completed"])
@@ -63,3 +67,19 @@ def test_one_uncacheable_answer_makes_the_whole_call_uncacheable() -> None:
     assert least_cacheable([good, cut]) is cut
     assert least_cacheable([good, Cacheability(model="other")]) is good
     assert reason_not_to_cache(least_cacheable([])) == "empty"
+
+
+def test_a_stored_answer_is_judged_once() -> None:
+    judged: list[str] = []
+
+    class Counting(JSONCodec):
+        def cacheability(self, value: Any) -> Cacheability:
+            judged.append(value)
+            return super().cacheability(value)
+
+    cache: ResponseCache[Any] = ResponseCache(codec=Counting())
+    request = ChatRequest.from_openai({"messages": [{"role": "user", "content": "Hi"}]})
+    cache.update(request, "Hello.")
+    hits = [cache.lookup(request) for _ in range(3)]
+    assert [hit is not None and hit.value for hit in hits] == ["Hello."] * 3
+    assert judged == ["Hello."] * 2  # when it was stored, and when it was first served
