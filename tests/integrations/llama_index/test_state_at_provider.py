@@ -20,8 +20,8 @@ from support.responses_server import FakeResponses, responses_server
 
 pytestmark = pytest.mark.loopback
 
-QUESTION = "How long does a refund take?"
-PARAPHRASE = "How long will my refund take?"
+QUESTION = "How do I activate my new card?"
+PARAPHRASE = "How can I activate my new card?"
 Maker = Callable[..., OpenAIResponses]
 
 
