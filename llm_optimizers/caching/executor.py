@@ -7,6 +7,7 @@ failure it is skipped for a while, and the app's calls go on without it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
@@ -31,7 +32,7 @@ class Executor:
     """One store, index and embedder; without index and embedder, matching is exact only.
 
     Reading and writing have separate circuit breakers: a file that cannot be written may still
-    be readable.
+    be readable. `saves` counts the entries that were stored.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Executor:
         self._embedder = embedder
         self._wait_timeout = wait_timeout
         self._changing = ProcessLock()
+        self.saves = 0
         self._reading = CircuitBreaker(clock)
         self._writing = CircuitBreaker(clock)
         self._embedding = CircuitBreaker(clock)
@@ -90,18 +92,25 @@ class Executor:
         if index is not None:
             yield from self.use_store(lambda _: index.discard(key))
 
-    def save(self, entry: Entry) -> Plan[None]:
-        """Store an entry.
+    def save(self, entry: Entry, asked: float | None = None) -> Plan[bool]:
+        """Store an entry; return False if a newer one is stored.
+
+        `asked` is when the model was asked for it. A stream that is read slowly may end after
+        another call, a fresh one say, has brought a newer answer, which must not be lost.
 
         Raises:
             StoreError: as `use_store`.
         """
 
-        def save(store: Store) -> None:
+        def save(store: Store) -> bool:
             with self._changing:
+                if asked is not None and _created(store, entry.key) > asked:
+                    return False
                 store.save(entry)
+                self.saves += 1
+                return True
 
-        yield from self.use_store(save, writing=True)
+        return (yield from self.use_store(save, writing=True))
 
     def remove(self, key: str, *, only_if: Callable[[Entry], bool] | None = None) -> Plan[None]:
         """Remove an entry from the store and the index.
@@ -174,6 +183,15 @@ class Executor:
     def _embedding_watched(self) -> AbstractContextManager[None]:
         # A StoreError means that this text has no usable vector; the next text may have one.
         return _watched(self._embedding, "embedder", failures=Exception, harmless=StoreError)
+
+
+def _created(store: Store, key: str) -> float:
+    """Return when the stored entry was created; minus infinity without a readable one."""
+    try:
+        stored = store.fetch(key)
+    except PoisonedEntryError:
+        stored = None
+    return -math.inf if stored is None else stored.created
 
 
 @contextmanager

@@ -102,10 +102,17 @@ class CachePlans(LookupPlans[R]):
             )
         )
 
-    def keep(self, key: CacheKey, value: R, found: Lookup[R] | None = None) -> Plan[str | None]:
+    def keep(
+        self,
+        key: CacheKey,
+        value: R,
+        found: Lookup[R] | None = None,
+        asked: float | None = None,
+    ) -> Plan[str | None]:
         """Store an answer if it is cacheable; return its text if other callers may share it.
 
-        A store that fails is counted and otherwise ignored.
+        `asked` is when the model was asked: an answer to a later call stays stored. A store that
+        fails is counted and otherwise ignored.
         """
         try:
             cacheability = self.codec.cacheability(value)
@@ -141,19 +148,20 @@ class CachePlans(LookupPlans[R]):
         )
         held = held_answers()
         if held is None:
-            yield from self._save(entry)
+            yield from self._save(entry, asked)
         else:
-            held.hold(partial(self._save, entry))
+            held.hold(partial(self._save, entry, asked))
         self.options.report(self.source, key, key.exact, payload)
         return payload
 
-    def _save(self, entry: Entry) -> Plan[None]:
+    def _save(self, entry: Entry, asked: float | None) -> Plan[None]:
         try:
-            yield from self.executor.save(entry)
+            saved = yield from self.executor.save(entry, asked)
         except StoreError as error:
             self.counters.trouble("store", error)
         else:
-            self.counters.stored()
+            if saved:
+                self.counters.stored()
 
     def remove_refused(self, answer: GivenAnswer) -> Plan[None]:
         """Remove a refused answer's entry, unless another answer has replaced it."""
@@ -171,8 +179,10 @@ class CachePlans(LookupPlans[R]):
     ) -> Plan[tuple[R, str | None]]:
         """Call the model; return its answer, and its text if other callers may share it."""
         self.counters.miss()
+        asked, saves = self.clock(), self.executor.saves
         value: R = yield MakeCall(leader)
-        payload = yield from self.keep(key, value, found)
+        alone = self.executor.saves == saves
+        payload = yield from self.keep(key, value, found, None if alone else asked)
         return value, payload
 
     def _wait_for_leader(self, key: CacheKey, call: InFlightCall[str]) -> Plan[Hit[R] | None]:

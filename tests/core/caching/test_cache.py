@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.caching import Cacheability, ResponseCache, tenant
+from llm_optimizers.caching import Cacheability, ResponseCache, fresh_answers, tenant
 from llm_optimizers.caching.answers import JSONCodec
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
@@ -366,6 +366,18 @@ async def test_a_stream_of_several_answers_is_neither_stored_nor_served(choices:
 
 async def later(value: str) -> AsyncIterator[str]:
     yield value
+
+
+def test_a_stream_that_ends_after_a_fresh_answer_does_not_replace_it() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    held = cache.stream(CARD, lambda: iter(["old ", "words"]), "".join, lambda hit: iter(hit.value))
+    assert next(held) == "old "
+    with fresh_answers():
+        cache.answer(CARD, lambda: "new words")
+    assert list(held) == ["words"]
+    found = cache.lookup(CARD)
+    assert found is not None
+    assert found.value == "new words"
 
 
 def test_lone_surrogates_do_not_fail_a_call(make: Callable[..., Any]) -> None:
