@@ -73,11 +73,12 @@ class DelegatingChatModel(BaseChatModel):
 
     def _run_settings(self, call: ModelCall) -> dict[str, Any]:
         """What a call's run says that affects its answer, as part of a cache key."""
-        inner = replace(call, config=with_attached(call.config, self))
         found: dict[str, Any] = {}
-        for child in self._children:
-            if isinstance(child, DelegatingChatModel):
-                found |= child._run_settings(inner)
+        wrappers = [each for each in self._children if isinstance(each, DelegatingChatModel)]
+        if wrappers:
+            inner = replace(call, config=with_attached(call.config, self))
+            for wrapper in wrappers:
+                found |= wrapper._run_settings(inner)
         return found
 
     def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
