@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from support.local_server import LocalHandler, serving
 
 Reply = Callable[[dict[str, Any]], dict[str, Any] | str]
 Count = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
@@ -106,24 +107,12 @@ def openai_server(**settings: Any) -> Iterator[FakeOpenAI]:
     class Handler(_Handler):
         state = fake
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    fake.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    with serving(Handler) as fake.url:
         yield fake
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LocalHandler):
     state: FakeOpenAI
-    protocol_version = "HTTP/1.1"
-    # With Nagle's algorithm small writes wait for acknowledgements.
-    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -169,9 +158,6 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             # The client closed the stream midway, as some tests do.
             return
-
-    def log_message(self, template: str, *args: Any) -> None:
-        """The tests look at `requests` instead."""
 
 
 def _events(whole: dict[str, Any], *, include_usage: bool, cut: bool) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from support.local_server import LocalHandler, serving
 
 
 @dataclass
@@ -28,10 +28,7 @@ def scripted_server(
     """Run a provider on a free port; its `url` is the client's `base_url`."""
     script = ScriptedProvider(body=body, events=events)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
+    class Handler(LocalHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             script.requests.append(asked)
@@ -44,20 +41,8 @@ def scripted_server(
             self.end_headers()
             self.wfile.write(raw)
 
-        def log_message(self, template: str, *args: Any) -> None:
-            """The tests look at `requests` instead."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    script.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    with serving(Handler) as script.url:
         yield script
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _events(events: Sequence[Mapping[str, Any]]) -> bytes:
