@@ -12,7 +12,7 @@ from itertools import groupby
 __all__ = ["chunks"]
 
 SMALLEST, USUAL, LARGEST = 300, 1_000, 1_200
-"""Characters: less is joined to what is before or after, more starts a new chunk; the most allowed."""
+"""Characters: less is never a chunk of its own, this many are enough, more are too many."""
 WHOLE = 1_800
 """Characters up to which a table or fenced code stays whole."""
 
@@ -54,7 +54,7 @@ def _small_blocks(text: str) -> Iterator[str]:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield fenced code and paragraphs, each with the blank lines after it; code and tables True."""
+    """Yield each paragraph or fenced code with the blank lines below; True for code and tables."""
     for _, numbered in groupby(_numbered(text.splitlines(keepends=True)), lambda each: each[0]):
         lines = [line for _, line in numbered]
         yield "".join(lines), any(_FENCE.match(line) or _TABLE.match(line) for line in lines[:2])

@@ -12,37 +12,22 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from llm_optimizers.embeddings import StaticEmbedder
-from prompts.bm25 import BM25, words
+from llm_optimizers.prompts import Passage
+from prompts.bm25 import BM25, best_first, words
 from prompts.docs import Chunk, corpus
+from prompts.prompt import Prompt
 
-__all__ = ["FOLDER", "Library", "Prompt", "questions"]
+__all__ = ["FOLDER", "Library", "questions"]
 
 FOLDER = Path(__file__).parent / "questions"
 CHUNKS = 15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """A question and retrieved documents; `gold` are the places of those that hold the answers.
-
-    `answers[i]` are the ways to write the answer that stands in document `gold[i]`.
-    """
-
-    question: str
-    documents: tuple[str, ...]
-    gold: tuple[int, ...]
-    answers: tuple[tuple[str, ...], ...]
-    titles: tuple[str, ...] = ()
-    note: str = ""
 
 
 def questions(folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -89,7 +74,7 @@ class Library:
         random.Random(asked).shuffle(places)
         return Prompt(
             question=asked,
-            documents=tuple(self.chunks[at].text for at in places),
+            documents=tuple(Passage(text=self.chunks[at].text) for at in places),
             gold=tuple(places.index(at) for at in gold),
             answers=tuple(map(tuple, question["answers"])),
         )
@@ -97,12 +82,10 @@ class Library:
     def _nearest(self, asked: str) -> Iterator[int]:
         """Yield chunks by turns from both rankings; a chunk may come twice."""
         cosines = self._vectors @ np.asarray(self._embed([asked]), dtype=np.float64)[0]
-        pairs = zip(_best_first(self._by_words.scores(asked)), _best_first(cosines), strict=True)
+        pairs = zip(
+            best_first(self._by_words.scores(words(asked))), best_first(cosines), strict=True
+        )
         return chain.from_iterable(pairs)
-
-
-def _best_first(scores: npt.NDArray[np.float64]) -> list[int]:
-    return [int(at) for at in np.argsort(-scores, kind="stable")]
 
 
 def _is_at(chunk: Chunk, place: dict[str, str]) -> bool:
