@@ -41,7 +41,8 @@ Rows: TypeAlias = list[dict[str, Any]]
 def folds(name: str, run: Run) -> list[Fold]:
     """Return the folds of a data set; none, with a message, if it is not there."""
     if name in KINDS:
-        return [(own_questions(run)[name], None)]
+        own = own_questions(run)[name]
+        return [(own, None)] if own else []
     file = FILES.get(name, MANY_LANGUAGES)
     if not (run.data / file).is_file():
         run.say(f"  {run.data / file} is missing: its rows are left out")
