@@ -17,9 +17,6 @@ Split: TypeAlias = Callable[[str], Sequence[str]]
 """Cuts a text into terms."""
 
 SATURATION, LENGTH = 1.2, 0.75
-_MARKS = "\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
-"""Vowel signs of Arabic, Hindi and Thai: parts of a word that `\\w` does not match."""
-_WORD = re.compile(rf"[\w{_MARKS}]+")
 
 
 class BM25:
@@ -52,9 +49,10 @@ def best_first(scores: npt.NDArray[np.float64]) -> list[int]:
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case."""
-    return _WORD.findall(text.lower())
+    return re.findall(r"\w+", text.lower())
 
 
 def character_pairs(text: str) -> list[str]:
-    """Return the pairs of neighbouring characters of each word, for scripts without spaces."""
-    return [word[at : at + 2] for word in words(text) for at in range(max(1, len(word) - 1))]
+    """Return the pairs of neighbouring characters of a text, blanks left out."""
+    joined = "".join(text.lower().split())
+    return [joined[at : at + 2] for at in range(max(1, len(joined) - 1))]

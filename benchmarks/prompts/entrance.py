@@ -7,6 +7,7 @@ is left of its document; where a form does not number its documents, if it is le
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,7 @@ from harness import Row, Run
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import ContextBudget, PassageSelector, RequestOptimizer, optimizer
 from llm_optimizers.types import ChatRequest, Message
-from prompts.bm25 import character_pairs, words
+from prompts.bm25 import character_pairs
 from prompts.data_sets import FILES, KINDS, LANGUAGES, Fold, folds
 from prompts.forms import DOCUMENTS, OTHERS, Form, left_by_document, unbalanced
 from prompts.methods import MODEL, bm25_passages, counter, selector_method, size
@@ -29,6 +30,7 @@ __all__ = ["SETS", "entrance"]
 SETS = (*FILES, *KINDS, *LANGUAGES)
 TARGETS = {"nq20": 0.95, "xquad15": 0.97, "docs": 0.73, "tables": 0.87, "two_hops": 0.71}
 IN_OTHER_FORMS = ("nq20", "docs", "tables")
+UNSPACED = ("th", "zh")
 SHARE = 0.2
 FARTHEST = 0.02
 """How far the entrance may stay below its own selection."""
@@ -39,7 +41,8 @@ class _Seen:
     """What is counted over all sets and forms."""
 
     cut: int = 0
-    unbalanced: list[str] = field(default_factory=list)
+    uncut: int = 0
+    unbalanced: Counter[str] = field(default_factory=Counter)
     quoting: int = 0
     around: int = 0
     below: dict[str, float] = field(default_factory=dict)
@@ -63,10 +66,10 @@ def entrance(run: Run) -> Iterator[Row]:
     )
     yield Row(
         name="tags_unbalanced",
-        value=float(len(seen.unbalanced)),
+        value=float(seen.unbalanced.total()),
         target="= 0",
-        note=f"of {seen.cut:,} cut prompts; {seen.quoting} left out that quote such tags "
-        + ", ".join(sorted(set(seen.unbalanced))),
+        note=f"of {seen.cut:,} cut prompts; {seen.quoting} left out that quote such tags. "
+        + ", ".join(f"{name}: {count}" for name, count in seen.unbalanced.items()),
     )
     yield Row(
         name="text_around_changed",
@@ -91,16 +94,22 @@ def _rows(name: str, parts: Sequence[Fold], seen: _Seen) -> Iterator[Row]:
     seen.below[name] = (selection.value or 0.0) - (ours.value or 0.0)
     embed = StaticEmbedder().embed
     yield _entrance_row(f"{key}_embedding", parts, DOCUMENTS, seen, "-", embed)
+    if name in FILES:
+        untitled = [([prompt.untitled() for prompt in each], weights) for each, weights in parts]
+        yield _entrance_row(f"{key}_untitled", untitled, DOCUMENTS, seen, "-")
     if name in IN_OTHER_FORMS:
         for form in OTHERS:
             yield _entrance_row(f"{key}_{form.name}", parts, form, seen, "-")
 
 
 def _whole_passages(name: str, parts: Sequence[Fold]) -> Row:
-    """Return the row of BM25 over words, or over pairs of characters in Chinese and Thai."""
-    split = character_pairs if name in ("zh", "th") else words
-    method = partial(bm25_passages, asked=split, split=split)
+    """Return the row of BM25 over stems, or over pairs of characters in Chinese and Thai.
+
+    Of stems, words and pairs these keep the most answers in each language.
+    """
+    pairs = partial(bm25_passages, asked=character_pairs, split=character_pairs)
     prompts = [prompt for each, _ in parts for prompt in each]
+    method = pairs if name in UNSPACED else bm25_passages
     return kept_row(f"entrance_{name}_at_80_bm25", [(prompts, method)], SHARE, "peer")
 
 
@@ -109,6 +118,7 @@ def _entrance_row(
 ) -> Row:
     right: list[bool] = []
     kept: list[float] = []
+    uncut = seen.uncut
     for prompts, weights in parts:
         # An optimiser makes its own selector, with the shipped weights: not those of one half.
         selector = partial(PassageSelector, weights=weights)
@@ -118,6 +128,7 @@ def _entrance_row(
                 right.append(answered)
                 kept.append(share)
     note = f"saved {1 - statistics.fmean(kept):.1%}, n={len(right)}"
+    note += f", {seen.uncut - uncut} not cut" if seen.uncut > uncut else ""
     return Row(name=name, value=statistics.fmean(right), target=target, note=note)
 
 
@@ -135,8 +146,10 @@ def _measured(prompt: Prompt, form: Form, seen: _Seen, row: str, embed: Any) -> 
         if unbalanced(before, form.tags):
             seen.quoting += 1
         elif unbalanced(sent, form.tags):
-            seen.unbalanced.append(row)
+            seen.unbalanced[row] += 1
         seen.around += section is None
+    else:
+        seen.uncut += 1
     section = sent.replace(prompt.question, "") if section is None else section
     if form is not DOCUMENTS:
         whole = form.section(prompt.question, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_optimizers.prompts import Passage
@@ -29,6 +29,10 @@ class Prompt:
             gold=(row["gold"],),
             answers=(tuple(row["answers"]),),
         )
+
+    def untitled(self) -> Prompt:
+        """Return the prompt without the documents' titles."""
+        return replace(self, documents=tuple(replace(each, title="") for each in self.documents))
 
     def answered_by(self, left: Mapping[int, str]) -> bool:
         """Return whether every answer is in what is left of its document."""

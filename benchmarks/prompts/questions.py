@@ -32,8 +32,8 @@ CHUNKS = 15
 
 def questions(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """Return all questions, in the order of their files."""
-    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.open("rb")]
-    return [json.loads(line) for line in lines if line.strip()]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jsonl"))]
+    return [json.loads(line) for text in texts for line in text.split("\n") if line]
 
 
 class Library:
