@@ -13,34 +13,32 @@ import numpy as np
 from harness import Row
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from prompts.methods import MODEL, size
-
-Prompt = dict[str, Any]
+from prompts.prompt import Prompt
 
 
 def speed(prompts: Sequence[Prompt], embed: Any) -> Iterator[Row]:
     """Measure a prompt of about 2,500 tokens, and the exponent of the growth with length."""
     sized = [(abs(tokens(p) - 2_500), at) for at, p in enumerate(prompts)]
     near = [prompts[at] for _, at in sorted(sized)[:100]]
-    usual = statistics.median(best_time(p["question"], p["docs"], embed) for p in near)
+    usual = statistics.median(best_time(p.question, p.documents, embed) for p in near)
     order = random.Random(0).sample(range(len(prompts)), len(prompts))
     points: list[tuple[float, float]] = []
     for count in (1, 2, 4, 8, 16, 40):
-        docs = [doc for at in order[:count] for doc in prompts[at]["docs"]]
-        total = sum(size(d["title"], d["text"]) for d in docs)
-        points.append((total, best_time(prompts[order[0]]["question"], docs, embed)))
+        passages = [p for at in order[:count] for p in prompts[at].documents]
+        total = sum(size(p.title, p.text) for p in passages)
+        points.append((total, best_time(prompts[order[0]].question, passages, embed)))
         yield Row(name=f"{total:,} tokens", value=points[-1][1] * 1000, unit="ms")
     slope = np.polyfit(*np.log(np.array(points)).T, 1)[0]
-    yield Row(name="compress_ms_2500_tokens", value=usual * 1000, target="< 10")
+    yield Row(name="compress_ms_2500_tokens", value=usual * 1000, target="<= 10")
     yield Row(name="growth_exponent", value=float(slope), target="~ 1", note="to 100,000 tokens")
 
 
 def tokens(prompt: Prompt) -> int:
-    return sum(size(d["title"], d["text"]) for d in prompt["docs"])
+    return sum(size(p.title, p.text) for p in prompt.documents)
 
 
-def best_time(question: str, docs: Sequence[dict[str, str]], embed: Any) -> float:
+def best_time(question: str, passages: Sequence[Passage], embed: Any) -> float:
     """Return the best of five times, each with a new token counter."""
-    passages = [Passage(title=d["title"], text=d["text"]) for d in docs]
     times = []
     for _ in range(5):
         selector = PassageSelector(model=MODEL, counter=TokenCounter(), embed=embed)
