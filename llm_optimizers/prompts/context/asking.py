@@ -21,6 +21,8 @@ _ANSWER = re.compile(
 )
 _ENDS = ("?", "\uff1f", "\u061f")
 _ASKS = re.compile(r"[?\uff1f\u061f]\s*$", re.MULTILINE)
+_SHORT = 300
+"""Characters of text that is taken as a question as a whole."""
 _PARAGRAPHS = re.compile(r"\n[ \t\r]*\n\s*")
 
 
@@ -32,8 +34,8 @@ def asks(text: str) -> bool:
 def question_in(text: str) -> str:
     """Return the question of a prompt without its context.
 
-    That is what the last mark for a question says, or the paragraphs that end in a question mark,
-    or all of it.
+    That is what follows the last mark for a question, else the paragraphs that end in a question
+    mark if there is much other text, else all of it.
     """
     marked = [found.end() for found in QUESTION.finditer(text)]
     for start in marked[-1:]:
@@ -41,5 +43,7 @@ def question_in(text: str) -> str:
         question = text[start : answer.start() if answer is not None else len(text)]
         if any(map(str.isalnum, question)):
             return question.strip()
+    if len(text) <= _SHORT:
+        return text.strip()
     asking = [each for each in _PARAGRAPHS.split(text) if each.rstrip().endswith(_ENDS)]
     return "\n".join(asking).strip() or text.strip()

@@ -1,7 +1,7 @@
 """Cut the retrieved context inside a message to a budget, document by document.
 
-The question is in the rest of the message, unless the caller gives one. What is not a document's own
-text stays as it is: everything outside the sections, and the tags and labels of what is kept.
+The question is in the rest of the message, unless the caller gives one. What is not a document's
+own text stays as it is: everything outside the sections, the tags and labels of what is kept.
 """
 
 from __future__ import annotations

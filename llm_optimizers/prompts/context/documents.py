@@ -8,14 +8,13 @@ metadata) is kept as it is with the document, or dropped with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.literals import literals, quoted, unquoted
 from llm_optimizers.prompts.context.marked import fielded, headed, numbered, ruled
-from llm_optimizers.prompts.context.paragraphs import in_paragraphs
+from llm_optimizers.prompts.context.paragraphs import in_paragraphs, joined
 from llm_optimizers.prompts.context.places import Place, Quoting, protected
 from llm_optimizers.prompts.context.tagged import tagged, unwrapped
 from llm_optimizers.prompts.context.tags import without_lone_tags
@@ -78,25 +77,23 @@ class Documents:
 def documents(body: str) -> Documents:
     """Return the documents of a section's body; `str` of the result is the body."""
     places = tagged(body)
-    base = 0
-    if not places:
-        base, end = unwrapped(body)
-        places = with_titles(body[base:end], _places(body[base:end]))
-    else:
-        places = with_titles(body, places)
-    return _sliced(body, base, places)
+    if places:
+        return _sliced(body, 0, with_titles(body, places))
+    start, end = unwrapped(body)
+    return _sliced(body, start, _untagged(body[start:end]))
 
 
-def _places(body: str) -> list[Place]:
+def _untagged(body: str) -> list[Place]:
     """Return the documents of a body without tags for them."""
     found = literals(body)
     if found:
         return found
     spans = protected(body)
-    forms: list[Callable[[], list[Place]]] = [
-        partial(form, body, spans) for form in (fielded, numbered, ruled, headed, in_paragraphs)
-    ]
-    return next((found for form in forms if (found := form())), [])
+    for form in (fielded, numbered, ruled, headed):
+        found = form(body, spans)
+        if found:
+            return with_titles(body, found)
+    return joined(body, with_titles(body, in_paragraphs(body, spans)))
 
 
 def _sliced(body: str, base: int, places: list[Place]) -> Documents:

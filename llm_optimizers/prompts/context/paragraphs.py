@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from llm_optimizers.prompts.context.places import Place, has_text, place
 from llm_optimizers.prompts.context.tags import Span, inside_any
 
-__all__ = ["in_paragraphs"]
+__all__ = ["in_paragraphs", "joined"]
 
 _BLANK_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 _ITEM = re.compile(r"[ \t]*(?:[-*+\u2022]|\(?\d{1,4}[.)]|\[\d{1,4}\])[ \t]")
 _INDENTED = re.compile(r"(?: {4}|[ ]{0,3}\t)[ \t]*\S")
 _HEADING = re.compile(r"#{1,6}[ \t]+\S[^\n]*\Z")
 _OPENS = re.compile(r"[ \t]*(?:```|~~~|[\[{|])")
+_SHORT = 500
+"""Characters of neighbouring paragraphs that are one document, so that it can be ranked."""
 
 
 def in_paragraphs(body: str, spans: Sequence[Span]) -> list[Place]:
@@ -32,6 +34,19 @@ def in_paragraphs(body: str, spans: Sequence[Span]) -> list[Place]:
         for start, end in zip(edges, [*edges[1:], len(body)], strict=True)
         if has_text(body, start, end)
     ]
+
+
+def joined(body: str, paragraphs: Sequence[Place]) -> list[Place]:
+    """Return the paragraphs with short neighbours as one document, unless they have titles."""
+    found: list[Place] = []
+    for each in paragraphs:
+        last = found[-1] if found else None
+        untitled = last is not None and not last.title and not each.title
+        if last is not None and untitled and each.end - last.start <= _SHORT:
+            found[-1] = place(body, last.start, each.end)
+        else:
+            found.append(each)
+    return found
 
 
 def _together(body: str, start: int, blank: re.Match[str]) -> bool:
