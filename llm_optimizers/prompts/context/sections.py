@@ -28,7 +28,7 @@ __all__ = ["sections"]
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _NOUN = (
-    r"(?:contexts?|documents?|docs|sources?|passages|excerpts|snippets|chunks|references"
+    r"(?:contexts?|documents|docs|sources|passages|excerpts|snippets|chunks|references"
     r"|search[ _-]results|knowledge[ _-]base"
     r"|(?:retrieved|context)[ _-](?:information|content|text))"
 )
@@ -43,10 +43,12 @@ _DOCUMENT = re.compile(
 )
 _EXAMPLE = re.compile(r"(?:few[_-]?shot[_-])?examples?")
 _MALFORMED = re.compile(r"^[ \t]*<context>[ \t]*\n", _FLAGS)
-_FOLLOWING = r"\bfollowing\b[^\n]{0,40}\b(?:context|documents|sources|passages)\b"
+_FOLLOWING = (
+    r"(?:\bfollowing\b[^\n]{0,40}\b(?:context|documents|sources|passages)\b|\bcontext below\b)"
+)
 _RULED = re.compile(
     rf"^(?:[^\n]{{0,300}}\b{_NOUN}\b[^\n]{{0,100}}\n"
-    rf"|[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n(?:[^\n]{{1,400}}\n){{0,3}})"
+    rf"|[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n(?:[^\n]{{1,400}}\n){{0,3}}\n?)"
     r"(?P<rule>-{3,}|={3,}|\*{3,}|_{3,})[ \t\r]*\n"
     r"|^(?P<sources>={5,})\n(?=Content:)",
     _FLAGS,
@@ -54,7 +56,7 @@ _RULED = re.compile(
 _HEADING = re.compile(
     rf"^[ \t]*(?:(?P<level>#{{1,6}})[ \t]+|\*\*)(?:[^\W\d_]+[ ]){{0,3}}{_NOUN}"
     r"(?:[ \t]*:?\*\*:?|[ \t]*:)?[ \t#]*$"
-    rf"|^[ \t]*(?P<bare>(?:(?:retrieved|relevant)[ ])?{_NOUN}[ \t]*:)"
+    rf"|^[ \t]*(?P<bare>(?:(?:retrieved|relevant)[ ])?{_NOUN}[ \t]*:)(?P<alone>[ \t\r]*$)?"
     rf"|^[^\n]{{0,200}}\b{_NOUN}[ \t]*:[ \t\r]*$"
     rf"|^[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n[ \t\r]*$",
     _FLAGS,
@@ -179,19 +181,22 @@ def _headed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
 
     Where a question is between two of them, the earlier one belongs to an example.
     """
-    ends = [each.start() for each in free(text, _END, code)]
+    headings = list(free(text, _HEADING, code))
     others = list(free(text, _OTHER, code))
+    ends = [each.start() for each in free(text, _END, code)]
+    ends = sorted([*ends, *(each.start() for each in headings if each["alone"])])
     found: list[_Section] = []
     at = 0
-    for opened in free(text, _HEADING, code):
+    for opened in headings:
         if opened.start() < at:
             continue
         end = _next(ends, opened.end(), otherwise=len(text))
         if opened["level"]:
-            following = others[bisect_left(others, opened.end(), key=re.Match.start) :]
+            first = bisect_left(others, opened.end(), key=re.Match.start)
+            following = (others[place] for place in range(first, len(others)))
             higher = (each.start() for each in following if each["level"] <= opened["level"])
             end = min(end, next(higher, end))
-        if end == len(text) and not _says_so(text, opened):
+        if not _says_so(text, opened, end):
             continue
         if found and QUESTION.search(text, found[-1].body[1], opened.start()):
             found = []
@@ -205,12 +210,15 @@ def _next(positions: Sequence[int], at: int, *, otherwise: int) -> int:
     return positions[place] if place < len(positions) else otherwise
 
 
-def _says_so(text: str, opened: re.Match[str]) -> bool:
-    """Return whether a heading says that context follows; a key in YAML does not."""
+def _says_so(text: str, opened: re.Match[str], end: int) -> bool:
+    """Return whether a heading is surely for context: it says so, or a question follows.
+
+    A key in YAML is none.
+    """
     bare = (opened["bare"] or "").strip()
     if bare.islower() and _DATA.match(text, opened.end()):
-        return False
-    return bool(opened["level"] or _CERTAIN.search(opened.group()))
+        return QUESTION.match(text, end) is not None
+    return end < len(text) or bool(opened["level"] or _CERTAIN.search(opened.group()))
 
 
 def _undelimited(text: str, start: int, end: int) -> Span:
