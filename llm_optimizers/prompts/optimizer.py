@@ -24,13 +24,20 @@ from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context import (
     ContextBudget,
     PassageSelector,
-    change_documents,
     cut_context,
+    document_spans,
     trimmed,
 )
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.lossless import LOSSLESS, PassName, edited, shorten
+from llm_optimizers.prompts.lossless import (
+    LOSSLESS,
+    Edit,
+    PassName,
+    edited,
+    shorten,
+    with_edits,
+)
 from llm_optimizers.prompts.provider_cache import (
     PlannedRequest,
     cache_rules,
@@ -244,7 +251,11 @@ class RequestOptimizer:
 
     def _shorter_prompt(self, text: str) -> str:
         """Return a prompt with its retrieved documents shortened, then the optional passes."""
-        return edited(change_documents(text, self._shorter_data), self._passes)
+        documents = [
+            Edit(start=start, end=end, text=self._shorter_data(text[start:end]))
+            for start, end in document_spans(text)
+        ]
+        return edited(with_edits(text, documents), self._passes)
 
     def _removed_newly(
         self,

@@ -12,7 +12,7 @@ trimming.py     a hard limit, kept by removing the middle of the longest message
 from __future__ import annotations
 
 from llm_optimizers.prompts.context.analysis import Passage
-from llm_optimizers.prompts.context.cutting import ContextBudget, change_documents, cut_context
+from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context, document_spans
 from llm_optimizers.prompts.context.ranking import RankingWeights
 from llm_optimizers.prompts.context.selection import (
     KeptPassage,
@@ -29,8 +29,8 @@ __all__ = [
     "PassageSelector",
     "RankingWeights",
     "Selection",
-    "change_documents",
     "cut_context",
+    "document_spans",
     "render",
     "trimmed",
 ]

@@ -7,8 +7,8 @@ own text stays as it is: everything outside the sections, the tags and labels of
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
@@ -18,7 +18,7 @@ from llm_optimizers.prompts.context.sections import sections
 from llm_optimizers.prompts.context.selection import KeptPassage, PassageSelector
 from llm_optimizers.prompts.context.tags import Span
 
-__all__ = ["ContextBudget", "change_documents", "cut_context"]
+__all__ = ["ContextBudget", "cut_context", "document_spans"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,19 +61,21 @@ def cut_context(
     return text
 
 
-def change_documents(text: str, change: Callable[[str], str]) -> str:
-    """Return the text with the own text of each document in its context sections changed."""
-    bodies = sections(text)
-    outside = _outside(text, bodies)
-    parts = [outside[0]]
-    for body, after in zip(bodies, outside[1:], strict=True):
-        section = documents(text[slice(*body)])
-        changed = tuple(
-            each if each.quoting else replace(each, text=change(each.text))
-            for each in section.documents
-        )
-        parts += [str(replace(section, documents=changed)), after]
-    return "".join(parts)
+def document_spans(text: str) -> list[Span]:
+    """Return start and end of each document's own text in the context sections of a message.
+
+    Documents that are written as literals, such as Python strings, are left out.
+    """
+    found: list[Span] = []
+    for start, end in sections(text):
+        section = documents(text[start:end])
+        at = start + len(section.opening)
+        for each, separator in zip(section.documents, (*section.separators, ""), strict=True):
+            own = at + len(each.before)
+            if not each.quoting:
+                found.append((own, own + len(each.text)))
+            at += len(str(each)) + len(separator)
+    return found
 
 
 def _outside(text: str, bodies: Sequence[Span]) -> list[str]:
