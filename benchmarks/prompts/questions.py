@@ -1,10 +1,10 @@
 """Questions about the documentation of installed packages, and their prompts.
 
 A line of questions/*.jsonl is one question: `kind` (docs, tables, two_hop), `subkind` (prose,
-table, code, json), `question`, `answers` (a group of alternatives for each gold chunk), and `gold`
-(package, path and an `anchor`, a few words that find the chunk in that document). The texts are
-read from the packages that are installed, so a question is skipped if its chunk is not there or no
-longer holds the answer.
+table, code, json; bridge, comparison, pair), `question`, `answers` (a group of alternatives for
+each gold chunk), and `gold` (package, path and an `anchor`, a few words that find the chunk in that
+document). The texts are read from the packages that are installed, so a question is skipped if its
+chunk is not there, no longer holds the answer, or now holds both.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Library:
         self._vectors = np.asarray(self._embed(texts), dtype=np.float64)
 
     def gold(self, question: dict[str, Any]) -> tuple[int, ...] | None:
-        """Return the chunks that hold the answers; None if one is not there, or ambiguous."""
+        """Return the chunks that hold the answers; None if one is missing or ambiguous."""
         found = []
         for place, answers in zip(question["gold"], question["answers"], strict=True):
             own = [at for at, chunk in enumerate(self.chunks) if _is_at(chunk, place)]
             if len(own) != 1 or not _holds(self._lower[own[0]], answers):
                 return None
             found += own
-        return tuple(found)
+        return tuple(found) if len(set(found)) == len(found) else None
 
     def prompt(self, question: dict[str, Any]) -> Prompt | None:
         """Return the gold chunks among the nearest others; None if they are not there.

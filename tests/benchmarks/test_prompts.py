@@ -119,6 +119,12 @@ def test_a_question_is_skipped_if_its_chunk_cannot_be_found(there):
     assert Library([*FILLER, *there]).prompt(QUESTION) is None
 
 
+def test_a_question_of_two_hops_is_skipped_if_one_chunk_holds_both_facts():
+    second = {"package": "sample", "path": "METADATA", "anchor": "then given up"}
+    both = QUESTION | {"answers": [["3 times"], ["given up"]], "gold": [*QUESTION["gold"], second]}
+    assert Library([*FILLER, GOLD]).prompt(both) is None
+
+
 def test_too_few_questions_are_an_error(monkeypatch):
     monkeypatch.setattr(data_sets, "Library", lambda: Library([*FILLER, GOLD]))
     monkeypatch.setattr(data_sets, "questions", lambda: [{"kind": "docs", **QUESTION}])
