@@ -21,19 +21,16 @@ from functools import partial
 
 from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
-from prompts.data_sets import FILES, folds
+from prompts.data_sets import FILES, english
 from prompts.entrance import SETS, entrance
 from prompts.retention import answers_kept
 from prompts.speed import speed
 
 
 def measure_speed(run: Run) -> Iterator[Row]:
-    """Measure the milliseconds over the prompts of both data sets."""
-    prompts = [prompt for name in FILES for each, _ in folds(name, run) for prompt in each]
-    if prompts:
+    """Measure the milliseconds over the prompts of both files with titles."""
+    if prompts := english(run):
         yield from speed(prompts, StaticEmbedder().embed)
-    else:
-        run.say(f"  no data in {run.data}: pass its folder with --data")
 
 
 def chosen_sets(text: str) -> tuple[str, ...]:

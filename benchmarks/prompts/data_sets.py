@@ -23,7 +23,7 @@ from prompts.questions import Library, questions
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import fit_ranking
 
-__all__ = ["FILES", "KINDS", "LANGUAGES", "Fold", "folds", "own_questions"]
+__all__ = ["FILES", "KINDS", "LANGUAGES", "Fold", "english", "folds", "own_questions"]
 
 FILES = {"nq20": "compress_nq20.jsonl.gz", "xquad15": "compress_xquad15.jsonl.gz"}
 MANY_LANGUAGES = "compress_xquad15_languages.jsonl.gz"
@@ -44,8 +44,7 @@ def folds(name: str, run: Run) -> list[Fold]:
         own = own_questions(run)[name]
         return [(own, None)] if own else []
     file = FILES.get(name, MANY_LANGUAGES)
-    if not (run.data / file).is_file():
-        run.say(f"  {run.data / file} is missing: its rows are left out")
+    if not _is_there(file, run):
         return []
     rows = _rows(run, file)
     halves = [rows[half::2] for half in (0, 1)] if file in _fitted(run) else [rows]
@@ -54,10 +53,23 @@ def folds(name: str, run: Run) -> list[Fold]:
     other = ", weights of the other half" if len(halves) > 1 else ""
     run.say(f"  {name}: {sum(map(len, halves))} prompts{other}")
     weights = [_weights_of(1 - half, run) for half in (0, 1)] if len(halves) > 1 else [None]
-    return [
-        ([Prompt.from_row(row) for row in half], fitted)
-        for half, fitted in zip(halves, weights, strict=True)
-    ]
+    return [(_prompts(half), fitted) for half, fitted in zip(halves, weights, strict=True)]
+
+
+def english(run: Run) -> list[Prompt]:
+    """Return the prompts of all files with titles."""
+    there = [file for file in FILES.values() if _is_there(file, run)]
+    return [prompt for file in there for prompt in _prompts(_rows(run, file))]
+
+
+def _is_there(file: str, run: Run) -> bool:
+    """Return whether a file is in the folder of the data; say so if it is not."""
+    there = (run.data / file).is_file()
+    if not there:
+        run.say(
+            f"  {run.data / file} is missing: its rows are left out; pass its folder with --data"
+        )
+    return there
 
 
 def own_questions(run: Run) -> dict[str, list[Prompt]]:
@@ -82,6 +94,10 @@ def own_questions(run: Run) -> dict[str, list[Prompt]]:
         }
     found: dict[str, list[Prompt]] = run.shared["own"]
     return found
+
+
+def _prompts(rows: Rows) -> list[Prompt]:
+    return [Prompt.from_row(row) for row in rows]
 
 
 def _rows(run: Run, file: str) -> Rows:
