@@ -154,6 +154,20 @@ def test_requests_are_audited_message_by_message(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_tool_s_data_counts_as_removed_by_default(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": DATA},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": DATA, "tool_call_id": "c"},
+    ]
+    file.write_text(json.dumps(messages))
+    asked, _, result = json.loads(run(str(file), "--json").output)["prompts"]
+    lossless = [[f["lossless"] for f in p["findings"]] for p in (asked, result)]
+    assert lossless == [[False, False], [True, False]]
+
+
 def test_an_unpriced_model_has_tokens_but_no_dollars(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text(PROMPT)

@@ -150,6 +150,24 @@ def test_changed_messages_keep_their_other_fields_and_others_are_the_same_object
     assert messages[3].additional_kwargs == {}
 
 
+def test_a_tool_s_blocks_are_shortened_one_by_one() -> None:
+    text = json.dumps(DATA, indent=4)
+    image = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
+    call = {"name": "f", "args": {}, "id": "c1"}
+    content = [{"type": "text", "text": text, "id": "b1"}, image, f"Found: {text}"]
+    result = ToolMessage(content, tool_call_id="c1", artifact={"rows": 2}, status="error")
+    messages = [HumanMessage(text), AIMessage(text, tool_calls=[call]), result]
+    optimizer = RequestOptimizer(provider_cache=False)
+    sent = PromptOptimizer("gpt-4o", optimizer=optimizer).invoke(messages)
+    assert sent[:2] == messages[:2]
+    assert sent[2].content == [
+        {"type": "text", "text": '{"a":1,"b":[2]}', "id": "b1"},
+        image,
+        {"type": "text", "text": f"Found: {text}"},
+    ]
+    assert (sent[2].artifact, sent[2].status) == ({"rows": 2}, "error")
+
+
 def test_blocks_keep_their_other_fields() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
     text = {

@@ -149,6 +149,8 @@ def test_documents_of_marked_context_are_minified(before: str, after: str) -> No
     [
         f"<context>\nAs it was found:\n{DATA}\n</context>\nWhich   city?",
         f"<context>\n```json\n{DATA}\n```\n</context>\nWhich   city?",
+        f"Why does this fail?\n```\n<context>\n{DATA}\n</context>\n```\n",
+        f"Is `<context>{DATA}</context>` right?",
         f"<data>\n{DATA}\n</data>\nWhich   city?",
         f"{DATA}\n\nWhich   city?",
         "<context>\ncities:\n  - name:  Bergen\n</context>\nWhich   city?",

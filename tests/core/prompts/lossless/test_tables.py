@@ -84,7 +84,9 @@ def test_other_data_makes_no_table(text: str) -> None:
     assert shorten(text, passes=TABLES) == text
 
 
-@pytest.mark.parametrize("text", ["a|b\n1", "a\n1|2", "a\nNaN|", 'a\n"open', "a|b\n1|[\n"])
+@pytest.mark.parametrize(
+    "text", ["a|b\n1", "a\n1|2", "a\nNaN|", 'a\n"open', "a|b\n1|[\n", 'a\n1,"b":2']
+)
 def test_a_text_that_is_no_table_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         from_table(text)
