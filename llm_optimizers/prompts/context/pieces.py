@@ -1,0 +1,267 @@
+"""Split a document into the smallest parts that may be kept of it alone.
+
+Fenced blocks, JSON and HTML tables are found first, by their marks; then tables, headings, code
+and data by their lines; all else is prose. Whatever there is, the parts join back to the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice, takewhile
+from typing import Literal, NamedTuple, TypeAlias
+
+from llm_optimizers.prompts.context.code_parts import code_parts, fence_parts, is_transcript
+from llm_optimizers.prompts.context.data_parts import data_parts, is_data
+from llm_optimizers.prompts.context.json_parts import json_parts, json_values
+from llm_optimizers.prompts.context.parts import Part, gathered, lines_of, part
+from llm_optimizers.prompts.context.prose_parts import prose_parts
+from llm_optimizers.prompts.context.table_parts import html_table_parts, table_at
+from llm_optimizers.text import looks_like_code
+
+__all__ = ["pieces"]
+
+_FENCE = re.compile(r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[^\n`]*)\n?", re.MULTILINE)
+_TABLE = re.compile(r"<(/?)table\b[^>\n]*>\n?", re.IGNORECASE)
+_BLANK = re.compile(r"(?:[ \t\r]*\n)*")
+_HEADING = re.compile(r"[ \t]{0,3}#{1,6} \S")
+_UNDERLINE = re.compile(r"([=\-~^\"'`#*+])\1{2,}\s*$")
+_SHORTEST_BLOCK = 300
+"""Characters up to which code and data are kept whole however small the budget is."""
+_DATA = ("yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "env")
+_TABLES = ("", "text", "txt", "csv", "tsv", "markdown", "md", "console", "plain")
+
+Kind: TypeAlias = Literal["code", "data", "text"]
+
+
+def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
+    """Return the parts of a document, in order; a part is short beside the budget if it can be."""
+    longest = max(_SHORTEST_BLOCK, max_tokens)
+    indents = [len(line) - len(line.lstrip()) for line in lines_of(text)[1:] if line.strip()]
+    indent = min(indents, default=0)
+    blocks: list[Sequence[Part]] = []
+    end = 0
+    for fence in _fences(text):
+        blocks += _unfenced(text[end : fence.start], longest, indent)
+        blocks.append(_fenced(text, fence, longest))
+        end = fence.end
+    blocks += _unfenced(text[end:], longest, indent)
+    return gathered(blocks)
+
+
+class _Fence(NamedTuple):
+    """Where a fenced block, its content and its closing line begin, and where it ends."""
+
+    start: int
+    body: int
+    closing: int
+    end: int
+    label: str
+
+
+def _fences(text: str) -> Iterator[_Fence]:
+    """Yield the fenced blocks.
+
+    A fence without a label and without an end is the end of a block whose beginning is missing,
+    as in a chunk of a longer text; so is one that is followed by a fence with a label.
+    """
+    lines = list(_FENCE.finditer(text))
+    endless: dict[str, int] = {}
+    at = 0
+    while at < len(lines):
+        opening = lines[at]
+        mark, label = opening["mark"], opening["label"].strip()
+        at += 1
+        if len(mark) >= endless.get(mark[0], len(text)):
+            closing = None
+        else:
+            closing = _closing(lines, at, mark, labelled=bool(label))
+            if closing is None:
+                endless[mark[0]] = len(mark)
+        if closing is not None and not lines[closing]["label"].strip():
+            ended = lines[closing]
+            at = closing + 1
+            yield _Fence(opening.start(), opening.end(), ended.start(), ended.end(), label)
+        elif label and closing is None and " " not in label:
+            yield _Fence(opening.start(), opening.end(), len(text), len(text), label)
+            return
+
+
+def _closing(lines: Sequence[re.Match[str]], at: int, mark: str, *, labelled: bool) -> int | None:
+    """Return the line that ends a fence, or a labelled one that shows that it is no beginning."""
+    for place in range(at, len(lines)):
+        other = lines[place]["mark"]
+        if other[0] == mark[0] and len(other) >= len(mark):
+            if not lines[place]["label"].strip():
+                return place
+            if not labelled:
+                return place
+    return None
+
+
+def _fenced(text: str, fence: _Fence, longest: int) -> list[Part]:
+    if fence.end - fence.start <= longest:
+        return [part(text[fence.start : fence.end], style="block")]
+    body = text[fence.body : fence.closing]
+    label = (fence.label.split() or [""])[0].lower()
+    values = list(json_values(body))
+    lines = lines_of(body)
+    table = table_at(lines, 0) if label in _TABLES and lines else None
+    if len(values) == 1 and body[: values[0][0]].strip() == body[values[0][1] :].strip() == "":
+        inside = json_parts(body.lstrip())
+        fence = fence._replace(body=fence.body + values[0][0])
+    elif table is not None and not "".join(lines[table[0] :]).strip():
+        inside = table[1]
+        fence = fence._replace(closing=fence.closing - len("".join(lines[table[0] :])))
+    elif label in _DATA:
+        inside = data_parts(body, longest)
+    else:
+        inside = code_parts(body, longest)
+    return fence_parts(
+        text[fence.start : fence.body], inside, text[fence.closing : fence.end]
+    )
+
+
+def _unfenced(text: str, longest: int, indent: int) -> Iterator[Sequence[Part]]:
+    """Yield the blocks of a text without fences: JSON and HTML tables, and what is between.
+
+    Values on lines of their own, one below the other, are rows of one block.
+    """
+    end = 0
+    rows: list[list[Part]] = []
+    for start, stop, split in sorted(_marked(text), key=lambda each: each[:2]):
+        if start < end:
+            continue
+        between = text[end:start]
+        if between.strip():
+            yield gathered(rows)
+            rows = []
+            yield from _lines(between, longest, indent)
+            between = ""
+        stop += len(_BLANK.match(text, stop).group())
+        rows.append(_led(between, split(text[start:stop])))
+        end = stop
+    yield gathered(rows)
+    yield from _lines(text[end:], longest, indent)
+
+
+def _led(lead: str, parts: list[Part]) -> list[Part]:
+    parts[0] = replace(parts[0], text=lead + parts[0].text)
+    return parts
+
+
+def _marked(text: str) -> Iterator[tuple[int, int, Callable[[str], list[Part]]]]:
+    if "{" in text or "[" in text:
+        yield from ((start, stop, json_parts) for start, stop in json_values(text))
+    if "<" in text:
+        yield from ((start, stop, html_table_parts) for start, stop in _html_tables(text))
+
+
+def _html_tables(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of every outermost `<table>`."""
+    start = depth = 0
+    for tag in _TABLE.finditer(text):
+        if tag[1]:
+            depth -= 1
+            if depth == 0:
+                yield start, tag.end()
+            depth = max(0, depth)
+        else:
+            start = tag.start() if depth == 0 else start
+            depth += 1
+
+
+def _lines(text: str, longest: int, indent: int) -> Iterator[Sequence[Part]]:
+    """Yield the blocks of a text by its lines; neighbouring paragraphs of a kind are one block."""
+    lines = lines_of(text)
+    at = 0
+    pending: list[str] = []
+    kind: Kind = "text"
+    while at < len(lines):
+        found = _table_or_heading(lines, at)
+        if found is not None:
+            yield _split(kind, "".join(pending), longest)
+            pending = []
+            yield found[1]
+            at += found[0]
+            continue
+        end = _paragraph_end(lines, at)
+        own = _kind(lines[at:end], pending, indent)
+        if own != kind:
+            yield _split(kind, "".join(pending), longest)
+            pending, kind = [], own
+        pending += lines[at:end]
+        at = end
+    yield _split(kind, "".join(pending), longest)
+
+
+def _split(kind: Kind, text: str, longest: int) -> list[Part]:
+    if not text:
+        return []
+    if kind == "code":
+        return code_parts(text, longest)
+    return data_parts(text, longest) if kind == "data" else prose_parts(text)
+
+
+def _table_or_heading(lines: Sequence[str], at: int) -> tuple[int, list[Part]] | None:
+    """Return the table or heading that begins at a line, if one does, with its blank lines."""
+    found = None if not lines[at].strip() else table_at(lines, at) or _heading(lines, at)
+    if found is None:
+        return None
+    count, parts = found
+    blank = "".join(takewhile(lambda line: not line.strip(), islice(lines, at + count, None)))
+    parts[-1] = replace(parts[-1], tail=parts[-1].tail + blank)
+    return count + blank.count("\n") + (not blank.endswith("\n") and bool(blank)), parts
+
+
+def _heading(lines: Sequence[str], at: int) -> tuple[int, list[Part]] | None:
+    """Return a heading: `# Title`, or a line above (and below) a line of one character."""
+    count = 0
+    if _HEADING.match(lines[at]):
+        count = 1
+    elif at + 1 < len(lines) and _UNDERLINE.fullmatch(lines[at + 1].strip()):
+        count = 2
+    elif (
+        at + 2 < len(lines)
+        and _UNDERLINE.fullmatch(lines[at].strip())
+        and lines[at].strip() == lines[at + 2].strip()
+    ):
+        count = 3
+    if not count:
+        return None
+    return count, [part("".join(lines[at : at + count]), heading=True)]
+
+
+def _paragraph_end(lines: Sequence[str], at: int) -> int:
+    """Return where the paragraph that begins at a line ends, behind its blank lines."""
+    end = at + 1
+    while end < len(lines):
+        if not lines[end - 1].strip() and lines[end].strip():
+            break
+        if lines[end].strip() and _may_begin(lines, end) and _table_or_heading(lines, end):
+            break
+        end += 1
+    return end
+
+
+def _may_begin(lines: Sequence[str], at: int) -> bool:
+    """Return whether a line inside a paragraph may begin a table or is a heading."""
+    own = lines[at].lstrip()
+    following = lines[at + 1].lstrip()[:2] if at + 1 < len(lines) else ""
+    return "|" in own or "\t" in own or own[:2] in ("+-", "==") or own[:1] == "#" or (
+        len(following) == 2 and (following[0] == following[1] or following[0] in "|+")
+    )
+
+
+def _kind(lines: Sequence[str], before: Sequence[str], indent: int) -> Kind:
+    """Return what a paragraph is; one that is indented below `::` is code."""
+    own = [line[indent:] if line[:indent].isspace() else line for line in lines if line.strip()]
+    introduced = next((line for line in reversed(before) if line.strip()), "")
+    if not own:
+        return "text"
+    if introduced.rstrip().endswith("::") and all(line[:1] in " \t" for line in own):
+        return "code"
+    if is_data(own):
+        return "data"
+    return "code" if is_transcript(own) or looks_like_code("".join(own)) else "text"
