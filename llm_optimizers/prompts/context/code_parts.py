@@ -35,14 +35,13 @@ _DEPTH = 3
 
 def fence_parts(opening: str, inside: Sequence[Part], closing: str) -> list[Part]:
     """Return the parts of a fenced block; its two lines stand around whatever is kept of it."""
-    needs = (0, len(inside) + 1) if closing else (0,)
-    first = part(opening, style="block", alone=False)
+    needs = (0, len(inside) + 1)
+    first, last = (part(text, style="block", alone=False) for text in (opening, closing))
     moved = [
         replace(each, style="block", needs=(*needs, *(1 + at for at in each.needs)))
         for each in inside
     ]
-    last = [part(closing, style="block", alone=False)] if closing else []
-    return [first, *moved, *last]
+    return [first, *moved, last]
 
 
 def code_parts(text: str, longest: int) -> list[Part]:
@@ -78,7 +77,7 @@ def _add(
     for statement in statements(lines):
         text = "".join(statement)
         head = _header(statement) if len(text) > longest and depth < _DEPTH else 0
-        if not head:
+        if not head or not "".join(statement[head:]).strip():
             parts.append(part(text, style="block", needs=needs))
             continue
         opening = len(parts)

@@ -26,6 +26,7 @@ _FENCE = re.compile(r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[^\n`]*)\n?",
 _TABLE = re.compile(r"<(/?)table\b[^>\n]*>\n?", re.IGNORECASE)
 _BLANK = re.compile(r"(?:[ \t\r]*\n)*")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6} \S")
+_INTRODUCTION = re.compile(r"::\s*$|^\s*\.\. (?:code|code-block|sourcecode|doctest|parsed-literal)::")
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+])\1{2,}\s*$")
 _SHORTEST_BLOCK = 300
 """Characters up to which code and data are kept whole however small the budget is."""
@@ -38,15 +39,13 @@ Kind: TypeAlias = Literal["code", "data", "text"]
 def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
     """Return the parts of a document, in order; a part is short beside the budget if it can be."""
     longest = max(_SHORTEST_BLOCK, max_tokens)
-    indents = [len(line) - len(line.lstrip()) for line in lines_of(text)[1:] if line.strip()]
-    indent = min(indents, default=0)
     blocks: list[Sequence[Part]] = []
     end = 0
     for fence in _fences(text):
-        blocks += _unfenced(text[end : fence.start], longest, indent)
+        blocks += _unfenced(text[end : fence.start], longest)
         blocks.append(_fenced(text, fence, longest))
         end = fence.end
-    blocks += _unfenced(text[end:], longest, indent)
+    blocks += _unfenced(text[end:], longest)
     return gathered(blocks)
 
 
@@ -61,10 +60,10 @@ class _Fence(NamedTuple):
 
 
 def _fences(text: str) -> Iterator[_Fence]:
-    """Yield the fenced blocks.
+    """Yield the fenced blocks; a single line is one of which the other end is missing.
 
-    A fence without a label and without an end is the end of a block whose beginning is missing,
-    as in a chunk of a longer text; so is one that is followed by a fence with a label.
+    So it is in a chunk of a longer text: a fence without a label that is followed by one with a
+    label, or by none, is an end; one with a label that is followed by no end is a beginning.
     """
     lines = list(_FENCE.finditer(text))
     endless: dict[str, int] = {}
@@ -73,9 +72,8 @@ def _fences(text: str) -> Iterator[_Fence]:
         opening = lines[at]
         mark, label = opening["mark"], opening["label"].strip()
         at += 1
-        if len(mark) >= endless.get(mark[0], len(text)):
-            closing = None
-        else:
+        closing = None
+        if len(mark) < endless.get(mark[0], len(text)):
             closing = _closing(lines, at, mark, labelled=bool(label))
             if closing is None:
                 endless[mark[0]] = len(mark)
@@ -86,6 +84,8 @@ def _fences(text: str) -> Iterator[_Fence]:
         elif label and closing is None and " " not in label:
             yield _Fence(opening.start(), opening.end(), len(text), len(text), label)
             return
+        elif not label:
+            yield _Fence(opening.start(), opening.end(), opening.end(), opening.end(), label)
 
 
 def _closing(lines: Sequence[re.Match[str]], at: int, mark: str, *, labelled: bool) -> int | None:
@@ -93,37 +93,40 @@ def _closing(lines: Sequence[re.Match[str]], at: int, mark: str, *, labelled: bo
     for place in range(at, len(lines)):
         other = lines[place]["mark"]
         if other[0] == mark[0] and len(other) >= len(mark):
-            if not lines[place]["label"].strip():
-                return place
-            if not labelled:
+            if not labelled or not lines[place]["label"].strip():
                 return place
     return None
 
 
 def _fenced(text: str, fence: _Fence, longest: int) -> list[Part]:
-    if fence.end - fence.start <= longest:
-        return [part(text[fence.start : fence.end], style="block")]
+    """Split a fenced block; half of a pair of fences is never kept without the other."""
+    whole = text[fence.start : fence.end]
+    if fence.closing == fence.end:
+        half = part(text[fence.start : fence.body], style="block", alone=False)
+        body = text[fence.body : fence.end]
+        return [half, *code_parts(body, longest)] if body.strip() else [part(whole, alone=False)]
     body = text[fence.body : fence.closing]
+    if len(whole) <= longest or not body.strip():
+        return [part(whole, style="block")]
     label = (fence.label.split() or [""])[0].lower()
-    values = list(json_values(body))
     lines = lines_of(body)
-    table = table_at(lines, 0) if label in _TABLES and lines else None
-    if len(values) == 1 and body[: values[0][0]].strip() == body[values[0][1] :].strip() == "":
-        inside = json_parts(body.lstrip())
-        fence = fence._replace(body=fence.body + values[0][0])
+    table = table_at(lines, 0) if label in _TABLES else None
+    value = next(json_values(body), None)
+    start, stop = fence.body, fence.closing
+    if value is not None and not (body[: value[0]] + body[value[1] :]).strip():
+        start += value[0]
+        inside = json_parts(body[value[0] :])
     elif table is not None and not "".join(lines[table[0] :]).strip():
+        stop -= len("".join(lines[table[0] :]))
         inside = table[1]
-        fence = fence._replace(closing=fence.closing - len("".join(lines[table[0] :])))
     elif label in _DATA:
         inside = data_parts(body, longest)
     else:
         inside = code_parts(body, longest)
-    return fence_parts(
-        text[fence.start : fence.body], inside, text[fence.closing : fence.end]
-    )
+    return fence_parts(text[fence.start : start], inside, text[stop : fence.end])
 
 
-def _unfenced(text: str, longest: int, indent: int) -> Iterator[Sequence[Part]]:
+def _unfenced(text: str, longest: int) -> Iterator[Sequence[Part]]:
     """Yield the blocks of a text without fences: JSON and HTML tables, and what is between.
 
     Values on lines of their own, one below the other, are rows of one block.
@@ -137,13 +140,13 @@ def _unfenced(text: str, longest: int, indent: int) -> Iterator[Sequence[Part]]:
         if between.strip():
             yield gathered(rows)
             rows = []
-            yield from _lines(between, longest, indent)
+            yield from _lines(between, longest)
             between = ""
         stop += len(_BLANK.match(text, stop).group())
         rows.append(_led(between, split(text[start:stop])))
         end = stop
     yield gathered(rows)
-    yield from _lines(text[end:], longest, indent)
+    yield from _lines(text[end:], longest)
 
 
 def _led(lead: str, parts: list[Part]) -> list[Part]:
@@ -172,7 +175,7 @@ def _html_tables(text: str) -> Iterator[tuple[int, int]]:
             depth += 1
 
 
-def _lines(text: str, longest: int, indent: int) -> Iterator[Sequence[Part]]:
+def _lines(text: str, longest: int) -> Iterator[Sequence[Part]]:
     """Yield the blocks of a text by its lines; neighbouring paragraphs of a kind are one block."""
     lines = lines_of(text)
     at = 0
@@ -182,12 +185,12 @@ def _lines(text: str, longest: int, indent: int) -> Iterator[Sequence[Part]]:
         found = _table_or_heading(lines, at)
         if found is not None:
             yield _split(kind, "".join(pending), longest)
-            pending = []
+            pending, kind = [], "text"
             yield found[1]
             at += found[0]
             continue
         end = _paragraph_end(lines, at)
-        own = _kind(lines[at:end], pending, indent)
+        own = _kind(lines[at:end], pending, kind)
         if own != kind:
             yield _split(kind, "".join(pending), longest)
             pending, kind = [], own
@@ -254,14 +257,22 @@ def _may_begin(lines: Sequence[str], at: int) -> bool:
     )
 
 
-def _kind(lines: Sequence[str], before: Sequence[str], indent: int) -> Kind:
-    """Return what a paragraph is; one that is indented below `::` is code."""
-    own = [line[indent:] if line[:indent].isspace() else line for line in lines if line.strip()]
-    introduced = next((line for line in reversed(before) if line.strip()), "")
+def _kind(lines: Sequence[str], before: Sequence[str], kind: Kind) -> Kind:
+    """Return what a paragraph is; one that is indented below `::` or below code is code."""
+    own = [line for line in lines if line.strip()]
     if not own:
-        return "text"
-    if introduced.rstrip().endswith("::") and all(line[:1] in " \t" for line in own):
+        return kind
+    indent = min(len(line) - len(line.lstrip()) for line in own)
+    above = next((line for line in reversed(before) if line.strip()), "")
+    if indent > len(above) - len(above.lstrip()) and _INTRODUCTION.search(above):
+        return "code"
+    if indent and kind == "code" and above and not _INTRODUCTION.search(above):
+        first = next(line for line in before if line.strip())
+        if indent >= len(first) - len(first.lstrip()):
+            return "code"
+    own = [line[indent:] for line in own]
+    if is_transcript(own):
         return "code"
     if is_data(own):
         return "data"
-    return "code" if is_transcript(own) or looks_like_code("".join(own)) else "text"
+    return "code" if looks_like_code("".join(own)) else "text"

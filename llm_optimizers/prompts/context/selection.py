@@ -299,13 +299,17 @@ def _assembled(
     for pick in picks:
         for scored in pick.parts:
             chosen.setdefault(scored.document, {})[scored.at] = scored.probability
-    return tuple(
-        KeptPassage(
-            index=index,
-            title=passages[index].title,
-            text=joined(documents[index], own),
-            whole=len(own) == len(documents[index]),
-            probability=sum(own.values()),
+    kept = []
+    for index, own in sorted(chosen.items()):
+        parts = documents[index]
+        whole = all(at in own or not part.alone for at, part in enumerate(parts))
+        kept.append(
+            KeptPassage(
+                index=index,
+                title=passages[index].title,
+                text=passages[index].text if whole else joined(parts, own),
+                whole=whole,
+                probability=sum(own.values()),
+            )
         )
-        for index, own in sorted(chosen.items())
-    )
+    return tuple(kept)
