@@ -86,9 +86,11 @@ def gathered(blocks: Iterable[Sequence[Part]]) -> list[Part]:
             if row and lead:
                 row[-1] = replace(row[-1], tail=row[-1].tail + lead)
                 lead = ""
-            needs = tuple(start + at for at in each.needs)
-            row.append(replace(each, text=lead + each.text, block=number, needs=needs))
-            lead = ""
+            if lead or each.style == "block":
+                needs = tuple(start + at for at in each.needs)
+                each = replace(each, text=lead + each.text, block=number, needs=needs)
+                lead = ""
+            row.append(each)
     if lead and row:
         row[-1] = replace(row[-1], tail=row[-1].tail + lead)
     return row or ([Part(text=lead)] if lead else [])

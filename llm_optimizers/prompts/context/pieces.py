@@ -46,7 +46,18 @@ def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
         blocks.append(_fenced(text, fence, longest))
         end = fence.end
     blocks += _unfenced(text[end:], longest)
-    return gathered(blocks)
+    return _introduced(gathered(blocks))
+
+
+def _introduced(parts: list[Part]) -> tuple[Part, ...]:
+    """Return the parts; those of a block need the sentence above it that ends in a colon."""
+    introduction: int | None = None
+    for at, each in enumerate(parts):
+        if each.style != "block":
+            introduction = at if each.text.endswith(":") else None
+        elif introduction is not None and each.block == parts[introduction + 1].block:
+            parts[at] = replace(each, needs=(introduction, *each.needs))
+    return tuple(parts)
 
 
 class _Fence(NamedTuple):
@@ -138,14 +149,16 @@ def _unfenced(text: str, longest: int) -> Iterator[Sequence[Part]]:
             continue
         between = text[end:start]
         if between.strip():
-            yield gathered(rows)
+            if rows:
+                yield gathered(rows)
             rows = []
             yield from _lines(between, longest)
             between = ""
         stop += len(_BLANK.match(text, stop).group())
         rows.append(_led(between, split(text[start:stop])))
         end = stop
-    yield gathered(rows)
+    if rows:
+        yield gathered(rows)
     yield from _lines(text[end:], longest)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from llm_optimizers.prompts.context.parts import Part, lines_of, part
 from llm_optimizers.text import sentences
@@ -48,6 +49,8 @@ def _paragraphs(text: str) -> list[list[str]]:
 
 def _logical_lines(lines: Sequence[str]) -> list[list[str]]:
     """Return the lines that belong together: one that was wrapped, and its continuations."""
+    if len(lines) == 1:
+        return [list(lines)]
     widths = [_width(line) for line in lines]
     widest = max(widths, default=0)
     found: list[list[str]] = []
@@ -83,17 +86,17 @@ def _width(line: str) -> int:
 
 
 def _sentences(lines: Sequence[str]) -> list[Part]:
-    """Split joined lines into sentences."""
-    text = "".join(lines)
-    unwrapped = "".join(
-        line[:-1] + " " if at + 1 < len(lines) and lines[at + 1].strip() and line.endswith("\n") else line
-        for at, line in enumerate(lines)
-    )
-    found: list[Part] = []
-    start = 0
-    for sentence in sentences(unwrapped) or [unwrapped]:
-        found.append(part(text[start : start + len(sentence)], style="sentence"))
-        start += len(sentence)
-    if len(found) == 1:
-        found = [part(text, style="line" if len(lines) == 1 and _MARKED.match(text) else "sentence")]
-    return found
+    """Split lines that belong together into sentences."""
+    text = joined = "".join(lines)
+    if len(lines) > 1:
+        # A blank for each line break, so that the sentences are as long as in the text.
+        joined = text.rstrip().replace("\n", " ")
+        joined += text[len(joined) :]
+    found = sentences(joined)
+    if len(found) < 2:
+        marked = len(lines) == 1 and _MARKED.match(text) is not None
+        return [part(text, style="line" if marked else "sentence")]
+    ends = [*accumulate(map(len, found))]
+    return [
+        part(text[start:end], style="sentence") for start, end in pairwise([0, *ends])
+    ]

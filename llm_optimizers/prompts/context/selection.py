@@ -38,7 +38,7 @@ _SHORTEST_TOKEN = 3
 """Characters of the shortest usual token, so that other sentences' cost is not underestimated."""
 _NEIGHBOUR = 0.2
 """How much of a neighbour's probability a part gets."""
-_HEADER = 0.0
+_HEADER = 2.0
 """How much of its header's probability a part gets."""
 _MARK_TOKENS = {"sentence": 1, "line": 2, "block": 3}
 
@@ -204,7 +204,8 @@ class PassageSelector:
         for piece, cost, passage_share, own in zip(
             ranked, costs, ranking.passages, ranking.sentences, strict=True
         ):
-            value = passage_share * (own + _NEIGHBOUR * _neighbours(own) + _HEADER * _headers(piece, own))
+            near = _NEIGHBOUR * _neighbours(own) + _HEADER * _headers(piece, own)
+            value = passage_share * (own + near)
             scored += [
                 ScoredPart(
                     document=piece.document,

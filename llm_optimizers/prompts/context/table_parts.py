@@ -33,7 +33,7 @@ def table_at(lines: Sequence[str], at: int) -> Found | None:
     """Return the table that begins at a line, if one does."""
     line = lines[at].strip()
     following = lines[at + 1].strip() if at + 1 < len(lines) else ""
-    if len(line) > _LONGEST or not line:
+    if not following or not line or len(line) > _LONGEST:
         return None
     if line.startswith("+-") and _is_rule(line):
         return _grid(lines, at)
@@ -199,6 +199,8 @@ def _is_sentence(line: str) -> bool:
 
 def _aligned(lines: Sequence[str], at: int) -> Found | None:
     """Text in columns that all lines begin at the same places."""
+    if "  " not in lines[at].strip() and "\t" not in lines[at]:
+        return None
     places = {found.end() for found in _COLUMNS.finditer(lines[at].rstrip())}
     if len(places) < 2:
         return None
