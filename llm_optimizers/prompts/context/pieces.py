@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, takewhile
 from typing import Literal, NamedTuple, TypeAlias
 
 from llm_optimizers.prompts.context.code_parts import code_parts, fence_parts, is_transcript
@@ -226,9 +225,12 @@ def _table_or_heading(lines: Sequence[str], at: int) -> tuple[int, list[Part]] |
     if found is None:
         return None
     count, parts = found
-    blank = "".join(takewhile(lambda line: not line.strip(), islice(lines, at + count, None)))
+    end = at + count
+    while end < len(lines) and not lines[end].strip():
+        end += 1
+    blank = "".join(lines[at + count : end])
     parts[-1] = replace(parts[-1], tail=parts[-1].tail + blank)
-    return count + blank.count("\n") + (not blank.endswith("\n") and bool(blank)), parts
+    return end - at, parts
 
 
 def _heading(lines: Sequence[str], at: int) -> tuple[int, list[Part]] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from itertools import islice, takewhile
+from itertools import pairwise, takewhile
 from typing import TypeAlias
 
 from llm_optimizers.prompts.context.parts import Part, part
@@ -51,7 +51,7 @@ def table_at(lines: Sequence[str], at: int) -> Found | None:
 def html_table_parts(text: str) -> list[Part]:
     """Split `<table>...</table>` into rows; rows of head cells at its start are the header."""
     starts = [found.start() for found in _ROW.finditer(text)]
-    rows = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    rows = [text[a:b] for a, b in pairwise([*starts, len(text)])]
     head = 0
     while head < len(rows) and _HEAD_CELL.search(rows[head]) and "<td" not in rows[head].lower():
         head += 1
@@ -111,7 +111,7 @@ def _grid(lines: Sequence[str], at: int) -> Found | None:
     found = lines[at : at + borders[-1] + 1]
     head = next((n for n in borders if "=" in found[n]), borders[1])
     edges = [n + 1 for n in borders if n >= head]
-    rows = ["".join(found[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    rows = ["".join(found[a:b]) for a, b in pairwise(edges)]
     if not rows:
         return len(found), [part("".join(found), style="block")]
     return len(found), _rows(found[: head + 1], rows)
@@ -175,7 +175,7 @@ def _separated(lines: Sequence[str], at: int) -> Found | None:
 
 def _records(lines: Sequence[str], at: int, mark: str) -> tuple[int, list[str]]:
     """Return the rows that have as many fields as the first, and how many lines they take."""
-    until_blank = takewhile(str.strip, islice(lines, at, None))
+    until_blank = takewhile(str.strip, (lines[n] for n in range(at, len(lines))))
     reader = csv.reader(until_blank, delimiter=mark)
     rows: list[str] = []
     used = width = 0
