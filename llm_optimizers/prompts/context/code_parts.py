@@ -16,11 +16,10 @@ from llm_optimizers.prompts.context.parts import Part, lines_of, part
 __all__ = ["code_parts", "fence_parts", "is_transcript", "statements"]
 
 _TOKEN = re.compile(
-    r"\"\"\"|'''|\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?<![{$])#[^\n]*|[()\[\]{}]|\n"
+    r"\"\"\"|'''|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|(?<![{$])#[^\n]*|[()\[\]{}]|\n"
 )
 _LONG = {
-    mark: re.compile(rf"(?:\\.|(?!{mark})[^\\])*+(?:{mark})?", re.DOTALL)
-    for mark in ('"""', "'''")
+    mark: re.compile(rf"(?:\\.|(?!{mark})[^\\])*+(?:{mark})?", re.DOTALL) for mark in ('"""', "'''")
 }
 """The rest of a string that may go over several lines."""
 _CONTINUES = re.compile(
@@ -99,9 +98,7 @@ def _header(statement: Sequence[str]) -> int:
     return 0
 
 
-def statements(
-    lines: Sequence[str], continues: re.Pattern[str] = _CONTINUES
-) -> list[list[str]]:
+def statements(lines: Sequence[str], continues: re.Pattern[str] = _CONTINUES) -> list[list[str]]:
     """Return the lines of each statement of the least indentation, with blank lines behind it."""
     depths = _depths("".join(lines))
     least = min(
@@ -120,6 +117,10 @@ def statements(
         begins = at_level and not continues.match(own)
         if begins and not joins:
             found.append([])
+        elif at_level and not begins and joins and len(found) > 1:
+            # The comment above an `else` is no statement of its own.
+            comment = found.pop()
+            found[-1] += comment
         if begins:
             joins = _INTRODUCES.match(own) is not None
         joins = joins or own.rstrip().endswith("\\")

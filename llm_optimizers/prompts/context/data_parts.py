@@ -14,10 +14,10 @@ from llm_optimizers.prompts.context.parts import Part, lines_of, part
 
 __all__ = ["data_parts", "is_data"]
 
+_WORD = r"[\w@$./*-]+"
 _KEY = re.compile(
-    r"[ \t]*(?:- +)?(?::[\w ]+[^\n:]*:|[\"']?[\w@$./*-]+(?: [\w@$./*-]+){0,2}[\"']?[ \t]*(?::(?=\s)|=))"
+    rf"[ \t]*(?:- +)?(?::[^\n:]+:|[\"']?{_WORD}(?: {_WORD}){{0,2}}[\"']?[ \t]*(?::(?=\s)|=))"
 )
-_NESTING = re.compile(r"[ \t]*(?:- +(?:[^\n]*:(?=\s))?[^\n]*|[^\n]*:)[ \t]*(?:#[^\n]*)?\n?$")
 _COMMENT = re.compile(r"[ \t]*(?:#|;)")
 _SECTION = re.compile(r"\[[^\n]+\]")
 _ITEM = re.compile(r"[ \t]*- ")
@@ -29,15 +29,14 @@ _DEPTH = 6
 def is_data(lines: Sequence[str]) -> bool:
     """Return whether the lines of a paragraph are entries: keys, and what is nested below them."""
     keys = indent = 0
-    for at, line in enumerate(lines):
+    for line in lines:
         own = len(line) - len(line.lstrip())
         if _KEY.match(line) or _SECTION.match(line):
             keys += 1
             indent = own if keys == 1 else indent
-        elif not (_COMMENT.match(line) or _CLOSES.match(line) or (keys and own > indent)):
-            if not (keys and _ITEM.match(line) and own >= indent):
-                return False
-        if not keys and at > 2:
+        elif _COMMENT.match(line) or _CLOSES.match(line):
+            continue
+        elif not keys or own < indent or (own == indent and not _ITEM.match(line)):
             return False
     return keys > 1 or (keys == 1 and len(lines) > 1 and lines[0].rstrip().endswith(":"))
 
@@ -92,8 +91,14 @@ def _entries(lines: Sequence[str]) -> list[list[str]]:
 def _can_be_opened(entry: Sequence[str]) -> bool:
     """Return whether all that is nested in an entry is entries or items too."""
     nested = [line for line in entry[1:] if line.strip() and not _COMMENT.match(line)]
-    if not nested or not _NESTING.match(entry[0]):
+    if not nested or not _nests(entry[0]):
         return False
     least = min(len(line) - len(line.lstrip()) for line in nested)
     level = [line for line in nested if len(line) - len(line.lstrip()) == least]
     return all(_KEY.match(line) or _ITEM.match(line) for line in level)
+
+
+def _nests(line: str) -> bool:
+    """Return whether what is below a line belongs to it: `key:`, or the first key of an item."""
+    own = line.split(" #")[0].strip()
+    return own.endswith(":") or own.startswith("- ")

@@ -135,7 +135,5 @@ def _mark(written: list[str], before: Part | None, after: Part | None) -> None:
     if written:
         written[-1] = written[-1].rstrip()
     written.append(
-        (left if before is not None else "")
-        + GAP.strip()
-        + (right if after is not None else "")
+        (left if before is not None else "") + GAP.strip() + (right if after is not None else "")
     )

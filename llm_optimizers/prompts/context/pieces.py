@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 from llm_optimizers.prompts.context.code_parts import code_parts, fence_parts, is_transcript
 from llm_optimizers.prompts.context.data_parts import data_parts, is_data
+from llm_optimizers.prompts.context.fences import Fence, fences
 from llm_optimizers.prompts.context.json_parts import json_parts, json_values
 from llm_optimizers.prompts.context.parts import Part, gathered, lines_of, part
 from llm_optimizers.prompts.context.prose_parts import prose_parts
@@ -21,11 +22,12 @@ from llm_optimizers.text import looks_like_code
 
 __all__ = ["pieces"]
 
-_FENCE = re.compile(r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[^\n`]*)\n?", re.MULTILINE)
-_TABLE = re.compile(r"<(/?)table\b[^>\n]*>\n?", re.IGNORECASE)
+_TABLE = re.compile(r"<(/?)table\b[^<>\n]*>\n?", re.IGNORECASE)
 _BLANK = re.compile(r"(?:[ \t\r]*\n)*")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6} \S")
-_INTRODUCTION = re.compile(r"::\s*$|^\s*\.\. (?:code|code-block|sourcecode|doctest|parsed-literal)::")
+_INTRODUCTION = re.compile(
+    r"::\s*$|^\s*\.\. (?:code|code-block|sourcecode|doctest|parsed-literal)::"
+)
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+])\1{2,}\s*$")
 _SHORTEST_BLOCK = 300
 """Characters up to which code and data are kept whole however small the budget is."""
@@ -40,7 +42,7 @@ def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
     longest = max(_SHORTEST_BLOCK, max_tokens)
     blocks: list[Sequence[Part]] = []
     end = 0
-    for fence in _fences(text):
+    for fence in fences(text):
         blocks += _unfenced(text[end : fence.start], longest)
         blocks.append(_fenced(text, fence, longest))
         end = fence.end
@@ -59,56 +61,7 @@ def _introduced(parts: list[Part]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-class _Fence(NamedTuple):
-    """Where a fenced block, its content and its closing line begin, and where it ends."""
-
-    start: int
-    body: int
-    closing: int
-    end: int
-    label: str
-
-
-def _fences(text: str) -> Iterator[_Fence]:
-    """Yield the fenced blocks; a single line is one of which the other end is missing.
-
-    So it is in a chunk of a longer text: a fence without a label that is followed by one with a
-    label, or by none, is an end; one with a label that is followed by no end is a beginning.
-    """
-    lines = list(_FENCE.finditer(text))
-    endless: dict[str, int] = {}
-    at = 0
-    while at < len(lines):
-        opening = lines[at]
-        mark, label = opening["mark"], opening["label"].strip()
-        at += 1
-        closing = None
-        if len(mark) < endless.get(mark[0], len(text)):
-            closing = _closing(lines, at, mark, labelled=bool(label))
-            if closing is None:
-                endless[mark[0]] = len(mark)
-        if closing is not None and not lines[closing]["label"].strip():
-            ended = lines[closing]
-            at = closing + 1
-            yield _Fence(opening.start(), opening.end(), ended.start(), ended.end(), label)
-        elif label and closing is None and " " not in label:
-            yield _Fence(opening.start(), opening.end(), len(text), len(text), label)
-            return
-        elif not label:
-            yield _Fence(opening.start(), opening.end(), opening.end(), opening.end(), label)
-
-
-def _closing(lines: Sequence[re.Match[str]], at: int, mark: str, *, labelled: bool) -> int | None:
-    """Return the line that ends a fence, or a labelled one that shows that it is no beginning."""
-    for place in range(at, len(lines)):
-        other = lines[place]["mark"]
-        if other[0] == mark[0] and len(other) >= len(mark):
-            if not labelled or not lines[place]["label"].strip():
-                return place
-    return None
-
-
-def _fenced(text: str, fence: _Fence, longest: int) -> list[Part]:
+def _fenced(text: str, fence: Fence, longest: int) -> list[Part]:
     """Split a fenced block; half of a pair of fences is never kept without the other."""
     whole = text[fence.start : fence.end]
     if fence.closing == fence.end:
@@ -153,7 +106,8 @@ def _unfenced(text: str, longest: int) -> Iterator[Sequence[Part]]:
             rows = []
             yield from _lines(between, longest)
             between = ""
-        stop += len(_BLANK.match(text, stop).group())
+        blank = _BLANK.match(text, stop)
+        stop = blank.end() if blank is not None else stop
         rows.append(_led(between, split(text[start:stop])))
         end = stop
     if rows:
@@ -267,8 +221,12 @@ def _may_begin(lines: Sequence[str], at: int) -> bool:
     """Return whether a line inside a paragraph may begin a table or is a heading."""
     own = lines[at].lstrip()
     following = lines[at + 1].lstrip()[:2] if at + 1 < len(lines) else ""
-    return "|" in own or "\t" in own or own[:2] in ("+-", "==") or own[:1] == "#" or (
-        len(following) == 2 and (following[0] == following[1] or following[0] in "|+")
+    return (
+        "|" in own
+        or "\t" in own
+        or own[:2] in ("+-", "==")
+        or own[:1] == "#"
+        or (len(following) == 2 and (following[0] == following[1] or following[0] in "|+"))
     )
 
 

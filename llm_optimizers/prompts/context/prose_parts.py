@@ -15,10 +15,9 @@ from llm_optimizers.text import sentences
 
 __all__ = ["prose_parts"]
 
-_MARKED = re.compile(
-    r"[ \t]*(?:[-*+\u2022\u25e6\u2013] |\d{1,3}[.)][ \t]|[a-zA-Z][.)][ \t]|\(\w{1,3}\) |>|#|\||\.\. |::?\w)"
-)
-_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u25e6\u2013] |\d{1,3}[.)][ \t]|[a-zA-Z][.)][ \t])")
+_BULLET = r"[ \t]*(?:[-*+\u2022\u25e6\u2013] |\d{1,3}[.)][ \t]|[a-zA-Z][.)][ \t]"
+_ITEM = re.compile(_BULLET + ")")
+_MARKED = re.compile(_BULLET + r"|\(\w{1,3}\) |>|#|\||\.\. |::?\w)")
 _HARD = ("  ", "\\", "<br>", "<br/>")
 _NARROWEST = 40
 """Columns below which lines are not taken for wrapped."""
@@ -57,7 +56,9 @@ def _logical_lines(lines: Sequence[str]) -> list[list[str]]:
     item = blank = False
     for at, line in enumerate(lines):
         if found and (
-            blank or not line.strip() or _continues(lines[at - 1], line, widths[at - 1], widest, item=item)
+            blank
+            or not line.strip()
+            or _continues(lines[at - 1], line, widths[at - 1], widest, item=item)
         ):
             found[-1].append(line)
             blank = blank and not line.strip()
@@ -97,6 +98,4 @@ def _sentences(lines: Sequence[str]) -> list[Part]:
         marked = len(lines) == 1 and _MARKED.match(text) is not None
         return [part(text, style="line" if marked else "sentence")]
     ends = [*accumulate(map(len, found))]
-    return [
-        part(text[start:end], style="sentence") for start, end in pairwise([0, *ends])
-    ]
+    return [part(text[start:end], style="sentence") for start, end in pairwise([0, *ends])]

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.chunks import Chunk, chunks, headers, neighbours
 from llm_optimizers.prompts.context.knapsack import Pick, ScoredPart, fill_budget
 from llm_optimizers.prompts.context.parts import GAP, Part, joined
 from llm_optimizers.prompts.context.pieces import pieces
@@ -30,8 +30,6 @@ __all__ = ["GAP", "KeptPassage", "PassageSelector", "Selection", "render"]
 
 _log = logging.getLogger(__name__)
 
-_CHUNK = 1_200
-"""Characters of text ranked as one passage; a longer document is ranked piece by piece."""
 _EXACT_BUDGETS = 2
 """The likeliest sentences are counted exactly until they fill this many budgets."""
 _SHORTEST_TOKEN = 3
@@ -65,15 +63,6 @@ class Selection:
     tokens_before: int
     tokens: int
     exact: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """Parts of one document, ranked as a passage; `at` is the position of the first."""
-
-    document: int
-    at: int
-    parts: tuple[Part, ...]
 
 
 class PassageSelector:
@@ -113,7 +102,7 @@ class PassageSelector:
                 kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
         documents = [pieces(passage.text, max_tokens) for passage in passages]
-        ranked = [piece for at, parts in enumerate(documents) for piece in _pieces(at, parts)]
+        ranked = [chunk for at, parts in enumerate(documents) for chunk in chunks(at, parts)]
         scored = self._scored(question, passages, ranked, max_tokens)
         picks = fill_budget(scored, max_tokens)
         # Joined parts may cost a few tokens more than apart: then the last picks are dropped.
@@ -183,16 +172,16 @@ class PassageSelector:
         self,
         question: str,
         passages: Sequence[Passage],
-        ranked: Sequence[_Piece],
+        ranked: Sequence[Chunk],
         max_tokens: int,
     ) -> list[ScoredPart]:
-        """Return every part of every piece, with its value and its cost."""
-        texts = [tuple(part.text for part in piece.parts) for piece in ranked]
+        """Return every part of every chunk, with its value and its cost."""
+        texts = [tuple(part.text for part in chunk.parts) for chunk in ranked]
         ranking = rank(
             question,
             [
-                Passage(title=passages[piece.document].title, text="".join(own))
-                for piece, own in zip(ranked, texts, strict=True)
+                Passage(title=passages[chunk.document].title, text=" ".join(own))
+                for chunk, own in zip(ranked, texts, strict=True)
             ],
             parts=texts,
             embed=self._embed,
@@ -201,32 +190,32 @@ class PassageSelector:
         costs = self._costs(ranked, ranking, max_tokens)
         titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
         scored: list[ScoredPart] = []
-        for piece, cost, passage_share, own in zip(
+        for chunk, cost, passage_share, own in zip(
             ranked, costs, ranking.passages, ranking.sentences, strict=True
         ):
-            near = _NEIGHBOUR * _neighbours(own) + _HEADER * _headers(piece, own)
+            near = _NEIGHBOUR * neighbours(own) + _HEADER * headers(chunk, own)
             value = passage_share * (own + near)
             scored += [
                 ScoredPart(
-                    document=piece.document,
-                    at=piece.at + at,
+                    document=chunk.document,
+                    at=chunk.at + at,
                     text=part.text,
                     value=float(value[at]),
                     probability=float(passage_share * own[at]),
                     tokens=cost[at],
-                    title_tokens=titles[piece.document],
+                    title_tokens=titles[chunk.document],
                     mark_tokens=_MARK_TOKENS[part.style],
                     needs=part.needs,
                     alone=part.alone,
                 )
-                for at, part in enumerate(piece.parts)
+                for at, part in enumerate(chunk.parts)
             ]
         return scored
 
     def _costs(
-        self, ranked: Sequence[_Piece], ranking: Ranking, max_tokens: int
+        self, ranked: Sequence[Chunk], ranking: Ranking, max_tokens: int
     ) -> list[Sequence[int]]:
-        """Return the tokens of each piece's parts, exact if they are likely to be kept."""
+        """Return the tokens of each chunk's parts, exact if they are likely to be kept."""
         costs: list[Sequence[int]] = [()] * len(ranked)
         counted = 0
         for at in np.argsort(-ranking.passages, kind="stable"):
@@ -257,39 +246,6 @@ def _whole(index: int, passage: Passage) -> KeptPassage:
 def _counted(part: Part) -> str:
     """Return a part as its tokens are counted: a sentence with a blank, a line with its end."""
     return " " + part.text if part.style == "sentence" else part.text + part.tail
-
-
-def _pieces(document: int, parts: Sequence[Part]) -> list[_Piece]:
-    """Group the parts of a long document into pieces of about `_CHUNK` characters."""
-    grouped: list[_Piece] = []
-    pending: list[Part] = []
-    size = start = 0
-    long = sum(len(part.text) + len(part.tail) for part in parts) > 2 * _CHUNK
-    for at, part in enumerate(parts):
-        if pending and long and size + len(part.text) > _CHUNK:
-            grouped.append(_Piece(document=document, at=start, parts=tuple(pending)))
-            pending, size, start = [], 0, at
-        pending.append(part)
-        size += len(part.text) + len(part.tail)
-    if pending:
-        grouped.append(_Piece(document=document, at=start, parts=tuple(pending)))
-    return grouped
-
-
-def _neighbours(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return for each part the sum of the probabilities before and after it, shape (m,)."""
-    near = np.zeros_like(own)
-    near[1:] += own[:-1]
-    near[:-1] += own[1:]
-    return near
-
-
-def _headers(piece: _Piece, own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return for each part the sum of the probabilities of the parts it needs, shape (m,)."""
-    inside = range(piece.at, piece.at + len(own))
-    return np.array(
-        [sum(own[at - piece.at] for at in part.needs if at in inside) for part in piece.parts]
-    )
 
 
 def _assembled(

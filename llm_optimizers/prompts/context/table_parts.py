@@ -1,4 +1,6 @@
-"""The rows of a table as parts that need its header: Markdown, reStructuredText, CSV, HTML, columns.
+"""The rows of a table as parts that need its header.
+
+Tables are those of Markdown, reStructuredText, HTML and databases, CSV, and text in columns.
 
 A header is the first row with the line below it. Without its header a row does not say what its
 values mean.
