@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from llm_optimizers.prompts.context.code_parts import statements
 from llm_optimizers.prompts.context.parts import Part, lines_of, part
 
-__all__ = ["data_parts", "is_data"]
+__all__ = ["data_parts", "is_data", "is_entry"]
 
 _WORD = r"[\w@$./*-]+"
 _KEY = re.compile(
@@ -26,12 +26,17 @@ _CLOSES = re.compile(r"[)\]}]+,?\s*$")
 _DEPTH = 6
 
 
+def is_entry(line: str) -> bool:
+    """Return whether a line begins an entry or a section."""
+    return _KEY.match(line) is not None or _SECTION.match(line) is not None
+
+
 def is_data(lines: Sequence[str]) -> bool:
     """Return whether the lines of a paragraph are entries: keys, and what is nested below them."""
     keys = indent = 0
     for line in lines:
         own = len(line) - len(line.lstrip())
-        if _KEY.match(line) or _SECTION.match(line):
+        if is_entry(line):
             keys += 1
             indent = own if keys == 1 else indent
         elif _COMMENT.match(line) or _CLOSES.match(line):

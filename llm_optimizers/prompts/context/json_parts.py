@@ -15,7 +15,7 @@ from llm_optimizers.prompts.context.parts import Part
 
 __all__ = ["json_parts", "json_values"]
 
-_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"\d-])")
+_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"\dtfn\]-])")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},:]', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 _CODE = "=([{,<&|+-*/"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from llm_optimizers.prompts.context.code_parts import code_parts, fence_parts, is_transcript
-from llm_optimizers.prompts.context.data_parts import data_parts, is_data
+from llm_optimizers.prompts.context.data_parts import data_parts, is_data, is_entry
 from llm_optimizers.prompts.context.fences import Fence, fences
 from llm_optimizers.prompts.context.json_parts import json_parts, json_values
 from llm_optimizers.prompts.context.parts import Part, gathered, lines_of, part
@@ -29,6 +29,7 @@ _INTRODUCTION = re.compile(
     r"::\s*$|^\s*\.\. (?:code|code-block|sourcecode|doctest|parsed-literal)::"
 )
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+])\1{2,}\s*$")
+_COMMENT_LINES = 8
 _SHORTEST_BLOCK = 300
 """Characters up to which code and data are kept whole however small the budget is."""
 _DATA = ("yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "env")
@@ -55,7 +56,8 @@ def _introduced(parts: list[Part]) -> tuple[Part, ...]:
     introduction: int | None = None
     for at, each in enumerate(parts):
         if each.style != "block":
-            introduction = at if each.text.endswith(":") else None
+            introduces = each.text.endswith(":") or _INTRODUCTION.search(each.text) is not None
+            introduction = at if introduces else None
         elif introduction is not None and each.block == parts[introduction + 1].block:
             parts[at] = replace(each, needs=(introduction, *each.needs))
     return tuple(parts)
@@ -191,7 +193,7 @@ def _heading(lines: Sequence[str], at: int) -> tuple[int, list[Part]] | None:
     """Return a heading: `# Title`, or a line above (and below) a line of one character."""
     count = 0
     if _HEADING.match(lines[at]):
-        count = 1
+        count = 0 if _is_comment(lines, at) else 1
     elif at + 1 < len(lines) and _UNDERLINE.fullmatch(lines[at + 1].strip()):
         count = 2
     elif (
@@ -203,6 +205,14 @@ def _heading(lines: Sequence[str], at: int) -> tuple[int, list[Part]] | None:
     if not count:
         return None
     return count, [part("".join(lines[at : at + count]), heading=True)]
+
+
+def _is_comment(lines: Sequence[str], at: int) -> bool:
+    """Return whether a line with `#` stands, with others like it, right above an entry of data."""
+    below = at + 1
+    while below < min(len(lines), at + _COMMENT_LINES) and _HEADING.match(lines[below]):
+        below += 1
+    return below < len(lines) and is_entry(lines[below])
 
 
 def _paragraph_end(lines: Sequence[str], at: int) -> int:

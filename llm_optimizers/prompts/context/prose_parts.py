@@ -93,9 +93,11 @@ def _sentences(lines: Sequence[str]) -> list[Part]:
         # A blank for each line break, so that the sentences are as long as in the text.
         joined = text.rstrip().replace("\n", " ")
         joined += text[len(joined) :]
-    found = sentences(joined)
-    if len(found) < 2:
+    # "1. Open the box." is one sentence.
+    bullet = _ITEM.match(text)
+    start = bullet.end() if bullet is not None else 0
+    ends = [start + end for end in accumulate(map(len, sentences(joined[start:])))]
+    if len(ends) < 2:
         marked = len(lines) == 1 and _MARKED.match(text) is not None
         return [part(text, style="line" if marked else "sentence")]
-    ends = [*accumulate(map(len, found))]
-    return [part(text[start:end], style="sentence") for start, end in pairwise([0, *ends])]
+    return [part(text[a:b], style="sentence") for a, b in pairwise([0, *ends])]
