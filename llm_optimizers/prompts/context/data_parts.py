@@ -73,12 +73,13 @@ def _add(
     """Append the entries of one level; those that are long are opened."""
     for entry in _entries(lines):
         text = "".join(entry)
-        if len(text) <= longest or depth == _DEPTH or not _can_be_opened(entry):
+        head = _head(entry) if len(text) > longest and depth < _DEPTH else 0
+        if not head:
             parts.append(part(text, style="block", needs=needs))
             continue
         opening = len(parts)
-        parts.append(part(entry[0], style="block", needs=needs, alone=False))
-        _add(entry[1:], longest, (*needs, opening), depth + 1, parts)
+        parts.append(part("".join(entry[:head]), style="block", needs=needs, alone=False))
+        _add(entry[head:], longest, (*needs, opening), depth + 1, parts)
 
 
 def _entries(lines: Sequence[str]) -> list[list[str]]:
@@ -93,14 +94,18 @@ def _entries(lines: Sequence[str]) -> list[list[str]]:
     return entries
 
 
-def _can_be_opened(entry: Sequence[str]) -> bool:
-    """Return whether all that is nested in an entry is entries or items too."""
-    nested = [line for line in entry[1:] if line.strip() and not _COMMENT.match(line)]
-    if not nested or not _nests(entry[0]):
-        return False
-    least = min(len(line) - len(line.lstrip()) for line in nested)
-    level = [line for line in nested if len(line) - len(line.lstrip()) == least]
-    return all(_KEY.match(line) or _ITEM.match(line) for line in level)
+def _head(entry: Sequence[str]) -> int:
+    """Return how many lines of an entry its nested entries need; 0 if it cannot be opened."""
+    lines = [
+        (at, line) for at, line in enumerate(entry) if line.strip() and not _COMMENT.match(line)
+    ]
+    if len(lines) < 2 or not _nests(lines[0][1]):
+        return 0
+    nested = [(len(line) - len(line.lstrip()), line) for _, line in lines[1:]]
+    least = min(indent for indent, _ in nested)
+    level = [line for indent, line in nested if indent == least]
+    opened = all(_KEY.match(line) or _ITEM.match(line) for line in level)
+    return lines[0][0] + 1 if opened else 0
 
 
 def _nests(line: str) -> bool:
