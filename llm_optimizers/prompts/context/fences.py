@@ -9,6 +9,8 @@ from typing import NamedTuple
 __all__ = ["Fence", "fences"]
 
 _FENCE = re.compile(r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[^\n`]*)(?:\n|\Z)", re.MULTILINE)
+_USUAL = 3
+"""Characters of nearly every fence."""
 
 
 class Fence(NamedTuple):
@@ -28,12 +30,15 @@ def fences(text: str) -> Iterator[Fence]:
     label, or by none, is an end; one with a label that is followed by no end is a beginning.
     """
     lines = list(_FENCE.finditer(text))
+    titles = {at for at, line in enumerate(lines) if _underlines(text, line)}
     endless: dict[str, int] = {}
     at = 0
     while at < len(lines):
         opening = lines[at]
         mark, label = opening["mark"], opening["label"].strip()
         at += 1
+        if at - 1 in titles:
+            continue
         closing = None
         if len(mark) < endless.get(mark[0], len(text)):
             closing = _closing(lines, at, mark, labelled=bool(label))
@@ -57,3 +62,11 @@ def _closing(lines: Sequence[re.Match[str]], at: int, mark: str, *, labelled: bo
         if ends and lines[place]["mark"].startswith(mark):
             return place
     return None
+
+
+def _underlines(text: str, line: re.Match[str]) -> bool:
+    """Return whether a line is the underline of a title: tildes, as many as it has letters."""
+    if line["mark"][0] != "~" or len(line["mark"]) <= _USUAL or line["label"].strip():
+        return False
+    above = text[text.rfind("\n", 0, max(0, line.start() - 1)) + 1 : line.start()].strip()
+    return 0 < len(above) <= len(line["mark"])

@@ -25,9 +25,8 @@ __all__ = ["pieces"]
 _TABLE = re.compile(r"<(/?)table\b[^<>\n]*>\n?", re.IGNORECASE)
 _BLANK = re.compile(r"(?:[ \t\r]*\n)*")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6} \S")
-_INTRODUCTION = re.compile(
-    r"::\s*$|^\s*\.\. (?:code|code-block|sourcecode|doctest|parsed-literal)::"
-)
+_DIRECTIVE = re.compile(r"^\s*\.\. (?:code|code-block|sourcecode|doctest|parsed-literal)::")
+_INTRODUCTION = re.compile(rf"::\s*$|{_DIRECTIVE.pattern}")
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+])\1{2,}\s*$")
 _COMMENT_LINES = 8
 _SHORTEST_BLOCK = 300
@@ -59,6 +58,8 @@ def _introduced(parts: list[Part]) -> tuple[Part, ...]:
             introduces = each.text.endswith(":") or _INTRODUCTION.search(each.text) is not None
             introduction = at if introduces else None
         elif introduction is not None and each.block == parts[introduction + 1].block:
+            if _DIRECTIVE.search(parts[introduction].text):
+                parts[introduction] = replace(parts[introduction], alone=False)
             parts[at] = replace(each, needs=(introduction, *each.needs))
     return tuple(parts)
 

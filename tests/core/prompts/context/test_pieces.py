@@ -202,6 +202,17 @@ def test_half_of_a_pair_of_fences_is_not_kept() -> None:
             assert "```" not in keeping(parts, [at])
 
 
+def test_tildes_below_a_title_are_no_fence() -> None:
+    text = "First title\n~~~~~~~~~~~\n\nA sentence. Another.\n\nSecond\n~~~~~~\n\nA third.\n"
+    assert texts(text) == [
+        "First title\n~~~~~~~~~~~",
+        "A sentence.",
+        "Another.",
+        "Second\n~~~~~~",
+        "A third.",
+    ]
+
+
 def test_a_prompt_is_kept_with_its_output() -> None:
     steps = "".join(f">>> total({n})\n... # more\nthe total of it is {n * 7}\n" for n in range(20))
     assert with_words(f"```pycon\n{steps}```\n", "is 77") == (
