@@ -51,8 +51,11 @@ def neighbours(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def headers(chunk: Chunk, own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return for each part the sum of the probabilities of the parts it needs, shape (m,)."""
+    """Return for each part the sum of the probabilities of what stands around it, shape (m,)."""
     inside = range(chunk.at, chunk.at + len(own))
     return np.array(
-        [sum(own[at - chunk.at] for at in part.needs if at in inside) for part in chunk.parts]
+        [
+            sum(own[at - chunk.at] for at in part.needs if at in inside and not part.heading)
+            for part in chunk.parts
+        ]
     )

@@ -29,6 +29,8 @@ _INTRODUCES = re.compile(r"@|#(?!include)|//|/\*|\*|--")
 """A decorator or a comment belongs to the statement below it."""
 _OPENED = re.compile(r"[ \t]*(?:class|def|async[ \t]+def)\b")
 _PROMPT = re.compile(r"(?:>>>|\$|%|#|In ?\[\d+\]:|\w+@[\w.:~/-]+[$#>])[ \t]+\S")
+_COMMENTED = re.compile(r"(?:>>>|\$)[ \t]+#")
+"""A comment at a prompt belongs to the prompt below it."""
 _DEPTH = 3
 
 
@@ -49,7 +51,11 @@ def code_parts(text: str, longest: int) -> list[Part]:
         return [part(text, style="block")]
     lines = lines_of(text)
     if is_transcript(lines):
-        prompts = [at for at, line in enumerate(lines) if _is_prompt(line)]
+        prompts = [
+            at
+            for at, line in enumerate(lines)
+            if _is_prompt(line) and not (at and _COMMENTED.match(lines[at - 1].lstrip()))
+        ]
         starts = [0, *prompts[1:]]
         return [
             part("".join(lines[a:b]), style="block")

@@ -47,11 +47,14 @@ def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
         blocks.append(_fenced(text, fence, longest))
         end = fence.end
     blocks += _unfenced(text[end:], longest)
-    return _introduced(gathered(blocks))
+    parts = gathered(blocks)
+    _need_introductions(parts)
+    _need_sections(parts)
+    return tuple(parts)
 
 
-def _introduced(parts: list[Part]) -> tuple[Part, ...]:
-    """Return the parts; those of a block need the sentence above it that ends in a colon."""
+def _need_introductions(parts: list[Part]) -> None:
+    """Let the parts of a block need the sentence above it that ends in a colon."""
     introduction: int | None = None
     for at, each in enumerate(parts):
         if each.style != "block":
@@ -61,7 +64,19 @@ def _introduced(parts: list[Part]) -> tuple[Part, ...]:
             if _DIRECTIVE.search(parts[introduction].text):
                 parts[introduction] = replace(parts[introduction], alone=False)
             parts[at] = replace(each, needs=(introduction, *each.needs))
-    return tuple(parts)
+
+
+def _need_sections(parts: list[Part]) -> None:
+    """Let a heading need the first part below it: without one it says nothing."""
+    first: int | None = None
+    for at in range(len(parts) - 1, -1, -1):
+        each = parts[at]
+        if each.heading and first is not None:
+            parts[at] = replace(each, needs=(first, *parts[first].needs))
+        elif each.heading:
+            parts[at] = replace(each, alone=False)
+        elif each.alone:
+            first = at
 
 
 def _fenced(text: str, fence: Fence, longest: int) -> list[Part]:

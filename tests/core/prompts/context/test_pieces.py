@@ -202,6 +202,16 @@ def test_half_of_a_pair_of_fences_is_not_kept() -> None:
             assert "```" not in keeping(parts, [at])
 
 
+def test_a_heading_is_kept_with_the_first_part_below_it() -> None:
+    text = "# Ports\n\n## Neth\n\nIt is deep. It is cold.\n\n## Carrow\n"
+    parts = split(text)
+    assert [each.heading for each in parts] == [True, True, False, False, True]
+    assert keeping(parts, [1]) == "\u2026\n## Neth\n\nIt is deep. \u2026"
+    assert keeping(parts, [0]) == "# Ports\n\u2026\nIt is deep. \u2026"
+    assert keeping(parts, [3]) == "\u2026 It is cold. \u2026"
+    assert not parts[4].alone
+
+
 def test_tildes_below_a_title_are_no_fence() -> None:
     text = "First title\n~~~~~~~~~~~\n\nA sentence. Another.\n\nSecond\n~~~~~~\n\nA third.\n"
     assert texts(text) == [
@@ -215,6 +225,10 @@ def test_tildes_below_a_title_are_no_fence() -> None:
 
 def test_a_prompt_is_kept_with_its_output() -> None:
     steps = "".join(f">>> total({n})\n... # more\nthe total of it is {n * 7}\n" for n in range(20))
+    steps = steps.replace(">>> total(12)", ">>> # the next\n>>> total(12)")
+    assert with_words(f"```pycon\n{steps}```\n", "is 84") == (
+        f"```pycon\n>>> # the next\n>>> total(12)\n... # more\nthe total of it is 84\n```{MARK}"
+    )
     assert with_words(f"```pycon\n{steps}```\n", "is 77") == (
         f"```pycon\n>>> total(11)\n... # more\nthe total of it is 77\n```{MARK}"
     )
