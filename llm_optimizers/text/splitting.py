@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,13 +32,27 @@ _CODE_LINE = re.compile(
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
 _DECODER = json.JSONDecoder()
 _PARAGRAPH = re.compile(r"(?<=\n\n)(?!\n)")
-_END = re.compile(
-    r"(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]*[^\W_a-z])"
-    r"|\n\s*|(?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\s])"
+_STOPS = (
+    "\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0964\u0965\u0f0d\u0f0e\u104a\u104b\u1362\u1367"
+    "\u1368\u17d4\u17d5\u1803\u1809\u1c7e\u1c7f\u203c\u203d\u2047-\u2049\u3002\ua4ff\uabeb\uff01"
+    "\uff1f\uff61"
 )
+"""Full stops and question marks that always end a sentence, with or without a blank after them."""
+_CLOSERS = "\"')\\]\u00bb\u2019\u201d\u203a\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
+_OPENERS = "\"'(\\[\u00ab\u00a1\u00bf\u2018\u201c\u201e\u2039"
+_THAI = "\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0eae\u0eb0-\u0ec4\u0ec8-\u0ece"
+_END = re.compile(
+    rf"(?<=[.!?\u2026])[{_CLOSERS}]*\s+(?=[{_OPENERS}]*(?P<next>[^\W_a-z]))"
+    rf"|(?<=[{_STOPS}])[{_STOPS}{_CLOSERS}]*\s*"
+    rf"|(?P<clause>(?<=[{_THAI}])[ \u00a0]+(?=[{_THAI}]))"
+    r"|\n\s*"
+)
+_CLAUSE = int(__import__("os").environ.get("CLAUSE", "60"))
+"""Characters of Thai and Lao that a sentence has at least, since their blanks end any clause."""
 _ABBREVIATED = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Nos|Prof|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov"
-    r"|Sen|Rep|Fig|Vol|pp|e\.g|i\.e|cf|ca|approx|al)|\b[A-Z])\.$"
+    r"|Sen|Rep|Fig|Vol|pp|e\.g|i\.e|cf|ca|approx|al|Nr|Hr|Bd|Abb|vgl|bzw|Sra|Dra|pág|núm|\d\d?)"
+    r"|\b[A-Z]|\b[^\W\d_a-z])\.$"
 )
 
 
@@ -103,16 +117,15 @@ def paragraphs(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Split a text into sentences, each with the blanks after it.
 
-    A sentence ends at punctuation before a capital, a digit or an opening quote, at ideographic
-    punctuation, and at a line break; not at abbreviations, initials or inside a protected span.
+    A sentence ends at punctuation before a capital, a digit or an opening quote, at another
+    script's full stop, and at a line break; not at abbreviations, initials, ordinals or inside a
+    protected span. Thai and Lao have no full stop: a blank between two words ends a clause.
     """
     cut: list[str] = []
     start = 0
     spans = protected_spans(text)
-    for end in _END.finditer(text):
-        if spans and any(a < end.end() and end.start() < b for a, b in spans):
-            continue
-        if _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()):
+    for end in _outside(spans, _END.finditer(text)):
+        if _is_inside(text, start, end):
             continue
         if end.end() > start and text[start : end.end()].strip():
             cut.append(text[start : end.end()])
@@ -123,6 +136,29 @@ def sentences(text: str) -> list[str]:
         else:
             cut[-1] += text[start:]
     return cut
+
+
+def _outside(
+    spans: Sequence[tuple[int, int]], ends: Iterable[re.Match[str]]
+) -> Iterator[re.Match[str]]:
+    """Yield the matches that overlap no span; both are in the order of the text."""
+    at = 0
+    for end in ends:
+        while at < len(spans) and spans[at][1] <= end.start():
+            at += 1
+        if at == len(spans) or spans[at][0] >= end.end():
+            yield end
+
+
+def _is_inside(text: str, start: int, end: re.Match[str]) -> bool:
+    """Return whether what looks like the end of a sentence is inside of one."""
+    if end["clause"] is not None:
+        return end.start() - start < _CLAUSE
+    if end["next"] is None:
+        return False
+    # Georgian letters count as small but begin sentences: only they are their own title case.
+    small = end["next"] != end["next"].title()
+    return small or _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()) is not None
 
 
 def _unfenced(text: str) -> Iterator[Block]:

@@ -16,10 +16,23 @@ from llm_optimizers.text.word_lists import read_groups
 
 __all__ = ["language_of", "stop_terms", "terms", "topical_terms"]
 
-_MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
-"""Accents and vowel signs, Arabic and Indian: parts of a word that `\\w` does not match."""
+_MARKS = (
+    "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u0f71-\u0f84\u0f8d-\u0fbc"
+    "\u102b-\u103e\u1056-\u109d\u17b4-\u17d3\u3099\u309a"
+)
+"""Accents and vowel signs of every script: parts of a word that `\\w` does not match."""
 _WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*(?:['\u2019]s\b)?")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e80-\u0ecf\u0edc-\u0edf\u1000-\u103f\u104c-\u109f"
+    "\u1780-\u17d3\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+_SINGLE = re.compile(f"[{_UNSPACED}]")
+_INVISIBLE = dict.fromkeys(
+    map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff")
+)
 
 
 def language_of(texts: Iterable[str]) -> str:
@@ -55,13 +68,38 @@ def stop_terms(language: str) -> frozenset[str]:
 
 
 def _composed(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_INVISIBLE)
+
+
+import os
+_V = os.environ.get("SEG", "2")
 
 
 def _parts(word: str) -> Iterable[str]:
-    if len(word) > 1 and _UNSPACED.match(word):
-        return (word[at : at + 2] for at in range(len(word) - 1))
-    return (word,)
+    for run in _RUN.findall(word):
+        if len(run) > 1 and _SINGLE.match(run):
+            if _V == "2":
+                yield from (run[at : at + 2] for at in range(len(run) - 1))
+            elif _V == "12":
+                for at in range(len(run)):
+                    yield run[at]
+                    if at + 1 < len(run):
+                        yield run[at : at + 2]
+            elif _V == "3":
+                yield from (run[at : at + 3] for at in range(max(1, len(run) - 2)))
+            elif _V == "23":
+                for at in range(len(run) - 1):
+                    yield run[at : at + 2]
+                    if at + 2 < len(run):
+                        yield run[at : at + 3]
+            elif _V == "t4":
+                n = 4 if run[0] < "\u0eff" else 2
+                yield from (run[at : at + n] for at in range(max(1, len(run) - n + 1)))
+            elif _V == "t3":
+                n = 3 if run[0] < "\u0eff" else 2
+                yield from (run[at : at + n] for at in range(max(1, len(run) - n + 1)))
+        else:
+            yield run
 
 
 @cache
