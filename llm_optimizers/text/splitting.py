@@ -40,7 +40,9 @@ _STOPS = (
 """Full stops and question marks that always end a sentence, with or without a blank after them."""
 _CLOSERS = "\"')\\]\u00bb\u2019\u201d\u203a\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
 _OPENERS = "\"'(\\[\u00ab\u00a1\u00bf\u2018\u201c\u201e\u2039"
-_THAI = "\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0eae\u0eb0-\u0ec4\u0ec8-\u0ece"
+_THAI = (
+    "\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0eae\u0eb0-\u0ec4\u0ec8-\u0ece"
+)
 _END = re.compile(
     rf"(?<=[.!?\u2026])[{_CLOSERS}]*\s+(?=[{_OPENERS}]*(?P<next>[^\W_a-z]))"
     rf"|(?<=[{_STOPS}])[{_STOPS}{_CLOSERS}]*\s*"
