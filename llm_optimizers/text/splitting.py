@@ -11,7 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
+
+from llm_optimizers.text.word_lists import languages, read_optional_words
 
 __all__ = ["Block", "blocks", "paragraphs", "protected_spans", "sentences"]
 
@@ -38,24 +41,21 @@ _STOPS = (
     "\uff1f\uff61"
 )
 """Full stops and question marks that always end a sentence, with or without a blank after them."""
-_CLOSERS = "\"')\\]\u00bb\u2019\u201d\u203a\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
+_CLOSERS = "\"')\\]\u00bb\u2018\u2019\u201c\u201d\u203a\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
 _OPENERS = "\"'(\\[\u00ab\u00a1\u00bf\u2018\u201c\u201e\u2039"
 _THAI = (
     "\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0eae\u0eb0-\u0ec4\u0ec8-\u0ece"
 )
 _END = re.compile(
-    rf"(?<=[.!?\u2026])[{_CLOSERS}]*\s+(?=[{_OPENERS}]*(?P<next>[^\W_a-z]))"
+    rf"(?<=[.!?\u2026])[{_CLOSERS}]*(?:\s\u00bb)?\s+(?=[{_OPENERS}]*(?P<next>[^\W_a-z]))"
     rf"|(?<=[{_STOPS}])[{_STOPS}{_CLOSERS}]*\s*"
     rf"|(?P<clause>(?<=[{_THAI}])[ \u00a0]+(?=[{_THAI}]))"
     r"|\n\s*"
 )
-_CLAUSE = int(__import__("os").environ.get("CLAUSE", "60"))
+_LONGEST = 12
+"""Characters before the end of a sentence in which an abbreviation is looked for."""
+_CLAUSE = 40
 """Characters of Thai and Lao that a sentence has at least, since their blanks end any clause."""
-_ABBREVIATED = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Nos|Prof|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov"
-    r"|Sen|Rep|Fig|Vol|pp|e\.g|i\.e|cf|ca|approx|al|Nr|Hr|Bd|Abb|vgl|bzw|Sra|Dra|pág|núm|\d\d?)"
-    r"|\b[A-Z]|\b[^\W\d_a-z])\.$"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +143,10 @@ def sentences(text: str) -> list[str]:
 def _outside(
     spans: Sequence[tuple[int, int]], ends: Iterable[re.Match[str]]
 ) -> Iterator[re.Match[str]]:
-    """Yield the matches that overlap no span; both are in the order of the text."""
+    """Yield the matches that do not end inside a span; both are in the order of the text."""
     at = 0
     for end in ends:
-        while at < len(spans) and spans[at][1] <= end.start():
+        while at < len(spans) and spans[at][1] <= end.end():
             at += 1
         if at == len(spans) or spans[at][0] >= end.end():
             yield end
@@ -160,7 +160,20 @@ def _is_inside(text: str, start: int, end: re.Match[str]) -> bool:
         return False
     # Georgian letters count as small but begin sentences: only they are their own title case.
     small = end["next"] != end["next"].title()
-    return small or _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()) is not None
+    word = text[max(start, end.start() - _LONGEST) : end.start()]
+    return small or _abbreviations().search(word) is not None
+
+
+@cache
+def _abbreviations() -> re.Pattern[str]:
+    """Return what matches a text that ends with an abbreviation, an initial or an ordinal.
+
+    Of single letters only capitals and those of other alphabets count, of numbers those of two
+    digits at most: "am 3. Oktober", but not "in 1990." or "Python 3.12."
+    """
+    words = {w for each in languages() for w in read_optional_words("abbreviations", each)}
+    listed = "|".join(map(re.escape, sorted(words)))
+    return re.compile(rf"(?:\b(?:{listed}|[^\W\d_a-z])|(?<![\w.,:/-])\d\d?)\.$")
 
 
 def _unfenced(text: str) -> Iterator[Block]:
