@@ -90,6 +90,24 @@ def test_what_is_left_out_at_the_start_and_at_the_end_is_marked() -> None:
     assert kept.text == "\u2026 The vault code of Harlow is 7731. \u2026"
 
 
+def test_a_title_that_others_lack_is_ranked_as_text() -> None:
+    texts = [passage.text for passage in FACTS]
+    question = "Who is the mayor of Carrow?"
+    titled = Passage(title="The mayor", text=texts[0])
+    joined = Passage(text=f"The mayor\n{texts[0]}")
+    others = [Passage(text=text) for text in texts[1:]]
+    probabilities = [
+        {kept.index: kept.probability for kept in chosen.kept}
+        for first in (titled, joined)
+        for chosen in [selector.select(question, [first, *others], max_tokens=40)]
+    ]
+    shared = probabilities[0].keys() & probabilities[1].keys()
+    assert shared
+    assert [probabilities[0][at] for at in shared] == pytest.approx(
+        [probabilities[1][at] for at in shared], rel=0.25
+    )
+
+
 def test_a_row_is_kept_with_its_header() -> None:
     rows = "".join(f"| option_{n} | {n * 7} | does thing {n} |\n" for n in range(60))
     text = f"| name | default | meaning |\n|---|---|---|\n{rows}"
