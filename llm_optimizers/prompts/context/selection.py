@@ -176,17 +176,7 @@ class PassageSelector:
         max_tokens: int,
     ) -> list[ScoredPart]:
         """Return every part of every chunk, with its value and its cost."""
-        texts = [tuple(part.text for part in chunk.parts) for chunk in ranked]
-        ranking = rank(
-            question,
-            [
-                Passage(title=passages[chunk.document].title, text=" ".join(own))
-                for chunk, own in zip(ranked, texts, strict=True)
-            ],
-            parts=texts,
-            embed=self._embed,
-            weights=self._weights,
-        )
+        ranking = self._ranked(question, passages, ranked)
         costs = self._costs(ranked, ranking, max_tokens)
         titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
         scored: list[ScoredPart] = []
@@ -211,6 +201,30 @@ class PassageSelector:
                 for at, part in enumerate(chunk.parts)
             ]
         return scored
+
+    def _ranked(
+        self, question: str, passages: Sequence[Passage], ranked: Sequence[Chunk]
+    ) -> Ranking:
+        """Rank the chunks; if only some passages have a title, it is ranked as their text.
+
+        Title and text weigh differently, which would set those with a title apart from the others.
+        """
+        titled = all(passage.title for passage in passages)
+        texts = []
+        for chunk in ranked:
+            first, *others = (part.text for part in chunk.parts)
+            title = passages[chunk.document].title
+            texts.append((first if titled or not title else f"{title}\n{first}", *others))
+        return rank(
+            question,
+            [
+                Passage(title=passages[chunk.document].title if titled else "", text=" ".join(own))
+                for chunk, own in zip(ranked, texts, strict=True)
+            ],
+            parts=texts,
+            embed=self._embed,
+            weights=self._weights,
+        )
 
     def _costs(
         self, ranked: Sequence[Chunk], ranking: Ranking, max_tokens: int

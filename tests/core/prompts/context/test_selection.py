@@ -90,6 +90,21 @@ def test_what_is_left_out_at_the_start_and_at_the_end_is_marked() -> None:
     assert kept.text == "\u2026 The vault code of Harlow is 7731. \u2026"
 
 
+def test_a_title_that_others_lack_is_ranked_as_text() -> None:
+    texts = [passage.text for passage in FACTS]
+    others = [Passage(text=text) for text in texts[1:]]
+    asked = "Who is the mayor of Carrow?"
+    titled, joined = (
+        sum(kept.probability for kept in chosen.kept if kept.index == 0)
+        for first in (
+            Passage(title="The mayor of Carrow", text=texts[0]),
+            Passage(text=f"The mayor of Carrow\n{texts[0]}"),
+        )
+        for chosen in [selector.select(asked, [first, *others], max_tokens=70)]
+    )
+    assert titled == pytest.approx(joined, abs=0.2)
+
+
 def test_a_row_is_kept_with_its_header() -> None:
     rows = "".join(f"| option_{n} | {n * 7} | does thing {n} |\n" for n in range(60))
     text = f"| name | default | meaning |\n|---|---|---|\n{rows}"
