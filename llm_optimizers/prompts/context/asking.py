@@ -23,6 +23,8 @@ _ENDS = ("?", "\uff1f", "\u061f")
 _ASKS = re.compile(r"[?\uff1f\u061f]\s*$", re.MULTILINE)
 _SHORT = 300
 """Characters of text that is taken as a question as a whole."""
+_TAGS_ALONE = re.compile(r"^[ \t]*</?\w[^<>\n]{0,300}>[ \t\r]*$", re.MULTILINE)
+"""The tags of the context's section: their names are no words of the question."""
 _PARAGRAPHS = re.compile(r"\n[ \t\r]*\n\s*")
 
 
@@ -43,6 +45,7 @@ def question_in(text: str) -> str:
         question = text[start : answer.start() if answer is not None else len(text)]
         if any(map(str.isalnum, question)):
             return question.strip()
+    text = _TAGS_ALONE.sub("", text).strip() or text
     if len(text) <= _SHORT:
         return text.strip()
     asking = [each for each in _PARAGRAPHS.split(text) if each.rstrip().endswith(_ENDS)]
