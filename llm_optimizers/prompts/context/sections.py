@@ -184,7 +184,7 @@ def _headed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
     headings = list(free(text, _HEADING, code))
     others = list(free(text, _OTHER, code))
     ends = [each.start() for each in free(text, _END, code)]
-    ends = sorted([*ends, *(each.start() for each in headings if each["alone"])])
+    ends = sorted([*ends, *(each.start() for each in headings if each["alone"] is not None)])
     found: list[_Section] = []
     at = 0
     for opened in headings:
