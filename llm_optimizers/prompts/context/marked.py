@@ -142,10 +142,10 @@ def _starts(body: str, found: Sequence[re.Match[str]]) -> list[Span]:
 
 def _string(body: str, start: int, end: int) -> Place:
     """Return the place of the str of a LangChain document, whose text is not escaped."""
-    whole = place(body, start, end)
-    closing = _STRING_END.search(body, start, whole.end)
     first = start + len("page_content='")
-    return place(body, start, end, (first, closing.start() if closing else whole.end))
+    last = max(first, place(body, start, end).end)
+    closing = _STRING_END.search(body, first, last)
+    return place(body, start, end, (first, closing.start() if closing else last))
 
 
 def _record(body: str, span: Span, common: Sequence[str]) -> Place:

@@ -71,6 +71,8 @@ _CERTAIN = re.compile(rf"\bcontext\b|{_FOLLOWING}|\b(?:these|below|retrieved|rel
 _DATA = re.compile(r"[ \t]*\n?(?:[ \t]+\S|-[ \t])")
 _OTHER = re.compile(r"^(?P<level>#{1,6})[ \t]+[^\s\d][^\n\d]*$", re.MULTILINE)
 _DELIMITED = re.compile(r"\s*(?P<mark>\"{3}|'{3}|`{3,}|-{3,}|={3,})[^\n]{0,20}\n")
+_FINAL = 40
+"""Characters after the context of a LangChain prompt whose earlier contexts are examples."""
 _MANY = 200
 """Sections that a message has at most; more are no prompt."""
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
@@ -126,10 +128,11 @@ def _tagged(text: str, code: Sequence[Span]) -> Iterator[_Section]:
 
 
 def _runs(text: str, elements: Sequence[Element]) -> Iterator[list[Element]]:
-    """Yield elements of one kind without text between them."""
+    """Yield elements of one kind without text between them; one in a sentence is alone."""
     run: list[Element] = []
     for each in elements:
-        if run and (each.kind != run[-1].kind or has_text(text, run[-1].end, each.start)):
+        apart = run and has_text(text, run[-1].end, each.start)
+        if run and (apart or each.kind != run[-1].kind or not _marked(text, run[-1])):
             yield run
             run = []
         run.append(each)
@@ -172,7 +175,8 @@ def _ruled(text: str, code: Sequence[Span]) -> Iterator[_Section]:
         question = _next(ends, closed.end(), otherwise=closed.end())
         for closed in line.finditer(text, closed.start(), question):  # noqa: B020
             at = closed.end()
-        if not opened["sources"] or text[at:].strip().lower() == "final answer:":
+        answered = len(text) - at > _FINAL or text[at:].strip().lower() != "final answer:"
+        if not opened["sources"] or not answered:
             yield _Section(body=(opened.end(), closed.start()))
 
 
