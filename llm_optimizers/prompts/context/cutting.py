@@ -18,7 +18,7 @@ from llm_optimizers.prompts.context.sections import sections
 from llm_optimizers.prompts.context.selection import KeptPassage, PassageSelector
 from llm_optimizers.prompts.context.tags import Span
 
-__all__ = ["ContextBudget", "cut_context"]
+__all__ = ["ContextBudget", "cut_context", "document_spans"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,23 @@ def cut_context(
         kept = selector.keep(asked, passages, max_tokens=budget.max_tokens) if passages else None
         return text if kept is None else _written(outside, found, kept)
     return text
+
+
+def document_spans(text: str) -> list[Span]:
+    """Return start and end of each document's own text in the context sections of a message.
+
+    Documents that are written as literals, such as Python strings, are left out.
+    """
+    found: list[Span] = []
+    for start, end in sections(text):
+        section = documents(text[start:end])
+        at = start + len(section.opening)
+        for each, separator in zip(section.documents, (*section.separators, ""), strict=True):
+            own = at + len(each.before)
+            if not each.quoting:
+                found.append((own, own + len(each.text)))
+            at += len(str(each)) + len(separator)
+    return found
 
 
 def _outside(text: str, bodies: Sequence[Span]) -> list[str]:
