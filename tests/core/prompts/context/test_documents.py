@@ -233,6 +233,7 @@ def test_a_cut_leaves_no_lone_tag(text: str, cut: str, left: str | None) -> None
         "<document>\nA document in a document.\n</document>",
         "```xml\n<doc>\n```\nThe tag is not closed in code.",
         "Write `<doc>` first.",
+        "The tag <doc> opens and </doc> closes, and <doc> may be alone.",
         "# One\n\nA\n\n# Two\n\nB",
         "[1] One.\n\n[2] Two.",
         "---\n\nOne.\n\n---",
