@@ -88,6 +88,13 @@ FORMS = {
         f"### Document {n}: {town}\n{text}" for n, (town, text) in enumerate(PAIRS, 1)
     ),
     "**Document 1:**": "\n\n".join(f"**Document {n}:** {text}" for n, text in enumerate(TEXTS, 1)),
+    "[Document 1]": "\n\n".join(f"[Document {n}]\n{text}" for n, text in enumerate(TEXTS, 1)),
+    "[Source 1: name]": "\n\n".join(
+        f"[Source {n}: {town}]\n{text}" for n, (town, text) in enumerate(PAIRS, 1)
+    ),
+    "--- Document 1 ---": "\n".join(f"--- Document {n} ---\n{t}" for n, t in enumerate(TEXTS, 1)),
+    "Result 1 of 3:": "\n".join(f"Result {n} of 3:\n{text}" for n, text in enumerate(TEXTS, 1)),
+    "Document #1": "\n".join(f"Document #{n}\n{text}" for n, text in enumerate(TEXTS, 1)),
     "another language": "\n\n".join(f"Quelle {n}: {text}" for n, text in enumerate(TEXTS, 1)),
     "numbers and rules": "\n\n---\n\n".join(f"[{n}] {text}" for n, text in enumerate(TEXTS, 1)),
     "---": "\n\n---\n\n".join(TEXTS),
@@ -110,8 +117,8 @@ NAMED = {
     "Document [1](Title: ...)": [f"{town} (town)" for town in TOWNS],
 } | dict.fromkeys(
     ["a title, metadata and the content", "a title and bare text", "source and content in turn",
-     "JSON", "title and content", "### Document 1: title", "front matter", "headings",
-     "headings below one", "titles"],
+     "JSON", "title and content", "[Source 1: name]", "### Document 1: title", "front matter",
+     "headings", "headings below one", "titles"],
     TOWNS,
 )  # fmt: skip
 
@@ -219,6 +226,13 @@ def test_a_cut_leaves_no_lone_tag(text: str, cut: str, left: str | None) -> None
     body = f"<doc>\n{text}\n</doc>\n<doc>\nAnother.\n</doc>"
     written = documents(body).documents[0].cut_to(cut)
     assert written == f"<doc>\n{left if left is not None else cut}\n</doc>"
+
+
+def test_questions_and_answers_are_documents_with_their_questions() -> None:
+    body = "\n\n".join(f"Q: Where?\nA: {text}" for text in ONE_LINERS)
+    assert texts_of(body) == body.split("\n\n")
+    notes = "\n\n".join(f"Note: {text}" for text in ONE_LINERS)
+    assert texts_of(notes) == notes.split("\n\n")
 
 
 @pytest.mark.parametrize(
