@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_optimizers.prompts.context.asking import ASKING, MINE, QUESTION, asks
 from llm_optimizers.prompts.context.places import code_spans, free, has_text
@@ -95,12 +95,16 @@ def sections(text: str, *, asked: bool = False) -> list[Span]:
     """
     code = code_spans(text)
     for form in (_tagged, _malformed, _ruled, _headed):
-        found = [each for each in form(text, code) if has_text(text, *each.body)]
-        rest = _without(text, found)
-        if not asked and not all(each.certain for each in found) and not asks(rest):
-            found = [each for each in found if each.certain]
+        found = [
+            each if each.certain else replace(each, body=_unended(text, each.body))
+            for each in form(text, code)
+            if has_text(text, *each.body)
+        ]
+        if not asked and not all(each.certain for each in found):
+            rest = _without(text, found)
+            found = [each for each in found if each.certain or asks(rest)]
         if found and len(found) <= _MANY:
-            return [each.body if each.certain else _unended(text, each.body) for each in found]
+            return [each.body for each in found]
     return []
 
 
@@ -237,10 +241,10 @@ def _undelimited(text: str, start: int, end: int) -> Span:
 
 
 def _unended(text: str, body: Span) -> Span:
-    """Return the span without its last paragraph if that is short, and shorter than the others."""
-    start = body[0]
+    """Return the span without a short last paragraph that asks, or is far shorter than others."""
     paragraphs = _BLANK_LINES.split(text[slice(*body)].strip())
     last = paragraphs.pop()
-    if not paragraphs or len(last) > min(_OWN_PARAGRAPH, *map(len, paragraphs)):
-        return body
-    return start, text.rindex(last, *body)
+    own = len(last) <= _OWN_PARAGRAPH and (
+        asks(last) or len(last) < min(map(len, paragraphs), default=0) / 2
+    )
+    return (body[0], text.rindex(last, *body)) if paragraphs and own else body

@@ -155,6 +155,8 @@ SECTIONS = {
     "rules": f"Context:\n---\n{BODY}\n---\n\nQuestion: Who?",
     "rules between documents": f"Context:\n---\n{BODY}\n---\nMore.\n---\n\nQuestion: Who?",
     "few shots": f"Context:\na\n\nQuestion: b?\nAnswer: c\n\nContext:\n{BODY}\n\nQuestion: Who?",
+    "question at the end": f"Context:\n{BODY}\n\nWho is it?",
+    "question before": f"Who is it?\n\nContext:\n{BODY}",
     "instruction at the end": f"Who is it?\n\nContext:\n{BODY}\n\nAnswer in German.",
 }
 
