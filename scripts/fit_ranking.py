@@ -117,8 +117,17 @@ def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str,
 
 
 def fitted_on(rows: Sequence[dict[str, Any]], embed: Embed) -> dict[str, Any]:
-    """Return both sets of weights: for words alone, and for words and similarity."""
-    return {"words": weights_of(rows, None), "meaning": weights_of(rows, embed)}
+    """Return both sets of weights: for words alone, and for words and similarity.
+
+    The second is the mean of both fits: in texts that the embedder knows less well than these
+    (in other languages, about code) it is wrong more often, and the words are as good.
+    """
+    words, fitted = weights_of(rows, None), weights_of(rows, embed)
+    means = {
+        model: {name: round((w + words[model].get(name, 0.0)) / 2, 4) for name, w in own.items()}
+        for model, own in fitted.items()
+    }
+    return {"words": words, "meaning": means}
 
 
 def digest(path: Path) -> str:
