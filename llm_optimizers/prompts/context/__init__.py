@@ -1,6 +1,13 @@
 """Cut text to a token budget: retrieved context by relevance, anything else as a last resort.
 
-sections.py     retrieved context inside a message: found and cut
+cutting.py      the context inside a message, cut to a budget document by document
+sections.py     where retrieved context lies in a message
+asking.py       the question among the text around it
+documents.py    the documents of a section, divided and written back; in the order tried:
+                tagged.py, literals.py, marked.py (fields, numbers, rules, headings),
+                paragraphs.py; titles.py their titles
+places.py       where a document lies; code, data and elements inside which none starts
+tags.py         tags with and without a partner
 selection.py    PassageSelector: selects passages and their parts within a budget
 chunks.py       the parts of a document in chunks that are ranked as passages
 pieces.py       splits a document into the smallest parts that may be kept alone

@@ -22,9 +22,11 @@ _OBJECT = re.compile(r"[A-Z]\w{0,60}\(")
 _NAMED = re.compile(r"\w\s?[=:]\s?\Z")
 _PLAIN = re.compile(r"[^'\"()\[\]{}]+")
 _BETWEEN = re.compile(r"\s*,?\s*")
-_UNUSUAL = re.compile(
-    r"\\(?!['\"\\abfnrtv\n]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})", re.IGNORECASE
+_READABLE = re.compile(
+    r"['\"](?:[^\\]|\\(?:['\"\\abfnrtv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}"
+    r"|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}))*['\"]"
 )
+"""A literal without escapes that Python warns of; `repr` writes no others."""
 _DECODER = json.JSONDecoder()
 _DEPTH = 3
 """How deep the text of a JSON document may be: `{"document": {"page_content": …}}` is two."""
@@ -105,7 +107,7 @@ def _object(body: str, start: int, end: int) -> Place | None:
 
 def _python_place(body: str, span: Span, strings: list[Span], texts: list[Span]) -> Place | None:
     text = max(texts, key=_length, default=None)
-    if text is None or _UNUSUAL.search(body, *text):
+    if text is None or _READABLE.fullmatch(body, *text) is None:
         return None
     short = [string for string in strings if _length(string) < _SHORT]
     fields = {

@@ -15,6 +15,7 @@ from llm_optimizers.prompts.context.places import (
     has_text,
     place,
     title_among,
+    trimmed_span,
 )
 from llm_optimizers.prompts.context.tags import Span
 
@@ -26,14 +27,21 @@ _BARE = re.compile(
 _WORDED = re.compile(
     r"^(?P<mark>(?:#{1,6}[ \t]+)?(?:\*\*|__)?)(?P<word>[^\W\d_]{1,30}(?:[ \t_-][^\W\d_]{1,30})?)"
     r"[ \t]*(?P<open>[\[(#]?)(?P<number>\d{1,4})(?P<close>[\])]?)"
+    r"(?:[ ]of[ ]\d{1,4})?"
     r"(?P<end>[ \t]*(?:\(Title:(?P<title>(?:[^()\n]|\([^()\n]{0,80}\)){0,200})\)"
     r"|(?:\*\*|__)?[:.)\u2013\u2014|-](?:\*\*|__)?|(?:\*\*|__)?[ \t\r]*$|(?<=[\])])))",
+    re.MULTILINE,
+)
+_FRAMED = re.compile(
+    r"^(?P<open>\[|-{2,}|={2,})[ \t]*(?P<word>[^\W\d_]{1,30})[ \t]*#?(?P<number>\d{1,4})"
+    r"(?:[ \t]*[:|][ \t]*(?P<title>[^\]\n]{0,200}?))?[ \t]*(?P<close>\]:?|-{2,}|={2,})(?=\s)",
     re.MULTILINE,
 )
 _DOCUMENT_WORD = re.compile(
     r"article|chunk|citation|context|doc|document|entry|evidence|excerpt|extract|file|fragment|hit"
     r"|item|node|page|paragraph|passage|record|reference|result|section|snippet|source|text"
 )
+_LABELS = (_BARE, _WORDED, _FRAMED)
 _FIELD = re.compile(r"^(?P<name>[^\W\d][\w.-]{0,40}(?: [\w.-]{1,40})?):(?=\s|$)", re.MULTILINE)
 _STRINGS = re.compile(r"^page_content='", re.MULTILINE)
 _STRING_END = re.compile(r"'(?:[ \t]+metadata=\{[^\n]*\})?[ \t]*\Z")
@@ -57,7 +65,7 @@ def numbered(body: str, spans: Sequence[Span]) -> list[Place]:
     is certain without.
     """
     labels: dict[tuple[str, str, str, str], list[re.Match[str]]] = defaultdict(list)
-    for label in [*free(body, _BARE, spans), *free(body, _WORDED, spans)]:
+    for label in (each for form in _LABELS for each in free(body, form, spans)):
         groups = label.groupdict()
         word = (groups.get("word") or "").lower()
         kind = (groups.get("mark") or "", word, groups["open"], groups["close"])
@@ -142,10 +150,10 @@ def _starts(body: str, found: Sequence[re.Match[str]]) -> list[Span]:
 
 def _string(body: str, start: int, end: int) -> Place:
     """Return the place of the str of a LangChain document, whose text is not escaped."""
-    whole = place(body, start, end)
-    closing = _STRING_END.search(body, start, whole.end)
     first = start + len("page_content='")
-    return place(body, start, end, (first, closing.start() if closing else whole.end))
+    last = max(first, place(body, start, end).end)
+    closing = _STRING_END.search(body, first, last)
+    return place(body, start, end, (first, closing.start() if closing else last))
 
 
 def _record(body: str, span: Span, common: Sequence[str]) -> Place:
@@ -156,7 +164,7 @@ def _record(body: str, span: Span, common: Sequence[str]) -> Place:
         for each, (_, stop) in zip(found, values, strict=True)
     }
     field = max(range(len(found)), key=lambda at: values[at][1] - found[at].end())
-    start, stop = found[field].end(), values[field][1]
+    start, stop = trimmed_span(body, found[field].end(), values[field][1])
     name = found[field]["name"].lower().replace(" ", "_")
     line = body.find("\n", start, stop)
     if _TEXT_FIELD.fullmatch(name):

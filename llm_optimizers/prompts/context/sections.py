@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_optimizers.prompts.context.asking import ASKING, MINE, QUESTION, asks
 from llm_optimizers.prompts.context.places import code_spans, free, has_text
@@ -71,6 +71,8 @@ _CERTAIN = re.compile(rf"\bcontext\b|{_FOLLOWING}|\b(?:these|below|retrieved|rel
 _DATA = re.compile(r"[ \t]*\n?(?:[ \t]+\S|-[ \t])")
 _OTHER = re.compile(r"^(?P<level>#{1,6})[ \t]+[^\s\d][^\n\d]*$", re.MULTILINE)
 _DELIMITED = re.compile(r"\s*(?P<mark>\"{3}|'{3}|`{3,}|-{3,}|={3,})[^\n]{0,20}\n")
+_FINAL = 40
+"""Characters after the context of a LangChain prompt whose earlier contexts are examples."""
 _MANY = 200
 """Sections that a message has at most; more are no prompt."""
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
@@ -93,12 +95,16 @@ def sections(text: str, *, asked: bool = False) -> list[Span]:
     """
     code = code_spans(text)
     for form in (_tagged, _malformed, _ruled, _headed):
-        found = [each for each in form(text, code) if has_text(text, *each.body)]
-        rest = _without(text, found)
-        if not asked and not all(each.certain for each in found) and not asks(rest):
-            found = [each for each in found if each.certain]
+        found = [
+            each if each.certain else replace(each, body=_unended(text, each.body))
+            for each in form(text, code)
+            if has_text(text, *each.body)
+        ]
+        if not asked and not all(each.certain for each in found):
+            rest = _without(text, found)
+            found = [each for each in found if each.certain or asks(rest)]
         if found and len(found) <= _MANY:
-            return [each.body if each.certain else _unended(text, each.body) for each in found]
+            return [each.body for each in found]
     return []
 
 
@@ -126,10 +132,11 @@ def _tagged(text: str, code: Sequence[Span]) -> Iterator[_Section]:
 
 
 def _runs(text: str, elements: Sequence[Element]) -> Iterator[list[Element]]:
-    """Yield elements of one kind without text between them."""
+    """Yield elements of one kind without text between them; one in a sentence is alone."""
     run: list[Element] = []
     for each in elements:
-        if run and (each.kind != run[-1].kind or has_text(text, run[-1].end, each.start)):
+        apart = run and has_text(text, run[-1].end, each.start)
+        if run and (apart or each.kind != run[-1].kind or not _marked(text, run[-1])):
             yield run
             run = []
         run.append(each)
@@ -172,7 +179,8 @@ def _ruled(text: str, code: Sequence[Span]) -> Iterator[_Section]:
         question = _next(ends, closed.end(), otherwise=closed.end())
         for closed in line.finditer(text, closed.start(), question):  # noqa: B020
             at = closed.end()
-        if not opened["sources"] or text[at:].strip().lower() == "final answer:":
+        answered = len(text) - at > _FINAL or text[at:].strip().lower() != "final answer:"
+        if not opened["sources"] or not answered:
             yield _Section(body=(opened.end(), closed.start()))
 
 
@@ -184,7 +192,7 @@ def _headed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
     headings = list(free(text, _HEADING, code))
     others = list(free(text, _OTHER, code))
     ends = [each.start() for each in free(text, _END, code)]
-    ends = sorted([*ends, *(each.start() for each in headings if each["alone"])])
+    ends = sorted([*ends, *(each.start() for each in headings if each["alone"] is not None)])
     found: list[_Section] = []
     at = 0
     for opened in headings:
@@ -233,10 +241,10 @@ def _undelimited(text: str, start: int, end: int) -> Span:
 
 
 def _unended(text: str, body: Span) -> Span:
-    """Return the span without its last paragraph if that is short, and shorter than the others."""
-    start = body[0]
+    """Return the span without a short last paragraph that asks, or is far shorter than others."""
     paragraphs = _BLANK_LINES.split(text[slice(*body)].strip())
     last = paragraphs.pop()
-    if not paragraphs or len(last) > min(_OWN_PARAGRAPH, *map(len, paragraphs)):
-        return body
-    return start, text.rindex(last, *body)
+    own = len(last) <= _OWN_PARAGRAPH and (
+        asks(last) or len(last) < min(map(len, paragraphs), default=0) / 2
+    )
+    return (body[0], text.rindex(last, *body)) if paragraphs and own else body

@@ -41,8 +41,15 @@ def unwrapped(body: str) -> Span:
 
 
 def tagged(body: str) -> list[Place]:
-    """Return the documents in tags; none if it is not certain what they are."""
-    return _tagged(body, Tags(body)) or _tagged(body, Tags(body, code_spans(body)))
+    """Return the documents in tags; none if it is not certain what they are.
+
+    A document may speak of tags, in code or in a sentence. Those count only if all have a partner.
+    """
+    found = _tagged(body, Tags(body))
+    if found or "<" not in body:
+        return found
+    code = code_spans(body)
+    return _tagged(body, Tags(body, code)) or _tagged(body, Tags(body, code, inline=False))
 
 
 def alone(body: str, element: Element, within: Span) -> bool:

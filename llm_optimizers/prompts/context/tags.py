@@ -45,14 +45,16 @@ class Element:
 class Tags:
     """The tags of a text, each opening one with its closing one if it has one.
 
-    Tags inside the spans `skipped` are ignored.
+    Tags inside the spans `skipped` are ignored, and without `inline` those inside a line.
     """
 
-    def __init__(self, text: str, skipped: Sequence[Span] = ()) -> None:
+    def __init__(self, text: str, skipped: Sequence[Span] = (), *, inline: bool = True) -> None:
         self._found = [
             found
             for found in _TAG.finditer(text)
-            if not found["attributes"].endswith("/") and not inside_any(found.start(), skipped)
+            if not found["attributes"].endswith("/")
+            and not inside_any(found.start(), skipped)
+            and (inline or not _in_a_line(text, found))
         ]
         self._closing: dict[int, int] = {}
         opened: list[int] = []
@@ -108,6 +110,13 @@ class Tags:
             inner=(opened.end(), closed.start()),
             tags=(at + 1, closing),
         )
+
+
+def _in_a_line(text: str, tag: re.Match[str]) -> bool:
+    """Return whether text is before and after a tag on its line."""
+    before = text[max(0, tag.start() - 40) : tag.start()].rstrip(" \t")[-1:]
+    after = text[tag.end() : tag.end() + 40].lstrip(" \t\r")[:1]
+    return before not in ("", "\n", ">") and after not in ("", "\n", "<")
 
 
 def without_lone_tags(original: str, cut: str) -> str:
