@@ -24,6 +24,7 @@ from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.prompts import Passage
 from llm_optimizers.prompts.context import RankingWeights
+from prompts.lossless import lossless
 from prompts.methods import PEERS, Method, selector_method, size
 from prompts.speed import speed
 
@@ -130,6 +131,7 @@ SECTIONS = [
         )
         for name in FILES
     ),
+    Section(name="lossless", measure=lossless, about="texts that mean the same, and tokens saved"),
     Section(name="speed", measure=measure_speed, about="milliseconds a choice takes"),
 ]
 
