@@ -26,9 +26,10 @@ def agent_rows(run: Run) -> Iterator[Row]:
     total = _Tally()
     for path in paths:
         tally = _Tally()
-        for done, messages in enumerate(_runs(path), 1):
+        runs = list(_runs(path))
+        for done, messages in enumerate(runs, 1):
             tally.add(messages)
-            run.progress(done, done, path.name)
+            run.progress(done, len(runs), path.name)
         total.join(tally)
         yield tally.saved_row(f"lossless_agents_saved_pct_{path.name.partition('.')[0]}")
     yield total.saved_row("lossless_agents_saved_pct")

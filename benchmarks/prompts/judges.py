@@ -8,6 +8,7 @@ readers keep more than an interpreter would: comments, the order of keys, number
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
 import io
 import json
@@ -32,7 +33,6 @@ _UNREADABLE = (
     RecursionError,
     tokenize.TokenError,
     yaml.YAMLError,
-    csv.Error,
 )
 _DELIMITERS = ",;\t|"
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@.*")
@@ -77,7 +77,7 @@ def read_python(text: str) -> object:
     return tree, [token.string.rstrip() for token in tokens if token.type == tokenize.COMMENT]
 
 
-def read_json(text: str) -> object:
+def read_json(text: str) -> Any:
     """Return the value with objects as pairs in their order, and numbers as they are written."""
     return json.loads(
         text,
@@ -95,7 +95,7 @@ def read_json_lines(text: str) -> object:
         ValueError: fewer than two lines, or one that is no object or array.
     """
     rows = [read_json(line) for line in re.split(r"\r?\n", text) if line.strip(" \t\r\n")]
-    if len(rows) < 2 or not all(isinstance(row, list | tuple) and row for row in rows):
+    if len(rows) < 2 or not all(map(_is_container, rows)):
         raise ValueError("not JSON lines")
     return rows
 
@@ -125,10 +125,12 @@ def read_csv(text: str) -> object:
         ValueError: no delimiter does.
     """
     for delimiter in _DELIMITERS:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-        lengths = {len(row) for row in rows}
-        if len(rows) > 1 and len(lengths) == 1 and lengths != {1}:
-            return delimiter, rows
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        with contextlib.suppress(csv.Error):
+            rows = list(reader)
+            lengths = {len(row) for row in rows}
+            if len(rows) > 1 and len(lengths) == 1 and lengths != {1}:
+                return delimiter, rows
     raise ValueError("no table")
 
 
@@ -152,6 +154,10 @@ def read_markdown(text: str) -> object:
     """Return the tokens without their positions, and the definitions of links."""
     env: dict[str, Any] = {}
     return [_token(token) for token in _MARKDOWN.parse(text, env)], env.get("references")
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, tuple) and value[0] == "object")
 
 
 def _number(written: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Whether the lossless passes change what a text means, and how much they save, by kind.
 
 Every text of the corpus is sent as a user's text, as a system prompt, as a tool's output and as a
-document of marked context, to two models, with and without the provider's cache taken into account.
+document of marked context, to two models, with and without regard to the provider's cache.
 What the optimizer sends is judged by a parser where the kind has one, else byte for byte.
 """
 
@@ -34,14 +34,18 @@ def lossless(run: Run) -> Iterator[Row]:
         f"  {len(texts):,} texts of {len(kinds)} kinds, {parsed:,} of them judged by a parser"
         f" ({', '.join(READERS)}), the others by their bytes"
     )
-    yield from _by_default(texts, run)
-    yield from _opt_in(texts, run)
+    counter = TokenCounter()
+    optimizers = [RequestOptimizer(provider_cache=on, counter=counter) for on in (False, True)]
+    yield from by_default(texts, optimizers, run)
+    yield from opt_in(texts, run)
     yield from agent_rows(run)
 
 
-def _by_default(texts: Sequence[Text], run: Run) -> Iterator[Row]:
+def by_default(
+    texts: Sequence[Text], optimizers: Sequence[RequestOptimizer], run: Run
+) -> Iterator[Row]:
+    """Measure how often any of the optimizers changes a meaning, and what the first one saves."""
     counter = TokenCounter()
-    optimizers = [RequestOptimizer(provider_cache=on, counter=counter) for on in (False, True)]
     wrong: list[tuple[Text, Place]] = []
     rewritten = 0
     before: Counter[str] = Counter()
@@ -68,7 +72,7 @@ def _by_default(texts: Sequence[Text], run: Run) -> Iterator[Row]:
         note=f"of {cases:,} (each text as {', '.join(PLACES)}); {rewritten:,} were rewritten",
     )
     sizes = Counter(text.kind for text in texts)
-    for kind in sizes:
+    for kind in sorted(sizes):
         share = _saved(before[kind], after[kind])
         note = f"of {before[kind]:,} tokens in {sizes[kind]} tool outputs"
         yield Row(name=f"lossless_saved_pct_{kind}", value=share, unit="%", note=note)
@@ -80,7 +84,7 @@ def _by_default(texts: Sequence[Text], run: Run) -> Iterator[Row]:
     )
 
 
-def _opt_in(texts: Sequence[Text], run: Run) -> Iterator[Row]:
+def opt_in(texts: Sequence[Text], run: Run) -> Iterator[Row]:
     """Measure each pass that is off by default alone, then all of them together."""
     names = sorted(set(get_args(PassName)) - LOSSLESS)
     together = [("all_passes", LOSSLESS | set(names))]

@@ -1,5 +1,7 @@
 """Where a text can stand in a request: in any role, and as a document of marked context.
 
+The context is marked by tags (`context`), or by lines of dashes as in LlamaIndex (`ruled`).
+
 `asking` puts the text there, with the messages that belong around it; `left_of` takes it out of
 what is sent, if everything else is still as it was.
 """
@@ -12,11 +14,19 @@ from llm_optimizers.types import ChatRequest, Message, ToolCall
 
 __all__ = ["PLACES", "Place", "asking", "left_of"]
 
-Place: TypeAlias = Literal["user", "system", "tool", "context"]
+Place: TypeAlias = Literal["user", "system", "tool", "context", "ruled"]
 PLACES: tuple[Place, ...] = get_args(Place)
 
-_OPENING = 'Answer from these documents.\n\n<documents>\n<document index="1">\n'
-_CLOSING = "\n</document>\n</documents>\n\nQuestion: What follows from them?"
+_FRAMES: dict[Place, tuple[str, str]] = {
+    "context": (
+        'Answer from these documents.\n\n<documents>\n<document index="1">\n',
+        "\n</document>\n</documents>\n\nQuestion: What follows from them?",
+    ),
+    "ruled": (
+        "Context information is below.\n---------------------\n",
+        "\n---------------------\nAnswer the query from the context.\nQuery: What is it?\nAnswer: ",
+    ),
+}
 _RULES = Message(role="system", content="You help with a project.")
 _ASKED = Message(role="user", content="Look it up and say what you find.")
 _CALL = Message(
@@ -33,8 +43,8 @@ def asking(text: str, place: Place, model: str) -> ChatRequest:
         answer = Message(role="tool", content=text, tool_call_id="c1", name="look_up")
         messages = (_RULES, _ASKED, _CALL, answer)
     else:
-        content = text if place == "user" else _OPENING + text + _CLOSING
-        messages = (_RULES, Message(role="user", content=content))
+        opening, closing = _FRAMES.get(place, ("", ""))
+        messages = (_RULES, Message(role="user", content=opening + text + closing))
     return ChatRequest(model=model, messages=messages)
 
 
@@ -45,7 +55,6 @@ def left_of(sent: ChatRequest, asked: ChatRequest, place: Place) -> str | None:
     if others != [m for n, m in enumerate(asked.messages) if n != at]:
         return None
     text = sent.messages[at].text
-    if place != "context":
-        return text
-    framed = text.startswith(_OPENING) and text.endswith(_CLOSING)
-    return text[len(_OPENING) : len(text) - len(_CLOSING)] if framed else None
+    opening, closing = _FRAMES.get(place, ("", ""))
+    framed = text.startswith(opening) and text.endswith(closing)
+    return text[len(opening) : len(text) - len(closing)] if framed else None

@@ -1,0 +1,100 @@
+"""What a parser reads before the lossless passes, it reads after them, wherever the text stands."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import assume, event, given
+from hypothesis import strategies as st
+
+from llm_optimizers.prompts import RequestOptimizer, TokenCounter
+from llm_optimizers.prompts.lossless import from_table
+from prompts.corpus import Library, Text, build
+from prompts.judges import is_readable, same_meaning
+from prompts.places import PLACES, Place, asking, left_of
+from support.texts_of_kinds import KINDS, UNIFORM_RECORDS
+
+MODELS = ("gpt-4o", "claude-sonnet-4-5")
+COUNTER = TokenCounter()
+OPTIMIZERS = [RequestOptimizer(provider_cache=on, counter=COUNTER) for on in (True, False)]
+MUCH = RequestOptimizer(passes=frozenset({"json", "tables"}), counter=COUNTER)
+PUT = {
+    "alone": "{}",
+    "before a question": "{}\n\nWhat does it say?",
+    "after a question": "What does it say?\n\n{}",
+    "in a fence": "Look:\n\n```\n{}\n```\n",
+    "in a tag": "<file>\n{}\n</file>",
+    "twice": "{0}\n\nand\n\n{0}",
+}
+
+
+def sent(text: str, place: Place, model: str, optimizer: RequestOptimizer) -> str:
+    request = asking(text, place, model)
+    left = left_of(optimizer.optimize(request).request, request, place)
+    assert left is not None, "what stands around the text has changed"
+    return left
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data(), st.sampled_from(PLACES), st.sampled_from(MODELS), st.sampled_from(OPTIMIZERS))
+def test_what_parses_parses_to_the_same_value(
+    kind: str, data: st.DataObject, place: Place, model: str, optimizer: RequestOptimizer
+) -> None:
+    text = data.draw(KINDS[kind])
+    assume(is_readable(kind, text))
+    left = sent(text, place, model, optimizer)
+    event(f"{place}: {'as it was' if left == text else 'shorter'}")
+    assert same_meaning(kind, text, left)
+    if place in ("user", "system"):
+        assert left == text  # what a person typed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data(), st.sampled_from(PLACES), st.sampled_from(sorted(PUT.keys() - {"alone"})))
+def test_a_text_among_others_is_sent_as_it_is(
+    kind: str, data: st.DataObject, place: Place, put: str
+) -> None:
+    text = PUT[put].format(data.draw(KINDS[kind]))
+    assert sent(text, place, "gpt-4o", OPTIMIZERS[1]) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data(), st.sampled_from(PLACES), st.sampled_from([2, "\t"]))
+def test_a_text_inside_json_keeps_every_byte(
+    kind: str, data: st.DataObject, place: Place, indent: int | str
+) -> None:
+    inside = data.draw(KINDS[kind])
+    text = json.dumps({"path": "x", "text": inside}, indent=indent, ensure_ascii=False)
+    left = sent(text, place, "gpt-4o", OPTIMIZERS[1])
+    assert json.loads(left) == {"path": "x", "text": inside}
+    if place == "tool":
+        assert len(left) < len(text)
+
+
+@given(UNIFORM_RECORDS, st.sampled_from(["user", "system"]))
+def test_a_table_is_read_back_to_the_same_records(text: str, place: Place) -> None:
+    left = sent(text, place, "gpt-4o", MUCH)
+    if same_meaning("json", text, left):
+        event("no table")
+        return
+    event("a table")
+    assert repr(from_table(left)) == repr(json.loads(text))
+
+
+SAMPLE = build(Library.standard(), seed=3, share=0.12)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_real_texts_mean_the_same(place: Place) -> None:
+    assert len(SAMPLE) >= 250
+    wrong = [text for text in SAMPLE if not means_the_same(text, place)]
+    assert [(text.kind, text.source) for text in wrong] == []
+
+
+def means_the_same(text: Text, place: Place) -> bool:
+    ways = [(model, optimizer) for model in MODELS for optimizer in OPTIMIZERS]
+    return all(
+        same_meaning(text.kind, text.text, sent(text.text, place, model, optimizer))
+        for model, optimizer in ways
+    )
