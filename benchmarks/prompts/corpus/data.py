@@ -153,17 +153,15 @@ def _values(library: Library, rng: random.Random) -> Iterator[tuple[str, Any]]:
     rows = records(library, rng)
     files = library.draw(rng, ".json", ".ipynb", ".jsonl")
     while True:
-        drawn = next(rows, None) if rng.random() < 0.35 else None
-        if drawn is not None:
-            yield drawn
+        drawn = next(files, None) if rng.random() < 0.65 else None
+        if drawn is None:
+            yield next(rows)
             continue
-        found = next(files, None)
-        if found is None:
-            return
-        value = _parsed(found[1].split("\n", 1)[0] if found[0].endswith("l") else found[1])
+        name, text = drawn
+        value = _parsed(text.split("\n", 1)[0] if name.endswith(".jsonl") else text)
         inside = [v for v in _containers(value) if len(json.dumps(v)) in _SIZES]
         if inside:
-            yield found[0], rng.choice(inside)
+            yield name, rng.choice(inside)
 
 
 def _parsed(text: str) -> Any:

@@ -47,12 +47,11 @@ _TREES = (("├── ", "└── ", "│   ", "    "), ("|-- ", "`-- ", "|   
 
 def transcripts(library: Library, rng: random.Random) -> Iterator[Found]:
     """Yield interactive sessions: docstrings that hold one, pages' console blocks, notebooks."""
-    files = {name: library.draw(rng, name) for name in (".py", ".md", ".ipynb")}
+    modules = library.draw(rng, ".py")
+    pages = library.draw(rng, ".md", ".ipynb")
     while True:
-        drawn = next(files[rng.choice((".py", ".py", ".py", ".py", ".md", ".ipynb"))], None)
-        if drawn is None:
-            return
-        name, text = drawn
+        drawn = next(pages, None) if rng.random() < 0.3 else None
+        name, text = drawn or next(modules)
         if name.endswith(".py"):
             found = [doc for doc in doc_strings(text) if ">>> " in doc] if ">>> " in text else []
         elif name.endswith(".md"):

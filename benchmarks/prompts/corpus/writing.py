@@ -99,6 +99,8 @@ def mixed(library: Library, rng: random.Random) -> Iterator[Found]:
     ]
     while True:
         one, other = (next(maker) for maker in rng.sample(makers, 2))
+        if not one.text.strip():
+            continue
         pieces = [rng.choice(_QUESTIONS), _shown(one.text, rng)]
         if rng.random() < 0.4:
             pieces += ["And this?", _shown(other.text, rng)]
