@@ -23,7 +23,9 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-__all__ = ["READERS", "is_readable", "kind_of_output", "same_meaning"]
+from llm_optimizers.prompts.lossless import from_table
+
+__all__ = ["READERS", "is_readable", "is_table_of", "kind_of_output", "read_json", "same_meaning"]
 
 Reader: TypeAlias = Callable[[str], object]
 
@@ -34,6 +36,7 @@ _UNREADABLE = (
     tokenize.TokenError,
     yaml.YAMLError,
 )
+_JSON_BLANKS = " \t\r\n"
 _DELIMITERS = ",;\t|"
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@.*")
 _MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -50,6 +53,22 @@ def same_meaning(kind: str, before: str, after: str) -> bool:
 def is_readable(kind: str, text: str) -> bool:
     """Return whether the kind has a parser and it can read the text."""
     return _value(kind, text) is not None
+
+
+def is_table_of(text: str, table: str) -> bool:
+    """Return whether the decoder of tables gives the value of a JSON text back.
+
+    The blanks around the text must be those around the table.
+    """
+    start = text[: len(text) - len(text.lstrip(_JSON_BLANKS))]
+    end = text[len(text.rstrip(_JSON_BLANKS)) :]
+    if not table.startswith(start) or not table.endswith(end):
+        return False
+    try:
+        read = from_table(table[len(start) : len(table) - len(end)])
+        return repr(read) == repr(json.loads(text))
+    except _UNREADABLE:
+        return False
 
 
 def kind_of_output(text: str) -> str:

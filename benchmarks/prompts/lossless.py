@@ -17,7 +17,7 @@ from llm_optimizers.prompts import RequestOptimizer, TokenCounter
 from llm_optimizers.prompts.lossless import LOSSLESS, PassName
 from prompts.agents import agent_rows
 from prompts.corpus import Library, Text, build
-from prompts.judges import READERS, is_readable, same_meaning
+from prompts.judges import READERS, is_readable, is_table_of, same_meaning
 from prompts.places import PLACES, Place, asking, left_of
 
 MODELS = ("gpt-4o", "claude-sonnet-4-5")
@@ -98,21 +98,25 @@ def _one_choice(
     """Measure how often a choice of passes changes a meaning, and what it saves."""
     counter = TokenCounter()
     optimizer = RequestOptimizer(passes=passes, provider_cache=False, counter=counter)
-    wrong: Counter[Place] = Counter()
+    wrong: list[tuple[Text, Place]] = []
     before = after = 0
     for done, text in enumerate(texts, 1):
         for place in PLACES:
             sent = _sent(optimizer, text.text, place, MODELS[0])
-            wrong[place] += not _is_right(text, sent)
+            if not _is_right(text, sent):
+                wrong.append((text, place))
             if place == "user":
                 before += counter.count(text.text, MODELS[0]).tokens
                 after += counter.count(sent or "", MODELS[0]).tokens
         run.progress(done, len(texts), f"texts with {title}")
-    by_place = ", ".join(f"{wrong[place]} as {place}" for place in PLACES)
+    _name(wrong, run)
+    counts = Counter(place for _, place in wrong)
+    parsed = sum(is_readable(text.kind, text.text) for text, _ in wrong)
     yield Row(
         name=f"lossless_{title}_meaning_changed",
-        value=wrong.total(),
-        note=f"opt-in; of {len(texts) * len(PLACES):,}: {by_place}",
+        value=len(wrong),
+        note=f"opt-in; of {len(texts) * len(PLACES):,}, {parsed} by a parser; "
+        + ", ".join(f"{counts[place]} as {place}" for place in PLACES),
     )
     note = f"opt-in; of {before:,} tokens in users' texts"
     yield Row(name=f"lossless_{title}_saved_pct", value=_saved(before, after), unit="%", note=note)
@@ -125,7 +129,9 @@ def _sent(optimizer: RequestOptimizer, text: str, place: Place, model: str) -> s
 
 
 def _is_right(text: Text, sent: str | None) -> bool:
-    return sent is not None and same_meaning(text.kind, text.text, sent)
+    if sent is None:
+        return False
+    return same_meaning(text.kind, text.text, sent) or is_table_of(text.text, sent)
 
 
 def _saved(before: int, after: int) -> float:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from llm_optimizers.prompts import RequestOptimizer, TokenCounter
-from llm_optimizers.prompts.lossless import from_table
+from llm_optimizers.prompts.lossless import PassName, from_table
 from prompts.corpus import Library, Text, build
-from prompts.judges import is_readable, same_meaning
+from prompts.judges import is_readable, is_table_of, read_json, same_meaning
 from prompts.places import PLACES, Place, asking, left_of
 from support.texts_of_kinds import KINDS, UNIFORM_RECORDS
 
 MODELS = ("gpt-4o", "claude-sonnet-4-5")
 COUNTER = TokenCounter()
 OPTIMIZERS = [RequestOptimizer(provider_cache=on, counter=COUNTER) for on in (True, False)]
-MUCH = RequestOptimizer(passes=frozenset({"json", "tables"}), counter=COUNTER)
+PASSES: frozenset[PassName] = frozenset(get_args(PassName))
+TABLES = RequestOptimizer(passes=frozenset({"json", "tables"}), counter=COUNTER)
+EVERYTHING = RequestOptimizer(passes=PASSES, counter=COUNTER)
+REWRITING = RequestOptimizer(passes=PASSES - {"json", "tables"}, counter=COUNTER)
 FEW = settings(max_examples=settings().max_examples // 4)
 """For a property that is tried on every kind."""
 PUT = {
@@ -77,14 +81,38 @@ def test_a_text_inside_json_keeps_every_byte(
         assert len(left) < len(text)
 
 
-@given(UNIFORM_RECORDS, st.sampled_from(["user", "system"]))
+@given(UNIFORM_RECORDS, st.sampled_from(PLACES))
 def test_a_table_is_read_back_to_the_same_records(text: str, place: Place) -> None:
-    left = sent(text, place, "gpt-4o", MUCH)
+    left = sent(text, place, "gpt-4o", TABLES)
     if same_meaning("json", text, left):
         event("no table")
         return
     event("a table")
     assert repr(from_table(left)) == repr(json.loads(text))
+    _, *rows = left.split("\n")
+    for row, (_, pairs) in zip(rows, read_json(text), strict=True):
+        for cell, (_, value) in zip(row.split("|"), pairs, strict=True):
+            assert not isinstance(value, tuple) or cell == value[1]  # a number as it is written
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"markdown"}))
+@FEW
+@given(st.data(), st.sampled_from(["user", "system"]))
+def test_every_pass_together_keeps_code_and_data(
+    kind: str, data: st.DataObject, place: Place
+) -> None:
+    text = data.draw(KINDS[kind])
+    left = sent(text, place, "gpt-4o", EVERYTHING)
+    assert same_meaning(kind, text, left) or is_table_of(text, left)
+
+
+def test_passes_that_rewrite_prose_leave_tool_outputs_alone(sample: list[Text]) -> None:
+    changed = [
+        (text.kind, text.source)
+        for text in sample
+        if sent(text.text, "tool", "gpt-4o", REWRITING) != text.text
+    ]
+    assert changed == []
 
 
 @pytest.fixture(scope="module")
