@@ -21,10 +21,23 @@ from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
-from llm_optimizers.prompts.context import ContextBudget, PassageSelector, cut_context, trimmed
+from llm_optimizers.prompts.context import (
+    ContextBudget,
+    PassageSelector,
+    cut_context,
+    document_spans,
+    trimmed,
+)
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
+from llm_optimizers.prompts.lossless import (
+    LOSSLESS,
+    Edit,
+    PassName,
+    edited,
+    shorten,
+    with_edits,
+)
 from llm_optimizers.prompts.provider_cache import (
     PlannedRequest,
     cache_rules,
@@ -67,7 +80,16 @@ class RequestOptimizer:
     """Makes requests cheaper; safe to share between threads.
 
     Args:
-        passes: The lossless passes; add `"tables"` to write uniform JSON records as tables.
+        passes: What is shortened without loss. The default, `"json"`, takes the blanks out of
+            JSON where a whole tool message or a whole document of retrieved context is JSON or
+            lines of JSON objects, and proves by parsing that the value is the same. `"tables"`
+            writes JSON records with the same keys as tables; `from_table` reads them back. The
+            others act on user and system messages only, and change how a text is written, so
+            decide by your own prompts: `"embedded_json"` (JSON that stands by itself in a text),
+            `"markup"` (HTML comments and invisible characters between prose), `"whitespace"`
+            (gaps between sentences and paragraphs of prose), `"repeats"` (long paragraphs that
+            are repeated word for word). An empty set switches all of them off, for example for
+            an agent that edits JSON files by their exact text.
         context: A token budget for the retrieved context in each message; None keeps it all. In
             a system message it applies only to a conversation's first question.
         history: Settings for summarising long conversations; None keeps them. With a warm cache
@@ -218,14 +240,22 @@ class RequestOptimizer:
         )
 
     def _shorter(self, message: Message) -> Message:
-        """Return one message after the lossless passes; an assistant's messages stay."""
+        """Return one message after the passes; an assistant's messages stay."""
         if message.role == "assistant":
             return message
-        passes = self._passes - {"repeats"} if message.role == "tool" else self._passes
-        system = message.role == "system"
-        return _with_text(
-            message, lambda text: shorten(text, passes=passes, instructions=system).text
-        )
+        tool = message.role == "tool"
+        return _with_text(message, self._shorter_data if tool else self._shorter_prompt)
+
+    def _shorter_data(self, text: str) -> str:
+        return shorten(text, passes=self._passes)
+
+    def _shorter_prompt(self, text: str) -> str:
+        """Return a prompt with its retrieved documents shortened, then the optional passes."""
+        documents = [
+            Edit(start=start, end=end, text=self._shorter_data(text[start:end]))
+            for start, end in document_spans(text)
+        ]
+        return edited(with_edits(text, documents), self._passes)
 
     def _removed_newly(
         self,

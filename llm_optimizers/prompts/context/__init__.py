@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.ranking import RankingWeights
-from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
+from llm_optimizers.prompts.context.sections import ContextBudget, cut_context, document_spans
 from llm_optimizers.prompts.context.selection import (
     KeptPassage,
     PassageSelector,
@@ -30,6 +30,7 @@ __all__ = [
     "RankingWeights",
     "Selection",
     "cut_context",
+    "document_spans",
     "render",
     "trimmed",
 ]

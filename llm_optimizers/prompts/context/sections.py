@@ -18,7 +18,7 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.selection import PassageSelector, render
 
-__all__ = ["ContextBudget", "cut_context"]
+__all__ = ["ContextBudget", "cut_context", "document_spans"]
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _TAG = re.compile(r"<(?P<tag>context|documents|sources|passages)>", _FLAGS)
@@ -43,6 +43,9 @@ _WRAPPED = re.compile(
     r"\s*(?P<open><(?P<tag>document|doc|source)\b[^>]{0,300}>\s*)(?P<text>.*?)"
     r"(?P<close>\s*</(?P=tag)>\s*)$",
     re.DOTALL | re.IGNORECASE,
+)
+_TAGGED = re.compile(
+    r"<(?P<tag>document|doc|source)\b[^<>]{0,300}>(?P<text>[^<]*+)</(?P=tag)>", re.IGNORECASE
 )
 _TITLED = re.compile(r"(?P<title>[^\n]{1,120})\n(?=.*\S)", re.DOTALL)
 
@@ -154,3 +157,17 @@ def _parse(part: str) -> _Document:
         open=wrapped["open"] if wrapped else "",
         close=wrapped["close"] if wrapped else "",
     )
+
+
+def document_spans(text: str) -> list[tuple[int, int]]:
+    """Return start and end of each document in the context section that `cut_context` would cut.
+
+    Documents are what stands in their tags; without tags the section is one document.
+    """
+    for opened, closed, certain in _sections(text):
+        rest = text[: opened.start()] + " " + text[closed.end() :]
+        if certain or _ASKS.search(rest):
+            start, end = opened.end(), closed.start()
+            tagged = [found.span("text") for found in _TAGGED.finditer(text, start, end)]
+            return tagged or [(start, end)]
+    return []
