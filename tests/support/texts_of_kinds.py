@@ -40,14 +40,19 @@ _ENDS = st.sampled_from(["", "\n", "\n\n", "\r\n", " \n"])
 
 
 @st.composite
-def _json(draw: Draw, blanks: st.SearchStrategy[str] = _BLANKS, depth: int = 3) -> str:
+def _json(
+    draw: Draw,
+    blanks: st.SearchStrategy[str] = _BLANKS,
+    depth: int = 3,
+    top: Sequence[str] = ("object", "array"),
+) -> str:
     """Return an object or array as JSON, with all sorts of numbers and of blanks in between."""
     written: list[str] = []
 
     def value(level: int) -> None:
         kind = draw(st.sampled_from(["object", "array", "text", "number", "word"]))
         if level == depth:
-            kind = draw(st.sampled_from(["object", "array"]))
+            kind = draw(st.sampled_from(top))
         elif level == 0 and kind in ("object", "array"):
             kind = "text"
         if kind in ("object", "array"):
@@ -77,7 +82,8 @@ _JSON_WORDS = ["true", "false", "null"]
 
 @st.composite
 def _json_lines(draw: Draw) -> str:
-    rows = draw(st.lists(_json(_INLINE_BLANKS, depth=2), min_size=2, max_size=5))
+    top = draw(st.sampled_from([["object"], ["object"], ["object", "array"]]))
+    rows = draw(st.lists(_json(_INLINE_BLANKS, 2, top), min_size=2, max_size=5))
     end: str = draw(st.sampled_from(["\n", "\r\n"]))
     return end.join(rows) + draw(st.sampled_from(["", end]))
 

@@ -23,7 +23,7 @@ PASSES: frozenset[PassName] = frozenset(get_args(PassName))
 TABLES = RequestOptimizer(passes=frozenset({"json", "tables"}), counter=COUNTER)
 EVERYTHING = RequestOptimizer(passes=PASSES, counter=COUNTER)
 REWRITING = RequestOptimizer(passes=PASSES - {"json", "tables"}, counter=COUNTER)
-FEW = settings(max_examples=settings().max_examples // 4)
+FEW = settings(max_examples=settings().max_examples // 5)
 """For a property that is tried on every kind."""
 PUT = {
     "alone": "{}",
@@ -42,16 +42,17 @@ def sent(text: str, place: Place, model: str, optimizer: RequestOptimizer) -> st
     return left
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", KINDS)
 @FEW
-@given(st.data(), st.sampled_from(PLACES), st.sampled_from(MODELS), st.sampled_from(OPTIMIZERS))
+@given(st.data(), st.sampled_from(MODELS), st.sampled_from(OPTIMIZERS))
 def test_what_parses_parses_to_the_same_value(
-    kind: str, data: st.DataObject, place: Place, model: str, optimizer: RequestOptimizer
+    kind: str, place: Place, data: st.DataObject, model: str, optimizer: RequestOptimizer
 ) -> None:
     text = data.draw(KINDS[kind])
     assume(is_readable(kind, text))
     left = sent(text, place, model, optimizer)
-    event(f"{place}: {'as it was' if left == text else 'shorter'}")
+    event("as it was" if left == text else "shorter")
     assert same_meaning(kind, text, left)
     if place in ("user", "system"):
         assert left == text  # what a person typed
