@@ -116,8 +116,9 @@ def _data(text: str, role: Role, count: Count) -> Iterator[Finding]:
     for line, before, after in _by_line(text, _minified_data(text, role)):
         yield from _saving(line, "JSON layout", before, after, advice, count, lossless=True)
     if role == "tool":
-        table = Edit(start=0, end=len(text), text=shorten(text, passes=frozenset({"tables"})))
-        yield from _table_findings(text, [table], count)
+        table = shorten(text, passes=frozenset({"tables"}))
+        edits = [Edit(start=0, end=len(text), text=table)] if table != text else []
+        yield from _table_findings(text, edits, count)
 
 
 def _minified_data(text: str, role: Role) -> list[Edit]:

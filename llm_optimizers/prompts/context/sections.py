@@ -47,6 +47,7 @@ _WRAPPED = re.compile(
 _TAGGED = re.compile(
     r"<(?P<tag>document|doc|source)\b[^<>]{0,300}>(?P<text>[^<]*+)</(?P=tag)>", re.IGNORECASE
 )
+_FENCE = re.compile(r"^[ \t>]{0,12}(?:`{3,}|~{3,})", re.MULTILINE)
 _TITLED = re.compile(r"(?P<title>[^\n]{1,120})\n(?=.*\S)", re.DOTALL)
 
 
@@ -162,12 +163,17 @@ def _parse(part: str) -> _Document:
 def document_spans(text: str) -> list[tuple[int, int]]:
     """Return start and end of each document in the context section that `cut_context` would cut.
 
-    Documents are what stands in their tags; without tags the section is one document.
+    Documents are what stands in their tags; without tags the section is one document. A section
+    that a person shows in a fence, in inline code or in quotes is no context.
     """
     for opened, closed, certain in _sections(text):
         rest = text[: opened.start()] + " " + text[closed.end() :]
-        if certain or _ASKS.search(rest):
-            start, end = opened.end(), closed.start()
-            tagged = [found.span("text") for found in _TAGGED.finditer(text, start, end)]
-            return tagged or [(start, end)]
+        if not certain and not _ASKS.search(rest):
+            continue
+        fences = sum(1 for _ in _FENCE.finditer(text, 0, opened.start()))
+        if fences % 2 or text[: opened.start()].endswith(("`", '"', "'")):
+            return []
+        start, end = opened.end(), closed.start()
+        tagged = [found.span("text") for found in _TAGGED.finditer(text, start, end)]
+        return tagged or [(start, end)]
     return []

@@ -127,7 +127,7 @@ def _is_prose(paragraph: str) -> bool:
         and len(paragraph.split()) >= _FEWEST_WORDS
         and all(line[:1].isalpha() or line[:1] in _OPENING_QUOTES for line in lines)
         and not any(_LABEL.match(line) for line in lines)
-        and not any(_has_columns(line) for line in lines)
+        and not _has_columns(lines)
         and _CODE.search(_without_spans(paragraph)) is None
     )
 
@@ -141,6 +141,9 @@ def _without_spans(paragraph: str) -> str:
     return "".join([*kept, paragraph[start:]])
 
 
-def _has_columns(line: str) -> bool:
-    wide = [len(gap.group()) for gap in _WIDE.finditer(line)]
-    return sum(width > 2 for width in wide) > 1
+def _has_columns(lines: list[str]) -> bool:
+    """Return whether gaps of two lines end in one column, or a line has several wide gaps."""
+    gaps = [[gap.span() for gap in _WIDE.finditer(line)] for line in lines]
+    ends = [end for line in gaps for _, end in line]
+    several = any(sum(end - start > 2 for start, end in line) > 1 for line in gaps)
+    return several or len(set(ends)) < len(ends)

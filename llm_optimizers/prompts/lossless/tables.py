@@ -93,19 +93,21 @@ def _json_of(table: str) -> str:
     """Return the JSON that a table stands for.
 
     Raises:
-        ValueError: a row has more or fewer cells than the first line.
+        ValueError: a row has more or fewer cells than the first line, or a cell is no JSON.
     """
     header, *rows = table.split("\n")
     keys = [json.dumps(key) for key in header.split("|")]
     records = [
-        ",".join(
-            f"{key}:{cell if _is_json(cell) else json.dumps(cell)}"
-            for key, cell in zip(keys, row.split("|"), strict=True)
-        )
+        ",".join(f"{key}:{_value(c)}" for key, c in zip(keys, row.split("|"), strict=True))
         for row in rows
     ]
     return "[" + ",".join(f"{{{record}}}" for record in records) + "]"
 
 
-def _is_json(cell: str) -> bool:
-    return cell in _WORDS or not _PLAIN.fullmatch(cell)
+def _value(cell: str) -> str:
+    """Return the JSON that a cell stands for."""
+    if cell not in _WORDS and _PLAIN.fullmatch(cell):
+        return json.dumps(cell)
+    if parsed(cell) is None:
+        raise ValueError("a cell of the table is neither JSON nor a plain word; was it cut?")
+    return cell
