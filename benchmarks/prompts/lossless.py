@@ -115,7 +115,7 @@ def _one_choice(
     yield Row(
         name=f"lossless_{title}_meaning_changed",
         value=len(wrong),
-        note=f"opt-in; of {len(texts) * len(PLACES):,}, {parsed} by a parser; "
+        note=f"opt-in; of {len(texts) * len(PLACES):,}; a parser judged {parsed} of these: "
         + ", ".join(f"{counts[place]} as {place}" for place in PLACES),
     )
     note = f"opt-in; of {before:,} tokens in users' texts"

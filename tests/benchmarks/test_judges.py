@@ -109,16 +109,16 @@ def test_what_a_parser_cannot_read_is_judged_by_its_bytes(kind: str, text: str) 
     assert not same_meaning(kind, text, text.replace("  ", " "))
 
 
-def test_one_letter_is_missed_in_a_text_of_any_kind() -> None:
+def test_a_missing_letter_is_noticed_in_a_text_of_any_kind() -> None:
     rng = random.Random(5)
-    missed = []
+    unnoticed = []
     texts = build(Library.standard(), share=0.1)
     for each in texts:
         words = [match.start() for match in re.finditer(r"[A-Za-z]{4}", each.text)]
         at = rng.choice(words) + 1
         if same_meaning(each.kind, each.text, each.text[:at] + each.text[at + 1 :]):
-            missed.append((each.kind, each.source, each.text[at - 20 : at + 20]))
-    assert not missed
+            unnoticed.append((each.kind, each.source, each.text[at - 20 : at + 20]))
+    assert unnoticed == []
     readable = {each.kind for each in texts if is_readable(each.kind, each.text)}
     assert readable == READERS.keys()
 

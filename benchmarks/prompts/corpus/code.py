@@ -7,6 +7,7 @@ import pydoc
 import random
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,7 @@ _FENCE = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```", re.DOTALL | re.
 _DIRECTIVE = re.compile(
     r"^\.\. code(?:-block)?:: (?:sh|bash|shell|console)\n\n((?:[ \t]+.*\n|\n)+)", re.MULTILINE
 )
-_SHARED_OBJECT = re.compile(r" at 0x[0-9a-f]+|file:[^\"<>]*/")
+_OF_THIS_MACHINE = re.compile(r" at 0x[0-9a-f]+|file:[^\"<>]*/")
 _DOCUMENTED = (
     "abc argparse bisect calendar cmd colorsys configparser contextlib copy csv dataclasses "
     "difflib enum fnmatch fractions functools glob graphlib gzip heapq html json keyword "
@@ -88,8 +89,7 @@ def web(library: Library, rng: random.Random) -> Iterator[Found]:
         drawn = next(files, None) if rng.random() < 0.5 else None
         if drawn is None:
             module = rng.choice(_DOCUMENTED.split())
-            page = pydoc.html.docmodule(import_module(module))
-            drawn = module, _SHARED_OBJECT.sub("", page)
+            drawn = module, _page(module)
         yield Found(source=drawn[0], text=part(drawn[1], rng))
 
 
@@ -120,6 +120,14 @@ def search_results(library: Library, rng: random.Random) -> Iterator[Found]:
         if blocks:
             text = ("\n--\n" if around else "\n").join(blocks[:40]) + "\n"
             yield Found(source=library.name(chosen[0]), text=part(text, rng))
+
+
+def _page(module: str) -> str:
+    """Return pydoc's page without the folders and addresses of this machine."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydoc looks at every attribute, deprecated ones too
+        page = pydoc.html.docmodule(import_module(module))
+    return _OF_THIS_MACHINE.sub("", page)
 
 
 def _matches(name: str, lines: list[str], word: str, around: int) -> list[str]:

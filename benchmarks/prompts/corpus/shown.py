@@ -183,7 +183,7 @@ def _logged(rows: list[dict[str, Any]], rng: random.Random) -> str:
         )
     )
     formatter = logging.Formatter(form)
-    formatter.converter = lambda _: (2026, 3, 4, 5, 6, 7, 2, 63, 0)  # type: ignore[assignment,return-value]
+    formatter.converter = lambda _: (2026, 3, 4, 5, 6, 7, 2, 63, 0)
     lines = []
     for number, row in enumerate(rows):
         level = rng.choice(("DEBUG", "INFO", "WARNING", "ERROR"))
