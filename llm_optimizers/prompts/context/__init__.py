@@ -12,8 +12,8 @@ trimming.py     a hard limit, kept by removing the middle of the longest message
 from __future__ import annotations
 
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context, document_spans
 from llm_optimizers.prompts.context.ranking import RankingWeights
-from llm_optimizers.prompts.context.sections import ContextBudget, cut_context, document_spans
 from llm_optimizers.prompts.context.selection import (
     KeptPassage,
     PassageSelector,
