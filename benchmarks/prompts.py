@@ -10,7 +10,8 @@ shipped weights were fitted on are measured with weights fitted on the other hal
 that no row is measured with weights fitted on it.
 
 `docs`, `tables` and `two_hops` are our own questions about the documentation of the packages that
-are installed, among the nearest other parts of it.
+are installed, among the nearest other parts of it. `lossless` measures something else: whether the
+passes that are on by default change what a text means, and the tokens that they save.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
 from prompts.data_sets import FILES, english
 from prompts.entrance import SETS, entrance
+from prompts.lossless import lossless
 from prompts.retention import answers_kept
 from prompts.speed import speed
 
@@ -60,6 +62,7 @@ SECTIONS = [
         for name in FILES
     ),
     Section(name="entrance", measure=entrance, about="answers still there after RequestOptimizer"),
+    Section(name="lossless", measure=lossless, about="texts that mean the same, and tokens saved"),
     Section(name="speed", measure=measure_speed, about="milliseconds a choice takes"),
 ]
 

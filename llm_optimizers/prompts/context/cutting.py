@@ -70,7 +70,8 @@ def document_spans(text: str) -> list[Span]:
     for start, end in sections(text):
         section = documents(text[start:end])
         at = start + len(section.opening)
-        for each, separator in zip(section.documents, (*section.separators, ""), strict=True):
+        # A section without documents has no separator either.
+        for each, separator in zip(section.documents, (*section.separators, ""), strict=False):
             own = at + len(each.before)
             if not each.quoting:
                 found.append((own, own + len(each.text)))
