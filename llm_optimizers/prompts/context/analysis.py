@@ -1,9 +1,9 @@
 """Split a question and its passages into terms, weigh them, and find where they match.
 
-A question's word has more weight the fewer passages contain it. A word in no passage is replaced
-by the passages' most similar word (Ratcliff and Obershelp's measure). A question also asks for a
-type of answer: "who" for a name, "when" for a date, "how many" for a number; a sentence without
-one cannot answer it.
+A question's word has more weight the fewer passages contain it, and the rarer it is in English. A
+word in no passage is replaced by the passages' most similar word (Ratcliff and Obershelp's
+measure). A question also asks for a type of answer: "who" for a name, "when" for a date, "how many"
+for a number; a sentence without one cannot answer it.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def passage_terms(
 
 
 def question_terms(question: str, passages: Sequence[PassageTerms], language: str) -> QuestionTerms:
-    """Weigh the question's words: the fewer passages contain a word, the higher its weight.
+    """Weigh the question's words: the rarer one is here and in its language, the more it weighs.
 
     A word in no passage is replaced by the passages' most similar word, if one is similar enough.
     """

@@ -63,6 +63,11 @@ def test_invisible_characters_do_not_split_a_word(shown: str, hidden: str) -> No
     assert len(terms(hidden)) == 1
 
 
+def test_abbreviations_of_programming_and_british_spelling_are_merged() -> None:
+    assert terms("max_tokens args config") == terms("maximum tokens argument configuration")
+    assert terms("colour licences behaviour") == terms("color license behavior")
+
+
 def test_common_words_are_ranked_by_their_terms() -> None:
     ranks = commonness("english")
     assert ranks["the"] == 1
