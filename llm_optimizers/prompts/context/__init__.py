@@ -2,6 +2,10 @@
 
 sections.py     retrieved context inside a message: found and cut
 selection.py    PassageSelector: selects passages and sentences within a budget
+keeping.py      how far a context is cut: to its budget, less, or not at all
+asked.py        a request's question, and whether it needs all of the documents
+kept.py         what is kept of some passages
+report.py       the report of a cut: documents kept, cut and dropped
 ranking.py      the probability that a passage or sentence contains the answer
 features.py     the features that the ranking weighs; its weights are in ranking.json
 analysis.py     question and passages as terms; misspellings, types of answer
@@ -12,22 +16,22 @@ trimming.py     a hard limit, kept by removing the middle of the longest message
 from __future__ import annotations
 
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render
 from llm_optimizers.prompts.context.ranking import RankingWeights
+from llm_optimizers.prompts.context.report import ContextCut, DocumentCut, ReportCut
 from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
-from llm_optimizers.prompts.context.selection import (
-    KeptPassage,
-    PassageSelector,
-    Selection,
-    render,
-)
+from llm_optimizers.prompts.context.selection import PassageSelector
 from llm_optimizers.prompts.context.trimming import trimmed
 
 __all__ = [
     "ContextBudget",
+    "ContextCut",
+    "DocumentCut",
     "KeptPassage",
     "Passage",
     "PassageSelector",
     "RankingWeights",
+    "ReportCut",
     "Selection",
     "cut_context",
     "render",

@@ -9,8 +9,8 @@ marks a gap between two kept sentences, so the model sees that text is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -20,12 +20,15 @@ from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY, Keeping, Shown
+from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render, whole
 from llm_optimizers.prompts.context.knapsack import ScoredSentence, fill_budget
 from llm_optimizers.prompts.context.ranking import Ranking, RankingWeights, rank
+from llm_optimizers.prompts.context.report import ContextCut, ReportCut
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.text import sentences
 
-__all__ = ["GAP", "KeptPassage", "PassageSelector", "Selection", "render"]
+__all__ = ["GAP", "PassageSelector"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,30 +44,6 @@ _NEIGHBOUR = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptPassage:
-    """The kept part of one passage.
-
-    `index` is the passage's position in the input, `probability` that of holding the answer.
-    """
-
-    index: int
-    text: str
-    title: str
-    whole: bool
-    probability: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """The kept passages in input order, and the tokens of all before and after."""
-
-    kept: tuple[KeptPassage, ...]
-    tokens_before: int
-    tokens: int
-    exact: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
     """Sentences of one document, ranked as a passage; `at` is the index of the first."""
 
@@ -77,7 +56,9 @@ class PassageSelector:
     """Selects passages and sentences that are likely to answer a question, within a token budget.
 
     `embed` adds similarity in meaning to similarity in words; `weights` replaces the shipped
-    weights by your own. The same input always gives the same output.
+    weights by your own. `min_probability` and `report` are for `keep`: the first is described at
+    `ContextBudget`, the second gets a `ContextCut` for each context that is over its budget. The
+    same input always gives the same output.
     """
 
     def __init__(
@@ -87,11 +68,15 @@ class PassageSelector:
         counter: TokenCounter | None = None,
         embed: Embed | None = None,
         weights: RankingWeights | None = None,
+        min_probability: float | None = MIN_PROBABILITY,
+        report: ReportCut | None = None,
     ) -> None:
         self._model = model
         self._counter = counter or TokenCounter()
         self._embed = embed
         self._weights = weights
+        self._min_probability = min_probability
+        self._report = report
 
     def select(self, question: str, passages: Sequence[Passage], *, max_tokens: int) -> Selection:
         """Select at most `max_tokens` of the passages, including titles.
@@ -105,7 +90,7 @@ class PassageSelector:
             )
         before = self._size([render(p.title, p.text) for p in passages])
         if before.tokens <= max_tokens:
-            kept = tuple(_whole(at, passage) for at, passage in enumerate(passages))
+            kept = tuple(whole(at, passage) for at, passage in enumerate(passages))
             return Selection(
                 kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
@@ -118,7 +103,12 @@ class PassageSelector:
             after = self._size([render(k.title, k.text) for k in kept])
             if after.tokens <= max_tokens or not picks:
                 return Selection(
-                    kept=kept, tokens_before=before.tokens, tokens=after.tokens, exact=before.exact
+                    kept=kept,
+                    tokens_before=before.tokens,
+                    tokens=after.tokens,
+                    exact=before.exact,
+                    probability=_kept_probability(scored, picks),
+                    found=min(1.0, sum(sentence.probability for sentence in scored)),
                 )
             picks = picks[:-1]
 
@@ -128,50 +118,37 @@ class PassageSelector:
         passages: Sequence[Passage],
         *,
         max_tokens: int,
-        shown: Callable[[Sequence[KeptPassage]], int] | None = None,
+        shown: Shown | None = None,
     ) -> tuple[KeptPassage, ...] | None:
         """Return what to keep of an app's passages, in order; None if all stay unchanged.
 
-        They stay unchanged if they fit, if the question has no words, if not one sentence fits
-        (a prompt without context would be a different one), or if the selection fails, with a
-        warning. Passages without text, such as images, always stay. `shown` counts the tokens
-        that the model gets for the kept passages, for frameworks that add text to them; the
-        budget then limits that count.
+        They stay unchanged if they fit, if not one sentence fits (a prompt without context would
+        be a different one), or if the selection fails, with a warning. More than `max_tokens` is
+        kept, or everything, if less is unlikely to hold the answer: `keeping` decides. Passages
+        without text, such as images, always stay. `shown` counts the tokens that the model gets
+        for the kept passages, for frameworks that add text to them; the budget then limits that
+        count.
         """
-        if not any(map(str.isalnum, question)):
-            return None
         with FailOpen(_log, "Retrieved context could not be cut; it is sent unchanged"):
-            kept = self._fitting(question, passages, max_tokens, shown)
-            changed = len(kept) < len(passages) or not all(each.whole for each in kept)
-            return kept if kept and changed else None
+            keeping = Keeping(passages, self._selected, self._count, shown)
+            if keeping.fits(max_tokens):
+                return None
+            kept, cut = keeping.keep(question, max_tokens, self._min_probability)
+            self._tell(cut)
+            return kept
         return None
 
-    def _fitting(
-        self,
-        question: str,
-        passages: Sequence[Passage],
-        max_tokens: int,
-        shown: Callable[[Sequence[KeptPassage]], int] | None,
-    ) -> tuple[KeptPassage, ...]:
-        """Return a selection that fits as shown, or the smallest there is.
+    def _tell(self, cut: ContextCut) -> None:
+        _log.log(logging.INFO if cut.reason else logging.DEBUG, "%s", cut)
+        if self._report is not None:
+            with FailOpen(_log, "`report` failed; the context is cut all the same"):
+                self._report(cut)
 
-        The budget is lowered until it leaves room for the text that the framework adds.
-        """
-        with_text = [at for at, passage in enumerate(passages) if passage.text.strip()]
-        blank = [_whole(at, p) for at, p in enumerate(passages) if not p.text.strip()]
-        budget = max_tokens
-        found: tuple[KeptPassage, ...] = ()
-        while budget >= 1:
-            chosen = self.select(question, [passages[at] for at in with_text], max_tokens=budget)
-            if not chosen.kept:
-                break
-            texts = [replace(kept, index=with_text[kept.index]) for kept in chosen.kept]
-            found = tuple(sorted([*blank, *texts], key=lambda kept: kept.index))
-            tokens = shown(found) if shown is not None else chosen.tokens
-            if tokens <= max_tokens:
-                break
-            budget = min(budget - 1, budget * max_tokens // tokens)
-        return found
+    def _selected(self, question: str, passages: Sequence[Passage], max_tokens: int) -> Selection:
+        return self.select(question, passages, max_tokens=max_tokens)
+
+    def _count(self, text: str) -> int:
+        return self._counter.count(text, self._model).tokens
 
     def _scored(
         self,
@@ -229,17 +206,6 @@ class PassageSelector:
         return sum(counts, TokenCount(tokens=0, exact=True))
 
 
-def render(title: str, text: str) -> str:
-    """Return a passage as it is written in a prompt, and counted."""
-    return f"{title}\n{text}" if title else text
-
-
-def _whole(index: int, passage: Passage) -> KeptPassage:
-    return KeptPassage(
-        index=index, text=passage.text, title=passage.title, whole=True, probability=1.0
-    )
-
-
 def _pieces(document: int, passage: Passage) -> list[_Piece]:
     """Split a long passage into pieces of about `_CHUNK` characters, at sentence ends."""
     pieces: list[_Piece] = []
@@ -253,6 +219,14 @@ def _pieces(document: int, passage: Passage) -> list[_Piece]:
         size += len(sentence)
     pieces.append(_Piece(document=document, at=start, sentences=tuple(pending)))
     return pieces
+
+
+def _kept_probability(
+    scored: Sequence[ScoredSentence], picks: Sequence[ScoredSentence]
+) -> float:
+    """Return the probability that the answer is kept; a sentence in two documents is kept once."""
+    texts = {picked.text.strip() for picked in picks}
+    return min(1.0, sum(each.probability for each in scored if each.text.strip() in texts))
 
 
 def _neighbours(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -274,13 +248,13 @@ def _assembled(
     kept = []
     for index, picked in groupby(in_order, key=lambda sentence: sentence.document):
         parts = list(picked)
-        whole = len(parts) == sizes[index]
+        complete = len(parts) == sizes[index]
         kept.append(
             KeptPassage(
                 index=index,
                 title=passages[index].title,
-                text=passages[index].text if whole else _joined(parts),
-                whole=whole,
+                text=passages[index].text if complete else _joined(parts),
+                whole=complete,
                 probability=sum(part.probability for part in parts),
             )
         )
