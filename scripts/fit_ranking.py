@@ -125,9 +125,7 @@ def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str,
     }
 
 
-def fit_found(
-    rows: Sequence[dict[str, Any]], passage: Mapping[str, float]
-) -> dict[str, float]:
+def fit_found(rows: Sequence[dict[str, Any]], passage: Mapping[str, float]) -> dict[str, float]:
     """Return scale and offset of the probability that any passage has the answer.
 
     Of a hundred questions, `ANSWERED` are taken to have it: a request that is answered but held to

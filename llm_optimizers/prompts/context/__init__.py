@@ -1,5 +1,6 @@
 """Cut text to a token budget: retrieved context by relevance, anything else as a last resort.
 
+in_messages.py  the context in a request's messages: cut, and what of it is sent
 sections.py     retrieved context inside a message: found and cut
 selection.py    PassageSelector: selects passages and sentences within a budget
 keeping.py      how far a context is cut: to its budget, less, or not at all
@@ -16,14 +17,17 @@ trimming.py     a hard limit, kept by removing the middle of the longest message
 from __future__ import annotations
 
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.in_messages import cut_messages, sent_cuts, with_text
+from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render
 from llm_optimizers.prompts.context.ranking import RankingWeights
-from llm_optimizers.prompts.context.report import ContextCut, DocumentCut, ReportCut
+from llm_optimizers.prompts.context.report import ContextCut, DocumentCut, ReportCut, log_cut
 from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
 from llm_optimizers.prompts.context.selection import PassageSelector
 from llm_optimizers.prompts.context.trimming import trimmed
 
 __all__ = [
+    "MIN_PROBABILITY",
     "ContextBudget",
     "ContextCut",
     "DocumentCut",
@@ -34,6 +38,10 @@ __all__ = [
     "ReportCut",
     "Selection",
     "cut_context",
+    "cut_messages",
+    "log_cut",
     "render",
+    "sent_cuts",
     "trimmed",
+    "with_text",
 ]

@@ -171,5 +171,9 @@ def _labels() -> tuple[re.Pattern[str], re.Pattern[str]]:
     patterns = []
     for field in ("question", "answer"):
         names = "|".join(re.escape(name) for fields in every for name in fields[field])
-        patterns.append(re.compile(rf"^[ \t>#*]{{0,8}}(?:{names})[ \t*]{{0,8}}[:\uff1a][ \t*]{{0,8}}", re.I | re.M))
+        patterns.append(
+            re.compile(
+                rf"^[ \t>#*]{{0,8}}(?:{names})[ \t*]{{0,8}}[:\uff1a][ \t*]{{0,8}}", re.I | re.M
+            )
+        )
     return patterns[0], patterns[1]

@@ -61,19 +61,25 @@ class Keeping:
         self._shown = shown
         self._count = count
         self._texts = [at for at, passage in enumerate(passages) if passage.text.strip()]
-        self._sizes = {at: count(render(passages[at].title, passages[at].text)) for at in self._texts}
+        self._sizes = {
+            at: count(render(passages[at].title, passages[at].text)) for at in self._texts
+        }
 
     def fits(self, max_tokens: int) -> bool:
         """Return whether the passages are within a budget."""
         if self._shown is None:
             return sum(self._sizes.values()) <= max_tokens
-        return self._shown([whole(at, each) for at, each in enumerate(self._passages)]) <= max_tokens
+        return (
+            self._shown([whole(at, each) for at, each in enumerate(self._passages)]) <= max_tokens
+        )
 
     def keep(
         self, request: str, max_tokens: int, min_probability: float | None
     ) -> tuple[tuple[KeptPassage, ...] | None, ContextCut]:
         """Return the passages to keep, None for all as they are, and the report of it."""
-        chosen, probability, reason = self._decide(read_request(request), max_tokens, min_probability)
+        chosen, probability, reason = self._decide(
+            read_request(request), max_tokens, min_probability
+        )
         kept = () if chosen is None else chosen.kept
         if len(kept) == len(self._passages) and all(each.whole for each in kept):
             kept = ()
@@ -85,9 +91,7 @@ class Keeping:
         )
         return kept or None, cut
 
-    def _decide(
-        self, asked: Asked, max_tokens: int, min_probability: float | None
-    ) -> _Decision:
+    def _decide(self, asked: Asked, max_tokens: int, min_probability: float | None) -> _Decision:
         worded = any(map(str.isalnum, asked.question))
         if not worded or (asked.names_nothing and min_probability is not None):
             return _Decision(None, None, _NO_WORDS)

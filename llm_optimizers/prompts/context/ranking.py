@@ -2,9 +2,9 @@
 
 Two linear models over the features in `features`: the first gives each passage a probability, the
 second each sentence within its passage. Both are softmax, so nothing depends on the size of a
-collection. How far the passages' mean odds are above those of passages that do not have the answer
-gives the probability that any of them has it. `scripts/fit_ranking.py` fits two sets of weights: for words alone, and for words with
-a user's sentence embedder.
+collection. The height of the passages' scores gives the probability that any of them has the
+answer. `scripts/fit_ranking.py` fits two sets of weights: for words alone, and for words with a
+user's sentence embedder.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class FeatureMatrices:
 class Ranking:
     """The probability that the answer is in each of n passages, shape (n,).
 
-    They sum to the probability that it is in any. `sentences` holds for each passage the probabilities of its m sentences, shape (m,), which sum
-    to 1.
+    They sum to the probability that it is in any. `sentences` holds for each passage the
+    probabilities of its m sentences, shape (m,), which sum to 1.
     """
 
     passages: Floats

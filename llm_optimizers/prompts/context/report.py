@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["ContextCut", "DocumentCut", "ReportCut"]
+__all__ = ["ContextCut", "DocumentCut", "ReportCut", "log_cut"]
+
+_log = logging.getLogger(__name__)
 
 Kept: TypeAlias = Literal["whole", "cut", "dropped"]
 
@@ -34,15 +37,15 @@ class ContextCut:
     """What was kept of a context that is over its budget.
 
     Tokens are those of the documents' titles and texts, as they were selected. `probability`
-    estimates that the answer is in what is left; `reason` says why less was cut than the budget
-    asks for, and is empty if the budget was kept. `message` is the message's index in the original
-    request; None outside a request. `trimmed` says that the message was later cut to the limit of
-    the whole request, so that less than the documents' `tokens` was sent.
+    estimates that the answer is in what is left, None where nothing was ranked. `reason` says why
+    less was cut than the budget asks for, and is empty if the budget was kept. `message` is the
+    message's index in the original request, None outside a request. `trimmed` says that the
+    message was then cut to the limit of the whole request, so that less than `tokens` was sent.
     """
 
     documents: tuple[DocumentCut, ...]
     budget: int
-    probability: float
+    probability: float | None
     reason: str = ""
     message: int | None = None
     trimmed: bool = False
@@ -100,3 +103,8 @@ class ContextCut:
 
 ReportCut: TypeAlias = Callable[[ContextCut], None]
 """Gets what was done with a context that was over its budget."""
+
+
+def log_cut(cut: ContextCut) -> None:
+    """Log a cut, without titles: at level INFO if the budget was not kept, else DEBUG."""
+    _log.log(logging.INFO if cut.reason else logging.DEBUG, "%s", cut)

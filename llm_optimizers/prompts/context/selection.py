@@ -24,7 +24,7 @@ from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY, Keeping, Sho
 from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render, whole
 from llm_optimizers.prompts.context.knapsack import ScoredSentence, fill_budget
 from llm_optimizers.prompts.context.ranking import Ranking, RankingWeights, rank
-from llm_optimizers.prompts.context.report import ContextCut, ReportCut
+from llm_optimizers.prompts.context.report import ReportCut, log_cut
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.text import sentences
 
@@ -57,8 +57,8 @@ class PassageSelector:
 
     `embed` adds similarity in meaning to similarity in words; `weights` replaces the shipped
     weights by your own. `min_probability` and `report` are for `keep`: the first is described at
-    `ContextBudget`, the second gets a `ContextCut` for each context that is over its budget. The
-    same input always gives the same output.
+    `ContextBudget`, the second gets a `ContextCut` for each context that is over its budget and
+    by default logs it. The same input always gives the same output.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PassageSelector:
         embed: Embed | None = None,
         weights: RankingWeights | None = None,
         min_probability: float | None = MIN_PROBABILITY,
-        report: ReportCut | None = None,
+        report: ReportCut = log_cut,
     ) -> None:
         self._model = model
         self._counter = counter or TokenCounter()
@@ -134,15 +134,10 @@ class PassageSelector:
             if keeping.fits(max_tokens):
                 return None
             kept, cut = keeping.keep(question, max_tokens, self._min_probability)
-            self._tell(cut)
-            return kept
-        return None
-
-    def _tell(self, cut: ContextCut) -> None:
-        _log.log(logging.INFO if cut.reason else logging.DEBUG, "%s", cut)
-        if self._report is not None:
             with FailOpen(_log, "`report` failed; the context is cut all the same"):
                 self._report(cut)
+            return kept
+        return None
 
     def _selected(self, question: str, passages: Sequence[Passage], max_tokens: int) -> Selection:
         return self.select(question, passages, max_tokens=max_tokens)
@@ -221,9 +216,7 @@ def _pieces(document: int, passage: Passage) -> list[_Piece]:
     return pieces
 
 
-def _kept_probability(
-    scored: Sequence[ScoredSentence], picks: Sequence[ScoredSentence]
-) -> float:
+def _kept_probability(scored: Sequence[ScoredSentence], picks: Sequence[ScoredSentence]) -> float:
     """Return the probability that the answer is kept; a sentence in two documents is kept once."""
     texts = {picked.text.strip() for picked in picks}
     return min(1.0, sum(each.probability for each in scored if each.text.strip() in texts))
