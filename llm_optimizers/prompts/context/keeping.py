@@ -92,14 +92,13 @@ class Keeping:
         return kept or None, cut
 
     def _decide(self, asked: Asked, max_tokens: int, min_probability: float | None) -> _Decision:
-        worded = any(map(str.isalnum, asked.question))
-        if not worded or (asked.names_nothing and min_probability is not None):
+        if not any(map(str.isalnum, asked.question)):
             return _Decision(None, None, _NO_WORDS)
         if min_probability is None:
             chosen = self._fitting(asked.question, max_tokens)
             return _Decision(chosen, chosen.probability, "" if chosen.kept else _NO_ROOM)
-        if asked.needs_all:
-            return _Decision(None, None, _NEEDS_ALL)
+        if asked.needs_all or asked.names_nothing:
+            return _Decision(None, None, _NEEDS_ALL if asked.needs_all else _NO_WORDS)
         readings = [asked.question, *asked.shorter]
         tried = [(each, self._fitting(each, max_tokens)) for each in readings[:1]]
         if not tried[0][1].kept:
