@@ -18,7 +18,7 @@ from llm_optimizers.prompts.context.report import ContextCut, DocumentCut
 
 __all__ = ["MIN_PROBABILITY", "Keeping", "Shown"]
 
-MIN_PROBABILITY = 0.5
+MIN_PROBABILITY = 0.25
 _GROWTH = 1.5
 """The factor by which a budget is raised until what it keeps is likely enough."""
 _NO_WORDS = "the request has no words to look for"

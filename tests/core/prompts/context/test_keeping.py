@@ -8,7 +8,7 @@ import pytest
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, ContextCut, Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context import KeptPassage
+from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage
 from support.prompt_texts import FACTS
 
 counter = TokenCounter()
@@ -20,7 +20,7 @@ def kept_of(
     passages: list[Passage] = FACTS,
     *,
     max_tokens: int = BUDGET,
-    min_probability: float | None = 0.5,
+    min_probability: float | None = MIN_PROBABILITY,
 ) -> tuple[tuple[KeptPassage, ...] | None, list[ContextCut]]:
     cuts: list[ContextCut] = []
     selector = PassageSelector(counter=counter, min_probability=min_probability, report=cuts.append)
@@ -67,7 +67,7 @@ def test_a_request_that_no_part_can_answer_keeps_everything(request_: str, reaso
         assert cut.probability is None
     else:
         assert cut.probability is not None
-        assert cut.probability < 0.5
+        assert cut.probability < MIN_PROBABILITY
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_instructions_around_a_question_do_not_hide_it(request_: str) -> None:
     assert cut.reason == ""
     assert cut.tokens <= BUDGET
     assert cut.probability is not None
-    assert cut.probability >= 0.5
+    assert cut.probability >= MIN_PROBABILITY
 
 
 def test_a_task_is_read_from_the_label_and_not_from_the_example_before_it() -> None:
