@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -13,6 +10,7 @@ from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from llm_optimizers.prompts.context import RankingWeights, render
 from llm_optimizers.text import sentences, terms, topical_terms
 from llm_optimizers.text.stemming import stopwords
+from prompts.bm25 import BM25, Split, best_first
 
 MODEL = "gpt-4o"
 
@@ -62,23 +60,17 @@ def no_stopwords(_: str, passages: Sequence[Passage], __: int) -> dict[int, str]
     }
 
 
-def bm25_passages(question: str, passages: Sequence[Passage], allowed: int) -> dict[int, str]:
+def bm25_passages(
+    question: str,
+    passages: Sequence[Passage],
+    allowed: int,
+    asked: Split = topical_terms,
+    split: Split = terms,
+) -> dict[int, str]:
     """Keep whole passages, ranked by BM25 over title and text."""
-    bags = [Counter(terms(render(p.title, p.text))) for p in passages]
-    wanted = set(topical_terms(question))
-    mean = statistics.fmean(sum(bag.values()) for bag in bags)
-
-    def score(bag: Counter[str]) -> float:
-        total = 0.0
-        for term in wanted & bag.keys():
-            count = sum(term in other for other in bags)
-            rarity = math.log(1 + (len(bags) - count + 0.5) / (count + 0.5))
-            norm = 0.25 + 0.75 * sum(bag.values()) / mean
-            total += rarity * bag[term] * 2.2 / (bag[term] + 1.2 * norm)
-        return total
-
+    scores = BM25([render(p.title, p.text) for p in passages], split).scores(asked(question))
     left: dict[int, str] = {}
-    for at in sorted(range(len(passages)), key=lambda i: (-score(bags[i]), i)):
+    for at in best_first(scores):
         cost = size(passages[at].title, passages[at].text)
         if cost <= allowed:
             left[at] = passages[at].text
