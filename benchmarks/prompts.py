@@ -22,6 +22,7 @@ from functools import partial
 from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
 from prompts.data_sets import FILES, english
+from prompts.declined import declined
 from prompts.entrance import SETS, entrance
 from prompts.retention import answers_kept
 from prompts.speed import speed
@@ -60,6 +61,11 @@ SECTIONS = [
         for name in FILES
     ),
     Section(name="entrance", measure=entrance, about="answers still there after RequestOptimizer"),
+    Section(
+        name="declined",
+        measure=declined,
+        about="contexts cut in full, and those cut less since nothing left could answer",
+    ),
     Section(name="speed", measure=measure_speed, about="milliseconds a choice takes"),
 ]
 
