@@ -64,8 +64,8 @@ class PromptOptimizingLLM(DelegatingLLM):
         llm = PromptOptimizingLLM(llm=OpenAI("gpt-4o"), optimizer=RequestOptimizer(history=history))
         ```
 
-    By default no information is lost: only whitespace, markup noise, JSON layout and repetitions
-    are removed. A prompt that cannot be shortened is sent unchanged. The ledger shows the saving.
+    By default only the blanks in JSON are removed, in tool outputs and in marked context. A prompt
+    that cannot be shortened is sent unchanged. The ledger shows the saving.
     """
 
     llm: SerializeAsAny[LLM]

@@ -65,7 +65,7 @@ def audit_prompts(
                         message.text,
                         model=model,
                         counter=counter,
-                        instructions=message.role == "system",
+                        role=message.role,
                     ),
                 )
             )
@@ -166,8 +166,8 @@ def _print(audited: _Audited) -> None:
 def _print_totals(totals: dict[str, Any]) -> None:
     tokens, sure, more = (totals[k] for k in ("tokens", "lossless_tokens", "tokens_to_judge"))
     typer.echo(
-        f"\n{sure:,} of {tokens:,} tokens can be removed without changing the prompt's meaning; "
-        f"check {more:,} more by hand."
+        f"\nThe optimiser removes {sure:,} of {tokens:,} tokens by default, proven to change "
+        f"nothing; {more:,} more are for you to judge."
     )
     money = totals["dollars_per_month"]
     if money is None:
@@ -176,7 +176,7 @@ def _print_totals(totals: dict[str, Any]) -> None:
     sure_money, cached = money["lossless_saving"], money["lossless_saving_if_cached"]
     typer.echo(
         f"At {totals['requests_per_day']:,} requests per day to {totals['model']}, the prompts "
-        f"cost ${money['now']:,.2f} per month. The safe changes save ${sure_money:,.2f} "
-        f"(${cached:,.2f} if the provider has cached the prompt), the others up to "
+        f"cost ${money['now']:,.2f} per month. By default ${sure_money:,.2f} of that "
+        f"are saved (${cached:,.2f} if the provider has cached the prompt), by the others up to "
         f"${money['saving_to_judge']:,.2f}."
     )

@@ -2,7 +2,7 @@
 
     optimizer.py      RequestOptimizer: returns a cheaper chat request and what it changed
     counting/         TokenCounter: tokens of texts and requests, exact or marked as an estimate
-    lossless/         whitespace, markup noise, JSON's layout, repeats; on by default
+    lossless/         data in fewer characters, proven equal; passes for prompts, opt-in by name
     context/          retrieved context cut to a token budget, and a hard limit as a last resort
     history.py        summaries of long conversations
     examples.py       few-shot examples: which ones, and how many are enough

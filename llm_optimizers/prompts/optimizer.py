@@ -25,6 +25,7 @@ from llm_optimizers.prompts.context import (
     ContextBudget,
     ContextCut,
     cut_messages,
+    document_spans,
     log_cut,
     sent_cuts,
     trimmed,
@@ -32,7 +33,14 @@ from llm_optimizers.prompts.context import (
 )
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.lossless import LOSSLESS, PassName, shorten
+from llm_optimizers.prompts.lossless import (
+    LOSSLESS,
+    Edit,
+    PassName,
+    edited,
+    shorten,
+    with_edits,
+)
 from llm_optimizers.prompts.provider_cache import (
     PlannedRequest,
     cache_rules,
@@ -77,7 +85,16 @@ class RequestOptimizer:
     """Makes requests cheaper; safe to share between threads.
 
     Args:
-        passes: The lossless passes; add `"tables"` to write uniform JSON records as tables.
+        passes: What is shortened without loss. The default, `"json"`, takes the blanks out of
+            JSON where a whole tool message or a whole document of retrieved context is JSON or
+            lines of JSON objects, and proves by parsing that the value is the same. `"tables"`
+            writes JSON records with the same keys as tables; `from_table` reads them back. The
+            others act on user and system messages only, and change how a text is written, so
+            decide by your own prompts: `"embedded_json"` (JSON that stands by itself in a text),
+            `"markup"` (HTML comments and invisible characters between prose), `"whitespace"`
+            (gaps between sentences and paragraphs of prose), `"repeats"` (long paragraphs that
+            are repeated word for word). An empty set switches all of them off, for example for
+            an agent that edits JSON files by their exact text.
         context: A token budget for the retrieved context in each message; None keeps it all. In
             a system message it applies only to a conversation's first question.
         history: Settings for summarising long conversations; None keeps them. With a warm cache
@@ -141,7 +158,10 @@ class RequestOptimizer:
         notes: list[str] = []
         if self._max_tokens is not None:
             sent, notes = trimmed(sent, max_tokens=self._max_tokens, counter=self._counter)
-        context = _context_sent(cuts, planned, sent.messages)
+        plan, origins = planned.plan, planned.origins
+        context = sent_cuts(
+            cuts, planned.messages, sent.messages, origins, shortened=plan.shortened
+        )
         done += [str(cut) for cut in context if cut.changed] + notes
         sent = self._with_breakpoints(sent)
         if sent.messages == request.messages and sent.params == request.params:
@@ -149,19 +169,16 @@ class RequestOptimizer:
         else:
             after = self._counter.count_request(sent)
         removed = max(0, before.tokens - after.tokens)
-        newly = self._removed_newly(request, sent.messages, planned.origins)
+        newly = self._removed_newly(request, sent.messages, origins)
         return Optimized(
             request=sent,
             tokens_before=before.tokens,
             tokens=after.tokens,
             removed=RemovedTokens(tokens=removed, repeated=max(0, removed - newly)),
             exact=before.exact and after.exact,
-            origins=planned.origins,
+            origins=origins,
             done=tuple(done),
-            left_alone=(
-                *planned.plan.left_alone,
-                *(str(cut) for cut in context if not cut.changed),
-            ),
+            left_alone=(*plan.left_alone, *(str(cut) for cut in context if not cut.changed)),
             context=context,
         )
 
@@ -237,14 +254,22 @@ class RequestOptimizer:
         return with_breakpoints(request, sizes, rules, key=self._cache_key)
 
     def _shorter(self, message: Message) -> Message:
-        """Return one message after the lossless passes; an assistant's messages stay."""
+        """Return one message after the passes; an assistant's messages stay."""
         if message.role == "assistant":
             return message
-        passes = self._passes - {"repeats"} if message.role == "tool" else self._passes
-        system = message.role == "system"
-        return with_text(
-            message, lambda text: shorten(text, passes=passes, instructions=system).text
-        )
+        tool = message.role == "tool"
+        return with_text(message, self._shorter_data if tool else self._shorter_prompt)
+
+    def _shorter_data(self, text: str) -> str:
+        return shorten(text, passes=self._passes)
+
+    def _shorter_prompt(self, text: str) -> str:
+        """Return a prompt with its retrieved documents shortened, then the optional passes."""
+        documents = [
+            Edit(start=start, end=end, text=self._shorter_data(text[start:end]))
+            for start, end in document_spans(text)
+        ]
+        return edited(with_edits(text, documents), self._passes)
 
     def _removed_newly(
         self,
@@ -264,15 +289,6 @@ class RequestOptimizer:
 
     def _tokens(self, message: Message, model: str) -> int:
         return self._counter.count_message(message, model).tokens
-
-
-def _context_sent(
-    cuts: Sequence[ContextCut], planned: PlannedRequest, sent: Sequence[Message]
-) -> tuple[ContextCut, ...]:
-    """Return what was kept of the context in the messages as they are sent."""
-    places = zip(planned.origins, planned.messages, sent, strict=True)
-    trimmed_at = {origin for origin, before, after in places if before is not after}
-    return tuple(sent_cuts(cuts, planned.plan.shortened, planned.origins, trimmed=trimmed_at))
 
 
 def _log_cuts(optimized: Optimized) -> None:

@@ -139,7 +139,7 @@ def http_client(endpoint: Endpoint) -> httpx.Client:
 
 
 def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
-    """Return an optimizer with the lossless passes and a token budget for retrieved context."""
+    """Return an optimizer with the default passes and a token budget for retrieved context."""
     return RequestOptimizer(
         context=ContextBudget(max_tokens=CONTEXT_TOKENS),
         # Each request has other context, so there is no cached prefix to break.

@@ -25,7 +25,9 @@ from support.waiting import aeventually, eventually
 
 CHEAP, OTHER, STRONG = "gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"
 QUESTION, PARAPHRASE = "How do I reset my password?", "How can I reset my password?"
-BLOATED = "Be   brief.\n\n\n\n\nBe brief."
+BLOATED = (
+    'Be brief.\n<context>\n{\n    "a": 1,\n    "b": [\n        2,\n        3\n    ]\n}\n</context>'
+)
 
 
 class RateLimitedError(Exception):
@@ -200,7 +202,7 @@ def _combined(text: str) -> str:
     return json.dumps({"answers": answers})
 
 
-SHORT = "You are asked short things. " * 40
+SHORT = "You are asked short things. " * 40 + "\n" + BLOATED
 WAIT = 20.0
 
 

@@ -4,7 +4,7 @@ in_messages.py  the context in a request's messages: cut, and what of it is sent
 sections.py     retrieved context inside a message: found and cut
 selection.py    PassageSelector: selects passages and sentences within a budget
 keeping.py      how far a context is cut: to its budget, less, or not at all
-asked.py        a request's question, and whether it needs all of the documents
+tasks.py        questions told from tasks that need all of the documents
 kept.py         what is kept of some passages
 report.py       the report of a cut: documents kept, cut and dropped
 ranking.py      the probability that a passage or sentence contains the answer
@@ -17,12 +17,12 @@ trimming.py     a hard limit, kept by removing the middle of the longest message
 from __future__ import annotations
 
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context, document_spans
 from llm_optimizers.prompts.context.in_messages import cut_messages, sent_cuts, with_text
 from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render
 from llm_optimizers.prompts.context.ranking import RankingWeights
 from llm_optimizers.prompts.context.report import ContextCut, DocumentCut, ReportCut, log_cut
-from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
 from llm_optimizers.prompts.context.selection import PassageSelector
 from llm_optimizers.prompts.context.trimming import trimmed
 
@@ -39,6 +39,7 @@ __all__ = [
     "Selection",
     "cut_context",
     "cut_messages",
+    "document_spans",
     "log_cut",
     "render",
     "sent_cuts",

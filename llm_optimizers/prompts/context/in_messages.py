@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from llm_optimizers.embeddings import Embed
+from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context
 from llm_optimizers.prompts.context.report import ContextCut
-from llm_optimizers.prompts.context.sections import ContextBudget, cut_context
 from llm_optimizers.prompts.context.selection import PassageSelector
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.types import ChatRequest, Message, Part
@@ -41,19 +41,25 @@ def cut_messages(
 
 def sent_cuts(
     cuts: Sequence[ContextCut],
-    shortened: Collection[int],
+    planned: Sequence[Message],
+    sent: Sequence[Message],
     origins: Sequence[int | None],
     *,
-    trimmed: Collection[int | None],
-) -> Iterator[ContextCut]:
-    """Yield the reports that are true of what is sent.
+    shortened: Collection[int],
+) -> tuple[ContextCut, ...]:
+    """Return the reports that are true of what is sent.
 
-    Left out are cuts in messages that are sent unchanged or as part of a summary. `shortened` and
-    `trimmed` hold indices of the original messages, `origins` those of the messages sent.
+    Left out are cuts in messages that are sent unchanged or as part of a summary. `planned` are
+    the messages before the request's hard limit trims them to those `sent`, `origins` their
+    indices in the original request, and `shortened` the indices of those that are not unchanged.
     """
-    for cut in cuts:
-        if cut.message in origins and (cut.message in shortened or not cut.changed):
-            yield replace(cut, trimmed=cut.message in trimmed)
+    places = zip(origins, planned, sent, strict=True)
+    trimmed = {origin for origin, before, after in places if before is not after}
+    return tuple(
+        replace(cut, trimmed=cut.message in trimmed)
+        for cut in cuts
+        if cut.message in origins and (cut.message in shortened or not cut.changed)
+    )
 
 
 def with_text(message: Message, change: Callable[[str], str]) -> Message:

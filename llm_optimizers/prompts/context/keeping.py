@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from llm_optimizers.prompts.context.analysis import Passage
-from llm_optimizers.prompts.context.asked import Asked, read_request
 from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render, whole
 from llm_optimizers.prompts.context.report import ContextCut, DocumentCut
+from llm_optimizers.prompts.context.tasks import Asked, read_request
 
 __all__ = ["MIN_PROBABILITY", "Keeping", "Shown"]
 

@@ -1,170 +1,242 @@
-"""Find retrieved context inside a message by its tags or headings, and cut it to a budget.
+"""Find retrieved context inside a message. All other text is the user's own and is never cut.
 
-Three forms are recognised: text between `<context>`, `<documents>`, `<sources>` or `<passages>`
-tags; text between two lines of dashes below a line that mentions the context; and text after a
-heading that ends in `context:` or the like, up to a `Question:`, an `Answer:` or the end. All
-other text is the user's own and is never cut. The question is the rest of the message, unless
-the caller gives one.
+Surely context is, in this order:
+
+1. what is in `<context>`, `<documents>`, `<search_results>` or tags of such a name that begin or
+   end their line or follow a colon; and two or more `<document>` (or alike) side by side;
+2. what is between two equal rules below a line that names the context or the sources;
+3. what is below a heading for it (`Context:`, `## Retrieved documents`, a line that ends in
+   `context:`) up to a heading for a question, a task or an answer, or for something else.
+
+Nothing in code is a section, nor in an example, nor in the middle of a sentence. Where no end is
+marked, the heading must say that context follows, the question must be elsewhere, and a short last
+paragraph is the user's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.prompts.context.analysis import Passage
-from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY
-from llm_optimizers.prompts.context.kept import render
-from llm_optimizers.prompts.context.selection import PassageSelector
+from llm_optimizers.prompts.context.asking import ASKING, MINE, QUESTION, asks
+from llm_optimizers.prompts.context.places import code_spans, free, has_text
+from llm_optimizers.prompts.context.tags import Element, Span, Tags
 
-__all__ = ["ContextBudget", "cut_context"]
+__all__ = ["sections"]
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
-_TAG = re.compile(r"<(?P<tag>context|documents|sources|passages)>", _FLAGS)
-_RULED = re.compile(r"^[^\n]{0,200}\bcontext\b[^\n]{0,100}\n-{3,}[ \t]*\n", _FLAGS)
-_HEADING = re.compile(
-    r"^(?:(?:context|documents|sources|passages)[ \t]*:[ \t]*\n?"
-    r"|[^\n]{0,200}\b(?:context|documents|sources|passages)[ \t]*:[ \t]*\n)",
+_NOUN = (
+    r"(?:contexts?|documents|docs|sources|passages|excerpts|snippets|chunks|references"
+    r"|search[ _-]results|knowledge[ _-]base"
+    r"|(?:retrieved|context)[ _-](?:information|content|text))"
+)
+_WRAPPER = re.compile(
+    r"(?:(?:retrieved|relevant|reference|source|background|additional)[_-])?"
+    r"(?:contexts?|documents|docs|sources|passages|excerpts|snippets|chunks|references"
+    r"|search[_-]?results|knowledge(?:[_-]base)?|evidence|context[_-]\w+|retrieved[_-]\w+)"
+)
+_DOCUMENT = re.compile(
+    r"(?:retrieved[_-])?(?:context|document|doc|source|passage|chunk|snippet|excerpt"
+    r"|search[_-]?result)[_-]?"
+)
+_EXAMPLE = re.compile(r"(?:few[_-]?shot[_-])?examples?")
+_MALFORMED = re.compile(r"^[ \t]*<context>[ \t]*\n", _FLAGS)
+_FOLLOWING = (
+    r"(?:\bfollowing\b[^\n]{0,40}\b(?:context|documents|sources|passages)\b|\bcontext below\b)"
+)
+_RULED = re.compile(
+    rf"^(?:[^\n]{{0,300}}\b{_NOUN}\b[^\n]{{0,100}}\n"
+    rf"|[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n(?:[^\n]{{1,400}}\n){{0,3}}\n?)"
+    r"(?P<rule>-{3,}|={3,}|\*{3,}|_{3,})[ \t\r]*\n"
+    r"|^(?P<sources>={5,})\n(?=Content:)",
     _FLAGS,
 )
-_QUESTION = re.compile(r"^(?:question|query|user question|user input)[ \t]*:", _FLAGS)
-_ENDS = re.compile(r"^(?:helpful )?answer[ \t]*:|\Z", _FLAGS)
-_FORMS = (
-    (_RULED, re.compile(r"^-{3,}[ \t]*$", _FLAGS)),
-    (_HEADING, _QUESTION),
-    (_HEADING, _ENDS),
+_HEADING = re.compile(
+    rf"^[ \t]*(?:(?P<level>#{{1,6}})[ \t]+|\*\*)(?:[^\W\d_]+[ ]){{0,3}}{_NOUN}"
+    r"(?:[ \t]*:?\*\*:?|[ \t]*:)?[ \t#]*$"
+    rf"|^[ \t]*(?P<bare>(?:(?:retrieved|relevant)[ ])?{_NOUN}[ \t]*:)(?P<alone>[ \t\r]*$)?"
+    rf"|^[^\n]{{0,200}}\b{_NOUN}[ \t]*:[ \t\r]*$"
+    rf"|^[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n[ \t\r]*$",
+    _FLAGS,
 )
-_ASKS = re.compile(rf"\?\s*$|{_QUESTION.pattern}", _FLAGS)
-_BREAK = re.compile(
-    r"(\n\s*\n|(?<=</document>)\s*|(?<=</doc>)\s*|(?<=</source>)\s*)", re.IGNORECASE
+_END = re.compile(
+    rf"^[ \t]*(?:{MINE}(?:{ASKING}|instructions?|human|user|answer|response)[ \t]*:"
+    rf"|(?:#{{1,6}}[ \t]+|\*\*|<){MINE}(?:{ASKING}|answer|response|instructions?|output|rules"
+    r"|guidelines|format|constraints|examples?)\b)",
+    _FLAGS,
 )
-_WRAPPED = re.compile(
-    r"\s*(?P<open><(?P<tag>document|doc|source)\b[^>]{0,300}>\s*)(?P<text>.*?)"
-    r"(?P<close>\s*</(?P=tag)>\s*)$",
-    re.DOTALL | re.IGNORECASE,
-)
-_TITLED = re.compile(r"(?P<title>[^\n]{1,120})\n(?=.*\S)", re.DOTALL)
+_CERTAIN = re.compile(rf"\bcontext\b|{_FOLLOWING}|\b(?:these|below|retrieved|relevant)\b", _FLAGS)
+_DATA = re.compile(r"[ \t]*\n?(?:[ \t]+\S|-[ \t])")
+_OTHER = re.compile(r"^(?P<level>#{1,6})[ \t]+[^\s\d][^\n\d]*$", re.MULTILINE)
+_DELIMITED = re.compile(r"\s*(?P<mark>\"{3}|'{3}|`{3,}|-{3,}|={3,})[^\n]{0,20}\n")
+_MANY = 200
+"""Sections that a message has at most; more are no prompt."""
+_BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
+_OWN_PARAGRAPH = 200
+"""Characters that a last paragraph of the user's own has at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContextBudget:
-    """The maximum number of tokens of retrieved context in a message.
+class _Section:
+    """The contents of a section; `certain` if its end is marked."""
 
-    Less is cut, or nothing, where what is left would hold the answer with a probability below
-    `min_probability`: the request is unlike every document, asks for work on all of them
-    ("summarise", "list all"), names nothing to look for ("and the second one?"), or is answered
-    equally well by many. The estimate is low rather than high: of questions for which it was .5 to
-    .7, about nine in ten still had their answer (`benchmarks/prompts.py --only declined`).
-    None always cuts to `max_tokens`.
-
-    Raises:
-        ConfigurationError: the budget is below one token, or the probability not within 0 and 1.
-    """
-
-    max_tokens: int
-    min_probability: float | None = MIN_PROBABILITY
-
-    def __post_init__(self) -> None:
-        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
-            raise ConfigurationError(
-                f"`min_probability` is {self.min_probability}; give a number from 0 to 1, or None"
-            )
-        if self.max_tokens < 1:
-            raise ConfigurationError(
-                f"a context budget of {self.max_tokens} tokens keeps nothing; give 1 or more"
-            )
-
-
-def cut_context(
-    text: str, budget: ContextBudget, selector: PassageSelector, *, question: str | None = None
-) -> str:
-    """Return the text with its first context section cut to the budget; unchanged if it has none.
-
-    Give `question` if another message asks it. Without a question nothing can be selected, so the
-    text is returned unchanged.
-    """
-    for opened, closed, certain in _sections(text):
-        asked = question
-        if asked is None:
-            asked = (text[: opened.start()] + "\n\n" + text[closed.end() :]).strip()
-            if not certain and not _ASKS.search(asked):
-                continue
-        body = _cut(text[opened.end() : closed.start()], asked, budget, selector)
-        return text[: opened.end()] + body + text[closed.start() :]
-    return text
-
-
-class _Section(NamedTuple):
-    """The start and the end of a section; `certain` if both are marked."""
-
-    opened: re.Match[str]
-    closed: re.Match[str]
+    body: Span
     certain: bool = True
 
 
-def _sections(text: str) -> Iterator[_Section]:
-    """Yield the first section of each form.
+def sections(text: str, *, asked: bool = False) -> list[Span]:
+    """Return where the contents of a message's context sections lie, in order.
 
-    A tag that is never closed is not searched for again, so the time stays linear.
+    `asked` says that the question is in another message.
     """
+    code = code_spans(text)
+    for form in (_tagged, _malformed, _ruled, _headed):
+        found = [each for each in form(text, code) if has_text(text, *each.body)]
+        rest = _without(text, found)
+        if not asked and not all(each.certain for each in found) and not asks(rest):
+            found = [each for each in found if each.certain]
+        if found and len(found) <= _MANY:
+            return [each.body if each.certain else _unended(text, each.body) for each in found]
+    return []
+
+
+def _without(text: str, found: Sequence[_Section]) -> str:
+    edges = [0, *(at for each in found for at in each.body), len(text)]
+    parts = [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return " ".join(parts).strip()
+
+
+def _tagged(text: str, code: Sequence[Span]) -> Iterator[_Section]:
+    """Yield the elements for context, and runs of elements for documents."""
+    tags = Tags(text, code)
+    waiting = [tags.all]
+    found: list[Span] = []
+    while waiting:
+        for run in _runs(text, list(tags.elements(waiting.pop()))):
+            first, last = run[0], run[-1]
+            if len(run) > 1 and _DOCUMENT.fullmatch(first.kind) and _marked(text, first):
+                found.append((first.start, last.end))
+            elif _WRAPPER.fullmatch(first.name) and _marked(text, first):
+                found += [each.inner for each in run]
+            elif not _EXAMPLE.fullmatch(first.name):
+                waiting += [each.tags for each in run]
+    return (_Section(body=span) for span in sorted(found))
+
+
+def _runs(text: str, elements: Sequence[Element]) -> Iterator[list[Element]]:
+    """Yield elements of one kind without text between them."""
+    run: list[Element] = []
+    for each in elements:
+        if run and (each.kind != run[-1].kind or has_text(text, run[-1].end, each.start)):
+            yield run
+            run = []
+        run.append(each)
+    if run:
+        yield run
+
+
+def _marked(text: str, element: Element) -> bool:
+    """Return whether a tag begins or ends its line, or follows a colon."""
+    before = text[max(0, element.start - 80) : element.start].rstrip(" \t")
+    after = text[element.inner[0] : element.inner[0] + 80].lstrip(" \t\r")
+    return before[-1:] in ("", "\n", ":", ">") or (after[:1] == "\n" and before[-1:].isalnum())
+
+
+def _malformed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
+    """Yield what is between `<context>` and `<context/>`, as in a LangChain prompt."""
+    opened = next(free(text, _MALFORMED, code), None)
+    closed = text.find("<context/>", opened.end()) if opened is not None else -1
+    if opened is not None and closed >= 0:
+        yield _Section(body=(opened.end(), closed))
+
+
+def _ruled(text: str, code: Sequence[Span]) -> Iterator[_Section]:
+    """Yield what is between equal rules; the last of several before a question ends it."""
+    ends = [each.start() for each in free(text, _END, code)]
+    at = 0
     unclosed: set[str] = set()
-    for opened in _TAG.finditer(text):
-        tag = opened["tag"].lower()
-        if tag in unclosed:
+    for opened in free(text, _RULED, code):
+        rule = opened["rule"] or opened["sources"]
+        if opened.start() < at or rule in unclosed:
             continue
-        close = re.compile(f"</{tag}>", re.IGNORECASE).search(text, opened.end())
-        if close is not None:
-            yield _Section(opened, close)
-            break
-        unclosed.add(tag)
-    for opening, closing in _FORMS:
-        found = opening.search(text)
-        ended = closing.search(text, found.end()) if found is not None else None
-        if found is not None and ended is not None:
-            yield _Section(found, ended, certain=closing is not _ENDS)
+        line = re.compile(rf"^{re.escape(rule)}[ \t\r]*$", re.MULTILINE)
+        closed = line.search(text, opened.end())
+        if closed is None:
+            unclosed.add(rule)
+            if re.search(_FOLLOWING, opened.group(), _FLAGS):
+                yield _Section(body=(opened.end(), len(text)), certain=False)
+                return
+            continue
+        question = _next(ends, closed.end(), otherwise=closed.end())
+        for closed in line.finditer(text, closed.start(), question):  # noqa: B020
+            at = closed.end()
+        if not opened["sources"] or text[at:].strip().lower() == "final answer:":
+            yield _Section(body=(opened.end(), closed.start()))
 
 
-def _cut(body: str, question: str, budget: ContextBudget, selector: PassageSelector) -> str:
-    """Return the section with only the kept passages, each with its tags and separator."""
-    parts = _BREAK.split(body)
-    documents = [
-        (before, document)
-        for before, document in zip(["", *parts[1::2]], map(_parse, parts[::2]), strict=True)
-        if document.passage.text.strip()
-    ]
-    passages = [document.passage for _, document in documents]
-    chosen = selector.keep(question, passages, max_tokens=budget.max_tokens)
-    if chosen is None:
+def _headed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
+    """Yield what is below headings for context.
+
+    Where a question is between two of them, the earlier one belongs to an example.
+    """
+    headings = list(free(text, _HEADING, code))
+    others = list(free(text, _OTHER, code))
+    ends = [each.start() for each in free(text, _END, code)]
+    ends = sorted([*ends, *(each.start() for each in headings if each["alone"])])
+    found: list[_Section] = []
+    at = 0
+    for opened in headings:
+        if opened.start() < at:
+            continue
+        end = _next(ends, opened.end(), otherwise=len(text))
+        if opened["level"]:
+            first = bisect_left(others, opened.end(), key=re.Match.start)
+            following = (others[place] for place in range(first, len(others)))
+            higher = (each.start() for each in following if each["level"] <= opened["level"])
+            end = min(end, next(higher, end))
+        if not _says_so(text, opened, end):
+            continue
+        if found and QUESTION.search(text, found[-1].body[1], opened.start()):
+            found = []
+        found.append(_Section(body=_undelimited(text, opened.end(), end), certain=end < len(text)))
+        at = end
+    return iter(found)
+
+
+def _next(positions: Sequence[int], at: int, *, otherwise: int) -> int:
+    place = bisect_left(positions, at)
+    return positions[place] if place < len(positions) else otherwise
+
+
+def _says_so(text: str, opened: re.Match[str], end: int) -> bool:
+    """Return whether a heading is surely for context: it says so, or a question follows.
+
+    A key in YAML is none.
+    """
+    bare = (opened["bare"] or "").strip()
+    if bare.islower() and _DATA.match(text, opened.end()):
+        return QUESTION.match(text, end) is not None
+    return end < len(text) or bool(opened["level"] or _CERTAIN.search(opened.group()))
+
+
+def _undelimited(text: str, start: int, end: int) -> Span:
+    """Return the span without the quotation marks, fences or rules on lines around it."""
+    opened = _DELIMITED.match(text, start, end)
+    if opened is not None:
+        last = start + len(text[start:end].rstrip())
+        closed = last - len(opened["mark"])
+        if closed > opened.end() and text[closed - 1 : last] == "\n" + opened["mark"]:
+            return opened.end(), closed
+    return start, end
+
+
+def _unended(text: str, body: Span) -> Span:
+    """Return the span without its last paragraph if that is short, and shorter than the others."""
+    start = body[0]
+    paragraphs = _BLANK_LINES.split(text[slice(*body)].strip())
+    last = paragraphs.pop()
+    if not paragraphs or len(last) > min(_OWN_PARAGRAPH, *map(len, paragraphs)):
         return body
-    written: list[str] = []
-    for kept in chosen:
-        before, document = documents[kept.index]
-        text = render(kept.title, kept.text)
-        written += [before if written else "", document.open, text, document.close]
-    ending = body[len(body.rstrip()) :]
-    return body[: len(body) - len(body.lstrip())] + "".join(written).strip() + ending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Document:
-    """One document of a section, and the tags around it."""
-
-    passage: Passage
-    open: str = ""
-    close: str = ""
-
-
-def _parse(part: str) -> _Document:
-    """Split a document into its tags, its title (a short first line) and its text."""
-    wrapped = _WRAPPED.match(part)
-    inside = wrapped["text"] if wrapped else part.strip("\n")
-    titled = _TITLED.match(inside)
-    title, text = (titled["title"], inside[titled.end() :]) if titled else ("", inside)
-    return _Document(
-        passage=Passage(title=title, text=text),
-        open=wrapped["open"] if wrapped else "",
-        close=wrapped["close"] if wrapped else "",
-    )
+    return start, text.rindex(last, *body)

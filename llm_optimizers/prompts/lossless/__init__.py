@@ -1,23 +1,29 @@
-"""Lossless passes, which shorten a prompt without changing its meaning.
+"""Shorter forms of a prompt: proven to change nothing, or opt-in by name.
 
-passes.py         `shorten`: runs the passes over a text, block by block
-json_layout.py    JSON without whitespace, or as a table
-repeats.py        removes repeated instructions and paragraphs
+proven.py        `shorten`: a whole text of data; LOSSLESS, what is on by default
+json_layout.py   JSON without blanks, proven to have the same value
+tables.py        records as a table and back: `to_table`, `from_table`
+optional.py      passes for prompts that a person decides for, each as a list of edits
+prose.py         the paragraphs that are surely prose
+data/            words by which a text asks about what a pass would take away
 """
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.lossless.json_layout import minified, to_table
-from llm_optimizers.prompts.lossless.passes import LOSSLESS, PassName, Shortened, shorten
-from llm_optimizers.prompts.lossless.repeats import instruction_key, is_example
+from llm_optimizers.prompts.lossless.json_layout import minified
+from llm_optimizers.prompts.lossless.optional import Edit, edited, optional_edits, with_edits
+from llm_optimizers.prompts.lossless.proven import LOSSLESS, PassName, shorten
+from llm_optimizers.prompts.lossless.tables import from_table, to_table
 
 __all__ = [
     "LOSSLESS",
+    "Edit",
     "PassName",
-    "Shortened",
-    "instruction_key",
-    "is_example",
+    "edited",
+    "from_table",
     "minified",
+    "optional_edits",
     "shorten",
     "to_table",
+    "with_edits",
 ]

@@ -1,71 +1,95 @@
-"""Write JSON with fewer tokens: without whitespace, or as a table if all records have equal keys.
+"""JSON without the blanks between its tokens, after proof that its value is the same.
 
-Both keep every value. Minifying removes only the whitespace between tokens, so numbers, escapes and
-the order of keys stay as written. A table names the keys once, as a spreadsheet does.
+The text and its shorter form are both parsed and compared: the pairs of objects in order, with
+repeated keys, and numbers as they are written. What is not JSON by RFC 8259 (NaN, comments, single
+quotes) is not read.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import NamedTuple, NoReturn
 
-__all__ = ["minified", "to_table"]
+__all__ = ["Number", "Parsed", "minified", "parsed", "shorter_json"]
 
-_STRING_OR_BLANK = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
-_PLAIN = re.compile(r"[^\W\d_][^|\n\r\t\\\"]*")
-_KEY = re.compile(r"[^|\n\r\t\\\"]+")
-_WORDS = ("null", "true", "false", "NaN", "Infinity")
+_FEWEST_KEYS = 2
+"""A text with fewer keys, such as `[1, 2]`, may well be something else than data."""
+_BLANKS = " \t\r\n"
+_STRING_OR_BLANKS = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|[ \t\r\n]++')
+
+
+class Number(NamedTuple):
+    """A number as it is written, so that 1.10 is not 1.1, and 1e400 is not infinity."""
+
+    written: str
+
+
+class Parsed(NamedTuple):
+    """A JSON value: objects as tuples of their pairs, arrays as lists; and its keys in total."""
+
+    value: object
+    keys: int
 
 
 def minified(text: str) -> str:
-    """Return valid JSON without whitespace between its tokens; strings stay as they are."""
-    return _STRING_OR_BLANK.sub(lambda m: m.group(1) or "", text)
+    """Return valid JSON without blanks between its tokens; strings stay as they are written."""
+    return _STRING_OR_BLANKS.sub(lambda found: found.group(1) or "", text)
 
 
-def to_table(text: str) -> str | None:
-    """Return a JSON array of two or more flat objects with the same keys as a table, else None.
+def parsed(text: str) -> Parsed | None:
+    """Return the value of a text that is JSON as a whole; None for any other text."""
+    keys = 0
 
-    The first line has the keys, each further line one record, separated by `|`. Strings that
-    could be mistaken for another value, and all other values, are written as JSON, with any `|`
-    escaped.
-    """
+    def pairs(found: list[tuple[str, object]]) -> tuple[tuple[str, object], ...]:
+        nonlocal keys
+        keys += len(found)
+        return tuple(found)
+
     try:
-        records = json.loads(text, parse_float=_Number, parse_int=_Number)
+        value = json.loads(
+            text,
+            object_pairs_hook=pairs,
+            parse_float=Number,
+            parse_int=Number,
+            parse_constant=_refuse,
+        )
     except (ValueError, RecursionError):
         return None
-    if not _is_uniform(records):
+    return Parsed(value, keys)
+
+
+def shorter_json(text: str) -> str | None:
+    """Return JSON, or lines of JSON objects, without blanks between tokens; else None.
+
+    None also if nothing gets shorter, or if the text has fewer than two keys in total.
+    """
+    if not text.startswith(("{", "[")) or not text.endswith(("}", "]")):
         return None
-    keys = list(records[0])
-    rows = ["|".join(_cell(record[key]) for key in keys) for record in records]
-    return "\n".join(["|".join(keys), *rows])
+    whole = parsed(text)
+    if whole is not None:
+        return _proven([text], [whole])
+    lines = text.split("\n")
+    values: list[Parsed] = []
+    for line in lines:
+        value = parsed(line) if line.lstrip(_BLANKS).startswith("{") else None
+        if value is None:
+            return None
+        values.append(value)
+    return _proven(lines, values)
 
 
-class _Number(str):
-    """A number kept as written, so that 1.10 stays 1.10."""
-
-    __slots__ = ()
-
-
-def _is_uniform(records: Any) -> bool:
-    if not isinstance(records, list) or len(records) < 2:
-        return False
-    if not all(isinstance(record, dict) for record in records) or not records[0]:
-        return False
-    keys = list(records[0])
-    if not all(_KEY.fullmatch(key) for key in keys):
-        return False
-    return all(
-        list(record) == keys and not any(isinstance(v, dict | list) for v in record.values())
-        for record in records
-    )
+def _proven(lines: list[str], values: list[Parsed]) -> str | None:
+    """Return the lines minified, if each of them keeps its value."""
+    if sum(value.keys for value in values) < _FEWEST_KEYS:
+        return None
+    shorter = [minified(line) for line in lines]
+    try:
+        same = [parsed(line) for line in shorter] == values
+    except RecursionError:
+        return None
+    return "\n".join(shorter) if same and shorter != lines else None
 
 
-def _cell(value: str | bool | None) -> str:
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, str) and (
-        _PLAIN.fullmatch(value) and value not in _WORDS and value == value.strip()
-    ):
-        return value
-    return json.dumps(value, ensure_ascii=False).replace("|", "\\u007c")
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON; write it as a string or null")

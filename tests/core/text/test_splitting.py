@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from llm_optimizers.text import blocks, sentences
+from llm_optimizers.text import blocks, protected_spans, sentences
 from support.prompt_texts import PROSE
 
 
@@ -23,3 +23,13 @@ def test_sentences_know_abbreviations_and_other_scripts() -> None:
         "他来了。",
         "她走了。",
     ]
+
+
+def test_quotations_placeholders_and_inline_code_are_spans_that_no_sentence_ends_in() -> None:
+    text = 'He wrote "Stop here.  Then go.  Wait." and left.   So did `a   b` and {a  b}.'
+    assert [text[a:b] for a, b in protected_spans(text)] == [
+        '"Stop here.  Then go.  Wait."',
+        "`a   b`",
+        "{a  b}",
+    ]
+    assert len(sentences(text)) == 2

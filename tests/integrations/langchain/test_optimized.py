@@ -24,7 +24,7 @@ from llm_optimizers.prompts import ContextBudget, OutputLimits, RequestOptimizer
 from llm_optimizers.routing import Always
 from support.fakes import StreamingFake
 
-BLOATED = '{\n    "order": 17,\n    "items": [\n        "tent",\n        "stove"\n    ]\n}'
+BLOATED = '<context>{\n    "order": 17,\n    "items": ["tent", "stove"]\n}</context>'
 
 
 async def test_every_method_sends_the_shorter_prompt() -> None:
@@ -35,7 +35,7 @@ async def test_every_method_sends_the_shorter_prompt() -> None:
     list(model.stream(BLOATED))
     _ = [chunk async for chunk in model.astream(BLOATED)]
     model.batch([BLOATED])
-    assert fake.calls == ['{"order":17,"items":["tent","stove"]}'] * 5
+    assert fake.calls == ['<context>{"order":17,"items":["tent","stove"]}</context>'] * 5
 
 
 def test_the_shorter_prompts_saving_is_recorded() -> None:

@@ -37,7 +37,9 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, History, RequestOptimizer
 
-RULES = "You help.   Be kind and clear. Please be clear and kind."
+RULES = "You help all day.   Be kind and clear."
+DATA = {"a": 1, "b": [2]}
+TIDY = RequestOptimizer(passes=frozenset({"json", "whitespace"}))
 TOWNS = ("Aldmere", "Brackford", "Carrow", "Dunmouth")
 DOCS = "\n\n".join(
     f"{town}\n{town} lies by the sea. Its mayor is number {n} of the list. It has a harbour. "
@@ -77,11 +79,11 @@ class RecordingModel(BaseChatModel):
 def test_it_composes_between_prompt_and_model() -> None:
     model = RecordingModel(answers=[AIMessage("Fine.")])
     prompt = ChatPromptTemplate.from_messages([("system", RULES), ("human", "{question}")])
-    chain = prompt | PromptOptimizer("gpt-4o") | model
-    assert chain.invoke({"question": "How are   you?"}).content == "Fine."
+    chain = prompt | PromptOptimizer("gpt-4o", optimizer=TIDY) | model
+    assert chain.invoke({"question": "Are you well?   Are they?"}).content == "Fine."
     system, human = model.sent[0]
-    assert system.content == "You help. Be kind and clear."
-    assert human.content == "How are you?"
+    assert system.content == "You help all day. Be kind and clear."
+    assert human.content == "Are you well? Are they?"
     mark = human.additional_kwargs[METADATA_KEY]
     assert 0 < mark["prompt_tokens_after"] < mark["prompt_tokens_before"]
 
@@ -105,16 +107,16 @@ async def test_async_gives_the_same_text() -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
-        ChatPromptValue(messages=[SystemMessage("Be   brief.")]),
-        StringPromptValue(text="Be   brief."),
-        "Be   brief.",
-        [SystemMessage("Be   brief.")],
+        ChatPromptValue(messages=[SystemMessage("Be brief here.   Be kind.")]),
+        StringPromptValue(text="Be brief here.   Be kind."),
+        "Be brief here.   Be kind.",
+        [SystemMessage("Be brief here.   Be kind.")],
     ],
 )
 def test_the_output_has_the_inputs_type(prompt: Any) -> None:
-    sent = PromptOptimizer().invoke(prompt)
+    sent = PromptOptimizer(optimizer=TIDY).invoke(prompt)
     assert type(sent) is type(prompt)
-    assert "Be brief." in str(sent)
+    assert "Be brief here. Be kind." in str(sent)
 
 
 @pytest.mark.parametrize(
@@ -137,30 +139,54 @@ def test_a_prompt_that_cannot_be_shortened_is_the_same_object(prompt: Any) -> No
 def test_changed_messages_keep_their_other_fields_and_others_are_the_same_objects() -> None:
     call = {"name": "f", "args": {"a": 1}, "id": "c1"}
     answer = AIMessage("", tool_calls=[call], id="a1", response_metadata={"x": 1})
-    result = ToolMessage(json.dumps({"a": 1}, indent=4), tool_call_id="c1", id="t1", artifact=[3])
+    result = ToolMessage(json.dumps(DATA, indent=4), tool_call_id="c1", id="t1", artifact=[3])
     messages = [HumanMessage("Go.", id="h1"), answer, result, HumanMessage("And?", id="h2")]
     sent = PromptOptimizer("gpt-4o").invoke(messages)
     assert sent[0] is messages[0]
     assert sent[1] is messages[1]
-    assert sent[2].content == '{"a":1}'
+    assert sent[2].content == '{"a":1,"b":[2]}'
     assert (sent[2].id, sent[2].artifact, sent[2].tool_call_id) == ("t1", [3], "c1")
-    assert messages[2].content == json.dumps({"a": 1}, indent=4)
+    assert messages[2].content == json.dumps(DATA, indent=4)
     assert messages[3].additional_kwargs == {}
+
+
+def test_a_tool_s_blocks_are_shortened_one_by_one() -> None:
+    text = json.dumps(DATA, indent=4)
+    image = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
+    call = {"name": "f", "args": {}, "id": "c1"}
+    content = [{"type": "text", "text": text, "id": "b1"}, image, f"Found: {text}"]
+    result = ToolMessage(content, tool_call_id="c1", artifact={"rows": 2}, status="error")
+    messages = [HumanMessage(text), AIMessage(text, tool_calls=[call]), result]
+    optimizer = RequestOptimizer(provider_cache=False)
+    sent = PromptOptimizer("gpt-4o", optimizer=optimizer).invoke(messages)
+    assert sent[:2] == messages[:2]
+    assert sent[2].content == [
+        {"type": "text", "text": '{"a":1,"b":[2]}', "id": "b1"},
+        image,
+        {"type": "text", "text": f"Found: {text}"},
+    ]
+    assert (sent[2].artifact, sent[2].status) == ({"rows": 2}, "error")
 
 
 def test_blocks_keep_their_other_fields() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
-    text = {"type": "text", "text": "Look   here.", "cache_control": {"type": "ephemeral"}}
-    sent = PromptOptimizer("claude-sonnet-4-5").invoke([HumanMessage([text, image, "And   here."])])
+    text = {
+        "type": "text",
+        "text": "Look at this.   And there.",
+        "cache_control": {"type": "ephemeral"},
+    }
+    message = HumanMessage([text, image, "And at this.   Then go."])
+    sent = PromptOptimizer("claude-sonnet-4-5", optimizer=TIDY).invoke([message])
     assert sent[0].content == [
-        {**text, "text": "Look here."},
+        {**text, "text": "Look at this. And there."},
         image,
-        {"type": "text", "text": "And here."},
+        {"type": "text", "text": "And at this. Then go."},
     ]
 
 
 def test_the_mark_is_not_sent_to_openai() -> None:
-    sent = PromptOptimizer("gpt-4o").invoke([SystemMessage(RULES), HumanMessage("Hi   you")])
+    asked = [SystemMessage(RULES), HumanMessage("Hi you there.   Well?")]
+    sent = PromptOptimizer("gpt-4o", optimizer=TIDY).invoke(asked)
     assert METADATA_KEY in sent[-1].additional_kwargs
     bodies: list[str] = []
 
@@ -180,11 +206,11 @@ def test_the_mark_is_not_sent_to_openai() -> None:
             model.invoke(sent)
     client.close()
     assert len(bodies) == 2
-    assert all("Hi you" in body and METADATA_KEY not in body for body in bodies)
+    assert all("there. Well?" in body and METADATA_KEY not in body for body in bodies)
 
 
 def test_two_optimizers_in_a_row_add_up() -> None:
-    first = PromptOptimizer("gpt-4o").invoke([HumanMessage(f"{RULES}\n<!-- x -->")])
+    first = PromptOptimizer("gpt-4o", optimizer=TIDY).invoke([HumanMessage(f"{RULES}\n\n")])
     tables = RequestOptimizer(passes=frozenset({"tables"}))
     grown = [*first[:-1], first[-1].model_copy(update={"content": first[-1].content + ROWS})]
     second = PromptOptimizer("gpt-4o", optimizer=tables).invoke(grown)
@@ -339,23 +365,26 @@ async def test_an_agents_calls_are_shortened_but_not_its_state() -> None:
     for asynchronous in (False, True):
         model = RecordingModel(answers=list(agent_answers()))
         agent = create_agent(
-            model, tools=[look_up], system_prompt=RULES, middleware=[PromptMiddleware()]
+            model,
+            tools=[look_up],
+            system_prompt=RULES,
+            middleware=[PromptMiddleware(optimizer=TIDY)],
         )
-        asked = {"messages": [HumanMessage("Where are   my parcels?")]}
+        asked = {"messages": [HumanMessage("Where are all of them?   And mine?")]}
         state = await agent.ainvoke(asked) if asynchronous else agent.invoke(asked)
         assert len(model.sent) == 4
         for earlier, later in zip(model.sent, model.sent[1:], strict=False):
             texts = [[m.content for m in call] for call in (earlier, later)]
             assert texts[1][: len(texts[0])] == texts[0]  # the cached text stays a prefix
         last = model.sent[-1]
-        assert last[0].content == "You help. Be kind and clear."
+        assert last[0].content == "You help all day. Be kind and clear."
         assert [m.content for m in last if isinstance(m, ToolMessage)] == [
             json.dumps(
                 {"parcel": n, "state": "on its way", "stops": [1, 2, 3]}, separators=(",", ":")
             )
             for n in range(3)
         ]
-        assert state["messages"][0].content == "Where are   my parcels?"
+        assert state["messages"][0].content == "Where are all of them?   And mine?"
         assert "\n" in state["messages"][2].content
         assert METADATA_KEY not in state["messages"][0].additional_kwargs
 
@@ -390,8 +419,8 @@ def test_the_saving_is_recorded() -> None:
     usage = {"input_tokens": 60, "output_tokens": 5, "total_tokens": 65}
     model = RecordingModel(answers=[AIMessage("Fine.", usage_metadata=usage)])  # type: ignore[arg-type]
     costs = CostCallbackHandler(Ledger())
-    chain = PromptOptimizer("gpt-4o") | model
-    chain.invoke([SystemMessage(RULES), HumanMessage("Hi   you")], config={"callbacks": [costs]})
+    chain = PromptOptimizer("gpt-4o", optimizer=TIDY) | model
+    chain.invoke([SystemMessage(RULES), HumanMessage("Hi you")], config={"callbacks": [costs]})
     sent = model.sent[0][-1].additional_kwargs[METADATA_KEY]
     saved = sent["prompt_tokens_before"] - sent["prompt_tokens_after"]
     (record,) = costs.ledger.records()

@@ -17,7 +17,7 @@ from langchain_llm_optimizers import (
 from llm_optimizers.routing import Always
 from support.fakes import StreamingFake
 
-BLOATED = '{\n    "order": 17,\n    "items": [\n        "tent",\n        "stove"\n    ]\n}'
+BLOATED = '<context>{\n    "order": 17,\n    "items": ["tent", "stove"]\n}</context>'
 
 
 def stack(costs: CostCallbackHandler) -> CachedChatModel:

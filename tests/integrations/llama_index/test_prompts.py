@@ -22,13 +22,15 @@ from llama_index_llm_optimizers import (
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
 from support.llama_fakes import FakeLLM, HashEmbedding
 
-SYSTEM = ChatMessage(role="system", content="Be   brief.   \n\n\n\n\n\nBe brief.\n" * 3)
+RULE = "Be brief and kind. " + "Answer in the language of the question. " * 4
+SYSTEM = ChatMessage(role="system", content=f"{RULE}\n\n" * 4)
 ASKED = [SYSTEM, ChatMessage("How   are you?")]
+TIDY = RequestOptimizer(passes=frozenset({"json", "whitespace", "repeats"}))
 
 
 def test_prompts_are_shortened_and_the_saving_is_recorded() -> None:
     inner = FakeLLM()
-    llm = PromptOptimizingLLM(llm=inner)
+    llm = PromptOptimizingLLM(llm=inner, optimizer=TIDY)
     with CostEventHandler() as costs:
         llm.chat(ASKED)
         list(llm.stream_chat(ASKED))
@@ -40,7 +42,7 @@ def test_prompts_are_shortened_and_the_saving_is_recorded() -> None:
         asyncio.run(others())
     for sent in inner.asked:
         assert len(sent[0].content or "") < len(SYSTEM.content or "") / 3
-        assert "Be brief." in (sent[0].content or "")
+        assert "Be brief and kind." in (sent[0].content or "")
     found = list(costs.ledger.records())
     assert len(found) == 4
     for record in found:
@@ -53,7 +55,7 @@ def test_an_unchanged_message_is_the_same_object() -> None:
     inner = FakeLLM()
     image = ChatMessage(blocks=[TextBlock(text="What  is this?"), ImageBlock(image=b"\x89PNG")])
     plain = ChatMessage("Hello there.")
-    PromptOptimizingLLM(llm=inner).chat([SYSTEM, plain, image])
+    PromptOptimizingLLM(llm=inner, optimizer=TIDY).chat([SYSTEM, plain, image])
     (sent,) = inner.asked
     assert sent[1] is plain
     assert sent[2].blocks[1] is image.blocks[1]
@@ -80,9 +82,34 @@ def test_histories_are_summarised_and_tool_calls_stay_with_their_results() -> No
 
 def test_completions_are_shortened_too() -> None:
     inner = FakeLLM()
-    llm = PromptOptimizingLLM(llm=inner)
-    assert llm.complete("Say   this.   \n\n\n\n\nNow.").text
-    assert inner.calls == ["Say this.\n\n\nNow."]
+    llm = PromptOptimizingLLM(llm=inner, optimizer=TIDY)
+    assert llm.complete("Say this once.   And now go.\n\n\n\n\nThat is all there is.").text
+    assert inner.calls == ["Say this once. And now go.\n\n\nThat is all there is."]
+
+
+def test_only_data_is_shortened_by_default_and_a_tool_s_output_keeps_its_other_fields() -> None:
+    inner = FakeLLM()
+    call = ToolCallBlock(tool_call_id="c1", tool_name="find", tool_kwargs={})
+    kwargs = {"tool_call_id": "c1", "name": "find"}
+    data = '{\n  "city": "Lyon",\n  "open": [8, 18]\n}'
+    asked = [
+        ChatMessage("Show   me\n\n\n\n\nLyon.  "),
+        ChatMessage(role="assistant", blocks=[TextBlock(text=data), call]),
+        ChatMessage(role="tool", content=data, additional_kwargs=kwargs),
+        ChatMessage(
+            role="tool",
+            blocks=[TextBlock(text=data), ImageBlock(image=b"\x89PNG")],
+            additional_kwargs=kwargs,
+        ),
+    ]
+    optimizer = RequestOptimizer(provider_cache=False)
+    PromptOptimizingLLM(llm=inner, optimizer=optimizer).chat(asked)
+    (sent,) = inner.asked
+    assert sent[:2] == asked[:2]
+    shorter = '{"city":"Lyon","open":[8,18]}'
+    assert sent[2].content == shorter
+    assert sent[3].blocks == [TextBlock(text=shorter), asked[3].blocks[1]]
+    assert [m.additional_kwargs for m in sent[2:]] == [kwargs, kwargs]
 
 
 def test_a_prompt_that_cannot_be_read_or_shortened_is_sent_as_it_is(tmp_path: Any) -> None:
@@ -107,11 +134,12 @@ def test_tools_and_caches_work_through_it() -> None:
         return a + b
 
     inner = FakeLLM()
-    llm = CachedLLM(llm=PromptOptimizingLLM(llm=inner))
+    llm = CachedLLM(llm=PromptOptimizingLLM(llm=inner, optimizer=TIDY))
+    asked = "Now do it.  Do magic with 3 and 4."
     for _ in range(2):
-        response = llm.chat_with_tools([FunctionTool.from_defaults(add)], "Do magic with 3 and  4")
+        response = llm.chat_with_tools([FunctionTool.from_defaults(add)], asked)
         assert llm.get_tool_calls_from_response(response)[0].tool_kwargs == {"a": 3, "b": 4}
-    assert inner.calls == ["Do magic with 3 and 4"]
+    assert inner.calls == ["Now do it. Do magic with 3 and 4."]
 
 
 FACTS = [

@@ -1,8 +1,8 @@
-"""Read what a request asks: its question, and whether it needs all of the documents.
+"""Tell questions, whose answer is in one place, from tasks that need all of the documents.
 
 The answer to "Summarise these documents" is in no one place of them, so there is nothing to select.
-The words of such requests, and those that label a question, are in `data/<language>/requests.txt`.
-Every language is tried, since a short request does not say which one it is in.
+The words of such requests are in `data/<language>/requests.txt`. Every language is tried, since a
+short request does not say which one it is in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
+from llm_optimizers.prompts.context.asking import question_in
 from llm_optimizers.text import sentences, terms
 from llm_optimizers.text.terms import stop_terms
 from llm_optimizers.text.word_lists import languages, read_fields
@@ -47,9 +48,8 @@ class Asked:
 
 
 def read_request(text: str) -> Asked:
-    """Read a request: what follows its last "Question:" or the like, else all of it."""
-    labelled = _labelled(text)
-    question = labelled or text.strip()
+    """Read a request: its question, and what kind of request it is."""
+    question = question_in(text)
     last = _PARAGRAPHS.split(question)[-1].strip()
     parts = sentences(last)
     asking = [part for part in parts if part.rstrip().endswith(("?", "\uff1f", "\u061f"))]
@@ -60,19 +60,6 @@ def read_request(text: str) -> Asked:
         needs_all=_needs_all(asking or parts),
         names_nothing=_names_nothing(question),
     )
-
-
-def _labelled(text: str) -> str:
-    """Return what stands between the last label of a question and that of its answer."""
-    asked, answered = _labels()
-    found = None
-    for found in asked.finditer(text):  # noqa: B007  # the last one is used
-        pass
-    if found is None:
-        return ""
-    end = answered.search(text, found.end())
-    question = text[found.end() : end.start() if end is not None else len(text)].strip()
-    return question if _has_words(question) else ""
 
 
 def _needs_all(parts: Sequence[str]) -> bool:
@@ -162,18 +149,3 @@ def _words(text: str, language: str) -> Sequence[str]:
 
 def _stops(language: str) -> frozenset[str]:
     return stop_terms(language) if language in languages() else frozenset()
-
-
-@cache
-def _labels() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return patterns of a line that begins with the label of a question, and of an answer."""
-    every = [read_fields("requests", each, _PACKAGE, separator=",") for each in _languages()]
-    patterns = []
-    for field in ("question", "answer"):
-        names = "|".join(re.escape(name) for fields in every for name in fields[field])
-        patterns.append(
-            re.compile(
-                rf"^[ \t>#*]{{0,8}}(?:{names})[ \t*]{{0,8}}[:\uff1a][ \t*]{{0,8}}", re.I | re.M
-            )
-        )
-    return patterns[0], patterns[1]
