@@ -8,12 +8,20 @@ word_lists.py   reads the lists in data/, one folder a language
 
 from __future__ import annotations
 
-from llm_optimizers.text.splitting import Block, blocks, paragraphs, protected_spans, sentences
+from llm_optimizers.text.splitting import (
+    Block,
+    blocks,
+    looks_like_code,
+    paragraphs,
+    protected_spans,
+    sentences,
+)
 from llm_optimizers.text.terms import terms, topical_terms
 
 __all__ = [
     "Block",
     "blocks",
+    "looks_like_code",
     "paragraphs",
     "protected_spans",
     "sentences",

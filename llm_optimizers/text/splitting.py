@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Block", "blocks", "paragraphs", "protected_spans", "sentences"]
+__all__ = ["Block", "blocks", "looks_like_code", "paragraphs", "protected_spans", "sentences"]
 
 # Invisible characters and unusual blanks before a fence are part of its indent.
 _INDENT = r"^[ \t\u00a0\u00ad\u200b\u2060\ufeff]{0,3}"
@@ -149,7 +149,7 @@ def _prose_and_code(text: str) -> Iterator[Block]:
     pending: list[str] = []
     kind: Literal["text", "code"] = "text"
     for paragraph in paragraphs(text):
-        found: Literal["text", "code"] = "code" if _looks_like_code(paragraph) else "text"
+        found: Literal["text", "code"] = "code" if looks_like_code(paragraph) else "text"
         if pending and found != kind:
             yield Block(kind=kind, text="".join(pending))
             pending = []
@@ -169,7 +169,8 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _looks_like_code(paragraph: str) -> bool:
+def looks_like_code(paragraph: str) -> bool:
+    """Return whether all lines of a paragraph are indented like code, or most look like it."""
     lines = [line for line in paragraph.splitlines() if line.strip()]
     if not lines:
         return False

@@ -2,15 +2,24 @@
 
 in_messages.py  the context in a request's messages: cut, and what of it is sent
 sections.py     retrieved context inside a message: found and cut
-selection.py    PassageSelector: selects passages and sentences within a budget
+selection.py    PassageSelector: selects passages and their parts within a budget
 keeping.py      how far a context is cut: to its budget, less, or not at all
 tasks.py        questions told from tasks that need all of the documents
 kept.py         what is kept of some passages
 report.py       the report of a cut: documents kept, cut and dropped
+chunks.py       the parts of a document in chunks that are ranked as passages
+pieces.py       splits a document into the smallest parts that may be kept alone
+fences.py       the fenced blocks of a text
+code_parts.py   code: statements, prompts with their output
+data_parts.py   YAML, TOML, INI: entries with what is nested in them
+json_parts.py   JSON: the members of a value
+prose_parts.py  sentences over wrapped lines, list items
+table_parts.py  the rows of a table with their header
+parts.py        a part, what it needs around it, and the text of those that are kept
 ranking.py      the probability that a passage or sentence contains the answer
 features.py     the features that the ranking weighs; its weights are in ranking.json
 analysis.py     question and passages as terms; misspellings, types of answer
-knapsack.py     fills a budget with sentences by value against cost
+knapsack.py     fills a budget with parts by value against cost
 trimming.py     a hard limit, kept by removing the middle of the longest messages
 """
 

@@ -1,55 +1,51 @@
-"""Select the passages and sentences that are likely to answer a question, within a token budget.
+"""Select the passages and their parts that are likely to answer a question, within a token budget.
 
-A sentence's value is the probability that it contains the answer (its passage's times its own,
-raised by its neighbours'), its cost its tokens; the budget is filled by value against cost. So
-one certain passage is kept whole, and several likely ones by their best sentences. An ellipsis
-marks a gap between two kept sentences, so the model sees that text is missing.
+Parts are sentences, rows, statements, members: the least that can be kept alone. A part's value
+is the probability that it contains the answer (its passage's times its own, raised by its
+neighbours'), its cost its tokens and those of its header; the budget is filled by value against
+cost. So one certain passage is kept whole, and several likely ones by their best parts. An
+ellipsis marks all that is left out, so the model sees that text is missing.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.analysis import Passage
+from llm_optimizers.prompts.context.chunks import Chunk, chunks, headers, neighbours
 from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY, Keeping, Shown
 from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render, whole
-from llm_optimizers.prompts.context.knapsack import ScoredSentence, fill_budget
+from llm_optimizers.prompts.context.knapsack import (
+    Pick,
+    ScoredPart,
+    fill_budget,
+    kept_probability,
+)
+from llm_optimizers.prompts.context.parts import GAP, Part, joined
+from llm_optimizers.prompts.context.pieces import pieces
 from llm_optimizers.prompts.context.ranking import Ranking, RankingWeights, rank
 from llm_optimizers.prompts.context.report import ReportCut, log_cut
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
-from llm_optimizers.text import sentences
 
 __all__ = ["GAP", "PassageSelector"]
 
 _log = logging.getLogger(__name__)
 
-GAP = " \u2026 "
-_CHUNK = 1_200
-"""Characters of text ranked as one passage; a longer document is ranked piece by piece."""
 _EXACT_BUDGETS = 2
 """The likeliest sentences are counted exactly until they fill this many budgets."""
 _SHORTEST_TOKEN = 3
 """Characters of the shortest usual token, so that other sentences' cost is not underestimated."""
 _NEIGHBOUR = 0.2
-"""How much of a neighbour's probability a sentence gets."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """Sentences of one document, ranked as a passage; `at` is the index of the first."""
-
-    document: int
-    at: int
-    sentences: tuple[str, ...]
+"""How much of a neighbour's probability a part gets."""
+_HEADER = 2.0
+"""How much of its header's probability a part gets."""
+_MARK_TOKENS = {"sentence": 1, "line": 2, "block": 3}
 
 
 class PassageSelector:
@@ -94,23 +90,26 @@ class PassageSelector:
             return Selection(
                 kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
-        pieces = [piece for at, passage in enumerate(passages) for piece in _pieces(at, passage)]
-        scored = self._scored(question, passages, pieces, max_tokens)
+        documents = [pieces(passage.text, max_tokens) for passage in passages]
+        ranked = [chunk for at, parts in enumerate(documents) for chunk in chunks(at, parts)]
+        scored = self._scored(question, passages, ranked, max_tokens)
         picks = fill_budget(scored, max_tokens)
-        # Joined sentences may cost a few tokens more than apart: then the last picks are dropped.
+        # Joined parts may cost a few tokens more than apart: then the last picks are dropped.
         while True:
-            kept = _assembled(picks, passages, pieces)
+            kept = _assembled(picks, passages, documents)
             after = self._size([render(k.title, k.text) for k in kept])
-            if after.tokens <= max_tokens or not picks:
+            over = after.tokens - max_tokens
+            if over <= 0 or not picks:
                 return Selection(
                     kept=kept,
                     tokens_before=before.tokens,
                     tokens=after.tokens,
                     exact=before.exact,
-                    probability=_kept_probability(scored, picks),
-                    found=min(1.0, sum(sentence.probability for sentence in scored)),
+                    probability=kept_probability(scored, picks),
+                    found=min(1.0, sum(part.probability for part in scored)),
                 )
-            picks = picks[:-1]
+            while over > 0 and picks:
+                over -= max(1, picks.pop().tokens)
 
     def keep(
         self,
@@ -122,7 +121,7 @@ class PassageSelector:
     ) -> tuple[KeptPassage, ...] | None:
         """Return what to keep of an app's passages, in order; None if all stay unchanged.
 
-        They stay unchanged if they fit, if not one sentence fits (a prompt without context would
+        They stay unchanged if they fit, if not one part fits (a prompt without context would
         be a different one), or if the selection fails, with a warning. More than `max_tokens` is
         kept, or everything, if less is unlikely to hold the answer: `keeping` decides. Passages
         without text, such as images, always stay. `shown` counts the tokens that the model gets
@@ -149,51 +148,59 @@ class PassageSelector:
         self,
         question: str,
         passages: Sequence[Passage],
-        pieces: Sequence[_Piece],
+        ranked: Sequence[Chunk],
         max_tokens: int,
-    ) -> list[ScoredSentence]:
-        """Return every sentence of every piece, with its value and its cost."""
+    ) -> list[ScoredPart]:
+        """Return every part of every chunk, with its value and its cost."""
+        texts = [tuple(part.text for part in chunk.parts) for chunk in ranked]
         ranking = rank(
             question,
-            [Passage(title=passages[p.document].title, text="".join(p.sentences)) for p in pieces],
-            parts=[piece.sentences for piece in pieces],
+            [
+                Passage(title=passages[chunk.document].title, text=" ".join(own))
+                for chunk, own in zip(ranked, texts, strict=True)
+            ],
+            parts=texts,
             embed=self._embed,
             weights=self._weights,
         )
-        costs = self._costs(pieces, ranking, max_tokens)
+        costs = self._costs(ranked, ranking, max_tokens)
         titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
-        scored: list[ScoredSentence] = []
-        for piece, cost, passage_share, own in zip(
-            pieces, costs, ranking.passages, ranking.sentences, strict=True
+        scored: list[ScoredPart] = []
+        for chunk, cost, passage_share, own in zip(
+            ranked, costs, ranking.passages, ranking.sentences, strict=True
         ):
-            value = passage_share * (own + _NEIGHBOUR * _neighbours(own))
+            near = _NEIGHBOUR * neighbours(own) + _HEADER * headers(chunk, own)
+            value = passage_share * (own + near)
             scored += [
-                ScoredSentence(
-                    document=piece.document,
-                    at=piece.at + at,
-                    text=sentence,
+                ScoredPart(
+                    document=chunk.document,
+                    at=chunk.at + at,
+                    text=part.text,
                     value=float(value[at]),
                     probability=float(passage_share * own[at]),
                     tokens=cost[at],
-                    title_tokens=titles[piece.document],
+                    title_tokens=titles[chunk.document],
+                    mark_tokens=_MARK_TOKENS[part.style],
+                    needs=part.needs,
+                    alone=part.alone,
                 )
-                for at, sentence in enumerate(piece.sentences)
+                for at, part in enumerate(chunk.parts)
             ]
         return scored
 
     def _costs(
-        self, pieces: Sequence[_Piece], ranking: Ranking, max_tokens: int
+        self, ranked: Sequence[Chunk], ranking: Ranking, max_tokens: int
     ) -> list[Sequence[int]]:
-        """Return the tokens of each piece's sentences, exact if they are likely to be kept."""
-        costs: list[Sequence[int]] = [()] * len(pieces)
+        """Return the tokens of each chunk's parts, exact if they are likely to be kept."""
+        costs: list[Sequence[int]] = [()] * len(ranked)
         counted = 0
         for at in np.argsort(-ranking.passages, kind="stable"):
-            parts = pieces[at].sentences
+            parts = ranked[at].parts
             if counted < _EXACT_BUDGETS * max_tokens:
-                costs[at] = [self._size([" " + sentence.strip()]).tokens for sentence in parts]
+                costs[at] = [self._size([_counted(part)]).tokens for part in parts]
                 counted += sum(costs[at])
             else:
-                costs[at] = [1 + len(sentence) // _SHORTEST_TOKEN for sentence in parts]
+                costs[at] = [1 + len(part.text) // _SHORTEST_TOKEN for part in parts]
         return costs
 
     def _size(self, texts: Sequence[str]) -> TokenCount:
@@ -201,61 +208,30 @@ class PassageSelector:
         return sum(counts, TokenCount(tokens=0, exact=True))
 
 
-def _pieces(document: int, passage: Passage) -> list[_Piece]:
-    """Split a long passage into pieces of about `_CHUNK` characters, at sentence ends."""
-    pieces: list[_Piece] = []
-    pending: list[str] = []
-    size = start = 0
-    for at, sentence in enumerate(sentences(passage.text) or [passage.text]):
-        if pending and size + len(sentence) > _CHUNK and len(passage.text) > 2 * _CHUNK:
-            pieces.append(_Piece(document=document, at=start, sentences=tuple(pending)))
-            pending, size, start = [], 0, at
-        pending.append(sentence)
-        size += len(sentence)
-    pieces.append(_Piece(document=document, at=start, sentences=tuple(pending)))
-    return pieces
-
-
-def _kept_probability(scored: Sequence[ScoredSentence], picks: Sequence[ScoredSentence]) -> float:
-    """Return the probability that the answer is kept; a sentence in two documents is kept once."""
-    texts = {picked.text.strip() for picked in picks}
-    return min(1.0, sum(each.probability for each in scored if each.text.strip() in texts))
-
-
-def _neighbours(own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return for each sentence the sum of the probabilities before and after it, shape (m,)."""
-    near = np.zeros_like(own)
-    near[1:] += own[:-1]
-    near[:-1] += own[1:]
-    return near
+def _counted(part: Part) -> str:
+    """Return a part as its tokens are counted: a sentence with a blank, a line with its end."""
+    return " " + part.text if part.style == "sentence" else part.text + part.tail
 
 
 def _assembled(
-    picks: Sequence[ScoredSentence], passages: Sequence[Passage], pieces: Sequence[_Piece]
+    picks: Sequence[Pick], passages: Sequence[Passage], documents: Sequence[Sequence[Part]]
 ) -> tuple[KeptPassage, ...]:
-    """Join the picked sentences, document by document."""
-    sizes = [0] * len(passages)
-    for piece in pieces:
-        sizes[piece.document] += len(piece.sentences)
-    in_order = sorted(picks, key=lambda picked: (picked.document, picked.at))
+    """Join the picked parts, document by document."""
+    chosen: dict[int, dict[int, float]] = {}
+    for pick in picks:
+        for scored in pick.parts:
+            chosen.setdefault(scored.document, {})[scored.at] = scored.probability
     kept = []
-    for index, picked in groupby(in_order, key=lambda sentence: sentence.document):
-        parts = list(picked)
-        complete = len(parts) == sizes[index]
+    for index, own in sorted(chosen.items()):
+        parts = documents[index]
+        complete = all(at in own or not part.alone for at, part in enumerate(parts))
         kept.append(
             KeptPassage(
                 index=index,
                 title=passages[index].title,
-                text=passages[index].text if complete else _joined(parts),
+                text=passages[index].text if complete else joined(parts, own),
                 whole=complete,
-                probability=sum(part.probability for part in parts),
+                probability=sum(own.values()),
             )
         )
     return tuple(kept)
-
-
-def _joined(parts: Sequence[ScoredSentence]) -> str:
-    text = parts[0].text
-    for before, part in pairwise(parts):
-        text = text + part.text if part.at == before.at + 1 else text.rstrip() + GAP + part.text
-    return text.strip()

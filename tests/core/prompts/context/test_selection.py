@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +19,8 @@ from llm_optimizers.prompts import (
     TokenCounter,
 )
 from llm_optimizers.prompts.context import KeptPassage, render
+from llm_optimizers.prompts.context.parts import GAP
 from llm_optimizers.prompts.context.ranking import rank
-from llm_optimizers.prompts.context.selection import GAP
 from support.prompt_texts import FACTS
 
 counter = TokenCounter()
@@ -63,7 +64,7 @@ def test_selection_keeps_budget_and_order_and_is_deterministic(
     assert places == sorted(set(places))
     assert PassageSelector().select(question, passages, max_tokens=budget) == chosen
     for kept in chosen.kept:
-        for part in kept.text.split(GAP):
+        for part in kept.text.split(GAP.strip()):
             assert part.strip() in passages[kept.index].text
         if kept.whole:
             assert kept.text == passages[kept.index].text
@@ -81,6 +82,57 @@ def test_a_gap_between_kept_sentences_is_marked() -> None:
     kept = chosen.kept[0]
     assert GAP in kept.text
     assert not kept.whole
+
+
+def test_what_is_left_out_at_the_start_and_at_the_end_is_marked() -> None:
+    text = "The moon is far. The vault code of Harlow is 7731. The sea is deep and wide and blue."
+    kept = selector.select("What is the vault code?", [Passage(text=text)], max_tokens=16).kept[0]
+    assert kept.text == "\u2026 The vault code of Harlow is 7731. \u2026"
+
+
+def test_a_row_is_kept_with_its_header() -> None:
+    rows = "".join(f"| option_{n} | {n * 7} | does thing {n} |\n" for n in range(60))
+    text = f"| name | default | meaning |\n|---|---|---|\n{rows}"
+    kept = selector.select("default of option_31?", [Passage(text=text)], max_tokens=60).kept[0]
+    assert kept.text.startswith("| name | default | meaning |\n|---|---|---|\n")
+    assert "| option_31 | 217 |" in kept.text
+
+
+def test_a_member_is_kept_in_its_brackets() -> None:
+    users = [{"name": f"user {n}", "city": f"town {n}", "age": n} for n in range(80)]
+    text = json.dumps({"version": 3, "users": users}, indent=1)
+    kept = selector.select("age of user 41?", [Passage(text=text)], max_tokens=90).kept[0]
+    assert users[41] in json.loads(kept.text.removesuffix("\n\n\u2026"))["users"]
+
+
+documents = st.lists(
+    st.sampled_from(
+        [
+            "One sentence about rivers. Another about the sea and its fish.\n\n",
+            "## A heading\n",
+            "- an item about boats\n- another about harbours\n\n",
+            "```python\ndef sail(boat):\n    return boat.go()\n\n\nsize = 3\n```\n",
+            "| port | depth |\n|---|---|\n| Neth | 12 |\n| Carrow | 7 |\n\n",
+            '{"ports": [{"name": "Neth"}, {"name": "Carrow"}], "open": true}\n',
+            "a,b,c\n1,2,3\n4,5,6\n7,8,9\n\n",
+            "\u6c34\u6df1\u4e03\u7c73\u3002\u6e2f\u53e3\u5f88\u5927\u3002\n",
+            "Here is how:\n\n    $ sail --fast\n    done\n\n",
+        ]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(st.lists(documents, min_size=1, max_size=4), st.integers(1, 150))
+def test_documents_of_every_kind_stay_within_the_budget(texts: list[str], budget: int) -> None:
+    passages = [Passage(text=text) for text in texts]
+    chosen = selector.select("How deep is Neth?", passages, max_tokens=budget)
+    assert sum(counter.count(kept.text, "gpt-4o").tokens for kept in chosen.kept) <= budget
+    for kept in chosen.kept:
+        cut = kept.text.strip() != passages[kept.index].text.strip()
+        assert kept.whole is not cut
+        assert ("\u2026" in kept.text) is cut
+        assert kept.text.count("```") % 2 == 0
 
 
 def test_a_sentence_in_two_passages_is_kept_once() -> None:
