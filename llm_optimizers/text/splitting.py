@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
+
+from llm_optimizers.text.word_lists import languages, read_optional_words
 
 __all__ = ["Block", "blocks", "looks_like_code", "paragraphs", "protected_spans", "sentences"]
 
@@ -32,14 +35,27 @@ _CODE_LINE = re.compile(
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
 _DECODER = json.JSONDecoder()
 _PARAGRAPH = re.compile(r"(?<=\n\n)(?!\n)")
+_STOPS = (
+    "\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0964\u0965\u0f0d\u0f0e\u104a\u104b\u1362\u1367"
+    "\u1368\u17d4\u17d5\u1803\u1809\u1c7e\u1c7f\u203c\u203d\u2047-\u2049\u3002\ua4ff\uabeb\uff01"
+    "\uff1f\uff61"
+)
+"""Full stops and question marks that always end a sentence, with or without a blank after them."""
+_CLOSERS = "\"')\\]\u00bb\u2018\u2019\u201c\u201d\u203a\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
+_OPENERS = "\"'(\\[\u00ab\u00a1\u00bf\u2018\u201c\u201e\u2039"
+_THAI = (
+    "\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e\u0e81-\u0eae\u0eb0-\u0ec4\u0ec8-\u0ece"
+)
 _END = re.compile(
-    r"(?<=[.!?\u2026])[\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]*[^\W_a-z])"
-    r"|\n\s*|(?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\s])"
+    rf"(?<=[.!?\u2026])[{_CLOSERS}]*(?:\s\u00bb)?\s+(?=[{_OPENERS}]*(?P<next>[^\W_a-z]))"
+    rf"|(?<=[{_STOPS}])[{_STOPS}{_CLOSERS}]*\s*"
+    rf"|(?P<clause>(?<=[{_THAI}])[ \u00a0]+(?=[{_THAI}]))"
+    r"|\n\s*"
 )
-_ABBREVIATED = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|Inc|Ltd|Co|Corp|No|Nos|Prof|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov"
-    r"|Sen|Rep|Fig|Vol|pp|e\.g|i\.e|cf|ca|approx|al)|\b[A-Z])\.$"
-)
+_LONGEST = 12
+"""Characters before the end of a sentence in which an abbreviation is looked for."""
+_CLAUSE = 40
+"""Characters of Thai and Lao that a sentence has at least, since their blanks end any clause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +119,15 @@ def paragraphs(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Split a text into sentences, each with the blanks after it.
 
-    A sentence ends at punctuation before a capital, a digit or an opening quote, at ideographic
-    punctuation, and at a line break; not at abbreviations, initials or inside a protected span.
+    A sentence ends at punctuation before a capital, a digit or an opening quote, at another
+    script's full stop, and at a line break; not at abbreviations, initials, ordinals or inside a
+    protected span. Thai and Lao have no full stop: a blank between two words ends a clause.
     """
     cut: list[str] = []
     start = 0
     spans = protected_spans(text)
-    for end in _END.finditer(text):
-        if spans and any(a < end.end() and end.start() < b for a, b in spans):
-            continue
-        if _ABBREVIATED.search(text, max(start, end.start() - 8), end.start()):
+    for end in _outside(spans, _END.finditer(text)):
+        if _is_inside(text, start, end):
             continue
         if end.end() > start and text[start : end.end()].strip():
             cut.append(text[start : end.end()])
@@ -123,6 +138,42 @@ def sentences(text: str) -> list[str]:
         else:
             cut[-1] += text[start:]
     return cut
+
+
+def _outside(
+    spans: Sequence[tuple[int, int]], ends: Iterable[re.Match[str]]
+) -> Iterator[re.Match[str]]:
+    """Yield the matches that do not end inside a span; both are in the order of the text."""
+    at = 0
+    for end in ends:
+        while at < len(spans) and spans[at][1] <= end.end():
+            at += 1
+        if at == len(spans) or spans[at][0] >= end.end():
+            yield end
+
+
+def _is_inside(text: str, start: int, end: re.Match[str]) -> bool:
+    """Return whether what looks like the end of a sentence is inside of one."""
+    if end["clause"] is not None:
+        return end.start() - start < _CLAUSE
+    if end["next"] is None:
+        return False
+    # Georgian letters count as small but begin sentences: only they are their own title case.
+    small = end["next"] != end["next"].title()
+    word = text[max(start, end.start() - _LONGEST) : end.start()]
+    return small or _abbreviations().search(word) is not None
+
+
+@cache
+def _abbreviations() -> re.Pattern[str]:
+    """Return what matches a text that ends with an abbreviation, an initial or an ordinal.
+
+    Of single letters only capitals and those of other alphabets count, of numbers those of two
+    digits at most: "am 3. Oktober", but not "in 1990." or "Python 3.12."
+    """
+    words = {w for each in languages() for w in read_optional_words("abbreviations", each)}
+    listed = "|".join(map(re.escape, sorted(words)))
+    return re.compile(rf"(?:\b(?:{listed}|[^\W\d_a-z])|(?<![\w.,:/-])\d\d?)\.$")
 
 
 def _unfenced(text: str) -> Iterator[Block]:

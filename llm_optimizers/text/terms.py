@@ -1,25 +1,46 @@
 """Terms of a text for finding a topic in it: case, accents and word forms merged.
 
 Used to rank passages, sentences and examples, where a missed match costs more than a wrong one.
-Scripts written without spaces are cut into pairs of characters, the usual unit for searching them.
+Scripts written without spaces are cut into overlapping parts, the usual units for searching them:
+two characters where a character is a syllable, three where it is a letter.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache, partial
+from itertools import chain
 
 from llm_optimizers.text.stemming import ENGLISH, detect_language, stem, stopwords
 from llm_optimizers.text.word_lists import read_groups
 
-__all__ = ["language_of", "stop_terms", "terms", "topical_terms"]
+__all__ = ["commonness", "language_of", "stop_terms", "terms", "topical_terms"]
 
-_MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
-"""Accents and vowel signs, Arabic and Indian: parts of a word that `\\w` does not match."""
+_MARKS = (
+    "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u0f71-\u0f84\u0f8d-\u0fbc"
+    "\u102b-\u103e\u1056-\u109d\u17b4-\u17d3\u3099\u309a"
+)
+"""Accents and vowel signs of every script: parts of a word that `\\w` does not match."""
 _WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*(?:['\u2019]s\b)?")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_ALPHABETS = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e80-\u0ecf\u0edc-\u0edf\u1000-\u103f\u1050-\u109f\u1780-\u17d3"
+)
+"""Thai, Lao, Burmese and Khmer: written without spaces, in letters and vowel signs."""
+_SYLLABLES = (
+    "\u3005-\u3007\u3031-\u3035\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+"""Chinese, Japanese and Korean: a character is a syllable or more."""
+_RUN = re.compile(
+    f"(?P<letters>[{_ALPHABETS}]+)|(?P<syllables>[{_SYLLABLES}]+)|[^{_ALPHABETS}{_SYLLABLES}]+"
+)
+_INVISIBLE = dict.fromkeys(
+    map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff")
+)
+"""Hyphens, joiners and marks of direction that are not shown; a word may hold some of them."""
 
 
 def language_of(texts: Iterable[str]) -> str:
@@ -54,14 +75,27 @@ def stop_terms(language: str) -> frozenset[str]:
     return frozenset(map(_term_of(language), stopwords(language)))
 
 
+@cache
+def commonness(language: str) -> Mapping[str, int]:
+    """Return the rank of the language's common terms, 1 for the most common; English only."""
+    ranks: dict[str, int] = {}
+    if language == ENGLISH:
+        words = chain.from_iterable(read_groups("common_words", ENGLISH))
+        for rank, word in enumerate(words, 1):
+            ranks.setdefault(_term_of(ENGLISH)(word), rank)
+    return ranks
+
+
 def _composed(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_INVISIBLE)
 
 
-def _parts(word: str) -> Iterable[str]:
-    if len(word) > 1 and _UNSPACED.match(word):
-        return (word[at : at + 2] for at in range(len(word) - 1))
-    return (word,)
+def _parts(word: str) -> Iterator[str]:
+    """Cut a word where its script changes, and a run without spaces into overlapping parts."""
+    for run in _RUN.finditer(word):
+        size = 3 if run["letters"] else 2 if run["syllables"] else len(run.group())
+        text = run.group()
+        yield from (text[at : at + size] for at in range(max(1, len(text) - size + 1)))
 
 
 @cache

@@ -6,7 +6,14 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-__all__ = ["languages", "read_fields", "read_groups", "read_lines", "read_words"]
+__all__ = [
+    "languages",
+    "read_fields",
+    "read_groups",
+    "read_lines",
+    "read_optional_words",
+    "read_words",
+]
 
 _TEXT = "llm_optimizers.text"
 
@@ -26,6 +33,12 @@ def read_lines(name: str, language: str, package: str = _TEXT) -> list[str]:
 def read_words(name: str, language: str, package: str = _TEXT) -> frozenset[str]:
     """Return all words of a list."""
     return frozenset(word for line in read_lines(name, language, package) for word in line.split())
+
+
+def read_optional_words(name: str, language: str, package: str = _TEXT) -> frozenset[str]:
+    """Return all words of a list, none if the language has no such list."""
+    path = _data(package).joinpath(language, f"{name}.txt")
+    return read_words(name, language, package) if path.is_file() else frozenset()
 
 
 def read_groups(name: str, language: str, package: str = _TEXT) -> tuple[tuple[str, ...], ...]:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from llm_optimizers.text import sentences, terms
-from llm_optimizers.text.terms import stop_terms
+from llm_optimizers.text.terms import commonness, stop_terms
 
 __all__ = [
     "NEAR",
@@ -39,6 +39,11 @@ NEAR = 4
 _SHORTEST = 5
 """Letters from which a word may be a misspelling."""
 _SIMILAR = 0.8
+
+_ZIPF = 10.0
+"""Times that the most common word of a language stands in a text of a hundred words."""
+_UNLISTED = 0.001
+"""Share of such texts with a word that is not among the common ones."""
 
 AnswerType: TypeAlias = Literal["name", "date", "number", "open"]
 
@@ -160,7 +165,8 @@ def question_terms(question: str, passages: Sequence[PassageTerms], language: st
     rarity: dict[str, float] = {}
     for term in topical:
         count = sum(term in v for v in vocabularies)
-        rarity[term] = math.log(1 + (len(passages) - count + 0.5) / (count + 0.5))
+        here = math.log(1 + (len(passages) - count + 0.5) / (count + 0.5))
+        rarity[term] = here * _rarity_in_language(term, language)
     scale = sum(rarity.values()) or 1.0
     weighted = [t for t in words if t in rarity]
     lengths = sum(p.length + 2 * len(p.title) for p in passages)
@@ -256,6 +262,16 @@ def corrections(unseen: Iterable[str], vocabularies: Sequence[Set[str]]) -> Mapp
         if closest is not None:
             found[term] = closest
     return found
+
+
+def _rarity_in_language(term: str, language: str) -> float:
+    """Return the logarithm of how few texts of a hundred words contain a term, by Zipf's law.
+
+    The passages are too few to show that "back" or "give" is common everywhere.
+    """
+    rank = commonness(language).get(term)
+    share = 1 - math.exp(-_ZIPF / rank) if rank else 0.0
+    return math.log(1 + 1 / (share + _UNLISTED))
 
 
 def _closest(term: str, words: Iterable[str]) -> str | None:

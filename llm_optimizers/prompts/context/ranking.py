@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
+from llm_optimizers.errors import StoreError
 from llm_optimizers.prompts.context.analysis import (
     Passage,
     PassageTerms,
@@ -118,8 +119,8 @@ def rank(
     """Rank passages and their sentences by how likely they contain the answer to `question`.
 
     With an embedder, the best passages by words are ranked again by words and similarity; their
-    probabilities keep their sum, so the other passages' stay. `parts` are the passages' sentences
-    where they are known.
+    probabilities keep their sum, so the other passages' stay. An embedder that knows no word of a
+    text (StoreError) is not used. `parts` are the passages' sentences where they are known.
     """
     features = compute_features(question, passages, parts=parts)
     weights = weights or _shipped()
@@ -128,7 +129,10 @@ def rank(
     within = [_softmax(rows @ weights.sentence) for rows in features.sentences]
     if embed is not None and len(whole):
         best = np.sort(np.argsort(-whole, kind="stable")[:_RERANKED])
-        more = add_embedding_similarity(question, passages, features, best, embed)
+        try:
+            more = add_embedding_similarity(question, passages, features, best, embed)
+        except StoreError:
+            return Ranking(passages=whole, sentences=tuple(within))
         whole[best] = whole[best].sum() * _softmax(more.passages @ weights.passage_meaning)
         for at, rows in zip(best, more.sentences, strict=True):
             within[at] = _softmax(rows @ weights.sentence_meaning)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.text import terms, topical_terms
-from llm_optimizers.text.terms import language_of, stop_terms
+from llm_optimizers.text.terms import commonness, language_of, stop_terms
 from support.odd_letters import ODD_TEXTS
 
 
@@ -23,6 +23,52 @@ def test_case_accents_and_word_forms_are_merged() -> None:
 
 def test_scripts_without_spaces_are_cut_into_pairs() -> None:
     assert terms("東京都") == ["東京", "京都"]
+    assert terms("人々は") == ["人々", "々は"]
+
+
+def test_letters_without_spaces_are_cut_into_threes_with_their_vowel_signs() -> None:
+    assert terms("ที่ดิน") == ["ที", "ีด", "ดิ", "ดิน"]
+    assert len(set(terms("ดิน")) & set(terms("ที่ดิน"))) == 1
+    assert set(terms("ດິນ")) <= set(terms("ທີ່ດິນ"))
+    assert len(terms("မြန်မာ")) == len("မြန်မာ") - 2
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("2019年", ["2019", "年"]),
+        ("Apple公司", ["apple", "公司"]),
+        ("公司Apple", ["公司", "apple"]),
+        ("第3次USB接口", ["第", "3", "次", "usb", "接口"]),
+        ("２０１９年", ["2019", "年"]),
+        ("ปี1990", ["ปี", "1990"]),
+    ],
+)
+def test_a_word_is_cut_where_its_script_changes(text: str, parts: list[str]) -> None:
+    assert terms(text) == [term for part in parts for term in terms(part)]
+    assert len(terms(text)) == len(parts)
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden"),
+    [
+        ("क्या", "क्\u200dया"),
+        ("میخواهم", "می\u200cخواهم"),
+        ("Donaudampf", "Donau\u00addampf"),
+        ("سلام", "\u200fسلام\u200e"),
+    ],
+)
+def test_invisible_characters_do_not_split_a_word(shown: str, hidden: str) -> None:
+    assert terms(shown) == terms(hidden)
+    assert len(terms(hidden)) == 1
+
+
+def test_common_words_are_ranked_by_their_terms() -> None:
+    ranks = commonness("english")
+    assert ranks["the"] == 1
+    assert ranks["give"] < 1_000
+    assert "opossum" not in ranks
+    assert commonness("german") == {}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from llm_optimizers.prompts.context.analysis import answer_type, corrections, has_answer_of_type
+from llm_optimizers.prompts.context.analysis import (
+    Passage,
+    answer_type,
+    corrections,
+    has_answer_of_type,
+    passage_terms,
+    question_terms,
+)
 from llm_optimizers.text import terms
 
 
@@ -29,3 +36,13 @@ def test_a_name_from_the_question_is_no_answer() -> None:
 
 def test_misspelt_words_are_corrected_unless_they_are_short() -> None:
     assert corrections(["ghandi", "cat"], [{"gandhi", "car", "ghost"}]) == {"ghandi": "gandhi"}
+
+
+def test_a_word_that_is_common_in_english_weighs_less_than_a_rare_one() -> None:
+    texts = ["Give lemur water, gib acht.", "The keeper gave way, gib.", "A lemur sat there."]
+    passages = [passage_terms(Passage(text=text), "english") for text in texts]
+    asked = question_terms("give lemur", passages, "english")
+    assert asked.weight["lemur"] > 1.5 * asked.weight["give"]
+    assert sum(asked.weight.values()) == pytest.approx(1)
+    other = question_terms("gib lemur", passages, "german")
+    assert set(other.weight.values()) == {0.5}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.embeddings import Vectors, passage_embed
+from llm_optimizers.embeddings import StaticEmbedder, Vectors, passage_embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import (
     ContextBudget,
@@ -249,3 +249,41 @@ def test_passages_in_a_script_unknown_to_the_bundled_model_are_cut() -> None:
     kept = choosing.keep("\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e", thai, max_tokens=30)
     assert kept is not None
     assert kept[0].index == 0
+
+
+def test_a_model_without_words_of_a_script_leaves_the_ranking_by_words() -> None:
+    passages = [Passage(text="กรุงเทพ มี 12. " * 20), Passage(text="ไทย มี 7. " * 20)]
+    by_words = rank("ไทย", passages)
+    known = rank("ไทย", passages, embed=StaticEmbedder().embed)
+    assert known.passages.tolist() == by_words.passages.tolist()
+    assert int(by_words.passages.argmax()) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "gold", "other"),
+    [
+        (
+            "苹果公司在2019年卖了什么？",
+            "Apple公司的历史很长。苹果公司在2019年卖了许多耳机。",
+            "这家公司卖许多东西。2018年它卖了什么呢？没有人知道。",
+        ),
+        (
+            "นักบินลงจอดที่เมืองใด",
+            "เช้าวันนั้นอากาศดีมากและไม่มีเมฆเลยสักก้อนเดียวบนฟ้า นักบินลงจอดที่เมืองคาร์โรว์ก่อนเที่ยง",
+            "เมืองนี้มีตลาดใหญ่ที่คนทั้งเมืองมาซื้อของทุกวันเสาร์ คนขับรถมาถึงตอนเย็น",
+        ),
+        (
+            "नाविक किस द्वीप पर उतरा",
+            "सुबह हवा तेज थी। नाविक कैरो द्वीप पर उतरा।फिर बारिश हुई।",
+            "द्वीप पर बहुत पेड़ हैं। किसान सुबह खेत में उतरा।",
+        ),
+    ],
+)
+def test_other_scripts_are_cut_to_the_sentence_with_the_answer(
+    question: str, gold: str, other: str
+) -> None:
+    passages = [Passage(text=other), Passage(text=gold)]
+    ranking = rank(question, passages)
+    assert int(ranking.passages.argmax()) == 1
+    assert len(ranking.sentences[1]) > 1
+    assert int(ranking.sentences[1].argmax()) == 1
