@@ -18,9 +18,11 @@ from llm_optimizers.prompts.context.tasks import Asked, read_request
 
 __all__ = ["MIN_PROBABILITY", "Keeping", "Shown"]
 
-MIN_PROBABILITY = 0.25
-_GROWTH = 1.5
-"""The factor by which a budget is raised until what it keeps is likely enough."""
+MIN_PROBABILITY = 0.3
+"""The highest, in steps of .05, at which 98 % of questions in English are cut in full."""
+_GROWTH, _STEPS = 1.5, 4
+"""The least factor by which a budget is raised until what it keeps is likely enough, and how often
+it is at most, so that a small budget for a long context takes no longer."""
 _NO_WORDS = "the request has no words to look for"
 _NEEDS_ALL = "the request needs all of the documents"
 _UNLIKE = "the request has too little in common with the documents"
@@ -117,8 +119,9 @@ class Keeping:
         """Raise the budget until what it keeps is likely enough; keep everything if none is."""
         if chosen.found < min_probability:
             return _Decision(None, chosen.found, _UNLIKE)
-        budget = max_tokens
-        while (budget := math.ceil(_GROWTH * budget)) < sum(self._sizes.values()):
+        budget, total = max_tokens, sum(self._sizes.values())
+        growth = max(_GROWTH, (total / max_tokens) ** (1 / _STEPS))
+        while (budget := math.ceil(growth * budget)) < total:
             more = self._fitting(question, budget)
             if more.probability >= min_probability:
                 return _Decision(more, more.probability, _RAISED)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, ContextCut, Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage
+from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage, Selection
 from support.prompt_texts import FACTS
 
 counter = TokenCounter()
@@ -191,3 +192,20 @@ def test_a_long_request_is_read_in_linear_time() -> None:
     long = "Question: summarise all documents? " * 60_000
     assert kept_of(long, FACTS)[1][0].documents
     assert kept_of("Question:\n" * 200_000, FACTS)[1][0].documents
+
+
+def test_a_small_budget_for_a_long_context_is_raised_in_few_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    budgets: list[int] = []
+    select = PassageSelector.select
+
+    def counting(self: PassageSelector, *args: Any, max_tokens: int) -> Selection:
+        budgets.append(max_tokens)
+        return select(self, *args, max_tokens=max_tokens)
+
+    monkeypatch.setattr(PassageSelector, "select", counting)
+    kept_of("When did the harbour open?", alike(200), max_tokens=20, min_probability=0.9)
+    assert len(budgets) <= 5
+    assert budgets == sorted(budgets)
+    assert budgets[0] == 20
