@@ -26,16 +26,6 @@ def test_sentences_know_abbreviations_and_other_scripts() -> None:
     ]
 
 
-def test_quotations_placeholders_and_inline_code_are_spans_that_no_sentence_ends_in() -> None:
-    text = 'He wrote "Stop here.  Then go.  Wait." and left.   So did `a   b` and {a  b}.'
-    assert [text[a:b] for a, b in protected_spans(text)] == [
-        '"Stop here.  Then go.  Wait."',
-        "`a   b`",
-        "{a  b}",
-    ]
-    assert len(sentences(text)) == 2
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -94,3 +84,13 @@ def test_a_blank_ends_a_clause_of_thai_that_is_long_enough() -> None:
 def test_a_sentence_ends_after_a_quotation_but_not_inside() -> None:
     parts = ['He wrote "No. Yes. Oh." ', 'Then "Go. Now," he said. ']
     assert sentences("".join(parts * 3)) == parts * 3
+
+
+def test_quotations_placeholders_and_inline_code_are_spans_that_no_sentence_ends_in() -> None:
+    text = 'He wrote "Stop here.  Then go.  Wait." and left.   So did `a   b` and {a  b}.'
+    assert [text[a:b] for a, b in protected_spans(text)] == [
+        '"Stop here.  Then go.  Wait."',
+        "`a   b`",
+        "{a  b}",
+    ]
+    assert len(sentences(text)) == 2

@@ -15,6 +15,7 @@ from llm_optimizers.prompts.lossless import (
     optional_edits,
     with_edits,
 )
+from llm_optimizers.text.word_lists import languages, read_fields
 from support.prompt_texts import PROSE
 
 NAMES: tuple[PassName, ...] = ("tables", "embedded_json", "markup", "whitespace", "repeats")
@@ -150,3 +151,16 @@ def test_a_table_never_follows_a_label_or_stands_in_a_fence() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_malformed_input_stays(text: str, name: PassName) -> None:
     assert len(after(text, name)) <= len(text)
+
+
+LISTS = "llm_optimizers.prompts.lossless"
+
+
+@pytest.mark.parametrize("language", languages(LISTS))
+def test_every_pass_has_words_in_lower_case_by_which_a_text_asks_about_it(language: str) -> None:
+    words = read_fields("asked_about", language, LISTS)
+    assert set(words) == set(NAMES)
+    for name, listed in words.items():
+        assert len(set(listed)) == len(listed)
+        assert all(word.islower() and word.isalpha() for word in listed)
+        assert after(f"{RULE}  {listed[0]}. See.\n\n{RULE}", name).count(RULE) == 2
