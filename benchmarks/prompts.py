@@ -23,6 +23,7 @@ from functools import partial
 from harness import Row, Run, Section, main
 from llm_optimizers.embeddings import StaticEmbedder
 from prompts.data_sets import FILES, english
+from prompts.declined import declined
 from prompts.entrance import SETS, entrance
 from prompts.lossless import lossless
 from prompts.retention import answers_kept
@@ -63,6 +64,11 @@ SECTIONS = [
     ),
     Section(name="entrance", measure=entrance, about="answers still there after RequestOptimizer"),
     Section(name="lossless", measure=lossless, about="texts that mean the same, and tokens saved"),
+    Section(
+        name="declined",
+        measure=declined,
+        about="contexts cut in full, and those cut less since nothing left could answer",
+    ),
     Section(name="speed", measure=measure_speed, about="milliseconds a choice takes"),
 ]
 

@@ -4,7 +4,8 @@
 
 Each line of a FILE (.jsonl.gz) is {question, answers, gold, docs: [{title, text}]}. The passage
 model maximises the likelihood of the gold passage, the sentence model that of the sentences that
-contain an answer, both with an L2 prior. Nothing is random.
+contain an answer, both with an L2 prior. Whether any passage has the answer is fitted on each
+row's passages with its own question and with another row's. Nothing is random.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import gzip
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +25,11 @@ import numpy.typing as npt
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.features import PASSAGE_FEATURES, SENTENCE_FEATURES
-from llm_optimizers.prompts.context.ranking import add_embedding_similarity, compute_features
+from llm_optimizers.prompts.context.ranking import (
+    add_embedding_similarity,
+    compute_features,
+    log_mean_exp,
+)
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Case: TypeAlias = tuple[Floats, Floats]
@@ -32,6 +37,10 @@ Case: TypeAlias = tuple[Floats, Floats]
 
 OUT = Path(__file__).parents[1] / "llm_optimizers" / "prompts" / "context" / "ranking.json"
 PRIOR = {"passage": 20.0, "sentence": 10.0}
+ANSWERED = 0.97
+"""Share of real requests whose passages have the answer."""
+STRANGER = 7
+"""How many rows further on the question comes from that a row's passages do not answer."""
 
 
 def cases(rows: Iterable[dict[str, Any]], embed: Embed | None) -> tuple[list[Case], list[Case]]:
@@ -116,6 +125,53 @@ def weights_of(rows: Sequence[dict[str, Any]], embed: Embed | None) -> dict[str,
     }
 
 
+def fit_found(rows: Sequence[dict[str, Any]], passage: Mapping[str, float]) -> dict[str, float]:
+    """Return scale and offset of the probability that any passage has the answer.
+
+    Of a hundred questions, `ANSWERED` are taken to have it: a request that is answered but held to
+    have no answer costs tokens, so this is what decides how many of them there are.
+    """
+    weights = np.array([passage[name] for name in PASSAGE_FEATURES])
+    heights: list[float] = []
+    own: list[bool] = []
+    for row, other in zip(rows, [*rows[STRANGER:], *rows[:STRANGER]], strict=True):
+        docs = [Passage(title=d.get("title", ""), text=d["text"]) for d in row["docs"]]
+        asked = [row["question"]]
+        if not related(other["docs"][other["gold"]], row["docs"]):
+            asked.append(other["question"])
+        for question in asked:
+            scores = compute_features(question, docs).passages @ weights
+            heights.append(log_mean_exp(scores))
+            own.append(question is row["question"])
+    scale, shift = fit_logistic(np.array(heights), np.array(own))
+    return {"scale": round(scale, 4), "offset": round(shift / scale, 4)}
+
+
+def related(document: Mapping[str, str], others: Iterable[Mapping[str, str]]) -> bool:
+    """Return whether a document, or another part of the same one, is among some."""
+    title = document.get("title")
+    return any(
+        document["text"] == each["text"] or (title and title == each.get("title"))
+        for each in others
+    )
+
+
+def fit_logistic(heights: Floats, own: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return slope and intercept, with both classes weighted to their shares of real requests."""
+    inputs = np.column_stack([heights, np.ones(len(heights))])
+    weights = np.where(own, ANSWERED / own.mean(), (1 - ANSWERED) / (1 - own.mean()))
+    fitted = np.zeros(2)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-inputs @ fitted))
+        slope = inputs.T @ (weights * (own - p)) - fitted
+        curve = (inputs * (weights * p * (1 - p))[:, None]).T @ inputs + np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        fitted = fitted + step
+        if abs(step).max() < 1e-9:
+            break
+    return float(fitted[0]), float(fitted[1])
+
+
 def fitted_on(rows: Sequence[dict[str, Any]], embed: Embed) -> dict[str, Any]:
     """Return both sets of weights: for words alone, and for words and similarity.
 
@@ -127,7 +183,8 @@ def fitted_on(rows: Sequence[dict[str, Any]], embed: Embed) -> dict[str, Any]:
         model: {name: round((w + words[model].get(name, 0.0)) / 2, 4) for name, w in own.items()}
         for model, own in fitted.items()
     }
-    return {"words": words, "meaning": means}
+    found = {"found": fit_found(rows, words["passage"])}
+    return {"words": {**words, **found}, "meaning": means}
 
 
 def digest(path: Path) -> str:

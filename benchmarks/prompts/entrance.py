@@ -16,7 +16,8 @@ from unittest.mock import patch
 
 from harness import Row, Run
 from llm_optimizers.embeddings import StaticEmbedder
-from llm_optimizers.prompts import ContextBudget, PassageSelector, RequestOptimizer, optimizer
+from llm_optimizers.prompts import ContextBudget, PassageSelector, RequestOptimizer
+from llm_optimizers.prompts.context import in_messages
 from llm_optimizers.types import ChatRequest, Message
 from prompts.bm25 import character_pairs
 from prompts.data_sets import FILES, KINDS, LANGUAGES, Fold, folds
@@ -122,7 +123,7 @@ def _entrance_row(
     for prompts, weights in parts:
         # An optimiser makes its own selector, with the shipped weights: not those of one half.
         selector = partial(PassageSelector, weights=weights)
-        with patch.object(optimizer, "PassageSelector", selector):
+        with patch.object(in_messages, "PassageSelector", selector):
             for prompt in prompts:
                 answered, share = _measured(prompt, form, seen, name, embed)
                 right.append(answered)
@@ -136,7 +137,8 @@ def _measured(prompt: Prompt, form: Form, seen: _Seen, row: str, embed: Any) -> 
     """Return whether the answers are left, and the share of the section's tokens that is."""
     before = form.write(prompt.question, prompt.documents)
     total = sum(size(p.title, p.text) for p in prompt.documents)
-    context = ContextBudget(max_tokens=int(SHARE * total))
+    # Every prompt is cut to the same share, also where the optimiser would cut less.
+    context = ContextBudget(max_tokens=int(SHARE * total), min_probability=None)
     own = RequestOptimizer(context=context, provider_cache=False, counter=counter, embed=embed)
     asked = ChatRequest(model=MODEL, messages=(Message(role="user", content=before),))
     sent = own.optimize(asked).request.messages[0].text

@@ -33,6 +33,7 @@ from llm_optimizers.prompts import (
     PassageSelector,
     RequestOptimizer,
 )
+from llm_optimizers.prompts.context import MIN_PROBABILITY, ReportCut, log_cut
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
@@ -111,7 +112,9 @@ class PassageCompressor(BaseDocumentCompressor):
     """Cuts retrieved documents to a token budget and keeps what is likely to answer the query.
 
     The documents keep their order. One that is kept whole is the same object; one that is cut keeps
-    its metadata. `title_key` is the metadata key of a document's title.
+    its metadata. `title_key` is the metadata key of a document's title. More is kept where less is
+    unlikely to hold the answer (`min_probability`, see `ContextBudget`). `report` gets what was
+    done with documents over the budget; by default it is logged.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -120,11 +123,18 @@ class PassageCompressor(BaseDocumentCompressor):
     model: str = "gpt-4o"
     title_key: str = "title"
     embeddings: Embeddings | None = None
+    min_probability: float | None = Field(default=MIN_PROBABILITY, ge=0, le=1)
+    report: ReportCut = Field(default=log_cut, exclude=True)
     _selector: PassageSelector = PrivateAttr()
 
     def model_post_init(self, _: Any) -> None:
         """Create the selector once; threads can share it."""
-        self._selector = PassageSelector(model=self.model, embed=passage_embed(self.embeddings))
+        self._selector = PassageSelector(
+            model=self.model,
+            embed=passage_embed(self.embeddings),
+            min_probability=self.min_probability,
+            report=self.report,
+        )
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None

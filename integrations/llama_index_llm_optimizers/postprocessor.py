@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
-from llm_optimizers.prompts.context import KeptPassage
+from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage, ReportCut, log_cut
 
 __all__ = ["PromptCompressor"]
 
@@ -28,13 +28,21 @@ class PromptCompressor(BaseNodePostprocessor):
     The budget counts what the LLM sees of a node: text and metadata, without the keys in
     `excluded_llm_metadata_keys`. Nodes keep their order. One that is kept whole is the same object;
     one that is cut is a copy with its id, metadata and relationships. Nodes without text are not
-    changed, and a query without words changes nothing.
+    changed. More is kept than the budget, or everything, where less is unlikely to hold the answer
+    (`min_probability`, see `ContextBudget`). `report` gets what was done with nodes over the
+    budget; by default it is logged.
     """
 
     max_tokens: int = Field(ge=1, description="Tokens of all nodes together, as the LLM sees them.")
     model: str = Field(default="gpt-4o", description="The model whose tokens are counted.")
     embed_model: BaseEmbedding | None = Field(
         default=None, description="Compares meaning; the bundled static model by default."
+    )
+    min_probability: float | None = Field(
+        default=MIN_PROBABILITY, ge=0, le=1, description="Of the answer in what is kept."
+    )
+    report: ReportCut = Field(
+        default=log_cut, exclude=True, description="Gets what was kept, cut and dropped."
     )
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
     _selector: PassageSelector = PrivateAttr()
@@ -43,7 +51,13 @@ class PromptCompressor(BaseNodePostprocessor):
         """Create the selector once; threads can share it."""
         super().model_post_init(context)
         embed = passage_embed(self.embed_model)
-        self._selector = PassageSelector(model=self.model, counter=self._counter, embed=embed)
+        self._selector = PassageSelector(
+            model=self.model,
+            counter=self._counter,
+            embed=embed,
+            min_probability=self.min_probability,
+            report=self.report,
+        )
 
     @classmethod
     def class_name(cls) -> str:

@@ -15,7 +15,14 @@ Start with `RequestOptimizer` for whole requests, `PassageSelector` for retrieve
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.context import ContextBudget, Passage, PassageSelector, Selection
+from llm_optimizers.prompts.context import (
+    ContextBudget,
+    ContextCut,
+    DocumentCut,
+    Passage,
+    PassageSelector,
+    Selection,
+)
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.prompts.examples import Example, ExampleSelector, enough_examples
 from llm_optimizers.prompts.history import History, Summariser
@@ -24,6 +31,8 @@ from llm_optimizers.prompts.outputs import OutputLimits
 
 __all__ = [
     "ContextBudget",
+    "ContextCut",
+    "DocumentCut",
     "Example",
     "ExampleSelector",
     "History",

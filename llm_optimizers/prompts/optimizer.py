@@ -23,10 +23,13 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context import (
     ContextBudget,
-    PassageSelector,
-    cut_context,
+    ContextCut,
+    cut_messages,
     document_spans,
+    log_cut,
+    sent_cuts,
     trimmed,
+    with_text,
 )
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
@@ -44,7 +47,7 @@ from llm_optimizers.prompts.provider_cache import (
     plan_request,
     with_breakpoints,
 )
-from llm_optimizers.types import ChatRequest, Message, Part
+from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Optimized", "RequestOptimizer"]
 
@@ -63,7 +66,8 @@ class Optimized:
     `origins` gives each message's index in the original request, None for a summary; an unchanged
     message is the same object. The token counts are estimates unless `exact`. `removed` is for
     the ledger: the input tokens removed from the call, and how many of them an earlier call of
-    the conversation had already sent.
+    the conversation had already sent. `context` says, for each context that was over its budget
+    and is sent, which documents were kept, cut and dropped, or why less was cut.
     """
 
     request: ChatRequest
@@ -74,6 +78,7 @@ class Optimized:
     origins: tuple[int | None, ...]
     done: tuple[str, ...]
     left_alone: tuple[str, ...]
+    context: tuple[ContextCut, ...] = ()
 
 
 class RequestOptimizer:
@@ -103,6 +108,8 @@ class RequestOptimizer:
         cache_key: Routes requests with the same prefix to the same cache, if the provider can.
         counter, prices: Shared with other components if given.
         embed: Adds similarity in meaning to the selection of context.
+        report: Gets the result of each request that an adapter sends; by default the cuts of
+            context are logged. In a model, a chain or an agent this is the way to the result.
 
     Raises:
         ConfigurationError: `max_tokens` is below 1.
@@ -121,6 +128,7 @@ class RequestOptimizer:
         counter: TokenCounter | None = None,
         prices: PriceBook | None = None,
         embed: Embed | None = None,
+        report: Callable[[Optimized], None] | None = None,
     ) -> None:
         if max_tokens is not None and max_tokens < 1:
             raise ConfigurationError(f"`max_tokens` is {max_tokens}; give 1 or more, or None")
@@ -134,6 +142,7 @@ class RequestOptimizer:
         self._counter = counter or TokenCounter()
         self._prices = prices or PriceBook()
         self._embed = embed
+        self._report = report or _log_cuts
 
     def __fingerprint__(self) -> object:
         """What decides the prompt that is sent, for the key of a cache in front of it."""
@@ -143,27 +152,34 @@ class RequestOptimizer:
     def optimize(self, request: ChatRequest) -> Optimized:
         """Return the cheaper request, or `request` itself if nothing is gained."""
         before = self._counter.count_request(request)
-        planned = self._planned(request)
+        cut, cuts = self._context_cut(request)
+        planned = self._planned(request, cut)
         sent, done = replace(request, messages=planned.messages), planned.plan.changes()
+        notes: list[str] = []
         if self._max_tokens is not None:
             sent, notes = trimmed(sent, max_tokens=self._max_tokens, counter=self._counter)
-            done += notes
+        plan, origins = planned.plan, planned.origins
+        context = sent_cuts(
+            cuts, planned.messages, sent.messages, origins, shortened=plan.shortened
+        )
+        done += [str(cut) for cut in context if cut.changed] + notes
         sent = self._with_breakpoints(sent)
         if sent.messages == request.messages and sent.params == request.params:
             sent, after = request, before
         else:
             after = self._counter.count_request(sent)
         removed = max(0, before.tokens - after.tokens)
-        newly = self._removed_newly(request, sent.messages, planned.origins)
+        newly = self._removed_newly(request, sent.messages, origins)
         return Optimized(
             request=sent,
             tokens_before=before.tokens,
             tokens=after.tokens,
             removed=RemovedTokens(tokens=removed, repeated=max(0, removed - newly)),
             exact=before.exact and after.exact,
-            origins=planned.origins,
+            origins=origins,
             done=tuple(done),
-            left_alone=planned.plan.left_alone,
+            left_alone=(*plan.left_alone, *(str(cut) for cut in context if not cut.changed)),
+            context=context,
         )
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:
@@ -181,7 +197,7 @@ class RequestOptimizer:
         For adapters: a prompt is sent even if its shortening or translation fails.
         """
         with FailOpen(_log, _SENT_UNCHANGED):
-            return write(self.optimize(read()))
+            return self._reported(optimized := self.optimize(read()), write(optimized))
         return otherwise
 
     async def aapply(
@@ -189,12 +205,23 @@ class RequestOptimizer:
     ) -> T:
         """Like `apply`, in a thread if it would block the event loop."""
         with FailOpen(_log, _SENT_UNCHANGED):
-            return write(await self.aoptimize(read()))
+            return self._reported(optimized := await self.aoptimize(read()), write(optimized))
         return otherwise
 
-    def _planned(self, request: ChatRequest) -> PlannedRequest:
+    def _reported(self, optimized: Optimized, written: T) -> T:
+        """Return what was written, once the result is reported."""
+        with FailOpen(_log, "`report` failed; the prompt is sent all the same"):
+            self._report(optimized)
+        return written
+
+    def _context_cut(self, request: ChatRequest) -> tuple[Sequence[Message], Sequence[ContextCut]]:
+        """Return the messages with their context cut, and what was kept of it."""
+        if self._context is None:
+            return request.messages, ()
+        return cut_messages(request, self._context, counter=self._counter, embed=self._embed)
+
+    def _planned(self, request: ChatRequest, cut: Sequence[Message]) -> PlannedRequest:
         """Decide which shortened messages to send, and which history to summarise."""
-        cut = [self._with_context_cut(message, request) for message in request.messages]
         shorter = [self._shorter(message) for message in cut]
         rules = cache_rules(request.model, self._prices) if self._provider_cache else None
         single = not request.params.get("tools") and _cuts_first_call(request.messages, cut)
@@ -226,25 +253,12 @@ class RequestOptimizer:
             rules = replace(rules, max_breakpoints=0)
         return with_breakpoints(request, sizes, rules, key=self._cache_key)
 
-    def _with_context_cut(self, message: Message, request: ChatRequest) -> Message:
-        """Return one message with its retrieved context cut to the budget."""
-        if self._context is None or message.role in ("assistant", "tool"):
-            return message
-        question = _only_question(request) if message.role == "system" else None
-        if message.role == "system" and question is None:
-            return message
-        budget = self._context
-        selector = PassageSelector(model=request.model, counter=self._counter, embed=self._embed)
-        return _with_text(
-            message, lambda text: cut_context(text, budget, selector, question=question)
-        )
-
     def _shorter(self, message: Message) -> Message:
         """Return one message after the passes; an assistant's messages stay."""
         if message.role == "assistant":
             return message
         tool = message.role == "tool"
-        return _with_text(message, self._shorter_data if tool else self._shorter_prompt)
+        return with_text(message, self._shorter_data if tool else self._shorter_prompt)
 
     def _shorter_data(self, text: str) -> str:
         return shorten(text, passes=self._passes)
@@ -277,15 +291,9 @@ class RequestOptimizer:
         return self._counter.count_message(message, model).tokens
 
 
-def _only_question(request: ChatRequest) -> str | None:
-    """Return the request's question if it is the first of its conversation, else None.
-
-    In a longer conversation, context selected for the latest question would break the prefix.
-    """
-    roles = [m.role for m in request.messages]
-    if roles.count("user") != 1 or "assistant" in roles:
-        return None
-    return request.messages[roles.index("user")].text
+def _log_cuts(optimized: Optimized) -> None:
+    for cut in optimized.context:
+        log_cut(cut)
 
 
 def _cuts_first_call(messages: Sequence[Message], cut: Sequence[Message]) -> bool:
@@ -293,20 +301,3 @@ def _cuts_first_call(messages: Sequence[Message], cut: Sequence[Message]) -> boo
     pairs = zip(messages, cut, strict=True)
     first_call = takewhile(lambda pair: pair[0].role != "assistant", pairs)
     return any(before is not after for before, after in first_call)
-
-
-def _with_text(message: Message, change: Callable[[str], str]) -> Message:
-    """Return the message with its text parts changed; the same object if none changes."""
-    if isinstance(message.content, str):
-        text = change(message.content)
-        return message if text == message.content else replace(message, content=text)
-    parts = tuple(_part_with_text(part, change) for part in message.content)
-    same = all(a is b for a, b in zip(parts, message.content, strict=True))
-    return message if same else replace(message, content=parts)
-
-
-def _part_with_text(part: Part, change: Callable[[str], str]) -> Part:
-    if part.kind != "text":
-        return part
-    text = change(part.text)
-    return part if text == part.text else replace(part, text=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -17,6 +18,7 @@ __all__ = [
 _TEXT = "llm_optimizers.text"
 
 
+@cache
 def languages(package: str = _TEXT) -> tuple[str, ...]:
     """Return the languages that a package has lists for, in alphabetical order."""
     return tuple(sorted(each.name for each in _data(package).iterdir() if each.is_dir()))

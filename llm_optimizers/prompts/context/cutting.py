@@ -14,8 +14,10 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.asking import question_in
 from llm_optimizers.prompts.context.documents import Documents, documents
+from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY
+from llm_optimizers.prompts.context.kept import KeptPassage
 from llm_optimizers.prompts.context.sections import sections
-from llm_optimizers.prompts.context.selection import KeptPassage, PassageSelector
+from llm_optimizers.prompts.context.selection import PassageSelector
 from llm_optimizers.prompts.context.tags import Span
 
 __all__ = ["ContextBudget", "cut_context", "document_spans"]
@@ -29,13 +31,24 @@ class ContextBudget:
 
     The documents' titles and texts count, the tags, labels and blank lines around them do not.
 
+    Less is cut, or nothing, where what is left would hold the answer with a probability below
+    `min_probability`, by the selection's own estimate: the request is unlike every document, asks
+    for work on all of them ("summarise", "list all"), names nothing to look for ("and the second
+    one?"), or is answered equally well by many. `benchmarks/prompts.py --only declined` measures
+    how often, and how well the estimate holds. None always cuts to `max_tokens`.
+
     Raises:
-        ConfigurationError: the budget is below one token.
+        ConfigurationError: the budget is below one token, or the probability not from 0 to 1.
     """
 
     max_tokens: int
+    min_probability: float | None = MIN_PROBABILITY
 
     def __post_init__(self) -> None:
+        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
+            raise ConfigurationError(
+                f"`min_probability` is {self.min_probability}; give a number from 0 to 1, or None"
+            )
         if self.max_tokens < 1:
             raise ConfigurationError(
                 f"a context budget of {self.max_tokens} tokens keeps nothing; give 1 or more"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Pick", "ScoredPart", "fill_budget"]
+__all__ = ["Pick", "ScoredPart", "fill_budget", "kept_probability"]
 
 _COST_EXPONENT = 0.5
 """0 orders parts by value alone, 1 by value per token."""
@@ -53,6 +53,31 @@ class Pick(NamedTuple):
 def fill_budget(parts: Sequence[ScoredPart], max_tokens: int) -> list[Pick]:
     """Return what to keep, in the order it was picked."""
     return _Knapsack(parts).pick_all(max_tokens)
+
+
+def kept_probability(parts: Sequence[ScoredPart], picks: Sequence[Pick]) -> float:
+    """Return the probability that the answer is kept; a part in two documents is kept once."""
+    documents: dict[int, dict[int, ScoredPart]] = defaultdict(dict)
+    for part in parts:
+        documents[part.document][part.at] = part
+    picked = {(part.document, part.at) for pick in picks for part in pick.parts}
+    contents = {_content(documents[at][place], documents[at]) for at, place in picked}
+    kept = (
+        part.probability
+        for part in parts
+        if (part.document, part.at) in picked
+        or (_is_long(part) and _content(part, documents[part.document]) in contents)
+    )
+    return min(1.0, sum(kept))
+
+
+def _is_long(part: ScoredPart) -> bool:
+    return len(part.text.strip()) >= _DEDUPLICATED
+
+
+def _content(part: ScoredPart, own: Mapping[int, ScoredPart]) -> tuple[str, ...]:
+    """Return the text of a part; a row, member or statement with what it stands in."""
+    return (part.text.strip(), *(own[at].text for at in part.needs))
 
 
 class _Knapsack:
@@ -105,12 +130,10 @@ class _Knapsack:
                 heapq.heappush(self._heap, self._entry(own[at]))
 
     def _is_new(self, part: ScoredPart) -> bool:
-        return len(part.text.strip()) < _DEDUPLICATED or self._content(part) not in self._texts
+        return not _is_long(part) or self._content(part) not in self._texts
 
     def _content(self, part: ScoredPart) -> tuple[str, ...]:
-        """Return the text of a part; a row, member or statement with what it stands in."""
-        own = self._parts[part.document]
-        return (part.text.strip(), *(own[at].text for at in part.needs))
+        return _content(part, self._parts[part.document])
 
     def _entry(self, part: ScoredPart) -> tuple[float, int, int, int]:
         cost = self._cost(part)

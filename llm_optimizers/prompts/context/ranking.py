@@ -2,13 +2,15 @@
 
 Two linear models over the features in `features`: the first gives each passage a probability, the
 second each sentence within its passage. Both are softmax, so nothing depends on the size of a
-collection. `scripts/fit_ranking.py` fits two sets of weights: for words alone, and for words with
-a user's sentence embedder.
+collection. The height of the passages' scores gives the probability that any of them has the
+answer. `scripts/fit_ranking.py` fits two sets of weights: for words alone, and for words with a
+user's sentence embedder.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +43,7 @@ __all__ = [
     "RankingWeights",
     "add_embedding_similarity",
     "compute_features",
+    "log_mean_exp",
     "rank",
 ]
 
@@ -65,8 +68,8 @@ class FeatureMatrices:
 class Ranking:
     """The probability that the answer is in each of n passages, shape (n,).
 
-    `sentences` holds for each passage the probabilities of its m sentences, shape (m,), which sum
-    to 1.
+    They sum to the probability that it is in any. `sentences` holds for each passage the
+    probabilities of its m sentences, shape (m,), which sum to 1.
     """
 
     passages: Floats
@@ -77,13 +80,17 @@ class Ranking:
 class RankingWeights:
     """One weight per feature, in the features' order, for passages and for sentences.
 
-    The second pair is for use with an embedder; its last entries weigh the similarities.
+    The second pair is for use with an embedder; its last entries weigh the similarities. An answer
+    is in some passage with probability sigmoid(scale * (log-mean-exp of the scores + offset)); by
+    default it always is.
     """
 
     passage: Floats
     sentence: Floats
     passage_meaning: Floats
     sentence_meaning: Floats
+    found_scale: float = 1.0
+    found_offset: float = math.inf
 
     @classmethod
     def from_json(cls, fitted: Mapping[str, Mapping[str, Mapping[str, float]]]) -> RankingWeights:
@@ -96,6 +103,8 @@ class RankingWeights:
                 meaning["passage"], (*PASSAGE_FEATURES, "meaning", "best_meaning")
             ),
             sentence_meaning=_in_order(meaning["sentence"], (*SENTENCE_FEATURES, "meaning")),
+            found_scale=words["found"]["scale"],
+            found_offset=words["found"]["offset"],
         )
 
 
@@ -115,7 +124,8 @@ def rank(
     """
     features = compute_features(question, passages, parts=parts)
     weights = weights or _shipped()
-    whole = _softmax(features.passages @ weights.passage)
+    scores = features.passages @ weights.passage
+    whole = _softmax(scores) * _found(scores, weights)
     within = [_softmax(rows @ weights.sentence) for rows in features.sentences]
     if embed is not None and len(whole):
         best = np.sort(np.argsort(-whole, kind="stable")[:_RERANKED])
@@ -197,6 +207,24 @@ def _softmax(scores: Floats) -> Floats:
         return scores
     raised = np.exp(scores - scores.max())
     return cast("Floats", raised / raised.sum())
+
+
+def _found(scores: Floats, weights: RankingWeights) -> float:
+    """Return the probability that any passage has the answer.
+
+    It is about the mean of the odds, since each more passage is one more chance of words that
+    match by accident.
+    """
+    if not scores.size or math.isinf(weights.found_offset):
+        return 1.0
+    height = log_mean_exp(scores) + weights.found_offset
+    return 1 / (1 + math.exp(-min(700.0, max(-700.0, weights.found_scale * height))))
+
+
+def log_mean_exp(scores: Floats) -> float:
+    """Return the logarithm of the mean of exp(score), for scores of shape (n,) with n > 0."""
+    highest = float(scores.max())
+    return highest + math.log(float(np.exp(scores - highest).mean()))
 
 
 def _in_order(named: Mapping[str, float], names: Sequence[str]) -> Floats:

@@ -10,8 +10,7 @@ ellipsis marks all that is left out, so the model sees that text is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,13 +19,21 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.analysis import Passage
 from llm_optimizers.prompts.context.chunks import Chunk, chunks, headers, neighbours
-from llm_optimizers.prompts.context.knapsack import Pick, ScoredPart, fill_budget
+from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY, Keeping, Shown
+from llm_optimizers.prompts.context.kept import KeptPassage, Selection, render, whole
+from llm_optimizers.prompts.context.knapsack import (
+    Pick,
+    ScoredPart,
+    fill_budget,
+    kept_probability,
+)
 from llm_optimizers.prompts.context.parts import GAP, Part, joined
 from llm_optimizers.prompts.context.pieces import pieces
 from llm_optimizers.prompts.context.ranking import Ranking, RankingWeights, rank
+from llm_optimizers.prompts.context.report import ReportCut, log_cut
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 
-__all__ = ["GAP", "KeptPassage", "PassageSelector", "Selection", "render"]
+__all__ = ["GAP", "PassageSelector"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,35 +48,13 @@ _HEADER = 2.0
 _MARK_TOKENS = {"sentence": 1, "line": 2, "block": 3}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptPassage:
-    """The kept part of one passage.
-
-    `index` is the passage's position in the input, `probability` that of holding the answer.
-    """
-
-    index: int
-    text: str
-    title: str
-    whole: bool
-    probability: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """The kept passages in input order, and the tokens of all before and after."""
-
-    kept: tuple[KeptPassage, ...]
-    tokens_before: int
-    tokens: int
-    exact: bool
-
-
 class PassageSelector:
     """Selects passages and sentences that are likely to answer a question, within a token budget.
 
     `embed` adds similarity in meaning to similarity in words; `weights` replaces the shipped
-    weights by your own. The same input always gives the same output.
+    weights by your own. `min_probability` and `report` are for `keep`: the first is described at
+    `ContextBudget`, the second gets a `ContextCut` for each context that is over its budget and
+    by default logs it. The same input always gives the same output.
     """
 
     def __init__(
@@ -79,11 +64,15 @@ class PassageSelector:
         counter: TokenCounter | None = None,
         embed: Embed | None = None,
         weights: RankingWeights | None = None,
+        min_probability: float | None = MIN_PROBABILITY,
+        report: ReportCut = log_cut,
     ) -> None:
         self._model = model
         self._counter = counter or TokenCounter()
         self._embed = embed
         self._weights = weights
+        self._min_probability = min_probability
+        self._report = report
 
     def select(self, question: str, passages: Sequence[Passage], *, max_tokens: int) -> Selection:
         """Select at most `max_tokens` of the passages, including titles.
@@ -97,7 +86,7 @@ class PassageSelector:
             )
         before = self._size([render(p.title, p.text) for p in passages])
         if before.tokens <= max_tokens:
-            kept = tuple(_whole(at, passage) for at, passage in enumerate(passages))
+            kept = tuple(whole(at, passage) for at, passage in enumerate(passages))
             return Selection(
                 kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
@@ -112,7 +101,12 @@ class PassageSelector:
             over = after.tokens - max_tokens
             if over <= 0 or not picks:
                 return Selection(
-                    kept=kept, tokens_before=before.tokens, tokens=after.tokens, exact=before.exact
+                    kept=kept,
+                    tokens_before=before.tokens,
+                    tokens=after.tokens,
+                    exact=before.exact,
+                    probability=kept_probability(scored, picks),
+                    found=min(1.0, sum(part.probability for part in scored)),
                 )
             while over > 0 and picks:
                 over -= max(1, picks.pop().tokens)
@@ -123,50 +117,32 @@ class PassageSelector:
         passages: Sequence[Passage],
         *,
         max_tokens: int,
-        shown: Callable[[Sequence[KeptPassage]], int] | None = None,
+        shown: Shown | None = None,
     ) -> tuple[KeptPassage, ...] | None:
         """Return what to keep of an app's passages, in order; None if all stay unchanged.
 
-        They stay unchanged if they fit, if the question has no words, if not one sentence fits
-        (a prompt without context would be a different one), or if the selection fails, with a
-        warning. Passages without text, such as images, always stay. `shown` counts the tokens
-        that the model gets for the kept passages, for frameworks that add text to them; the
-        budget then limits that count.
+        They stay unchanged if they fit, if not one part fits (a prompt without context would
+        be a different one), or if the selection fails, with a warning. More than `max_tokens` is
+        kept, or everything, if less is unlikely to hold the answer: `keeping` decides. Passages
+        without text, such as images, always stay. `shown` counts the tokens that the model gets
+        for the kept passages, for frameworks that add text to them; the budget then limits that
+        count.
         """
-        if not any(map(str.isalnum, question)):
-            return None
         with FailOpen(_log, "Retrieved context could not be cut; it is sent unchanged"):
-            kept = self._fitting(question, passages, max_tokens, shown)
-            changed = len(kept) < len(passages) or not all(each.whole for each in kept)
-            return kept if kept and changed else None
+            keeping = Keeping(passages, self._selected, self._count, shown)
+            if keeping.fits(max_tokens):
+                return None
+            kept, cut = keeping.keep(question, max_tokens, self._min_probability)
+            with FailOpen(_log, "`report` failed; the context is cut all the same"):
+                self._report(cut)
+            return kept
         return None
 
-    def _fitting(
-        self,
-        question: str,
-        passages: Sequence[Passage],
-        max_tokens: int,
-        shown: Callable[[Sequence[KeptPassage]], int] | None,
-    ) -> tuple[KeptPassage, ...]:
-        """Return a selection that fits as shown, or the smallest there is.
+    def _selected(self, question: str, passages: Sequence[Passage], max_tokens: int) -> Selection:
+        return self.select(question, passages, max_tokens=max_tokens)
 
-        The budget is lowered until it leaves room for the text that the framework adds.
-        """
-        with_text = [at for at, passage in enumerate(passages) if passage.text.strip()]
-        blank = [_whole(at, p) for at, p in enumerate(passages) if not p.text.strip()]
-        budget = max_tokens
-        found: tuple[KeptPassage, ...] = ()
-        while budget >= 1:
-            chosen = self.select(question, [passages[at] for at in with_text], max_tokens=budget)
-            if not chosen.kept:
-                break
-            texts = [replace(kept, index=with_text[kept.index]) for kept in chosen.kept]
-            found = tuple(sorted([*blank, *texts], key=lambda kept: kept.index))
-            tokens = shown(found) if shown is not None else chosen.tokens
-            if tokens <= max_tokens:
-                break
-            budget = min(budget - 1, budget * max_tokens // tokens)
-        return found
+    def _count(self, text: str) -> int:
+        return self._counter.count(text, self._model).tokens
 
     def _scored(
         self,
@@ -246,17 +222,6 @@ class PassageSelector:
         return sum(counts, TokenCount(tokens=0, exact=True))
 
 
-def render(title: str, text: str) -> str:
-    """Return a passage as it is written in a prompt, and counted."""
-    return f"{title}\n{text}" if title else text
-
-
-def _whole(index: int, passage: Passage) -> KeptPassage:
-    return KeptPassage(
-        index=index, text=passage.text, title=passage.title, whole=True, probability=1.0
-    )
-
-
 def _counted(part: Part) -> str:
     """Return a part as its tokens are counted: a sentence with a blank, a line with its end."""
     return " " + part.text if part.style == "sentence" else part.text + part.tail
@@ -273,13 +238,13 @@ def _assembled(
     kept = []
     for index, own in sorted(chosen.items()):
         parts = documents[index]
-        whole = all(at in own or not part.alone for at, part in enumerate(parts))
+        complete = all(at in own or not part.alone for at, part in enumerate(parts))
         kept.append(
             KeptPassage(
                 index=index,
                 title=passages[index].title,
-                text=passages[index].text if whole else joined(parts, own),
-                whole=whole,
+                text=passages[index].text if complete else joined(parts, own),
+                whole=complete,
                 probability=sum(own.values()),
             )
         )
