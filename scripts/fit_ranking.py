@@ -1,4 +1,4 @@
-"""Fit the weights of `llm_optimizers.prompts.context.ranking` on questions with distractors.
+"""Fit the weights of `llm_optimizers.prompts.context.ranking.model` on questions with distractors.
 
     python scripts/fit_ranking.py FILE… [--embed MODULE:CLASS] [--out PATH]
 
@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
-from llm_optimizers.prompts.context.analysis import Passage
-from llm_optimizers.prompts.context.features import PASSAGE_FEATURES, SENTENCE_FEATURES
-from llm_optimizers.prompts.context.ranking import (
+from llm_optimizers.prompts.context.ranking.analysis import Passage
+from llm_optimizers.prompts.context.ranking.features import PASSAGE_FEATURES, SENTENCE_FEATURES
+from llm_optimizers.prompts.context.ranking.model import (
     add_embedding_similarity,
     compute_features,
     log_mean_exp,
@@ -35,7 +35,14 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Case: TypeAlias = tuple[Floats, Floats]
 """Features of the choices, shape (n, f), and which of them are right, shape (n,)."""
 
-OUT = Path(__file__).parents[1] / "llm_optimizers" / "prompts" / "context" / "ranking.json"
+OUT = (
+    Path(__file__).parents[1]
+    / "llm_optimizers"
+    / "prompts"
+    / "context"
+    / "ranking"
+    / "ranking.json"
+)
 PRIOR = {"passage": 20.0, "sentence": 10.0}
 ANSWERED = 0.97
 """Share of real requests whose passages have the answer."""

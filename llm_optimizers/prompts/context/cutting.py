@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
-from llm_optimizers.prompts.context.asking import question_in
-from llm_optimizers.prompts.context.documents import Documents, documents
-from llm_optimizers.prompts.context.keeping import MIN_PROBABILITY
-from llm_optimizers.prompts.context.kept import KeptPassage
-from llm_optimizers.prompts.context.sections import sections
-from llm_optimizers.prompts.context.selection import PassageSelector
-from llm_optimizers.prompts.context.tags import Span
+from llm_optimizers.prompts.context.documents.asking import question_in
+from llm_optimizers.prompts.context.documents.division import Documents, documents
+from llm_optimizers.prompts.context.documents.sections import sections
+from llm_optimizers.prompts.context.documents.tags import Span
+from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
+from llm_optimizers.prompts.context.selection.kept import KeptPassage
+from llm_optimizers.prompts.context.selection.selector import PassageSelector
 
 __all__ = ["ContextBudget", "cut_context", "document_spans"]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context
 from llm_optimizers.prompts.context.report import ContextCut
-from llm_optimizers.prompts.context.selection import PassageSelector
+from llm_optimizers.prompts.context.selection.selector import PassageSelector
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.types import ChatRequest, Message, Part
 

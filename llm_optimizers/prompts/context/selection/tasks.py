@@ -1,0 +1,151 @@
+"""Tell questions, whose answer is in one place, from tasks that need all of the documents.
+
+The answer to "Summarise these documents" is in no one place of them, so there is nothing to select.
+The words of such requests are in `data/<language>/requests.txt`. Every language is tried, since a
+short request does not say which one it is in.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
+
+from llm_optimizers.prompts.context.documents.asking import question_in
+from llm_optimizers.text import sentences, terms
+from llm_optimizers.text.terms import stop_terms
+from llm_optimizers.text.word_lists import languages, read_fields
+
+__all__ = ["Asked", "read_request"]
+
+_PACKAGE = __package__
+_LONGEST = 1_000
+"""Characters up to which a request's words are compared; a longer one has enough to select by."""
+_PARAGRAPHS = re.compile(r"\n[ \t]*\n")
+_BETWEEN = re.compile(r"[\s!-/:-@\u3001-\u303f\uff01-\uff1f]")
+"""What stands between words: blanks and punctuation, also of Chinese and Japanese."""
+
+Phrases: TypeAlias = Mapping[str, Sequence[tuple[str, ...]]]
+"""Phrases as terms, by their first term; the longest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request's question, and shorter readings of it to try if that is unlike the documents.
+
+    Instructions around a question have words of their own that hide how well it is answered.
+    `needs_all` says that the request is about all of the documents, `names_nothing` that none of
+    its words could be looked for.
+    """
+
+    question: str
+    shorter: tuple[str, ...] = ()
+    needs_all: bool = False
+    names_nothing: bool = False
+
+
+def read_request(text: str) -> Asked:
+    """Read a request: its question, and what kind of request it is."""
+    question = question_in(text)
+    last = _PARAGRAPHS.split(question)[-1].strip()
+    parts = sentences(last)
+    asking = [part for part in parts if part.rstrip().endswith(("?", "\uff1f", "\u061f"))]
+    shorter = dict.fromkeys([last, "".join(asking).strip()])
+    return Asked(
+        question=question,
+        shorter=tuple(each for each in shorter if _has_words(each) and each != question),
+        needs_all=_needs_all(asking or parts),
+        names_nothing=_names_nothing(question),
+    )
+
+
+def _needs_all(parts: Sequence[str]) -> bool:
+    """Return whether a sentence asks for work on all of the documents.
+
+    It does if it starts with a command for that ("summarise", "list all"), or has both a word
+    for such work and one for the documents ("how many", "documents").
+    """
+    short = sum(map(len, parts)) <= _LONGEST
+    return short and any(_asks_for_all(part, each) for part in parts for each in _languages())
+
+
+def _asks_for_all(part: str, language: str) -> bool:
+    fields = _phrases(language)
+    words = _words(part, language)
+    at = 0
+    while polite := _length_at(words, at, fields["polite"]):
+        at += polite
+    if _length_at(words, at, fields["starts"]):
+        return True
+    return bool(_covered(words, fields["work"]) and _covered(words, fields["text"]))
+
+
+def _names_nothing(question: str) -> bool:
+    """Return whether all words are stopwords or words about any text ("And the second one?")."""
+    if not _has_words(question):
+        return True
+    return len(question) <= _LONGEST and any(_all_known(question, each) for each in _languages())
+
+
+def _all_known(question: str, language: str) -> bool:
+    words, stops = _words(question, language), _stops(language)
+    known = set().union(*(_covered(words, each) for each in _phrases(language).values()))
+    return all(at in known or word in stops for at, word in enumerate(words))
+
+
+def _covered(words: Sequence[str], phrases: Phrases) -> set[int]:
+    """Return the positions of the words that are part of a phrase."""
+    return {
+        place
+        for at, word in enumerate(words)
+        if word in phrases
+        for place in range(at, at + _length_at(words, at, phrases))
+    }
+
+
+def _length_at(words: Sequence[str], at: int, phrases: Phrases) -> int:
+    """Return the number of words of the longest phrase at a position, 0 for none."""
+    if at >= len(words):
+        return 0
+    found = (p for p in phrases.get(words[at], ()) if tuple(words[at : at + len(p)]) == p)
+    return len(next(found, ()))
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+@cache
+def _languages() -> tuple[str, ...]:
+    return languages(_PACKAGE)
+
+
+@cache
+def _phrases(language: str) -> Mapping[str, Phrases]:
+    fields = read_fields("requests", language, _PACKAGE, separator=",")
+    return {
+        name: _by_first(fields.get(name, ()), language)
+        for name in ("starts", "polite", "work", "text", "empty")
+    }
+
+
+def _by_first(entries: Iterable[str], language: str) -> Phrases:
+    found = sorted((tuple(_words(each, language)) for each in entries if each), key=len)
+    phrases: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in reversed(found):
+        phrases.setdefault(phrase[0], []).append(phrase)
+    return phrases
+
+
+def _words(text: str, language: str) -> Sequence[str]:
+    """Return the terms of a text; its letters in a language that writes no blanks between words."""
+    if language in languages():
+        return terms(text, language)
+    return [each for each in unicodedata.normalize("NFKC", text) if not _BETWEEN.match(each)]
+
+
+def _stops(language: str) -> frozenset[str]:
+    return stop_terms(language) if language in languages() else frozenset()

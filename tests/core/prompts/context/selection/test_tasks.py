@@ -1,0 +1,65 @@
+"""Questions with an answer in one place are not taken for tasks on all of the documents."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from llm_optimizers.prompts.context.selection.tasks import read_request
+from llm_optimizers.text.word_lists import languages, read_fields
+
+PACKAGE = "llm_optimizers.prompts.context.selection"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many files may be open at once?",
+        "What is the difference between a mutex and a semaphore?",
+        "Which setting lists every source that was loaded?",
+        "who wrote the first summary of the treaty",
+        "Is the context manager closed after an error?",
+        "What does the list method return?",
+        "In which text did Ovid describe the flood?",
+        "Wie viele Einwohner hat Bremen?",
+        "¿Cuál es la diferencia entre un puma y un lince?",
+        "Сколько жителей в Перми?",
+        "ما هي عاصمة المغرب؟",
+        "भारत की राजधानी क्या है?",
+        "เมืองหลวงของลาวคืออะไร",
+        "老挝的首都是哪里?",
+    ],
+)
+def test_a_question_is_no_task(question: str) -> None:
+    read = read_request(question)
+    assert not read.needs_all
+    assert not read.names_nothing
+    assert read.question == question
+
+
+def test_only_the_sentences_that_ask_are_read_as_a_task() -> None:
+    assert not read_request("Who is the mayor of Carrow? Translate your answer.").needs_all
+    assert read_request("Translate the documents. Use plain words.").needs_all
+
+
+def test_shorter_readings_are_the_last_paragraph_and_its_questions() -> None:
+    read = read_request("Be kind.\n\nAnswer in one line. Who is the mayor of Carrow?")
+    assert read.shorter == (
+        "Answer in one line. Who is the mayor of Carrow?",
+        "Who is the mayor of Carrow?",
+    )
+    assert read_request("Who is the mayor of Carrow?").shorter == ()
+
+
+@pytest.mark.parametrize("language", languages(PACKAGE))
+def test_the_word_lists_are_complete_and_composed(language: str) -> None:
+    fields = read_fields("requests", language, PACKAGE, separator=",")
+    assert {"starts", "work", "text", "empty"} <= set(fields) <= {
+        "starts", "polite", "work", "text", "empty",
+    }  # fmt: skip
+    for entries in fields.values():
+        assert all(entries)
+        assert len(set(entries)) == len(entries)
+        assert all(unicodedata.is_normalized("NFC", entry) for entry in entries)
+        assert all(entry == entry.lower() for entry in entries)
