@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llm_optimizers.prompts import RequestOptimizer, TokenCounter
 from llm_optimizers.prompts.lossless import PassName, from_table
 from prompts.corpus import Library, Text, build
-from prompts.judges import is_readable, kind_of_output, is_table_of, read_json, same_meaning
+from prompts.judges import is_readable, is_table_of, kind_of_output, read_json, same_meaning
 from prompts.places import PLACES, Place, asking, left_of
 from support.texts_of_kinds import KINDS, UNIFORM_RECORDS
 
