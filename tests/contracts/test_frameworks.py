@@ -212,7 +212,8 @@ def _answer_tokens(text: str) -> int:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_saving_of_shorter_prompts_is_recorded(framework: Framework, method: str) -> None:
     inner = framework.fake(STRONG)
-    system = "Be brief.    \n\n\n\n\nBe brief.\n" * 4
+    orders = json.dumps([{"order": number, "state": "sent"} for number in range(20)], indent=4)
+    system = f"Be brief.\n<documents>\n{orders}\n</documents>"
     answer = ask_by(framework, method, framework.shortened(inner), QUESTION, system=system)
     assert answer.endswith(QUESTION)
     (record,) = framework.records()
