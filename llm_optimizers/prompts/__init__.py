@@ -8,6 +8,7 @@
     examples.py       few-shot examples: which ones, and how many are enough
     outputs.py        learned caps, stop sequences, schemas
     provider_cache/   the provider's prompt cache: when to change a cached prefix, breakpoints
+    shortening.py     what the passes change in a message, by its role
     audit.py          wasted tokens in a prompt, line by line
 
 Start with `RequestOptimizer` for whole requests, `PassageSelector` for retrieved documents.

@@ -12,17 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-from llm_optimizers.prompts.context import document_spans
 from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.prompts.lossless import (
-    Edit,
-    PassName,
-    minified,
-    optional_edits,
-    shorten,
-    with_edits,
-)
+from llm_optimizers.prompts.lossless import Edit, PassName, minified, optional_edits, with_edits
 from llm_optimizers.prompts.provider_cache import lint_prefix
+from llm_optimizers.prompts.shortening import data_edits
 from llm_optimizers.text import blocks, paragraphs, sentences
 from llm_optimizers.text.stemming import inflection_stem
 from llm_optimizers.types import ChatRequest, Message, Role
@@ -113,23 +106,15 @@ def _tokens(text: str, *, model: str, counter: TokenCounter) -> int:
 def _data(text: str, role: Role, count: Count) -> Iterator[Finding]:
     """Yield JSON that the optimiser minifies by default, and the table it could be instead."""
     advice = "nothing: the optimiser writes it without spaces and line breaks"
-    for line, before, after in _by_line(text, _minified_data(text, role)):
+    for line, before, after in _by_line(text, data_edits(text, role)):
         yield from _saving(line, "JSON layout", before, after, advice, count, lossless=True)
     if role == "tool":
-        table = shorten(text, passes=frozenset({"tables"}))
-        edits = [Edit(start=0, end=len(text), text=table)] if table != text else []
-        yield from _table_findings(text, edits, count)
-
-
-def _minified_data(text: str, role: Role) -> list[Edit]:
-    spans = [(0, len(text))] if role == "tool" else document_spans(text)
-    edits = [Edit(start=a, end=b, text=shorten(text[a:b])) for a, b in spans]
-    return [edit for edit in edits if len(edit.text) < edit.end - edit.start]
+        yield from _table_findings(text, data_edits(text, role, frozenset({"tables"})), count)
 
 
 def _optional(text: str, role: Role, count: Count) -> Iterator[Finding]:
     """Yield what passes that are off by default would change, if a person opts in to them."""
-    done = _minified_data(text, role)
+    done = data_edits(text, role)
     for name, (kind, what) in _OPTIONAL.items():
         edits = [
             edit

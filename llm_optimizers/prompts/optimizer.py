@@ -25,28 +25,20 @@ from llm_optimizers.prompts.context import (
     ContextBudget,
     ContextCut,
     cut_messages,
-    document_spans,
     log_cut,
     sent_cuts,
     trimmed,
-    with_text,
 )
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.prompts.history import History
-from llm_optimizers.prompts.lossless import (
-    LOSSLESS,
-    Edit,
-    PassName,
-    edited,
-    shorten,
-    with_edits,
-)
+from llm_optimizers.prompts.lossless import LOSSLESS, PassName
 from llm_optimizers.prompts.provider_cache import (
     PlannedRequest,
     cache_rules,
     plan_request,
     with_breakpoints,
 )
+from llm_optimizers.prompts.shortening import shortened
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["Optimized", "RequestOptimizer"]
@@ -222,7 +214,7 @@ class RequestOptimizer:
 
     def _planned(self, request: ChatRequest, cut: Sequence[Message]) -> PlannedRequest:
         """Decide which shortened messages to send, and which history to summarise."""
-        shorter = [self._shorter(message) for message in cut]
+        shorter = [shortened(message, self._passes) for message in cut]
         rules = cache_rules(request.model, self._prices) if self._provider_cache else None
         single = not request.params.get("tools") and _cuts_first_call(request.messages, cut)
         plan = partial(
@@ -252,24 +244,6 @@ class RequestOptimizer:
         if rules is not None and not self._marks:
             rules = replace(rules, max_breakpoints=0)
         return with_breakpoints(request, sizes, rules, key=self._cache_key)
-
-    def _shorter(self, message: Message) -> Message:
-        """Return one message after the passes; an assistant's messages stay."""
-        if message.role == "assistant":
-            return message
-        tool = message.role == "tool"
-        return with_text(message, self._shorter_data if tool else self._shorter_prompt)
-
-    def _shorter_data(self, text: str) -> str:
-        return shorten(text, passes=self._passes)
-
-    def _shorter_prompt(self, text: str) -> str:
-        """Return a prompt with its retrieved documents shortened, then the optional passes."""
-        documents = [
-            Edit(start=start, end=end, text=self._shorter_data(text[start:end]))
-            for start, end in document_spans(text)
-        ]
-        return edited(with_edits(text, documents), self._passes)
 
     def _removed_newly(
         self,

@@ -1,7 +1,7 @@
 """Terms of a text for finding a topic in it: case, accents and word forms merged.
 
 Used to rank passages, sentences and examples, where a missed match costs more than a wrong one.
-Scripts written without spaces are cut into overlapping parts, the usual units for searching them:
+Scripts written without spaces are split into overlapping parts, the usual units for searching them:
 two characters where a character is a syllable, three where it is a letter.
 """
 
@@ -91,7 +91,7 @@ def _composed(text: str) -> str:
 
 
 def _parts(word: str) -> Iterator[str]:
-    """Cut a word where its script changes, and a run without spaces into overlapping parts."""
+    """Split a word where its script changes, and a run without spaces into overlapping parts."""
     for run in _RUN.finditer(word):
         size = 3 if run["letters"] else 2 if run["syllables"] else len(run.group())
         text = run.group()

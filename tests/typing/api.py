@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import partial
-from typing import assert_type
+from typing import Any, assert_type
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.documents.compressor import BaseDocumentCompressor
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -19,11 +20,21 @@ from langchain_llm_optimizers import (
     ChatModelRouter,
     CostCallbackHandler,
     HybridCache,
+    OptimizedChatModel,
+    PassageCompressor,
     fresh_answers,
 )
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, PriceBook, Summary, Usage
 from llm_optimizers.evidence import Comparison, SampleStore, same_answer, same_by, same_numbers
+from llm_optimizers.prompts import (
+    ContextBudget,
+    ContextCut,
+    DocumentCut,
+    Optimized,
+    RequestOptimizer,
+)
+from llm_optimizers.prompts.lossless import from_table
 
 
 def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
@@ -59,3 +70,25 @@ def account() -> Decimal:
     usage = Usage(input_tokens=1) + Usage(output_tokens=2)
     assert_type(usage.total_tokens, int)
     return assert_type(summary.cost, Decimal)
+
+
+def shortened(model: BaseChatModel) -> BaseChatModel:
+    sent: list[Optimized] = []
+    optimizer = RequestOptimizer(
+        passes=frozenset({"json", "tables"}),
+        context=ContextBudget(max_tokens=400, min_probability=None),
+        report=sent.append,
+    )
+    assert_type(sent[0].context, tuple[ContextCut, ...])
+    return OptimizedChatModel(model=model, optimizer=optimizer)
+
+
+def compressor() -> BaseDocumentCompressor:
+    cuts: list[ContextCut] = []
+    assert_type(cuts[0].dropped, tuple[DocumentCut, ...])
+    assert_type(cuts[0].probability, float | None)
+    return PassageCompressor(max_tokens=400, min_probability=0.5, report=cuts.append)
+
+
+def records(table: str) -> list[dict[str, Any]]:
+    return from_table(table)

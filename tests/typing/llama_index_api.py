@@ -49,7 +49,7 @@ def engine(index: BaseIndex[Any]) -> BaseQueryEngine:
 
 
 def compressor() -> BaseNodePostprocessor:
-    return PromptCompressor(max_tokens=500)
+    return PromptCompressor(max_tokens=500, min_probability=None, report=print)
 
 
 class OwnEmbedding(BaseEmbedding):

@@ -61,26 +61,26 @@ def trimmed(
 def head_and_tail(text: str, *, max_tokens: int, counter: TokenCounter, model: str) -> str:
     """Keep the head of a text (two thirds of the budget) and its tail.
 
-    The text is returned unchanged if it fits, or if not one of its pieces (code blocks, JSON
-    values, sentences) fits: half a piece would be worse than a prompt that is too long.
+    The text is returned unchanged if it fits, or if not one of its parts (code blocks, JSON
+    values, sentences) fits: half a part would be worse than a prompt that is too long.
     """
     before = counter.count(text, model).tokens
     room = max_tokens - _MARK_TOKENS
     if before <= max_tokens or room <= 0:
         return text
-    pieces: list[str] = []
+    parts: list[str] = []
     for block in blocks(text):
-        pieces += sentences(block.whole) if block.kind == "text" else [block.whole]
-    costs = [counter.count(piece, model).tokens for piece in pieces]
+        parts += sentences(block.whole) if block.kind == "text" else [block.whole]
+    costs = [counter.count(part, model).tokens for part in parts]
     head, spent = 0, 0
-    while head < len(pieces) and spent + costs[head] <= room * _HEAD:
+    while head < len(parts) and spent + costs[head] <= room * _HEAD:
         spent += costs[head]
         head += 1
-    tail = len(pieces)
+    tail = len(parts)
     while tail > head and spent + costs[tail - 1] <= room:
         tail -= 1
         spent += costs[tail]
-    if tail == head or not (head or tail < len(pieces)):
+    if tail == head or not (head or tail < len(parts)):
         return text
     mark = _MARK.format(tokens=before - spent)
-    return "".join(pieces[:head]).rstrip() + mark + "".join(pieces[tail:]).lstrip()
+    return "".join(parts[:head]).rstrip() + mark + "".join(parts[tail:]).lstrip()
