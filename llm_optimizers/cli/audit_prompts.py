@@ -41,7 +41,8 @@ def audit_prompts(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Prompts as text, chat requests as JSON ({messages: […]} or a list), or JSONL.",
+            help="System prompts as text, chat requests as JSON ({messages: […]} or a list), or "
+            "JSONL.",
             exists=True,
             dir_okay=False,
             readable=True,
@@ -51,7 +52,11 @@ def audit_prompts(
     per_day: Annotated[int, typer.Option(min=0, help="Requests per day with each prompt.")] = 1_000,
     as_json: AsJSON = False,
 ) -> None:
-    """Show where prompts waste tokens, what to change, and what the waste costs at your traffic."""
+    """Show where prompts waste tokens, what to change, and what the waste costs at your traffic.
+
+    What the optimiser removes by default is counted apart from what is for you to judge. Where an
+    optional pass would make the change, the advice names it.
+    """
     counter = TokenCounter()
     audited: list[_Audited] = []
     for path in files:
