@@ -15,6 +15,7 @@ from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.asking import question_in
 from llm_optimizers.prompts.context.documents.division import Documents, documents
 from llm_optimizers.prompts.context.documents.sections import sections
+from llm_optimizers.prompts.context.documents.tagged import unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.selection.kept import KeptPassage
@@ -77,17 +78,21 @@ def cut_context(
 def document_spans(text: str) -> list[Span]:
     """Return start and end of each document's own text in the context sections of a message.
 
-    Documents that are written as literals, such as Python strings, are left out.
+    Documents that are written as literals are one span, with the brackets and commas around them.
     """
     found: list[Span] = []
     for start, end in sections(text):
-        section = documents(text[start:end])
+        body = text[start:end]
+        section = documents(body)
+        if any(each.quoting for each in section.documents):
+            first, last = unwrapped(body)
+            found.append((start + first, start + last))
+            continue
         at = start + len(section.opening)
         # A section without documents has no separator either.
         for each, separator in zip(section.documents, (*section.separators, ""), strict=False):
             own = at + len(each.before)
-            if not each.quoting:
-                found.append((own, own + len(each.text)))
+            found.append((own, own + len(each.text)))
             at += len(str(each)) + len(separator)
     return found
 

@@ -160,6 +160,39 @@ def test_other_context_and_what_a_person_typed_stay(text: str) -> None:
     assert messages_sent(Message(role="user", content=text))[0].text == text
 
 
+DOCUMENTS = [
+    {"title": town, "text": f"{town}  lies on a river. Its market is open on Friday, from nine."}
+    for town in ("Bergen", "Turku", "Mo i Rana")
+]
+
+
+@pytest.mark.parametrize(
+    "value", [DOCUMENTS, {"documents": DOCUMENTS}, [{"document": each} for each in DOCUMENTS]]
+)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<context>\n", "\n</context>\n\nWhich   city?"),
+        ("<context>\n<documents>\n", "\n</documents>\n</context>\nWhich   city?"),
+        ("Context:\n", "\n\nQuestion: which   city?"),
+    ],
+)
+def test_documents_in_json_are_minified_together(value: Any, before: str, after: str) -> None:
+    written = json.dumps(value, indent=2)
+    sent = messages_sent(Message(role="user", content=before + written + after))
+    shorter = json.dumps(value, separators=(",", ":"))
+    assert sent[0].text == before + shorter + after
+
+
+def test_documents_in_lines_of_json_are_minified_and_those_in_python_stay() -> None:
+    lines = "\n".join(json.dumps(each) for each in DOCUMENTS)
+    shorter = "\n".join(json.dumps(each, separators=(",", ":")) for each in DOCUMENTS)
+    python = "[" + ", ".join(f"Document(page_content={each['text']!r})" for each in DOCUMENTS) + "]"
+    for body, expected in ((lines, shorter), (python, python)):
+        sent = messages_sent(Message(role="user", content=f"<context>\n{body}\n</context>\nHm?"))
+        assert sent[0].text == f"<context>\n{expected}\n</context>\nHm?"
+
+
 def test_context_is_cut_first_then_minified() -> None:
     rows = json.dumps([{"town": f"Town {n}", "mayor": f"Person {n}"} for n in range(40)], indent=4)
     text = f"<context>\n<document>\n{rows}\n</document>\n</context>\nWho is the mayor of Town 7?"
