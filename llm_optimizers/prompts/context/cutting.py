@@ -78,19 +78,19 @@ def cut_context(
 def document_spans(text: str) -> list[Span]:
     """Return start and end of each document's own text in the context sections of a message.
 
-    Documents that are written as literals are one span, with the brackets and commas around them.
+    Documents in literals, as in a JSON array, are one span with the brackets and commas around
+    them, and so is a section in which nothing marks where a document ends.
     """
     found: list[Span] = []
     for start, end in sections(text):
         body = text[start:end]
         section = documents(body)
-        if any(each.quoting for each in section.documents):
+        if not section.marked or any(each.quoting for each in section.documents):
             first, last = unwrapped(body)
             found.append((start + first, start + last))
             continue
         at = start + len(section.opening)
-        # A section without documents has no separator either.
-        for each, separator in zip(section.documents, (*section.separators, ""), strict=False):
+        for each, separator in zip(section.documents, (*section.separators, ""), strict=True):
             own = at + len(each.before)
             found.append((own, own + len(each.text)))
             at += len(str(each)) + len(separator)

@@ -154,6 +154,8 @@ def test_documents_of_marked_context_are_minified(before: str, after: str) -> No
         f"<data>\n{DATA}\n</data>\nWhich   city?",
         f"{DATA}\n\nWhich   city?",
         "<context>\ncities:\n  - name:  Bergen\n</context>\nWhich   city?",
+        # Only paragraphs, so the data may be one that the text before it speaks of.
+        "<context>\nWe expect these lines.\n\n" + f"{LINES}\n" * 15 + "</context>\nWhich   city?",
     ],
 )
 def test_other_context_and_what_a_person_typed_stay(text: str) -> None:
