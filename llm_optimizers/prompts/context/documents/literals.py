@@ -106,6 +106,7 @@ def _object(body: str, start: int, end: int) -> Place | None:
 
 
 def _python_place(body: str, span: Span, strings: list[Span], texts: list[Span]) -> Place | None:
+    """Return the place of an object whose longest argument is the text; None if it has no text."""
     text = max(texts, key=_length, default=None)
     if text is None or _READABLE.fullmatch(body, *text) is None:
         return None

@@ -157,6 +157,7 @@ def _string(body: str, start: int, end: int) -> Place:
 
 
 def _record(body: str, span: Span, common: Sequence[str]) -> Place:
+    """Return the place of a document with fields, of which `common` are in every document."""
     found = [each for each in _FIELD.finditer(body, *span) if each["name"] in common]
     values = list(between([each.start() for each in found], span[1]))
     fields = {

@@ -95,6 +95,7 @@ def _letters(body: str, start: int, end: int) -> int:
 
 
 def _tagged(body: str, tags: Tags) -> list[Place]:
+    """Return the documents in some of the tags, and longer text between and beside them."""
     span, among = _descended(body, tags)
     siblings = _siblings(_children(body, tags, span, among))
     if len(siblings) < 2 or {each.kind for each in siblings} & tags.lone(among):

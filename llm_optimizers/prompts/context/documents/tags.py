@@ -1,7 +1,7 @@
 """Find the elements of a text: tags that have their partner.
 
-No grammar is assumed: `a < b`, `List<T>` and a `<br>` that nobody closes have no partner, and are
-text. So are self-closing tags. The time is linear in the text.
+No grammar is assumed: `a < b`, `List<T>` and an unclosed `<br>` have no partner, and are text. So
+are self-closing tags. The time is linear in the text.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Tags:
                 opened.append(at)
                 waiting[name] += 1
             elif waiting[name]:
-                while True:  # Tags between that nobody closed are text.
+                while True:  # Unclosed tags between the two are text.
                     last = opened.pop()
                     waiting[self._name(last)] -= 1
                     if self._name(last) == name:

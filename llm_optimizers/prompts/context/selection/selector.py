@@ -38,9 +38,9 @@ __all__ = ["GAP", "PassageSelector"]
 _log = logging.getLogger(__name__)
 
 _EXACT_BUDGETS = 2
-"""The likeliest sentences are counted exactly until they fill this many budgets."""
+"""The likeliest parts are counted exactly until they fill this many budgets."""
 _SHORTEST_TOKEN = 3
-"""Characters of the shortest usual token, so that other sentences' cost is not underestimated."""
+"""Characters of the shortest usual token, so that other parts' cost is not underestimated."""
 _NEIGHBOUR = 0.2
 """How much of a neighbour's probability a part gets."""
 _HEADER = 2.0
@@ -49,7 +49,7 @@ _MARK_TOKENS = {"sentence": 1, "line": 2, "block": 3}
 
 
 class PassageSelector:
-    """Selects passages and sentences that are likely to answer a question, within a token budget.
+    """Selects passages and parts of them that are likely to answer a question, within a budget.
 
     `embed` adds similarity in meaning to similarity in words; `weights` replaces the shipped
     weights by your own. `min_probability` and `report` are for `keep`: the first is described at

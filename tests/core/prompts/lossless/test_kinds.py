@@ -1,4 +1,4 @@
-"""Texts whose layout is their meaning are sent as they are, whoever wrote them."""
+"""Texts whose layout is their meaning are sent as they are, in every role."""
 
 from __future__ import annotations
 
