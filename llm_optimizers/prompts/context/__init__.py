@@ -25,7 +25,8 @@ trimming.py     a hard limit, kept by removing the middle of the longest message
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context, document_spans
+from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context
+from llm_optimizers.prompts.context.documents.own_texts import document_spans
 from llm_optimizers.prompts.context.in_messages import cut_messages, sent_cuts, with_text
 from llm_optimizers.prompts.context.ranking.analysis import Passage
 from llm_optimizers.prompts.context.ranking.model import RankingWeights

@@ -15,13 +15,12 @@ from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.asking import question_in
 from llm_optimizers.prompts.context.documents.division import Documents, documents
 from llm_optimizers.prompts.context.documents.sections import sections
-from llm_optimizers.prompts.context.documents.tagged import unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.selection.kept import KeptPassage
 from llm_optimizers.prompts.context.selection.selector import PassageSelector
 
-__all__ = ["ContextBudget", "cut_context", "document_spans"]
+__all__ = ["ContextBudget", "cut_context"]
 
 _log = logging.getLogger(__name__)
 
@@ -73,28 +72,6 @@ def cut_context(
         kept = selector.keep(asked, passages, max_tokens=budget.max_tokens) if passages else None
         return text if kept is None else _written(outside, found, kept)
     return text
-
-
-def document_spans(text: str) -> list[Span]:
-    """Return start and end of each document's own text in the context sections of a message.
-
-    Documents in literals, as in a JSON array, are one span with the brackets and commas around
-    them, and so is a section in which nothing marks where a document ends.
-    """
-    found: list[Span] = []
-    for start, end in sections(text):
-        body = text[start:end]
-        section = documents(body)
-        if not section.marked or any(each.quoting for each in section.documents):
-            first, last = unwrapped(body)
-            found.append((start + first, start + last))
-            continue
-        at = start + len(section.opening)
-        for each, separator in zip(section.documents, (*section.separators, ""), strict=True):
-            own = at + len(each.before)
-            found.append((own, own + len(each.text)))
-            at += len(str(each)) + len(separator)
-    return found
 
 
 def _outside(text: str, bodies: Sequence[Span]) -> list[str]:

@@ -3,6 +3,7 @@
 sections.py     where retrieved context lies in a message
 asking.py       the question in the text around it
 division.py     `documents`: a section divided into its documents, and written back
+own_texts.py    where each document's own text lies in a message
 tagged.py       documents in tags
 literals.py     documents in Python or JSON literals
 marked.py       documents below fields, numbers, rules or headings

@@ -154,6 +154,8 @@ def test_documents_of_marked_context_are_minified(before: str, after: str) -> No
         f"<data>\n{DATA}\n</data>\nWhich   city?",
         f"{DATA}\n\nWhich   city?",
         "<context>\ncities:\n  - name:  Bergen\n</context>\nWhich   city?",
+        f"<context>\n<document>\nIs it so?\n<a>\n{DATA}\n</a>\n</document>\n</context>\nHm?",
+        f"<context>\nAs found:\n<a>\n{DATA}\n</a>\nand later:\n<a>\n{DATA}\n</a>\n</context>\nHm?",
         # Only paragraphs, so the data may be one that the text before it speaks of.
         "<context>\nWe expect these lines.\n\n" + f"{LINES}\n" * 15 + "</context>\nWhich   city?",
     ],
