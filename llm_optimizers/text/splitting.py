@@ -7,13 +7,13 @@ is a wrong number, and a template without its placeholder is broken.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from llm_optimizers.text.json_values import json_spans
 from llm_optimizers.text.word_lists import languages, read_optional_words
 
 __all__ = ["Block", "blocks", "looks_like_code", "paragraphs", "protected_spans", "sentences"]
@@ -32,8 +32,8 @@ _CODE_LINE = re.compile(
     r"|CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
     r"|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
 )
+_JSON = re.compile(r"\A[\[{]")
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
-_DECODER = json.JSONDecoder()
 _PARAGRAPH = re.compile(r"(?<=\n\n)(?!\n)")
 _STOPS = (
     "\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0964\u0965\u0f0d\u0f0e\u104a\u104b\u1362\u1367"
@@ -178,19 +178,12 @@ def _abbreviations() -> re.Pattern[str]:
 
 def _unfenced(text: str) -> Iterator[Block]:
     """Split a text outside fences: JSON first, since parsing is certain and code is a guess."""
-    start = at = 0
-    while (candidate := _JSON_START.search(text, at)) is not None:
-        try:
-            _, end = _DECODER.raw_decode(text, candidate.start())
-        except json.JSONDecodeError as error:
-            at = max(error.pos, candidate.start() + 1)
-            continue
-        except RecursionError:
-            break
-        if candidate.start() > start:
-            yield from _prose_and_code(text[start : candidate.start()])
-        yield Block(kind="json", text=text[candidate.start() : end])
-        start = at = end
+    start = 0
+    for first, end in json_spans(text, _JSON_START):
+        if first > start:
+            yield from _prose_and_code(text[start:first])
+        yield Block(kind="json", text=text[first:end])
+        start = end
     if start < len(text):
         yield from _prose_and_code(text[start:])
 
@@ -211,13 +204,8 @@ def _prose_and_code(text: str) -> Iterator[Block]:
 
 
 def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    """Return whether a text is one JSON object or array."""
+    return next(json_spans(text.strip(), _JSON), None) == (0, len(text.strip()))
 
 
 def looks_like_code(paragraph: str) -> bool:
