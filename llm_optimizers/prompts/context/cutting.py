@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.asking import question_in
-from llm_optimizers.prompts.context.documents.division import Documents, documents
+from llm_optimizers.prompts.context.documents.division import (
+    Documents,
+    certain_documents,
+    documents,
+)
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tags import Span
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
@@ -75,21 +79,16 @@ def cut_context(
 
 
 def document_spans(text: str) -> list[Span]:
-    """Return start and end of each document's own text in the context sections of a message.
+    """Return start and end of each document in the context sections of a message.
 
-    Documents that are written as literals, such as Python strings, are left out.
+    Only those that are marked for certain, so that all of a document's own text is in its span:
+    what is in tags for documents, or fills its section.
     """
-    found: list[Span] = []
-    for start, end in sections(text):
-        section = documents(text[start:end])
-        at = start + len(section.opening)
-        # A section without documents has no separator either.
-        for each, separator in zip(section.documents, (*section.separators, ""), strict=False):
-            own = at + len(each.before)
-            if not each.quoting:
-                found.append((own, own + len(each.text)))
-            at += len(str(each)) + len(separator)
-    return found
+    return [
+        (start + first, start + last)
+        for start, end in sections(text)
+        for first, last in certain_documents(text[start:end])
+    ]
 
 
 def _outside(text: str, bodies: Sequence[Span]) -> list[str]:

@@ -8,19 +8,33 @@ metadata) is kept as it is with the document, or dropped with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llm_optimizers.prompts.context.documents.literals import literals, quoted, unquoted
 from llm_optimizers.prompts.context.documents.marked import fielded, headed, numbered, ruled
 from llm_optimizers.prompts.context.documents.paragraphs import in_paragraphs, joined
-from llm_optimizers.prompts.context.documents.places import Place, Quoting, protected
+from llm_optimizers.prompts.context.documents.places import (
+    Place,
+    Quoting,
+    protected,
+    trimmed_span,
+)
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
-from llm_optimizers.prompts.context.documents.tags import without_lone_tags
+from llm_optimizers.prompts.context.documents.tags import Span, without_lone_tags
 from llm_optimizers.prompts.context.documents.titles import with_titles
 from llm_optimizers.prompts.context.ranking.analysis import Passage
 
-__all__ = ["Document", "Documents", "documents"]
+__all__ = ["Document", "Documents", "certain_documents", "documents"]
+
+_OPENED = re.compile(
+    r"<(?:[a-z]+[_-]){0,3}(?:article|chunk|content|context|doc|document|excerpt|file|page|passage"
+    r"|record|reference|result|snippet|source|text)s?[\d_-]*+(?:\s[^<>]*+)?>\s*\Z",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(r"<([\w.:-]++)[^<>]*+>[^<>]*+</\1>")
+_ANY_TAG = re.compile(r"</?\w[^<>]*+>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +95,22 @@ def documents(body: str) -> Documents:
         return _sliced(body, 0, with_titles(body, places))
     start, end = unwrapped(body)
     return _sliced(body, start, _untagged(body[start:end]))
+
+
+def certain_documents(body: str) -> list[Span]:
+    """Return the spans of a section's documents if their bounds are no guess, else none.
+
+    Either one text is the whole section, or each document fills a tag and nothing but tags and
+    fields is beside them. A text that is divided by numbers, headings or blank lines, or that has
+    elements in it, may be one document.
+    """
+    spans = [each.text for each in tagged(body)] or [trimmed_span(body, *unwrapped(body))]
+    edges = [0, *(at for span in spans for at in span), len(body)]
+    gaps = [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    bare = [_ANY_TAG.sub("", _FIELD.sub("", gap)).strip() for gap in gaps]
+    alone = not any(map(str.strip, gaps))
+    filled = not any(bare) and all(map(_OPENED.search, gaps[:-1]))
+    return spans if alone or filled else []
 
 
 def _untagged(body: str) -> list[Place]:
