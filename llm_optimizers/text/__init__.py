@@ -13,6 +13,7 @@ from llm_optimizers.text.json_values import json_spans
 from llm_optimizers.text.splitting import (
     Block,
     blocks,
+    is_code_line,
     looks_like_code,
     paragraphs,
     protected_spans,
@@ -23,6 +24,7 @@ from llm_optimizers.text.terms import terms, topical_terms
 __all__ = [
     "Block",
     "blocks",
+    "is_code_line",
     "json_spans",
     "looks_like_code",
     "paragraphs",

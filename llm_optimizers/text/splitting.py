@@ -16,7 +16,15 @@ from typing import Literal
 from llm_optimizers.text.json_values import json_spans
 from llm_optimizers.text.word_lists import languages, read_optional_words
 
-__all__ = ["Block", "blocks", "looks_like_code", "paragraphs", "protected_spans", "sentences"]
+__all__ = [
+    "Block",
+    "blocks",
+    "is_code_line",
+    "looks_like_code",
+    "paragraphs",
+    "protected_spans",
+    "sentences",
+]
 
 # Invisible characters and unusual blanks before a fence are part of its indent.
 _INDENT = r"^[ \t\u00a0\u00ad\u200b\u2060\ufeff]{0,3}"
@@ -27,10 +35,10 @@ _SPAN = re.compile(
 )
 _MARKS = '`"{\u201c\u00ab'
 _CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w|return\b|async |await |function\b|const |let |var |public "
-    r"|private |protected |static |func |fn |#include|using |package |SELECT |INSERT |UPDATE "
-    r"|CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
-    r"|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
+    r"^\s*(?:def |class |import |from [\w.]|return\b|async |await |function\b|const |let |var "
+    r"|public |private |protected |static |func |fn |#include|using |package |SELECT |INSERT "
+    r"|UPDATE |CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$"
+    r"|@\w+|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
 )
 _JSON = re.compile(r"\A[\[{]")
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
@@ -208,6 +216,11 @@ def _is_json(text: str) -> bool:
     return next(json_spans(text.strip(), _JSON), None) == (0, len(text.strip()))
 
 
+def is_code_line(line: str) -> bool:
+    """Return whether a line begins or ends as code does."""
+    return _CODE_LINE.match(line) is not None
+
+
 def looks_like_code(paragraph: str) -> bool:
     """Return whether all lines of a paragraph are indented like code, or most look like it."""
     lines = [line for line in paragraph.splitlines() if line.strip()]
@@ -215,7 +228,7 @@ def looks_like_code(paragraph: str) -> bool:
         return False
     if all(line.startswith(("    ", "\t")) for line in lines):
         return True
-    hits = sum(_CODE_LINE.match(line) is not None for line in lines)
+    hits = sum(map(is_code_line, lines))
     if len(lines) == 1:
         return bool(hits) and paragraph.rstrip().endswith((";", "{", "}"))
     return hits * 2 > len(lines)
