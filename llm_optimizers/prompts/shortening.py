@@ -24,7 +24,9 @@ def shortened(message: Message, passes: frozenset[PassName]) -> Message:
 
 def data_edits(text: str, role: Role, passes: frozenset[PassName] = LOSSLESS) -> list[Edit]:
     """Return the shorter forms of the data in the text of one message, in order."""
-    spans = [(0, len(text))] if role == "tool" else document_spans(text)
+    whole = [(0, len(text))]
+    # The question to the context of a system message is in a user's message.
+    spans = whole if role == "tool" else document_spans(text, asked=role == "system")
     edits = [Edit(start=a, end=b, text=shorten(text[a:b], passes=passes)) for a, b in spans]
     return [edit for edit in edits if len(edit.text) < edit.end - edit.start]
 

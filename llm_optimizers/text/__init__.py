@@ -1,6 +1,7 @@
 """Words and sentences of a text, for every strategy.
 
 splitting.py    blocks (code, JSON, prose), paragraphs, sentences, protected spans
+json_values.py  where JSON values begin and end
 stemming.py     stems, stopwords and language detection
 terms.py        terms for finding a topic: `terms`, `topical_terms`
 word_lists.py   reads the lists in data/, one folder a language
@@ -8,9 +9,11 @@ word_lists.py   reads the lists in data/, one folder a language
 
 from __future__ import annotations
 
+from llm_optimizers.text.json_values import json_spans
 from llm_optimizers.text.splitting import (
     Block,
     blocks,
+    is_code_line,
     looks_like_code,
     paragraphs,
     protected_spans,
@@ -21,6 +24,8 @@ from llm_optimizers.text.terms import terms, topical_terms
 __all__ = [
     "Block",
     "blocks",
+    "is_code_line",
+    "json_spans",
     "looks_like_code",
     "paragraphs",
     "protected_spans",

@@ -7,16 +7,24 @@ is a wrong number, and a template without its placeholder is broken.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from llm_optimizers.text.json_values import json_spans
 from llm_optimizers.text.word_lists import languages, read_optional_words
 
-__all__ = ["Block", "blocks", "looks_like_code", "paragraphs", "protected_spans", "sentences"]
+__all__ = [
+    "Block",
+    "blocks",
+    "is_code_line",
+    "looks_like_code",
+    "paragraphs",
+    "protected_spans",
+    "sentences",
+]
 
 # Invisible characters and unusual blanks before a fence are part of its indent.
 _INDENT = r"^[ \t\u00a0\u00ad\u200b\u2060\ufeff]{0,3}"
@@ -27,13 +35,13 @@ _SPAN = re.compile(
 )
 _MARKS = '`"{\u201c\u00ab'
 _CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w|return\b|async |await |function\b|const |let |var |public "
-    r"|private |protected |static |func |fn |#include|using |package |SELECT |INSERT |UPDATE "
-    r"|CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$|@\w+"
-    r"|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
+    r"^\s*(?:def |class |import |from [\w.]|return\b|async |await |function\b|const |let |var "
+    r"|public |private |protected |static |func |fn |#include|using |package |SELECT |INSERT "
+    r"|UPDATE |CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$"
+    r"|@\w+|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
 )
+_JSON = re.compile(r"\A[\[{]")
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")
-_DECODER = json.JSONDecoder()
 _PARAGRAPH = re.compile(r"(?<=\n\n)(?!\n)")
 _STOPS = (
     "\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0964\u0965\u0f0d\u0f0e\u104a\u104b\u1362\u1367"
@@ -178,19 +186,12 @@ def _abbreviations() -> re.Pattern[str]:
 
 def _unfenced(text: str) -> Iterator[Block]:
     """Split a text outside fences: JSON first, since parsing is certain and code is a guess."""
-    start = at = 0
-    while (candidate := _JSON_START.search(text, at)) is not None:
-        try:
-            _, end = _DECODER.raw_decode(text, candidate.start())
-        except json.JSONDecodeError as error:
-            at = max(error.pos, candidate.start() + 1)
-            continue
-        except RecursionError:
-            break
-        if candidate.start() > start:
-            yield from _prose_and_code(text[start : candidate.start()])
-        yield Block(kind="json", text=text[candidate.start() : end])
-        start = at = end
+    start = 0
+    for first, end in json_spans(text, _JSON_START):
+        if first > start:
+            yield from _prose_and_code(text[start:first])
+        yield Block(kind="json", text=text[first:end])
+        start = end
     if start < len(text):
         yield from _prose_and_code(text[start:])
 
@@ -211,13 +212,13 @@ def _prose_and_code(text: str) -> Iterator[Block]:
 
 
 def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    """Return whether a text is one JSON object or array."""
+    return next(json_spans(text.strip(), _JSON), None) == (0, len(text.strip()))
+
+
+def is_code_line(line: str) -> bool:
+    """Return whether a line begins or ends as code does."""
+    return _CODE_LINE.match(line) is not None
 
 
 def looks_like_code(paragraph: str) -> bool:
@@ -227,7 +228,7 @@ def looks_like_code(paragraph: str) -> bool:
         return False
     if all(line.startswith(("    ", "\t")) for line in lines):
         return True
-    hits = sum(_CODE_LINE.match(line) is not None for line in lines)
+    hits = sum(map(is_code_line, lines))
     if len(lines) == 1:
         return bool(hits) and paragraph.rstrip().endswith((";", "{", "}"))
     return hits * 2 > len(lines)

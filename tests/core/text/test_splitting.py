@@ -94,3 +94,21 @@ def test_quotations_placeholders_and_inline_code_are_spans_that_no_sentence_ends
         "{a  b}",
     ]
     assert len(sentences(text)) == 2
+
+
+def test_a_number_of_any_length_is_json() -> None:
+    long = '{"id": ' + "7" * 5_000 + "}"
+    fenced = f"```json\n{long}\n```\n"
+    for text in (long, f"Here it is:\n{long}\n", fenced):
+        found = list(blocks(text))
+        assert "".join(block.whole for block in found) == text
+        assert [block.text.strip() for block in found if block.kind == "json"] == [long]
+
+
+@pytest.mark.parametrize("broken", ['{"a": 1, oops}', '["a" "b"]', "[{", '{"a": "', "[1, 2,,"])
+def test_json_after_what_is_broken_is_found(broken: str) -> None:
+    value = '{"a": [1, "]", {"b": null}]}'
+    filler = "x " * 3_000  # longer than what is read at first
+    for text in (f"{broken}\n{value}\n", f'{value}{broken}\n["{filler}"]'):
+        found = [block.text for block in blocks(text) if block.kind == "json"]
+        assert value in found

@@ -9,7 +9,7 @@ metadata) is kept as it is with the document, or dropped with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llm_optimizers.prompts.context.documents.literals import literals, quoted, unquoted
 from llm_optimizers.prompts.context.documents.marked import fielded, headed, numbered, ruled
@@ -55,15 +55,13 @@ class Document:
 class Documents:
     """The documents of a section, and the text around them.
 
-    `separators[i]` is between documents i and i + 1. They are `marked` unless they are paragraphs,
-    which may be parts of documents.
+    `separators[i]` is between documents i and i + 1.
     """
 
     opening: str
     documents: tuple[Document, ...]
     separators: tuple[str, ...]
     closing: str
-    marked: bool = True
 
     def written(self, kept: Mapping[int, str]) -> str:
         """Return the section with only the documents in `kept`, each as written there."""
@@ -82,17 +80,20 @@ def documents(body: str) -> Documents:
     if places:
         return _sliced(body, 0, with_titles(body, places))
     start, end = unwrapped(body)
-    inside = body[start:end]
-    places = literals(inside)
-    if places:
-        return _sliced(body, start, places)
-    spans = protected(inside)
+    return _sliced(body, start, _untagged(body[start:end]))
+
+
+def _untagged(body: str) -> list[Place]:
+    """Return the documents of a body without tags for them."""
+    found = literals(body)
+    if found:
+        return found
+    spans = protected(body)
     for form in (fielded, numbered, ruled, headed):
-        places = form(inside, spans)
-        if places:
-            return _sliced(body, start, with_titles(inside, places))
-    places = joined(inside, with_titles(inside, in_paragraphs(inside, spans)))
-    return replace(_sliced(body, start, places), marked=False)
+        found = form(body, spans)
+        if found:
+            return with_titles(body, found)
+    return joined(body, with_titles(body, in_paragraphs(body, spans)))
 
 
 def _sliced(body: str, base: int, places: list[Place]) -> Documents:

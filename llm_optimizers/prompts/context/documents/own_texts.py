@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
 
-from llm_optimizers.prompts.context.documents.division import Documents, documents
+from llm_optimizers.failures import FailOpen
+from llm_optimizers.prompts.context.documents.places import trimmed_span
 from llm_optimizers.prompts.context.documents.sections import sections
-from llm_optimizers.prompts.context.documents.tagged import unwrapped
+from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span
 
 __all__ = ["document_spans"]
 
-_TAG = re.compile(r"<[^<>]*>")
+_log = logging.getLogger(__name__)
+_OPENED = re.compile(
+    r"<(?:[a-z]+[_-]){0,3}(?:article|chunk|content|context|doc|document|excerpt|file|page|passage"
+    r"|record|reference|result|snippet|source|text)s?[\d_-]*+(?:\s[^<>]*+)?>\s*\Z",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(r"<([\w.:-]++)[^<>]*+>[^<>]*+</\1>")
+_ANY_TAG = re.compile(r"</?\w[^<>]*+>")
 
 
-def document_spans(text: str) -> list[Span]:
-    """Return start and end of each document's own text in the context sections of a message.
+def document_spans(text: str, *, asked: bool = False) -> list[Span]:
+    """Return start and end of each document in the context sections of a message.
 
-    Documents in literals, as in a JSON array, are one span with the brackets and commas around
-    them. So is a section in which not every document is marked, if only tags are around it.
+    Only those that are marked for certain, so that all of a document's own text is in its span:
+    what is in tags for documents, or fills its section. `asked` says that the question is in
+    another message. If the text cannot be read there are none, with a warning.
     """
-    found: list[Span] = []
-    for start, end in sections(text):
-        body = text[start:end]
-        section = documents(body)
-        spans = _own_texts(section) if _are_apart(section) else _inside_tags(body)
-        found += [(start + first, start + last) for first, last in spans]
-    return found
+    with FailOpen(_log, "Retrieved context could not be read; it is not shortened"):
+        return [
+            (start + first, start + last)
+            for start, end in sections(text, asked=asked)
+            for first, last in _certain(text[start:end])
+        ]
+    return []
 
 
-def _are_apart(section: Documents) -> bool:
-    """Return whether every document is marked, none is in a literal, and no text is beside tags."""
-    found = section.documents
-    tagged = {bool(each.after.strip()) for each in found}
-    return section.marked and len(tagged) == 1 and not any(each.quoting for each in found)
+def _certain(body: str) -> list[Span]:
+    """Return the spans of a section's documents if their bounds are no guess, else none.
 
-
-def _own_texts(section: Documents) -> Iterator[Span]:
-    """Yield the spans of the documents' own texts, counted from the section's start."""
-    at = len(section.opening)
-    for each, separator in zip(section.documents, (*section.separators, ""), strict=True):
-        own = at + len(each.before)
-        yield own, own + len(each.text)
-        at += len(str(each)) + len(separator)
-
-
-def _inside_tags(body: str) -> Iterator[Span]:
-    """Yield the span inside the tags around a whole section, if nothing else is around it."""
-    first, last = unwrapped(body)
-    if not _TAG.sub("", body[:first] + body[last:]).strip():
-        yield first, last
+    Either one text is the whole section, or each document fills a tag and nothing but tags and
+    fields is beside them. A text that is divided by numbers, headings or blank lines, or that has
+    elements in it, may be one document.
+    """
+    spans = [each.text for each in tagged(body)] or [trimmed_span(body, *unwrapped(body))]
+    edges = [0, *(at for span in spans for at in span), len(body)]
+    gaps = [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    bare = [_ANY_TAG.sub("", _FIELD.sub("", gap)).strip() for gap in gaps]
+    alone = not any(map(str.strip, gaps))
+    filled = not any(bare) and all(map(_OPENED.search, gaps[:-1]))
+    return spans if alone or filled else []

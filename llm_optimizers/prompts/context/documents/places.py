@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from llm_optimizers.prompts.context.documents.tags import Span, Tags, inside_any
+from llm_optimizers.text import json_spans
 
 __all__ = [
     "RULE",
@@ -31,10 +31,9 @@ Quoting = Literal["", "python", "json"]
 RULE = re.compile(r"^[ \t]*(?P<rule>-{3,}|\*{3,}|={3,}|_{3,}|~{5,}|#{3,})[ \t\r]*$", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})(?P<label>[^\n`]*)$", re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n]+`")
-_JSON = re.compile(r"^[ \t]*(?P<value>[\[{])", re.MULTILINE)
+_JSON = re.compile(r"^[ \t]*[\[{]", re.MULTILINE)
 _BLANKS = re.compile(r"[ \t]*")
 _BLANK_LINES = re.compile(r"(?:[ \t\r]*\n)*")
-_DECODER = json.JSONDecoder()
 _TITLES = (
     "title",
     "document_title",
@@ -125,7 +124,7 @@ def protected(body: str) -> list[Span]:
     spans = sorted(
         [
             *closed_fences(body),
-            *_json_values(body),
+            *(span for span in json_spans(body, _JSON) if "\n" in body[slice(*span)]),
             *((each.start, each.end) for each in tags.elements(tags.all)),
         ]
     )
@@ -160,25 +159,6 @@ def code_spans(text: str) -> list[Span]:
     fences = closed_fences(text)
     inline = [each.span() for each in free(text, _INLINE, fences)]
     return sorted([*fences, *inline])
-
-
-def _json_values(text: str) -> Iterator[Span]:
-    """Yield the JSON values of more than one line that begin a line.
-
-    What was read to no end is not read again, so the time stays linear.
-    """
-    at = 0
-    while (found := _JSON.search(text, at)) is not None:
-        start = found.start("value")
-        try:
-            _, at = _DECODER.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            at = max(error.pos, start + 1)
-        except RecursionError:
-            return
-        else:
-            if "\n" in text[start:at]:
-                yield start, at
 
 
 def free(body: str, pattern: re.Pattern[str], spans: Sequence[Span]) -> Iterator[re.Match[str]]:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llm_optimizers.prompts.context.pieces.parts import Part, lines_of, part
+from llm_optimizers.text import is_code_line
 
-__all__ = ["code_parts", "fence_parts", "is_transcript", "statements"]
+__all__ = ["code_parts", "fence_parts", "is_source", "is_transcript", "statements"]
 
 _TOKEN = re.compile(
     r"\"\"\"|'''|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|(?<![{$])#[^\n]*|[()\[\]{}]|\n"
@@ -31,6 +32,13 @@ _OPENED = re.compile(r"[ \t]*(?:class|def|async[ \t]+def)\b")
 _PROMPT = re.compile(r"(?:>>>|\$|%|#|In ?\[\d+\]:|\w+@[\w.:~/-]+[$#>])[ \t]+\S")
 _COMMENTED = re.compile(r"(?:>>>|\$)[ \t]+#")
 """A comment at a prompt belongs to the prompt below it."""
+_CALL = re.compile(r"(?:await |raise |yield |del |assert )?[\w.]+\(")
+_NEUTRAL = re.compile(rf"{_INTRODUCES.pattern}|[rbf]{{0,2}}[\"']")
+"""Comments and strings, which other texts may begin with too."""
+_FEWEST = 3
+"""Lines that source code has at least."""
+_OTHERS = 0.2
+"""The share of lines of source code that may look like nothing."""
 _DEPTH = 3
 
 
@@ -64,6 +72,33 @@ def code_parts(text: str, longest: int) -> list[Part]:
     parts: list[Part] = []
     _add(lines, longest, (), 0, parts)
     return parts
+
+
+def is_source(text: str) -> bool:
+    """Return whether a whole text is source code: nearly all lines of its least indentation are.
+
+    So the text of comments and of strings over several lines is not taken for prose.
+    """
+    lines = lines_of(text)
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first.startswith(("{", "[")) or not _is_code(first):
+        return False
+    outer = [
+        (len(line) - len(line.lstrip()), line.strip())
+        for line, depth in zip(lines, _depths(text), strict=False)
+        if depth == 0 and line.strip()
+    ]
+    least = min((indent for indent, _ in outer), default=0)
+    own = [line for indent, line in outer if indent == least and not _NEUTRAL.match(line)]
+    code = sum(map(_is_code, own))
+    fenced = any(line.startswith(("```", "~~~")) for _, line in outer)
+    enough = len(outer) >= _FEWEST and (code > 1 or len(outer) > len(own))
+    return bool(code) and enough and not fenced and len(own) - code <= _OTHERS * code
+
+
+def _is_code(line: str) -> bool:
+    matches = (each.match(line) for each in (_NEUTRAL, _CALL, _CONTINUES))
+    return is_code_line(line) or any(each is not None for each in matches)
 
 
 def is_transcript(lines: Sequence[str]) -> bool:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from llm_optimizers.prompts.context.pieces.parts import Part
+from llm_optimizers.text import json_spans
 
 __all__ = ["json_parts", "json_values"]
 
 _START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"\dtfn\]-])")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},:]', re.DOTALL)
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 _CODE = "=([{,<&|+-*/"
 """A bracket after one of these belongs to code."""
 _LINE_START = 200
@@ -28,9 +28,6 @@ _SHORT = 80
 """Characters up to which neighbouring short members make one part."""
 _RECORD = 400
 """Characters up to which a container is one part."""
-_WINDOW = 4_096
-_LONGEST_TOKEN = 16
-"""Characters before the end of a window in which an error may be due to that end."""
 _DEPTH = 8
 """How deep containers are opened; deeper ones are one part."""
 
@@ -50,37 +47,11 @@ class _Container:
 
 def json_values(text: str) -> Iterator[tuple[int, int]]:
     """Yield start and end of every JSON object or array of a text, but short ones in sentences."""
-    at = 0
-    while (candidate := _START.search(text, at)) is not None:
-        start = candidate.start()
+    for start, end in json_spans(text, _START):
         line = text[max(0, start - _LINE_START) : start].rpartition("\n")[2].rstrip()
-        try:
-            valid, end = _decoded(text, start)
-        except RecursionError:
-            return
-        at = end
-        if not valid:
-            continue
         own_line = not line and text[end : end + 1] in ("", "\n", "\r")
         if own_line or (end - start > _INLINE and not line.endswith(tuple(_CODE))):
             yield start, end
-
-
-def _decoded(text: str, start: int) -> tuple[bool, int]:
-    """Return whether a value begins here, and where it, or its valid beginning, ends.
-
-    An error of the decoder costs time by all the text it was given, so it is given little at first.
-    """
-    size = _WINDOW
-    while True:
-        window = text[start : start + size]
-        try:
-            return True, start + _DECODER.raw_decode(window)[1]
-        except json.JSONDecodeError as error:
-            was_cut = error.pos > size - _LONGEST_TOKEN or error.msg.startswith("Unterminated")
-            if start + size >= len(text) or not was_cut:
-                return False, start + max(1, error.pos)
-        size *= 8
 
 
 def json_parts(text: str) -> list[Part]:

@@ -11,7 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from llm_optimizers.prompts.context.pieces.code import code_parts, fence_parts, is_transcript
+from llm_optimizers.prompts.context.pieces.code import (
+    code_parts,
+    fence_parts,
+    is_source,
+    is_transcript,
+)
 from llm_optimizers.prompts.context.pieces.data_blocks import data_parts, is_data, is_entry
 from llm_optimizers.prompts.context.pieces.fences import Fence, fences
 from llm_optimizers.prompts.context.pieces.json_values import json_parts, json_values
@@ -40,6 +45,8 @@ Kind: TypeAlias = Literal["code", "data", "text"]
 def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
     """Return the parts of a document, in order; a part is short beside the budget if it can be."""
     longest = max(_SHORTEST_BLOCK, max_tokens)
+    if is_source(text):
+        return tuple(gathered([code_parts(text, longest)]))
     blocks: list[Sequence[Part]] = []
     end = 0
     for fence in fences(text):

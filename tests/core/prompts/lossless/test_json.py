@@ -133,6 +133,14 @@ def test_a_tool_s_output_is_minified_part_by_part_and_keeps_its_fields() -> None
         ("<documents>\n<document id='1'>\n", "\n</document>\n</documents>\nWhich city?"),
         ("Context information is below.\n-----\n", "\n-----\nQuery: which city?"),
         ("Context:\n", "\n\nQuestion: which   city?"),
+        (
+            "<documents>\n<document index='1'>\n<source>a.json</source>\n<document_content>\n",
+            "\n</document_content>\n</document>\n</documents>\nWhich city?",
+        ),
+        (
+            "<docs><doc_1>Bergen is wet.</doc_1>\n<doc_2>\n",
+            "\n</doc_2></docs>\nWhich city?",
+        ),
     ],
 )
 def test_documents_of_marked_context_are_minified(before: str, after: str) -> None:
@@ -158,6 +166,14 @@ def test_documents_of_marked_context_are_minified(before: str, after: str) -> No
         f"<context>\nAs found:\n<a>\n{DATA}\n</a>\nand later:\n<a>\n{DATA}\n</a>\n</context>\nHm?",
         # Only paragraphs, so the data may be one that the text before it speaks of.
         "<context>\nWe expect these lines.\n\n" + f"{LINES}\n" * 15 + "</context>\nWhich   city?",
+        f"<context>\nThe file holds two cities, Bergen and Oslo.\n\n{DATA}\n</context>\nWhich one?",
+        f"<context>\n# Cities\n\n{DATA}\n\n# Others\n\n{DATA}\n</context>\nWhich one?",
+        f"<context>\n1. {DATA}\n2. {DATA}\n</context>\nWhich one?",
+        f"<context>\nExplain this file:\n<file>\n{DATA}\n</file>\nThanks.\n</context>\nWhich one?",
+        f"<context>\n<document>Is this right?\n<example>{DATA}</example>\n"
+        f"<example>{DATA}</example>\n</document>\n</context>\nWhich one?",
+        f"<context>\n<example>{DATA}</example>\n<example>{DATA}</example>\n</context>\nWhich one?",
+        f"Context:\nAs found.\n\n{DATA}\n\nAs told.\n\n{DATA}\n\nQuestion: which one?",
     ],
 )
 def test_other_context_and_what_a_person_typed_stay(text: str) -> None:

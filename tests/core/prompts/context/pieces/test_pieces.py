@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_optimizers.prompts.context.pieces.code import is_source
 from llm_optimizers.prompts.context.pieces.parts import Part, joined
 from llm_optimizers.prompts.context.pieces.splitting import pieces
 
@@ -190,6 +191,74 @@ def test_every_kind_of_fence_is_closed(fence: str) -> None:
     kept = with_words(f"{fence}js\n{inside}\n{fence}\n", "call_7(")
     assert kept.split("\n")[0] == f"{fence}js"
     assert kept.removesuffix(MARK).split("\n")[-1] == fence
+
+
+MODULE = '''"""Locks on files.
+
+One process has a lock at a time. The others wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+from .errors import Busy
+
+__all__ = ["Lock"]
+
+
+class Lock:
+    """A lock on one file.
+
+    It is free again when its process ends. Nothing is left behind.
+    """
+
+    limit = 10
+
+    def __init__(self, path: str) -> None:
+        # Nobody opens the file before it is locked.
+        self.path = path
+
+    @property
+    def holder(self) -> int | None:
+        """The process that has the lock, if one has."""
+        with open(self.path) as file:
+            return int(file.read())
+
+
+def take(path: str) -> Lock:
+    return Lock(path)
+'''
+PROGRAMS = {
+    "a module": MODULE,
+    "a function": MODULE[MODULE.index("def take") :] + "\n\ndef lose(path):\n    os.remove(path)\n",
+    "methods": MODULE[MODULE.index("    limit") : MODULE.index("\n\ndef take")],
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_source_code_without_fences_is_kept_by_its_statements(name: str) -> None:
+    text = PROGRAMS[name]
+    parts = split(text)
+    for at, each in enumerate(parts):
+        if each.alone:
+            code = keeping(parts, [at]).strip("\u2026\n")
+            assert len(code) < len(text)
+            ast.parse("class _:\n" + code if code.startswith(" ") else code)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import duties are low. They rise.\nclass actions are rare.\nfrom here on it is free.\n"
+        "No one paid. All went home.\n",
+        "# Title\n\nSome words about it. And more.\n\n    code()\n    more()\n",
+        "- one\n- two\n\n  x = 1\n",
+        "name: x\nsteps:\n  - run: a\n  - run: b\n",
+        "@anna It works. I saw it.\n@ben It does. So did I.\nThanks to all. See you.\n",
+    ],
+)
+def test_other_texts_are_not_taken_for_source_code(text: str) -> None:
+    assert not is_source(text * 6)
 
 
 def test_half_of_a_pair_of_fences_is_not_kept() -> None:
