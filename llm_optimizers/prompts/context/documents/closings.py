@@ -101,8 +101,13 @@ class Closings:
 
     def _earliest(self, near: int, end: int, look: Look, *, blank: bool) -> int:
         like = self._of((*ASKS, *ANSWERS, *_AROUND, "examples"), look)
-        first = self._first([*like, *self._of(_AROUND, None)], near, end, blank=blank)
+        first = self._first([*like, *self._others(look)], near, end, blank=blank)
         return first.start if first else end
+
+    def _others(self, look: Look) -> list[list[Label]]:
+        """Return labels for instructions in any look, with a small letter only like the heading."""
+        among = [each for found in self._of(_AROUND, None) for each in found]
+        return [sorted((e for e in among if look.small or e.mark or not e.small), key=_start)]
 
     def _chained(self, start: int, end: int, look: Look, *, blank: bool) -> int:
         """Return the start of the paragraphs before `end` that all begin with a label.

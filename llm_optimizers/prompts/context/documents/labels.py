@@ -143,7 +143,8 @@ def _kind_of_bare(words: Sequence[str]) -> str:
 def _kind_of_marked(words: Sequence[str]) -> str:
     for kind in _KINDS:
         entries = words_for(kind)
-        if any(entries.begins_at(words, at) for at in range(_BEFORE + 1)):
+        last = _BEFORE if kind in _KINDS[:-2] else 0
+        if any(entries.begins_at(words, at) for at in range(last + 1)):
             return kind
     return ""
 

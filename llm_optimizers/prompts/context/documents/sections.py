@@ -165,7 +165,7 @@ def _ruled(text: str, code: Sequence[Span], closings: Closings) -> Iterator[Sect
                 yield Section(body=(opened.end(), len(text)), certain=False)
                 return
             continue
-        if _below_title(text, opened):
+        if _below_line(text, opened) or intro.count(" ") < _LINES:
             around = list(headed(text, code, closings)) if around is None else around
             inside = any(each.body[0] < opened.start() < each.body[1] for each in around)
             if inside or _below_title(text, same[place]):
@@ -200,12 +200,16 @@ def _opens(line: str) -> bool:
     )
 
 
+def _below_line(text: str, rule: re.Match[str]) -> bool:
+    """Return whether a rule is as long as the line above it."""
+    line = text[max(0, rule.start() - _TITLE) : rule.start()].split("\n")[-2:][0].strip()
+    return abs(len(line) - len(rule["rule"])) <= _UNEVEN and line[-1:].isalnum()
+
+
 def _below_title(text: str, rule: re.Match[str]) -> bool:
     """Return whether a rule is as long as the title above it, and makes that a heading."""
-    before = text[max(0, rule.start() - _TITLE) : rule.start()].split("\n")
-    title = before[-2].strip() if len(before) > 1 else ""
-    blank = len(before) < 3 or not before[-3].strip()
-    return blank and abs(len(title) - len(rule["rule"])) <= _UNEVEN and title[-1:].isalnum()
+    before = text[max(0, rule.start() - _TITLE) : rule.start()].split("\n")[:-2]
+    return not "".join(before[-1:]).strip() and _below_line(text, rule)
 
 
 def _unended(text: str, body: Span) -> Span:
