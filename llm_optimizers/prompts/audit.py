@@ -122,7 +122,8 @@ def _data(text: str, role: Role, count: Count) -> Iterator[Finding]:
 
 
 def _minified_data(text: str, role: Role) -> list[Edit]:
-    spans = [(0, len(text))] if role == "tool" else document_spans(text)
+    whole = [(0, len(text))]
+    spans = whole if role == "tool" else document_spans(text, asked=role == "system")
     edits = [Edit(start=a, end=b, text=shorten(text[a:b])) for a, b in spans]
     return [edit for edit in edits if len(edit.text) < edit.end - edit.start]
 

@@ -257,17 +257,19 @@ class RequestOptimizer:
         """Return one message after the passes; an assistant's messages stay."""
         if message.role == "assistant":
             return message
-        tool = message.role == "tool"
-        return with_text(message, self._shorter_data if tool else self._shorter_prompt)
+        if message.role == "tool":
+            return with_text(message, self._shorter_data)
+        asked = message.role == "system"  # The question is in a user's message.
+        return with_text(message, partial(self._shorter_prompt, asked=asked))
 
     def _shorter_data(self, text: str) -> str:
         return shorten(text, passes=self._passes)
 
-    def _shorter_prompt(self, text: str) -> str:
+    def _shorter_prompt(self, text: str, *, asked: bool) -> str:
         """Return a prompt with its retrieved documents shortened, then the optional passes."""
         documents = [
             Edit(start=start, end=end, text=self._shorter_data(text[start:end]))
-            for start, end in document_spans(text)
+            for start, end in document_spans(text, asked=asked)
         ]
         return edited(with_edits(text, documents), self._passes)
 

@@ -7,7 +7,7 @@ own text stays as it is: everything outside the sections, the tags and labels of
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
@@ -74,22 +74,31 @@ def cut_context(
     return text
 
 
-def document_spans(text: str) -> list[Span]:
+def document_spans(text: str, *, asked: bool = False) -> list[Span]:
     """Return start and end of each document's own text in the context sections of a message.
 
-    Documents that are written as literals, such as Python strings, are left out.
+    `asked` says that the question is in another message. A document that is a JSON value is
+    returned whole; other literals, such as Python strings, are left out. If the text cannot be
+    read, there are none, with a warning.
     """
-    found: list[Span] = []
-    for start, end in sections(text):
-        section = documents(text[start:end])
-        at = start + len(section.opening)
-        # A section without documents has no separator either.
-        for each, separator in zip(section.documents, (*section.separators, ""), strict=False):
-            own = at + len(each.before)
-            if not each.quoting:
-                found.append((own, own + len(each.text)))
-            at += len(str(each)) + len(separator)
-    return found
+    with FailOpen(_log, "Retrieved context could not be read; it is not shortened"):
+        bodies = sections(text, asked=asked)
+        return [span for start, end in bodies for span in _own_texts(text[start:end], start)]
+    return []
+
+
+def _own_texts(body: str, at: int) -> Iterator[Span]:
+    section = documents(body)
+    at += len(section.opening)
+    # A section without documents has no separator either.
+    for each, separator in zip(section.documents, (*section.separators, ""), strict=False):
+        end = at + len(str(each))
+        own = at + len(each.before)
+        if each.quoting == "json":
+            yield at, end
+        elif not each.quoting:
+            yield own, own + len(each.text)
+        at = end + len(separator)
 
 
 def _outside(text: str, bodies: Sequence[Span]) -> list[str]:
