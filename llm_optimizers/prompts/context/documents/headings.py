@@ -153,13 +153,24 @@ def _heading(text: str, start: int, stop: int) -> _Heading | None:
             certain=mark.startswith("#") or label["words"] in words_for("context", "certain"),
             plain=not words and label["words"] not in words_for("retrieved"),
         )
-    if whole and _COLON.search(line) and words_for(*NOUNS).end_line(_COLON.sub("", line)):
-        sure = line in words_for("context", "certain") or follows(line)
-        return _Heading(start=start, end=stop, look=Look(), certain=sure)
+    return _sentence(text, start, stop, line) if whole else None
+
+
+def _sentence(text: str, start: int, stop: int, line: str) -> _Heading | None:
+    """Return the heading that a sentence is: one that ends in `context:` or says what follows."""
+    said = follows(line)
+    if _COLON.search(line):
+        if words_for(*NOUNS).end_line(_COLON.sub("", line)):
+            certain = said or line in words_for("context", "certain")
+            return _Heading(start=start, end=stop, look=Look(), certain=certain)
+        if said and line in words_for("context", "question", "answer"):
+            return _Heading(start=start, end=stop, look=Look(), certain=True)
     blank = _BLANK.match(text, stop)
-    if blank is not None and follows(line):
-        return _Heading(start=start, end=blank.end(), look=Look(), certain=True)
-    return None
+    if blank is None or not said:
+        return None
+    # "Proofread the following passages" is a person's own.
+    plain = line not in words_for("question", "answer")
+    return _Heading(start=start, end=blank.end(), look=Look(), certain=True, plain=plain)
 
 
 def _named(label: str) -> list[str] | None:
@@ -184,13 +195,13 @@ def _says_so(text: str, opened: _Heading, end: int, closings: Closings) -> bool:
         return closings.asked(end, end + 1)
     if end == len(text) and not opened.certain:
         return False
-    if not opened.plain:
+    if not opened.plain and not closings.asked(0, opened.end, ("turn",)):
         return True
     question = ("question", "answer")
     if closings.asked(0, opened.start, question) or closings.asked(end, len(text), question):
         return True
     body = text[opened.end : end]
-    if end == len(text) and not opened.look.mark and not _FORM.search(body):
+    if end == len(text) and opened.name and not _FORM.search(body):
         return True
     return _are_marked(body)
 
