@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ASKING", "MINE", "QUESTION", "asks", "question_in"]
+from llm_optimizers.prompts.context.documents.labels import ASKS, labels
 
-_FLAGS = re.IGNORECASE | re.MULTILINE
-ASKING = r"(?:question|query|input|request|task|problem)"
-MINE = r"(?:[^\W\d_']+[ ]){0,2}(?:user's[ ])?"
-QUESTION = re.compile(
-    rf"^[ \t]*(?:(?:#{{1,6}}[ \t]+|\*\*){MINE}{ASKING}\b[ \t]*:?(?:\*\*)?:?|{MINE}{ASKING}[ \t]*:"
-    rf"|<(?:\w{{1,20}}_)?{ASKING}>)",
-    _FLAGS,
-)
-"""What comes before a question: `Question:`, `## Query`, `<user_question>`."""
-_ANSWER = re.compile(
-    r"^[ \t]*(?:(?:#{1,6}[ \t]+|\*\*)?(?:[^\W\d_]+[ ])?answer\b[ \t]*(?::|\*\*|$)|</)|</\w+>",
-    _FLAGS,
-)
+__all__ = ["asks", "question_in"]
+
+_CLOSING = re.compile(r"</\w")
 _ENDS = ("?", "\uff1f", "\u061f")
 _ASKS = re.compile(r"[?\uff1f\u061f]\s*$", re.MULTILINE)
 _SHORT = 300
@@ -29,24 +19,37 @@ _PARAGRAPHS = re.compile(r"\n[ \t\r]*\n\s*")
 
 
 def asks(text: str) -> bool:
-    """Return whether a text has a question, marked as one or with a question mark."""
-    return _ASKS.search(text) is not None or QUESTION.search(text) is not None
+    """Return whether a text has a question, labelled as one or with a question mark."""
+    return _ASKS.search(text) is not None or any(each.kind in ASKS for each in labels(text))
 
 
 def question_in(text: str) -> str:
     """Return the question of a prompt without its context.
 
-    That is what follows the last mark for a question, else the paragraphs that end in a question
+    That is what follows the last label for a question, else the paragraphs that end in a question
     mark if there is much other text, else all of it.
     """
-    marked = [found.end() for found in QUESTION.finditer(text)]
-    for start in marked[-1:]:
-        answer = _ANSWER.search(text, start)
-        question = text[start : answer.start() if answer is not None else len(text)]
-        if any(map(str.isalnum, question)):
-            return question.strip()
+    question = _labelled(text)
+    if question:
+        return question
     text = _TAGS_ALONE.sub("", text).strip() or text
     if len(text) <= _SHORT:
         return text.strip()
     asking = [each for each in _PARAGRAPHS.split(text) if each.rstrip().endswith(_ENDS)]
     return "\n".join(asking).strip() or text.strip()
+
+
+def _labelled(text: str) -> str:
+    """Return what follows the last label for a question, up to one for an answer or a tag."""
+    found = list(labels(text))
+    for kind in ASKS:
+        for asked in [each for each in found if each.kind == kind][-1:]:
+            answers = (
+                each.start for each in found if each.kind == "answer" and each.start >= asked.end
+            )
+            closing = _CLOSING.search(text, asked.end)
+            ends = [next(answers, len(text)), closing.start() if closing else len(text)]
+            question = text[asked.end : min(ends)]
+            if any(map(str.isalnum, question)):
+                return question.strip(" \t\r\n*")
+    return ""

@@ -6,6 +6,7 @@ indented paragraph to what is before it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -37,16 +38,31 @@ def in_paragraphs(body: str, spans: Sequence[Span]) -> list[Place]:
 
 
 def joined(body: str, paragraphs: Sequence[Place]) -> list[Place]:
-    """Return the paragraphs with short neighbours as one document, unless they have titles."""
+    """Return the paragraphs with short neighbours as one document, unless they have titles.
+
+    A JSON value is a document of its own.
+    """
     found: list[Place] = []
     for each in paragraphs:
         last = found[-1] if found else None
         untitled = last is not None and not last.title and not each.title
-        if last is not None and untitled and each.end - last.start <= _SHORT:
+        short = last is not None and each.end - last.start <= _SHORT
+        if last and untitled and short and not any(_is_json(body, one) for one in (last, each)):
             found[-1] = place(body, last.start, each.end)
         else:
             found.append(each)
     return found
+
+
+def _is_json(body: str, paragraph: Place) -> bool:
+    text = body[slice(*paragraph.text)]
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _together(body: str, start: int, blank: re.Match[str]) -> bool:

@@ -17,21 +17,26 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain, takewhile
 
-from llm_optimizers.prompts.context.documents.asking import ASKING, MINE, QUESTION, asks
+from llm_optimizers.prompts.context.documents.asking import asks
+from llm_optimizers.prompts.context.documents.closings import Closings, Look
+from llm_optimizers.prompts.context.documents.headings import (
+    MANY,
+    NOUNS,
+    Section,
+    follows,
+    headed,
+)
+from llm_optimizers.prompts.context.documents.labels import split, words_for
 from llm_optimizers.prompts.context.documents.places import code_spans, free, has_text
 from llm_optimizers.prompts.context.documents.tags import Element, Span, Tags
 
 __all__ = ["sections"]
 
-_FLAGS = re.IGNORECASE | re.MULTILINE
-_NOUN = (
-    r"(?:contexts?|documents|docs|sources|passages|excerpts|snippets|chunks|references"
-    r"|search[ _-]results|knowledge[ _-]base"
-    r"|(?:retrieved|context)[ _-](?:information|content|text))"
-)
 _WRAPPER = re.compile(
     r"(?:(?:retrieved|relevant|reference|source|background|additional)[_-])?"
     r"(?:contexts?|documents|docs|sources|passages|excerpts|snippets|chunks|references"
@@ -42,50 +47,22 @@ _DOCUMENT = re.compile(
     r"|search[_-]?result)[_-]?"
 )
 _EXAMPLE = re.compile(r"(?:few[_-]?shot[_-])?examples?")
-_MALFORMED = re.compile(r"^[ \t]*<context>[ \t]*\n", _FLAGS)
-_FOLLOWING = (
-    r"(?:\bfollowing\b[^\n]{0,40}\b(?:context|documents|sources|passages)\b|\bcontext below\b)"
-)
-_RULED = re.compile(
-    rf"^(?:[^\n]{{0,300}}\b{_NOUN}\b[^\n]{{0,100}}\n"
-    rf"|[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n(?:[^\n]{{1,400}}\n){{0,3}}\n?)"
-    r"(?P<rule>-{3,}|={3,}|\*{3,}|_{3,})[ \t\r]*\n"
-    r"|^(?P<sources>={5,})\n(?=Content:)",
-    _FLAGS,
-)
-_HEADING = re.compile(
-    rf"^[ \t]*(?:(?P<level>#{{1,6}})[ \t]+|\*\*)(?:[^\W\d_]+[ ]){{0,3}}{_NOUN}"
-    r"(?:[ \t]*:?\*\*:?|[ \t]*:)?[ \t#]*$"
-    rf"|^[ \t]*(?P<bare>(?:(?:retrieved|relevant)[ ])?{_NOUN}[ \t]*:)(?P<alone>[ \t\r]*$)?"
-    rf"|^[^\n]{{0,200}}\b{_NOUN}[ \t]*:[ \t\r]*$"
-    rf"|^[^\n]{{0,100}}{_FOLLOWING}[^\n]{{0,400}}\n[ \t\r]*$",
-    _FLAGS,
-)
-_END = re.compile(
-    rf"^[ \t]*(?:{MINE}(?:{ASKING}|instructions?|human|user|answer|response)[ \t]*:"
-    rf"|(?:#{{1,6}}[ \t]+|\*\*|<){MINE}(?:{ASKING}|answer|response|instructions?|output|rules"
-    r"|guidelines|format|constraints|examples?)\b)",
-    _FLAGS,
-)
-_CERTAIN = re.compile(rf"\bcontext\b|{_FOLLOWING}|\b(?:these|below|retrieved|relevant)\b", _FLAGS)
-_DATA = re.compile(r"[ \t]*\n?(?:[ \t]+\S|-[ \t])")
-_OTHER = re.compile(r"^(?P<level>#{1,6})[ \t]+[^\s\d][^\n\d]*$", re.MULTILINE)
-_DELIMITED = re.compile(r"\s*(?P<mark>\"{3}|'{3}|`{3,}|-{3,}|={3,})[^\n]{0,20}\n")
+_MALFORMED = re.compile(r"^[ \t]*<context>[ \t]*\n", re.IGNORECASE | re.MULTILINE)
+_RULE = re.compile(r"^(?P<rule>-{3,}|={3,}|\*{3,}|_{3,})[ \t\r]*$", re.MULTILINE)
+_SOURCES = "Content:"
+_LINES = 4
+"""Lines before a rule of which one may say that context follows."""
+_INTRODUCTION = 1_000
+"""Characters of these at most."""
+_TITLE = 120
+"""Characters that a title above a rule has at most."""
+_UNEVEN = 2
+"""Characters by which the line below a title may be longer or shorter than the title."""
 _FINAL = 40
 """Characters after the context of a LangChain prompt whose earlier contexts are examples."""
-_MANY = 200
-"""Sections that a message has at most; more are no prompt."""
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
 _OWN_PARAGRAPH = 200
 """Characters that a last paragraph of the user's own has at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Section:
-    """The contents of a section; `certain` if its end is marked."""
-
-    body: Span
-    certain: bool = True
 
 
 def sections(text: str, *, asked: bool = False) -> list[Span]:
@@ -94,27 +71,28 @@ def sections(text: str, *, asked: bool = False) -> list[Span]:
     `asked` says that the question is in another message.
     """
     code = code_spans(text)
-    for form in (_tagged, _malformed, _ruled, _headed):
+    closings = Closings(text, code)
+    for form in (_tagged, _malformed, _ruled, headed):
         found = [
             each if each.certain else replace(each, body=_unended(text, each.body))
-            for each in form(text, code)
+            for each in form(text, code, closings)
             if has_text(text, *each.body)
         ]
         if not asked and not all(each.certain for each in found):
             rest = _without(text, found)
             found = [each for each in found if each.certain or asks(rest)]
-        if found and len(found) <= _MANY:
+        if found and len(found) <= MANY:
             return [each.body for each in found]
     return []
 
 
-def _without(text: str, found: Sequence[_Section]) -> str:
+def _without(text: str, found: Sequence[Section]) -> str:
     edges = [0, *(at for each in found for at in each.body), len(text)]
     parts = [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
     return " ".join(parts).strip()
 
 
-def _tagged(text: str, code: Sequence[Span]) -> Iterator[_Section]:
+def _tagged(text: str, code: Sequence[Span], _: Closings) -> Iterator[Section]:
     """Yield the elements for context, and runs of elements for documents."""
     tags = Tags(text, code)
     waiting = [tags.all]
@@ -124,11 +102,16 @@ def _tagged(text: str, code: Sequence[Span]) -> Iterator[_Section]:
             first, last = run[0], run[-1]
             if len(run) > 1 and _DOCUMENT.fullmatch(first.kind) and _marked(text, first):
                 found.append((first.start, last.end))
-            elif _WRAPPER.fullmatch(first.name) and _marked(text, first):
+            elif _wraps(first.name) and _marked(text, first):
                 found += [each.inner for each in run]
             elif not _EXAMPLE.fullmatch(first.name):
                 waiting += [each.tags for each in run]
-    return (_Section(body=span) for span in sorted(found))
+    return (Section(body=span) for span in sorted(found))
+
+
+def _wraps(name: str) -> bool:
+    """Return whether a tag of this name holds context, in any language."""
+    return _WRAPPER.fullmatch(name) is not None or words_for(*NOUNS).ends(split(name)) == 0
 
 
 def _runs(text: str, elements: Sequence[Element]) -> Iterator[list[Element]]:
@@ -151,93 +134,82 @@ def _marked(text: str, element: Element) -> bool:
     return before[-1:] in ("", "\n", ":", ">") or (after[:1] == "\n" and before[-1:].isalnum())
 
 
-def _malformed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
+def _malformed(text: str, code: Sequence[Span], _: Closings) -> Iterator[Section]:
     """Yield what is between `<context>` and `<context/>`, as in a LangChain prompt."""
     opened = next(free(text, _MALFORMED, code), None)
     closed = text.find("<context/>", opened.end()) if opened is not None else -1
     if opened is not None and closed >= 0:
-        yield _Section(body=(opened.end(), closed))
+        yield Section(body=(opened.end(), closed))
 
 
-def _ruled(text: str, code: Sequence[Span]) -> Iterator[_Section]:
-    """Yield what is between equal rules; the last of several before a question ends it."""
-    ends = [each.start() for each in free(text, _END, code)]
+def _ruled(text: str, code: Sequence[Span], closings: Closings) -> Iterator[Section]:
+    """Yield what is between equal rules; the last of several before a question ends it.
+
+    A title with a line of dashes below it opens no section where the next such line is below a
+    title too, nor inside a section that a heading opened.
+    """
+    rules: dict[str, list[re.Match[str]]] = defaultdict(list)
+    for rule in free(text, _RULE, code):
+        rules[rule["rule"]].append(rule)
     at = 0
-    unclosed: set[str] = set()
-    for opened in free(text, _RULED, code):
-        rule = opened["rule"] or opened["sources"]
-        if opened.start() < at or rule in unclosed:
+    around: list[Section] | None = None
+    for opened in sorted(chain(*rules.values()), key=re.Match.start):
+        same = rules[opened["rule"]]
+        place = bisect_left(same, opened.start(), key=re.Match.start) + 1
+        sources = len(opened["rule"]) > _LINES and text.startswith(_SOURCES, opened.end() + 1)
+        intro = "" if sources else _introduction(text, opened.start())
+        if opened.start() < at or intro is None:
             continue
-        line = re.compile(rf"^{re.escape(rule)}[ \t\r]*$", re.MULTILINE)
-        closed = line.search(text, opened.end())
-        if closed is None:
-            unclosed.add(rule)
-            if re.search(_FOLLOWING, opened.group(), _FLAGS):
-                yield _Section(body=(opened.end(), len(text)), certain=False)
+        if place == len(same):
+            if follows(intro):
+                yield Section(body=(opened.end(), len(text)), certain=False)
                 return
             continue
-        question = _next(ends, closed.end(), otherwise=closed.end())
-        for closed in line.finditer(text, closed.start(), question):  # noqa: B020
-            at = closed.end()
+        if _below_line(text, opened) or intro.count(" ") < _LINES:
+            around = list(headed(text, code, closings)) if around is None else around
+            inside = any(each.body[0] < opened.start() < each.body[1] for each in around)
+            if inside or _below_title(text, same[place]):
+                continue
+        question = closings.end(same[place].end(), len(text), Look())
+        if question < len(text):
+            place = max(place, bisect_left(same, question, key=re.Match.start) - 1)
+        at = same[place].end()
         answered = len(text) - at > _FINAL or text[at:].strip().lower() != "final answer:"
-        if not opened["sources"] or not answered:
-            yield _Section(body=(opened.end(), closed.start()))
+        if not sources or not answered:
+            yield Section(body=(opened.end(), same[place].start()))
 
 
-def _headed(text: str, code: Sequence[Span]) -> Iterator[_Section]:
-    """Yield what is below headings for context.
-
-    Where a question is between two of them, the earlier one belongs to an example.
-    """
-    headings = list(free(text, _HEADING, code))
-    others = list(free(text, _OTHER, code))
-    ends = [each.start() for each in free(text, _END, code)]
-    ends = sorted([*ends, *(each.start() for each in headings if each["alone"] is not None)])
-    found: list[_Section] = []
-    at = 0
-    for opened in headings:
-        if opened.start() < at:
-            continue
-        end = _next(ends, opened.end(), otherwise=len(text))
-        if opened["level"]:
-            first = bisect_left(others, opened.end(), key=re.Match.start)
-            following = (others[place] for place in range(first, len(others)))
-            higher = (each.start() for each in following if each["level"] <= opened["level"])
-            end = min(end, next(higher, end))
-        if not _says_so(text, opened, end):
-            continue
-        if found and QUESTION.search(text, found[-1].body[1], opened.start()):
-            found = []
-        found.append(_Section(body=_undelimited(text, opened.end(), end), certain=end < len(text)))
-        at = end
-    return iter(found)
+def _introduction(text: str, at: int) -> str | None:
+    """Return the line before a rule that says that context follows, None if there is none."""
+    before = text[max(0, at - _INTRODUCTION) : at].removesuffix("\n")
+    near = before.split("\n")
+    if _opens(near[-1]):
+        return near[-1]
+    last = near[:-1] if not near[-1].strip() else near
+    paragraph = takewhile(str.strip, reversed(last[-_LINES:]))
+    return next((line for line in paragraph if follows(line)), None)
 
 
-def _next(positions: Sequence[int], at: int, *, otherwise: int) -> int:
-    place = bisect_left(positions, at)
-    return positions[place] if place < len(positions) else otherwise
+def _opens(line: str) -> bool:
+    """Return whether a line names the context, and ends in a colon, is short or says "below"."""
+    if line not in words_for(*NOUNS):
+        return False
+    short = len(split(line)) <= _LINES
+    return (
+        short or line.rstrip().endswith((":", "\uff1a")) or line in words_for("below", "following")
+    )
 
 
-def _says_so(text: str, opened: re.Match[str], end: int) -> bool:
-    """Return whether a heading is surely for context: it says so, or a question follows.
-
-    A key in YAML is none.
-    """
-    bare = (opened["bare"] or "").strip()
-    if bare.islower() and _DATA.match(text, opened.end()):
-        return QUESTION.match(text, end) is not None
-    return end < len(text) or bool(opened["level"] or _CERTAIN.search(opened.group()))
+def _below_line(text: str, rule: re.Match[str]) -> bool:
+    """Return whether a rule is as long as the line above it."""
+    line = text[max(0, rule.start() - _TITLE) : rule.start()].split("\n")[-2:][0].strip()
+    return abs(len(line) - len(rule["rule"])) <= _UNEVEN and line[-1:].isalnum()
 
 
-def _undelimited(text: str, start: int, end: int) -> Span:
-    """Return the span without the quotation marks, fences or rules on lines around it."""
-    opened = _DELIMITED.match(text, start, end)
-    if opened is not None:
-        last = start + len(text[start:end].rstrip())
-        closed = last - len(opened["mark"])
-        if closed > opened.end() and text[closed - 1 : last] == "\n" + opened["mark"]:
-            return opened.end(), closed
-    return start, end
+def _below_title(text: str, rule: re.Match[str]) -> bool:
+    """Return whether a rule is as long as the title above it, and makes that a heading."""
+    before = text[max(0, rule.start() - _TITLE) : rule.start()].split("\n")[:-2]
+    return not "".join(before[-1:]).strip() and _below_line(text, rule)
 
 
 def _unended(text: str, body: Span) -> Span:

@@ -18,7 +18,8 @@ Span = tuple[int, int]
 """Start and end of a part of a text."""
 
 _TAG = re.compile(
-    r"<(?P<close>/?)(?P<name>[^\W\d_][\w.:-]{0,60})"
+    # Letters of Hindi and Thai may have marks, which are no letters to `\w`.
+    r"<(?P<close>/?)(?P<name>[^\W\d_][\w.:\u0900-\u0903\u093a-\u094f\u0e31-\u0e3a\u0e47-\u0e4e-]{0,60})"
     r"(?P<attributes>(?:\s(?:[^<>\"']|\"[^\"<\n]{0,300}\"|'[^'<\n]{0,300}'){0,500})?)>"
 )
 _ATTRIBUTE = re.compile(r"(?P<name>[\w.:-]{1,60})\s*=\s*(?:\"(?P<a>[^\"]*)\"|'(?P<b>[^']*)')")
