@@ -20,7 +20,7 @@ from llm_optimizers.text import sentences, terms
 from llm_optimizers.text.terms import stop_terms
 from llm_optimizers.text.word_lists import languages, read_fields
 
-__all__ = ["Asked", "read_request"]
+__all__ = ["Asked", "names_nothing", "read_request"]
 
 _PACKAGE = __package__
 _LONGEST = 1_000
@@ -60,7 +60,7 @@ def read_request(text: str) -> Asked:
         question=question,
         shorter=tuple(each for each in shorter if _has_words(each) and each != question),
         needs_all=_needs_all(asking or parts),
-        names_nothing=_names_nothing(question),
+        names_nothing=names_nothing(question),
     )
 
 
@@ -90,9 +90,7 @@ def _asks_for_all(part: str, language: str) -> bool:
     return bool(_covered(words, fields["work"]) and _covered(words, fields["text"]) - cited)
 
 
-def _cited(
-    words: Sequence[str], fields: Mapping[str, Phrases], stops: Collection[str]
-) -> set[int]:
+def _cited(words: Sequence[str], fields: Mapping[str, Phrases], stops: Collection[str]) -> set[int]:
     """Return the positions of citations, such as "based on the documents above".
 
     `citing` stands before what is cited, `cited` after it.
@@ -111,7 +109,7 @@ def _cited(
     return found
 
 
-def _names_nothing(question: str) -> bool:
+def names_nothing(question: str) -> bool:
     """Return whether all words are stopwords or words about any text ("And the second one?")."""
     if not _has_words(question):
         return True
@@ -154,10 +152,7 @@ def _languages() -> tuple[str, ...]:
 @cache
 def _phrases(language: str) -> Mapping[str, Phrases]:
     fields = read_fields("requests", language, _PACKAGE, separator=",")
-    return {
-        name: _by_first(fields.get(name, ()), language)
-        for name in _FIELDS
-    }
+    return {name: _by_first(fields.get(name, ()), language) for name in _FIELDS}
 
 
 def _by_first(entries: Iterable[str], language: str) -> Phrases:
