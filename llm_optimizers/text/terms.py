@@ -16,7 +16,7 @@ from itertools import chain
 from llm_optimizers.text.stemming import ENGLISH, detect_language, stem, stopwords
 from llm_optimizers.text.word_lists import read_groups
 
-__all__ = ["commonness", "language_of", "stop_terms", "terms", "topical_terms"]
+__all__ = ["commonness", "is_pair", "language_of", "stop_terms", "terms", "topical_terms"]
 
 _MARKS = (
     "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
@@ -37,6 +37,7 @@ _SYLLABLES = (
 _RUN = re.compile(
     f"(?P<letters>[{_ALPHABETS}]+)|(?P<syllables>[{_SYLLABLES}]+)|[^{_ALPHABETS}{_SYLLABLES}]+"
 )
+_PAIR = re.compile(f"[{_SYLLABLES}]{{2}}")
 _INVISIBLE = dict.fromkeys(
     map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff")
 )
@@ -67,6 +68,11 @@ def topical_terms(text: str, language: str | None = None) -> list[str]:
     language = language or language_of([text])
     stops = stop_terms(language)
     return [term for term in terms(text, language) if term not in stops]
+
+
+def is_pair(term: str) -> bool:
+    """Return whether a term is two syllables in a row, which may belong to different words."""
+    return _PAIR.fullmatch(term) is not None
 
 
 @cache

@@ -7,12 +7,12 @@ own text stays as it is: everything outside the sections, the tags and labels of
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
-from llm_optimizers.prompts.context.documents.asking import question_in
+from llm_optimizers.prompts.context.documents.asking import asks, question_in
 from llm_optimizers.prompts.context.documents.division import Documents, documents
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tags import Span
@@ -20,9 +20,10 @@ from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.selection.kept import KeptPassage
 from llm_optimizers.prompts.context.selection.selector import PassageSelector
 
-__all__ = ["ContextBudget", "cut_context"]
+__all__ = ["ContextBudget", "cut_context", "cut_contexts", "outside"]
 
 _log = logging.getLogger(__name__)
+_UNREAD = "Retrieved context could not be read; it is sent unchanged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +64,53 @@ def cut_context(
     Several sections share the budget. Give `question` if another message asks it. Without a
     question nothing can be selected, so the text is returned unchanged.
     """
-    with FailOpen(_log, "Retrieved context could not be read; it is sent unchanged"):
-        bodies = sections(text, asked=question is not None)
-        outside = _outside(text, bodies)
-        found = [documents(text[slice(*body)]) for body in bodies]
-        passages = [each.passage for section in found for each in section.documents]
-        asked = question_in("\n\n".join(outside)) if question is None else question
-        kept = selector.keep(asked, passages, max_tokens=budget.max_tokens) if passages else None
-        return text if kept is None else _written(outside, found, kept)
-    return text
+    return cut_contexts([text], budget, selector, question=question)[0]
+
+
+def cut_contexts(
+    texts: Sequence[str],
+    budget: ContextBudget,
+    selector: PassageSelector,
+    *,
+    question: str | None = None,
+    nearby: str = "",
+) -> list[str]:
+    """Like `cut_context`, for the texts of one message: they share the budget and the question.
+
+    `nearby` is a question beside the message, if that asks none.
+    """
+    with FailOpen(_log, _UNREAD):
+        bodies = _sections(texts, asked=question is not None or asks(nearby))
+        around = [_outside(*each) for each in zip(texts, bodies, strict=True)]
+        found = [
+            [documents(text[slice(*body)]) for body in own]
+            for text, own in zip(texts, bodies, strict=True)
+        ]
+        passages = [d.passage for own in found for section in own for d in section.documents]
+        if not passages:
+            return list(texts)
+        if question is None:
+            question = nearby or question_in(_joined(around))
+        kept = selector.keep(question, passages, max_tokens=budget.max_tokens)
+        return list(texts) if kept is None else _written(around, found, kept)
+    return list(texts)
+
+
+def outside(texts: Sequence[str]) -> str:
+    """Return the texts of one message without their context sections; empty if that fails."""
+    with FailOpen(_log, _UNREAD):
+        bodies = _sections(texts, asked=False)
+        return _joined([_outside(*each) for each in zip(texts, bodies, strict=True)])
+    return ""
+
+
+def _sections(texts: Sequence[str], *, asked: bool) -> list[list[Span]]:
+    """Return the sections of each text, whose question may be in another of the texts."""
+    asking = [] if asked or len(texts) == 1 else [at for at, text in enumerate(texts) if asks(text)]
+    return [
+        sections(text, asked=asked or any(other != at for other in asking[:2]))
+        for at, text in enumerate(texts)
+    ]
 
 
 def _outside(text: str, bodies: Sequence[Span]) -> list[str]:
@@ -80,23 +119,34 @@ def _outside(text: str, bodies: Sequence[Span]) -> list[str]:
     return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def _joined(around: Sequence[Sequence[str]]) -> str:
+    return "\n\n".join(part for each in around for part in each)
+
+
 def _written(
-    outside: Sequence[str], found: Sequence[Documents], kept: Sequence[KeptPassage]
-) -> str:
-    """Return the text with only the kept passages of all sections."""
+    around: Sequence[Sequence[str]],
+    found: Sequence[Sequence[Documents]],
+    kept: Sequence[KeptPassage],
+) -> list[str]:
+    """Return the texts with only the kept passages of all sections."""
     passages = {each.index: each for each in kept}
-    parts = [outside[0]]
+    texts = []
     first = 0
-    for section, after in zip(found, outside[1:], strict=True):
-        parts.append(
-            section.written(
-                {
-                    at: str(each) if passage.whole else each.cut_to(passage.text)
-                    for at, each in enumerate(section.documents)
-                    if (passage := passages.get(first + at)) is not None
-                }
-            )
-        )
-        parts.append(after)
-        first += len(section.documents)
-    return "".join(parts)
+    for before, own in zip(around, found, strict=True):
+        parts = [before[0]]
+        for section, after in zip(own, before[1:], strict=True):
+            parts += [_cut(section, passages, first), after]
+            first += len(section.documents)
+        texts.append("".join(parts))
+    return texts
+
+
+def _cut(section: Documents, passages: Mapping[int, KeptPassage], first: int) -> str:
+    """Return a section with only its kept passages; `first` is the index of its first one."""
+    return section.written(
+        {
+            at: str(each) if passage.whole else each.cut_to(passage.text)
+            for at, each in enumerate(section.documents)
+            if (passage := passages.get(first + at)) is not None
+        }
+    )

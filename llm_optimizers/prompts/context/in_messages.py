@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import accumulate, groupby
 
 from llm_optimizers.embeddings import Embed
-from llm_optimizers.prompts.context.cutting import ContextBudget, cut_context
+from llm_optimizers.prompts.context.cutting import ContextBudget, cut_contexts, outside
+from llm_optimizers.prompts.context.documents.asking import question_in
 from llm_optimizers.prompts.context.report import ContextCut
 from llm_optimizers.prompts.context.selection.selector import PassageSelector
+from llm_optimizers.prompts.context.selection.tasks import names_nothing
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.types import ChatRequest, Message, Part
 
@@ -32,9 +36,16 @@ def cut_messages(
         report=found.append,
     )
     messages = []
+    first, nearby = _first_question(request.messages), _nearby_questions(request.messages)
     for at, message in enumerate(request.messages):
-        messages.append(_with_context_cut(message, request, budget, selector))
-        cuts += [replace(cut, message=at) for cut in found]
+        cut = partial(cut_contexts, _texts(message), budget, selector)
+        if message.role == "user":
+            messages.append(_with_texts(message, cut(nearby=nearby.get(at, ""))))
+        elif message.role == "system" and first is not None:
+            messages.append(_with_texts(message, cut(question=first)))
+        else:
+            messages.append(message)
+        cuts += [replace(each, message=at) for each in found]
         found.clear()
     return messages, cuts
 
@@ -72,26 +83,51 @@ def with_text(message: Message, change: Callable[[str], str]) -> Message:
     return message if same else replace(message, content=parts)
 
 
-def _with_context_cut(
-    message: Message, request: ChatRequest, budget: ContextBudget, selector: PassageSelector
-) -> Message:
-    if message.role in ("assistant", "tool"):
-        return message
-    question = _only_question(request) if message.role == "system" else None
-    if message.role == "system" and question is None:
-        return message
-    return with_text(message, lambda text: cut_context(text, budget, selector, question=question))
+def _texts(message: Message) -> list[str]:
+    if isinstance(message.content, str):
+        return [message.content]
+    return [part.text for part in message.content if part.kind == "text"]
 
 
-def _only_question(request: ChatRequest) -> str | None:
-    """Return the request's question if it is the first of its conversation, else None.
+def _with_texts(message: Message, texts: Iterable[str]) -> Message:
+    """Return the message with its text parts replaced, in order."""
+    new = iter(texts)
+    return with_text(message, lambda _: next(new))
+
+
+def _first_question(messages: Sequence[Message]) -> str | None:
+    """Return the question that opens a conversation, None once there is an answer.
 
     In a longer conversation, context selected for the latest question would break the prefix.
     """
-    roles = [m.role for m in request.messages]
-    if roles.count("user") != 1 or "assistant" in roles:
+    roles = {message.role for message in messages}
+    if not {"system", "user"} <= roles or "assistant" in roles:
         return None
-    return request.messages[roles.index("user")].text
+    return "\n\n".join(outside(_texts(each)) for each in messages if each.role == "user")
+
+
+def _nearby_questions(messages: Sequence[Message]) -> dict[int, str]:
+    """Return the question beside each user message that asks nothing itself.
+
+    That is the one of the next user message of the same turn, else of the one before.
+    """
+    found: dict[int, str] = {}
+    for answers, turn in groupby(enumerate(messages), lambda each: each[1].role == "assistant"):
+        users = [at for at, message in turn if message.role == "user"]
+        if answers or len(users) < 2:
+            continue
+        asked = [question_in(outside(_texts(messages[at]))) for at in users]
+        asked = ["" if names_nothing(each) else each for each in asked]
+        before = [*accumulate(asked, _last)]
+        after = [*accumulate(reversed(asked), _last)][::-1]
+        for at, own, *near in zip(users, asked, after, before, strict=True):
+            if not own:
+                found[at] = near[0] or near[1]
+    return found
+
+
+def _last(last: str, own: str) -> str:
+    return own or last
 
 
 def _part_with_text(part: Part, change: Callable[[str], str]) -> Part:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.fingerprint import fingerprint
@@ -83,11 +87,77 @@ def test_a_context_in_a_system_message_is_reported_for_the_only_question() -> No
     assert not cut.changed
 
 
-def test_every_text_part_of_a_message_is_reported() -> None:
-    texts = (context_message(QUESTION).text, context_message("Summarise it.").text)
-    parts = tuple(Part(kind="text", text=text) for text in texts)
-    found = optimizer().optimize(request_of(Message(role="user", content=parts)))
-    assert [(cut.message, cut.changed) for cut in found.context] == [(0, True), (0, False)]
+def parts(*texts: str) -> Message:
+    return Message(role="user", content=tuple(Part(kind="text", text=text) for text in texts))
+
+
+def test_the_text_parts_of_a_message_share_budget_and_question() -> None:
+    documents = [context_message("", half).text for half in (FACTS[:2], FACTS[2:])]
+    picture = Part(kind="image", data={"url": "https://example.org/map.png"})
+    asked = parts(*documents, QUESTION)
+    message = replace(asked, content=(picture, *asked.content))
+    found = optimizer().optimize(request_of(message))
+    (cut,) = found.context
+    assert [d.number for d in cut.documents] == list(range(1, len(FACTS) + 1))
+    assert [d.number for d in cut.whole] == [3]
+    assert cut.tokens <= cut.budget
+    sent = found.request.messages[0]
+    assert isinstance(sent.content, tuple)
+    assert [part.kind for part in sent.content] == ["image", "text", "text", "text"]
+    assert sent.content[0] is picture
+    assert sent.content[-1].text == QUESTION
+    assert sent.text.count("<document>") == sent.text.count("</document>") == 1
+
+
+@pytest.mark.parametrize("first", ["context", "question"])
+def test_a_question_in_the_next_message_of_the_turn_is_found(first: str) -> None:
+    asking = Message(role="user", content=QUESTION)
+    messages = [context_message(""), asking]
+    request = request_of(*(messages if first == "context" else reversed(messages)))
+    found = optimizer().optimize(request)
+    (cut,) = found.context
+    assert [d.number for d in cut.whole] == [3]
+    assert found.request.messages[1 - request.messages.index(messages[0])] is asking
+    answered = Message(role="assistant", content="What is your question?")
+    (left,) = optimizer().optimize(request_of(messages[0], answered, asking)).context
+    assert not left.changed
+
+
+def test_a_question_in_several_messages_selects_from_the_system_message() -> None:
+    system = replace(context_message(""), role="system")
+    users = [Message(role="user", content=text) for text in ("Good morning.", QUESTION)]
+    (cut,) = optimizer().optimize(request_of(system, *users)).context
+    assert [d.number for d in cut.whole] == [3]
+
+
+WORDS = st.lists(
+    st.sampled_from(["harbour", "mayor", "Carrow", "bridge", "opened", "in", "1820", "by", "Mina"])
+)
+DOCUMENT = st.lists(WORDS.filter(bool).map(" ".join), min_size=1, max_size=9).map(". ".join)
+
+
+@given(
+    st.lists(DOCUMENT, min_size=1, max_size=9),
+    st.integers(1, 120),
+    st.sampled_from([QUESTION, "When was the bridge opened?", "Summarise it.", "Why nitrogen?"]),
+)
+def test_the_report_is_true_of_what_is_sent(texts: list[str], budget: int, asked: str) -> None:
+    text = "".join(f"<document>{each}</document>\n" for each in texts)
+    request = request_of(
+        Message(role="user", content=f"<documents>\n{text}</documents>\n\n{asked}")
+    )
+    cutting = RequestOptimizer(context=ContextBudget(max_tokens=budget), counter=counter)
+    found = cutting.optimize(request)
+    left = re.findall("<document>(.*?)</document>", found.request.messages[0].text, re.DOTALL)
+    for cut in found.context:
+        kept = [each for each in cut.documents if each.kept != "dropped"]
+        assert [each.tokens for each in kept] == [counter.count(one, MODEL).tokens for one in left]
+        for each, one in zip(kept, left, strict=True):
+            assert (each.kept == "whole") is (one == texts[each.number - 1])
+        assert all(not each.tokens for each in cut.dropped)
+        assert cut.tokens_before == sum(counter.count(each, MODEL).tokens for each in texts)
+        assert cut.tokens <= budget or cut.reason
+        assert cut.changed is (found.request is not request)
 
 
 def test_a_context_within_its_budget_and_other_text_are_not_reported() -> None:

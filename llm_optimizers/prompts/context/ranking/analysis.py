@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from llm_optimizers.text import sentences, terms
-from llm_optimizers.text.terms import commonness, stop_terms
+from llm_optimizers.text.terms import commonness, is_pair, stop_terms
 
 __all__ = [
     "NEAR",
@@ -39,6 +39,9 @@ NEAR = 4
 _SHORTEST = 5
 """Letters from which a word may be a misspelling."""
 _SIMILAR = 0.8
+_UNSEEN_PAIR = 0.25
+"""Share of its weight that a pair of syllables in no passage has: it is seldom a word, but the end
+of one and the start of the next, and would weigh most of all."""
 
 _ZIPF = 10.0
 """Times that the most common word of a language stands in a text of a hundred words."""
@@ -166,6 +169,8 @@ def question_terms(question: str, passages: Sequence[PassageTerms], language: st
     for term in topical:
         count = sum(term in v for v in vocabularies)
         here = math.log(1 + (len(passages) - count + 0.5) / (count + 0.5))
+        if not count and is_pair(term):
+            here *= _UNSEEN_PAIR
         rarity[term] = here * _rarity_in_language(term, language)
     scale = sum(rarity.values()) or 1.0
     weighted = [t for t in words if t in rarity]

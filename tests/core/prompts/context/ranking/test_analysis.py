@@ -46,3 +46,13 @@ def test_a_word_that_is_common_in_english_weighs_less_than_a_rare_one() -> None:
     assert sum(asked.weight.values()) == pytest.approx(1)
     other = question_terms("gib lemur", passages, "german")
     assert set(other.weight.values()) == {0.5}
+
+
+def test_a_pair_of_syllables_in_no_passage_weighs_less_than_a_word_would() -> None:
+    texts = ["长沙的市长是李明。", "港口在一八二〇年开放。"]
+    found = [passage_terms(Passage(text=text), "chinese") for text in texts]
+    asked = question_terms("长沙的市长是谁？", found, "chinese")
+    assert asked.weight["是谁"] < asked.weight["长沙"]
+    words = [passage_terms(Passage(text=text), "english") for text in ("Carrow mayor", "harbour")]
+    plain = question_terms("Which nitrogen mayor?", words, "english")
+    assert plain.weight["nitrogen"] > plain.weight["mayor"]
