@@ -84,7 +84,8 @@ def _type_at(words: Sequence[str], at: int, fields: QuestionWords) -> AnswerType
         return "date"
     if word not in fields["selects"]:
         return None
-    for near in words[at + 1 : at + 1 + _FARTHEST]:
+    start = at + 2 if following in fields["is"] else at + 1
+    for near in words[start : start + _FARTHEST]:
         kind = next((each for each in _KINDS if near in fields.get(each, ())), None)
         if kind is not None:
             return kind

@@ -8,7 +8,6 @@ questions are joined are in data/<language>/questions.txt.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 
@@ -28,15 +27,13 @@ _MOST = 4
 """Clauses up to which each is ranked alone."""
 _FEWEST = 2
 """Topical words of a clause that can be ranked alone."""
-_NAME = re.compile(r"[a-z][A-Z]|\d|\w[_./()-]\w|\(\)")
 _ENDS = (";", "?")
 
 
 def clauses(question: str, language: str) -> tuple[str, ...]:
     """Return the questions inside a question; none if it asks for one thing.
 
-    A clause without a name of its own ("with which package does it unpack them") gets the names
-    in the others. Of two things that are asked about together, each clause leaves out one.
+    Of two things that are asked about together, each clause leaves out one.
     """
     fields = question_words(language)
     if fields is None or len(question) > _LONGEST:
@@ -47,8 +44,7 @@ def clauses(question: str, language: str) -> tuple[str, ...]:
     if len(parts) > _MOST:
         return ()
     if len(parts) > 1:
-        named = {at for at, word in enumerate(words) if _is_name(words, at, word)}
-        return tuple(_text(words, own if own & named else own | named) for own in parts)
+        return tuple(_text(words, own) for own in parts)
     return next(_apart(words, plain, fields, language), ())
 
 
@@ -117,10 +113,3 @@ def _topics(words: Sequence[str], places: Set[int], language: str) -> Sequence[s
 
 def _text(words: Sequence[str], places: Set[int]) -> str:
     return " ".join(words[at] for at in sorted(places))
-
-
-def _is_name(words: Sequence[str], at: int, word: str) -> bool:
-    """Return whether a word is a name or an identifier; a capital at the start says nothing."""
-    own = word.strip(PUNCTUATION)
-    begins = at == 0 or words[at - 1].endswith((".", *_ENDS))
-    return _NAME.search(own) is not None or (own[:1].isupper() and not begins)
