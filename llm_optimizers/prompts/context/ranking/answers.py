@@ -85,13 +85,21 @@ def _type_at(words: Sequence[str], at: int, fields: QuestionWords) -> AnswerType
     if word not in fields["selects"]:
         return None
     start = at + 2 if following in fields["is"] else at + 1
-    for near in words[start : start + _FARTHEST]:
-        kind = next((each for each in _KINDS if near in fields.get(each, ())), None)
-        if kind is not None:
-            return kind
-        if near in fields["verbs"] or near in fields["before"]:
+    near = words[start : start + _FARTHEST]
+    for place, each in enumerate(near):
+        if each in fields["throws"]:
+            return "error"
+        # Of two in a row the second is asked for: "which class method".
+        kinds = [_kind(other, fields) for other in near[place : place + 2]]
+        if kinds[0] is not None:
+            return kinds[-1] or kinds[0]
+        if each in fields["verbs"] or each in fields["before"]:
             break
     return None
+
+
+def _kind(word: str, fields: QuestionWords) -> AnswerType | None:
+    return next((kind for kind in _KINDS if word in fields.get(kind, ())), None)
 
 
 def has_answer_of_type(
