@@ -99,5 +99,13 @@ def _sentences(lines: Sequence[str]) -> list[Part]:
     ends = [start + end for end in accumulate(map(len, sentences(joined[start:])))]
     if len(ends) < 2:
         marked = len(lines) == 1 and _MARKED.match(text) is not None
-        return [part(text, style="line" if marked else "sentence")]
-    return [part(text[a:b], style="sentence") for a, b in pairwise([0, *ends])]
+        return [part(text, style="line" if marked else "sentence", alone=_has_words(text[start:]))]
+    return [
+        part(text[a:b], style="sentence", alone=_has_words(text[a:b]))
+        for a, b in pairwise([0, *ends])
+    ]
+
+
+def _has_words(text: str) -> bool:
+    """Return whether a text says anything; a rule ("---") or a number of a list says nothing."""
+    return any(map(str.isalnum, text))

@@ -36,6 +36,8 @@ _UNDERLINE = re.compile(r"([=\-~^\"'`#*+])\1{2,}\s*$")
 _COMMENT_LINES = 8
 _SHORTEST_BLOCK = 300
 """Characters up to which code and data are kept whole however small the budget is."""
+_LONGEST_ANNOUNCEMENT = 40
+"""Characters up to which an introduction says nothing without its block: "For example:"."""
 _DATA = ("yaml", "yml", "toml", "ini", "cfg", "conf", "properties", "env")
 _TABLES = ("", "text", "txt", "csv", "tsv", "markdown", "md", "console", "plain")
 
@@ -61,14 +63,18 @@ def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
 
 
 def _need_introductions(parts: list[Part]) -> None:
-    """Let the parts of a block need the sentence above it that ends in a colon."""
+    """Let the parts of a block need the sentence above it that ends in a colon.
+
+    A short one, or a directive, is kept only with a part of its block.
+    """
     introduction: int | None = None
     for at, each in enumerate(parts):
         if each.style != "block":
             introduces = each.text.endswith(":") or _INTRODUCTION.search(each.text) is not None
             introduction = at if introduces else None
         elif introduction is not None and each.block == parts[introduction + 1].block:
-            if _DIRECTIVE.search(parts[introduction].text):
+            text = parts[introduction].text
+            if len(text) <= _LONGEST_ANNOUNCEMENT or _DIRECTIVE.search(text):
                 parts[introduction] = replace(parts[introduction], alone=False)
             parts[at] = replace(each, needs=(introduction, *each.needs))
 

@@ -2,33 +2,33 @@
 
 A question's word has more weight the fewer passages contain it, and the rarer it is in English. A
 word in no passage is replaced by the passages' most similar word (Ratcliff and Obershelp's
-measure). A question also asks for a type of answer: "who" for a name, "when" for a date, "how many"
-for a number; a sentence without one cannot answer it.
+measure).
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Literal, TypeAlias
 
+from llm_optimizers.prompts.context.ranking.answers import (
+    AnswerType,
+    answer_type,
+    has_answer_of_type,
+)
 from llm_optimizers.text import sentences, terms
 from llm_optimizers.text.terms import commonness, is_pair, stop_terms
 
 __all__ = [
     "NEAR",
-    "AnswerType",
     "Passage",
     "PassageTerms",
     "QuestionTerms",
     "TermMatches",
-    "answer_type",
+    "clause_terms",
     "corrections",
-    "has_answer_of_type",
     "passage_terms",
     "question_terms",
     "term_matches",
@@ -43,42 +43,12 @@ _UNSEEN_PAIR = 0.25
 """Share of its weight that a pair of syllables in no passage has: it is seldom a word, but the end
 of one and the start of the next, and would weigh most of all."""
 
+_OTHERS = 0.1
+"""How much of its weight a word keeps in the clauses that it is not in."""
 _ZIPF = 10.0
 """Times that the most common word of a language stands in a text of a hundred words."""
 _UNLISTED = 0.001
 """Share of such texts with a word that is not among the common ones."""
-
-AnswerType: TypeAlias = Literal["name", "date", "number", "open"]
-
-_ANSWER_TYPES: tuple[tuple[AnswerType, re.Pattern[str]], ...] = (
-    ("date", re.compile(r"\bwhen\b|\b(what|which) (year|date|month|day|century|decade)\b", re.I)),
-    (
-        "number",
-        re.compile(
-            r"\bhow (many|much|long|old|tall|far|big|large|high|fast|often|deep)\b"
-            r"|\b(what|which) (percent\w*|number|population|age|amount|speed|proportion)\b",
-            re.I,
-        ),
-    ),
-    (
-        "name",
-        re.compile(
-            r"\b(who|whose|whom|where)\b"
-            r"|\b(what|which) (city|country|state|place|county|river|region|person|team)\b",
-            re.I,
-        ),
-    ),
-)
-_DATE = re.compile(
-    r"\b(?:1\d{3}|20\d{2})s?\b|\bcentur(?:y|ies)\b|\b(?:January|February|March|April|May|June|July"
-    r"|August|September|October|November|December)\b"
-)
-_NUMBER = re.compile(
-    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty"
-    r"|fifty|hundred|thousand|million|billion|dozen|half|third|percent)\b",
-    re.I,
-)
-_NAME = re.compile(r"(?<=[\w,;)'\"] )[A-Z\u00c0-\u00de][\w'\u2019.-]+|\b[A-Z][\w'-]+ [A-Z][\w'-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +78,8 @@ class QuestionTerms:
     """A question's words and answer type, and the weights of its topical words.
 
     The weights sum to 1. Each topical word has one of the `bits`, so that a mask is a set of them.
-    `near` holds neighbouring topical words, `bigrams` all neighbouring words.
+    `near` holds neighbouring topical words, `bigrams` all neighbouring words. `corrected` maps
+    misspelt words to those of the passages.
     """
 
     language: str
@@ -119,6 +90,7 @@ class QuestionTerms:
     near: tuple[tuple[str, str], ...]
     bigrams: Set[tuple[str, str]]
     average_length: float
+    corrected: Mapping[str, str]
 
     def share(self, mask: int) -> float:
         """Return the sum of the weights of the words in a mask."""
@@ -178,12 +150,32 @@ def question_terms(question: str, passages: Sequence[PassageTerms], language: st
     return QuestionTerms(
         language=language,
         words=tuple(words),
-        answer_type=answer_type(question),
+        answer_type=answer_type(question, language),
         weight={t: r / scale for t, r in rarity.items()},
         bits={t: 1 << at for at, t in enumerate(rarity)},
         near=tuple((a, b) for a, b in pairwise(weighted) if a != b),
         bigrams=set(pairwise(words)),
         average_length=max(1.0, lengths / max(1, len(passages))),
+        corrected=corrected,
+    )
+
+
+def clause_terms(question: QuestionTerms, clause: str) -> QuestionTerms:
+    """Return the terms of a question with the weight on the words of one of its clauses.
+
+    The other words keep a little of theirs: they say what the clause is about.
+    """
+    language = question.language
+    words = [question.corrected.get(t, t) for t in terms(clause, language)]
+    weight = {t: w * (1 if t in words else _OTHERS) for t, w in question.weight.items()}
+    scale = sum(weight.values()) or 1.0
+    weighted = [t for t in words if t in weight]
+    return replace(
+        question,
+        answer_type=answer_type(clause, language),
+        weight={t: w / scale for t, w in weight.items()},
+        near=tuple((a, b) for a, b in pairwise(weighted) if a != b),
+        bigrams=set(pairwise(words)),
     )
 
 
@@ -216,35 +208,6 @@ def term_matches(question: QuestionTerms, passage: PassageTerms) -> TermMatches:
         ),
         phrases=tuple(phrases),
     )
-
-
-def answer_type(question: str) -> AnswerType:
-    """Return the type of answer that the question's words ask for."""
-    for kind, pattern in _ANSWER_TYPES:
-        if pattern.search(question):
-            return kind
-    return "open"
-
-
-def has_answer_of_type(
-    kind: AnswerType, sentence: str, asked: Collection[str], language: str = "english"
-) -> bool:
-    """Return whether a sentence contains a possible answer of that type.
-
-    A name must have a word that is not one of `asked`, the question's terms. Always False for an
-    open question.
-    """
-    if kind == "date":
-        return _DATE.search(sentence) is not None
-    if kind == "number":
-        return _NUMBER.search(sentence) is not None
-    if kind == "name":
-        return any(
-            term not in asked
-            for match in _NAME.finditer(sentence)
-            for term in terms(match.group(), language)
-        )
-    return False
 
 
 def corrections(unseen: Iterable[str], vocabularies: Sequence[Set[str]]) -> Mapping[str, str]:

@@ -15,31 +15,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import TypeAlias, cast
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import StoreError
 from llm_optimizers.prompts.context.ranking.analysis import (
     Passage,
     PassageTerms,
+    QuestionTerms,
+    clause_terms,
     passage_terms,
     question_terms,
     term_matches,
 )
+from llm_optimizers.prompts.context.ranking.clauses import clauses
 from llm_optimizers.prompts.context.ranking.features import (
     PASSAGE_FEATURES,
     SENTENCE_FEATURES,
     passage_features,
     sentence_features,
 )
+from llm_optimizers.prompts.context.ranking.rankings import Floats, Ranking, combined
 from llm_optimizers.text.terms import language_of
 
 __all__ = [
     "FeatureMatrices",
-    "Ranking",
     "RankingWeights",
     "add_embedding_similarity",
     "compute_features",
@@ -52,26 +55,12 @@ _RERANKED = 6
 _SAMPLED, _SAMPLE = 5, 300
 """Passages, and characters of each, by which the language is detected."""
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureMatrices:
     """Features of n passages, shape (n, f), and of each one's m sentences, shape (m, g)."""
 
     terms: tuple[PassageTerms, ...]
-    passages: Floats
-    sentences: tuple[Floats, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking:
-    """The probability that the answer is in each of n passages, shape (n,).
-
-    They sum to the probability that it is in any. `sentences` holds for each passage the
-    probabilities of its m sentences, shape (m,), which sum to 1.
-    """
-
     passages: Floats
     sentences: tuple[Floats, ...]
 
@@ -118,25 +107,31 @@ def rank(
 ) -> Ranking:
     """Rank passages and their sentences by how likely they contain the answer to `question`.
 
+    The questions inside a question that asks for several things are ranked one by one and combined.
     With an embedder, the best passages by words are ranked again by words and similarity; their
     probabilities keep their sum, so the other passages' stay. An embedder that knows no word of a
     text (StoreError) is not used. `parts` are the passages' sentences where they are known.
     """
-    features = compute_features(question, passages, parts=parts)
     weights = weights or _shipped()
-    scores = features.passages @ weights.passage
-    whole = _softmax(scores) * _found(scores, weights)
-    within = [_softmax(rows @ weights.sentence) for rows in features.sentences]
-    if embed is not None and len(whole):
-        best = np.sort(np.argsort(-whole, kind="stable")[:_RERANKED])
+    language, terms = _read(question, passages, parts)
+    whole = question_terms(question, terms, language)
+    inside = clauses(question, language)
+    features = [
+        _features(each, terms) for each in (whole, *(clause_terms(whole, own) for own in inside))
+    ]
+    found = [_by_words(each, weights) for each in features]
+    if embed is not None and terms:
+        likely = combined(found[0], found[1:]).passages
+        best = np.sort(np.argsort(-likely, kind="stable")[:_RERANKED])
         try:
-            more = add_embedding_similarity(question, passages, features, best, embed)
+            asked, own = _embedded([question, *inside], passages, terms, best, embed)
         except StoreError:
-            return Ranking(passages=whole, sentences=tuple(within))
-        whole[best] = whole[best].sum() * _softmax(more.passages @ weights.passage_meaning)
-        for at, rows in zip(best, more.sentences, strict=True):
-            within[at] = _softmax(rows @ weights.sentence_meaning)
-    return Ranking(passages=whole, sentences=tuple(within))
+            return combined(found[0], found[1:])
+        found = [
+            _by_meaning(ranking, _with_similarity(each, best, vector, own), best, weights)
+            for ranking, each, vector in zip(found, features, asked, strict=True)
+        ]
+    return combined(found[0], found[1:])
 
 
 def compute_features(
@@ -146,18 +141,8 @@ def compute_features(
     parts: Sequence[tuple[str, ...]] | None = None,
 ) -> FeatureMatrices:
     """Return the features by words; question and passages are read in one language."""
-    language = language_of([question, *(p.text[:_SAMPLE] for p in passages[:_SAMPLED])])
-    terms = tuple(
-        passage_terms(p, language, parts[at] if parts else None) for at, p in enumerate(passages)
-    )
-    asked = question_terms(question, terms, language)
-    pairs = [(each, term_matches(asked, each)) for each in terms]
-    rows = [passage_features(asked, each, found) for each, found in pairs]
-    return FeatureMatrices(
-        terms=terms,
-        passages=np.array(rows).reshape(len(terms), len(PASSAGE_FEATURES)),
-        sentences=tuple(np.array(sentence_features(asked, each, found)) for each, found in pairs),
-    )
+    language, terms = _read(question, passages, parts)
+    return _features(question_terms(question, terms, language), terms)
 
 
 def add_embedding_similarity(
@@ -172,22 +157,83 @@ def add_embedding_similarity(
     A sentence is embedded with its passage's title in front; a passage is its sentences' mean.
     """
     places = [int(at) for at in chosen]
-    terms = tuple(features.terms[at] for at in places)
-    texts = [question]
-    for at, each in zip(places, terms, strict=True):
-        texts += [f"{passages[at].title} {sentence}" for sentence in each.sentences]
+    asked, own = _embedded([question], passages, features.terms, places, embed)
+    return _with_similarity(features, places, asked[0], own)
+
+
+def _read(
+    question: str, passages: Sequence[Passage], parts: Sequence[tuple[str, ...]] | None
+) -> tuple[str, tuple[PassageTerms, ...]]:
+    """Return the language of question and passages, and the passages' terms."""
+    language = language_of([question, *(p.text[:_SAMPLE] for p in passages[:_SAMPLED])])
+    return language, tuple(
+        passage_terms(p, language, parts[at] if parts else None) for at, p in enumerate(passages)
+    )
+
+
+def _features(asked: QuestionTerms, terms: tuple[PassageTerms, ...]) -> FeatureMatrices:
+    pairs = [(each, term_matches(asked, each)) for each in terms]
+    rows = [passage_features(asked, each, found) for each, found in pairs]
+    return FeatureMatrices(
+        terms=terms,
+        passages=np.array(rows).reshape(len(terms), len(PASSAGE_FEATURES)),
+        sentences=tuple(np.array(sentence_features(asked, each, found)) for each, found in pairs),
+    )
+
+
+def _by_words(features: FeatureMatrices, weights: RankingWeights) -> Ranking:
+    scores = features.passages @ weights.passage
+    return Ranking(
+        passages=_softmax(scores) * _found(scores, weights),
+        sentences=tuple(_softmax(rows @ weights.sentence) for rows in features.sentences),
+    )
+
+
+def _by_meaning(
+    words: Ranking, chosen: FeatureMatrices, places: Iterable[int], weights: RankingWeights
+) -> Ranking:
+    """Rank the passages at some places again, by words and similarity."""
+    at = np.array(list(places))
+    passages, sentences = words.passages.copy(), list(words.sentences)
+    passages[at] = passages[at].sum() * _softmax(chosen.passages @ weights.passage_meaning)
+    for place, rows in zip(at, chosen.sentences, strict=True):
+        sentences[place] = _softmax(rows @ weights.sentence_meaning)
+    return Ranking(passages=passages, sentences=tuple(sentences))
+
+
+def _embedded(
+    questions: Sequence[str],
+    passages: Sequence[Passage],
+    terms: Sequence[PassageTerms],
+    places: Iterable[int],
+    embed: Embed,
+) -> tuple[Floats, list[Floats]]:
+    """Return the vectors of q questions, shape (q, d), and of each passage's m sentences."""
+    texts = list(questions)
+    edges = [len(texts)]
+    for at in places:
+        texts += [f"{passages[at].title} {sentence}" for sentence in terms[at].sentences]
+        edges.append(len(texts))
     vectors = _embed_worded(texts, embed)
-    whole_rows, sentence_rows, start = [], [], 1
-    for at, each in zip(places, terms, strict=True):
-        own = vectors[start : start + len(each.sentences)]
-        start += len(each.sentences)
-        cosines = own @ vectors[0]
-        mean = own.mean(axis=0)
-        cosine = float(mean @ vectors[0]) / max(1e-9, float(np.linalg.norm(mean)))
+    return vectors[: edges[0]], [vectors[a:b] for a, b in pairwise(edges)]
+
+
+def _with_similarity(
+    features: FeatureMatrices, places: Iterable[int], asked: Floats, own: Sequence[Floats]
+) -> FeatureMatrices:
+    """Append the cosines of a question, shape (d,), and of the sentences of some passages."""
+    kept = [int(at) for at in places]
+    whole_rows, sentence_rows = [], []
+    for at, vectors in zip(kept, own, strict=True):
+        cosines = vectors @ asked
+        mean = vectors.mean(axis=0)
+        cosine = float(mean @ asked) / max(1e-9, float(np.linalg.norm(mean)))
         whole_rows.append([*features.passages[at], cosine, float(cosines.max())])
         sentence_rows.append(np.column_stack([features.sentences[at], cosines]))
     return FeatureMatrices(
-        terms=terms, passages=np.array(whole_rows), sentences=tuple(sentence_rows)
+        terms=tuple(features.terms[at] for at in kept),
+        passages=np.array(whole_rows),
+        sentences=tuple(sentence_rows),
     )
 
 

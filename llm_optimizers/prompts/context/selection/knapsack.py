@@ -26,9 +26,10 @@ class ScoredPart:
     """A part that may be kept.
 
     `at` is its position in the document, `value` what the knapsack maximises, `probability` the
-    chance that it contains the answer, `title_tokens` the cost of the document's title and
-    `mark_tokens` that of a mark beside it. `needs` are the positions of the parts that are kept
-    with it. If it is not `alone`, it is kept only because another needs it.
+    chance that it contains the answer; `by_clause` has that for each clause of a question that
+    asks for several things. `title_tokens` is the cost of the document's title and `mark_tokens`
+    that of a mark beside it. `needs` are the positions of the parts that are kept with it. If it
+    is not `alone`, it is kept only because another needs it.
     """
 
     document: int
@@ -41,6 +42,7 @@ class ScoredPart:
     mark_tokens: int = 1
     needs: tuple[int, ...] = ()
     alone: bool = True
+    by_clause: tuple[float, ...] = ()
 
 
 class Pick(NamedTuple):
@@ -56,19 +58,23 @@ def fill_budget(parts: Sequence[ScoredPart], max_tokens: int) -> list[Pick]:
 
 
 def kept_probability(parts: Sequence[ScoredPart], picks: Sequence[Pick]) -> float:
-    """Return the probability that the answer is kept; a part in two documents is kept once."""
+    """Return the probability that the answer is kept; a part in two documents is kept once.
+
+    A question that asks for several things is answered only if all are: it is that of the one that
+    is kept least likely. Their product would be too low where one place answers all.
+    """
     documents: dict[int, dict[int, ScoredPart]] = defaultdict(dict)
     for part in parts:
         documents[part.document][part.at] = part
     picked = {(part.document, part.at) for pick in picks for part in pick.parts}
     contents = {_content(documents[at][place], documents[at]) for at, place in picked}
-    kept = (
-        part.probability
+    kept = [
+        part.by_clause or (part.probability,)
         for part in parts
         if (part.document, part.at) in picked
         or (_is_long(part) and _content(part, documents[part.document]) in contents)
-    )
-    return min(1.0, sum(kept))
+    ]
+    return min(1.0, *map(sum, zip(*kept, strict=True))) if kept else 0.0
 
 
 def _is_long(part: ScoredPart) -> bool:

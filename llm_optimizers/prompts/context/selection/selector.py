@@ -21,7 +21,8 @@ from llm_optimizers.prompts.context.pieces.chunks import Chunk, chunks, headers,
 from llm_optimizers.prompts.context.pieces.parts import GAP, Part, joined
 from llm_optimizers.prompts.context.pieces.splitting import pieces
 from llm_optimizers.prompts.context.ranking.analysis import Passage
-from llm_optimizers.prompts.context.ranking.model import Ranking, RankingWeights, rank
+from llm_optimizers.prompts.context.ranking.model import RankingWeights, rank
+from llm_optimizers.prompts.context.ranking.rankings import Ranking
 from llm_optimizers.prompts.context.report import ReportCut, log_cut
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY, Keeping, Shown
 from llm_optimizers.prompts.context.selection.kept import KeptPassage, Selection, render, whole
@@ -156,9 +157,10 @@ class PassageSelector:
         costs = self._costs(ranked, ranking, max_tokens)
         titles = [self._size([p.title + "\n"]).tokens if p.title else 0 for p in passages]
         scored: list[ScoredPart] = []
-        for chunk, cost, passage_share, own in zip(
-            ranked, costs, ranking.passages, ranking.sentences, strict=True
+        for number, (chunk, cost, passage_share, own) in enumerate(
+            zip(ranked, costs, ranking.passages, ranking.sentences, strict=True)
         ):
+            clauses = [each.passages[number] * each.sentences[number] for each in ranking.clauses]
             near = _NEIGHBOUR * neighbours(own) + _HEADER * headers(chunk, own)
             value = passage_share * (own + near)
             scored += [
@@ -168,6 +170,7 @@ class PassageSelector:
                     text=part.text,
                     value=float(value[at]),
                     probability=float(passage_share * own[at]),
+                    by_clause=tuple(float(each[at]) for each in clauses),
                     tokens=cost[at],
                     title_tokens=titles[chunk.document],
                     mark_tokens=_MARK_TOKENS[part.style],

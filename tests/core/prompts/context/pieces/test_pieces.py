@@ -261,6 +261,20 @@ def test_other_texts_are_not_taken_for_source_code(text: str) -> None:
     assert not is_source(text * 6)
 
 
+@pytest.mark.parametrize("rule", ["---", "***", "- - -", "\u2026", "* "])
+def test_a_text_without_words_is_not_kept_alone(rule: str) -> None:
+    parts = split(f"A sentence.\n\n{rule}\n\nAnother sentence.\n")
+    assert [each.text for each in parts if each.alone] == ["A sentence.", "Another sentence."]
+
+
+def test_a_short_announcement_is_kept_only_with_its_block() -> None:
+    parts = split("For example:\n\n```python\nsail(1)\n```\n\nIt is deep.\n")
+    assert [each.alone for each in parts] == [False, True, True]
+    assert keeping(parts, [1]) == "For example:\n\n```python\nsail(1)\n```\n\n\u2026"
+    says = "The boats of the harbour are started in this way, by their names:"
+    assert split(f"{says}\n\n```python\nsail(1)\n```\n")[0].alone
+
+
 def test_half_of_a_pair_of_fences_is_not_kept() -> None:
     """A chunk of a longer text begins and ends inside a block."""
     lines = "\n\n".join(f"call_{n}(with_some_argument={n}, and_another={n})" for n in range(12))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from llm_optimizers.prompts.context.selection.knapsack import ScoredPart, fill_budget
+import pytest
+
+from llm_optimizers.prompts.context.selection.knapsack import (
+    ScoredPart,
+    fill_budget,
+    kept_probability,
+)
 
 
 def part(
@@ -15,6 +21,7 @@ def part(
     text: str | None = None,
     needs: tuple[int, ...] = (),
     alone: bool = True,
+    by_clause: tuple[float, ...] = (),
 ) -> ScoredPart:
     return ScoredPart(
         document=document,
@@ -26,6 +33,7 @@ def part(
         title_tokens=title,
         needs=needs,
         alone=alone,
+        by_clause=by_clause,
     )
 
 
@@ -143,3 +151,14 @@ def test_documents_are_apart_from_one_another() -> None:
     parts = [part(0, 9.0), part(1, 1.0, document=1, title=3)]
     assert picked(parts, 11) == [(0, 0), (1, 1)]
     assert picked(parts, 10) == [(0, 0)]
+
+
+def test_the_clause_that_is_kept_least_likely_counts() -> None:
+    parts = [
+        part(0, 3.0, by_clause=(0.7, 0.1)),
+        part(1, 2.0, by_clause=(0.2, 0.1)),
+        part(2, 1.0, by_clause=(0.1, 0.6)),
+    ]
+    assert kept_probability(parts, fill_budget(parts, 100)) == pytest.approx(0.8)
+    assert kept_probability(parts, fill_budget(parts, 9)) == pytest.approx(0.2)
+    assert kept_probability(parts, []) == 0

@@ -120,6 +120,60 @@ def test_a_member_is_kept_in_its_brackets() -> None:
     assert users[41] in json.loads(kept.text.removesuffix("\n\n\u2026"))["users"]
 
 
+HALVES = [
+    "The retry limit of the Ado client is set by max_tries. Each try waits for a second.",
+    "The retry limit of the Ado client was raised in its second year. Users had asked for that.",
+    "How the Ado client counts tries against its retry limit is told in a talk by its authors.",
+    "The Ado client and its retry limit have a page of their own in the manual of Ado.",
+    "Bel is a parser. It was first written by Mina Vale.",
+    "The client of Ado tries until the limit of the retry is reached, and then it stops.",
+]
+
+
+def test_both_halves_of_a_question_are_kept_though_one_has_more_words() -> None:
+    asked = "Which setting holds the retry limit of the Ado client, and who wrote the Bel parser?"
+    passages = [Passage(text=text) for text in HALVES]
+    chosen = selector.select(asked, passages, max_tokens=34)
+    text = " ".join(kept.text for kept in chosen.kept)
+    assert "max_tries" in text
+    assert "Mina Vale" in text
+    one = selector.select("Which setting holds the retry limit?", passages, max_tokens=34)
+    assert "Mina Vale" not in " ".join(kept.text for kept in one.kept)
+
+
+def test_half_an_answer_is_no_answer() -> None:
+    """What is kept must hold both answers, so it is as likely as the less likely of them."""
+    asked = "Which setting holds the retry limit of the Ado client, and who wrote the Bel parser?"
+    first = [Passage(text=text) for text in HALVES if "Bel" not in text]
+    both, half = (
+        selector.select(asked, passages, max_tokens=34)
+        for passages in ([Passage(text=text) for text in HALVES], first)
+    )
+    assert half.probability < both.probability / 2
+    assert half.found < both.found
+    assert both.probability <= both.found
+
+
+def test_a_question_with_clauses_embeds_each_text_once() -> None:
+    seen: list[str] = []
+
+    def embed(texts: Sequence[str]) -> Vectors:
+        seen.extend(texts)
+        return StaticEmbedder().embed(texts)
+
+    asked = "Which setting holds the retry limit of the Ado client, and who wrote the Bel parser?"
+    rank(asked, [Passage(text=text) for text in HALVES], embed=embed)
+    assert len(seen) == len(set(seen))
+    assert asked in seen
+
+
+def test_what_says_nothing_is_not_bought() -> None:
+    text = "---\n\nThe vault code of Harlow is 7731.\n\n---\n\nThe sea is deep and wide and blue.\n"
+    kept = selector.select("What is the vault code?", [Passage(text=text)], max_tokens=20).kept[0]
+    assert "7731" in kept.text
+    assert "---" not in kept.text
+
+
 documents = st.lists(
     st.sampled_from(
         [
