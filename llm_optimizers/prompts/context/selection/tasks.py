@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import TypeAlias
 
 from llm_optimizers.prompts.context.documents.asking import question_in
@@ -24,6 +25,7 @@ __all__ = ["Asked", "read_request"]
 _PACKAGE = __package__
 _LONGEST = 1_000
 """Characters up to which a request's words are compared; a longer one has enough to select by."""
+_FIELDS = ("polite", "citing", "cited", "starts", "verbs", "scopes", "work", "text", "empty")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 _BETWEEN = re.compile(r"[\s!-/:-@\u3001-\u303f\uff01-\uff1f]")
 """What stands between words: blanks and punctuation, also of Chinese and Japanese."""
@@ -65,8 +67,9 @@ def read_request(text: str) -> Asked:
 def _needs_all(parts: Sequence[str]) -> bool:
     """Return whether a sentence asks for work on all of the documents.
 
-    It does if it starts with a command for that ("summarise", "list all"), or has both a word
-    for such work and one for the documents ("how many", "documents").
+    It does if it starts with a command for that ("summarise", "find every"), or has both a word
+    for such work and one for the documents ("how many", "documents"). Documents that the sentence
+    only cites ("according to the documents") say nothing about what it asks for.
     """
     short = sum(map(len, parts)) <= _LONGEST
     return short and any(_asks_for_all(part, each) for part in parts for each in _languages())
@@ -75,12 +78,37 @@ def _needs_all(parts: Sequence[str]) -> bool:
 def _asks_for_all(part: str, language: str) -> bool:
     fields = _phrases(language)
     words = _words(part, language)
+    cited = _cited(words, fields, _stops(language))
     at = 0
-    while polite := _length_at(words, at, fields["polite"]):
-        at += polite
+    while skipped := at in cited or _length_at(words, at, fields["polite"]):
+        at += skipped
     if _length_at(words, at, fields["starts"]):
         return True
-    return bool(_covered(words, fields["work"]) and _covered(words, fields["text"]))
+    verb = _length_at(words, at, fields["verbs"])
+    if verb and _length_at(words, at + verb, fields["scopes"]):
+        return True
+    return bool(_covered(words, fields["work"]) and _covered(words, fields["text"]) - cited)
+
+
+def _cited(
+    words: Sequence[str], fields: Mapping[str, Phrases], stops: Collection[str]
+) -> set[int]:
+    """Return the positions of citations, such as "based on the documents above".
+
+    `citing` stands before what is cited, `cited` after it.
+    """
+    texts = _covered(words, fields["text"])
+    about = texts | _covered(words, fields["empty"])
+    about |= {at for at, word in enumerate(words) if word in stops}
+    found: set[int] = set()
+    for at in range(len(words)):
+        if size := _length_at(words, at, fields["citing"]):
+            run = takewhile(about.__contains__, range(at + size, len(words)))
+            found.update(range(at, 1 + max(texts.intersection(run), default=at - 1)))
+        if size := _length_at(words, at, fields["cited"]):
+            run = takewhile(about.__contains__, range(at - 1, -1, -1))
+            found.update(range(min(texts.intersection(run), default=at + size), at + size))
+    return found
 
 
 def _names_nothing(question: str) -> bool:
@@ -128,7 +156,7 @@ def _phrases(language: str) -> Mapping[str, Phrases]:
     fields = read_fields("requests", language, _PACKAGE, separator=",")
     return {
         name: _by_first(fields.get(name, ()), language)
-        for name in ("starts", "polite", "work", "text", "empty")
+        for name in _FIELDS
     }
 
 

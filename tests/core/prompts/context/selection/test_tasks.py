@@ -56,7 +56,7 @@ def test_shorter_readings_are_the_last_paragraph_and_its_questions() -> None:
 def test_the_word_lists_are_complete_and_composed(language: str) -> None:
     fields = read_fields("requests", language, PACKAGE, separator=",")
     assert {"starts", "work", "text", "empty"} <= set(fields) <= {
-        "starts", "polite", "work", "text", "empty",
+        "starts", "verbs", "scopes", "polite", "citing", "cited", "work", "text", "empty",
     }  # fmt: skip
     for entries in fields.values():
         assert all(entries)
