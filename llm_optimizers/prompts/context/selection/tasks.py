@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from llm_optimizers.prompts.context.documents.asking import question_in
 from llm_optimizers.text import sentences, terms
-from llm_optimizers.text.terms import stop_terms
+from llm_optimizers.text.terms import language_of, stop_terms
 from llm_optimizers.text.word_lists import languages, read_fields
 
 __all__ = ["Asked", "read_request"]
@@ -72,7 +72,7 @@ def _needs_all(parts: Sequence[str]) -> bool:
     only cites ("according to the documents") say nothing about what it asks for.
     """
     short = sum(map(len, parts)) <= _LONGEST
-    return short and any(_asks_for_all(part, each) for part in parts for each in _languages())
+    return short and any(_asks_for_all(part, each) for part in parts for each in _likely(part))
 
 
 def _asks_for_all(part: str, language: str) -> bool:
@@ -90,9 +90,7 @@ def _asks_for_all(part: str, language: str) -> bool:
     return bool(_covered(words, fields["work"]) and _covered(words, fields["text"]) - cited)
 
 
-def _cited(
-    words: Sequence[str], fields: Mapping[str, Phrases], stops: Collection[str]
-) -> set[int]:
+def _cited(words: Sequence[str], fields: Mapping[str, Phrases], stops: Collection[str]) -> set[int]:
     """Return the positions of citations, such as "based on the documents above".
 
     `citing` stands before what is cited, `cited` after it.
@@ -115,7 +113,8 @@ def _names_nothing(question: str) -> bool:
     """Return whether all words are stopwords or words about any text ("And the second one?")."""
     if not _has_words(question):
         return True
-    return len(question) <= _LONGEST and any(_all_known(question, each) for each in _languages())
+    short = len(question) <= _LONGEST
+    return short and any(_all_known(question, each) for each in _likely(question))
 
 
 def _all_known(question: str, language: str) -> bool:
@@ -146,6 +145,16 @@ def _has_words(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
+def _likely(text: str) -> tuple[str, ...]:
+    """Return the language of a text if two stopwords show it, else all that there are words for.
+
+    "them" is an English stopword, and the stem of the German "Themen".
+    """
+    language = language_of([text])
+    sure = sum(term in _stops(language) for term in terms(text, language)) > 1
+    return (language,) if sure and language in _languages() else _languages()
+
+
 @cache
 def _languages() -> tuple[str, ...]:
     return languages(_PACKAGE)
@@ -154,10 +163,7 @@ def _languages() -> tuple[str, ...]:
 @cache
 def _phrases(language: str) -> Mapping[str, Phrases]:
     fields = read_fields("requests", language, _PACKAGE, separator=",")
-    return {
-        name: _by_first(fields.get(name, ()), language)
-        for name in _FIELDS
-    }
+    return {name: _by_first(fields.get(name, ()), language) for name in _FIELDS}
 
 
 def _by_first(entries: Iterable[str], language: str) -> Phrases:
