@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from llm_optimizers.prompts.context.documents.asking import question_in
 from llm_optimizers.text import sentences, terms
-from llm_optimizers.text.terms import stop_terms
+from llm_optimizers.text.terms import language_of, stop_terms
 from llm_optimizers.text.word_lists import languages, read_fields
 
 __all__ = ["Asked", "names_nothing", "read_request"]
@@ -72,7 +72,7 @@ def _needs_all(parts: Sequence[str]) -> bool:
     only cites ("according to the documents") say nothing about what it asks for.
     """
     short = sum(map(len, parts)) <= _LONGEST
-    return short and any(_asks_for_all(part, each) for part in parts for each in _languages())
+    return short and any(_asks_for_all(part, each) for part in parts for each in _likely(part))
 
 
 def _asks_for_all(part: str, language: str) -> bool:
@@ -113,7 +113,8 @@ def names_nothing(question: str) -> bool:
     """Return whether all words are stopwords or words about any text ("And the second one?")."""
     if not _has_words(question):
         return True
-    return len(question) <= _LONGEST and any(_all_known(question, each) for each in _languages())
+    short = len(question) <= _LONGEST
+    return short and any(_all_known(question, each) for each in _likely(question))
 
 
 def _all_known(question: str, language: str) -> bool:
@@ -143,6 +144,16 @@ def _length_at(words: Sequence[str], at: int, phrases: Phrases) -> int:
 
 def _has_words(text: str) -> bool:
     return any(map(str.isalnum, text))
+
+
+def _likely(text: str) -> tuple[str, ...]:
+    """Return the language of a text if two stopwords show it, else all that there are words for.
+
+    "them" is an English stopword, and the stem of the German "Themen".
+    """
+    language = language_of([text])
+    sure = sum(term in _stops(language) for term in terms(text, language)) > 1
+    return (language,) if sure and language in _languages() else _languages()
 
 
 @cache

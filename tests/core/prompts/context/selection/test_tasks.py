@@ -23,6 +23,7 @@ PACKAGE = "llm_optimizers.prompts.context.selection"
         "Is the context manager closed after an error?",
         "What does the list method return?",
         "In which text did Ovid describe the flood?",
+        "The buyers are waiting: do we call them, mail them or text them?",
         "Wie viele Einwohner hat Bremen?",
         "¿Cuál es la diferencia entre un puma y un lince?",
         "Сколько жителей в Перми?",
