@@ -10,8 +10,8 @@ FILLER = "\n\n".join(
     f"Town {n} has a market, a mill and a bridge over the river." for n in range(60)
 )
 INSIDE = {
-    "a title with a line below": "References\n----------\n.. [1] A book\n\nReturns\n----------\nint",
-    "a title of another length": "Notes\n-----\nSee the sources.\n\nReferences\n----------\nA book.",
+    "a title with a line below": "References\n----------\n.. [1] Book\n\nReturns\n----------\nint",
+    "a title of another length": "Notes\n-----\nSee the sources.\n\nReferences\n----------\nBook.",
     "a heading for a query": "### Query\n\nIt asks the index.",
     "a heading for examples": "## Examples\n\nHere is one.",
     "an indented label": "Args:\n    request: what is sent\n    response: what comes back",
@@ -70,8 +70,8 @@ def test_a_section_between_rules_or_labels_is_found(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["References\n----------\n", "Context: a\n\nInstructions: b\n\n", "Context a:\n---\nb\n", "```\n",
-     "Context:\na\n\nQuestion: b\n\n", "Контекст:\n", "## Instructions\n", "Answer: b\n\n"],
+    ["References\n----------\n", "Context: a\n\nInstructions: b\n\n", "Context a:\n---\nb\n",
+     "```\n", "Context:\na\n\nQuestion: b\n\n", "Контекст:\n", "## Instructions\n", "Answer: b\n\n"],
 )  # fmt: skip
 def test_hostile_labels_are_read_in_linear_time(piece: str) -> None:
     """A megabyte would be read for hours if each label were compared with all others."""

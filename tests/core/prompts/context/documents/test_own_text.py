@@ -11,7 +11,7 @@ NOTES = (
     "Since Monday every third request to the second region fails, and nobody knows why that is."
 )
 OWN = {
-    "a bug report": f"Context:\n{NOTES}\n\nSteps to reproduce:\n1. Start it.\n\nExpected:\nIt works."
+    "bug report": f"Context:\n{NOTES}\n\nSteps to reproduce:\n1. Start it.\n\nExpected:\nWork."
     "\n\nWhy does it fail?",
     "a bug report in one style": f"Context: {NOTES}\n\nProblem: it fails.\n\nWhat can I do?",
     "a bug report in Markdown": f"## Context\n{NOTES}\n\n## Expected\nIt works.\n\nAny idea?",
@@ -21,15 +21,15 @@ OWN = {
     "notes in German": f"## Kontext\n{NOTES}\n\n## Aufgabe\nSchreibe eine Mail.",
     "notes in Russian": f"Контекст:\n{NOTES}\n\nЗадача:\nНапиши письмо.",
     "notes in Chinese": f"上下文：\n{NOTES}\n\n任务：写一封邮件。",
-    "a letter": f"Make this letter about our documents polite?\n---\nDear Sir,\n\n{NOTES}\n---\nBye!",
-    "a letter about oneself": f"Some context about me.\n---\nDear Sir,\n\n{NOTES}\n---\nIs it fine?",
+    "a letter": f"Is a letter about our documents polite?\n---\nDear Sir,\n\n{NOTES}\n---\nBye!",
+    "a letter about oneself": f"Some context about me.\n---\nDear Sir,\n\n{NOTES}\n---\nIs it OK?",
     "a chat": f"What went wrong?\n\nUser: {NOTES}\n\nAssistant: I need more context:\nwhich region?"
     "\n\nUser: The second one.\n\nAssistant: I do not know.",
-    "a chat about sources": f"User: Here are my sources:\n{NOTES}\n\nAssistant: Which?\n\nUser: All.",
+    "a chat about sources": f"User: These are sources:\n{NOTES}\n\nAssistant: Which?\n\nUser: All.",
     "an answer with sources": f"{NOTES}\n\nSources:\n- [1] a.example\n- [2] b.example\n\nRight?",
     "code": f"Why does this fail?\n\n```python\nPROMPT = '''<context>\n{NOTES}\n</context>'''\n```",
-    "a docstring": f"Is this fine?\n\nReferences\n----------\n.. [1] {NOTES}\n\nParameters\n----------"
-    "\na : int\n",
+    "a docstring": f"Is it OK?\n\nReferences\n----------\n.. [1] {NOTES}\n\nParameters\n------"
+    "----\na : int\n",
     "an essay": f"I listed my sources below.\n\n{NOTES}\n\nIs it good?",
     "proofreading": f"Please proofread the following passages\n\n{NOTES}\n\nIs it fine?",
     "what is missing": f"The following documents are missing.\n\n{NOTES}\n\nWhere are they?",
