@@ -36,6 +36,7 @@ _MARKED = re.compile(
 _BARE = re.compile(
     r"(?P<indent>[ \t]*)(?P<words>[^\W\d_][^\n:\uff1a]{0,60}?)[ \t]*[:\uff1a](?P<alone>[ \t\r]*$)?"
 )
+_BLANKS = re.compile(r"\s*")
 _COLON = re.compile(r"[:\uff1a][ \t\r]*$")
 _LONGEST = 500
 """Characters of a line that introduces the context."""
@@ -75,7 +76,7 @@ class _Heading:
 
 def follows(line: str) -> bool:
     """Return whether a line says that the "following context" is to be used, or that "below"."""
-    said = line[:_LONGEST]
+    said = line[-_LONGEST:]
     following, below = words_for("following"), words_for("below")
     if said in following:
         nouns = [first for first, _ in words_for("context", "documents").places(said)]
@@ -216,11 +217,12 @@ def _are_marked(body: str) -> bool:
 
 
 def _undelimited(text: str, start: int, end: int) -> Span:
-    """Return the span without the quotation marks, fences or rules on lines around it."""
+    """Return the span without the quotation marks, fences or rules around it, or blanks before."""
     opened = _DELIMITED.match(text, start, end)
     if opened is not None:
         last = start + len(text[start:end].rstrip())
         closed = last - len(opened["mark"])
         if closed > opened.end() and text[closed - 1 : last] == "\n" + opened["mark"]:
             return opened.end(), closed
-    return start, end
+    blanks = _BLANKS.match(text, start, end)
+    return (blanks.end() if blanks else start), end

@@ -194,7 +194,7 @@ def _opens(line: str) -> bool:
     """Return whether a line names the context, and ends in a colon, is short or says "below"."""
     if line not in words_for(*NOUNS):
         return False
-    short = len(split(line)) <= _LINES
+    short = len(split(line)) < _LINES and line.rstrip()[-1:].isalnum()
     return (
         short or line.rstrip().endswith((":", "\uff1a")) or line in words_for("below", "following")
     )
