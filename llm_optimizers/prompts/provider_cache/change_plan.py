@@ -199,7 +199,8 @@ class _Planner:
             rules, chosen, baseline
         ):
             # Nothing is cached yet, and from the next call on all of it is: send the original.
-            self._note("everything so far: a shorter prompt would miss the provider's cache")
+            if options[-1].size < baseline.size:
+                self._note("everything so far: a shorter prompt would miss the provider's cache")
             chosen = baseline
         else:
             summarised = self._with_summary(chosen, count)

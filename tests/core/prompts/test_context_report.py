@@ -77,6 +77,13 @@ def test_a_context_that_stays_is_left_alone_with_the_reason(question: str) -> No
     assert found.done == ()
 
 
+def test_a_context_that_is_long_enough_to_be_cached_is_left_alone_for_one_reason() -> None:
+    long = [Passage(title=p.title, text=p.text * 6) for p in FACTS]
+    found = optimizer().optimize(request_of(context_message("Summarise these documents.", long)))
+    assert found.tokens > 1_024
+    assert found.left_alone == (str(found.context[0]),)
+
+
 def test_a_context_in_a_system_message_is_reported_for_the_only_question() -> None:
     documents = "\n\n".join(f"{p.title}\n{p.text}" for p in FACTS)
     system = Message(role="system", content=f"<context>\n{documents}\n</context>")
