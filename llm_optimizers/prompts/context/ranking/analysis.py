@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 
@@ -91,10 +91,15 @@ class QuestionTerms:
     bigrams: Set[tuple[str, str]]
     average_length: float
     corrected: Mapping[str, str]
+    _shares: dict[int, float] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def share(self, mask: int) -> float:
         """Return the sum of the weights of the words in a mask."""
-        return sum(self.weight[term] for term, bit in self.bits.items() if mask & bit)
+        known = self._shares.get(mask)
+        if known is None:
+            known = sum(self.weight[term] for term, bit in self.bits.items() if mask & bit)
+            self._shares[mask] = known
+        return known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
