@@ -64,8 +64,9 @@ class PromptOptimizingLLM(DelegatingLLM):
         llm = PromptOptimizingLLM(llm=OpenAI("gpt-4o"), optimizer=RequestOptimizer(history=history))
         ```
 
-    By default only the blanks in JSON are removed, in tool outputs and in marked context. A prompt
-    that cannot be shortened is sent unchanged. The ledger shows the saving.
+    By default only the blanks in JSON are removed, in tool outputs and in marked context; for an
+    agent that edits JSON files by their exact text use `RequestOptimizer(passes=frozenset())`. A
+    prompt that cannot be shortened is sent unchanged. The ledger shows the saving.
     """
 
     llm: SerializeAsAny[LLM]

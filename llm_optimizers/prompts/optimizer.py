@@ -78,8 +78,9 @@ class RequestOptimizer:
 
     Args:
         passes: What is shortened without loss. The default, `"json"`, takes the blanks out of
-            JSON where a whole tool message or a whole document of retrieved context is JSON or
-            lines of JSON objects, and proves by parsing that the value is the same. `"tables"`
+            JSON where a whole text of a tool message, or a whole document of retrieved context in
+            tags or alone in its section, is JSON or lines of JSON objects, and proves by parsing
+            that the value is the same. `"tables"`
             writes JSON records with the same keys as tables; `from_table` reads them back. The
             others act on user and system messages only, and change how a text is written, so
             decide by your own prompts: `"embedded_json"` (JSON that stands by itself in a text),

@@ -29,6 +29,8 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
     Args:
         context_tokens: Maximum tokens of retrieved context in each message; None keeps it all.
         optimizer: A configured `RequestOptimizer`, for example one that summarises the history.
+            An agent that edits JSON files by their exact text needs them as they are:
+            `RequestOptimizer(passes=frozenset())`.
         embeddings: Used to choose context by meaning.
 
     Raises:

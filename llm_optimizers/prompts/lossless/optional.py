@@ -32,6 +32,9 @@ _BLANK_LINES = re.compile(r"\n{4,}")
 _LONG_PARAGRAPH = 25
 """Words; a shorter paragraph may be a heading or introduce what follows."""
 _VALUE = re.compile(r"^(?:[^\W\d_][^\n{}\[\]\"'`=<>:]{0,60}:[ \t]+)?(?=[\[{])", re.MULTILINE)
+_OPENED = ("=", "(", "[", "{", ",", "+", "'", '"', "`", "\\")
+"""A paragraph that ends so may be code, whose literal the next one is."""
+_LINE = 200
 _JSON_FENCE = re.compile(
     r"(?P<mark>`{3,}|~{3,})(?:json)?[ \t]*\n\s*(?P<json>[\[{].*[\]}])\s*\n(?P=mark)\s*",
     re.DOTALL | re.IGNORECASE,
@@ -112,6 +115,9 @@ def _in_paragraph(text: str, paragraph: Part) -> tuple[int, int] | None:
         return None
     before = text[paragraph.start : found.start()].rstrip()
     if before and not before.endswith(":"):
+        return None
+    above = text[max(0, paragraph.start - _LINE) : paragraph.start].rstrip()
+    if above.endswith(_OPENED) and not above.endswith("```"):
         return None
     return found.end(), paragraph.start + len(text[paragraph.start : paragraph.end].rstrip())
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_optimizers.prompts.context.documents.tags import Span, Tags, inside_any
+from llm_optimizers.prompts.context.pieces.fences import fences
 from llm_optimizers.text import json_spans
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
 Quoting = Literal["", "python", "json"]
 
 RULE = re.compile(r"^[ \t]*(?P<rule>-{3,}|\*{3,}|={3,}|_{3,}|~{5,}|#{3,})[ \t\r]*$", re.MULTILINE)
-_FENCE = re.compile(r"^[ \t]{0,3}(?P<mark>`{3,}|~{3,})(?P<label>[^\n`]*)$", re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n]+`")
 _JSON = re.compile(r"^[ \t]*[\[{]", re.MULTILINE)
 _BLANKS = re.compile(r"[ \t]*")
@@ -138,20 +138,12 @@ def protected(body: str) -> list[Span]:
 
 
 def closed_fences(text: str) -> list[Span]:
-    """Return the fenced code blocks of a text that are closed.
-
-    A fence with a label opens a block, so a block that was open before it has lost its end.
-    """
-    found: list[Span] = []
-    opened: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
-        label = fence["label"].strip()
-        if opened is None or (label and fence["mark"][0] == opened["mark"][0]):
-            opened = fence
-        elif not label and fence["mark"].startswith(opened["mark"]):
-            found.append((opened.start(), fence.end()))
-            opened = None
-    return found
+    """Return the fenced code blocks of a text that are closed."""
+    return [
+        (each.start, each.closing + len(text[each.closing : each.end].rstrip()))
+        for each in fences(text)
+        if each.closing < each.end
+    ]
 
 
 def code_spans(text: str) -> list[Span]:

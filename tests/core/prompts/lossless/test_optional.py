@@ -153,6 +153,14 @@ def test_malformed_input_stays(text: str, name: PassName) -> None:
     assert len(after(text, name)) <= len(text)
 
 
+@pytest.mark.parametrize(
+    "before", ["const x =", "UPDATE t SET j = '", "send(", "[1,", 'a = "', "text = `", "return {"]
+)
+def test_json_below_the_beginning_of_code_stays(before: str) -> None:
+    text = f'{before}\n\n{{\n  "a": 1,\n  "b": 2\n}}\n\nsend(x);\n'
+    assert after(text, "embedded_json") == text
+
+
 LISTS = "llm_optimizers.prompts.lossless"
 
 
