@@ -1,4 +1,4 @@
-"""Where a section of retrieved context ends: the labels after it, told from those in documents.
+"""Where a section of retrieved context ends: at the labels after it, not at those in documents.
 
 Documents have lines like `Query:`, `## Examples` and `Answer:` too. So the last label for a
 question decides where one is near the end of the prompt, with the labels directly before it. Only
