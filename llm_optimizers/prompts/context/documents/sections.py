@@ -4,13 +4,12 @@ Surely context is, in this order:
 
 1. what is in `<context>`, `<documents>`, `<search_results>` or tags of such a name that begin or
    end their line or follow a colon; and two or more `<document>` (or alike) side by side;
-2. what is between two equal rules below a line that names the context or the sources;
-3. what is below a heading for it (`Context:`, `## Retrieved documents`, a line that ends in
-   `context:`) up to a heading for a question, a task or an answer, or for something else.
+2. what is between two equal rules below a line that introduces the context or the sources;
+3. what is below a heading for it: `headings` says which, `closings` where such a section ends.
 
-Nothing in code is a section, nor in an example, nor in the middle of a sentence. Where no end is
-marked, the heading must say that context follows, the question must be elsewhere, and a short last
-paragraph is the user's.
+The words are those of every language in `labels`. Nothing in code is a section, nor in an example,
+nor in the middle of a sentence. Where no end is marked, the heading must say that context follows,
+the question must be elsewhere, and a short last paragraph is the user's.
 """
 
 from __future__ import annotations
@@ -156,7 +155,7 @@ def _ruled(text: str, code: Sequence[Span], closings: Closings) -> Iterator[Sect
     for opened in sorted(chain(*rules.values()), key=re.Match.start):
         same = rules[opened["rule"]]
         place = bisect_left(same, opened.start(), key=re.Match.start) + 1
-        sources = len(opened["rule"]) > _LINES and text.startswith(_SOURCES, opened.end() + 1)
+        sources = opened["rule"].startswith("=====") and text.startswith(_SOURCES, opened.end() + 1)
         intro = "" if sources else _introduction(text, opened.start())
         if opened.start() < at or intro is None:
             continue
@@ -165,7 +164,7 @@ def _ruled(text: str, code: Sequence[Span], closings: Closings) -> Iterator[Sect
                 yield Section(body=(opened.end(), len(text)), certain=False)
                 return
             continue
-        if _below_line(text, opened) or intro.count(" ") < _LINES:
+        if _below_line(text, opened) or _is_title(intro):
             around = list(headed(text, code, closings)) if around is None else around
             inside = any(each.body[0] < opened.start() < each.body[1] for each in around)
             if inside or _below_title(text, same[place]):
@@ -194,10 +193,13 @@ def _opens(line: str) -> bool:
     """Return whether a line names the context, and ends in a colon, is short or says "below"."""
     if line not in words_for(*NOUNS):
         return False
-    short = len(split(line)) < _LINES and line.rstrip()[-1:].isalnum()
-    return (
-        short or line.rstrip().endswith((":", "\uff1a")) or line in words_for("below", "following")
-    )
+    colon = line.rstrip().endswith((":", "\uff1a"))
+    return colon or _is_title(line) or line in words_for("below", "following")
+
+
+def _is_title(line: str) -> bool:
+    """Return whether a line is a few words without a full stop or a colon."""
+    return 0 < len(split(line)) < _LINES and line.rstrip()[-1:].isalnum()
 
 
 def _below_line(text: str, rule: re.Match[str]) -> bool:
