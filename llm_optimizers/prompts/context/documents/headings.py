@@ -36,6 +36,7 @@ _MARKED = re.compile(
 _BARE = re.compile(
     r"(?P<indent>[ \t]*)(?P<words>[^\W\d_][^\n:\uff1a]{0,60}?)[ \t]*[:\uff1a](?P<alone>[ \t\r]*$)?"
 )
+_MIDDLE = re.compile(r"[.!?][ \t]+(?P<words>[^\W\d_]{1,30}(?: [^\W\d_]{1,30})?)[ \t]*:[ \t]")
 _BLANKS = re.compile(r"\s*")
 _COLON = re.compile(r"[:\uff1a][ \t\r]*$")
 _LONGEST = 500
@@ -154,7 +155,18 @@ def _heading(text: str, start: int, stop: int) -> _Heading | None:
             certain=mark.startswith("#") or label["words"] in words_for("context", "certain"),
             plain=not words and label["words"] not in words_for("retrieved"),
         )
-    return _sentence(text, start, stop, line) if whole else None
+    found = _sentence(text, start, stop, line) if whole else None
+    return found or _inside(start, line)
+
+
+def _inside(start: int, line: str) -> _Heading | None:
+    """Return the heading after sentences: "Answer the question from the context. Context: …"."""
+    for label in _MIDDLE.finditer(line):
+        said = line[: label.start()]
+        named = _named(label["words"]) == [] and label["words"] in words_for("context")
+        if named and said in words_for("context") and said in words_for("question", "answer"):
+            return _Heading(start=start, end=start + label.end(), look=Look(), certain=True)
+    return None
 
 
 def _sentence(text: str, start: int, stop: int, line: str) -> _Heading | None:

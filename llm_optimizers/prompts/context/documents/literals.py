@@ -57,7 +57,9 @@ def literals(body: str) -> list[Place]:
     if _OBJECT.match(body, start) or _OBJECT.match(body, start + 1):
         found = _objects(body, start, end)
     elif body[start : start + 1] in ("[", "{"):
-        found = _json(body, start, end)
+        found = _json(body, start, end) or _strings(body, start, end)
+        if found and found[0].quoting == "python":
+            return found  # LlamaIndex writes a list of one string.
     else:
         return []
     return found if len(found) > 1 else []
@@ -78,6 +80,21 @@ def _objects(body: str, start: int, end: int) -> list[Place]:
         after = _BETWEEN.match(body, one.end, end)
         start = after.end() if after is not None else one.end
     return found
+
+
+def _strings(body: str, start: int, end: int) -> list[Place]:
+    """Return the Python strings in the list from `start` to `end`."""
+    found: list[Place] = []
+    at = start + 1
+    while at < end - 1:
+        string = _STRING.match(body, at, end)
+        if string is None or _READABLE.fullmatch(body, *string.span()) is None:
+            return []
+        first, last = string.span()
+        found.append(Place(start=first, end=last, text=(first, last), quoting="python"))
+        after = _BETWEEN.match(body, last, end)
+        at = after.end() if after is not None else last
+    return found if body[end - 1] == "]" else []
 
 
 def _object(body: str, start: int, end: int) -> Place | None:

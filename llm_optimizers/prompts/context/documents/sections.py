@@ -156,7 +156,7 @@ def _ruled(text: str, code: Sequence[Span], closings: Closings) -> Iterator[Sect
     for opened in sorted(chain(*rules.values()), key=re.Match.start):
         same = rules[opened["rule"]]
         place = bisect_left(same, opened.start(), key=re.Match.start) + 1
-        sources = len(opened["rule"]) > _LINES and text.startswith(_SOURCES, opened.end() + 1)
+        sources = opened["rule"].startswith("=====") and text.startswith(_SOURCES, opened.end() + 1)
         intro = "" if sources else _introduction(text, opened.start())
         if opened.start() < at or intro is None:
             continue
@@ -165,7 +165,7 @@ def _ruled(text: str, code: Sequence[Span], closings: Closings) -> Iterator[Sect
                 yield Section(body=(opened.end(), len(text)), certain=False)
                 return
             continue
-        if _below_line(text, opened) or intro.count(" ") < _LINES:
+        if _below_line(text, opened) or _is_title(intro):
             around = list(headed(text, code, closings)) if around is None else around
             inside = any(each.body[0] < opened.start() < each.body[1] for each in around)
             if inside or _below_title(text, same[place]):
@@ -194,10 +194,13 @@ def _opens(line: str) -> bool:
     """Return whether a line names the context, and ends in a colon, is short or says "below"."""
     if line not in words_for(*NOUNS):
         return False
-    short = len(split(line)) < _LINES and line.rstrip()[-1:].isalnum()
-    return (
-        short or line.rstrip().endswith((":", "\uff1a")) or line in words_for("below", "following")
-    )
+    colon = line.rstrip().endswith((":", "\uff1a"))
+    return colon or _is_title(line) or line in words_for("below", "following")
+
+
+def _is_title(line: str) -> bool:
+    """Return whether a line is a few words without a full stop or a colon."""
+    return 0 < len(split(line)) < _LINES and line.rstrip()[-1:].isalnum()
 
 
 def _below_line(text: str, rule: re.Match[str]) -> bool:

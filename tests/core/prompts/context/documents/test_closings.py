@@ -70,9 +70,8 @@ def test_a_section_between_rules_or_labels_is_found(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["References\n----------\n", "Context: a\n\nInstructions: b\n\n", "Context a:\n---\nb\n",
-     "```\n", "Context:\na\n\nQuestion: b\n\n", "Контекст:\n", "## Instructions\n",
-     "Answer: b\n\n"],
+    ["References\n----------\n", "Context: a\n\nRules: b\n\n", "Sources a:\n---\n",
+     "```\n", "Context:\na\n\nQuestion: b\n\n", "Контекст:\n", "## Rules\n", "Answer: b\n\n"],
 )  # fmt: skip
 def test_hostile_labels_are_read_in_linear_time(piece: str) -> None:
     """A megabyte would be read for hours if each label were compared with all others."""
