@@ -30,7 +30,8 @@ _UNREAD = "Retrieved context could not be read; it is sent unchanged"
 class ContextBudget:
     """The maximum number of tokens of retrieved context in a message.
 
-    The documents' titles and texts count, the tags, labels and blank lines around them do not.
+    All text parts of a message share it. The documents' titles and texts count, the tags, labels
+    and blank lines around them do not.
 
     Less is cut, or nothing, where what is left would hold the answer with a probability below
     `min_probability`, by the selection's own estimate: the request is unlike every document, asks

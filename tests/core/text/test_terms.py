@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.text import terms, topical_terms
-from llm_optimizers.text.terms import commonness, language_of, stop_terms
+from llm_optimizers.text.terms import commonness, is_pair, language_of, stop_terms
 from support.odd_letters import ODD_TEXTS
 
 
@@ -24,6 +24,11 @@ def test_case_accents_and_word_forms_are_merged() -> None:
 def test_scripts_without_spaces_are_cut_into_pairs() -> None:
     assert terms("東京都") == ["東京", "京都"]
     assert terms("人々は") == ["人々", "々は"]
+
+
+def test_only_two_syllables_in_a_row_are_a_pair() -> None:
+    assert all(is_pair(term) for term in terms("长沙的市长"))
+    assert not any(map(is_pair, ["长", "ab", "长a", "长沙市", "เมือ", "42", ""]))
 
 
 def test_letters_without_spaces_are_cut_into_threes_with_their_vowel_signs() -> None:
