@@ -64,10 +64,14 @@ class Documents:
     closing: str
 
     def written(self, kept: Mapping[int, str]) -> str:
-        """Return the section with only the documents in `kept`, each as written there."""
+        """Return the section with only the documents in `kept`, each as written there.
+
+        Where the first one begins on the line of the section's label, another begins on its own.
+        """
         parts: list[str] = []
         for at in sorted(kept):
-            parts += [self.separators[at - 1] if parts else "", kept[at]]
+            separated = bool(parts) or (at > 0 and not self.opening)
+            parts += [self.separators[at - 1] if separated else "", kept[at]]
         return "".join([self.opening, *parts, self.closing])
 
     def __str__(self) -> str:

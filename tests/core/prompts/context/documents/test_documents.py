@@ -412,3 +412,9 @@ def test_hostile_sections_are_read_in_linear_time(piece: str) -> None:
 def test_elements_may_be_nested_as_deep_as_one_likes() -> None:
     body = "<doc>" * 30_000 + "x" + "</doc>" * 30_000
     assert str(documents(body)) == body
+
+
+def test_a_document_does_not_move_to_the_line_of_the_label() -> None:
+    section = documents(" The first one is here.\n\n---\n\nThe second one is there.")
+    assert len(section.documents) == 2
+    assert section.written({1: "The second one is there."}).startswith("\n\n---\n\nThe second")
