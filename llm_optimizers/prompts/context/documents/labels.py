@@ -40,6 +40,7 @@ class Words:
 
     def __init__(self, entries: Sequence[str]) -> None:
         self._phrases = {tuple(split(each)) for each in entries if each}
+        self._firsts = {phrase[0] for phrase in self._phrases}
         self._longest = max(map(len, self._phrases), default=0)
         self._unspaced = tuple(e for e in entries if e and _WITHOUT_BLANKS.search(e))
 
@@ -57,9 +58,7 @@ class Words:
 
     def begins_at(self, words: Sequence[str], at: int) -> bool:
         """Return whether a phrase begins at this word."""
-        return any(
-            tuple(words[at : at + size]) in self._phrases for size in range(1, self._longest + 1)
-        )
+        return any(self._has(words, at, size) for size in range(1, self._longest + 1))
 
     def places(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where the phrases are among the words of a text, as the first and the last word.
@@ -67,12 +66,16 @@ class Words:
         Words without blanks between them are found in what is around them.
         """
         words = split(text)
-        for at in range(len(words)):
-            for size in range(1, self._longest + 1):
-                if tuple(words[at : at + size]) in self._phrases:
-                    yield at, at + size - 1
-            if any(each in words[at] for each in self._unspaced):
+        unspaced = _WITHOUT_BLANKS.search(text) is not None
+        for at, word in enumerate(words):
+            if word in self._firsts and self.begins_at(words, at):
+                size = next(n for n in range(self._longest, 0, -1) if self._has(words, at, n))
+                yield at, at + size - 1
+            elif unspaced and any(each in word for each in self._unspaced):
                 yield at, at
+
+    def _has(self, words: Sequence[str], at: int, size: int) -> bool:
+        return at + size <= len(words) and tuple(words[at : at + size]) in self._phrases
 
     def __contains__(self, text: str) -> bool:
         return next(self.places(text), None) is not None

@@ -4,13 +4,12 @@ Surely context is, in this order:
 
 1. what is in `<context>`, `<documents>`, `<search_results>` or tags of such a name that begin or
    end their line or follow a colon; and two or more `<document>` (or alike) side by side;
-2. what is between two equal rules below a line that names the context or the sources;
-3. what is below a heading for it (`Context:`, `## Retrieved documents`, a line that ends in
-   `context:`) up to a heading for a question, a task or an answer, or for something else.
+2. what is between two equal rules below a line that introduces the context or the sources;
+3. what is below a heading for it: `headings` says which, `closings` where such a section ends.
 
-Nothing in code is a section, nor in an example, nor in the middle of a sentence. Where no end is
-marked, the heading must say that context follows, the question must be elsewhere, and a short last
-paragraph is the user's.
+The words are those of every language in `labels`. Nothing in code is a section, nor in an example,
+nor in the middle of a sentence. Where no end is marked, the heading must say that context follows,
+the question must be elsewhere, and a short last paragraph is the user's.
 """
 
 from __future__ import annotations

@@ -74,6 +74,6 @@ def test_a_section_between_rules_or_labels_is_found(text: str) -> None:
      "```\n", "Context:\na\n\nQuestion: b\n\n", "Контекст:\n", "## Rules\n", "Answer: b\n\n"],
 )  # fmt: skip
 def test_hostile_labels_are_read_in_linear_time(piece: str) -> None:
-    """A megabyte would be read for hours if each label were compared with all others."""
-    text = piece * (1_000_000 // len(piece))
+    """So much text would be read for hours if each label were compared with all others."""
+    text = piece * (500_000 // len(piece))
     assert all(0 <= start <= end <= len(text) for start, end in sections(text, asked=True))
