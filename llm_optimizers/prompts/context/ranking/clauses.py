@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 
+from llm_optimizers.prompts.context.ranking.analysis import PassageTerms
 from llm_optimizers.prompts.context.ranking.words import (
     PUNCTUATION,
     WORD,
     QuestionWords,
     question_words,
 )
-from llm_optimizers.text import topical_terms
+from llm_optimizers.text import terms, topical_terms
 
 __all__ = ["clauses"]
 
@@ -30,10 +31,11 @@ _FEWEST = 2
 _ENDS = (";", "?")
 
 
-def clauses(question: str, language: str) -> tuple[str, ...]:
+def clauses(question: str, language: str, passages: Sequence[PassageTerms] = ()) -> tuple[str, ...]:
     """Return the questions inside a question; none if it asks for one thing.
 
-    Of two things that are asked about together, each clause leaves out one.
+    Of two things that are asked about together, each clause leaves out one; they are one thing if
+    a passage has them side by side ("rock and roll").
     """
     fields = question_words(language)
     if fields is None or len(question) > _LONGEST:
@@ -45,7 +47,7 @@ def clauses(question: str, language: str) -> tuple[str, ...]:
         return ()
     if len(parts) > 1:
         return tuple(_text(words, own) for own in parts)
-    return next(_apart(words, plain, fields, language), ())
+    return next(_apart(words, plain, fields, language, passages), ())
 
 
 def _starts(words: Sequence[str], plain: Sequence[str], fields: QuestionWords) -> Iterator[int]:
@@ -81,7 +83,11 @@ def _merged(words: Sequence[str], edges: Sequence[int], language: str) -> list[S
 
 
 def _apart(
-    words: Sequence[str], plain: Sequence[str], fields: QuestionWords, language: str
+    words: Sequence[str],
+    plain: Sequence[str],
+    fields: QuestionWords,
+    language: str,
+    passages: Sequence[PassageTerms],
 ) -> Iterator[tuple[str, ...]]:
     """Yield, for each pair of things that are asked about, the question for one and the other."""
     everything = set(range(len(words)))
@@ -90,7 +96,10 @@ def _apart(
             continue
         first, second = _pair(plain, at, fields)
         one, other = (set(_topics(words, own, language)) for own in (first, second))
-        if one - other and other - one:
+        if not (one - other and other - one):
+            continue
+        phrase = terms(" ".join(words[at - 1 : at + 2]), language)
+        if not any(_has(own, phrase) for each in passages for own in each.words):
             yield tuple(_text(words, everything - {at} - own) for own in (second, first))
 
 
@@ -105,6 +114,16 @@ def _pair(plain: Sequence[str], at: int, fields: QuestionWords) -> tuple[Set[int
         return {at - 1}, {at + 1}
     before = (place for place in range(at - 1, 0, -1) if plain[place] == opening)
     return set(range(next(before, at - 1), at)), set(range(at + 1, len(plain)))
+
+
+def _has(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Return whether words contain a phrase; each place of its first word is tried."""
+    at = -1
+    for _ in range(words.count(phrase[0]) if phrase else 0):
+        at = words.index(phrase[0], at + 1)
+        if list(words[at : at + len(phrase)]) == list(phrase):
+            return True
+    return False
 
 
 def _topics(words: Sequence[str], places: Set[int], language: str) -> Sequence[str]:

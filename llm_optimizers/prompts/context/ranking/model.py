@@ -115,7 +115,7 @@ def rank(
     weights = weights or _shipped()
     language, terms = _read(question, passages, parts)
     whole = question_terms(question, terms, language)
-    inside = clauses(question, language)
+    inside = clauses(question, language, terms)
     features = [
         _features(each, terms) for each in (whole, *(clause_terms(whole, own) for own in inside))
     ]

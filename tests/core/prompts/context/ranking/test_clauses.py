@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llm_optimizers.prompts.context.ranking.analysis import Passage, passage_terms
 from llm_optimizers.prompts.context.ranking.clauses import clauses
 
 
@@ -66,3 +67,11 @@ def test_other_questions_have_none(question: str) -> None:
 
 def test_questions_in_a_language_without_a_list_are_left_whole() -> None:
     assert clauses("Welchen Port nutzt Ado, und wer schrieb Bel?", "german") == ()
+
+
+def test_two_words_that_a_passage_has_side_by_side_are_one_thing() -> None:
+    asked = "Who wrote salt and smoke in the end?"
+    apart = [passage_terms(Passage(text=text), "english") for text in ("Salt.", "And smoke.")]
+    joined = passage_terms(Passage(text="A salt song. Salt and smoke is by Vale."), "english")
+    assert len(clauses(asked, "english", apart)) == 2
+    assert clauses(asked, "english", [*apart, joined]) == ()
