@@ -1,9 +1,9 @@
 """The documents of the retrieved context in a message.
 
 sections.py     where retrieved context lies in a message
-headings.py     the headings and rules below which it lies
-labels.py       the words of such headings, by language, from data/
-closings.py     where a section ends that nothing closes
+headings.py     context below a heading for it
+closings.py     where such a section ends
+labels.py       the labels of prompts, in every language
 asking.py       the question in the text around it
 division.py     `documents`: a section divided into its documents, and written back
 own_texts.py    where each document's own text lies in a message

@@ -25,6 +25,8 @@ __all__ = ["Asked", "names_nothing", "read_request"]
 _PACKAGE = __package__
 _LONGEST = 1_000
 """Characters up to which a request's words are compared; a longer one has enough to select by."""
+_LETTER = 200
+"""Characters that a shorter reading of a request leaves out at least."""
 _FIELDS = ("polite", "citing", "cited", "starts", "verbs", "scopes", "work", "text", "empty")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 _BETWEEN = re.compile(r"[\s!-/:-@\u3001-\u303f\uff01-\uff1f]")
@@ -38,7 +40,8 @@ Phrases: TypeAlias = Mapping[str, Sequence[tuple[str, ...]]]
 class Asked:
     """A request's question, and shorter readings of it to try if that is unlike the documents.
 
-    Instructions around a question have words of their own that hide how well it is answered.
+    A letter or instructions around a question have words of their own that hide how well it is
+    answered. A few words before it are part of it: they say what "it" is.
     `needs_all` says that the request is about all of the documents, `names_nothing` that none of
     its words could be looked for.
     """
@@ -58,10 +61,15 @@ def read_request(text: str) -> Asked:
     shorter = dict.fromkeys([last, "".join(asking).strip()])
     return Asked(
         question=question,
-        shorter=tuple(each for each in shorter if _has_words(each) and each != question),
+        shorter=tuple(each for each in shorter if _has_words(each) and _leaves_out(question, each)),
         needs_all=_needs_all(asking or parts),
         names_nothing=names_nothing(question),
     )
+
+
+def _leaves_out(question: str, reading: str) -> bool:
+    """Return whether a reading is without a whole letter or instructions."""
+    return len(question) - len(reading) >= _LETTER
 
 
 def _needs_all(parts: Sequence[str]) -> bool:
