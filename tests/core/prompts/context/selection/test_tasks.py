@@ -88,13 +88,19 @@ def test_only_the_sentences_that_ask_are_read_as_a_task() -> None:
     assert read_request("Translate the documents. Use plain words.").needs_all
 
 
-def test_shorter_readings_are_the_last_paragraph_and_its_questions() -> None:
-    read = read_request("Be kind.\n\nAnswer in one line. Who is the mayor of Carrow?")
+def test_a_letter_is_also_read_by_its_last_paragraph_and_its_questions() -> None:
+    letter = "The parcel with the blue tent came on Monday, and we were glad of it. " * 4
+    read = read_request(f"{letter}\n\nAnswer in one line. Who is the mayor of Carrow?")
     assert read.shorter == (
         "Answer in one line. Who is the mayor of Carrow?",
         "Who is the mayor of Carrow?",
     )
     assert read_request("Who is the mayor of Carrow?").shorter == ()
+
+
+def test_what_a_question_is_about_is_not_left_out_of_it() -> None:
+    read = read_request("Order from Belfast, 6 gas cartridges. Are we allowed to ship that?")
+    assert read.shorter == ()
 
 
 @pytest.mark.parametrize("language", languages(PACKAGE))
