@@ -89,7 +89,7 @@ def test_only_the_sentences_that_ask_are_read_as_a_task() -> None:
 
 
 def test_a_letter_is_also_read_by_its_last_paragraph_and_its_questions() -> None:
-    letter = "The parcel with the blue tent came on Monday, and we were glad of it. " * 4
+    letter = "The parcel with the blue tent came on Monday, and we were glad of it. " * 3
     read = read_request(f"{letter}\n\nAnswer in one line. Who is the mayor of Carrow?")
     assert read.shorter == (
         "Answer in one line. Who is the mayor of Carrow?",
