@@ -10,6 +10,7 @@ from llm_optimizers.prompts.context.documents.places import trimmed_span
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span
+from llm_optimizers.text import json_spans
 
 __all__ = ["document_spans"]
 
@@ -52,4 +53,13 @@ def _certain(body: str) -> list[Span]:
     bare = [_ANY_TAG.sub("", _FIELD.sub("", gap)).strip() for gap in gaps]
     alone = not any(map(str.strip, gaps))
     filled = not any(bare) and all(map(_OPENED.search, gaps[:-1]))
-    return spans if alone or filled else []
+    return [one for span in spans for one in _values(body, span)] if alone or filled else []
+
+
+def _values(body: str, span: Span) -> list[Span]:
+    """Return the JSON values that fill a span with blank lines between; else the span."""
+    found = [(span[0] + a, span[0] + b) for a, b in json_spans(body[slice(*span)])]
+    edges = [span[0], *(at for each in found for at in each), span[1]]
+    gaps = [body[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    apart = len(found) > 1 and all(gap.count("\n") > 1 for gap in gaps[1:-1])
+    return found if apart and not any(map(str.strip, gaps)) else [span]

@@ -8,7 +8,8 @@ from unittest.mock import patch
 import pytest
 
 from llm_optimizers.prompts import ContextBudget, RequestOptimizer
-from llm_optimizers.prompts.context import cutting, document_spans
+from llm_optimizers.prompts.context import document_spans
+from llm_optimizers.prompts.context.documents import own_texts
 from llm_optimizers.types import ChatRequest, Message
 
 ITEMS = [{"id": n, "price": n * 7, "name": f"item {n}", "sizes": [1, 2, 3]} for n in range(12)]
@@ -70,7 +71,7 @@ def test_a_system_prompt_has_documents_though_another_message_asks() -> None:
 
 
 def test_text_that_cannot_be_read_is_sent_unchanged(caplog: pytest.LogCaptureFixture) -> None:
-    with patch.object(cutting, "sections", side_effect=RecursionError("too deep")):
+    with patch.object(own_texts, "sections", side_effect=RecursionError("too deep")):
         assert optimized(None, *in_one_message()) == in_one_message()[0].text
     assert "could not be read" in caplog.text
     assert "price" not in caplog.text
