@@ -22,6 +22,7 @@ _OPENED = re.compile(
 )
 _FIELD = re.compile(r"<([\w.:-]++)[^<>]*+>[^<>]*+</\1>")
 _ANY_TAG = re.compile(r"</?\w[^<>]*+>")
+_BRACKET = re.compile(r"[\[{]")
 
 
 def document_spans(text: str, *, asked: bool = False) -> list[Span]:
@@ -58,7 +59,7 @@ def _certain(body: str) -> list[Span]:
 
 def _values(body: str, span: Span) -> list[Span]:
     """Return the JSON values that fill a span with blank lines between; else the span."""
-    found = [(span[0] + a, span[0] + b) for a, b in json_spans(body[slice(*span)])]
+    found = [(span[0] + a, span[0] + b) for a, b in json_spans(body[slice(*span)], _BRACKET)]
     edges = [span[0], *(at for each in found for at in each), span[1]]
     gaps = [body[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
     apart = len(found) > 1 and all(gap.count("\n") > 1 for gap in gaps[1:-1])
