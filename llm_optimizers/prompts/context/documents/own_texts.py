@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
 
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.places import trimmed_span
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span
-from llm_optimizers.text.json_values import json_spans
+from llm_optimizers.text import json_spans
 
 __all__ = ["document_spans"]
 
@@ -21,10 +20,9 @@ _OPENED = re.compile(
     r"|record|reference|result|snippet|source|text)s?[\d_-]*+(?:\s[^<>]*+)?>\s*\Z",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"(?:\A|\n[ \t\r]*\n)\s*+[\[{]")
-"""The opening bracket of a JSON value at the start or after a blank line."""
 _FIELD = re.compile(r"<([\w.:-]++)[^<>]*+>[^<>]*+</\1>")
 _ANY_TAG = re.compile(r"</?\w[^<>]*+>")
+_BRACKET = re.compile(r"[\[{]")
 
 
 def document_spans(text: str, *, asked: bool = False) -> list[Span]:
@@ -46,22 +44,23 @@ def document_spans(text: str, *, asked: bool = False) -> list[Span]:
 def _certain(body: str) -> list[Span]:
     """Return the spans of a section's documents if their bounds are no guess, else none.
 
-    Either one text is the whole section, or JSON values with blank lines between them are, or each
-    document fills a tag and nothing but tags and fields is beside them. A text that is divided by
-    numbers, headings or blank lines, or that has elements in it, may be one document.
+    Either one text is the whole section, or each document fills a tag and nothing but tags and
+    fields is beside them. A text that is divided by numbers, headings or blank lines, or that has
+    elements in it, may be one document.
     """
-    values = list(json_spans(body, _VALUE))
-    if len(values) > 1 and not any(map(str.strip, _gaps(body, values))):
-        return values
     spans = [each.text for each in tagged(body)] or [trimmed_span(body, *unwrapped(body))]
-    gaps = _gaps(body, spans)
+    edges = [0, *(at for span in spans for at in span), len(body)]
+    gaps = [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
     bare = [_ANY_TAG.sub("", _FIELD.sub("", gap)).strip() for gap in gaps]
     alone = not any(map(str.strip, gaps))
     filled = not any(bare) and all(map(_OPENED.search, gaps[:-1]))
-    return spans if alone or filled else []
+    return [one for span in spans for one in _values(body, span)] if alone or filled else []
 
 
-def _gaps(body: str, spans: Sequence[Span]) -> list[str]:
-    """Return the text before, between and after the spans."""
-    edges = [0, *(at for span in spans for at in span), len(body)]
-    return [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+def _values(body: str, span: Span) -> list[Span]:
+    """Return the JSON values that fill a span with blank lines between; else the span."""
+    found = [(span[0] + a, span[0] + b) for a, b in json_spans(body[slice(*span)], _BRACKET)]
+    edges = [span[0], *(at for each in found for at in each), span[1]]
+    gaps = [body[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    apart = len(found) > 1 and all(gap.count("\n") > 1 for gap in gaps[1:-1])
+    return found if apart and not any(map(str.strip, gaps)) else [span]
