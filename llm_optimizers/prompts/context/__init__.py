@@ -16,7 +16,7 @@ Files:
 in_messages.py  the context in a request's messages: cut, and what of it is sent
 cutting.py      the context in one message, cut to a budget document by document
 documents/      the sections of a message and the documents in them, in the forms apps write
-pieces/         the parts of a document
+parts/          the parts of a document
 ranking/        the probability that a passage or a part of it contains the answer
 selection/      PassageSelector: what to keep within a budget, and when to keep more
 report.py       the report of a cut: documents kept, cut and dropped

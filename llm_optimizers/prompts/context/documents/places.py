@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_optimizers.prompts.context.documents.tags import Span, Tags, inside_any
-from llm_optimizers.prompts.context.pieces.fences import fences
+from llm_optimizers.prompts.context.parts.fences import fences
 from llm_optimizers.text import json_spans
 
 __all__ = [

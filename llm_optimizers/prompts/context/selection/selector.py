@@ -17,9 +17,9 @@ import numpy as np
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
-from llm_optimizers.prompts.context.pieces.chunks import Chunk, chunks, headers, neighbours
-from llm_optimizers.prompts.context.pieces.parts import GAP, Part, joined
-from llm_optimizers.prompts.context.pieces.splitting import pieces
+from llm_optimizers.prompts.context.parts.chunks import Chunk, chunks, headers, neighbours
+from llm_optimizers.prompts.context.parts.part import GAP, Part, joined
+from llm_optimizers.prompts.context.parts.splitting import split_parts
 from llm_optimizers.prompts.context.ranking.analysis import Passage
 from llm_optimizers.prompts.context.ranking.model import RankingWeights, rank
 from llm_optimizers.prompts.context.ranking.rankings import Ranking
@@ -91,7 +91,7 @@ class PassageSelector:
             return Selection(
                 kept=kept, tokens_before=before.tokens, tokens=before.tokens, exact=before.exact
             )
-        documents = [pieces(passage.text, max_tokens) for passage in passages]
+        documents = [split_parts(passage.text, max_tokens) for passage in passages]
         ranked = [chunk for at, parts in enumerate(documents) for chunk in chunks(at, parts)]
         scored = self._scored(question, passages, ranked, max_tokens)
         picks = fill_budget(scored, max_tokens)

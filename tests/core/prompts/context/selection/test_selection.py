@@ -19,7 +19,7 @@ from llm_optimizers.prompts import (
     TokenCounter,
 )
 from llm_optimizers.prompts.context import KeptPassage, render
-from llm_optimizers.prompts.context.pieces.parts import GAP
+from llm_optimizers.prompts.context.parts.part import GAP
 from llm_optimizers.prompts.context.ranking.model import rank
 from support.prompt_texts import FACTS
 

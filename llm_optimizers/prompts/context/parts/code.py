@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llm_optimizers.prompts.context.pieces.parts import Part, lines_of, part
+from llm_optimizers.prompts.context.parts.part import Part, lines_of, part
 from llm_optimizers.text import is_code_line
 
 __all__ = ["code_parts", "fence_parts", "is_source", "is_transcript", "statements"]

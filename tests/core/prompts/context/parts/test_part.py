@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_optimizers.prompts.context.pieces.parts import Part, gathered, joined, lines_of, part
+from llm_optimizers.prompts.context.parts.part import Part, gathered, joined, lines_of, part
 
 SENTENCES = [
     part("One. ", style="sentence"),

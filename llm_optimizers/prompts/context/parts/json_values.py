@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from llm_optimizers.prompts.context.pieces.parts import Part
+from llm_optimizers.prompts.context.parts.part import Part
 from llm_optimizers.text import json_spans
 
 __all__ = ["json_parts", "json_values"]

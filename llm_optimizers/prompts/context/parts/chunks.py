@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.prompts.context.pieces.parts import Part
+from llm_optimizers.prompts.context.parts.part import Part
 
 __all__ = ["Chunk", "chunks", "headers", "neighbours"]
 

@@ -14,16 +14,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.prompts.context.pieces.code import is_source
-from llm_optimizers.prompts.context.pieces.parts import Part, joined
-from llm_optimizers.prompts.context.pieces.splitting import pieces
+from llm_optimizers.prompts.context.parts.code import is_source
+from llm_optimizers.prompts.context.parts.part import Part, joined
+from llm_optimizers.prompts.context.parts.splitting import split_parts
 
 SMALL = 1
 MARK = "\n\n\u2026"
 
 
 def split(text: str, max_tokens: int = SMALL) -> tuple[Part, ...]:
-    parts = pieces(text, max_tokens)
+    parts = split_parts(text, max_tokens)
     assert "".join(each.text + each.tail for each in parts) == text
     return parts
 
@@ -584,7 +584,7 @@ alphabet = st.sampled_from(
 
 @given(st.lists(alphabet, max_size=80).map("".join), st.integers(1, 2_000))
 def test_the_parts_join_back_to_any_text(text: str, max_tokens: int) -> None:
-    parts = pieces(text, max_tokens)
+    parts = split_parts(text, max_tokens)
     assert "".join(each.text + each.tail for each in parts) == text
     for at, each in enumerate(parts):
         assert all(0 <= place < len(parts) and place != at for place in each.needs)
@@ -612,4 +612,4 @@ def test_the_parts_join_back_to_any_text(text: str, max_tokens: int) -> None:
 )
 def test_hostile_text_is_split_too(unit: str) -> None:
     text = unit * (100_000 // len(unit))
-    assert "".join(each.text + each.tail for each in pieces(text, 100)) == text
+    assert "".join(each.text + each.tail for each in split_parts(text, 100)) == text

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from llm_optimizers.prompts.context.pieces.parts import Part, lines_of, part
+from llm_optimizers.prompts.context.parts.part import Part, lines_of, part
 from llm_optimizers.text import sentences
 
 __all__ = ["prose_parts"]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 from typing import TypeAlias
 
-from llm_optimizers.prompts.context.pieces.parts import Part, part
+from llm_optimizers.prompts.context.parts.part import Part, part
 
 __all__ = ["html_table_parts", "table_at"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llm_optimizers.prompts.context.pieces.code import statements
-from llm_optimizers.prompts.context.pieces.parts import Part, lines_of, part
+from llm_optimizers.prompts.context.parts.code import statements
+from llm_optimizers.prompts.context.parts.part import Part, lines_of, part
 
 __all__ = ["data_parts", "is_data", "is_entry"]
 

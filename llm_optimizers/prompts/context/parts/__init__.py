@@ -1,7 +1,7 @@
 """The smallest parts of a document that may be kept alone.
 
-splitting.py    `pieces`: a document split into its parts, block by block
-parts.py        a part, what it needs around it, and the text of those that are kept
+splitting.py    `split_parts`: a document split into its parts, block by block
+part.py         a part, what it needs around it, and the text of those that are kept
 prose.py        sentences over wrapped lines, list items
 code.py         statements of code, prompts with their output
 tables.py       the rows of a table with their header

@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from llm_optimizers.prompts.context.pieces.code import (
+from llm_optimizers.prompts.context.parts.code import (
     code_parts,
     fence_parts,
     is_source,
     is_transcript,
 )
-from llm_optimizers.prompts.context.pieces.data_blocks import data_parts, is_data, is_entry
-from llm_optimizers.prompts.context.pieces.fences import Fence, fences
-from llm_optimizers.prompts.context.pieces.json_values import json_parts, json_values
-from llm_optimizers.prompts.context.pieces.parts import Part, gathered, lines_of, part
-from llm_optimizers.prompts.context.pieces.prose import prose_parts
-from llm_optimizers.prompts.context.pieces.tables import html_table_parts, table_at
+from llm_optimizers.prompts.context.parts.data_blocks import data_parts, is_data, is_entry
+from llm_optimizers.prompts.context.parts.fences import Fence, fences
+from llm_optimizers.prompts.context.parts.json_values import json_parts, json_values
+from llm_optimizers.prompts.context.parts.part import Part, gathered, lines_of, part
+from llm_optimizers.prompts.context.parts.prose import prose_parts
+from llm_optimizers.prompts.context.parts.tables import html_table_parts, table_at
 from llm_optimizers.text import looks_like_code
 
-__all__ = ["pieces"]
+__all__ = ["split_parts"]
 
 _TABLE = re.compile(r"<(/?)table\b[^<>\n]*>\n?", re.IGNORECASE)
 _BLANK = re.compile(r"(?:[ \t\r]*\n)*")
@@ -44,7 +44,7 @@ _TABLES = ("", "text", "txt", "csv", "tsv", "markdown", "md", "console", "plain"
 Kind: TypeAlias = Literal["code", "data", "text"]
 
 
-def pieces(text: str, max_tokens: int) -> tuple[Part, ...]:
+def split_parts(text: str, max_tokens: int) -> tuple[Part, ...]:
     """Return the parts of a document, in order; a part is short beside the budget if it can be."""
     longest = max(_SHORTEST_BLOCK, max_tokens)
     if is_source(text):
