@@ -92,7 +92,7 @@ def _apart(
     """Yield, for each pair of things that are asked about, the question for one and the other."""
     everything = set(range(len(words)))
     for at in range(1, len(words) - 1):
-        if plain[at] not in fields["joins"]:
+        if plain[at] not in fields["pairs"]:
             continue
         first, second = _pair(plain, at, fields)
         one, other = (set(_topics(words, own, language)) for own in (first, second))

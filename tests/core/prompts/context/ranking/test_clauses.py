@@ -54,6 +54,7 @@ def test_a_question_that_asks_for_two_things_has_two_clauses(
         "and and and",
         "Which port does Ado use?",
         "Is it fast, and why?",
+        "A harness came back broken but looks new. Can it be sold?",
         "Who wrote it and what is that?",
         "What does the reader and the reader do?",
         "? ; ? ;",
