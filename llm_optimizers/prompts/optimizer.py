@@ -80,14 +80,14 @@ class RequestOptimizer:
         passes: What is shortened without loss. The default, `"json"`, takes the blanks out of
             JSON where a whole text of a tool message, or a whole document of retrieved context in
             tags or alone in its section, is JSON or lines of JSON objects, and proves by parsing
-            that the value is the same. `"tables"`
-            writes JSON records with the same keys as tables; `from_table` reads them back. The
-            others act on user and system messages only, and change how a text is written, so
-            decide by your own prompts: `"embedded_json"` (JSON that stands by itself in a text),
-            `"markup"` (HTML comments and invisible characters between prose), `"whitespace"`
-            (gaps between sentences and paragraphs of prose), `"repeats"` (long paragraphs that
-            are repeated word for word). An empty set switches all of them off, for example for
-            an agent that edits JSON files by their exact text.
+            that the value is the same. `"tables"` writes JSON records with the same keys as
+            tables; `from_table` reads them back. The others act on user and system messages only,
+            and change how a text is written, so decide by your own prompts: `"embedded_json"`
+            (JSON that stands by itself in a text), `"markup"` (HTML comments and invisible
+            characters between prose), `"whitespace"` (gaps between sentences and paragraphs of
+            prose), `"repeats"` (long paragraphs that are repeated word for word). An empty set
+            switches all of them off, for example for an agent that edits JSON files by their
+            exact text.
         context: A token budget for the retrieved context in each message; None keeps it all. In
             a system message it applies only to a conversation's first question.
         history: Settings for summarising long conversations; None keeps them. With a warm cache
