@@ -24,6 +24,8 @@ def shortened(message: Message, passes: frozenset[PassName]) -> Message:
 
 def data_edits(text: str, role: Role, passes: frozenset[PassName] = LOSSLESS) -> list[Edit]:
     """Return the shorter forms of the data in the text of one message, in order."""
+    if "{" not in text:
+        return []  # No JSON with keys, so the sections need not be looked for.
     whole = [(0, len(text))]
     # The question to the context of a system message is in a user's message.
     spans = whole if role == "tool" else document_spans(text, asked=role == "system")

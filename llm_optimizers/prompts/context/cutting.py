@@ -15,7 +15,7 @@ from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.asking import asks, question_in
 from llm_optimizers.prompts.context.documents.division import Documents, documents
 from llm_optimizers.prompts.context.documents.sections import sections
-from llm_optimizers.prompts.context.documents.tags import Span
+from llm_optimizers.prompts.context.documents.tags import Span, gaps
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.selection.kept import KeptPassage
 from llm_optimizers.prompts.context.selection.selector import PassageSelector
@@ -82,7 +82,7 @@ def cut_contexts(
     """
     with FailOpen(_log, _UNREAD):
         bodies = _sections(texts, asked=question is not None or asks(nearby))
-        around = [_outside(*each) for each in zip(texts, bodies, strict=True)]
+        around = [gaps(*each) for each in zip(texts, bodies, strict=True)]
         found = [
             [documents(text[slice(*body)]) for body in own]
             for text, own in zip(texts, bodies, strict=True)
@@ -101,7 +101,7 @@ def outside(texts: Sequence[str]) -> str:
     """Return the texts of one message without their context sections; empty if that fails."""
     with FailOpen(_log, _UNREAD):
         bodies = _sections(texts, asked=False)
-        return _joined([_outside(*each) for each in zip(texts, bodies, strict=True)])
+        return _joined([gaps(*each) for each in zip(texts, bodies, strict=True)])
     return ""
 
 
@@ -112,12 +112,6 @@ def _sections(texts: Sequence[str], *, asked: bool) -> list[list[Span]]:
         sections(text, asked=asked or any(other != at for other in asking[:2]))
         for at, text in enumerate(texts)
     ]
-
-
-def _outside(text: str, bodies: Sequence[Span]) -> list[str]:
-    """Return the text before, between and after the sections' bodies."""
-    edges = [0, *(at for body in bodies for at in body), len(text)]
-    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _joined(around: Sequence[Sequence[str]]) -> str:

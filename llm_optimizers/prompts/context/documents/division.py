@@ -16,7 +16,7 @@ from llm_optimizers.prompts.context.documents.marked import fielded, headed, num
 from llm_optimizers.prompts.context.documents.paragraphs import in_paragraphs, joined
 from llm_optimizers.prompts.context.documents.places import Place, Quoting, protected
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
-from llm_optimizers.prompts.context.documents.tags import without_lone_tags
+from llm_optimizers.prompts.context.documents.tags import gaps, without_lone_tags
 from llm_optimizers.prompts.context.documents.titles import with_titles
 from llm_optimizers.prompts.context.ranking.analysis import Passage
 
@@ -113,13 +113,12 @@ def _sliced(body: str, base: int, places: list[Place]) -> Documents:
         )
         for each, (start, end) in zip(places, spans, strict=True)
     ]
-    edges = [0, *(at for span in spans for at in span), len(body)]
-    gaps = [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    others = gaps(body, spans)
     if not found:
         return Documents(opening=body, documents=(), separators=(), closing="")
     return Documents(
-        opening=gaps[0],
+        opening=others[0],
         documents=tuple(found),
-        separators=tuple(gaps[1:-1]),
-        closing=gaps[-1],
+        separators=tuple(others[1:-1]),
+        closing=others[-1],
     )

@@ -9,7 +9,7 @@ from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.places import trimmed_span
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
-from llm_optimizers.prompts.context.documents.tags import Span
+from llm_optimizers.prompts.context.documents.tags import Span, gaps
 from llm_optimizers.text import json_spans
 
 __all__ = ["document_spans"]
@@ -49,18 +49,16 @@ def _certain(body: str) -> list[Span]:
     elements in it, may be one document.
     """
     spans = [each.text for each in tagged(body)] or [trimmed_span(body, *unwrapped(body))]
-    edges = [0, *(at for span in spans for at in span), len(body)]
-    gaps = [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    bare = [_ANY_TAG.sub("", _FIELD.sub("", gap)).strip() for gap in gaps]
-    alone = not any(map(str.strip, gaps))
-    filled = not any(bare) and all(map(_OPENED.search, gaps[:-1]))
+    others = gaps(body, spans)
+    bare = [_ANY_TAG.sub("", _FIELD.sub("", gap)).strip() for gap in others]
+    alone = not any(map(str.strip, others))
+    filled = not any(bare) and all(map(_OPENED.search, others[:-1]))
     return [one for span in spans for one in _values(body, span)] if alone or filled else []
 
 
 def _values(body: str, span: Span) -> list[Span]:
     """Return the JSON values that fill a span with blank lines between; else the span."""
     found = [(span[0] + a, span[0] + b) for a, b in json_spans(body[slice(*span)], _BRACKET)]
-    edges = [span[0], *(at for each in found for at in each), span[1]]
-    gaps = [body[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    apart = len(found) > 1 and all(gap.count("\n") > 1 for gap in gaps[1:-1])
-    return found if apart and not any(map(str.strip, gaps)) else [span]
+    others = gaps(body, found, span)
+    apart = len(found) > 1 and all(gap.count("\n") > 1 for gap in others[1:-1])
+    return found if apart and not any(map(str.strip, others)) else [span]

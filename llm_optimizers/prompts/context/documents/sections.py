@@ -32,7 +32,7 @@ from llm_optimizers.prompts.context.documents.headings import (
 )
 from llm_optimizers.prompts.context.documents.labels import split, words_for
 from llm_optimizers.prompts.context.documents.places import code_spans, free, has_text
-from llm_optimizers.prompts.context.documents.tags import Element, Span, Tags
+from llm_optimizers.prompts.context.documents.tags import Element, Span, Tags, gaps
 
 __all__ = ["sections"]
 
@@ -86,9 +86,7 @@ def sections(text: str, *, asked: bool = False) -> list[Span]:
 
 
 def _without(text: str, found: Sequence[Section]) -> str:
-    edges = [0, *(at for each in found for at in each.body), len(text)]
-    parts = [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    return " ".join(parts).strip()
+    return " ".join(gaps(text, [each.body for each in found])).strip()
 
 
 def _tagged(text: str, code: Sequence[Span], _: Closings) -> Iterator[Section]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Element", "Span", "Tags", "inside_any", "without_lone_tags"]
+__all__ = ["Element", "Span", "Tags", "gaps", "inside_any", "without_lone_tags"]
 
 Span = tuple[int, int]
 """Start and end of a part of a text."""
@@ -137,6 +137,13 @@ def without_lone_tags(original: str, cut: str) -> str:
             written.append(cut[at:start])
             at = end
     return "".join([*written, cut[at:]])
+
+
+def gaps(text: str, spans: Sequence[Span], within: Span | None = None) -> list[str]:
+    """Return the text before, between and after spans in order, of all the text or of a part."""
+    start, end = within or (0, len(text))
+    edges = [start, *(at for span in spans for at in span), end]
+    return [text[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def inside_any(position: int, spans: Sequence[Span]) -> bool:
