@@ -1,0 +1,53 @@
+"""Let a wrapper pass `isinstance` as the class of the object in it.
+
+Code around a model asks for its class: a middleware marks prompts for its own provider's models
+only. `isinstance` first looks at an object's type and then at its `__class__`, so a wrapper whose
+`__class__` is a `joint_class` is found as both, as with the proxies of `wrapt` and `unittest.mock`.
+No object is ever made of a joint class: `type(wrapper)` stays the wrapper's own, and no method of
+the wrapped class can come between the wrapper's.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["joint_class", "shared_class"]
+
+
+@lru_cache(maxsize=256)
+def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
+    """Return a subclass of both classes that looks like the first; the first if there is none.
+
+    It inherits pydantic's fields of the first class. `ABCMeta.__new__` skips pydantic's own
+    metaclass, which would merge them with those of the second.
+    """
+    if issubclass(wrapper, wrapped):
+        return wrapper
+    body = {
+        "__module__": wrapper.__module__,
+        "__qualname__": wrapper.__qualname__,
+        "__doc__": wrapper.__doc__,
+    }
+    try:
+        joint: type[Any] = ABCMeta.__new__(
+            type(wrapper), wrapper.__name__, (wrapper, wrapped), body
+        )
+    except TypeError:  # the two have no common order of bases or layout
+        return wrapper
+    return joint
+
+
+def shared_class(classes: Iterable[type[Any]], *, below: type[Any]) -> type[Any] | None:
+    """Return the nearest class that all these are, below a base class; None if there is none."""
+    first, *others = classes
+    for each in first.__mro__:
+        if (
+            each is not below
+            and issubclass(each, below)
+            and all(issubclass(other, each) for other in others)
+        ):
+            return each
+    return None

@@ -1,0 +1,52 @@
+"""A joint class passes `isinstance` for two classes and keeps the first one's fields."""
+
+from pydantic import BaseModel
+
+from llm_optimizers.joint_class import joint_class, shared_class
+
+
+class Base(BaseModel):
+    name: str = ""
+
+
+class Wrapper(Base):
+    inner: Base
+
+    @property
+    def __class__(self):
+        return joint_class(type(self), type(self.inner))
+
+
+class First(Base):
+    size: int = 1
+
+
+class Second(First):
+    pass
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+
+def test_an_object_is_found_as_both_classes_and_keeps_its_own_fields():
+    wrapper = Wrapper(inner=First())
+    assert isinstance(wrapper, First)
+    assert isinstance(wrapper, Wrapper)
+    assert not isinstance(wrapper, Second)
+    assert type(wrapper) is Wrapper
+    wrapper.name = "b"
+    assert wrapper.model_dump() == {"name": "b", "inner": {"name": ""}}
+    assert wrapper == wrapper.model_copy()
+    assert wrapper.__class__.__name__ == "Wrapper"
+
+
+def test_what_has_no_joint_class_stays_the_first():
+    assert joint_class(Second, First) is Second
+    assert joint_class(First, int) is First
+
+
+def test_the_nearest_class_that_all_are():
+    assert shared_class([Second, First], below=Base) is First
+    assert shared_class([Second], below=Base) is Second
+    assert shared_class([First, Wrapper], below=Base) is None
