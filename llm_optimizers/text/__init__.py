@@ -4,6 +4,7 @@ splitting.py    blocks (code, JSON, prose), paragraphs, sentences, protected spa
 json_values.py  where JSON values begin and end
 stemming.py     stems, stopwords and language detection
 terms.py        terms for finding a topic: `terms`, `topical_terms`
+labels/         the labels of prompts (`Question:`, `## Context`), in every language
 word_lists.py   reads the lists in data/, one folder a language
 """
 

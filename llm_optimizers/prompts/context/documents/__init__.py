@@ -3,7 +3,6 @@
 sections.py     where retrieved context lies in a message
 headings.py     context below a heading for it
 closings.py     where such a section ends
-labels.py       the labels of prompts, in every language
 asking.py       the question in the text around it
 division.py     `documents`: a section divided into its documents, and written back
 own_texts.py    where each document's own text lies in a message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llm_optimizers.prompts.context.documents.labels import ASKS, labels
+from llm_optimizers.text.labels import ASKS, labels
 
 __all__ = ["asks", "question_in"]
 

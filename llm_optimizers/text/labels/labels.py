@@ -14,7 +14,18 @@ from functools import cache
 
 from llm_optimizers.text.word_lists import languages, read_fields
 
-__all__ = ["ANSWERS", "ASKS", "Label", "Words", "is_word", "labels", "split", "words_for"]
+__all__ = [
+    "ANSWERS",
+    "ASKS",
+    "Label",
+    "LabelledLine",
+    "Words",
+    "is_word",
+    "labelled_lines",
+    "labels",
+    "split",
+    "words_for",
+]
 
 ASKS = ("question", "request")
 ANSWERS = ("answer", "turn")
@@ -97,6 +108,17 @@ class Label:
     small: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledLine:
+    """The beginning of a line that is written as a label, and the words it says."""
+
+    start: int
+    end: int
+    said: str
+    mark: str
+    indent: int
+
+
 @cache
 def words_for(*fields: str) -> Words:
     """Return the entries of these fields in all languages."""
@@ -115,20 +137,30 @@ def _entries() -> dict[str, list[str]]:
 
 def labels(text: str) -> Iterator[Label]:
     """Yield the labels for questions, answers and instructions, in order."""
-    for found in _LABEL.finditer(text):
-        mark = found["level"] or ("**" if found["bold"] else "<" if found["tag"] else "")
-        said = found["heading"] or found["bold"] or found["tag"] or found["bare"]
-        words = split(said)
-        kind = _kind_of_marked(words) if mark else _kind_of_bare(words)
+    for line in labelled_lines(text):
+        words = split(line.said)
+        kind = _kind_of_marked(words) if line.mark else _kind_of_bare(words)
         if kind:
             yield Label(
                 kind=kind,
-                start=found.start(),
-                end=found.end(),
-                mark=mark,
-                indent=len(found["indent"]),
-                small=said[:1].islower(),
+                start=line.start,
+                end=line.end,
+                mark=line.mark,
+                indent=line.indent,
+                small=line.said[:1].islower(),
             )
+
+
+def labelled_lines(text: str) -> Iterator[LabelledLine]:
+    """Yield the beginnings of lines that are written as labels, whatever they say, in order."""
+    for found in _LABEL.finditer(text):
+        yield LabelledLine(
+            start=found.start(),
+            end=found.end(),
+            said=found["heading"] or found["bold"] or found["tag"] or found["bare"],
+            mark=found["level"] or ("**" if found["bold"] else "<" if found["tag"] else ""),
+            indent=len(found["indent"]),
+        )
 
 
 def _kind_of_bare(words: Sequence[str]) -> str:
