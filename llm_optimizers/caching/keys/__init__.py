@@ -1,7 +1,9 @@
 """Keys: which requests are the same, and which may be matched by meaning.
 
 key.py        the key of a request: exact, normalised, and the scope of a semantic match
-questions.py  the question in a prompt, its normalised form, and its keys in a scope
+questions.py  a question's normalised form, and its keys in a scope
+templates/    where a prompt that is made from a template asks its question
+unmatched.py  why a request has no question to be matched by meaning
 text_tasks/   requests to work on a text, which are matched exactly only
 """
 
@@ -10,11 +12,14 @@ from llm_optimizers.caching.keys.questions import (
     keys_of_question,
     normalise,
     scope_digest,
-    split_question,
 )
+from llm_optimizers.caching.keys.templates import SplitPrompt, split_question
+from llm_optimizers.caching.keys.unmatched import Unmatched
 
 __all__ = [
     "CacheKey",
+    "SplitPrompt",
+    "Unmatched",
     "cache_key",
     "keys_of_question",
     "normalise",

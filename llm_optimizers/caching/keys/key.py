@@ -17,12 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_optimizers.caching.keys.questions import (
-    keys_of_question,
-    may_match_by_meaning,
-    split_question,
-)
+from llm_optimizers.caching.keys.questions import keys_of_question, why_not_by_meaning
+from llm_optimizers.caching.keys.templates import SplitPrompt, split_question
 from llm_optimizers.caching.keys.text_tasks.detection import works_on_text
+from llm_optimizers.caching.keys.unmatched import Unmatched
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.settings.choices import stated_choices
@@ -48,10 +46,7 @@ class CacheKey:
     """The keys under which a request's answer is stored.
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
-    matter. `question` is None if no semantic match is allowed: the last message is a tool result
-    or not plain text, a text to work on is attached, the prompt has several sections or holds
-    JSON, tools are bound, the answer depends on the time, or the request refers to state at the
-    provider. `asked` is the question's text wherever another request may be served this answer, by
+    matter. `question` is None if no semantic match is allowed, and `unmatched` says why. `asked` is the question's text wherever another request may be served this answer, by
     meaning or by its normalised key: it is stored with the answer, so that the keys can be derived
     from it again. `completion` is the request's. `choices` is how many answers the settings ask
     for, None if they do not say. `keeps_ids` says that the request continues a response at the
@@ -69,6 +64,7 @@ class CacheKey:
     choices: int | None = None
     keeps_ids: bool = False
     sampled: bool = False
+    unmatched: Unmatched | None = None
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -85,21 +81,19 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
             tenant is not a string, or it refers to state at the provider that moves.
     """
     state = _unmoving_state(request)
-    *history, last = request.messages
-    plain = _is_plain(last)
-    context, question = split_question(last.text) if plain else ("", "")
+    last = request.messages[-1]
+    prompt = split_question(last.text) if _is_plain(last) else None
+    question = "" if prompt is None else prompt.question
     owner = request_tenant(request.tenant if tenant is None else tenant)
-    scope = f"{_scope_digest_of(request, owner, context, literal=bool(state.continued))}/{embedder}"
+    scope = f"{_scope_digest_of(request, owner, prompt, literal=bool(state.continued))}/{embedder}"
     exact, normalised = keys_of_question(scope, question)
-    exact_only = (
-        bool(state)
-        or any(map(_references, request.messages))
-        or (plain and works_on_text(history, context, question, _instructions(request)))
-    )
-    if exact_only:
+    reason = _why_exact_only(request, prompt, state)
+    if reason is not None:
         normalised = None
-    bound = any(request.params.get(name) for name in _TOOLS)
-    semantic = not exact_only and not bound and may_match_by_meaning(question)
+    if reason is None:
+        bound = any(request.params.get(name) for name in _TOOLS)
+        reason = Unmatched.TOOLS if bound else why_not_by_meaning(question)
+    semantic = reason is None
     return CacheKey(
         exact=exact,
         normalised=normalised,
@@ -111,7 +105,23 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         choices=stated_choices(request.params),
         keeps_ids=bool(state.continued),
         sampled=request.sampled or asks_for_sample(request.params, depth=0),
+        unmatched=reason,
     )
+
+
+def _why_exact_only(
+    request: ChatRequest, prompt: SplitPrompt | None, state: ProviderState
+) -> Unmatched | None:
+    """Return why not even the spelling of a request may differ; None if it may."""
+    if state or any(map(_references, request.messages)):
+        return Unmatched.STATE
+    if prompt is None:
+        return Unmatched.NOT_TEXT
+    if works_on_text(
+        request.messages[:-1], prompt.question, prompt.around, _instructions(request)
+    ):
+        return Unmatched.TEXT_TASK
+    return None
 
 
 def _is_plain(message: Message) -> bool:
@@ -119,10 +129,12 @@ def _is_plain(message: Message) -> bool:
     return message.role == "user" and not message.multimodal
 
 
-def _scope_digest_of(request: ChatRequest, owner: str, context: str, *, literal: bool) -> str:
+def _scope_digest_of(
+    request: ChatRequest, owner: str, prompt: SplitPrompt | None, *, literal: bool
+) -> str:
     """Return a digest of all that shapes the answer besides the question."""
     *history, last = request.messages
-    plain = _is_plain(last)
+    plain = prompt is not None
     shared = [
         SCHEMA,
         owner,
@@ -132,7 +144,7 @@ def _scope_digest_of(request: ChatRequest, owner: str, context: str, *, literal:
         _canonical(history if plain else request.messages, literal=literal),
         # Not None: the same messages with an empty text after them are another request.
         last.name if plain else False,
-        context,
+        list(prompt.around) if prompt is not None and prompt.framed else "",
     ]
     return digest(shared)
 

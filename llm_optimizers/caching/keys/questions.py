@@ -1,4 +1,4 @@
-"""Questions in a key: the question in a prompt, its normalised form, and its keys in a scope."""
+"""Questions in a key: their normalised form, their keys in a scope, and which have a meaning."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import hashlib
 import re
 import unicodedata
 
+from llm_optimizers.caching.keys.unmatched import Unmatched
+
 __all__ = [
     "keys_of_question",
-    "may_match_by_meaning",
+    "why_not_by_meaning",
     "normalise",
     "scope_digest",
-    "split_question",
 ]
 
-_QUESTION_LINE = re.compile(
-    r"(?:^|\n)[ \t]*(?:user |customer |final )?(?:question|query)[ \t]*:[ \t]*+"
-    r"(?P<q>[^\n]++)(?P<tail>(?:\n\s*(?:answer|response|reply)[ \t]*:)?\s*)\Z",
-    re.IGNORECASE,
-)
 # Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations,
 # text to work on after a colon, a factorial.
 _LITERAL = re.compile(
@@ -54,19 +50,6 @@ _TIME_BOUND = re.compile(
 )
 
 
-def split_question(text: str) -> tuple[str, str]:
-    """Split a prompt that ends in a line `Question: …` into (context, question).
-
-    Retrieval prompts have documents before such a line, and some have an empty `Answer:` after it.
-    The documents belong to the scope: the same question over other documents has another answer.
-    Without such a line the context is "".
-    """
-    match = _QUESTION_LINE.search(text)
-    if match is None:
-        return "", text
-    return text[: match.start("q")] + match["tail"].strip(), match["q"].rstrip()
-
-
 def normalise(text: str) -> str | None:
     """Return the text with case, spacing and final punctuation normalised.
 
@@ -96,11 +79,15 @@ def normalise(text: str) -> str | None:
     )
 
 
-def may_match_by_meaning(question: str) -> bool:
-    """Whether a text is a single question whose answer does not depend on the time."""
-    return question.strip() != "" and not any(
-        pattern.search(question) for pattern in (_TIME_BOUND, _SECTIONS, _DATA, _SURROGATE)
-    )
+def why_not_by_meaning(question: str) -> Unmatched | None:
+    """Return why a text is not a single question whose answer is the same at any time."""
+    if not question.strip() or _SURROGATE.search(question):
+        return Unmatched.NO_TEXT
+    if _TIME_BOUND.search(question):
+        return Unmatched.TIME
+    if _SECTIONS.search(question):
+        return Unmatched.SECTIONS
+    return Unmatched.DATA if _DATA.search(question) else None
 
 
 def keys_of_question(scope: str, question: str) -> tuple[str, str | None]:

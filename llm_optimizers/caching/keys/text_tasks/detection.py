@@ -17,16 +17,21 @@ __all__ = ["works_on_text"]
 
 _SHORT = 400
 """Characters of the longest paragraph before a question that may be an instruction."""
+_LINES = 2
+"""Lines at the end of a prompt, after its question: an instruction, a cue to answer."""
 _LABEL_WORDS = 3
 """Words of the longest answer that may be a label."""
 
 
 def works_on_text(
-    earlier: Sequence[Message], context: str, question: str, instructions: Iterable[str] = ()
+    earlier: Sequence[Message],
+    question: str,
+    around: Sequence[str] = (),
+    instructions: Iterable[str] = (),
 ) -> bool:
     """Return whether the last message asks for work on a text, or is the text.
 
-    `earlier` are the messages before it; `context` is what stands before its line `Question: …`;
+    `earlier` are the messages before it; `around` is what stands around its question;
     `instructions` are system prompts that are no messages.
     """
     prompts = [*instructions, *(each.text for each in earlier if each.role == "system")]
@@ -35,14 +40,18 @@ def works_on_text(
         or asks_for_work(question)
         or any(asks_for_work(each.text, followed=True) for each in earlier if each.role == "user")
         or _gives_labels(earlier)
-        or (context != "" and makes_messages_texts("\n".join((*prompts, *_frame(context)))))
+        or (any(around) and makes_messages_texts("\n".join((*prompts, *_frame(around)))))
     )
 
 
-def _frame(context: str) -> list[str]:
-    """Return the first and the last paragraph of a context if they may be an instruction."""
-    paragraphs = context.strip().split("\n\n")
-    ends = dict.fromkeys((paragraphs[0], paragraphs[-1]))
+def _frame(around: Sequence[str]) -> list[str]:
+    """Return the paragraphs and lines around a question that may be an instruction.
+
+    These are the first and the last paragraph before it, and the last lines after it.
+    """
+    paragraphs = around[0].strip().split("\n\n")
+    lines = [line for line in around[-1].splitlines() if line.strip()]
+    ends = dict.fromkeys((paragraphs[0], paragraphs[-1], *lines[-_LINES:]))
     return [each for each in ends if len(each) <= _SHORT]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.caching.keys import CacheKey, cache_key, normalise, split_question
+from llm_optimizers.caching.keys import CacheKey, cache_key, normalise
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -168,31 +168,6 @@ def test_case_spacing_and_final_punctuation_are_normalised(text: str, expected: 
 )
 def test_texts_whose_exact_form_matters_are_not_normalised(text: str) -> None:
     assert normalise(text) is None
-
-
-def test_a_question_line_splits_documents_from_the_question() -> None:
-    text = "Answer from these:\nParis is in France.\n\nQuestion: Where is Paris?\n"
-    context, question = split_question(text)
-    assert question == "Where is Paris?"
-    assert context.endswith("Question: ")
-    assert split_question("Question: one?\nThen more text") == (
-        "",
-        "Question: one?\nThen more text",
-    )
-
-
-def test_spaces_around_the_question_of_a_question_line_are_dropped() -> None:
-    assert split_question("Paris is in France.\nQuestion:  Where is Paris?  ")[1] == (
-        "Where is Paris?"
-    )
-
-
-def test_an_empty_answer_line_after_the_question_belongs_to_the_context() -> None:
-    text = "Context is below.\n-----\nParis is in France.\n-----\nQuery: Where is Paris?\nAnswer: "
-    context, question = split_question(text)
-    assert question == "Where is Paris?"
-    assert context.endswith("Query: Answer:")
-    assert context != split_question(text.removesuffix("Answer: "))[0]
 
 
 @pytest.mark.parametrize(

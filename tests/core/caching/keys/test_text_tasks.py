@@ -127,13 +127,13 @@ def test_documents_before_a_question_line_are_no_instructions() -> None:
 def test_a_long_prompt_is_read_at_both_ends() -> None:
     filler = "\nThe shop is open on Mondays. " * 2_000
     for prompt in (f"Summarise the message.{filler}", f"{filler}\nSummarise the message."):
-        assert works_on_text([Message(role="system", content=prompt)], "", "I lost my card")
-        assert works_on_text([], "", prompt)
+        assert works_on_text([Message(role="system", content=prompt)], "I lost my card")
+        assert works_on_text([], prompt)
 
 
 @pytest.mark.parametrize("text", ["", "\n", ":", " - ", "\uff1a", "\ud83d:", "é: é", "A\n" * 5_000])
 def test_any_text_can_be_read(text: str) -> None:
-    assert works_on_text([Message(role="system", content=text)], text, text) in (True, False)
+    assert works_on_text([Message(role="system", content=text)], text, (text, text)) in (True, False)
 
 
 @pytest.mark.parametrize("language", LISTS)

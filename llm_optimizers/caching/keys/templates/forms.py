@@ -1,0 +1,189 @@
+"""The forms of templates in which the place of the question is certain.
+
+A document may hold what looks like a question of the prompt, so a form counts only if the template
+around it says which one is asked. A question that is not certain is left where it is, and the whole
+prompt is then matched word for word.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llm_optimizers.caching.keys.templates.marks import Mark, Marks, Span, is_instruction
+from llm_optimizers.caching.keys.text_tasks.reading import read
+from llm_optimizers.text.labels import split, words_for
+
+__all__ = ["question_spans"]
+
+_LINE = re.compile(r"\s*(?P<q>[^\n]*\S)")
+_COLON = re.compile(r"[:\uff1a](?!/)")
+_ENDS = ("?", "\uff1f", "\u061f")
+_LEAD = 300
+"""Characters of the longest sentence that hands the question over after a colon."""
+_HEAD = 2_000
+"""Characters before a question that comes before its context."""
+_SHORT = 400
+"""Characters of the longest text between a question in tags and its context."""
+
+
+def question_spans(text: str) -> list[Span]:
+    """Return where a prompt has its question, several times if it repeats it; none if unsure."""
+    marks = Marks(text)
+    for form in (_in_tags, _refined, _handed_over, _last, _before_context, _after_context):
+        spans = form(text, marks)
+        if spans:
+            return spans
+    return []
+
+
+def _in_tags(text: str, marks: Marks) -> list[Span]:
+    """`<question>…</question>` at the end, or before the context."""
+    found = marks.question_element()
+    if found is None:
+        return []
+    whole, inner = found
+    question = text[slice(*inner)]
+    outside = [each for each in marks.of("question") if not whole[0] <= each.start < whole[1]]
+    if outside or not question.strip():
+        return []
+    blank = len(question) - len(question.lstrip())
+    span = inner[0] + blank, inner[0] + blank + len(question.strip())
+    if marks.closes(whole[1]):
+        return [span]
+    context = marks.context
+    if context is None or context[0] < whole[1]:
+        return [span] if marks.opens_context(whole[1]) and _asked_for(text, marks, whole) else []
+    between = text[whole[1] : context[0]].strip()
+    return [span] if len(between) <= _SHORT and marks.closes(context[1]) else []
+
+
+def _last(text: str, marks: Marks) -> list[Span]:
+    """`Question: …` at the end; also at the start, if it is the same question."""
+    asking = marks.of("question")
+    span = _labelled_last(text, marks, asking[-1]) if asking else None
+    if span is not None:
+        first = _on_line(text, marks, asking[0])
+        repeated = first is not None and first != span and text[slice(*first)] == text[slice(*span)]
+        if repeated and first is not None and marks.opens_context(first[1]):
+            return [first, span]
+        return [span]
+    letters = [each for each in marks.of("letter") if not asking or each.start > asking[-1].start]
+    cue = marks.cue()
+    if letters and cue is not None and cue.start > letters[-1].start:
+        span = _labelled_last(text, marks, letters[-1])
+    return [] if span is None else [span]
+
+
+def _labelled_last(text: str, marks: Marks, label: Mark) -> Span | None:
+    span = _on_line(text, marks, label)
+    return span if span is not None and marks.closes(span[1]) else None
+
+
+def _handed_over(text: str, marks: Marks) -> list[Span]:
+    """`Given the context, answer the question: …` in the last line."""
+    cue = marks.cue()
+    end = len(text[: len(text) if cue is None else cue.start].rstrip())
+    start = text.rfind("\n", 0, end) + 1
+    return _after_lead(text, (start, end), "hands over")
+
+
+def _refined(text: str, marks: Marks) -> list[Span]:
+    """`The original question is as follows: …` in the first line."""
+    start = len(text) - len(text.lstrip())
+    end = text.find("\n", start)
+    return _after_lead(text, (start, end), "first") if end > 0 else []
+
+
+def _after_lead(text: str, line: Span, field: str) -> list[Span]:
+    """Return the rest of a line after a colon that words of a field stand before."""
+    for colon in _COLON.finditer(text, line[0], min(line[1], line[0] + _LEAD)):
+        if words_for(field).ends(split(text[line[0] : colon.start()])) is not None:
+            found = _LINE.match(text, colon.end(), line[1])
+            return [found.span("q")] if found else []
+    return []
+
+
+def _before_context(text: str, marks: Marks) -> list[Span]:
+    """`Question: …` directly before the context.
+
+    Either it is the first such label, before all context, or every one of them is written like
+    it, and an answer follows each but the last: those before are examples.
+    """
+    asking = marks.of("question")
+    spans = [_on_line(text, marks, each) for each in asking]
+    opening = [
+        (each, span)
+        for each, span in zip(asking, spans, strict=True)
+        if span is not None and marks.opens_context(span[1])
+    ]
+    if not opening:
+        return []
+    if len(opening) == 1:
+        label, span = opening[0]
+        sure = label is asking[0] and _asked_for(text, marks, (label.start, span[1]))
+        return [span] if sure else []
+    alike = len({(each.look, each.said) for each in asking}) == 1
+    if len(opening) < len(asking) or not alike or marks.cue() is None:
+        return []
+    answers = [each.start for each in marks.of("answer")]
+    answered = all(
+        any(one.start < answer < other.start for answer in answers)
+        for one, other in zip(asking, asking[1:], strict=False)
+    )
+    return [opening[-1][1]] if answered else []
+
+
+def _asked_for(text: str, marks: Marks, place: Span) -> bool:
+    """Return whether a question before its context is the template's, not a document's.
+
+    The context has not begun, and the prompt begins with the question, or speaks of answering it.
+    Without a label for the context, the prompt must end in a cue to answer.
+    """
+    head = text[: place[0]]
+    started = any(each.start < place[0] for each in marks.of("context")) or (
+        marks.context is not None and marks.context[0] < place[0]
+    )
+    if started or len(head) > _HEAD or (marks.ruled(place[1]) and marks.cue() is None):
+        return False
+    return not head.strip() or head in words_for("question", "answering")
+
+
+def _after_context(text: str, marks: Marks) -> list[Span]:
+    """A bare question after the one closing tag of the context."""
+    if marks.context is None or marks.of("question") or marks.of("letter"):
+        return []
+    cue = marks.cue()
+    end = len(text) if cue is None or cue.start < marks.context[1] else cue.start
+    lines = _lines(text, marks.context[1], end)
+    asking = [each for each in lines if text[slice(*each)].endswith(_ENDS)]
+    if len(lines) == 1 and (asking or _sounds_like_a_question(text[slice(*lines[0])])):
+        return lines
+    if len(asking) != 1:
+        return []
+    others = [text[slice(*each)] for each in lines if each != asking[0]]
+    first, last = asking[0] == lines[0], asking[0] == lines[-1]
+    return asking if last or (first and is_instruction("\n".join(others))) else []
+
+
+def _sounds_like_a_question(text: str) -> bool:
+    first = " ".join(text.split(maxsplit=1)[:1])
+    return any(found.has("interrogative") for found in read(first))
+
+
+def _lines(text: str, start: int, end: int) -> list[Span]:
+    """Return the lines with text, without the blanks around them."""
+    return [each.span("q") for each in _LINE.finditer(text, start, end)]
+
+
+def _on_line(text: str, marks: Marks, label: Mark) -> Span | None:
+    """Return the question after a label, in the same line or in the next one with text.
+
+    The next line is none if it is itself a label, a tag or a rule.
+    """
+    found = _LINE.match(text, label.end)
+    if found is None:
+        return None
+    same_line = "\n" not in text[label.end : found.start("q")]
+    if not same_line and marks.labelled(found.start("q")):
+        return None
+    return found.span("q")
