@@ -16,6 +16,7 @@ refusals/     a refused answer is never served again
 drivers.py    runs the plans with the adapter's call: sync, async, as a stream
 executor.py   performs their steps on a store, an index, an embedder, a call in flight
 stats.py      counters, and warnings logged once
+misses.py     why misses could not have been hits by meaning
 """
 
 from __future__ import annotations

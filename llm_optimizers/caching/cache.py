@@ -129,7 +129,9 @@ class ResponseCache(Generic[R]):
         try:
             return current_tenant(self._namespace, request)
         except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache
-            self._counters.trouble("namespace: the cache is bypassed", error)
+            self._counters.bypassed(
+                error, "namespace: the cache is bypassed", semantic=self._index is not None
+            )
             return None
 
     def key_within(self, tenant: str, request: ChatRequest) -> CacheKey:
@@ -259,7 +261,7 @@ class ResponseCache(Generic[R]):
 
     def bypassed(self, reason: object) -> None:
         """Count a call that the cache does not handle, and log the reason the first time."""
-        self._counters.trouble("bypassed", reason)
+        self._counters.bypassed(reason, semantic=self._index is not None)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whether named by namespace or by block.

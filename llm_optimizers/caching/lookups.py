@@ -16,7 +16,7 @@ from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
 from llm_optimizers.caching.answers.cacheability import Cacheability, Judged
 from llm_optimizers.caching.answers.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.executor import Executor
-from llm_optimizers.caching.keys import CacheKey, scope_digest
+from llm_optimizers.caching.keys import CacheKey, Unmatched, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
 from llm_optimizers.caching.options import CallOptions
 from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
@@ -95,12 +95,14 @@ class LookupPlans(Generic[R]):
         except StoreError as error:
             self.counters.trouble("store", error)
             return Lookup(hit=None)
-        if found is not None:
-            return Lookup(hit=found.hit)
-        vector = yield from self.embed_question(key)
-        if vector is None:
-            return Lookup(hit=None)
-        found = yield from self._find_semantic(key, vector)
+        vector = None if found is not None else (yield from self.embed_question(key))
+        if vector is not None:
+            found = yield from self._find_semantic(key, vector)
+        if self.matcher is not None:
+            no_vector = None if vector is not None else Unmatched.NO_VECTOR
+            self.counters.compared(
+                key.scope, served=found is not None, reason=key.unmatched or no_vector
+            )
         return Lookup(hit=None if found is None else found.hit, vector=vector)
 
     def find_exact(self, key: CacheKey) -> Plan[Found[R] | None]:

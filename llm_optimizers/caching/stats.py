@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from llm_optimizers.caching.keys import Unmatched
+from llm_optimizers.caching.misses import MissReasons
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import LLMOptimizersError
 
@@ -20,19 +23,40 @@ class CacheStats:
     """Counts since the cache was created.
 
     `hits` by tier (exact, normalised, semantic, shared); `troubles` by kind: damaged entries
-    dropped, failures of the store or embedder, answers that must not be stored.
+    dropped, failures of the store or embedder, answers that must not be stored. `unmatched` counts
+    the misses that could not have been hits by meaning, by reason.
     """
 
     hits: Mapping[str, int] = field(default_factory=dict)
     misses: int = 0
     stored: int = 0
     troubles: Mapping[str, int] = field(default_factory=dict)
+    unmatched: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def hit_rate(self) -> float:
         """Hits per lookup, from 0 to 1; 0 before the first lookup."""
         hits = sum(self.hits.values())
         return hits / (hits + self.misses) if hits + self.misses else 0.0
+
+    def __str__(self) -> str:
+        hits = sum(self.hits.values())
+        lookups = hits + self.misses
+        lines = [
+            f"{hits:,} hits of {lookups:,} lookups ({self.hit_rate:.0%}){_each(self.hits)}",
+            f"{self.stored:,} answers stored",
+        ]
+        if self.unmatched:
+            lines.append(f"misses that could not be matched by meaning{_each(self.unmatched)}")
+        if self.troubles:
+            lines.append(f"troubles{_each(self.troubles)}")
+        return "\n".join(lines)
+
+
+def _each(counts: Mapping[str, int]) -> str:
+    """Return counts as text, the largest first; empty if there are none."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return "".join(f"\n  {count:>9,}  {name}" for name, count in ordered)
 
 
 class Counters:
@@ -42,6 +66,7 @@ class Counters:
         self._hits: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
+        self._reasons = MissReasons()
         self._lock = ProcessLock()
 
     def hit(self, tier: str) -> None:
@@ -53,6 +78,21 @@ class Counters:
         """Count a lookup that found nothing."""
         with self._lock:
             self._events["miss"] += 1
+
+    def compared(self, scope: str, *, served: bool, reason: Unmatched | None) -> None:
+        """Count a lookup of a cache that matches by meaning, and why a miss had no chance."""
+        with self._lock:
+            reasons = self._reasons
+            message = reasons.hit(scope) if served else reasons.miss(reason, scope)
+        self._warn(message)
+
+    def bypassed(self, detail: object, kind: str = "bypassed", *, semantic: bool) -> None:
+        """Count a call that the cache does not handle; `semantic` caches count it as unmatched."""
+        self.trouble(kind, detail)
+        if semantic:
+            with self._lock:
+                message = self._reasons.miss(Unmatched.NO_KEY)
+            self._warn(message)
 
     def stored(self) -> None:
         """Count an answer that was stored."""
@@ -72,6 +112,11 @@ class Counters:
         if first and not quiet:
             logger.warning("%s: %s (logged once; further ones are counted)", kind, detail)
 
+    def _warn(self, message: str | None) -> None:
+        if message is not None:
+            with suppress(Exception):  # an app's log filter must not cost an answer
+                logger.warning("%s", message)
+
     def damaged_vector(self, reason: str) -> None:
         """Count a stored vector that cannot be compared; its question is only matched exactly."""
         self.trouble("damaged vector left out", reason)
@@ -84,4 +129,5 @@ class Counters:
                 misses=self._events["miss"],
                 stored=self._events["stored"],
                 troubles=dict(self._troubles),
+                unmatched=self._reasons.counts,
             )

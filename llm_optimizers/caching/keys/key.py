@@ -46,12 +46,12 @@ class CacheKey:
     """The keys under which a request's answer is stored.
 
     `exact`, `normalised` and `scope` are hex digests. `normalised` is None if case or spacing may
-    matter. `question` is None if no semantic match is allowed, and `unmatched` says why. `asked` is the question's text wherever another request may be served this answer, by
-    meaning or by its normalised key: it is stored with the answer, so that the keys can be derived
-    from it again. `completion` is the request's. `choices` is how many answers the settings ask
-    for, None if they do not say. `keeps_ids` says that the request continues a response at the
-    provider, which knows the ids in its answer. A `sampled` request's calls at the same time are
-    never merged.
+    matter. `question` is None if no semantic match is allowed, and `unmatched` says why. `asked` is
+    the question's text wherever another request may be served this answer, by meaning or by its
+    normalised key: it is stored with the answer, so that the keys can be derived from it again.
+    `completion` is the request's. `choices` is how many answers the settings ask for, None if they
+    do not say. `keeps_ids` says that the request continues a response at the provider, which knows
+    the ids in its answer. A `sampled` request's calls at the same time are never merged.
     """
 
     exact: str
@@ -117,9 +117,7 @@ def _why_exact_only(
         return Unmatched.STATE
     if prompt is None:
         return Unmatched.NOT_TEXT
-    if works_on_text(
-        request.messages[:-1], prompt.question, prompt.around, _instructions(request)
-    ):
+    if works_on_text(request.messages[:-1], prompt.question, prompt.around, _instructions(request)):
         return Unmatched.TEXT_TASK
     return None
 

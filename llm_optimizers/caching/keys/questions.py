@@ -10,9 +10,9 @@ from llm_optimizers.caching.keys.unmatched import Unmatched
 
 __all__ = [
     "keys_of_question",
-    "why_not_by_meaning",
     "normalise",
     "scope_digest",
+    "why_not_by_meaning",
 ]
 
 # Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations,

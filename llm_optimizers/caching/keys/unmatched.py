@@ -35,8 +35,9 @@ _ADVICE = {
     Unmatched.NOT_TEXT: "Ask in a last message of plain text; pictures and results of tools are "
     "matched word for word.",
     Unmatched.NO_TEXT: "Check what is sent as the last message.",
-    Unmatched.TEXT_TASK: "Two texts with the same meaning have two summaries: pass "
-    "semantic=False to save the work.",
+    Unmatched.TEXT_TASK: "Two texts with the same meaning have two summaries. If these are "
+    "questions about documents, put the question in a last line 'Question: ...' or the documents "
+    "in the system prompt.",
     Unmatched.TIME: "Questions about now are matched word for word: give them a short ttl.",
     Unmatched.SECTIONS: "Put the question in a last line 'Question: ...' or in "
     "<question>...</question>, or put the context in the system prompt.",

@@ -8,6 +8,7 @@ prompt is then matched word for word.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from llm_optimizers.caching.keys.templates.marks import Mark, Marks, Span, is_instruction
 from llm_optimizers.caching.keys.text_tasks.reading import read
@@ -22,6 +23,8 @@ _LEAD = 300
 """Characters of the longest sentence that hands the question over after a colon."""
 _HEAD = 2_000
 """Characters before a question that comes before its context."""
+_LABEL_WORDS = 3
+"""Words of the longest answer that may be a label."""
 _SHORT = 400
 """Characters of the longest text between a question in tags and its context."""
 
@@ -61,17 +64,35 @@ def _last(text: str, marks: Marks) -> list[Span]:
     """`Question: …` at the end; also at the start, if it is the same question."""
     asking = marks.of("question")
     span = _labelled_last(text, marks, asking[-1]) if asking else None
-    if span is not None:
-        first = _on_line(text, marks, asking[0])
-        repeated = first is not None and first != span and text[slice(*first)] == text[slice(*span)]
-        if repeated and first is not None and marks.opens_context(first[1]):
-            return [first, span]
-        return [span]
-    letters = [each for each in marks.of("letter") if not asking or each.start > asking[-1].start]
-    cue = marks.cue()
-    if letters and cue is not None and cue.start > letters[-1].start:
-        span = _labelled_last(text, marks, letters[-1])
+    if span is None:
+        return _last_letter(text, marks)
+    first = _on_line(text, marks, asking[0])
+    if (
+        first is not None
+        and first != span
+        and text[slice(*first)] == text[slice(*span)]
+        and marks.opens_context(first[1])
+    ):
+        return [first, span]
+    return [] if _gives_labels(text, marks, span[0]) else [span]
+
+
+def _last_letter(text: str, marks: Marks) -> list[Span]:
+    """`Q: …` before a cue to answer, if it is the only one: in examples anything is asked so."""
+    letters, cue = marks.of("letter"), marks.cue()
+    if len(letters) != 1 or cue is None or cue.start < letters[0].start:
+        return []
+    span = _labelled_last(text, marks, letters[0])
     return [] if span is None else [span]
+
+
+def _gives_labels(text: str, marks: Marks, end: int) -> bool:
+    """Return whether the answers before a question are labels, as in a classification."""
+    lines = [_LINE.match(text, each.end) for each in marks.of("answer") if each.end < end]
+    answers = [line["q"] for line in lines if line is not None]
+    return len(answers) > 1 and all(
+        len(answer.split()) <= _LABEL_WORDS and answer[-1].isalnum() for answer in answers
+    )
 
 
 def _labelled_last(text: str, marks: Marks, label: Mark) -> Span | None:
@@ -87,7 +108,7 @@ def _handed_over(text: str, marks: Marks) -> list[Span]:
     return _after_lead(text, (start, end), "hands over")
 
 
-def _refined(text: str, marks: Marks) -> list[Span]:
+def _refined(text: str, _: Marks) -> list[Span]:
     """`The original question is as follows: …` in the first line."""
     start = len(text) - len(text.lstrip())
     end = text.find("\n", start)
@@ -128,7 +149,7 @@ def _before_context(text: str, marks: Marks) -> list[Span]:
     answers = [each.start for each in marks.of("answer")]
     answered = all(
         any(one.start < answer < other.start for answer in answers)
-        for one, other in zip(asking, asking[1:], strict=False)
+        for one, other in pairwise(asking)
     )
     return [opening[-1][1]] if answered else []
 

@@ -14,9 +14,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.text.labels import ANSWERS, ASKS, Label, labels
 from llm_optimizers.prompts.context.documents.places import after_blank_line
 from llm_optimizers.prompts.context.documents.tags import Span, inside_any
+from llm_optimizers.text.labels import ANSWERS, ASKS, Label, labels
 
 __all__ = ["Closings", "Look"]
 

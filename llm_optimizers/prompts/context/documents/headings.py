@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from llm_optimizers.prompts.context.documents.closings import Closings, Look
 from llm_optimizers.prompts.context.documents.division import documents
-from llm_optimizers.text.labels import is_word, split, words_for
 from llm_optimizers.prompts.context.documents.places import free
 from llm_optimizers.prompts.context.documents.tags import Span, inside_any
+from llm_optimizers.text.labels import is_word, split, words_for
 
 __all__ = ["MANY", "NOUNS", "Section", "follows", "headed"]
 

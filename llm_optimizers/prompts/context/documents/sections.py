@@ -30,9 +30,9 @@ from llm_optimizers.prompts.context.documents.headings import (
     follows,
     headed,
 )
-from llm_optimizers.text.labels import split, words_for
 from llm_optimizers.prompts.context.documents.places import code_spans, free, has_text
 from llm_optimizers.prompts.context.documents.tags import Element, Span, Tags, gaps
+from llm_optimizers.text.labels import split, words_for
 
 __all__ = ["sections"]
 

@@ -133,7 +133,10 @@ def test_a_long_prompt_is_read_at_both_ends() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n", ":", " - ", "\uff1a", "\ud83d:", "é: é", "A\n" * 5_000])
 def test_any_text_can_be_read(text: str) -> None:
-    assert works_on_text([Message(role="system", content=text)], text, (text, text)) in (True, False)
+    assert works_on_text([Message(role="system", content=text)], text, (text, text)) in (
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize("language", LISTS)
