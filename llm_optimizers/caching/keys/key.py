@@ -90,9 +90,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
     reason = _why_exact_only(request, prompt, state)
     if reason is not None:
         normalised = None
-    if reason is None:
-        bound = any(request.params.get(name) for name in _TOOLS)
-        reason = Unmatched.TOOLS if bound else why_not_by_meaning(question)
+    reason = reason or _why_not_by_meaning(request, prompt)
     semantic = reason is None
     return CacheKey(
         exact=exact,
@@ -125,6 +123,15 @@ def _why_exact_only(
 def _is_plain(message: Message) -> bool:
     """Whether a message is a user's text and nothing else."""
     return message.role == "user" and not message.multimodal
+
+
+def _why_not_by_meaning(request: ChatRequest, prompt: SplitPrompt | None) -> Unmatched | None:
+    """Return why only the spelling of a request may differ, and not its words."""
+    if any(request.params.get(name) for name in _TOOLS):
+        return Unmatched.TOOLS
+    if prompt is None or not prompt.certain:
+        return Unmatched.SECTIONS
+    return why_not_by_meaning(prompt.question)
 
 
 def _scope_digest_of(

@@ -38,7 +38,9 @@ _NORMALISED_LIMIT = 400
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A prompt with sections holds more than a question, and the difference may be in any section.
 _SECTIONS = re.compile(
-    r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:)[ \t]*$", re.MULTILINE
+    r"^[ \t]*(?:[-=*#]{5,}|<[A-Za-z][\w ]*>|\w[\w ]{2,40}:|\[[A-Za-z][\w' ]{2,60}\]"
+    r"|#{1,6}[ \t]+\S[^\n]*)[ \t]*$",
+    re.MULTILINE,
 )
 # Data may hold several questions whose answers depend on their order or ids, yet the same
 # questions in another order have the same meaning.

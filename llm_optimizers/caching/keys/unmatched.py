@@ -16,7 +16,7 @@ class Unmatched(StrEnum):
     NO_TEXT = "its text is empty or damaged"
     TEXT_TASK = "it asks for work on a text"
     TIME = "its answer depends on the time"
-    SECTIONS = "it has several sections and no question that is marked as one"
+    SECTIONS = "it has several sections, and it is not certain which question is asked"
     DATA = "it holds JSON or other data"
     NEW_CONTEXT = "its system prompt, history, documents or settings were new"
     NO_VECTOR = "its question could not be embedded"

@@ -29,14 +29,20 @@ _SHORT = 400
 """Characters of the longest text between a question in tags and its context."""
 
 
-def question_spans(text: str) -> list[Span]:
-    """Return where a prompt has its question, several times if it repeats it; none if unsure."""
+def question_spans(text: str) -> list[Span] | None:
+    """Return where a prompt has its question, several times if it repeats it.
+
+    None if it is not certain which question of the prompt is asked; an empty list if nothing in it
+    is marked as a question.
+    """
     marks = Marks(text)
-    for form in (_in_tags, _refined, _handed_over, _last, _before_context, _after_context):
-        spans = form(text, marks)
-        if spans:
-            return spans
-    return []
+    marked = bool(marks.of("question") or marks.context)
+    if not marks.wants_something_else():
+        for form in (_in_tags, _refined, _handed_over, _last, _before_context, _after_context):
+            spans = form(text, marks)
+            if spans and any(map(str.isalnum, text[slice(*spans[0])])):
+                return spans
+    return None if marked else []
 
 
 def _in_tags(text: str, marks: Marks) -> list[Span]:
@@ -108,11 +114,11 @@ def _handed_over(text: str, marks: Marks) -> list[Span]:
     return _after_lead(text, (start, end), "hands over")
 
 
-def _refined(text: str, _: Marks) -> list[Span]:
-    """`The original question is as follows: …` in the first line."""
+def _refined(text: str, marks: Marks) -> list[Span]:
+    """`The original question is as follows: …`, then the answer that exists."""
     start = len(text) - len(text.lstrip())
-    end = text.find("\n", start)
-    return _after_lead(text, (start, end), "first") if end > 0 else []
+    spans = _after_lead(text, (start, text.find("\n", start)), "first")
+    return spans if spans and marks.gives_answer(spans[0][1]) else []
 
 
 def _after_lead(text: str, line: Span, field: str) -> list[Span]:

@@ -25,8 +25,11 @@ _NO_INSTRUCTION = re.compile(r"[?\uff1f\u061f:\uff1a]|-{5}|={5}|\*{5}|_{5}|#{5}"
 _CONTEXT = ("context", "documents", "other")
 _AROUND = 2
 """Words that may stand before the one that says what a label for context or an answer is."""
-_LINE = 400
+_LENGTH = 400
 """Characters of a line that are looked at."""
+_LINE = re.compile(r"\s*([^\n]{1,400})")
+_COLONS = (":", "\uff1a")
+_COLON = re.compile("[:\uff1a]")
 _INSTRUCTION = 200
 """Characters of the longest instruction after a question."""
 
@@ -75,7 +78,7 @@ class Marks:
 
     def labelled(self, start: int) -> bool:
         """Return whether the line that begins at a position is written as a label or is a rule."""
-        line = self._text[start : start + _LINE].partition("\n")[0]
+        line = self._text[start : start + _LENGTH].partition("\n")[0]
         return next(labelled_lines(line), None) is not None or self.ruled(start)
 
     def question_element(self) -> tuple[Span, Span] | None:
@@ -100,6 +103,18 @@ class Marks:
             return None
         return last
 
+    def wants_something_else(self) -> bool:
+        """Return whether the text ends in a label for what is no answer: `Standalone question:`."""
+        return self._text.rstrip(" \t\r\n*").endswith(_COLONS) and self.cue() is None
+
+    def gives_answer(self, at: int) -> bool:
+        """Return whether the next line with text says that an answer exists."""
+        found = _LINE.match(self._text, at)
+        return found is not None and any(
+            self._text[found.start(1) : colon.start()] in words_for("given answer")
+            for colon in _COLON.finditer(self._text, found.start(1), found.end(1))
+        )
+
     def closes(self, at: int) -> bool:
         """Return whether only the end of a template follows: an instruction, a cue to answer.
 
@@ -107,11 +122,7 @@ class Marks:
         """
         cue = self.cue()
         end = len(self._text) if cue is None or cue.start < at else cue.start
-        if end < len(self._text) and any(
-            not self._text[at : each.start].strip()
-            for each in self.of("given answer")
-            if each.start >= at
-        ):
+        if end < len(self._text) and self.gives_answer(at):
             return True
         rest = _CLOSING_TAGS.sub("", self._text[at:end]).strip()
         return not rest or (not self.any_in(at, end) and is_instruction(rest))

@@ -20,11 +20,13 @@ class SplitPrompt:
     """A prompt: `question.join(around)` is its text, character by character.
 
     `around` are the texts before, between and after the places of the question; only an empty one
-    before and after it if the whole prompt is the question.
+    before and after it if the whole prompt is the question. It is not `certain` if the prompt has
+    questions or context and it is not known which question is asked.
     """
 
     question: str
     around: tuple[str, ...] = ("", "")
+    certain: bool = True
 
     @property
     def framed(self) -> bool:
@@ -40,7 +42,7 @@ def split_question(text: str) -> SplitPrompt:
     answer.
     """
     spans = question_spans(text) if _MAY_BE_FORMED.search(text) else []
-    return _split(text, spans) if spans else SplitPrompt(question=text)
+    return _split(text, spans) if spans else SplitPrompt(question=text, certain=spans is not None)
 
 
 def _split(text: str, spans: Sequence[Span]) -> SplitPrompt:
