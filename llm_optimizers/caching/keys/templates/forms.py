@@ -33,16 +33,15 @@ def question_spans(text: str) -> list[Span] | None:
     """Return where a prompt has its question, several times if it repeats it.
 
     None if it is not certain which question of the prompt is asked; an empty list if nothing in it
-    is marked as a question.
+    is marked as a question or as context.
     """
     marks = Marks(text)
-    marked = bool(marks.of("question") or marks.context)
+    spans: list[Span] = []
     if not marks.wants_something_else():
-        for form in (_in_tags, _refined, _handed_over, _last, _before_context, _after_context):
-            spans = form(text, marks)
-            if spans and any(map(str.isalnum, text[slice(*spans[0])])):
-                return spans
-    return None if marked else []
+        spans = _in_tags(text, marks) or _labelled(text, marks) or _after_context(text, marks)
+    if spans and any(map(str.isalnum, text[slice(*spans[0])])):
+        return spans
+    return None if marks.has_any else []
 
 
 def _in_tags(text: str, marks: Marks) -> list[Span]:
@@ -66,20 +65,25 @@ def _in_tags(text: str, marks: Marks) -> list[Span]:
     return [span] if len(between) <= _SHORT and marks.closes(context[1]) else []
 
 
+def _labelled(text: str, marks: Marks) -> list[Span]:
+    """A question at the start or at the end; at both only if it is the same question."""
+    first = _refined(text, marks) or _leading(text, marks)
+    last = _handed_over(text, marks) or _last(text, marks)
+    if first and last:
+        same = text[slice(*first[0])] == text[slice(*last[0])]
+        return list(dict.fromkeys([*first, *last])) if same else []
+    if last or not first:
+        return last
+    opening = [each for each in marks.of("question") if _opening(text, marks, each) is not None]
+    return first if len(opening) <= 1 else _after_examples(text, marks)
+
+
 def _last(text: str, marks: Marks) -> list[Span]:
-    """`Question: …` at the end; also at the start, if it is the same question."""
+    """`Question: …` at the end."""
     asking = marks.of("question")
     span = _labelled_last(text, marks, asking[-1]) if asking else None
     if span is None:
         return _last_letter(text, marks)
-    first = _on_line(text, marks, asking[0])
-    if (
-        first is not None
-        and first != span
-        and text[slice(*first)] == text[slice(*span)]
-        and marks.opens_context(first[1])
-    ):
-        return [first, span]
     return [] if _gives_labels(text, marks, span[0]) else [span]
 
 
@@ -130,34 +134,36 @@ def _after_lead(text: str, line: Span, field: str) -> list[Span]:
     return []
 
 
-def _before_context(text: str, marks: Marks) -> list[Span]:
-    """`Question: …` directly before the context.
+def _leading(text: str, marks: Marks) -> list[Span]:
+    """`Question: …` as the first such label, directly before the context."""
+    label = next(iter(marks.of("question")), None)
+    span = None if label is None else _opening(text, marks, label)
+    if label is None or span is None:
+        return []
+    return [span] if _asked_for(text, marks, (label.start, span[1])) else []
 
-    Either it is the first such label, before all context, or every one of them is written like
-    it, and an answer follows each but the last: those before are examples.
+
+def _opening(text: str, marks: Marks, label: Mark) -> Span | None:
+    """Return the question after a label that is directly before the context."""
+    span = _on_line(text, marks, label)
+    return span if span is not None and marks.opens_context(span[1]) else None
+
+
+def _after_examples(text: str, marks: Marks) -> list[Span]:
+    """The last `Question: …` directly before the context, where all before it are examples.
+
+    Then all are written alike, and an answer follows each but the last.
     """
     asking = marks.of("question")
-    spans = [_on_line(text, marks, each) for each in asking]
-    opening = [
-        (each, span)
-        for each, span in zip(asking, spans, strict=True)
-        if span is not None and marks.opens_context(span[1])
-    ]
-    if not opening:
-        return []
-    if len(opening) == 1:
-        label, span = opening[0]
-        sure = label is asking[0] and _asked_for(text, marks, (label.start, span[1]))
-        return [span] if sure else []
     alike = len({(each.look, each.said) for each in asking}) == 1
-    if len(opening) < len(asking) or not alike or marks.cue() is None:
-        return []
     answers = [each.start for each in marks.of("answer")]
     answered = all(
         any(one.start < answer < other.start for answer in answers)
         for one, other in pairwise(asking)
     )
-    return [opening[-1][1]] if answered else []
+    spans = [span for each in asking if (span := _opening(text, marks, each)) is not None]
+    sure = alike and answered and len(spans) == len(asking) and marks.cue() is not None
+    return spans[-1:] if sure else []
 
 
 def _asked_for(text: str, marks: Marks, place: Span) -> bool:
@@ -181,6 +187,8 @@ def _after_context(text: str, marks: Marks) -> list[Span]:
         return []
     cue = marks.cue()
     end = len(text) if cue is None or cue.start < marks.context[1] else cue.start
+    if marks.tags_in(marks.context[1], end):
+        return []
     lines = _lines(text, marks.context[1], end)
     asking = [each for each in lines if text[slice(*each)].endswith(_ENDS)]
     if len(lines) == 1 and (asking or _sounds_like_a_question(text[slice(*lines[0])])):

@@ -14,7 +14,7 @@ from llm_optimizers.text.labels import LabelledLine, is_word, labelled_lines, sp
 __all__ = ["Kind", "Mark", "Marks", "Span", "is_instruction"]
 
 Span: TypeAlias = tuple[int, int]
-Kind: TypeAlias = Literal["question", "letter", "answer", "given answer", "context"]
+Kind: TypeAlias = Literal["question", "letter", "other", "answer", "given answer", "context"]
 
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[^\W\d_][^\s<>/]{0,60})[^<>\n]{0,300}(?<!/)>")
 _CLOSING_TAGS = re.compile(r"</[^\W\d_][^<>\n]{0,60}>")
@@ -36,7 +36,10 @@ _INSTRUCTION = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A label at the beginning of a line; `look` is how it is written."""
+    """A label at the beginning of a line; `look` is how it is written.
+
+    `other` ones name a question that need not be the prompt's: "Related question:".
+    """
 
     kind: Kind
     start: int
@@ -57,12 +60,22 @@ class Marks:
         self._text = text
         self._tags = list(_TAG.finditer(text)) if "</" in text else []
         self.context = self._one_element(_CONTEXT)
+        self._tags = [each for each in self._tags if not self._inside_context(each)]
         self._every = [
             Mark(kind=kind, start=line.start, end=line.end, look=line.mark, said=line.said)
             for line in labelled_lines(text)
             if (kind := _kind_of(line)) is not None and not self.in_context(line.start)
         ]
         self._starts = [each.start for each in self._every]
+
+    @property
+    def has_any(self) -> bool:
+        """Whether something is marked as a question, or as context."""
+        marked = any(each.kind in ("question", "other", "context") for each in self._every)
+        names = ("question", *_CONTEXT)
+        return (marked and "\n" in self._text.strip()) or any(
+            _is_named(each["name"], names) for each in self._tags
+        )
 
     def of(self, kind: Kind) -> list[Mark]:
         """Return the labels of a kind, in order, without those inside the context's element."""
@@ -71,6 +84,10 @@ class Marks:
     def in_context(self, at: int) -> bool:
         """Return whether a position is inside the context's element."""
         return self.context is not None and self.context[0] <= at < self.context[1]
+
+    def tags_in(self, start: int, end: int) -> bool:
+        """Return whether there is a tag in a span."""
+        return any(start <= each.start() < end for each in self._tags)
 
     def any_in(self, start: int, end: int) -> bool:
         """Return whether a label begins in a span."""
@@ -87,7 +104,7 @@ class Marks:
         It must not lie in another element that is open, such as a document's.
         """
         whole = self._one_element(("question",))
-        if whole is None or self.in_context(whole[0]):
+        if whole is None:
             return None
         opened = Counter(each["name"] for each in self._before(whole[0]) if not each["close"])
         closed = Counter(each["name"] for each in self._before(whole[0]) if each["close"])
@@ -139,6 +156,11 @@ class Marks:
         """Return whether a rule (`=====`) follows, after blanks only."""
         return _RULE.match(self._text, at) is not None
 
+    def _inside_context(self, tag: re.Match[str]) -> bool:
+        return (
+            self.context is not None and self.context[0] < tag.start() < tag.end() < self.context[1]
+        )
+
     def _before(self, at: int) -> Iterator[re.Match[str]]:
         return (each for each in self._tags if each.start() < at)
 
@@ -178,7 +200,9 @@ def _kind_of(line: LabelledLine) -> Kind | None:
     words = split(line.said)
     if _asks(words):
         # Without a closing tag it is not known where the question ends.
-        return None if line.mark == "<" else "question"
+        return "other" if line.mark == "<" else "question"
+    if _ends(words, ("question",)):
+        return "other"
     if not line.mark and len(words) == 1:
         if line.said in words_for("letter for a question"):
             return "letter"
