@@ -17,6 +17,7 @@ from llm_optimizers.text.labels import split, words_for
 __all__ = ["question_spans"]
 
 _LINE = re.compile(r"\s*(?P<q>[^\n]*\S)")
+_RULE = re.compile(r"^[ \t]*[-=*_#]{5,}[ \t\r]*$", re.MULTILINE)
 _COLON = re.compile(r"[:\uff1a](?!/)")
 _ENDS = ("?", "\uff1f", "\u061f")
 _LEAD = 300
@@ -60,15 +61,19 @@ def _in_tags(text: str, marks: Marks) -> list[Span]:
         return [span]
     context = marks.context
     if context is None or context[0] < whole[1]:
-        return [span] if marks.opens_context(whole[1]) and _asked_for(text, marks, whole) else []
+        return [span] if marks.opener(whole[1]) and _asked_for(text, marks, whole) else []
     between = text[whole[1] : context[0]].strip()
     return [span] if len(between) <= _SHORT and marks.closes(context[1]) else []
 
 
 def _labelled(text: str, marks: Marks) -> list[Span]:
     """A question at the start or at the end; at both only if it is the same question."""
+    if marks.has_question_tag:
+        return []
     first = _refined(text, marks) or _leading(text, marks)
     last = _handed_over(text, marks) or _last(text, marks)
+    if last and _gives_labels(text, marks, last[0][0]):
+        return []
     if first and last:
         same = text[slice(*first[0])] == text[slice(*last[0])]
         return list(dict.fromkeys([*first, *last])) if same else []
@@ -84,7 +89,7 @@ def _last(text: str, marks: Marks) -> list[Span]:
     span = _labelled_last(text, marks, asking[-1]) if asking else None
     if span is None:
         return _last_letter(text, marks)
-    return [] if _gives_labels(text, marks, span[0]) else [span]
+    return [span]
 
 
 def _last_letter(text: str, marks: Marks) -> list[Span]:
@@ -146,24 +151,37 @@ def _leading(text: str, marks: Marks) -> list[Span]:
 def _opening(text: str, marks: Marks, label: Mark) -> Span | None:
     """Return the question after a label that is directly before the context."""
     span = _on_line(text, marks, label)
-    return span if span is not None and marks.opens_context(span[1]) else None
+    return span if span is not None and marks.opener(span[1]) else None
 
 
 def _after_examples(text: str, marks: Marks) -> list[Span]:
     """The last `Question: …` directly before the context, where all before it are examples.
 
-    Then all are written alike, and an answer follows each but the last.
+    Then all are written alike, in paragraphs of their own, and between two of them an answer is
+    written as the cue at the end is.
     """
-    asking = marks.of("question")
-    alike = len({(each.look, each.said) for each in asking}) == 1
-    answers = [each.start for each in marks.of("answer")]
-    answered = all(
-        any(one.start < answer < other.start for answer in answers)
+    asking, cue = marks.of("question"), marks.cue()
+    spans = [span for each in asking if (span := _opening(text, marks, each)) is not None]
+    looks = {(each.look, each.said) for each in asking}
+    openers = {marks.opener(span[1]) for span in spans}
+    if cue is None or len(spans) < len(asking) or len(looks) > 1 or len(openers) > 1:
+        return []
+    answers = [
+        each.start
+        for each in marks.of("answer")
+        if each.said == cue.said and _on_line(text, marks, each, below=False)
+    ]
+    sure = all(
+        _own_paragraph(text, other.start) and any(one.start < at < other.start for at in answers)
         for one, other in pairwise(asking)
     )
-    spans = [span for each in asking if (span := _opening(text, marks, each)) is not None]
-    sure = alike and answered and len(spans) == len(asking) and marks.cue() is not None
     return spans[-1:] if sure else []
+
+
+def _own_paragraph(text: str, start: int) -> bool:
+    """Return whether a blank line is before a line."""
+    before = text[:start]
+    return before[len(before.rstrip()) :].count("\n") > 1
 
 
 def _asked_for(text: str, marks: Marks, place: Span) -> bool:
@@ -176,7 +194,12 @@ def _asked_for(text: str, marks: Marks, place: Span) -> bool:
     started = any(each.start < place[0] for each in marks.of("context")) or (
         marks.context is not None and marks.context[0] < place[0]
     )
-    if started or len(head) > _HEAD or (marks.ruled(place[1]) and marks.cue() is None):
+    if (
+        started
+        or len(head) > _HEAD
+        or _RULE.search(head)
+        or (marks.ruled(place[1]) and marks.cue() is None)
+    ):
         return False
     return not head.strip() or head in words_for("question", "answering")
 
@@ -210,8 +233,8 @@ def _lines(text: str, start: int, end: int) -> list[Span]:
     return [each.span("q") for each in _LINE.finditer(text, start, end)]
 
 
-def _on_line(text: str, marks: Marks, label: Mark) -> Span | None:
-    """Return the question after a label, in the same line or in the next one with text.
+def _on_line(text: str, marks: Marks, label: Mark, *, below: bool = True) -> Span | None:
+    """Return what follows a label, in the same line or in the next one `below` with text.
 
     The next line is none if it is itself a label, a tag or a rule.
     """
@@ -219,6 +242,6 @@ def _on_line(text: str, marks: Marks, label: Mark) -> Span | None:
     if found is None:
         return None
     same_line = "\n" not in text[label.end : found.start("q")]
-    if not same_line and marks.labelled(found.start("q")):
+    if not same_line and (not below or marks.labelled(found.start("q"))):
         return None
     return found.span("q")

@@ -23,11 +23,12 @@ _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _NO_INSTRUCTION = re.compile(r"[?\uff1f\u061f:\uff1a]|-{5}|={5}|\*{5}|_{5}|#{5}")
 """What an instruction after a question has not: another question, a label, a rule."""
 _CONTEXT = ("context", "documents", "other")
+_ASKING: tuple[Kind, ...] = ("question", "letter", "other")
 _AROUND = 2
 """Words that may stand before the one that says what a label for context or an answer is."""
 _LENGTH = 400
 """Characters of a line that are looked at."""
-_LINE = re.compile(r"\s*([^\n]{1,400})")
+_FIRST_LINE = re.compile(r"\s*(?P<line>[^\n]{1,400})")
 _COLONS = (":", "\uff1a")
 _COLON = re.compile("[:\uff1a]")
 _INSTRUCTION = 200
@@ -72,10 +73,13 @@ class Marks:
     def has_any(self) -> bool:
         """Whether something is marked as a question, or as context."""
         marked = any(each.kind in ("question", "other", "context") for each in self._every)
-        names = ("question", *_CONTEXT)
-        return (marked and "\n" in self._text.strip()) or any(
-            _is_named(each["name"], names) for each in self._tags
-        )
+        tagged = self.has_question_tag or self.context is not None
+        return tagged or (marked and "\n" in self._text.strip()) or self._has_tag(_CONTEXT)
+
+    @property
+    def has_question_tag(self) -> bool:
+        """Whether there is a tag for a question, with or without its partner."""
+        return self._has_tag(("question",))
 
     def of(self, kind: Kind) -> list[Mark]:
         """Return the labels of a kind, in order, without those inside the context's element."""
@@ -126,10 +130,10 @@ class Marks:
 
     def gives_answer(self, at: int) -> bool:
         """Return whether the next line with text says that an answer exists."""
-        found = _LINE.match(self._text, at)
+        found = _FIRST_LINE.match(self._text, at)
         return found is not None and any(
-            self._text[found.start(1) : colon.start()] in words_for("given answer")
-            for colon in _COLON.finditer(self._text, found.start(1), found.end(1))
+            self._text[found.start("line") : colon.start()] in words_for("given answer")
+            for colon in _COLON.finditer(self._text, found.start("line"), found.end("line"))
         )
 
     def closes(self, at: int) -> bool:
@@ -140,21 +144,30 @@ class Marks:
         cue = self.cue()
         end = len(self._text) if cue is None or cue.start < at else cue.start
         if end < len(self._text) and self.gives_answer(at):
-            return True
+            asked = (each for kind in _ASKING for each in self.of(kind))
+            return not any(at <= each.start < end for each in asked)
         rest = _CLOSING_TAGS.sub("", self._text[at:end]).strip()
         return not rest or (not self.any_in(at, end) and is_instruction(rest))
 
-    def opens_context(self, at: int) -> bool:
-        """Return whether the context follows, as its element, or with a label or rule."""
-        following = [each for each in self.of("context") if each.start >= at][:1]
-        starts = [each.start for each in following]
-        if self.context is not None and self.context[0] >= at:
-            starts.append(self.context[0])
-        return any(not self._text[at:start].strip() for start in starts) or self.ruled(at)
+    def opener(self, at: int) -> str | None:
+        """Return what the context begins with that follows: its label, tag or rule; None if not."""
+        found = _FIRST_LINE.match(self._text, at)
+        if found is None:
+            return None
+        start = found.start("line")
+        if self.context is not None and start == self.context[0]:
+            return "<"
+        for each in self.of("context"):
+            if found.start() <= each.start <= start:
+                return each.look + each.said
+        return found["line"].rstrip() if self.ruled(at) else None
 
     def ruled(self, at: int) -> bool:
         """Return whether a rule (`=====`) follows, after blanks only."""
         return _RULE.match(self._text, at) is not None
+
+    def _has_tag(self, named: Sequence[str]) -> bool:
+        return any(_is_named(each["name"], named) for each in self._tags)
 
     def _inside_context(self, tag: re.Match[str]) -> bool:
         return (
