@@ -116,7 +116,7 @@ def _why_exact_only(
     if prompt is None:
         return Unmatched.NOT_TEXT
     if works_on_text(request.messages[:-1], prompt.question, prompt.around, _instructions(request)):
-        return Unmatched.TEXT_TASK
+        return Unmatched.TEXT_TASK if prompt.certain else Unmatched.SECTIONS
     return None
 
 

@@ -42,11 +42,11 @@ MATCHED = {
 }
 EXACT = {
     # the question is written again, as its history asks
-    "conversational_retrieval.prompts:CONDENSE_QUESTION_PROMPT": Unmatched.TEXT_TASK,
+    "conversational_retrieval.prompts:CONDENSE_QUESTION_PROMPT": Unmatched.SECTIONS,
     # the last message holds context; the question is in an earlier one
     "question_answering.refine_prompts:CHAT_REFINE_PROMPT": Unmatched.TEXT_TASK,
     # what is wanted is a passage to search with, not an answer
-    "hyde.prompts:web_search": Unmatched.TEXT_TASK,
+    "hyde.prompts:web_search": Unmatched.SECTIONS,
     # a message and an unfinished answer in sections of their own
     "flare.prompts:PROMPT": Unmatched.TEXT_TASK,
     "flare.prompts:QUESTION_GENERATOR_PROMPT": Unmatched.TEXT_TASK,

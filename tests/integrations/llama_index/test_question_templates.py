@@ -41,25 +41,25 @@ EXACT = {
     # the question is written again, as its history asks
     "chat_engine.condense_question:DEFAULT_PROMPT": Unmatched.TEXT_TASK,
     "indices.query.query_transform.prompts:DEFAULT_DECOMPOSE_QUERY_TRANSFORM_PROMPT": (
-        Unmatched.TEXT_TASK
+        Unmatched.SECTIONS
     ),
     "indices.query.query_transform.prompts:DEFAULT_STEP_DECOMPOSE_QUERY_TRANSFORM_PROMPT": (
-        Unmatched.TEXT_TASK
+        Unmatched.SECTIONS
     ),
-    "query_engine.sql_join_query_engine:DEFAULT_SQL_AUGMENT_TRANSFORM_PROMPT": Unmatched.TEXT_TASK,
+    "query_engine.sql_join_query_engine:DEFAULT_SQL_AUGMENT_TRANSFORM_PROMPT": Unmatched.SECTIONS,
     # one of several choices is selected, or keywords, or a query in another language is written
     "selectors.prompts:DEFAULT_SINGLE_SELECT_PROMPT": Unmatched.TEXT_TASK,
     "selectors.prompts:DEFAULT_MULTIPLE_SELECT_PROMPT": Unmatched.TEXT_TASK,
     "prompts.default_prompts:DEFAULT_QUERY_PROMPT": Unmatched.TEXT_TASK,
     "prompts.default_prompts:DEFAULT_QUERY_KEYWORD_EXTRACT_TEMPLATE": Unmatched.TEXT_TASK,
-    "prompts.default_prompts:DEFAULT_TEXT_TO_SQL_PROMPT": Unmatched.TEXT_TASK,
+    "prompts.default_prompts:DEFAULT_TEXT_TO_SQL_PROMPT": Unmatched.SECTIONS,
     "prompts.default_prompts:DEFAULT_JSON_PATH_PROMPT": Unmatched.TEXT_TASK,
     # a table and a task
     "prompts.default_prompts:DEFAULT_TABLE_CONTEXT_PROMPT": Unmatched.TEXT_TASK,
     # a judge's prompt: what it grades is a text
-    "evaluation.faithfulness:DEFAULT_EVAL_TEMPLATE": Unmatched.TEXT_TASK,
-    "evaluation.relevancy:DEFAULT_EVAL_TEMPLATE": Unmatched.TEXT_TASK,
-    "evaluation.context_relevancy:DEFAULT_EVAL_TEMPLATE": Unmatched.TEXT_TASK,
+    "evaluation.faithfulness:DEFAULT_EVAL_TEMPLATE": Unmatched.SECTIONS,
+    "evaluation.relevancy:DEFAULT_EVAL_TEMPLATE": Unmatched.SECTIONS,
+    "evaluation.context_relevancy:DEFAULT_EVAL_TEMPLATE": Unmatched.SECTIONS,
     "evaluation.correctness:DEFAULT_EVAL_TEMPLATE": Unmatched.SECTIONS,
     "evaluation.pairwise:DEFAULT_EVAL_TEMPLATE": Unmatched.SECTIONS,
     # summaries and triplets of texts
