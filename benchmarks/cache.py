@@ -4,9 +4,10 @@
     python benchmarks/cache.py --data ../shared/data --only quality
 
 `quality` counts right and wrong hits at the defaults, over streams of requests whose right answers
-are known; it depends on no seed and no machine. Every time is a median of many repeats, alternating
-with what it is compared with. GPTCache is not a dependency: `--gptcache-python` names a Python that
-has it; otherwise it is installed in a temporary virtual environment.
+are known; `templates` sends questions in the prompts of retrieval templates. Neither depends on a
+seed or a machine. Every time is a median of many repeats, alternating with what it is compared
+with. GPTCache is not a dependency: `--gptcache-python` names a Python that has it; otherwise it is
+installed in a temporary virtual environment.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from cache.exact import memory_hit, sqlite_hit
 from cache.imports import import_time
 from cache.meaning import semantic_hit
 from cache.quality import hit_quality
+from cache.templates import template_hits
 from harness import Section, main
 
 
@@ -57,6 +59,11 @@ SECTIONS = [
         name="quality",
         about="right and wrong hits at the defaults, over streams of requests",
         measure=hit_quality,
+    ),
+    Section(
+        name="templates",
+        about="right and wrong hits of questions in the prompts of retrieval templates",
+        measure=template_hits,
     ),
 ]
 
