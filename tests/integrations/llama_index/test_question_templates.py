@@ -28,11 +28,10 @@ MATCHED = {
     "indices.struct_store.json_query:DEFAULT_RESPONSE_SYNTHESIS_PROMPT",
     "prompts.default_prompts:DEFAULT_CHOICE_SELECT_PROMPT",
     "prompts.default_prompts:STRUCTURED_CHOICE_SELECT_PROMPT",
-    # the answer to refine, or to continue, belongs to the scope
+    # the answer to refine belongs to the scope
     "prompts.default_prompts:DEFAULT_REFINE_PROMPT",
     "prompts.chat_prompts:CHAT_REFINE_PROMPT",
     "query_engine.citation_query_engine:CITATION_REFINE_TEMPLATE",
-    "query_engine.flare.base:DEFAULT_INSTRUCT_PROMPT",
     # nothing but the question
     "prompts.default_prompts:DEFAULT_SIMPLE_INPUT_PROMPT",
     "prompts.chat_prompts:CHAT_SIMPLE_INPUT_PROMPT",
@@ -54,6 +53,8 @@ EXACT = {
     "prompts.default_prompts:DEFAULT_QUERY_KEYWORD_EXTRACT_TEMPLATE": Unmatched.TEXT_TASK,
     "prompts.default_prompts:DEFAULT_TEXT_TO_SQL_PROMPT": Unmatched.SECTIONS,
     "prompts.default_prompts:DEFAULT_JSON_PATH_PROMPT": Unmatched.TEXT_TASK,
+    # the next part of an unfinished answer, with calls of a search
+    "query_engine.flare.base:DEFAULT_INSTRUCT_PROMPT": Unmatched.TEXT_TASK,
     # a table and a task
     "prompts.default_prompts:DEFAULT_TABLE_CONTEXT_PROMPT": Unmatched.TEXT_TASK,
     # a judge's prompt: what it grades is a text

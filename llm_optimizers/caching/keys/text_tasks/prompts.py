@@ -19,7 +19,7 @@ from llm_optimizers.caching.keys.text_tasks.reading import (
     shortened,
 )
 
-__all__ = ["makes_messages_texts"]
+__all__ = ["makes_messages_texts", "works_on_the_question"]
 
 _HEAD, _TAIL = 6_000, 2_000
 """Characters at the start and the end of a long prompt that are read."""
@@ -36,6 +36,46 @@ def makes_messages_texts(prompt: str) -> bool:
     So does a prompt in a language without word lists: what it says is not known.
     """
     return _makes_texts(shortened(prompt, _HEAD, _TAIL))
+
+
+def works_on_the_question(said: str, frame: str) -> bool:
+    """Return whether the text around a question asks for work on it: "Count its words."
+
+    `said` is the `frame` without labels. If it has no order to answer, it must neither speak of the
+    question nor give an order.
+    """
+    found = [reading for each in sentences(said) for reading in read(each)]
+    if any(map(_orders_answer, found)) or any(
+        _names_answering(reading) for each in sentences(frame) for reading in read(each)
+    ):
+        return False
+    return any(
+        each.has("question") or any(start == 0 for start, _ in _work(each)) for each in found
+    )
+
+
+def _orders_answer(found: Reading) -> bool:
+    """Return whether a sentence begins with an order to answer."""
+    return any(start == 0 for start, _ in found.places("helping"))
+
+
+def _names_answering(found: Reading) -> bool:
+    """Return whether a sentence says that the question is to be answered, and not by whom."""
+    asked = found.places("interrogative")
+    if any(start == 0 for start, _ in asked):
+        return False
+    return any(
+        not any(0 <= start - end <= NEXT for _, end in asked)
+        and not any(start - NEXT - 1 <= limit < start for limit, _ in found.places("unless"))
+        for start, _ in (
+            *found.close("helping", ("people", "question"), NEAR, behind=True),
+            *found.places("answering"),
+        )
+    )
+
+
+def _work(found: Reading) -> list[tuple[int, int]]:
+    return [*found.places("task"), *found.places("possible")]
 
 
 @lru_cache(_REMEMBERED)

@@ -39,7 +39,7 @@ FORMS = {
     "handed over": "{c}\n\nGiven the context and nothing else, answer the question: {q}\n",
     "handed over in a line": "Context:\n{c}\n\nAnswer the following question: {q}",
     "refined": "The original question is as follows: {q}\nThere is an existing answer: 1934\n"
-    "Here is more.\n------------\n{c}\n------------\nGive a better answer.",
+    "Here is more.\n------------\n{c}\n------------\nRefine it to answer the question better.",
     "refined, question last": "New context: {c}\nQuery: {q}\nOriginal Answer: 1934\nNew Answer: ",
     "German": "Kontext:\n{c}\n\nFrage: {q}\nAntwort:",
     "French": "Contexte : {c}\n\nQuestion : {q}\nRéponse :",
