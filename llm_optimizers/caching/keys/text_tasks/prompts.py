@@ -62,15 +62,14 @@ def _orders_answer(found: Reading) -> bool:
 def _names_answering(found: Reading) -> bool:
     """Return whether a sentence says that the question is to be answered, and not by whom."""
     asked = found.places("interrogative")
-    if any(start == 0 for start, _ in asked):
-        return False
+    helping = [
+        place
+        for place in found.close("helping", ("people", "question"), NEAR, behind=True)
+        if not any(start == 0 or 0 <= place[0] - end <= NEXT for start, end in asked)
+    ]
     return any(
-        not any(0 <= start - end <= NEXT for _, end in asked)
-        and not any(start - NEXT - 1 <= limit < start for limit, _ in found.places("unless"))
-        for start, _ in (
-            *found.close("helping", ("people", "question"), NEAR, behind=True),
-            *found.places("answering"),
-        )
+        not any(start - NEXT - 1 <= limit < start for limit, _ in found.places("unless"))
+        for start, _ in (*helping, *found.places("answering"))
     )
 
 

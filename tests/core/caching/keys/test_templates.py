@@ -193,6 +193,14 @@ def test_a_question_that_is_not_certain_is_not_left_out(text: str) -> None:
         "Does the following text contain a question?\n\n",
         "Rephrase the question so that it stands alone.\n\n",
         "Classify the question as billing or technical.\n\n",
+        "How many letters does the question have?\n\n",
+        "Count the words in the question.\n\n",
+        "Which department should answer this question?\n\n",
+        "Decide which tool answers the question.\n\n",
+        "Repeat the question in capitals.\n\n",
+        "You are a helpful assistant.\n\nMake the question shorter.\n\nContext: a zoo\n\n",
+        "Zähle die Wörter der Frage.\n\n",
+        "Compte les mots de la question.\n\n",
     ],
 )
 @pytest.mark.parametrize(
@@ -201,6 +209,13 @@ def test_a_question_that_is_not_certain_is_not_left_out(text: str) -> None:
 def test_a_question_to_work_on_is_matched_word_for_word(before: str, after: str) -> None:
     assert key(before + after.format(q=QUESTION)).question is None
     assert key(before + after.format(q=QUESTION)).normalised is None
+
+
+@pytest.mark.parametrize("work", ["Repeat the question.", "Count the words of the question."])
+def test_work_on_a_question_is_seen_wherever_it_is_asked_for(work: str) -> None:
+    assert key(f"Question: {QUESTION}\n\n{work}\nAnswer:").question is None
+    assert key(f"{work}\nQuestion: {QUESTION}\nContext: a zoo\nAnswer:").question is None
+    assert key(f"<context>a zoo</context>\n\n{work}\n\n{QUESTION}").question is None
 
 
 def test_the_examples_before_a_question_belong_to_its_scope() -> None:
