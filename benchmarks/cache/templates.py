@@ -27,7 +27,7 @@ FORMS = {
     "letters": "<context>\n{c}\n</context>\n\nQ: {q}\nA:",
     "handed over": "{c}\n\nGiven this context only, answer the question: {q}\n",
     "refined": "The original question is as follows: {q}\nThere is an existing answer: nine\n"
-    "More context:\n------------\n{c}\n------------\nGive a better answer.",
+    "More context:\n------------\n{c}\n------------\nRefine it to answer the question better.",
     "known before": "Context:\n{c}\n\nQuestion: {q}\nAnswer:",
 }
 
