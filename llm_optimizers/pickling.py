@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["NotPickled", "PickledAsArguments", "check_fields", "check_namespace"]
+__all__ = ["NotPickled", "PickledAsArguments", "check_fields", "check_namespace", "empty"]
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _OTHER_PICKLERS = frozenset({"cloudpickle", "_dill"})
@@ -127,6 +127,14 @@ def check_namespace(namespace: object) -> None:
             f"namespace is {_described(namespace)}, which another process cannot find again by its "
             "name: give a function defined at the top of a module, or a string"
         )
+
+
+def empty(kind: type[Any]) -> Any:
+    """Return an object without content, for a pickle that names its class and brings its state.
+
+    Python's own way looks at `__class__`, which in a wrapper may be the class of what it wraps.
+    """
+    return object.__new__(kind)
 
 
 def _create(kind: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

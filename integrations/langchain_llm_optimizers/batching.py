@@ -28,6 +28,7 @@ from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.pickling import check_namespace
 from llm_optimizers.tenancy import CallerTenant
 
 __all__ = ["BatchingChatModel"]
@@ -77,6 +78,10 @@ class BatchingChatModel(DelegatingChatModel):
     """The tenant's name, or a function that returns it for the running code."""
 
     _bound: BoundCalls[Any] | None = PrivateAttr(default=None)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        check_namespace(self.namespace)
+        return super().__getstate__()
 
     @property
     def _child(self) -> BaseChatModel:

@@ -11,7 +11,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -34,6 +34,7 @@ from langchain_llm_optimizers.call import (
 )
 from langchain_llm_optimizers.llm_string import string_of_call
 from llm_optimizers.effects import closing_async
+from llm_optimizers.pickling import check_fields, empty
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
 
@@ -47,6 +48,31 @@ class DelegatingChatModel(BaseChatModel):
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return empty, (type(self),), self.__getstate__()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return all settings.
+
+        Raises:
+            ConfigurationError: one of them cannot be pickled; the message names it.
+        """
+        state = super().__getstate__()
+        private = state["__pydantic_private__"] or {}
+        check_fields(type(self).__name__, {**vars(self), **private})
+        return {**state, "__dict__": dict(vars(self))}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy this model and those in it; share what it uses beside them.
+
+        A namespace that is a method, say, would else be that of a copied object.
+        """
+        memo = {} if memo is None else memo
+        for name, field in type(self).model_fields.items():
+            if field.exclude and name not in BaseChatModel.model_fields:
+                memo[id(vars(self)[name])] = vars(self)[name]
+        return super().__deepcopy__(memo)
 
     @property
     @abstractmethod

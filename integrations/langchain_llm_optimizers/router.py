@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -136,12 +137,8 @@ class ChatModelRouter(DelegatingChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """Return structured output in the format of the child that is chosen."""
         deferred = DeferredStructuredOutput(schema=schema, kwargs=kwargs)
-
-        def parse(message: AIMessage) -> Any:
-            name = message.response_metadata[METADATA_KEY]["routed"]
-            return deferred.parse(self.models[name], message)
-
-        return self.bind(**{DEFERRED_BINDING: deferred}) | RunnableLambda(parse)
+        parse = RunnableLambda(partial(_parse, deferred, self.models), name="parse")
+        return self.bind(**{DEFERRED_BINDING: deferred}) | parse
 
     def _passed_on(
         self, call: ModelCall, answer: AIMessage | None
@@ -190,3 +187,10 @@ class ChatModelRouter(DelegatingChatModel):
             first_call_id=first_call_id,
         )
         return AttemptCaller(call=call, routed_call=routed_call, models=self.models)
+
+
+def _parse(
+    deferred: DeferredStructuredOutput, models: Mapping[str, BaseChatModel], message: AIMessage
+) -> Any:
+    """Return what the child that answered reads in its answer."""
+    return deferred.parse(models[message.response_metadata[METADATA_KEY]["routed"]], message)

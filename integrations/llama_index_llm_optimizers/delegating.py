@@ -8,9 +8,10 @@ their calls go through the wrapper.
 
 from __future__ import annotations
 
+import secrets
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -25,6 +26,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
 from llama_index_llm_optimizers.call import (
@@ -35,15 +37,17 @@ from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
 )
+from llama_index_llm_optimizers.pickling import WholeComponent
 from llama_index_llm_optimizers.wrappers import run_settings
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest
 
 __all__ = ["DelegatingLLM"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
 
-class DelegatingLLM(FunctionCallingLLM):
+class DelegatingLLM(WholeComponent, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
@@ -67,6 +71,48 @@ class DelegatingLLM(FunctionCallingLLM):
     @abstractmethod
     def _children(self) -> Sequence[LLM]:
         """The wrapped LLMs, at least one."""
+
+    def _left_out(self) -> frozenset[str]:
+        """Leave out what is the first child's, which decides how it travels."""
+        first = self._children[0]
+        shared = {n for n in PROMPT_FIELDS if getattr(self, n) is getattr(first, n)}
+        return frozenset(shared | set(_SET_ON_CHILDREN))
+
+    def _complete(self) -> None:
+        first = self._children[0]
+        for name in {*PROMPT_FIELDS, *_SET_ON_CHILDREN} - vars(self).keys():
+            vars(self)[name] = getattr(first, name, None)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003 - never used
+        """Raise: `to_dict` describes an LLM, for hashes; what a wrapper uses is not in it.
+
+        Raises:
+            ConfigurationError: always; the message says how to get the same LLM again.
+        """
+        raise ConfigurationError(
+            f"a {cls.__name__} cannot be made from a dict, which has none of its cache, router, "
+            "optimizer and functions: pickle it, or make the wrapped LLM from its dict and wrap it"
+        )
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self,
+        handler: SerializerFunctionWrapHandler,
+        info: SerializationInfo,
+    ) -> dict[str, Any]:
+        """Add a digest of what this wrapper does to an answer, for hashes of transformations.
+
+        Settings that cannot be read get another digest each time, which no hash matches.
+        """
+        data: dict[str, Any] = {**handler(self), "class_name": self.class_name()}
+        own = self._own_settings()
+        if own:
+            try:
+                data["own_settings"] = digest(own)
+            except ConfigurationError:
+                data["own_settings"] = f"unknown-{secrets.token_hex(8)}"
+        return data
 
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""

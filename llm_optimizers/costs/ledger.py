@@ -51,8 +51,8 @@ class Ledger(PickledAsArguments):
 
     Safe to share between threads and event loops; several processes may append to one file.
     `dropped` counts the records that this object could not write. A ledger in memory grows by
-    about one kilobyte per call and ends with the process; it cannot be pickled, since the records of
-    its copy would be lost. A pickled ledger with a file opens it again.
+    about one kilobyte per call and ends with the process; it cannot be pickled, since the records
+    of its copy would be lost. A pickled ledger with a file opens it again.
 
     Raises:
         SchemaError: the file holds a ledger of another version, or another program's tables.
