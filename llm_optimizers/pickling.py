@@ -10,17 +10,27 @@ component itself, as they do for a function: in one process it is meant to be sh
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["NotPickled", "PickledAsArguments", "check_fields", "check_namespace", "empty"]
+__all__ = [
+    "NotPickled",
+    "PickledAsArguments",
+    "PickledWhole",
+    "check_fields",
+    "check_namespace",
+    "spared",
+]
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _OTHER_PICKLERS = frozenset({"cloudpickle", "_dill"})
@@ -76,9 +86,56 @@ class PickledAsArguments:
         for name, value in current.items():
             if name in signature.parameters:
                 bound.arguments[name] = value
-        named = dict(list(bound.arguments.items())[1:])
-        check_fields(type(self).__name__, {**named, **current})
+        named = {name: spared(value) for name, value in list(bound.arguments.items())[1:]}
+        bound.arguments.update(named)
+        check_fields(type(self).__name__, {**current, **named})
         return bound.args[1:], bound.kwargs
+
+
+class PickledWhole(BaseModel):
+    """A pydantic object that is pickled with all its fields, or not at all.
+
+    Its copies share the fields that are left out of its dicts (`Field(exclude=True)`), which are
+    what it uses: a cache, a router, functions. A copied method would belong to a copied object.
+
+    Raises (when pickled):
+        ConfigurationError: a field cannot be pickled; the message names it.
+    """
+
+    copied_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields left out of dicts that deep copies copy all the same: the framework's own."""
+
+    def _travelling_fields(self) -> dict[str, Any]:
+        """Return the fields to pickle."""
+        return dict(vars(self))
+
+    def _travelling_attributes(self) -> dict[str, Any]:
+        """Return the private attributes to pickle."""
+        return dict(self.__pydantic_private__ or {})
+
+    def _complete(self) -> None:
+        """Set the fields that were not pickled, after unpickling."""
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # Python's own way looks at `__class__`, which may be the class of what it wraps.
+        return _empty, (type(self),), self.__getstate__()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        fields, private = self._travelling_fields(), self._travelling_attributes()
+        check_fields(type(self).__name__, {**fields, **private})
+        state = BaseModel.__getstate__(self)
+        return {**state, "__dict__": fields, "__pydantic_private__": private or None}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        BaseModel.__setstate__(self, state)
+        self._complete()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        for name, field in type(self).model_fields.items():
+            if field.exclude and name not in self.copied_fields:
+                memo[id(vars(self)[name])] = vars(self)[name]
+        return super().__deepcopy__(memo)
 
 
 class NotPickled:
@@ -89,6 +146,24 @@ class NotPickled:
     def __reduce_ex__(self, protocol: Any) -> Any:
         name = type(self).__name__
         raise ConfigurationError(f"a {name} cannot be pickled or copied: {self.pickle_advice}")
+
+
+def spared(value: Any, copies: dict[int, Any] | None = None) -> Any:
+    """Return a value with shallow copies of the pydantic objects in it, for pickling.
+
+    LlamaIndex's components, when pickled, delete their own attributes that cannot be.
+    """
+    copies = {} if copies is None else copies
+    if type(value) is dict:
+        return {name: spared(item, copies) for name, item in value.items()}
+    if type(value) is list:
+        return [spared(item, copies) for item in value]
+    if not isinstance(value, BaseModel) or isinstance(value, PickledWhole):
+        return value
+    if id(value) not in copies:
+        copies[id(value)] = copied = copy.copy(value)
+        vars(copied).update({k: spared(item, copies) for k, item in dict(vars(value)).items()})
+    return copies[id(value)]
 
 
 def check_fields(owner: str, fields: Mapping[str, object]) -> None:
@@ -129,11 +204,8 @@ def check_namespace(namespace: object) -> None:
         )
 
 
-def empty(kind: type[Any]) -> Any:
-    """Return an object without content, for a pickle that names its class and brings its state.
-
-    Python's own way looks at `__class__`, which in a wrapper may be the class of what it wraps.
-    """
+def _empty(kind: type[Any]) -> Any:
+    """Return an object without content, which a pickle then sets."""
     return object.__new__(kind)
 
 

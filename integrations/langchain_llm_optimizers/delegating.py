@@ -11,7 +11,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self, cast
+from typing import Any, ClassVar, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -34,12 +34,12 @@ from langchain_llm_optimizers.call import (
 )
 from langchain_llm_optimizers.llm_string import string_of_call
 from llm_optimizers.effects import closing_async
-from llm_optimizers.pickling import check_fields, empty
+from llm_optimizers.pickling import PickledWhole
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
 
 
-class DelegatingChatModel(BaseChatModel):
+class DelegatingChatModel(PickledWhole, BaseChatModel):
     """Maps the public methods of a chat model to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and the
@@ -48,31 +48,18 @@ class DelegatingChatModel(BaseChatModel):
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
+    copied_fields: ClassVar[frozenset[str]] = frozenset(BaseChatModel.model_fields)
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return empty, (type(self),), self.__getstate__()
+    def to_json(self) -> Any:
+        """See `Serializable.to_json`: that this cannot be written, and the classes in it.
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Return all settings.
-
-        Raises:
-            ConfigurationError: one of them cannot be pickled; the message names it.
+        LangChain would write the `repr`, which may show a secret that the child's own JSON hides.
         """
-        state = super().__getstate__()
-        private = state["__pydantic_private__"] or {}
-        check_fields(type(self).__name__, {**vars(self), **private})
-        return {**state, "__dict__": dict(vars(self))}
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy this model and those in it; share what it uses beside them.
-
-        A namespace that is a method, say, would else be that of a copied object.
-        """
-        memo = {} if memo is None else memo
-        for name, field in type(self).model_fields.items():
-            if field.exclude and name not in BaseChatModel.model_fields:
-                memo[id(vars(self)[name])] = vars(self)[name]
-        return super().__deepcopy__(memo)
+        written = super().to_json()
+        if written["type"] == "not_implemented":
+            children = ", ".join(type(child).__name__ for child in self._children)
+            written = {**written, "repr": f"{type(self).__name__}({children})"}
+        return written
 
     @property
     @abstractmethod

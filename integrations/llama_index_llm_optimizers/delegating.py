@@ -72,11 +72,13 @@ class DelegatingLLM(WholeComponent, FunctionCallingLLM):
     def _children(self) -> Sequence[LLM]:
         """The wrapped LLMs, at least one."""
 
-    def _left_out(self) -> frozenset[str]:
+    def _travelling_fields(self) -> dict[str, Any]:
         """Leave out what is the first child's, which decides how it travels."""
-        first = self._children[0]
-        shared = {n for n in PROMPT_FIELDS if getattr(self, n) is getattr(first, n)}
-        return frozenset(shared | set(_SET_ON_CHILDREN))
+        fields, first = super()._travelling_fields(), self._children[0]
+        for name in (*PROMPT_FIELDS, *_SET_ON_CHILDREN):
+            if name in _SET_ON_CHILDREN or getattr(self, name) is getattr(first, name):
+                fields.pop(name, None)
+        return fields
 
     def _complete(self) -> None:
         first = self._children[0]

@@ -60,6 +60,12 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
             report=self.report,
         )
 
+    def _travelling_attributes(self) -> dict[str, Any]:
+        return {}
+
+    def _complete(self) -> None:
+        self.model_post_init(None)
+
     @classmethod
     def class_name(cls) -> str:
         """See `BaseComponent.class_name`."""
