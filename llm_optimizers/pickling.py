@@ -133,7 +133,7 @@ class PickledWhole(BaseModel):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
         for name, field in type(self).model_fields.items():
-            if field.exclude and name not in self.copied_fields:
+            if field.exclude and name not in self.copied_fields and name in vars(self):
                 memo[id(vars(self)[name])] = vars(self)[name]
         return super().__deepcopy__(memo)
 
