@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from inspect import isfunction
 from typing import Any, Self, cast
 
 from llama_index.core.base.llms.types import (
@@ -41,6 +42,7 @@ from llama_index_llm_optimizers.pickling import WholeComponent
 from llama_index_llm_optimizers.wrappers import run_settings
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
+from llm_optimizers.pickling import check_fields
 
 __all__ = ["DelegatingLLM"]
 
@@ -74,6 +76,11 @@ class DelegatingLLM(WholeComponent, FunctionCallingLLM):
 
     def _travelling_fields(self) -> dict[str, Any]:
         """Leave out what is the first child's, which decides how it travels."""
+        for child in self._children:
+            # LlamaIndex would leave out such a function, and send other prompts without it.
+            values = {name: getattr(child, name) for name in PROMPT_FIELDS}
+            functions = {n: value for n, value in values.items() if isfunction(value)}
+            check_fields(type(child).__name__, functions)
         fields, first = super()._travelling_fields(), self._children[0]
         for name in (*PROMPT_FIELDS, *_SET_ON_CHILDREN):
             if name in _SET_ON_CHILDREN or getattr(self, name) is getattr(first, name):

@@ -6,9 +6,20 @@ import threading
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.language_models.fake_chat_models import (
+    FakeListChatModel,
+    GenericFakeChatModel,
+)
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import PydanticOutputParser, PydanticToolsParser
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.retrievers import BaseRetriever
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from llm_optimizers.caching import ResponseCache
 from llm_optimizers.tenancy import tenant
 from support.llama_fakes import FakeLLM
 
@@ -57,16 +68,89 @@ class CountedEmbeddings(LockedEmbeddings):
         self.connection = None  # type: ignore[assignment]
 
 
+def fake(text: str = "a") -> FakeListChatModel:
+    """Return a chat model that can be pickled and always gives one answer."""
+    return FakeListChatModel(responses=[text])
+
+
 class LockedChatModel(FakeListChatModel):
     """A chat model with a field that cannot be pickled, as an open client."""
 
     client: Any = None
+
+    @classmethod
+    def locked(cls) -> LockedChatModel:
+        return cls(responses=["a"], client=threading.Lock())
+
+
+class WithSecret(FakeListChatModel):
+    """A chat model whose key is a plain string, which its own JSON hides."""
+
+    token: str
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"token": "TOKEN"}
+
+
+class Structured(GenericFakeChatModel):
+    """A chat model that answers each way to ask for three days."""
+
+    messages: Any = None
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+
+    def with_structured_output(self, schema: Any, *, method: str, **kwargs: Any) -> Any:
+        if method == "function_calling":
+            parser: Any = PydanticToolsParser(tools=[schema], first_tool_only=True)
+            return self.bind_tools([schema]) | parser
+        return self.bind(response_format={"type": method}) | PydanticOutputParser(
+            pydantic_object=schema
+        )
+
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+        call = {"name": "Refund", "args": {"days": 3}, "id": "1"}
+        calls = [call] if "tools" in kwargs else []
+        message = AIMessage(content="" if calls else '{"days": 3}', tool_calls=calls)
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 class LockedLLM(FakeLLM):
     """An LLM with a field that LlamaIndex removes when it is pickled."""
 
     client: Any = None
+
+
+class UnpicklableLLM(FakeLLM):
+    """An LLM that refuses to be pickled."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError("no pickling here")
+
+
+class LockedEmbedding(MockEmbedding):
+    """An embedding model with a field that LlamaIndex removes when it is pickled."""
+
+    client: Any = None
+
+
+class OneNode(BaseRetriever):
+    """Finds the same node for every question."""
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return [NodeWithScore(node=TextNode(text="A refund takes three days.", id_="n"), score=1)]
+
+
+class OwnCache(ResponseCache[str]):
+    """A cache with arguments of its own."""
+
+    def __init__(self, customer: str, hours: float) -> None:
+        super().__init__(namespace=customer, ttl=hours * 3600, semantic=False)
 
 
 def answer_of_llm(llm: Any, question: str) -> tuple[str, Any]:
