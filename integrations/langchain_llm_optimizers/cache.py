@@ -58,8 +58,11 @@ class HybridCache(PickledAsArguments, BaseCache):
         wait_timeout: Seconds that `CachedChatModel` waits for an identical call in flight.
         clock: Returns the time in seconds since the epoch.
 
+    Pickled, it opens the same file in the other process, or begins empty in memory with the same
+    settings. A namespace function travels if it is defined at the top of a module.
+
     Raises:
-        ConfigurationError: a setting is out of range.
+        ConfigurationError: a setting is out of range, or cannot be pickled when the cache is.
     """
 
     def __init__(

@@ -45,6 +45,9 @@ class DelegatingChatModel(PickledWhole, BaseChatModel):
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and the
     child (`_child`) whose formats for tools and structured output, token counts and tracing
     parameters are used.
+
+    It can be pickled if its child can, and takes its settings along. Deep copies have another child
+    and the same cache, router, ledger and optimizer.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -55,6 +55,10 @@ class DelegatingLLM(WholeComponent, FunctionCallingLLM):
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
     children. The first child's tools, structured output and prompt settings (unless given) are used
     before a child is chosen.
+
+    Pickled, a wrapper takes its settings along, and the LLM in it as that LLM is pickled: without
+    its connections and callback manager. Deep copies have another LLM and the same cache, router,
+    ledger and optimizer.
     """
 
     def __init__(self, **data: Any) -> None:
@@ -89,8 +93,8 @@ class DelegatingLLM(WholeComponent, FunctionCallingLLM):
 
     def _complete(self) -> None:
         first = self._children[0]
-        for name in {*PROMPT_FIELDS, *_SET_ON_CHILDREN} - vars(self).keys():
-            vars(self)[name] = getattr(first, name, None)
+        for name in type(self).model_fields.keys() - vars(self).keys():
+            vars(self)[name] = getattr(first, name)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003 - never used
@@ -112,7 +116,8 @@ class DelegatingLLM(WholeComponent, FunctionCallingLLM):
     ) -> dict[str, Any]:
         """Add a digest of what this wrapper does to an answer, for hashes of transformations.
 
-        Settings that cannot be read get another digest each time, which no hash matches.
+        An `IngestionPipeline` would else serve nodes that another router's LLM wrote. Settings that
+        cannot be read get another digest each time, which no hash matches.
         """
         data: dict[str, Any] = {**handler(self), "class_name": self.class_name()}
         own = self._own_settings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -81,7 +82,7 @@ class CostEventHandler(BaseEventHandler):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         check_fields(type(self).__name__, {"ledger": self._ledger})
-        return type(self), (self._ledger,)
+        return partial(type(self), counter=self._counter), (self._ledger,)
 
     def __copy__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.load import dumps
 from langchain_core.runnables import ConfigurableField
@@ -397,9 +398,18 @@ class TestLangChain:
             lc.CachedChatModel(model=travellers.Structured()),
             lc.ChatModelRouter(models={"a": travellers.Structured()}),
         ):
-            chain = again(model.with_structured_output(Refund, method=method))
-            assert chain.invoke("How many days?") == Refund(days=3)
-            assert chain.invoke("How many days?") == Refund(days=3)
+            chain = model.with_structured_output(Refund, method=method)
+            for copied in (again(chain), copy.deepcopy(chain), again(copy.deepcopy(again(chain)))):
+                assert copied.invoke("How many days?") == Refund(days=3)
+                assert copied.invoke("How many days?") == Refund(days=3)
+
+    def test_its_schema_still_decides_what_is_stored(self) -> None:
+        model = lc.CachedChatModel(model=travellers.Structured())
+        chain = model.with_structured_output(travellers.Strict, method="json_mode")
+        for copied in (chain, again(chain), copy.deepcopy(chain)):
+            with pytest.raises(OutputParserException):
+                copied.invoke("How many days?")
+            assert len(copied.first.bound.cache) == 0
 
     def test_bound_tools_travel(self) -> None:
         router = lc.ChatModelRouter(models={"a": travellers.Structured()})

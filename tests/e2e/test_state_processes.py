@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 from collections.abc import Callable
 from functools import partial
@@ -56,7 +57,7 @@ def test_a_pipeline_with_two_workers_leaves_the_llm_whole(name: str, tmp_path: P
     )
     given = [TextNode(text=f"Text {number} about cats.") for number in range(4)]
     nodes = pipeline.run(nodes=given, num_workers=2)
-    alone = pipeline.run(nodes=given)
+    alone = asyncio.run(pipeline.arun(nodes=given))
     found = [node.metadata["excerpt_keywords"] for node in nodes]
     assert found == [node.metadata["excerpt_keywords"] for node in alone]
     assert all(vars(llm)[each] is value for each, value in held.items())

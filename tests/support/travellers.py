@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from pydantic import BaseModel, Field
 
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.tenancy import tenant
@@ -95,6 +96,12 @@ class WithSecret(FakeListChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         return {"token": "TOKEN"}
+
+
+class Strict(BaseModel):
+    """A schema that three days do not fit."""
+
+    days: int = Field(ge=5)
 
 
 class Structured(GenericFakeChatModel):
