@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_llm_optimizers.attempts import REPLY_READER, AttemptCaller, RoutedChatCall
 from langchain_llm_optimizers.binding import (
@@ -24,7 +24,8 @@ from langchain_llm_optimizers.binding import (
 from langchain_llm_optimizers.call import with_attached
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
-from langchain_llm_optimizers.profiles import default_name, resolve_model, routing_context, spec_of
+from langchain_llm_optimizers.profiles import named_models, routing_context, spec_of
+from langchain_llm_optimizers.surface import ChildSignature, with_child_signature
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.evidence.samples import SampleStore
@@ -52,6 +53,8 @@ class ChatModelRouter(DelegatingChatModel):
     `task`. A conversation stays with its model during tool calls.
     """
 
+    model_config = ConfigDict(ignored_types=(ChildSignature,))
+
     models: dict[str, BaseChatModel]
     """Children by the name that policies and records use; strings go to `init_chat_model`."""
     policy: Any = Field(default=None, exclude=True)
@@ -77,9 +80,7 @@ class ChatModelRouter(DelegatingChatModel):
         models: Mapping[str, BaseChatModel | str] | Sequence[BaseChatModel | str],
         **settings: Any,
     ) -> None:
-        if not isinstance(models, Mapping):
-            models = {default_name(model): model for model in models}
-        children = {name: resolve_model(model) for name, model in models.items()}
+        children = named_models(models, type(self).__name__)
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
@@ -103,11 +104,14 @@ class ChatModelRouter(DelegatingChatModel):
 
     @property
     def _children(self) -> Sequence[BaseChatModel]:
-        return tuple(self.models.values())
+        # Not `self.models`: without the field, that would ask for the children again.
+        return tuple(self.__dict__["models"].values())
 
     @property
     def _llm_type(self) -> str:
-        return "chat-model-router"
+        # Only a type that holds for all decides which settings of one provider are sent.
+        types = {child._llm_type for child in self._children}
+        return types.pop() if len(types) == 1 else "chat-model-router"
 
     def _own_settings(self) -> Mapping[str, Any]:
         return {"names": list(self.models), "router": self._router}
@@ -119,6 +123,7 @@ class ChatModelRouter(DelegatingChatModel):
     def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         return settings_for(child, kwargs)
 
+    @with_child_signature
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from llama_index.core.base.llms.types import MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
@@ -14,11 +14,10 @@ from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llama_index_llm_optimizers.messages import ROUTED_KEY
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.costs.prices.names import provider_of
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES
 
-__all__ = ["by_name", "previous_answer", "routing_context", "spec_of"]
+__all__ = ["previous_answer", "routing_context", "spec_of"]
 
 
 def spec_of(name: str, llm: LLM) -> ModelSpec:
@@ -49,20 +48,6 @@ def previous_answer(call: ModelCall) -> Previous | None:
         return None
     at = mark.get("at")
     return Previous(model=mark["model"], at=at if isinstance(at, int | float) else None)
-
-
-def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
-    """Return the LLMs by name: the one given, or the model's own.
-
-    Raises:
-        ConfigurationError: two LLMs have the same name.
-    """
-    if isinstance(models, Mapping):
-        return dict(models)
-    llms = {llm.metadata.model_name: llm for llm in models}
-    if len(llms) != len(models):
-        raise ConfigurationError("two LLMs have the same model name: name them in a mapping")
-    return llms
 
 
 def routing_context() -> RoutingContext:
