@@ -67,12 +67,12 @@ class DelegatingChatModel(ModelSurface, BaseChatModel):
 
     def _passed_on(
         self, call: ModelCall, answer: AIMessage | None
-    ) -> tuple[BaseChatModel, ModelCall]:
-        """Return the child that gets a call when it is made, and the call as the child gets it.
+    ) -> tuple[BaseChatModel, ModelCall, AIMessage | None]:
+        """Return the child that gets a call, and the call and its answer as the child has them.
 
         `answer` is what such a call brought earlier; None if that is not known.
         """
-        return self._child, replace(call, config=with_attached(call.config, self))
+        return self._child, replace(call, config=with_attached(call.config, self)), answer
 
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""

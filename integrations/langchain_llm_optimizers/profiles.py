@@ -26,7 +26,7 @@ _PROFILE: Mapping[str, Capability] = {
 
 
 def named_models(
-    models: Mapping[str, Any] | Iterable[Any], wrapper: str
+    models: Mapping[str, Any] | Iterable[Any], router: str
 ) -> dict[str, BaseChatModel]:
     """Return a router's models by name: the one given, or the model's own.
 
@@ -34,7 +34,7 @@ def named_models(
         ConfigurationError: one is no chat model, or two have the same name.
     """
     named = by_name(models, _default_name)
-    return {name: chat_model_for(wrapper, model) for name, model in named.items()}
+    return {name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in named.items()}
 
 
 def _default_name(model: Any) -> str:

@@ -13,7 +13,12 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from langchain_llm_optimizers.attempts import REPLY_READER, AttemptCaller, RoutedChatCall
+from langchain_llm_optimizers.attempts import (
+    REPLY_READER,
+    AttemptCaller,
+    RoutedChatCall,
+    without_mark,
+)
 from langchain_llm_optimizers.binding import (
     DEFERRED_BINDING,
     DeferredBinding,
@@ -143,22 +148,26 @@ class ChatModelRouter(DelegatingChatModel):
         deferred = DeferredStructuredOutput(schema=schema, kwargs=kwargs)
 
         def parse(message: AIMessage) -> Any:
-            name = message.response_metadata[METADATA_KEY]["routed"]
-            return deferred.parse(self.models[name], message)
+            return deferred.parse(self._answered_by(message), without_mark(message))
 
         return self.bind(**{DEFERRED_BINDING: deferred}) | RunnableLambda(parse)
 
     def _passed_on(
         self, call: ModelCall, answer: AIMessage | None
-    ) -> tuple[BaseChatModel, ModelCall]:
-        mark = {} if answer is None else answer.response_metadata.get(METADATA_KEY) or {}
-        child = self.models.get(mark.get("routed", ""), self._child)
-        _, call = super()._passed_on(call, answer)
+    ) -> tuple[BaseChatModel, ModelCall, AIMessage | None]:
+        child = self._answered_by(answer)
+        _, call, _ = super()._passed_on(call, answer)
         try:
             kwargs = settings_for(child, call.kwargs)
         except Exception:  # noqa: BLE001 - only the run's parameters would show what is bound
             kwargs = {k: v for k, v in call.kwargs.items() if k != DEFERRED_BINDING}
-        return child, replace(call, kwargs=kwargs)
+        inner = None if answer is None else without_mark(answer)
+        return child, replace(call, kwargs=kwargs), inner
+
+    def _answered_by(self, answer: AIMessage | None) -> BaseChatModel:
+        """Return the model that gave an answer, by its mark; the safe one if there is none."""
+        mark = {} if answer is None else answer.response_metadata.get(METADATA_KEY) or {}
+        return self.models.get(mark.get("routed", ""), self._child)
 
     def _answer(self, call: ModelCall) -> ChatResult:
         caller = self._caller(call, streaming=False)
