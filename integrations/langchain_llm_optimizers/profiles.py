@@ -13,7 +13,7 @@ from langchain_llm_optimizers.children import chat_model_for
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
-from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability, by_name
+from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability, named
 
 __all__ = ["named_models", "routing_context", "spec_of"]
 
@@ -33,8 +33,10 @@ def named_models(
     Raises:
         ConfigurationError: one is no chat model, or two have the same name.
     """
-    named = by_name(models, _default_name)
-    return {name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in named.items()}
+    by_name = named(models, _default_name)
+    return {
+        name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in by_name.items()
+    }
 
 
 def _default_name(model: Any) -> str:

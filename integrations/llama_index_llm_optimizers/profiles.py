@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from llama_index.core.base.llms.types import MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
@@ -15,9 +15,9 @@ from llama_index_llm_optimizers.messages import ROUTED_KEY
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
-from llm_optimizers.routing.specs import ALL_CAPABILITIES
+from llm_optimizers.routing.specs import ALL_CAPABILITIES, named
 
-__all__ = ["previous_answer", "routing_context", "spec_of"]
+__all__ = ["by_name", "previous_answer", "routing_context", "spec_of"]
 
 
 def spec_of(name: str, llm: LLM) -> ModelSpec:
@@ -48,6 +48,15 @@ def previous_answer(call: ModelCall) -> Previous | None:
         return None
     at = mark.get("at")
     return Previous(model=mark["model"], at=at if isinstance(at, int | float) else None)
+
+
+def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
+    """Return the LLMs by name: the one given, or the model's own.
+
+    Raises:
+        ConfigurationError: two LLMs have the same name.
+    """
+    return named(models, lambda llm: llm.metadata.model_name)
 
 
 def routing_context() -> RoutingContext:

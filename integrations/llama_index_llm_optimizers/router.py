@@ -17,13 +17,12 @@ from llama_index_llm_optimizers.binding import DeferredTools, tool_selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.profiles import previous_answer, routing_context, spec_of
+from llama_index_llm_optimizers.profiles import by_name, previous_answer, routing_context, spec_of
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, RoutingContext, UserTier
-from llm_optimizers.routing.specs import by_name
 
 __all__ = ["RoutedLLM"]
 
@@ -77,7 +76,7 @@ class RoutedLLM(DelegatingLLM):
         router: Router | None = None,
         **data: Any,
     ) -> None:
-        llms = by_name(models, lambda llm: llm.metadata.model_name)
+        llms = by_name(models)
         if router is None:
             specs = [spec_of(name, llm) for name, llm in llms.items()]
             router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)

@@ -23,7 +23,7 @@ __all__ = [
     "ModelSpec",
     "ModelTiers",
     "UserTier",
-    "by_name",
+    "named",
 ]
 
 Capability: TypeAlias = Literal[
@@ -33,7 +33,7 @@ M = TypeVar("M")
 ALL_CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
 
 
-def by_name(models: Mapping[str, M] | Iterable[M], name_of: Callable[[M], str]) -> dict[str, M]:
+def named(models: Mapping[str, M] | Iterable[M], name_of: Callable[[M], str]) -> dict[str, M]:
     """Return a router's models by name: the one given, or the model's own.
 
     Raises:
