@@ -39,6 +39,7 @@ __all__ = [
     "DeferredStructuredOutput",
     "DeferredTools",
     "chosen_later",
+    "chosen_now",
     "models_in",
     "rebind",
     "settings_for",
@@ -96,7 +97,7 @@ def with_models(
 
     A model that is chosen by the run's configuration is chosen now, by that of the running code.
     """
-    return _with_each(runnable, wrap, _chosen)
+    return _with_each(runnable, wrap, chosen_now)
 
 
 def chosen_later(runnable: object) -> bool:
@@ -104,7 +105,8 @@ def chosen_later(runnable: object) -> bool:
     return callable(getattr(type(runnable), "_model_params", None))
 
 
-def _chosen(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
+def chosen_now(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """Return what the running code's configuration chooses; a runnable without choices itself."""
     if isinstance(runnable, DynamicRunnable):
         return runnable.prepare(ensure_config())[0]
     if chosen_later(runnable) and not isinstance(runnable, BaseChatModel):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatResult
@@ -23,6 +24,7 @@ from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, call_scope, context_of
 from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
+from llm_optimizers.prompts.building import build_optimizer
 from llm_optimizers.prompts.outputs import AnswerForm, CappedCall, with_answer_form
 from llm_optimizers.types import ChatRequest
 
@@ -37,6 +39,9 @@ class OptimizedChatModel(WrapperOfOne):
     Put it behind the cache, so that the cache sees the user's own question:
 
         CachedChatModel(OptimizedChatModel(ChatOpenAI(model="gpt-4o")))
+
+    `context_tokens` limits the retrieved context in each message, chosen by meaning with
+    `embeddings` (the bundled static model by default); or give an `optimizer` with all settings.
 
     It can also shorten answers. `limits=OutputLimits()` learns how long each task's answers are
     (`task` in the run's metadata), caps later ones, and calls again without the cap if it cut an
@@ -55,10 +60,12 @@ class OptimizedChatModel(WrapperOfOne):
         self,
         model: BaseChatModel | str,
         optimizer: RequestOptimizer | None = None,
+        *,
+        context_tokens: int | None = None,
+        embeddings: Embeddings | None = None,
         **settings: Any,
     ) -> None:
-        if optimizer is not None:
-            settings["optimizer"] = optimizer
+        settings["optimizer"] = build_optimizer(context_tokens, optimizer, embeddings)
         super().__init__(model, **settings)
 
     def _own_settings(self) -> Mapping[str, Any]:

@@ -34,9 +34,7 @@ def named_models(
         ConfigurationError: one is no chat model, or two have the same name.
     """
     by_name = named(models, _default_name)
-    return {
-        name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in by_name.items()
-    }
+    return {name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in by_name.items()}
 
 
 def _default_name(model: Any) -> str:
