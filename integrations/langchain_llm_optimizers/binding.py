@@ -108,7 +108,8 @@ def chosen_later(runnable: object) -> bool:
 def chosen_now(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """Return what the running code's configuration chooses; a runnable without choices itself."""
     if isinstance(runnable, DynamicRunnable):
-        return runnable.prepare(ensure_config())[0]
+        made, _ = runnable.prepare(ensure_config())
+        return made.with_config(runnable.config) if runnable.config else made
     if chosen_later(runnable) and not isinstance(runnable, BaseChatModel):
         made: Runnable[Any, Any] = getattr(runnable, "_model")(ensure_config())  # noqa: B009
         return made

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    ModelRequest,
+    ModelResponse,
+    model_fallback,
+)
 from langchain_core.language_models import BaseChatModel
 
 from langchain_llm_optimizers.binding import models_in
@@ -60,25 +65,35 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
 
     def _routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         own = next(models_in(request.model), None)
-        if own is not None:
-            self._warn_of_other_class(own)
+        if own is not None and not self._shares_class_with(own):
+            request = _without_cache_marks(request)
         return request.override(model=_behind_caches_of(own, self.router))
 
-    def _warn_of_other_class(self, own: BaseChatModel) -> None:
-        """Say once that middleware for the agent's own model does not know the router's."""
+    def _shares_class_with(self, own: BaseChatModel) -> bool:
+        """Whether middleware for the agent's own model fits the router's; if not, say so once."""
         models = [*underlying_models(own), *underlying_models(self.router)]
         if shared_class(map(type, models), below=BaseChatModel) is not None:
-            return
+            return True
         routed = ", ".join(sorted({type(each).__name__ for each in models[1:]}))
         name = type(models[0]).__name__
         self._warnings.warn_once(
             _log,
-            f"the router's models ({routed}) share no class with the agent's {name}: middleware "
-            f"for {name} behind RouterMiddleware does not find its model, and in front of it its "
-            "settings would reach every model of the router. Set what one provider needs on its "
-            f"own model in the router, such as {name}(model_kwargs=…), or give the router models "
-            "of one class",
+            f"the router's models ({routed}) share no class with the agent's {name}, so middleware "
+            f"for {name} does not find its model behind RouterMiddleware, and the marks for a "
+            "provider's cache that it sets in front of it are left out. Set what one provider "
+            f"needs on its own model in the router, such as {name}(model_kwargs=…), or give the "
+            "router models of one class",
         )
+        return False
+
+
+def _without_cache_marks(request: ModelRequest[Any]) -> ModelRequest[Any]:
+    """Return the request without the marks for one provider's cache, which others refuse.
+
+    LangChain removes them where an agent falls back to another model. An older version does not.
+    """
+    remove = getattr(model_fallback, "_sanitize_request_for_fallback", None)
+    return request if remove is None else cast("ModelRequest[Any]", remove(request))
 
 
 def _behind_caches_of(model: BaseChatModel | None, router: ChatModelRouter) -> BaseChatModel:
