@@ -108,8 +108,8 @@ def chosen_later(runnable: object) -> bool:
 def chosen_now(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """Return what the running code's configuration chooses; a runnable without choices itself."""
     if isinstance(runnable, DynamicRunnable):
-        made, _ = runnable.prepare(ensure_config())
-        return made.with_config(runnable.config) if runnable.config else made
+        now, _ = runnable.prepare(ensure_config())
+        return now.with_config(runnable.config) if runnable.config else now
     if chosen_later(runnable) and not isinstance(runnable, BaseChatModel):
         made: Runnable[Any, Any] = getattr(runnable, "_model")(ensure_config())  # noqa: B009
         return made
