@@ -35,23 +35,27 @@ from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
 )
-from llama_index_llm_optimizers.wrappers import run_settings
+from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.joint_class import LikeWrapped, shared_class
 
 __all__ = ["DelegatingLLM"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
 
-class DelegatingLLM(FunctionCallingLLM):
+class DelegatingLLM(LikeWrapped, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
+    It is found as the class that all LLMs in it share, and has the first child's attributes.
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
     children. The first child's tools, structured output and prompt settings (unless given) are used
     before a child is chosen.
     """
 
     def __init__(self, **data: Any) -> None:
+        if "llm" in data:
+            checked_child(data["llm"], type(self).__name__)
         super().__init__(**data)
         first = self._children[0]
         for name in PROMPT_FIELDS:
@@ -67,6 +71,15 @@ class DelegatingLLM(FunctionCallingLLM):
     @abstractmethod
     def _children(self) -> Sequence[LLM]:
         """The wrapped LLMs, at least one."""
+
+    def _wrapped(self) -> Sequence[LLM]:
+        made = type(self).model_fields.keys() <= vars(self).keys()
+        return self._children if made else ()
+
+    def _class_to_be(self) -> type[LLM] | None:
+        wrapped = self._wrapped()
+        classes = [type(each) for child in wrapped for each in underlying_models(child)]
+        return shared_class(classes, below=LLM) if classes else None
 
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""
@@ -238,11 +251,16 @@ class DelegatingLLM(FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set the callback manager and rate limiter also on the children, which use them.
+        """Set what this wrapper lacks on its only child.
 
-        `Settings` sets its callback manager each time it is read. A rate limiter used here would
-        slow down cache hits.
+        The callback manager and rate limiter are set also on the children, which use them:
+        `Settings` sets its callback manager each time it is read, and a rate limiter used here
+        would slow down cache hits.
         """
+        children = self._wrapped() if self._lacks(name) else ()
+        if len(children) == 1 and hasattr(children[0], name):
+            setattr(children[0], name, value)
+            return
         super().__setattr__(name, value)
         if name in _SET_ON_CHILDREN:
             for child in self._children:

@@ -18,6 +18,7 @@ from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import request_of
 from llama_index_llm_optimizers.profiles import by_name, previous_answer, routing_context, spec_of
+from llama_index_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
@@ -164,8 +165,8 @@ class RoutedLLM(DelegatingLLM):
 
     @property
     def _same_class(self) -> bool:
-        """Whether all LLMs are of one class, so that they share one tool format."""
-        return len({type(llm) for llm in self.models.values()}) == 1
+        """Whether all LLMs are of one class in their wrappers, so that they share a tool format."""
+        return len({type(each) for each in underlying_models(self)}) == 1
 
     @property
     def _structurer(self) -> LLM:
