@@ -1,4 +1,4 @@
-"""Let a wrapper pass for the object in it: found as its class, and with its attributes.
+"""Let a wrapper pass `isinstance` as the class of the object in it.
 
 Code around a model asks for its class: a middleware marks prompts for its own provider's models
 only. `isinstance` first looks at an object's type and then at its `__class__`, so a wrapper whose
@@ -10,52 +10,11 @@ the wrapped class can come between the wrapper's.
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel
-
-__all__ = ["LikeWrapped", "joint_class", "shared_class"]
-
-
-class LikeWrapped:
-    """The first base of a pydantic model that wraps others and passes for them.
-
-    It is a class of its own because `__class__` cannot be defined where a method uses `super()`:
-    the compiler would take the name for itself.
-    """
-
-    def _wrapped(self) -> Sequence[object]:
-        """Return the wrapped objects, the one whose attributes are used first.
-
-        There are none while this object is being made, copied or unpickled.
-        """
-        return ()
-
-    def _class_to_be(self) -> type[Any] | None:
-        """Return the class as which this object is found, besides its own."""
-        return None
-
-    @property  # type: ignore[misc]  # objects' own `__class__` can be set; a wrapper's cannot
-    def __class__(self) -> type[Any]:
-        """The joint class of this object and of what it wraps; only `type` gives its own."""
-        own: Any = type(self)
-        found: Any = self._class_to_be()
-        return own if found is None else joint_class(own, found)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the first wrapped object that this one lacks."""
-        wrapped = self._wrapped() if self._lacks(name) else ()
-        if wrapped and hasattr(wrapped[0], name):
-            return getattr(wrapped[0], name)
-        # pydantic's private attributes, and its error for all others.
-        return BaseModel.__getattr__(self, name)  # type: ignore[attr-defined]
-
-    def _lacks(self, name: str) -> bool:
-        """Whether a public name is neither a field, set or not, nor an attribute of the class."""
-        own: Any = type(self)
-        return not (name.startswith("_") or name in own.model_fields or hasattr(own, name))
+__all__ = ["joint_class", "shared_class"]
 
 
 @lru_cache(maxsize=256)

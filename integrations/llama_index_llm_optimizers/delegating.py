@@ -35,19 +35,18 @@ from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
 )
-from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
+from llama_index_llm_optimizers.surface import ModelSurface
+from llama_index_llm_optimizers.wrappers import checked_child, run_settings
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.joint_class import LikeWrapped, shared_class
 
 __all__ = ["DelegatingLLM"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
 
-class DelegatingLLM(LikeWrapped, FunctionCallingLLM):
+class DelegatingLLM(ModelSurface, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
-    It is found as the class that all LLMs in it share, and has the first child's attributes.
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
     children. The first child's tools, structured output and prompt settings (unless given) are used
     before a child is chosen.
@@ -72,15 +71,6 @@ class DelegatingLLM(LikeWrapped, FunctionCallingLLM):
     def _children(self) -> Sequence[LLM]:
         """The wrapped LLMs, at least one."""
 
-    def _wrapped(self) -> Sequence[LLM]:
-        made = type(self).model_fields.keys() <= vars(self).keys()
-        return self._children if made else ()
-
-    def _class_to_be(self) -> type[LLM] | None:
-        wrapped = self._wrapped()
-        classes = [type(each) for child in wrapped for each in underlying_models(child)]
-        return shared_class(classes, below=LLM) if classes else None
-
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""
         return {}
@@ -92,21 +82,23 @@ class DelegatingLLM(LikeWrapped, FunctionCallingLLM):
             found |= run_settings(child, call)
         return found
 
-    @abstractmethod
+    # Not abstract, as LlamaIndex would make a second span of each call in the wrapper.
+
     def _answer(self, call: ModelCall) -> Reply:
         """Answer a call."""
+        raise NotImplementedError
 
-    @abstractmethod
     async def _aanswer(self, call: ModelCall) -> Reply:
         """Answer a call asynchronously."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
         """Answer a call in chunks."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         """Answer a call in chunks asynchronously."""
+        raise NotImplementedError
 
     # --- the eight call methods ----------------------------------------------------------------
 
@@ -257,7 +249,7 @@ class DelegatingLLM(LikeWrapped, FunctionCallingLLM):
         `Settings` sets its callback manager each time it is read, and a rate limiter used here
         would slow down cache hits.
         """
-        children = self._wrapped() if self._lacks(name) else ()
+        children = self._made_children() if self._lacks(name) else ()
         if len(children) == 1 and hasattr(children[0], name):
             setattr(children[0], name, value)
             return

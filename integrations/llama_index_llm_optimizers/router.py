@@ -16,7 +16,7 @@ from llama_index_llm_optimizers.attempts import REPLY_READER, AttemptCaller, Rou
 from llama_index_llm_optimizers.binding import DeferredTools, tool_selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.messages import request_of
+from llama_index_llm_optimizers.messages import ROUTING_KEY, request_of
 from llama_index_llm_optimizers.profiles import by_name, previous_answer, routing_context, spec_of
 from llama_index_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.costs import Ledger
@@ -212,8 +212,10 @@ class RoutedLLM(DelegatingLLM):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        if not self._same_class:
-            return response
-        return super()._validate_chat_with_tools_response(
-            response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
-        )
+        mark = response.additional_kwargs.get(ROUTING_KEY) or {}
+        answered = self.models.get(mark.get("model", ""), self._children[0])
+        if isinstance(answered, FunctionCallingLLM):
+            response = answered._validate_chat_with_tools_response(
+                response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+            )
+        return response

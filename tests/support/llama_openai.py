@@ -12,12 +12,15 @@ from support.openai_server import FakeOpenAI
 
 
 class OpenAIRunner:
-    """Makes LLMs for this thread and one event loop, and runs coroutines in the loop."""
+    """Makes LLMs for this thread and one event loop, and runs coroutines in the loop.
 
-    def __init__(self, server: FakeOpenAI) -> None:
+    `client` are settings of its HTTP clients.
+    """
+
+    def __init__(self, server: FakeOpenAI, **client: Any) -> None:
         self.server = server
         self.loop = asyncio.Runner()
-        self.sync_client, self.async_client = httpx.Client(), httpx.AsyncClient()
+        self.sync_client, self.async_client = httpx.Client(**client), httpx.AsyncClient(**client)
 
     def llm(self, model: str = "gpt-4o-mini", **settings: Any) -> OpenAI:
         return OpenAI(
