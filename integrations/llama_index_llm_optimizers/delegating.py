@@ -36,7 +36,7 @@ from llama_index_llm_optimizers.call import (
     as_generator,
 )
 from llama_index_llm_optimizers.surface import ModelSurface
-from llama_index_llm_optimizers.wrappers import checked_child, run_settings
+from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["DelegatingLLM"]
@@ -243,15 +243,15 @@ class DelegatingLLM(ModelSurface, FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set what this wrapper lacks on its only child.
+        """Set what this wrapper lacks on the LLM in it, if it is the only one.
 
         The callback manager and rate limiter are set also on the children, which use them:
         `Settings` sets its callback manager each time it is read, and a rate limiter used here
         would slow down cache hits.
         """
-        children = self._made_children() if self._lacks(name) else ()
-        if len(children) == 1 and hasattr(children[0], name):
-            setattr(children[0], name, value)
+        holder = self._holder_of(name)
+        if holder is not None and len(tuple(underlying_models(self))) == 1:
+            setattr(holder, name, value)
             return
         super().__setattr__(name, value)
         if name in _SET_ON_CHILDREN:

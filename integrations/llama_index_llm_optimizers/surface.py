@@ -1,7 +1,7 @@
 """What code around a wrapper reads of it: what it would read of the LLM inside.
 
-A wrapper is found as the class that all LLMs in it share, and what it lacks is read from its first
-child, and set on its only one.
+A wrapper is found as the class that all LLMs in it share. What it lacks is read from the first of
+them, or else from the first wrapper inside it, and set there if there is one LLM only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ class ModelSurface:
         __class__ = property(lambda self: _class_of(self))
 
         def __getattr__(self, name: str) -> Any:
-            children = self._made_children() if self._lacks(name) else ()
-            if children and hasattr(children[0], name):
-                return getattr(children[0], name)
+            if (holder := self._holder_of(name)) is not None:
+                return getattr(holder, name)
             # pydantic's private attributes, and its error for all others.
             return LLM.__getattr__(self, name)
 
@@ -45,10 +44,17 @@ class ModelSurface:
         own: Any = type(self)
         return self._children if own.model_fields.keys() <= vars(self).keys() else ()
 
-    def _lacks(self, name: str) -> bool:
-        """Whether a public name is neither a field, set or not, nor an attribute of the class."""
+    def _holder_of(self, name: str) -> LLM | None:
+        """Return what inside this wrapper has a public name that is not the wrapper's own."""
         own: Any = type(self)
-        return not (name.startswith("_") or name in own.model_fields or hasattr(own, name))
+        if name.startswith("_") or name in own.model_fields or hasattr(own, name):
+            return None
+        inside = [
+            each
+            for child in self._made_children()[:1]
+            for each in (next(underlying_models(child)), child)
+        ]
+        return next((each for each in inside if hasattr(each, name)), None)
 
 
 def _class_of(wrapper: ModelSurface) -> type[Any]:

@@ -19,6 +19,7 @@ from llama_index.core.callbacks import CBEventType
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.span import SpanDropEvent
 from llama_index.core.llms.llm import LLM
 from llama_index_llm_optimizers.spans import SpanListener
 from llama_index_llm_optimizers.wrappers import is_wrapper
@@ -95,14 +96,24 @@ class Recorder(BaseCallbackHandler):
 
 class _Events(BaseEventHandler):
     recorder: Any = None
+    spans: Any = None
 
     @classmethod
     def class_name(cls) -> str:
         return "ContractEvents"
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        if isinstance(event, SpanDropEvent) and self.spans.is_within(event.span_id):
+            return
         data = {name: getattr(event, name) for name in type(event).model_fields}
         self.recorder.run.events.append(plain([event.class_name(), data]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    name: str
+    parent: str | None
+    wrapper: bool
 
 
 class _Spans(SpanListener):
@@ -113,7 +124,7 @@ class _Spans(SpanListener):
     """
 
     recorder: Any = None
-    _open: dict[str, tuple[str, str | None, bool]] = PrivateAttr(default_factory=dict)
+    _begun: dict[str, _Span] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def class_name(cls) -> str:
@@ -131,11 +142,15 @@ class _Spans(SpanListener):
         name = id_.rpartition("-")[0] if id_.count("-") < 5 else id_[: -len("-") - 36]
         if isinstance(instance, LLM):
             name = f"LLM.{name.rpartition('.')[2]}"
-        self._open[id_] = (name, parent_id, is_wrapper(instance))
-        above = self._open.get(parent_id or "")
-        if above is not None and above[2] and above[0] == name:
-            return  # The wrapper's span is in the list and stands for this one.
-        self.recorder.run.spans.append(name)
+        self._begun[id_] = _Span(name=name, parent=parent_id, wrapper=is_wrapper(instance))
+        if not self.is_within(id_):
+            self.recorder.run.spans.append(name)
+
+    def is_within(self, id_: str | None) -> bool:
+        """Whether a span is that of the LLM inside a wrapper, whose own span stands for it."""
+        span = self._begun.get(id_ or "")
+        above = self._begun.get(span.parent or "") if span else None
+        return bool(span and above and above.wrapper and above.name == span.name)
 
 
 @contextmanager
@@ -144,6 +159,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
     root = get_dispatcher()
     events, spans = _Events(), _Spans()
     events.recorder = spans.recorder = recorder
+    events.spans = spans
     saved = list(root.event_handlers), list(root.span_handlers)
     root.add_event_handler(events)
     root.add_span_handler(spans)
@@ -155,7 +171,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 def finish(run: Run, value: Any, requests: Sequence[str]) -> Run:
     """Return the run with its answer and requests; what runs at once has no order."""
-    run.answer = plain(_without_extras(value, run.extras))
+    run.answer = _with_numbered_calls(plain(_without_extras(value, run.extras)))
     run.extras = plain(run.extras)
     run.requests = sorted(requests)
     run.events.sort(key=lambda each: json.dumps(each, sort_keys=True, default=str))
@@ -200,3 +216,14 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, int | float | bool):
         return value
     return _RANDOM.sub("", str(value))
+
+
+def _with_numbered_calls(answer: Any) -> Any:
+    """Return an answer with its tool calls' ids numbered; those of a hit are new ones."""
+    seen: dict[str, str] = {}
+    text = re.sub(
+        r"\bcall_\w+",
+        lambda found: seen.setdefault(found[0], f"call {len(seen)}"),
+        json.dumps(answer),
+    )
+    return json.loads(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from llama_index.core.llms.llm import LLM
@@ -21,10 +22,15 @@ STACK_HIT = "stack, hit"
 TWO_CLASSES = "RoutedLLM, two classes"
 
 
+@cache
+def _other() -> LLM:
+    # It is called only where the safe one fails, and nothing listens there.
+    nowhere = "http://127.0.0.1:9/v1"
+    return OpenAIResponses(model="gpt-4o-mini", api_key="x", api_base=nowhere, max_retries=0)
+
+
 def _two_classes(llm: LLM) -> LLM:
-    # Its metadata is what both have.
-    other = OpenAIResponses(model="gpt-4o-mini", api_key="x")
-    return RoutedLLM({"other": other, "safe": llm}, safe="safe")
+    return RoutedLLM({"other": _other().model_copy(), "safe": llm}, safe="safe")
 
 
 def _stack(llm: LLM) -> LLM:

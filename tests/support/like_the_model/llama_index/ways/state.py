@@ -16,7 +16,8 @@ LATER = [ChatMessage("How old is Ulm?")]
 
 def _same(llm: Any, again: Any) -> list[Any]:
     """Return what a copy has kept."""
-    return [type(again) is type(llm), isinstance(again, OpenAI), again.metadata, again.temperature]
+    found = isinstance(again, OpenAI) is isinstance(llm, OpenAI)
+    return [type(again) is type(llm), found, again.metadata, again.temperature]
 
 
 @way("copy.copy")
@@ -25,7 +26,11 @@ def _copy(llm: Any, lab: Lab) -> Any:
     return [_same(llm, again), again.chat(ASKED), llm.chat(LATER)]
 
 
-@way("copy.deepcopy")
+# An LLM that keeps a client can be neither copied nor pickled.
+_OWN: dict[str, Any] = {"http_client": None, "async_http_client": None, "reuse_client": False}
+
+
+@way("copy.deepcopy", **_OWN)
 def _deepcopy(llm: Any, lab: Lab) -> Any:
     again = copy.deepcopy(llm)
     return [_same(llm, again), again.chat(ASKED), llm.chat(LATER)]
@@ -37,7 +42,7 @@ def _model_copy(llm: Any, lab: Lab) -> Any:
     return [_same(llm, again), again.chat(ASKED), llm.chat(LATER)]
 
 
-@way("pickle")
+@way("pickle", **_OWN)
 def _pickle(llm: Any, lab: Lab) -> Any:
     again = pickle.loads(pickle.dumps(llm))
     return [_same(llm, again), again.chat(ASKED), llm.chat(LATER)]
