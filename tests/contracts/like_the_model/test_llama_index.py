@@ -18,7 +18,13 @@ from support.like_the_model.llama_index.wrappers import WRAPPERS
 from support.llama_openai import OpenAIRunner
 from support.openai_server import openai_server
 
-pytestmark = pytest.mark.loopback
+pytestmark = [
+    pytest.mark.loopback,
+    # LlamaIndex's own: structured streams, agents, and the stored context of one with a memory.
+    pytest.mark.filterwarnings("ignore:The `json` method is deprecated"),
+    pytest.mark.filterwarnings("ignore:is_running called from within a step"),
+    pytest.mark.filterwarnings("ignore:Skipping serialization of known unserializable key"),
+]
 
 
 @pytest.fixture(scope="module")

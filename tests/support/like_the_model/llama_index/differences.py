@@ -25,9 +25,10 @@ _REPLIES = (
     "achat",
     "stream_chat",
     "astream_chat",
-    "*complete",
-    "*complete with* *",
-    "complete without text",
+    "complete",
+    "acomplete",
+    "*stream_complete",
+    "complete with*",
     "chat with a *",
     "chat with an *image",
     "chat with log probabilities",
@@ -232,7 +233,13 @@ DIFFERENCES = (
         reason="LLMs of two classes share no class but `FunctionCallingLLM`.",
         parts=frozenset({"answer"}),
         wrappers=(TWO_CLASSES,),
-        ways=("isinstance of its class", "a field of its class"),
+        ways=("isinstance of its class",),
+    ),
+    Difference(
+        reason="So a field for one of them refuses the wrapper.",
+        parts=frozenset({"answer", "extras", "requests", "events", "spans"}),
+        wrappers=(TWO_CLASSES,),
+        ways=("a field of its class",),
     ),
 )
 """The order is that of the reasons' numbers in the table."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from inspect import BoundArguments
+from itertools import takewhile
 from typing import Any
 
 from llama_index_instrumentation import get_dispatcher
@@ -45,17 +46,15 @@ class Run:
 
 
 def differences_of(bare: Run, wrapped: Run) -> dict[str, str]:
-    """Return each part that differs, with what the two have instead of one another."""
+    """Return each part that differs, with what stands where the two begin to differ."""
     found = {}
     for part in vars(bare):
-        one, other = getattr(bare, part), getattr(wrapped, part)
+        one, other = (json.dumps(getattr(run, part), sort_keys=True) for run in (bare, wrapped))
         if one != other:
-            found[part] = f"{_short(one)} became {_short(other)}"
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+            start = max(0, sum(1 for _ in same) - 100)
+            found[part] = f"{one[start : start + 300]} became {other[start : start + 300]}"
     return found
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, default=str)[:1500]
 
 
 class Recorder(BaseCallbackHandler):
@@ -174,7 +173,7 @@ def finish(run: Run, value: Any, requests: Sequence[str]) -> Run:
     run.answer = _with_numbered_calls(plain(_without_extras(value, run.extras)))
     run.extras = plain(run.extras)
     run.requests = sorted(requests)
-    run.events.sort(key=lambda each: json.dumps(each, sort_keys=True, default=str))
+    run.events.sort(key=lambda each: json.dumps(each, sort_keys=True))
     run.spans.sort()
     return run
 

@@ -25,10 +25,12 @@ class Trial:
         self._bare: dict[str, Run] = {}
 
     def bare(self, name: str) -> Run:
-        """Return the bare LLM's run of a way."""
+        """Return the bare LLM's run of a way, which raises nothing."""
         if name not in self._bare:
             recorder = Recorder()
-            self._bare[name] = self._run(WAYS[name], self._llm(WAYS[name], recorder), recorder)
+            run = self._run(WAYS[name], self._llm(WAYS[name], recorder), recorder)
+            assert not (isinstance(run.answer, list) and run.answer[:1] == ["raised"]), run.answer
+            self._bare[name] = run
         return self._bare[name]
 
     def wrapped(self, wrapper: str, name: str) -> Run:
