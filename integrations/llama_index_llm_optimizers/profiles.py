@@ -12,7 +12,7 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llama_index_llm_optimizers.messages import ROUTED_KEY
-from llama_index_llm_optimizers.wrappers import checked_child, class_name_of
+from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
@@ -55,13 +55,8 @@ def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
     """Return the LLMs by name: the one given, or the model's own.
 
     Raises:
-        ConfigurationError: something is no LLM that can be wrapped, or two have the same name.
+        ConfigurationError: two LLMs have the same name.
     """
-    given: object = models
-    if not isinstance(given, Mapping | list | tuple):
-        raise ConfigurationError("RoutedLLM chooses between several LLMs: give a list or a mapping")
-    for each in given.values() if isinstance(given, Mapping) else given:
-        checked_child(each, "RoutedLLM")
     if isinstance(models, Mapping):
         return dict(models)
     llms = {llm.metadata.model_name: llm for llm in models}
