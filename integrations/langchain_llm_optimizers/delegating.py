@@ -34,7 +34,7 @@ from langchain_llm_optimizers.call import (
 )
 from langchain_llm_optimizers.llm_string import string_of_call
 from llm_optimizers.effects import closing_async
-from llm_optimizers.pickling import PickledWhole
+from llm_optimizers.pickling.models import PickledWhole
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
 

@@ -137,7 +137,7 @@ class ChatModelRouter(DelegatingChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """Return structured output in the format of the child that is chosen."""
         deferred = DeferredStructuredOutput(schema=schema, kwargs=kwargs)
-        parse = RunnableLambda(partial(_parse, deferred, self.models), name="parse")
+        parse = RunnableLambda(partial(_parse, self, deferred), name="parse")
         return self.bind(**{DEFERRED_BINDING: deferred}) | parse
 
     def _passed_on(
@@ -189,8 +189,6 @@ class ChatModelRouter(DelegatingChatModel):
         return AttemptCaller(call=call, routed_call=routed_call, models=self.models)
 
 
-def _parse(
-    deferred: DeferredStructuredOutput, models: Mapping[str, BaseChatModel], message: AIMessage
-) -> Any:
+def _parse(router: ChatModelRouter, deferred: DeferredStructuredOutput, message: AIMessage) -> Any:
     """Return what the child that answered reads in its answer."""
-    return deferred.parse(models[message.response_metadata[METADATA_KEY]["routed"]], message)
+    return deferred.parse(router.models[message.response_metadata[METADATA_KEY]["routed"]], message)
