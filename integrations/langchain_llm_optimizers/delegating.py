@@ -33,7 +33,7 @@ from langchain_llm_optimizers.call import (
 from langchain_llm_optimizers.llm_string import string_of_call
 from langchain_llm_optimizers.surface import ModelSurface
 from llm_optimizers.effects import closing_async
-from llm_optimizers.pickling import PickledWhole
+from llm_optimizers.pickling.models import PickledWhole
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
 

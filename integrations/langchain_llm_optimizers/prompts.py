@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from langchain_llm_optimizers.messages import METADATA_KEY, core_message
 from langchain_llm_optimizers.usage import removed_of
 from llm_optimizers.embeddings import passage_embed
-from llm_optimizers.pickling import PickledWhole
+from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import (
     Optimized,
     Passage,

@@ -204,8 +204,6 @@ class ChatModelRouter(DelegatingChatModel):
         return AttemptCaller(call=call, routed_call=routed_call, models=self.models)
 
 
-def _parse(
-    router: ChatModelRouter, deferred: DeferredStructuredOutput, message: AIMessage
-) -> Any:
+def _parse(router: ChatModelRouter, deferred: DeferredStructuredOutput, message: AIMessage) -> Any:
     """Return what the child that answered reads in its answer."""
     return deferred.parse(router._answered_by(message), without_mark(message))

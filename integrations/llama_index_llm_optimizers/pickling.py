@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from llama_index.core.schema import BaseComponent
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.pickling import PickledWhole, spared
+from llm_optimizers.pickling.models import PickledWhole, spared
 
 __all__ = ["WholeComponent"]
 

@@ -9,6 +9,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ class TestCaches:
             other.update(asked(text), text)
         assert len(other) == 2
         assert other.lookup(asked(PARAPHRASE)) is None
+
+    @pytest.mark.parametrize("namespace", [travellers.acme, travellers.remembered_acme, "acme"])
+    def test_a_namespace_that_has_a_name_travels(self, namespace: Any) -> None:
+        cache = lc.HybridCache(namespace=namespace)
+        assert again(cache).responses.tenant() == cache.responses.tenant()
 
     def test_a_relative_path_means_the_same_file_elsewhere(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -179,6 +185,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a method as namespace": (
         lambda: ResponseCache(namespace=travellers.Session("a").tenant),
         "namespace .*method tenant of a Session",
+    ),
+    "an object as namespace": (
+        lambda: ResponseCache(namespace=travellers.Customer()),
+        "namespace is a Customer",
+    ),
+    "a namespace made of parts": (
+        lambda: lc.HybridCache(namespace=partial(getattr, travellers.Session("a"), "customer")),
+        "namespace is a partial",
     ),
     "embeddings": (
         lambda: ResponseCache(embeddings=travellers.LockedEmbeddings()),

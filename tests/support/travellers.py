@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -33,6 +34,18 @@ def clock() -> float:
 
 def acme() -> str:
     return "acme"
+
+
+@lru_cache
+def remembered_acme() -> str:
+    return "acme"
+
+
+class Customer:
+    """An object that is called as a function."""
+
+    def __call__(self) -> str:
+        return "acme"
 
 
 def ignore(report: object) -> None:
