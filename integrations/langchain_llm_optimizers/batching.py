@@ -28,7 +28,7 @@ from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
-from llm_optimizers.pickling import check_namespace
+from llm_optimizers.pickling import check_function
 from llm_optimizers.tenancy import CallerTenant
 
 __all__ = ["BatchingChatModel"]
@@ -77,9 +77,9 @@ class BatchingChatModel(WrapperOfOne):
 
     _bound: BoundCalls[Any] | None = PrivateAttr(default=None)
 
-    def __getstate__(self) -> dict[Any, Any]:
-        check_namespace(self.namespace)
-        return super().__getstate__()
+    def _travelling_fields(self) -> dict[str, Any]:
+        check_function("namespace", self.namespace)
+        return super()._travelling_fields()
 
     def _own_settings(self) -> Mapping[str, Any]:
         # Answers to combined prompts depend on how many questions they hold.

@@ -43,7 +43,7 @@ from llama_index_llm_optimizers.surface import ModelSurface
 from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
-from llm_optimizers.pickling import check_fields
+from llm_optimizers.pickling import check_function
 
 __all__ = ["DelegatingLLM"]
 
@@ -84,10 +84,10 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
     def _travelling_fields(self) -> dict[str, Any]:
         """Leave out what is the first child's, which decides how it travels."""
         for child in self._children:
-            # LlamaIndex would leave out such a function, and send other prompts without it.
-            values = {name: getattr(child, name) for name in PROMPT_FIELDS}
-            functions = {n: value for n, value in values.items() if isfunction(value)}
-            check_fields(type(child).__name__, functions)
+            for name in PROMPT_FIELDS:
+                # LlamaIndex would leave out such a function, and send other prompts without it.
+                if isfunction(found := getattr(child, name)):
+                    check_function(f"{type(child).__name__}.{name}", found)
         fields, first = super()._travelling_fields(), self._children[0]
         for name in (*PROMPT_FIELDS, *_SET_ON_CHILDREN):
             if name in _SET_ON_CHILDREN or getattr(self, name) is getattr(first, name):
@@ -119,8 +119,8 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
     ) -> dict[str, Any]:
         """Add a digest of what this wrapper does to an answer, for hashes of transformations.
 
-        An `IngestionPipeline` would else serve nodes that another router's LLM wrote. Settings that
-        cannot be read get another digest each time, which no hash matches.
+        An `IngestionPipeline` would otherwise serve nodes that another router's LLM wrote. Settings
+        that cannot be read get another digest each time, which no hash matches.
         """
         data: dict[str, Any] = {**handler(self), "class_name": self.class_name()}
         own = self._own_settings()

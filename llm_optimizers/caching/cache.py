@@ -25,7 +25,7 @@ from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.pickling import PickledAsArguments, check_namespace
+from llm_optimizers.pickling import PickledAsArguments, check_function
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -112,7 +112,7 @@ class ResponseCache(PickledAsArguments, Generic[R]):
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
-        check_namespace(self._namespace)
+        check_function("namespace", self._namespace)
         return {"path": self._path, "namespace": self._namespace}
 
     def key(self, request: ChatRequest | CacheKey | None) -> CacheKey | None:

@@ -1,4 +1,4 @@
-"""Whether a field or a namespace can be pickled, and its name if not."""
+"""Whether a field or a function can be pickled, and its name if not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["check_fields", "check_namespace"]
+__all__ = ["check_fields", "check_function"]
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _OTHER_PICKLERS = frozenset({"cloudpickle", "_dill"})
@@ -42,19 +42,19 @@ def check_fields(owner: str, fields: Mapping[str, object]) -> None:
             ) from error
 
 
-def check_namespace(namespace: object) -> None:
-    """Check that a namespace means the same in another process.
+def check_function(name: str, value: object) -> None:
+    """Check that a setting which may be a function means the same in another process.
 
-    A function that its module has by name is found there again. Any other function holds an
-    object, whose copy would go on naming the tenant of the moment when it was pickled.
+    A function that its module has by name is found there again. Another one may hold an object, and
+    a namespace would, in the copy, go on naming the tenant of the moment when it was pickled.
 
     Raises:
         ConfigurationError: it does not; the message says what to give.
     """
-    if callable(namespace) and not _found_by_name(namespace):
+    if callable(value) and not _found_by_name(value):
         raise ConfigurationError(
-            f"namespace is {_described(namespace)}, which another process cannot find again by its "
-            "name: give a function defined at the top of a module, or a string"
+            f"{name} is {_described(value)}, which another process cannot find again by its name: "
+            "give a function that is defined at the top of a module"
         )
 
 

@@ -279,6 +279,15 @@ class TestOtherPicklers:
         router = Router([SMALL], clock=lambda: 5.0)
         assert cloudpickle.loads(cloudpickle.dumps(router)).clock() == 5.0
 
+    def test_but_not_what_llama_index_would_leave_out(self) -> None:
+        cloudpickle = pytest.importorskip("cloudpickle")
+        llm = li.RoutedLLM({"a": FakeLLM(), "b": FakeLLM(completion_to_prompt=lambda text: text)})
+        for wrapper in (llm, li.CachedLLM(llm)):
+            with pytest.raises(ConfigurationError, match=r"LLM\.completion_to_prompt"):
+                cloudpickle.dumps(wrapper)
+            with pytest.raises(ConfigurationError, match=r"LLM\.completion_to_prompt"):
+                pickle.dumps(wrapper)
+
     def test_but_no_namespace_that_would_name_the_tenant_of_now(self) -> None:
         cloudpickle = pytest.importorskip("cloudpickle")
         with pytest.raises(ConfigurationError, match="namespace"):
