@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, Self, cast
 
 from langchain_core.language_models import BaseChatModel, BaseLLM, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -39,6 +40,16 @@ class WrapperOfOne(DelegatingChatModel):
     def __init__(self, model: BaseChatModel | str, **settings: Any) -> None:
         given = chat_model_for(model, f"{type(self).__name__}({{}})")
         super().__init__(model=given, **settings)  # type: ignore[call-arg]  # pydantic's own
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; an update of a field that only the child has changes the child's copy."""
+        given = dict(update or {})
+        fields = type(self).model_fields
+        inner = {k: given.pop(k) for k in list(given) if k not in fields and hasattr(self, k)}
+        copied = super().model_copy(update=given, deep=deep)
+        if inner:
+            copied.model = copied.model.model_copy(update=inner)
+        return copied
 
     def configurable_fields(
         self, **kwargs: AnyConfigurableField

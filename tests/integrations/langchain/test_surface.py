@@ -170,6 +170,18 @@ def test_a_copy_and_a_text_form_can_be_made(wrap: Wrap) -> None:
     assert "openai_api_key" not in repr(wrapper.model_dump(exclude={"model", "models"}))
 
 
+def test_a_changed_copy_changes_the_model_inside() -> None:
+    model = Provider(reply=str)
+    wrapper = CachedChatModel(OptimizedChatModel(model), HybridCache(semantic=False))
+    changed = wrapper.model_copy(update={"top_p": 0.1, "tags": ["a"]})
+    inner: Any = changed.model
+    assert (changed.top_p, inner.model.top_p, changed.tags) == (0.1, 0.1, ["a"])
+    assert (wrapper.top_p, model.top_p, wrapper.tags) == (0.5, 0.5, None)
+    for each in (wrapper, changed, changed):
+        each.invoke("hi")
+    assert wrapper.cache.stats.hits == {"exact": 1}
+
+
 def test_a_router_has_what_holds_for_all_its_models() -> None:
     small, large = openai("gpt-4.1-mini"), openai()
     small.profile = {"max_input_tokens": 10, "tool_calling": True, "name": "s", "text_inputs": True}
