@@ -44,8 +44,8 @@ class WrapperOfOne(DelegatingChatModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; an update of a field that only the child has changes the child's copy."""
         given = dict(update or {})
-        fields = type(self).model_fields
-        inner = {k: given.pop(k) for k in list(given) if k not in fields and hasattr(self, k)}
+        others = [name for name in given if name not in type(self).model_fields]
+        inner = {name: given.pop(name) for name in others if hasattr(self._child, name)}
         copied = super().model_copy(update=given, deep=deep)
         if inner:
             copied.model = copied.model.model_copy(update=inner)
@@ -111,8 +111,7 @@ def resolve_model(model: Any) -> Any:
     """Create a model from its name, such as `openai:gpt-4o-mini`; return anything else unchanged.
 
     Raises:
-        ConfigurationError: a name is given, but the `langchain` package is not installed, or it
-            does not know the name.
+        ConfigurationError: a name is given, but the `langchain` package is not installed.
     """
     if not isinstance(model, str):
         return model

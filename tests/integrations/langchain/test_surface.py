@@ -51,6 +51,9 @@ class Provider(StreamingFake):
     def deeper(self) -> Provider:
         return self.model_copy(update={"depth": self.depth + 1})
 
+    def spared(self) -> Runnable[Any, Any]:
+        return self.with_fallbacks([Other()])
+
     def briefly(self) -> Runnable[Any, Any]:
         return self.bind(max_tokens=5)
 
@@ -156,6 +159,8 @@ def test_what_a_method_of_the_model_builds_calls_the_wrapper() -> None:
     for _ in range(2):
         assert wrapper.briefly().invoke("hi").text == "gpt-4o-mini says: hi"
     assert len(model.calls) == 1
+    spared = wrapper.spared()
+    assert (spared.runnable, type(spared.fallbacks[0])) == (wrapper, Other)
     deeper = wrapper.deeper()
     assert isinstance(deeper, CachedChatModel)
     assert deeper.model.depth == deeper.depth == 1
