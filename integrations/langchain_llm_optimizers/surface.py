@@ -157,11 +157,15 @@ def _runnable(wrapper: object) -> Runnable[Any, Any]:
 def _joint_class_of(wrapper: BaseChatModel) -> type[Any]:
     """Return the class of a wrapper joined with the one that all its models share, if any."""
     try:
-        classes = [type(model) for model in underlying_models(wrapper)]
-        shared = shared_class(classes, below=BaseChatModel)
+        shared = _shared_class(wrapper)
     except (AttributeError, LookupError):  # while it is made or copied
         shared = None
     return type(wrapper) if shared is None else joint_class(type(wrapper), shared)
+
+
+def _shared_class(wrapper: BaseChatModel) -> type[BaseChatModel] | None:
+    classes = (type(model) for model in underlying_models(wrapper))
+    return shared_class(classes, below=BaseChatModel)
 
 
 def _name_of(model: BaseChatModel) -> str:
