@@ -33,7 +33,8 @@ def named_models(
     """Return a router's models by name: the one given, or the model's own.
 
     Raises:
-        ConfigurationError: they are in no list or mapping, one is no chat model, or two have the same name.
+        ConfigurationError: they are in no list or mapping, one is no chat model, or two have the
+            same name.
     """
     given: object = models
     if given is None or isinstance(given, str | Runnable):
