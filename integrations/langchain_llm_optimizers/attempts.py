@@ -21,6 +21,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.wrappers import is_wrapper
 from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
@@ -71,12 +72,13 @@ class AttemptCaller:
         """Return the child to call, and the call in its format."""
         child = self.models[attempt.model]
         call = replace(self.call, config={**self.call.config, "run_id": UUID(attempt.context.id)})
-        messages = [without_mark(message) for message in call.messages]
         if attempt.request is not None:
             asked = [_message(m.role, m.text) for m in attempt.request.messages]
             return child, replace(call, messages=asked, stop=None, kwargs={})
-        kwargs = settings_for(child, self.call.kwargs)
-        return child, replace(call, messages=messages, kwargs=kwargs)
+        call = replace(call, kwargs=settings_for(child, self.call.kwargs))
+        if is_wrapper(child):  # A router in it reads its own marks, not this router's.
+            call = replace(call, messages=[without_mark(each) for each in call.messages])
+        return child, call
 
     def _mark(self, attempt: CallModel) -> dict[str, Any]:
         """Return the mark on a message: the model that was chosen, and the one it saves against."""

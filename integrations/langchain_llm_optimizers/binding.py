@@ -50,13 +50,16 @@ __all__ = [
 def rebind(
     runnable: Runnable[Any, Any], old: BaseChatModel, new: Runnable[Any, Any]
 ) -> Runnable[Any, Any]:
-    """Return the runnable with `old`, and bound copies of it, replaced by `new`."""
+    """Return the runnable with `old`, and bound copies of it, replaced by `new`.
+
+    If `new` is a wrapper, models of another class stay: they are none of `old`.
+    """
 
     def replaced(model: BaseChatModel) -> Runnable[Any, Any]:
+        if model is old or not isinstance(new, BaseChatModel):
+            return new
         # Some providers bind by copying themselves: the copy becomes the wrapper's child.
-        if model is not old and isinstance(new, BaseChatModel) and type(model) is type(old):
-            return new.model_copy(update={"model": model})
-        return new
+        return new.model_copy(update={"model": model}) if type(model) is type(old) else model
 
     return _with_each(runnable, replaced)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, Self, cast
 
 from langchain_core.language_models import BaseChatModel, BaseLLM, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -39,6 +40,16 @@ class WrapperOfOne(DelegatingChatModel):
     def __init__(self, model: BaseChatModel | str, **settings: Any) -> None:
         given = chat_model_for(model, f"{type(self).__name__}({{}})")
         super().__init__(model=given, **settings)  # type: ignore[call-arg]  # pydantic's own
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; an update of a field that only the child has changes the child's copy."""
+        given = dict(update or {})
+        others = [name for name in given if name not in type(self).model_fields]
+        inner = {name: given.pop(name) for name in others if hasattr(self._child, name)}
+        copied = super().model_copy(update=given, deep=deep)
+        if inner:
+            copied.model = copied.model.model_copy(update=inner)
+        return copied
 
     def configurable_fields(
         self, **kwargs: AnyConfigurableField
@@ -100,8 +111,7 @@ def resolve_model(model: Any) -> Any:
     """Create a model from its name, such as `openai:gpt-4o-mini`; return anything else unchanged.
 
     Raises:
-        ConfigurationError: a name is given, but the `langchain` package is not installed, or it
-            does not know the name.
+        ConfigurationError: a name is given, but the `langchain` package is not installed.
     """
     if not isinstance(model, str):
         return model

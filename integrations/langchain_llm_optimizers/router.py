@@ -57,6 +57,10 @@ class ChatModelRouter(DelegatingChatModel):
     model fails before the first chunk, another takes over (give the children `max_retries=0`, or
     they retry before the router does). The run's metadata may contain `user`, `session`, `tier` and
     `task`. A conversation stays with its model during tool calls.
+
+    An agent finds the router as the class that all its models share, with the abilities and windows
+    that hold for all. Middleware for one provider does not find a router of several providers: set
+    what such a provider needs on its own model.
     """
 
     model_config = ConfigDict(ignored_types=(ChildSignature,))

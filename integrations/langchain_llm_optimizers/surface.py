@@ -22,14 +22,7 @@ from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.joint_class import joint_class, shared_class
 
-__all__ = [
-    "ChildSignature",
-    "ModelSurface",
-    "face_of",
-    "name_of_model",
-    "shared_profile",
-    "with_child_signature",
-]
+__all__ = ["ChildSignature", "ModelSurface", "with_child_signature"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NO_VALUE = object()
@@ -92,7 +85,7 @@ class ModelSurface:
             except (AttributeError, LookupError, TypeError):  # while it is made or copied
                 child, children = None, ()
             if name == "profile":
-                return shared_profile(children)
+                return _shared_profile(children)
             found = _shared_value(child, children, name)
             if found is _NO_VALUE:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -150,32 +143,32 @@ class ModelSurface:
         From a name an agent decides whether a schema takes the provider's own format. A router has
         the name of its safe model, unless another of its models does not support that format.
         """
+        if len(self._children) == 1:
+            return _name_of(self._child)
         by_priority = [self._child, *self._children]
         lacking = (child for child in by_priority if not _has_own_format(child))
-        return name_of_model(next(lacking, self._child))
+        return _name_of(next(lacking, self._child))
 
 
 def _runnable(wrapper: object) -> Runnable[Any, Any]:
     return cast("Runnable[Any, Any]", wrapper)
 
 
-def face_of(model: BaseChatModel) -> type[BaseChatModel] | None:
-    """Return the class as which a model is found: for a router, what its models share.
-
-    None if they share no class below `BaseChatModel`.
-    """
-    return shared_class((type(each) for each in underlying_models(model)), below=BaseChatModel)
-
-
 def _joint_class_of(wrapper: BaseChatModel) -> type[Any]:
+    """Return the class of a wrapper joined with the one that all its models share, if any."""
     try:
-        face = face_of(wrapper)
+        shared = _shared_class(wrapper)
     except (AttributeError, LookupError):  # while it is made or copied
-        face = None
-    return type(wrapper) if face is None else joint_class(type(wrapper), face)
+        shared = None
+    return type(wrapper) if shared is None else joint_class(type(wrapper), shared)
 
 
-def name_of_model(model: BaseChatModel) -> str:
+def _shared_class(wrapper: BaseChatModel) -> type[BaseChatModel] | None:
+    classes = (type(model) for model in underlying_models(wrapper))
+    return shared_class(classes, below=BaseChatModel)
+
+
+def _name_of(model: BaseChatModel) -> str:
     """Return the name that a model states, or its class's name; never an empty text."""
     for name in ("model_name", "model", "model_id"):
         value = getattr(model, name, None)
@@ -184,7 +177,7 @@ def name_of_model(model: BaseChatModel) -> str:
     return str(model._get_ls_params().get("ls_model_name") or type(model).__name__)
 
 
-def shared_profile(models: Iterable[BaseChatModel]) -> ModelProfile | None:
+def _shared_profile(models: Iterable[BaseChatModel]) -> ModelProfile | None:
     """Return what holds for all models: abilities that all have, and the smallest windows.
 
     None if one of them states nothing.
@@ -239,7 +232,6 @@ def _through(wrapper: Any, child: BaseChatModel, value: Any) -> Any:
     @wraps(value)
     def method(*args: Any, **kwargs: Any) -> Any:
         made = value(*args, **kwargs)
-        other = isinstance(made, BaseChatModel) and type(made) is not type(child)
-        return made if other or not isinstance(made, Runnable) else rebind(made, child, wrapper)
+        return rebind(made, child, wrapper) if isinstance(made, Runnable) else made
 
     return method

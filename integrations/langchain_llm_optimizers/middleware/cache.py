@@ -57,6 +57,8 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
 
     def _cached(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         model = with_models(request.model, self._with_cache)
+        if model is request.model and not isinstance(model, CachedChatModel):
+            self.cache.responses.bypassed(f"no chat model was found in a {type(model).__name__}")
         # With the settings bound on it, it is no chat model; LangChain takes it all the same.
         return request.override(model=cast("BaseChatModel", model))
 

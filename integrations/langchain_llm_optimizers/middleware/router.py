@@ -66,34 +66,34 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
     def _routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         own = next(models_in(request.model), None)
         if own is not None and not self._shares_class_with(own):
-            request = _without_cache_marks(request)
+            request = _with_marks_for(self.router, request)
         return request.override(model=_behind_caches_of(own, self.router))
 
     def _shares_class_with(self, own: BaseChatModel) -> bool:
         """Whether middleware for the agent's own model fits the router's; if not, say so once."""
-        models = [*underlying_models(own), *underlying_models(self.router)]
-        if shared_class(map(type, models), below=BaseChatModel) is not None:
+        agents, routed = list(underlying_models(own)), list(underlying_models(self.router))
+        if shared_class(map(type, [*agents, *routed]), below=BaseChatModel) is not None:
             return True
-        routed = ", ".join(sorted({type(each).__name__ for each in models[1:]}))
-        name = type(models[0]).__name__
+        name = type(agents[0]).__name__
+        others = ", ".join(sorted({type(each).__name__ for each in routed}))
         self._warnings.warn_once(
             _log,
-            f"the router's models ({routed}) share no class with the agent's {name}, so middleware "
-            f"for {name} does not find its model behind RouterMiddleware, and the marks for a "
-            "provider's cache that it sets in front of it are left out. Set what one provider "
-            f"needs on its own model in the router, such as {name}(model_kwargs=…), or give the "
-            "router models of one class",
+            f"the agent's {name} and the router's models ({others}) share no class: middleware for "
+            f"{name} after RouterMiddleware does not find its model, and its marks for the "
+            "provider's cache, set before RouterMiddleware, are sent only if all models of the "
+            "router take them. Set what one provider needs on its own model in the router, such "
+            f"as {name}(model_kwargs=…), or give the router models of one class",
         )
         return False
 
 
-def _without_cache_marks(request: ModelRequest[Any]) -> ModelRequest[Any]:
-    """Return the request without the marks for one provider's cache, which others refuse.
+def _with_marks_for(router: ChatModelRouter, request: ModelRequest[Any]) -> ModelRequest[Any]:
+    """Return the request without marks for a provider's cache that not all of the models take.
 
     LangChain removes them where an agent falls back to another model. An older version does not.
     """
     remove = getattr(model_fallback, "_sanitize_request_for_fallback", None)
-    return request if remove is None else cast("ModelRequest[Any]", remove(request))
+    return request if remove is None else cast("ModelRequest[Any]", remove(request, router))
 
 
 def _behind_caches_of(model: BaseChatModel | None, router: ChatModelRouter) -> BaseChatModel:

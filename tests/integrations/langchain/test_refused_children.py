@@ -106,6 +106,12 @@ def test_anything_else_is_named(
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize("given", [None, "openai:gpt-4o", Mine(), Mine().bind(stop=["x"])])
+def test_a_router_takes_a_list_or_a_mapping(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a list, weakest first, or a mapping"):
+        ChatModelRouter(given)
+
+
 def test_two_models_of_one_name_in_a_list_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"small: name them in a mapping.*small \(1\)"):
         ChatModelRouter([StreamingFake(model="small"), StreamingFake(model="small", n=2)])

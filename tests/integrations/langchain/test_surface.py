@@ -51,6 +51,9 @@ class Provider(StreamingFake):
     def deeper(self) -> Provider:
         return self.model_copy(update={"depth": self.depth + 1})
 
+    def spared(self) -> Runnable[Any, Any]:
+        return self.with_fallbacks([Other()])
+
     def briefly(self) -> Runnable[Any, Any]:
         return self.bind(max_tokens=5)
 
@@ -156,6 +159,8 @@ def test_what_a_method_of_the_model_builds_calls_the_wrapper() -> None:
     for _ in range(2):
         assert wrapper.briefly().invoke("hi").text == "gpt-4o-mini says: hi"
     assert len(model.calls) == 1
+    spared = wrapper.spared()
+    assert (spared.runnable, type(spared.fallbacks[0])) == (wrapper, Other)
     deeper = wrapper.deeper()
     assert isinstance(deeper, CachedChatModel)
     assert deeper.model.depth == deeper.depth == 1
@@ -168,6 +173,18 @@ def test_a_copy_and_a_text_form_can_be_made(wrap: Wrap) -> None:
     assert type(wrapper.model_copy()) is type(wrapper)
     assert '"not_implemented"' in dumps(wrapper)
     assert "openai_api_key" not in repr(wrapper.model_dump(exclude={"model", "models"}))
+
+
+def test_a_changed_copy_changes_the_model_inside() -> None:
+    model = Provider(reply=str)
+    wrapper = CachedChatModel(OptimizedChatModel(model), HybridCache(semantic=False))
+    changed = wrapper.model_copy(update={"top_p": 0.1, "tags": ["a"]})
+    inner: Any = changed.model
+    assert (changed.top_p, inner.model.top_p, changed.tags) == (0.1, 0.1, ["a"])
+    assert (wrapper.top_p, model.top_p, wrapper.tags) == (0.5, 0.5, None)
+    for each in (wrapper, changed, changed):
+        each.invoke("hi")
+    assert wrapper.cache.stats.hits == {"exact": 1}
 
 
 def test_a_router_has_what_holds_for_all_its_models() -> None:
