@@ -7,7 +7,7 @@ from support.like_the_model.llama_index.ways import WAYS
 from support.like_the_model.llama_index.wrappers import HIT, STACK_HIT, TWO_CLASSES, WRAPPERS
 
 _HITS = (HIT, STACK_HIT)
-_ROUTED = ("RoutedLLM*", "stack")
+_ROUTED = ("RoutedLLM*", "stack*")
 _COMBINING = ("BatchedLLM, combining",)
 
 _NOT_CALLED = (
@@ -19,7 +19,13 @@ _NOT_CALLED = (
     "Settings.llm",
     "a memory of its size",
 )
-_NOT_KEPT = ("*chat that fails with *", "*left after a chunk", "*cancelled", "* unknown setting")
+_NOT_KEPT = (
+    "*chat that fails with *",
+    "*left after a chunk",
+    "*cancelled",
+    "* unknown setting",
+    "*without messages",
+)
 _REPLIES = (
     "chat",
     "achat",
@@ -143,6 +149,7 @@ DIFFERENCES = (
         parts=frozenset({"extras"}),
         wrappers=_HITS,
         ways=(*_REPLIES, "LlamaDebugHandler"),
+        but=(("*", "*without messages"),),
     ),
     Difference(
         reason="What counts or limits calls does not see a hit.",
