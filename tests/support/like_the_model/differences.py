@@ -32,6 +32,18 @@ class Difference:
         )
 
 
+def differ(
+    parts: str,
+    wrappers: Sequence[str],
+    ways: Sequence[str],
+    reason: str,
+    but: Collection[tuple[str, str]] = (),
+) -> Difference:
+    """Return a difference; `parts` are names with spaces between them."""
+    named = frozenset(parts.split())
+    return Difference(reason=reason, parts=named, ways=ways, wrappers=wrappers, but=but)
+
+
 def check(
     differences: Sequence[Difference], wrapper: str, way: str, found: Mapping[str, str]
 ) -> None:

@@ -205,15 +205,14 @@ DIFFERENCES = (
         ways=_AGENTS,
     ),
     Difference(
-        reason="After an error that may pass the next LLM is asked, and the last one's error is "
-        "raised.",
-        parts=frozenset({"answer", "events"}),
+        reason="After an error that may pass the next LLM is asked.",
+        parts=frozenset({"answer", "events", "extras"}),
         wrappers=("RoutedLLM*",),
         ways=("*chat that fails with 429", "chat that fails with 500"),
     ),
     Difference(
         reason="Here it is at the same server.",
-        parts=frozenset({"requests", "extras"}),
+        parts=frozenset({"requests"}),
         wrappers=("RoutedLLM",),
         ways=("*chat that fails with 429", "chat that fails with 500"),
     ),
