@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index_llm_optimizers import (
@@ -34,6 +34,9 @@ class OtherLLM(MockFunctionCallingLLM):
             is_chat_model=True,
             is_function_calling_model=True,
         )
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return ChatResponse(message=ChatMessage("the other's answer", role="assistant"))
 
 
 def _two_classes(llm: LLM) -> LLM:
