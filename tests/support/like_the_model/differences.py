@@ -32,6 +32,18 @@ class Difference:
         )
 
 
+def differ(
+    parts: str,
+    wrappers: Sequence[str],
+    ways: Sequence[str],
+    reason: str,
+    but: Collection[tuple[str, str]] = (),
+) -> Difference:
+    """Return a difference; `parts` are names with spaces between them."""
+    named = frozenset(parts.split())
+    return Difference(reason=reason, parts=named, ways=ways, wrappers=wrappers, but=but)
+
+
 def check(
     differences: Sequence[Difference], wrapper: str, way: str, found: Mapping[str, str]
 ) -> None:
@@ -52,20 +64,42 @@ def check(
 def table(
     ways: Sequence[tuple[str, str]], wrappers: Sequence[str], differences: Sequence[Difference]
 ) -> str:
-    """Return a Markdown table, a row for each way (name and title), and the reasons below it."""
-    numbers = {each: number for number, each in enumerate(differences, 1)}
-    lines = [f"| | {' | '.join(wrappers)} |", f"|---|{'---|' * len(wrappers)}"]
+    """Return a Markdown table of the ways (name and title), and the reasons below it.
+
+    Ways of one kind, which is the title up to the colon, share a row if all their cells are equal.
+    """
+    reasons: dict[str, set[str]] = {}
+    for each in differences:
+        if any(each.concerns(wrapper, way) for way, _ in ways for wrapper in wrappers):
+            reasons.setdefault(each.reason, set()).update(each.parts)
+    numbers = {reason: number for number, reason in enumerate(reasons, 1)}
+    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for way, title in ways:
-        cells = [
-            ", ".join(str(numbers[each]) for each in differences if each.concerns(wrapper, way))
+        cells = tuple(
+            _cell({numbers[d.reason] for d in differences if d.concerns(wrapper, way)})
             for wrapper in wrappers
+        )
+        kind, colon, what = title.partition(": ")
+        rows.setdefault((f"{kind}{colon}", cells), []).append(what)
+    return "\n".join(
+        [
+            f"| | {' | '.join(wrappers)} |",
+            f"|---|{'---|' * len(wrappers)}",
+            *(
+                f"| {kind}{'; '.join(each for each in what if each)} | {' | '.join(cells)} |"
+                for (kind, cells), what in rows.items()
+            ),
+            "",
+            *(
+                f"{numbers[reason]}. {reason} ({', '.join(sorted(parts))})"
+                for reason, parts in reasons.items()
+            ),
         ]
-        lines.append(f"| {title} | {' | '.join(cell or 'same' for cell in cells)} |")
-    notes = [
-        f"{number}. {each.reason} ({', '.join(sorted(each.parts))})"
-        for each, number in numbers.items()
-    ]
-    return "\n".join([*lines, "", *notes, ""])
+    )
+
+
+def _cell(numbers: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "same"
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from support.like_the_model.llama_index.ways import WAYS
 from support.like_the_model.llama_index.wrappers import HIT, STACK_HIT, TWO_CLASSES, WRAPPERS
 
 _HITS = (HIT, STACK_HIT)
-_ROUTED = ("RoutedLLM*", "stack")
+_ROUTED = ("RoutedLLM*", "stack*")
 _COMBINING = ("BatchedLLM, combining",)
 
 _NOT_CALLED = (
@@ -19,7 +19,13 @@ _NOT_CALLED = (
     "Settings.llm",
     "a memory of its size",
 )
-_NOT_KEPT = ("*chat that fails with *", "*left after a chunk", "*cancelled", "* unknown setting")
+_NOT_KEPT = (
+    "*chat that fails with *",
+    "*left after a chunk",
+    "*cancelled",
+    "* unknown setting",
+    "*without messages",
+)
 _REPLIES = (
     "chat",
     "achat",
@@ -143,6 +149,7 @@ DIFFERENCES = (
         parts=frozenset({"extras"}),
         wrappers=_HITS,
         ways=(*_REPLIES, "LlamaDebugHandler"),
+        but=(("*", "*without messages"),),
     ),
     Difference(
         reason="What counts or limits calls does not see a hit.",
@@ -198,15 +205,14 @@ DIFFERENCES = (
         ways=_AGENTS,
     ),
     Difference(
-        reason="After an error that may pass the next LLM is asked, and the last one's error is "
-        "raised.",
-        parts=frozenset({"answer", "events"}),
+        reason="After an error that may pass the next LLM is asked.",
+        parts=frozenset({"answer", "events", "extras"}),
         wrappers=("RoutedLLM*",),
         ways=("*chat that fails with 429", "chat that fails with 500"),
     ),
     Difference(
         reason="Here it is at the same server.",
-        parts=frozenset({"requests", "extras"}),
+        parts=frozenset({"requests"}),
         wrappers=("RoutedLLM",),
         ways=("*chat that fails with 429", "chat that fails with 500"),
     ),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.llms.llm import LLM
-from llama_index.llms.openai import OpenAIResponses
+from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index_llm_optimizers import (
     BatchedLLM,
     CachedLLM,
@@ -22,15 +22,25 @@ STACK_HIT = "stack, hit"
 TWO_CLASSES = "RoutedLLM, two classes"
 
 
-@cache
-def _other() -> LLM:
-    # It is called only where the safe one fails, and nothing listens there.
-    nowhere = "http://127.0.0.1:9/v1"
-    return OpenAIResponses(model="gpt-4o-mini", api_key="x", api_base=nowhere, max_retries=0)
+class OtherLLM(MockFunctionCallingLLM):
+    """An LLM of another class, with the same limits; it is asked where the safe one fails."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(
+            model_name="other",
+            context_window=128_000,
+            num_output=-1,
+            is_chat_model=True,
+            is_function_calling_model=True,
+        )
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return ChatResponse(message=ChatMessage("the other's answer", role="assistant"))
 
 
 def _two_classes(llm: LLM) -> LLM:
-    return RoutedLLM({"other": _other().model_copy(), "safe": llm}, safe="safe")
+    return RoutedLLM({"other": OtherLLM(), "safe": llm}, safe="safe")
 
 
 def _stack(llm: LLM) -> LLM:
