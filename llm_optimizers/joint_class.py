@@ -3,8 +3,8 @@
 Code around a model asks for its class: a middleware marks prompts for its own provider's models
 only. `isinstance` first looks at an object's type and then at its `__class__`, so a wrapper whose
 `__class__` is a `joint_class` is found as both, as with the proxies of `wrapt` and `unittest.mock`.
-No object is ever made of a joint class: `type(wrapper)` stays the wrapper's own, and no method of
-the wrapped class can come between the wrapper's.
+No object is ever made of a joint class (a call of it makes a wrapper): `type(wrapper)` stays the
+wrapper's own, and no method of the wrapped class can come between the wrapper's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
     """
     if issubclass(wrapper, wrapped):
         return wrapper
+
+    def made_of_wrapper(_: type[Any], *args: Any, **kwargs: Any) -> Any:
+        return wrapper(*args, **kwargs)  # for code that makes another `obj.__class__(…)`
+
     body = {
+        "__new__": made_of_wrapper,
         "__module__": wrapper.__module__,
         "__qualname__": wrapper.__qualname__,
         "__doc__": wrapper.__doc__,

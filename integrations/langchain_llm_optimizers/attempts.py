@@ -21,14 +21,18 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_llm_optimizers.binding import settings_for
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.wrappers import is_wrapper
 from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
 from llm_optimizers.routing.routed_call import RoutedCall
 
-__all__ = ["REPLY_READER", "AttemptCaller", "RoutedChatCall"]
+__all__ = ["REPLY_READER", "AttemptCaller", "RoutedChatCall", "without_mark"]
 
-M = TypeVar("M", bound=AIMessage)
+M = TypeVar("M", bound=BaseMessage)
+_OWN_MARK = ("routed", "decision_id", "at", "baseline_model")
+_INNER = "inner"
+"""The key in a router's mark for that of a router inside."""
 RoutedChatCall: TypeAlias = RoutedCall[ChatResult, AIMessageChunk]
 
 
@@ -71,7 +75,10 @@ class AttemptCaller:
         if attempt.request is not None:
             asked = [_message(m.role, m.text) for m in attempt.request.messages]
             return child, replace(call, messages=asked, stop=None, kwargs={})
-        return child, replace(call, kwargs=settings_for(child, self.call.kwargs))
+        call = replace(call, kwargs=settings_for(child, self.call.kwargs))
+        if is_wrapper(child):  # A router in it reads its own marks, not this router's.
+            call = replace(call, messages=[without_mark(each) for each in call.messages])
+        return child, call
 
     def _mark(self, attempt: CallModel) -> dict[str, Any]:
         """Return the mark on a message: the model that was chosen, and the one it saves against."""
@@ -98,7 +105,20 @@ class AttemptCaller:
 
 def _with_mark(message: M, mark: dict[str, Any]) -> M:
     inside = message.response_metadata.get(METADATA_KEY) or {}
-    metadata = {**message.response_metadata, METADATA_KEY: {**inside, **mark[METADATA_KEY]}}
+    own = {**inside, **mark[METADATA_KEY]}
+    if "routed" in inside:  # by a router among this one's models
+        own[_INNER] = {name: inside[name] for name in (*_OWN_MARK, _INNER) if name in inside}
+    metadata = {**message.response_metadata, METADATA_KEY: own}
+    return message.model_copy(update={"response_metadata": metadata})
+
+
+def without_mark(message: M) -> M:
+    """Return an answer as it came from the model that a router called, with that model's mark."""
+    mark = message.response_metadata.get(METADATA_KEY)
+    if not isinstance(message, AIMessage) or not isinstance(mark, Mapping) or "routed" not in mark:
+        return message
+    rest = {name: value for name, value in mark.items() if name not in (*_OWN_MARK, _INNER)}
+    metadata = {**message.response_metadata, METADATA_KEY: {**rest, **(mark.get(_INNER) or {})}}
     return message.model_copy(update={"response_metadata": metadata})
 
 

@@ -19,8 +19,8 @@ from langchain_core.runnables.config import get_config_list, get_executor_for_co
 from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.combining import ModelCaller, combinable_request
-from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.refusals import wants_fresh_answer
 from langchain_llm_optimizers.shared import SharedRun, cache_of
 from langchain_llm_optimizers.wrappers import underlying_models
@@ -28,6 +28,7 @@ from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.pickling import check_function
 from llm_optimizers.tenancy import CallerTenant
 
 __all__ = ["BatchingChatModel"]
@@ -37,12 +38,12 @@ _LOCK = threading.Lock()
 """Guards `_bound`. It is global because models are copied and a lock cannot be."""
 
 
-class BatchingChatModel(DelegatingChatModel):
+class BatchingChatModel(WrapperOfOne):
     """A chat model that sends concurrent calls, from any thread or event loop, together.
 
     Example:
         ```python
-        model = BatchingChatModel(model=ChatOpenAI(model="gpt-4o-mini"))
+        model = BatchingChatModel(ChatOpenAI(model="gpt-4o-mini"))
         report = model.check_combining(sample)  # combines from now on if the answers agree
         answers = (prompt | model).batch(inputs)
         ```
@@ -57,8 +58,6 @@ class BatchingChatModel(DelegatingChatModel):
     the calls).
     """
 
-    model: BaseChatModel
-    """The model to call."""
     combine: bool = False
     """Whether questions share prompts; set by `check_combining`."""
     max_size: int | None = None
@@ -78,13 +77,9 @@ class BatchingChatModel(DelegatingChatModel):
 
     _bound: BoundCalls[Any] | None = PrivateAttr(default=None)
 
-    @property
-    def _child(self) -> BaseChatModel:
-        return self.model
-
-    @property
-    def _llm_type(self) -> str:
-        return f"batching-{self.model._llm_type}"
+    def _travelling_fields(self) -> dict[str, Any]:
+        check_function("namespace", self.namespace)
+        return super()._travelling_fields()
 
     def _own_settings(self) -> Mapping[str, Any]:
         # Answers to combined prompts depend on how many questions they hold.

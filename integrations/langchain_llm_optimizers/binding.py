@@ -11,7 +11,7 @@ itself (`rebind`), so that calls pass through the wrapper in the child's own for
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -23,8 +23,10 @@ from langchain_core.runnables import (
     RunnableLambda,
     RunnableParallel,
     RunnableSequence,
+    ensure_config,
 )
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
 from langchain_core.runnables.passthrough import RunnableAssign
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -36,41 +38,105 @@ __all__ = [
     "DeferredBinding",
     "DeferredStructuredOutput",
     "DeferredTools",
+    "chosen_later",
+    "chosen_now",
+    "models_in",
     "rebind",
     "settings_for",
+    "with_models",
 ]
 
 
 def rebind(
     runnable: Runnable[Any, Any], old: BaseChatModel, new: Runnable[Any, Any]
 ) -> Runnable[Any, Any]:
-    """Return the runnable with `old`, and bound copies of it, replaced by `new`."""
-    if runnable is old:
-        return new
-    if isinstance(runnable, BaseChatModel):
+    """Return the runnable with `old`, and bound copies of it, replaced by `new`.
+
+    If `new` is a wrapper, models of another class stay: they are none of `old`.
+    """
+
+    def replaced(model: BaseChatModel) -> Runnable[Any, Any]:
+        if model is old or not isinstance(new, BaseChatModel):
+            return new
         # Some providers bind by copying themselves: the copy becomes the wrapper's child.
-        if isinstance(new, BaseChatModel) and type(runnable) is type(old):
-            return new.model_copy(update={"model": runnable})
-        return new
+        return new.model_copy(update={"model": model}) if type(model) is type(old) else model
+
+    return _with_each(runnable, replaced)
+
+
+def _with_each(
+    runnable: Runnable[Any, Any],
+    change: Callable[[BaseChatModel], Runnable[Any, Any]],
+    choose: Callable[[Runnable[Any, Any]], Runnable[Any, Any]] = lambda given: given,
+) -> Runnable[Any, Any]:
+    """Return the runnable with each chat model in it changed; `choose` resolves each part first."""
+    runnable = choose(runnable)
+    if isinstance(runnable, BaseChatModel):
+        return change(runnable)
+
+    def part(inner: Runnable[Any, Any]) -> Any:
+        return _with_each(inner, change, choose)
+
     if isinstance(runnable, RunnableBindingBase):
-        return runnable.model_copy(update={"bound": rebind(runnable.bound, old, new)})
+        return runnable.model_copy(update={"bound": part(runnable.bound)})
     if isinstance(runnable, RunnableSequence):
-        steps = [rebind(step, old, new) for step in runnable.steps]
-        return RunnableSequence(*steps, name=runnable.name)
+        return RunnableSequence(*map(part, runnable.steps), name=runnable.name)
     if isinstance(runnable, RunnableParallel):
-        branches = {name: rebind(step, old, new) for name, step in runnable.steps__.items()}
-        return RunnableParallel(branches)
+        return RunnableParallel({name: part(step) for name, step in runnable.steps__.items()})
     if isinstance(runnable, RunnableAssign):
-        mapper = rebind(runnable.mapper, old, new)
-        return runnable.model_copy(update={"mapper": mapper})
+        return runnable.model_copy(update={"mapper": part(runnable.mapper)})
     if isinstance(runnable, RunnableWithFallbacks):
+        others = [part(each) for each in runnable.fallbacks]
         return runnable.model_copy(
-            update={
-                "runnable": rebind(runnable.runnable, old, new),
-                "fallbacks": [rebind(each, old, new) for each in runnable.fallbacks],
-            }
+            update={"runnable": part(runnable.runnable), "fallbacks": others}
         )
     return runnable
+
+
+def with_models(
+    runnable: Runnable[Any, Any], wrap: Callable[[BaseChatModel], BaseChatModel]
+) -> Runnable[Any, Any]:
+    """Return the runnable with each chat model in it wrapped, inside its bindings and fallbacks.
+
+    A model that is chosen by the run's configuration is chosen now, by that of the running code.
+    """
+    return _with_each(runnable, wrap, chosen_now)
+
+
+def chosen_later(runnable: object) -> bool:
+    """Whether this is the model of an `init_chat_model` without a fixed name."""
+    return callable(getattr(type(runnable), "_model_params", None))
+
+
+def chosen_now(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """Return what the running code's configuration chooses; a runnable without choices itself."""
+    if isinstance(runnable, DynamicRunnable):
+        now, _ = runnable.prepare(ensure_config())
+        return now.with_config(runnable.config) if runnable.config else now
+    if chosen_later(runnable) and not isinstance(runnable, BaseChatModel):
+        made: Runnable[Any, Any] = getattr(runnable, "_model")(ensure_config())  # noqa: B009
+        return made
+    return runnable
+
+
+def models_in(runnable: Any) -> Iterator[BaseChatModel]:
+    """Yield the chat models in a runnable, the first one to be called first."""
+    if isinstance(runnable, BaseChatModel):
+        yield runnable
+        return
+    inner: Iterable[Any] = ()
+    if isinstance(runnable, RunnableBindingBase):
+        inner = (runnable.bound,)
+    elif isinstance(runnable, RunnableSequence):
+        inner = runnable.steps
+    elif isinstance(runnable, RunnableParallel):
+        inner = runnable.steps__.values()
+    elif isinstance(runnable, RunnableWithFallbacks):
+        inner = runnable.runnables
+    elif isinstance(runnable, DynamicRunnable):
+        inner = (runnable.default, *getattr(runnable, "alternatives", {}).values())
+    for each in inner:
+        yield from models_in(each)
 
 
 DEFERRED_BINDING = "llm_optimizers_port"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,13 +23,14 @@ from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
 from llm_optimizers.durations import Duration
+from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["HybridCache"]
 
 _MAX_REMEMBERED_LENGTH = 20_000
 
 
-class HybridCache(BaseCache):
+class HybridCache(PickledAsArguments, BaseCache):
     """An exact and semantic cache for `set_llm_cache(...)` or a model's `cache=`.
 
     Example:
@@ -57,8 +58,11 @@ class HybridCache(BaseCache):
         wait_timeout: Seconds that `CachedChatModel` waits for an identical call in flight.
         clock: Returns the time in seconds since the epoch.
 
+    Pickled, it opens the same file in the other process, or begins empty in memory with the same
+    settings. A namespace function travels if it is defined at the top of a module.
+
     Raises:
-        ConfigurationError: a setting is out of range.
+        ConfigurationError: a setting is out of range, or cannot be pickled when the cache is.
     """
 
     def __init__(
@@ -91,6 +95,10 @@ class HybridCache(BaseCache):
         watch_runs()
         # Parse and hash a prompt once for its lookup and the update after it.
         self._keys = lru_cache(maxsize=1024)(partial(_key_of, self.responses))
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {**self.responses.current_arguments(), "ledger": self.ledger}
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""

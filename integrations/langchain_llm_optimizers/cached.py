@@ -16,8 +16,9 @@ from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.cache import HybridCache
+from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.codec import Generations
-from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.hits import SERVED_RUNS, ServedChatModel, served_model
 from langchain_llm_optimizers.identity import identity_of_call, sampled
 from langchain_llm_optimizers.messages import request_of_messages
@@ -31,12 +32,12 @@ from llm_optimizers.types import ChatRequest
 __all__ = ["CachedChatModel"]
 
 
-class CachedChatModel(DelegatingChatModel):
+class CachedChatModel(WrapperOfOne):
     """A chat model with a cache in front of it, for invoke, stream, batch and their async forms.
 
     Example:
         ```python
-        model = CachedChatModel(model=ChatOpenAI(model="gpt-4o"), cache=HybridCache())
+        model = CachedChatModel(ChatOpenAI(model="gpt-4o"), HybridCache())
         ```
 
     A hit is streamed in chunks; an abandoned stream stores nothing. Identical concurrent calls,
@@ -52,21 +53,18 @@ class CachedChatModel(DelegatingChatModel):
     as were asked for, so a stream with `n` above 1 goes to the model.
     """
 
-    model: BaseChatModel
-    """The model to call on a cache miss."""
     cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
     """Can be shared between models: a model's settings are part of every key."""
     _accepts: Callable[[Generations], bool] | None = PrivateAttr(default=None)
     """Whether an answer fits the schema that this copy was made for."""
     _copied_from: BaseChatModel | None = PrivateAttr(default=None)
 
-    @property
-    def _child(self) -> BaseChatModel:
-        return self.model
-
-    @property
-    def _llm_type(self) -> str:
-        return f"cached-{self.model._llm_type}"
+    def __init__(
+        self, model: BaseChatModel | str, cache: HybridCache | None = None, **settings: Any
+    ) -> None:
+        if cache is not None:
+            settings["cache"] = cache
+        super().__init__(model, **settings)
 
     def _answer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []

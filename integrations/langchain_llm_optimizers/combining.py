@@ -17,7 +17,7 @@ from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.shared import usage_metadata
 from langchain_llm_optimizers.usage import reported_by, share_of
-from langchain_llm_optimizers.wrappers import underlying_models
+from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.batching.combining import BilledAnswer, combined_format, raised_limits
 from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
 from llm_optimizers.costs import Usage
@@ -82,7 +82,9 @@ class ModelCaller:
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
         """Return the model, with output limits raised for `count` answers, bound to the schema."""
-        model = self._model.model_copy(update=raised_limits(self._model, count))
+        # The limits of a wrapped model are not the wrapper's to set.
+        limits = {} if is_wrapper(self._model) else raised_limits(self._model, count)
+        model = self._model.model_copy(update=limits)
         titled = {"title": "answers", "description": "The answers by id.", **json.loads(schema)}
         try:
             for each in underlying_models(model):  # A router would only find out at the call.

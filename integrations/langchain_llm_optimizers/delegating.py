@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, Self, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -21,11 +21,9 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
-from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
-from langchain_core.tools import BaseTool
-from pydantic import ConfigDict
+from langchain_core.runnables import RunnableConfig, ensure_config
+from pydantic import ConfigDict, model_validator
 
-from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.call import (
     ModelCall,
     calls_of_generate,
@@ -33,20 +31,45 @@ from langchain_llm_optimizers.call import (
     with_attached,
 )
 from langchain_llm_optimizers.llm_string import string_of_call
+from langchain_llm_optimizers.surface import ModelSurface
 from llm_optimizers.effects import closing_async
+from llm_optimizers.pickling.models import PickledWhole
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
 
 
-class DelegatingChatModel(BaseChatModel):
+class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
     """Maps the public methods of a chat model to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and the
     child (`_child`) whose formats for tools and structured output, token counts and tracing
-    parameters are used.
+    parameters are used (`ModelSurface`).
+
+    It can be pickled if its child can, and takes its settings along. Deep copies have another child
+    and the same cache, router, ledger and optimizer.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
+    copied_fields: ClassVar[frozenset[str]] = frozenset(BaseChatModel.model_fields)
+
+    def to_json(self) -> Any:
+        """See `Serializable.to_json`: that this cannot be written, and the classes in it.
+
+        LangChain would write the `repr`, which may show a secret that the child's own JSON hides.
+        """
+        written = super().to_json()
+        if written["type"] == "not_implemented":
+            children = ", ".join(type(child).__name__ for child in self._children)
+            written = {**written, "repr": f"{type(self).__name__}({children})"}
+        return written
+
+    @model_validator(mode="after")
+    def _without_profile(self) -> Self:
+        """Leave the profile to the models inside, unless one was given."""
+        if self.profile is None:
+            del self.__dict__["profile"]
+            self.model_fields_set.discard("profile")
+        return self
 
     @property
     @abstractmethod
@@ -60,12 +83,12 @@ class DelegatingChatModel(BaseChatModel):
 
     def _passed_on(
         self, call: ModelCall, answer: AIMessage | None
-    ) -> tuple[BaseChatModel, ModelCall]:
-        """Return the child that gets a call when it is made, and the call as the child gets it.
+    ) -> tuple[BaseChatModel, ModelCall, AIMessage | None]:
+        """Return the child that gets a call, and the call and its answer as the child has them.
 
         `answer` is what such a call brought earlier; None if that is not known.
         """
-        return self._child, replace(call, config=with_attached(call.config, self))
+        return self._child, replace(call, config=with_attached(call.config, self)), answer
 
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""
@@ -219,43 +242,6 @@ class DelegatingChatModel(BaseChatModel):
         ) as chunks:
             async for chunk in chunks:
                 yield ChatGenerationChunk(message=chunk)
-
-    # --- answered by the child -----------------------------------------------------------------
-
-    def bind_tools(
-        self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
-        *,
-        tool_choice: str | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools in the child's own format."""
-        if tool_choice is not None:
-            kwargs["tool_choice"] = tool_choice
-        return rebind(self._child.bind_tools(tools, **kwargs), self._child, self)
-
-    def with_structured_output(
-        self, schema: dict[str, Any] | type, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, Any]:
-        """Return the child's structured output pipeline, with this model in the child's place."""
-        return rebind(self._child.with_structured_output(schema, **kwargs), self._child, self)
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return token ids as the child does."""
-        return self._child.get_token_ids(text)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Count tokens as the child does."""
-        return self._child.get_num_tokens(text)
-
-    def get_num_tokens_from_messages(
-        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
-    ) -> int:
-        """Count tokens as the child does."""
-        return self._child.get_num_tokens_from_messages(messages, tools)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return self._child._get_ls_params(stop=stop, **kwargs)
 
     # --- translation ---------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import ChatRequest
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class _Run:
     nested: bool = False
 
 
-class CostCallbackHandler(BaseCallbackHandler):
+class CostCallbackHandler(PickledAsArguments, BaseCallbackHandler):
     """Records what a LangChain app spends and saves.
 
     Example:
@@ -87,6 +88,10 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._lost: deque[str] = deque()
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {"ledger": self._ledger}
 
     @property
     def ledger(self) -> Ledger:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatResult
@@ -14,8 +15,8 @@ from pydantic import Field
 
 from langchain_llm_optimizers.binding import DEFERRED_BINDING
 from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.codec import finish_reason_of
-from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.prompts import prompt_request, rewritten
 from langchain_llm_optimizers.usage import usage_of
@@ -23,6 +24,7 @@ from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, call_scope, context_of
 from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, OutputLimits, RequestOptimizer
+from llm_optimizers.prompts.building import build_optimizer
 from llm_optimizers.prompts.outputs import AnswerForm, CappedCall, with_answer_form
 from llm_optimizers.types import ChatRequest
 
@@ -31,12 +33,15 @@ __all__ = ["OptimizedChatModel", "with_stop_sequences"]
 M = TypeVar("M", bound=BaseMessage)
 
 
-class OptimizedChatModel(DelegatingChatModel):
+class OptimizedChatModel(WrapperOfOne):
     """`PromptOptimizer` as a chat model, for code that takes a model instead of a chain.
 
     Put it behind the cache, so that the cache sees the user's own question:
 
-        CachedChatModel(model=OptimizedChatModel(model=ChatOpenAI(model="gpt-4o")))
+        CachedChatModel(OptimizedChatModel(ChatOpenAI(model="gpt-4o")))
+
+    `context_tokens` limits the retrieved context in each message, chosen by meaning with
+    `embeddings` (the bundled static model by default); or give an `optimizer` with all settings.
 
     It can also shorten answers. `limits=OutputLimits()` learns how long each task's answers are
     (`task` in the run's metadata), caps later ones, and calls again without the cap if it cut an
@@ -44,8 +49,6 @@ class OptimizedChatModel(DelegatingChatModel):
     of answers that it cut off.
     """
 
-    model: BaseChatModel
-    """The model that gets the shorter prompts."""
     optimizer: RequestOptimizer = Field(default_factory=RequestOptimizer, exclude=True)
     """Shortens the prompts; by default without loss of information."""
     limits: OutputLimits | None = Field(default=None, exclude=True)
@@ -53,13 +56,17 @@ class OptimizedChatModel(DelegatingChatModel):
     form: AnswerForm | None = None
     """The expected form of every answer, for stop sequences; none by default."""
 
-    @property
-    def _child(self) -> BaseChatModel:
-        return self.model
-
-    @property
-    def _llm_type(self) -> str:
-        return f"optimized-{self.model._llm_type}"
+    def __init__(
+        self,
+        model: BaseChatModel | str,
+        optimizer: RequestOptimizer | None = None,
+        *,
+        context_tokens: int | None = None,
+        embeddings: Embeddings | None = None,
+        **settings: Any,
+    ) -> None:
+        settings["optimizer"] = build_optimizer(context_tokens, optimizer, embeddings)
+        super().__init__(model, **settings)
 
     def _own_settings(self) -> Mapping[str, Any]:
         return {"optimizer": self.optimizer, "form": self.form}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
 
-from langchain_llm_optimizers.delegating import ModelCall
+from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.children import chat_model_for
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
-from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability
+from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability, named
 
-__all__ = ["default_name", "resolve_model", "routing_context", "spec_of"]
+__all__ = ["named_models", "routing_context", "spec_of"]
 
 _PROFILE: Mapping[str, Capability] = {
     "tool_calling": "tools",
@@ -25,33 +27,29 @@ _PROFILE: Mapping[str, Capability] = {
 }
 
 
-def resolve_model(model: Any) -> Any:
-    """Create a model from its name, such as `openai:gpt-4o-mini`; return anything else unchanged.
+def named_models(
+    models: Mapping[str, Any] | Iterable[Any], router: str
+) -> dict[str, BaseChatModel]:
+    """Return a router's models by name: the one given, or the model's own.
 
     Raises:
-        ConfigurationError: a name is given, but the `langchain` package is not installed.
+        ConfigurationError: they are in no list or mapping, one is no chat model, or two have the
+            same name.
     """
-    if not isinstance(model, str):
-        return model
-    try:
-        from langchain.chat_models import init_chat_model
-    except ImportError as error:
+    given: object = models
+    if given is None or isinstance(given, str | Runnable):
         raise ConfigurationError(
-            f"the model name {model!r} needs langchain: pip install 'llm-optimizers[langchain]'"
-        ) from error
-    return init_chat_model(model)
+            f"{router} chooses between models: give it a list, weakest first, or a mapping by name"
+        )
+    by_name = named(models, _default_name)
+    return {name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in by_name.items()}
 
 
-def default_name(model: Any) -> str:
+def _default_name(model: Any) -> str:
     """Return the name of a model in a list without names."""
-    if isinstance(model, str):
-        return model
     if isinstance(model, BaseChatModel):
-        stated = model._get_ls_params().get("ls_model_name")
-        return str(stated or type(model).__name__)
-    raise ConfigurationError(
-        f"a router takes chat models or their names, not {type(model).__name__}"
-    )
+        return str(model._get_ls_params().get("ls_model_name") or type(model).__name__)
+    return model if isinstance(model, str) else type(model).__name__
 
 
 def spec_of(name: str, child: BaseChatModel) -> ModelSpec:

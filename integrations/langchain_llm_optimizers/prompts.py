@@ -25,6 +25,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from langchain_llm_optimizers.messages import METADATA_KEY, core_message
 from langchain_llm_optimizers.usage import removed_of
 from llm_optimizers.embeddings import passage_embed
+from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import (
     Optimized,
     Passage,
@@ -107,7 +108,7 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
         )
 
 
-class PassageCompressor(BaseDocumentCompressor):
+class PassageCompressor(PickledWhole, BaseDocumentCompressor):
     """Cuts retrieved documents to a token budget and keeps what is likely to answer the query.
 
     The documents keep their order. One that is kept whole is the same object; one that is cut keeps
@@ -134,6 +135,12 @@ class PassageCompressor(BaseDocumentCompressor):
             min_probability=self.min_probability,
             report=self.report,
         )
+
+    def _travelling_attributes(self) -> dict[str, Any]:
+        return {}
+
+    def _complete(self) -> None:
+        self.model_post_init(None)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None

@@ -76,24 +76,25 @@ def acceptance_of(
     The pipeline is run on the answer without callbacks or tracing. No output counts as refused: the
     model called no tool.
     """
+    return partial(_accepts, pipeline, child)
 
-    def parse(message: BaseMessage) -> bool:
-        var_child_runnable_config.set(None)
-        given: Runnable[Any, Any] = RunnableLambda(lambda _, **__: message)
-        with tracing_context(enabled=False):
-            output = rebind(pipeline, child, given).invoke("")
-        if isinstance(output, Mapping) and {"raw", "parsed", "parsing_error"} <= set(output):
-            return output["parsed"] is not None and output["parsing_error"] is None
-        return output is not None
 
-    def accepts(answer: Generations) -> bool:
-        first = answer[0]
-        # A copy, which the parser may change.
-        return isinstance(first, ChatGeneration) and copy_context().run(
-            parse, first.message.model_copy(deep=True)
-        )
+def _accepts(pipeline: Runnable[Any, Any], child: BaseChatModel, answer: Generations) -> bool:
+    first = answer[0]
+    # A copy, which the parser may change.
+    return isinstance(first, ChatGeneration) and copy_context().run(
+        _parses, pipeline, child, first.message.model_copy(deep=True)
+    )
 
-    return accepts
+
+def _parses(pipeline: Runnable[Any, Any], child: BaseChatModel, message: BaseMessage) -> bool:
+    var_child_runnable_config.set(None)
+    given: Runnable[Any, Any] = RunnableLambda(lambda _, **__: message)
+    with tracing_context(enabled=False):
+        output = rebind(pipeline, child, given).invoke("")
+    if isinstance(output, Mapping) and {"raw", "parsed", "parsing_error"} <= set(output):
+        return output["parsed"] is not None and output["parsing_error"] is None
+    return output is not None
 
 
 def options_of_config(

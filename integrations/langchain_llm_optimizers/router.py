@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -11,9 +12,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
-from langchain_llm_optimizers.attempts import REPLY_READER, AttemptCaller, RoutedChatCall
+from langchain_llm_optimizers.attempts import (
+    REPLY_READER,
+    AttemptCaller,
+    RoutedChatCall,
+    without_mark,
+)
 from langchain_llm_optimizers.binding import (
     DEFERRED_BINDING,
     DeferredBinding,
@@ -24,7 +30,8 @@ from langchain_llm_optimizers.binding import (
 from langchain_llm_optimizers.call import with_attached
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
-from langchain_llm_optimizers.profiles import default_name, resolve_model, routing_context, spec_of
+from langchain_llm_optimizers.profiles import named_models, routing_context, spec_of
+from langchain_llm_optimizers.surface import ChildSignature, with_child_signature
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.evidence.samples import SampleStore
@@ -50,7 +57,13 @@ class ChatModelRouter(DelegatingChatModel):
     model fails before the first chunk, another takes over (give the children `max_retries=0`, or
     they retry before the router does). The run's metadata may contain `user`, `session`, `tier` and
     `task`. A conversation stays with its model during tool calls.
+
+    An agent finds the router as the class that all its models share, with the abilities and windows
+    that hold for all. Middleware for one provider does not find a router of several providers: set
+    what such a provider needs on its own model.
     """
+
+    model_config = ConfigDict(ignored_types=(ChildSignature,))
 
     models: dict[str, BaseChatModel]
     """Children by the name that policies and records use; strings go to `init_chat_model`."""
@@ -77,9 +90,7 @@ class ChatModelRouter(DelegatingChatModel):
         models: Mapping[str, BaseChatModel | str] | Sequence[BaseChatModel | str],
         **settings: Any,
     ) -> None:
-        if not isinstance(models, Mapping):
-            models = {default_name(model): model for model in models}
-        children = {name: resolve_model(model) for name, model in models.items()}
+        children = named_models(models, type(self).__name__)
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
@@ -103,11 +114,14 @@ class ChatModelRouter(DelegatingChatModel):
 
     @property
     def _children(self) -> Sequence[BaseChatModel]:
-        return tuple(self.models.values())
+        # Not `self.models`: without the field, that would ask for the children again.
+        return tuple(self.__dict__["models"].values())
 
     @property
     def _llm_type(self) -> str:
-        return "chat-model-router"
+        # Only a type that holds for all decides which settings of one provider are sent.
+        types = {child._llm_type for child in self._children}
+        return types.pop() if len(types) == 1 else "chat-model-router"
 
     def _own_settings(self) -> Mapping[str, Any]:
         return {"names": list(self.models), "router": self._router}
@@ -119,6 +133,7 @@ class ChatModelRouter(DelegatingChatModel):
     def _settings_for(self, child: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         return settings_for(child, kwargs)
 
+    @with_child_signature
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
@@ -136,24 +151,25 @@ class ChatModelRouter(DelegatingChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """Return structured output in the format of the child that is chosen."""
         deferred = DeferredStructuredOutput(schema=schema, kwargs=kwargs)
-
-        def parse(message: AIMessage) -> Any:
-            name = message.response_metadata[METADATA_KEY]["routed"]
-            return deferred.parse(self.models[name], message)
-
-        return self.bind(**{DEFERRED_BINDING: deferred}) | RunnableLambda(parse)
+        parse = RunnableLambda(partial(_parse, self, deferred), name="parse")
+        return self.bind(**{DEFERRED_BINDING: deferred}) | parse
 
     def _passed_on(
         self, call: ModelCall, answer: AIMessage | None
-    ) -> tuple[BaseChatModel, ModelCall]:
-        mark = {} if answer is None else answer.response_metadata.get(METADATA_KEY) or {}
-        child = self.models.get(mark.get("routed", ""), self._child)
-        _, call = super()._passed_on(call, answer)
+    ) -> tuple[BaseChatModel, ModelCall, AIMessage | None]:
+        child = self._answered_by(answer)
+        _, call, _ = super()._passed_on(call, answer)
         try:
             kwargs = settings_for(child, call.kwargs)
         except Exception:  # noqa: BLE001 - only the run's parameters would show what is bound
             kwargs = {k: v for k, v in call.kwargs.items() if k != DEFERRED_BINDING}
-        return child, replace(call, kwargs=kwargs)
+        inner = None if answer is None else without_mark(answer)
+        return child, replace(call, kwargs=kwargs), inner
+
+    def _answered_by(self, answer: AIMessage | None) -> BaseChatModel:
+        """Return the model that gave an answer, by its mark; the safe one if there is none."""
+        mark = {} if answer is None else answer.response_metadata.get(METADATA_KEY) or {}
+        return self.models.get(mark.get("routed", ""), self._child)
 
     def _answer(self, call: ModelCall) -> ChatResult:
         caller = self._caller(call, streaming=False)
@@ -190,3 +206,8 @@ class ChatModelRouter(DelegatingChatModel):
             first_call_id=first_call_id,
         )
         return AttemptCaller(call=call, routed_call=routed_call, models=self.models)
+
+
+def _parse(router: ChatModelRouter, deferred: DeferredStructuredOutput, message: AIMessage) -> Any:
+    """Return what the child that answered reads in its answer."""
+    return deferred.parse(router._answered_by(message), without_mark(message))

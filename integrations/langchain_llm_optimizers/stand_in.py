@@ -38,7 +38,7 @@ def called_model(
     known, says which model a router chose.
     """
     while isinstance(model, DelegatingChatModel):
-        model, call = model._passed_on(call, answer)
+        model, call, answer = model._passed_on(call, answer)
     return model, call
 
 

@@ -30,6 +30,7 @@ from llm_optimizers.batching.combining import (
 )
 from llm_optimizers.caching.options import one_batch
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.pickling import check_function
 from llm_optimizers.tenancy import CallerTenant, Namespace
 
 __all__ = ["BatchedLLM", "abatch_chat"]
@@ -87,6 +88,10 @@ class BatchedLLM(DelegatingLLM):
         super().__init__(llm=llm, combine=combine, timeout=timeout, namespace=namespace, **data)
         self._limits = {"limits": limits, "max_pending": max_pending, "max_calls": max_calls}
         self._shared_calls()  # Raises for impossible limits now, not at the first call.
+
+    def _travelling_fields(self) -> dict[str, Any]:
+        check_function("namespace", self.namespace)
+        return super()._travelling_fields()
 
     @classmethod
     def class_name(cls) -> str:

@@ -41,8 +41,11 @@ class HybridCache(ResponseCache[CachedReply]):
         wait_timeout: Seconds to wait for an identical call in flight.
         clock: Returns the time in seconds since the epoch.
 
+    Pickled, it opens the same file in the other process, or begins empty in memory with the same
+    settings. A namespace function travels if it is defined at the top of a module.
+
     Raises:
-        ConfigurationError: a setting is out of range.
+        ConfigurationError: a setting is out of range, or cannot be pickled when the cache is.
     """
 
     def __init__(

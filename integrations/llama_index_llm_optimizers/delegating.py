@@ -8,9 +8,11 @@ their calls go through the wrapper.
 
 from __future__ import annotations
 
+import secrets
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Any, cast
+from inspect import isfunction
+from typing import Any, Self, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -25,6 +27,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
 from llama_index_llm_optimizers.call import (
@@ -35,23 +38,33 @@ from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
 )
-from llama_index_llm_optimizers.wrappers import run_settings
+from llama_index_llm_optimizers.pickling import WholeComponent
+from llama_index_llm_optimizers.surface import ModelSurface
+from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.fingerprint import digest
+from llm_optimizers.pickling import check_function
 
 __all__ = ["DelegatingLLM"]
 
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
 
-class DelegatingLLM(FunctionCallingLLM):
+class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
     children. The first child's tools, structured output and prompt settings (unless given) are used
     before a child is chosen.
+
+    Pickled, a wrapper takes its settings along, and the LLM in it as that LLM is pickled: without
+    its connections and callback manager. Deep copies have another LLM and the same cache, router,
+    ledger and optimizer.
     """
 
     def __init__(self, **data: Any) -> None:
+        if "llm" in data:
+            checked_child(data["llm"], type(self).__name__)
         super().__init__(**data)
         first = self._children[0]
         for name in PROMPT_FIELDS:
@@ -68,6 +81,56 @@ class DelegatingLLM(FunctionCallingLLM):
     def _children(self) -> Sequence[LLM]:
         """The wrapped LLMs, at least one."""
 
+    def _travelling_fields(self) -> dict[str, Any]:
+        """Leave out what is the first child's, which decides how it travels."""
+        for child in self._children:
+            for name in PROMPT_FIELDS:
+                # LlamaIndex would leave out such a function, and send other prompts without it.
+                if isfunction(found := getattr(child, name)):
+                    check_function(f"{type(child).__name__}.{name}", found)
+        fields, first = super()._travelling_fields(), self._children[0]
+        for name in (*PROMPT_FIELDS, *_SET_ON_CHILDREN):
+            if name in _SET_ON_CHILDREN or getattr(self, name) is getattr(first, name):
+                fields.pop(name, None)
+        return fields
+
+    def _complete(self) -> None:
+        first = self._children[0]
+        for name in type(self).model_fields.keys() - vars(self).keys():
+            vars(self)[name] = getattr(first, name)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003 - never used
+        """Raise: `to_dict` describes an LLM, for hashes; what a wrapper uses is not in it.
+
+        Raises:
+            ConfigurationError: always; the message says how to get the same LLM again.
+        """
+        raise ConfigurationError(
+            f"a {cls.__name__} cannot be made from a dict, which has none of its cache, router, "
+            "optimizer and functions: pickle it, or make the wrapped LLM from its dict and wrap it"
+        )
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self,
+        handler: SerializerFunctionWrapHandler,
+        info: SerializationInfo,
+    ) -> dict[str, Any]:
+        """Add a digest of what this wrapper does to an answer, for hashes of transformations.
+
+        An `IngestionPipeline` would otherwise serve nodes that another router's LLM wrote. Settings
+        that cannot be read get another digest each time, which no hash matches.
+        """
+        data: dict[str, Any] = {**handler(self), "class_name": self.class_name()}
+        own = self._own_settings()
+        if own:
+            try:
+                data["own_settings"] = digest(own)
+            except ConfigurationError:
+                data["own_settings"] = f"unknown-{secrets.token_hex(8)}"
+        return data
+
     def _own_settings(self) -> Mapping[str, Any]:
         """What this wrapper itself does to an answer, as part of a cache key."""
         return {}
@@ -79,21 +142,23 @@ class DelegatingLLM(FunctionCallingLLM):
             found |= run_settings(child, call)
         return found
 
-    @abstractmethod
+    # Not abstract, as LlamaIndex would make a second span of each call in the wrapper.
+
     def _answer(self, call: ModelCall) -> Reply:
         """Answer a call."""
+        raise NotImplementedError
 
-    @abstractmethod
     async def _aanswer(self, call: ModelCall) -> Reply:
         """Answer a call asynchronously."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
         """Answer a call in chunks."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         """Answer a call in chunks asynchronously."""
+        raise NotImplementedError
 
     # --- the eight call methods ----------------------------------------------------------------
 
@@ -238,11 +303,16 @@ class DelegatingLLM(FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set the callback manager and rate limiter also on the children, which use them.
+        """Set what this wrapper lacks on the LLM in it, if it is the only one.
 
-        `Settings` sets its callback manager each time it is read. A rate limiter used here would
-        slow down cache hits.
+        The callback manager and rate limiter are set also on the children, which use them:
+        `Settings` sets its callback manager each time it is read, and a rate limiter used here
+        would slow down cache hits.
         """
+        holder = self._holder_of(name)
+        if holder is not None and len(tuple(underlying_models(self))) == 1:
+            setattr(holder, name, value)
+            return
         super().__setattr__(name, value)
         if name in _SET_ON_CHILDREN:
             for child in self._children:

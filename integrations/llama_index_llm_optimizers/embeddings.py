@@ -22,7 +22,9 @@ from llama_index_instrumentation import get_dispatcher
 
 from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.identity import identity_of_embedding
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
+from llm_optimizers.pickling import PickledAsArguments, check_fields
 
 __all__ = [
     "EmbeddingCacheHitEvent",
@@ -60,10 +62,11 @@ def with_embeddings_cache(model: M, store: BaseKVStore | None = None) -> M:
     return model.model_copy(update={"embeddings_cache": EmbeddingsStore(namespace, store)})
 
 
-class EmbeddingsStore(BaseKVStore):
+class EmbeddingsStore(PickledAsArguments, BaseKVStore):
     """The part of a key-value store that belongs to one namespace.
 
-    If the store fails, a warning is logged once and the texts are embedded without it.
+    If the store fails, a warning is logged once and the texts are embedded without it. Pickled, it
+    comes back with the store given, or empty if none was given or that one cannot be pickled.
 
     Args:
         namespace: Names what the vectors depend on: the model, its dimensions and instructions.
@@ -72,8 +75,18 @@ class EmbeddingsStore(BaseKVStore):
 
     def __init__(self, namespace: str, store: BaseKVStore | None = None) -> None:
         self._namespace = namespace
+        self._given = store
         self._store = store if store is not None else SimpleKVStore()
         self._warned = False
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`; an error would make LlamaIndex drop the store itself."""
+        try:
+            check_fields(type(self).__name__, {"store": self._given})
+        except ConfigurationError as error:
+            logger.warning("the copy begins with an empty store: %s", error)
+            return {"store": None}
+        return {}
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         """See `BaseKVStore.put`."""

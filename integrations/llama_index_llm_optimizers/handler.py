@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import embedding as embedding_events
@@ -34,6 +35,7 @@ from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.records import Status
+from llm_optimizers.pickling import check_fields
 from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostEventHandler"]
@@ -60,7 +62,8 @@ class CostEventHandler(BaseEventHandler):
     and the record is marked as estimated (with OpenAI, give the LLM
     `additional_kwargs={"stream_options": {"include_usage": True}}`). A record keeps the tags of
     `instrument_tags`, but no text. Embeddings are counted by tokens, those from an
-    `EmbeddingsStore` as savings.
+    `EmbeddingsStore` as savings. An unpickled handler listens once it is attached; a copy in the
+    same process is the handler itself.
     """
 
     _ledger: Ledger = PrivateAttr()
@@ -76,6 +79,16 @@ class CostEventHandler(BaseEventHandler):
         super().__init__()
         self._ledger = ledger if ledger is not None else Ledger()
         self._counter = counter if counter is not None else TokenCounter()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        check_fields(type(self).__name__, {"ledger": self._ledger})
+        return partial(type(self), counter=self._counter), (self._ledger,)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
 
     @classmethod
     def class_name(cls) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory.memory import BaseMemoryBlock
 from pydantic import Field, PrivateAttr
 
 from llama_index_llm_optimizers.messages import core_message
+from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.prompts import History, TokenCounter
 from llm_optimizers.prompts.history import safe_cuts
 from llm_optimizers.types import Message
@@ -28,7 +29,8 @@ class HistoryBlock(BaseMemoryBlock[str]):
 
     A model can write the summaries (`History(summariser=…)`); without one the most important
     sentences are kept. Messages that are too few for a summary, or whose summary failed, are kept
-    in full. A block belongs to one conversation, as the memory does.
+    in full. A block belongs to one conversation, as the memory does, and takes it along when it is
+    pickled or copied.
     """
 
     name: str = "earlier"
@@ -40,7 +42,21 @@ class HistoryBlock(BaseMemoryBlock[str]):
     _summaries: list[str] = PrivateAttr(default_factory=list)
     _waiting: list[Message] = PrivateAttr(default_factory=list)
     _in_progress: list[Message] = PrivateAttr(default_factory=list)
-    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _lock: ProcessLock = PrivateAttr(default_factory=ProcessLock)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        with self._lock:
+            private = dict(self.__pydantic_private__ or {})
+            # A summary in progress will not end in the copy.
+            private |= {"_waiting": [*self._in_progress, *self._waiting], "_in_progress": []}
+            private["_summaries"] = list(self._summaries)
+        return {**state, "__pydantic_private__": private}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied: Self = type(self).__new__(type(self))
+        copied.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copied
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
         with self._lock:

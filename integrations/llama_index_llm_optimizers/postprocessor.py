@@ -10,6 +10,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field, PrivateAttr
 
+from llama_index_llm_optimizers.pickling import WholeComponent
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage, ReportCut, log_cut
@@ -17,7 +18,7 @@ from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage, ReportC
 __all__ = ["PromptCompressor"]
 
 
-class PromptCompressor(BaseNodePostprocessor):
+class PromptCompressor(WholeComponent, BaseNodePostprocessor):
     """Cuts retrieved nodes to a token budget, whole nodes first, then sentences.
 
     Example:
@@ -58,6 +59,12 @@ class PromptCompressor(BaseNodePostprocessor):
             min_probability=self.min_probability,
             report=self.report,
         )
+
+    def _travelling_attributes(self) -> dict[str, Any]:
+        return {}
+
+    def _complete(self) -> None:
+        self.model_post_init(None)
 
     @classmethod
     def class_name(cls) -> str:

@@ -14,9 +14,8 @@ from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llama_index_llm_optimizers.messages import ROUTED_KEY
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.costs.prices.names import provider_of
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
-from llm_optimizers.routing.specs import ALL_CAPABILITIES
+from llm_optimizers.routing.specs import ALL_CAPABILITIES, named
 
 __all__ = ["by_name", "previous_answer", "routing_context", "spec_of"]
 
@@ -57,12 +56,7 @@ def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
     Raises:
         ConfigurationError: two LLMs have the same name.
     """
-    if isinstance(models, Mapping):
-        return dict(models)
-    llms = {llm.metadata.model_name: llm for llm in models}
-    if len(llms) != len(models):
-        raise ConfigurationError("two LLMs have the same model name: name them in a mapping")
-    return llms
+    return named(models, lambda llm: llm.metadata.model_name)
 
 
 def routing_context() -> RoutingContext:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import copy_context
-from typing import Any, cast
+from copy import deepcopy
+from typing import Any, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import CompletionResponse
@@ -40,6 +41,7 @@ from llama_index_llm_optimizers.replies import CachedReply
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.caching import Hit
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.pickling import check_fields
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedQueryEngine", "answer_to_cache"]
@@ -88,6 +90,16 @@ class CachedQueryEngine(BaseQueryEngine):
         self._meter = UsageMeter()
         self._meter.attach()
         weakref.finalize(self, self._meter.detach)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        check_fields(type(self).__name__, {"query_engine": self._engine, "cache": self.cache})
+        return type(self), (self._engine, self.cache)
+
+    def __copy__(self) -> Self:
+        return type(self)(self._engine, self.cache)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(deepcopy(self._engine, memo), self.cache)
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """See `RetrieverQueryEngine.retrieve`."""

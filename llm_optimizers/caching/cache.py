@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,10 +20,12 @@ from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
+from llm_optimizers.connections.sqlite import absolute_path
 from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.pickling import PickledAsArguments, check_function
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -33,7 +35,7 @@ R = TypeVar("R")
 C = TypeVar("C")
 
 
-class ResponseCache(Generic[R]):
+class ResponseCache(PickledAsArguments, Generic[R]):
     """Serves stored answers to questions asked before, word for word or with the same meaning.
 
     Args:
@@ -55,6 +57,9 @@ class ResponseCache(Generic[R]):
     Safe to share between threads, event loops and, with `path`, processes. If the file or the
     embedder fails, a warning is logged once, the failures are counted in `stats` and the calls go
     to the model.
+
+    A pickled cache opens the same file; one in memory comes back empty, with the same settings. A
+    namespace function travels if it is defined at the top of a module.
 
     Raises:
         ConfigurationError: a setting is out of range.
@@ -78,6 +83,7 @@ class ResponseCache(Generic[R]):
         ttl_s = in_seconds(ttl, "ttl")
         if namespace is not None and not callable(namespace):
             namespace = tenant_name(namespace, "namespace is")
+        self._path = absolute_path(path)
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
@@ -103,6 +109,11 @@ class ResponseCache(Generic[R]):
             ttl=ttl_s,
             refused=self._refused,
         )
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        check_function("namespace", self._namespace)
+        return {"path": self._path, "namespace": self._namespace}
 
     def key(self, request: ChatRequest | CacheKey | None) -> CacheKey | None:
         """Return the key under which this request's answer is stored; None if there is none.

@@ -19,7 +19,7 @@ _FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish thei
 
 
 class ProcessLock:
-    """A re-entrant lock between the threads of one process, new in every forked child."""
+    """A re-entrant lock between the threads of one process, new in every forked child and copy."""
 
     __slots__ = ("_lock", "_pid")
 
@@ -37,6 +37,9 @@ class ProcessLock:
     def release(self) -> None:
         """Release the lock."""
         self._lock.release()
+
+    def __reduce__(self) -> tuple[type[ProcessLock], tuple[()]]:
+        return ProcessLock, ()
 
     def __enter__(self) -> None:
         self.acquire()

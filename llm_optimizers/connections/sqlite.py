@@ -27,7 +27,7 @@ from llm_optimizers.connections.forks import ProcessLock, at_fork
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
 
-__all__ = ["Database", "Schema"]
+__all__ = ["Database", "Schema", "absolute_path"]
 
 _SET_UP_S = 5.0  # to wait for other processes that set up the same new file
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -114,8 +114,7 @@ class Database:
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         undecodable_as_bytes: bool = False,
     ) -> None:
-        in_memory = path is None or str(path) == ":memory:"
-        self.path = None if in_memory else Path(path or "").expanduser().absolute()
+        self.path = absolute_path(path)
         self.name = f"the {schema.kind} {self.path or 'in memory'}"
         self._schema = schema
         self._wait = wait
@@ -290,6 +289,12 @@ class Database:
         if self._opened is not None:
             _inherited.append(self._opened.connection)
             self._opened = None
+
+
+def absolute_path(path: str | Path | None) -> Path | None:
+    """Return the file that a path means now, in any working directory; None for memory."""
+    in_memory = path is None or str(path) == ":memory:"
+    return None if in_memory else Path(path or "").expanduser().absolute()
 
 
 def _make(path: Path) -> None:

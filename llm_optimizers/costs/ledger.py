@@ -28,6 +28,7 @@ from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
 
 __all__ = ["Ledger"]
@@ -45,12 +46,13 @@ _LONG_WAIT = 5.0  # in the background thread
 _MAX_DELAYED = 10_000
 
 
-class Ledger:
+class Ledger(PickledAsArguments):
     """A store of calls with their cost and savings; in memory if no `path` is given.
 
     Safe to share between threads and event loops; several processes may append to one file.
     `dropped` counts the records that this object could not write. A ledger in memory grows by
-    about one kilobyte per call and ends with the process.
+    about one kilobyte per call and ends with the process; it cannot be pickled, since the records
+    of its copy would be lost. A pickled ledger with a file opens it again.
 
     Raises:
         SchemaError: the file holds a ledger of another version, or another program's tables.
@@ -77,6 +79,15 @@ class Ledger:
             raise
         except StoreError as error:
             self._warn(error)
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        if self._database.path is None:
+            raise ConfigurationError(
+                "a ledger in memory cannot be pickled: what its copy records in another process "
+                "would be lost; give it a file with Ledger(path=…)"
+            )
+        return {"path": self._database.path, "prices": self.prices}
 
     def record(self, record: CallRecord) -> None:
         """Append a call. Never raises.

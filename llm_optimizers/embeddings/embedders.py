@@ -20,6 +20,7 @@ from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
+from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
 
@@ -29,7 +30,7 @@ _FRAMEWORK_WINDOW = 1_000
 _Row: TypeAlias = npt.NDArray[np.float32]
 
 
-class FrameworkEmbedder:
+class FrameworkEmbedder(PickledAsArguments):
     """An `Embedder` around a framework's embeddings object, recognised by its methods.
 
     Supported are LangChain's `embed_query`/`embed_documents` (and `aembed_query`) and LlamaIndex's
@@ -100,7 +101,7 @@ class FrameworkEmbedder:
         return vectors
 
 
-class CachedEmbedder:
+class CachedEmbedder(PickledAsArguments):
     """An `Embedder` that caches the vectors of recent texts, so that a repeat costs nothing.
 
     Failures are not cached; every caller gets a copy. Safe to share between threads.

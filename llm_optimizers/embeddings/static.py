@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["STATIC_MODEL", "StaticEmbedder"]
 
@@ -30,7 +31,7 @@ _STATIC_WINDOW = 512
 _TOKENISED_CHARACTERS = 16 * _STATIC_WINDOW
 
 
-class StaticEmbedder:
+class StaticEmbedder(PickledAsArguments):
     """The bundled 128-dimensional static model, loaded on first use, once per process.
 
     Its `id` is a hash of the model's files.

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.bounds import quantile
+from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["DriftAlarm", "quantile_edges"]
 
@@ -26,7 +27,7 @@ def quantile_edges(scores: Iterable[float]) -> tuple[float, ...]:
     return tuple(quantile(ordered, 1 / BINS * number) for number in range(1, BINS))
 
 
-class DriftAlarm:
+class DriftAlarm(PickledAsArguments):
     """Counts scores by the calibration's deciles and compares the counts once per `window` scores.
 
     An index above `limit` raises the alarm; 0.25 is the usual limit for a changed population.

@@ -11,7 +11,7 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import Label
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
 
 __all__ = ["Sample", "SampleStore", "read_traffic", "shadow"]
@@ -58,7 +59,7 @@ class Sample:
     time: float = 0.0
 
 
-class SampleStore:
+class SampleStore(PickledAsArguments):
     """Stores a random share of the requests offered to it in an SQLite file.
 
     Safe to share between threads, event loops and forked processes; several processes may use one
@@ -101,6 +102,10 @@ class SampleStore:
         # Not used for security.
         self._draw = (rng or random.Random()).random  # noqa: S311
         self._warned = False
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {"path": self._database.path}
 
     def offer(self, prompt: str, *, task: str = "", tenant: str = "", user: str = "") -> bool:
         """Store a request with probability `rate`; return whether it was stored. Never raises."""

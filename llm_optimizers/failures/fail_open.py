@@ -6,6 +6,8 @@ import logging
 import threading
 from types import TracebackType
 
+from llm_optimizers.pickling import PickledAsArguments
+
 __all__ = ["FailOpen", "WarningLog"]
 
 
@@ -32,7 +34,7 @@ class FailOpen:
         return True
 
 
-class WarningLog:
+class WarningLog(PickledAsArguments):
     """Logs each warning text once, so that a repeated failure does not fill the log.
 
     Safe to share between threads.

@@ -17,6 +17,7 @@ from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
@@ -39,7 +40,7 @@ class Summariser:
     call: Callable[[str], str]
 
 
-class History:
+class History(PickledAsArguments):
     """Settings for shortening a conversation, and its summaries.
 
     Args:

@@ -21,6 +21,7 @@ from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.context import (
     ContextBudget,
     ContextCut,
@@ -73,7 +74,7 @@ class Optimized:
     context: tuple[ContextCut, ...] = ()
 
 
-class RequestOptimizer:
+class RequestOptimizer(PickledAsArguments):
     """Makes requests cheaper; safe to share between threads.
 
     Args:

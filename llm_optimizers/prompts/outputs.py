@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 from llm_optimizers.types import ChatRequest
 
@@ -55,8 +56,10 @@ class OutputCap:
     truncation_rate: float
 
 
-class OutputLimits:
+class OutputLimits(PickledAsArguments):
     """Learns how long a task's answers get; safe to share between threads.
+
+    What it has learned is pickled with it.
 
     Args:
         quantile: The share of the answers that the cap must fit, before the margin.
@@ -79,6 +82,11 @@ class OutputLimits:
         self._window = window
         self._answers: dict[str, deque[tuple[int, bool]]] = {}
         self._lock = threading.Lock()
+
+    def learned_state(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        with self._lock:
+            return {"_answers": {task: each.copy() for task, each in self._answers.items()}}
 
     def observe(self, task: str, output_tokens: int, *, truncated: bool = False) -> None:
         """Add an answer's length; a truncated one would have been longer by an unknown amount."""

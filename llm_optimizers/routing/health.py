@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from llm_optimizers.pickling import PickledAsArguments
+
 __all__ = ["Health"]
 
 
-class Health:
+class Health(PickledAsArguments):
     """Cooldowns by model, safe to share between threads and event loops.
 
     A model that sent `Retry-After` cools down for that long; otherwise for `cooldown_s` seconds.

@@ -13,6 +13,7 @@ from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.lazy import renamed_attributes
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.deciding import Rules, decide
 from llm_optimizers.routing.decision import (
     DECISION_NOTE,
@@ -45,7 +46,7 @@ PRICES_VALID_S = 3600.0
 
 
 @renamed_attributes(ladder="model_tiers", once="warnings")
-class Router:
+class Router(PickledAsArguments):
     """Decides which model serves a request, and records why.
 
     List the models weakest first, or give each a tier. `safe` is the model that serves when

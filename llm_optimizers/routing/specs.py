@@ -6,22 +6,51 @@ no price list knows: which model is the stronger one, and what a model cannot do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.lazy import renamed_attributes
 
-__all__ = ["ALL_CAPABILITIES", "NO_BOUNDS", "Capability", "ModelSpec", "ModelTiers", "UserTier"]
+__all__ = [
+    "ALL_CAPABILITIES",
+    "NO_BOUNDS",
+    "Capability",
+    "ModelSpec",
+    "ModelTiers",
+    "UserTier",
+    "named",
+]
 
 Capability: TypeAlias = Literal[
     "tools", "structured_output", "vision", "audio", "files", "streaming"
 ]
+M = TypeVar("M")
 ALL_CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
+
+
+def named(models: Mapping[str, M] | Iterable[M], name_of: Callable[[M], str]) -> dict[str, M]:
+    """Return a router's models by name: the one given, or the model's own.
+
+    Raises:
+        ConfigurationError: two models in a list have the same name.
+    """
+    if isinstance(models, Mapping):
+        return dict(models)
+    named: dict[str, M] = {}
+    for model in models:
+        name = name_of(model)
+        if name in named:
+            raise ConfigurationError(
+                f"two models have the same model name, {name}: name them in a mapping, such as "
+                f"models={{'{name} (1)': …, '{name} (2)': …}}"
+            )
+        named[name] = model
+    return named
 
 
 @dataclass(frozen=True, slots=True)

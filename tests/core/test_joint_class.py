@@ -41,6 +41,13 @@ def test_an_object_is_found_as_both_classes_and_keeps_its_own_fields():
     assert wrapper.__class__.__name__ == "Wrapper"
 
 
+def test_a_call_of_a_joint_class_makes_a_wrapper():
+    wrapper = Wrapper(inner=First())
+    another = wrapper.__class__(inner=Second(), name="b")
+    assert type(another) is Wrapper
+    assert isinstance(another, Second)
+
+
 def test_what_has_no_joint_class_stays_the_first():
     assert joint_class(Second, First) is Second
     assert joint_class(First, int) is First

@@ -39,7 +39,7 @@ from llm_optimizers.prompts.lossless import from_table
 
 def cached_chain(model: BaseChatModel, embeddings: Embeddings) -> str:
     cache: BaseCache = HybridCache(embeddings, path="answers.sqlite", ttl=60, namespace="acme")
-    wrapped = CachedChatModel(model=model, cache=HybridCache(semantic=False))
+    wrapped = CachedChatModel(model, HybridCache(semantic=False))
     assert_type(wrapped.invoke("Hi"), AIMessage)
     chain = ChatPromptTemplate.from_template("{question}") | wrapped | StrOutputParser()
     with tenant("acme"), fresh_answers():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 
+from langchain_llm_optimizers.binding import with_models
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from llm_optimizers.caching.refusals import answers_given, refuse_all
@@ -22,7 +24,8 @@ M = TypeVar("M")
 class CacheMiddleware(AgentMiddleware[Any, Any]):
     """Caches an agent's model calls: `create_agent(model, middleware=[CacheMiddleware()])`.
 
-    Each call goes through a `CachedChatModel`, even if other middleware changed the model. If tools
+    Each call goes through a `CachedChatModel`, even if other middleware changed the model. Around a
+    model with bound settings or fallbacks the cache is inside, next to each model. If tools
     are bound, only exact matches are served, since a similar question may need another action. A
     structured answer that the agent's `response_format` refuses is not kept.
 
@@ -53,9 +56,16 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
             return judge(await handler(self._cached(request)))
 
     def _cached(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        if isinstance(request.model, CachedChatModel):
-            return request
-        return request.override(model=CachedChatModel(model=request.model, cache=self.cache))
+        model = with_models(request.model, self._with_cache)
+        if model is request.model and not isinstance(model, CachedChatModel):
+            self.cache.responses.bypassed(f"no chat model was found in a {type(model).__name__}")
+        # With the settings bound on it, it is no chat model; LangChain takes it all the same.
+        return request.override(model=cast("BaseChatModel", model))
+
+    def _with_cache(self, model: BaseChatModel) -> BaseChatModel:
+        if isinstance(model, CachedChatModel):
+            return model
+        return CachedChatModel(model, self.cache)
 
 
 @contextmanager

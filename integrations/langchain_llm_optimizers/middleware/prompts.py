@@ -14,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_llm_optimizers.binding import chosen_now, models_in
 from langchain_llm_optimizers.prompts import build_optimizer, prompt_request, rewritten
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest
@@ -102,5 +103,6 @@ def _all_messages(request: ModelRequest[Any]) -> list[BaseMessage]:
 
 
 def _model_name(request: ModelRequest[Any]) -> str:
-    params = request.model._get_ls_params()  # LangChain's own way to get a model's name
-    return str(params.get("ls_model_name") or "")
+    """Return the name of the model, or of the first in its bindings and fallbacks."""
+    models = models_in(chosen_now(request.model))
+    return str(next((each._get_ls_params().get("ls_model_name") for each in models), "") or "")

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    ModelRequest,
+    ModelResponse,
+    model_fallback,
+)
+from langchain_core.language_models import BaseChatModel
 
+from langchain_llm_optimizers.binding import models_in
 from langchain_llm_optimizers.cached import CachedChatModel
+from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
+from langchain_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.failures import WarningLog
+from llm_optimizers.joint_class import shared_class
+
+_log = logging.getLogger("llm_optimizers.routing")
 
 __all__ = ["RouterMiddleware"]
 
@@ -23,7 +37,7 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         ```
 
     The model that called a tool also gets its result: within a run the model changes only if it
-    fails. A cache that other middleware put around the agent's model stays in front of the router.
+    fails. A cache or optimizer around the agent's model stays in front of the router.
     A failing policy, judge or ledger never ends a run. A conversation in a checkpointer stays with
     its model as long as a switch to a cheaper one would cost more than it saves.
     """
@@ -31,6 +45,7 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
     def __init__(self, router: ChatModelRouter) -> None:
         super().__init__()
         self.router = router
+        self._warnings = WarningLog()
 
     def wrap_model_call(
         self,
@@ -49,7 +64,41 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         return await handler(self._routed(request))
 
     def _routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        model = request.model
-        if isinstance(model, CachedChatModel):  # a CacheMiddleware before this one
-            return request.override(model=CachedChatModel(model=self.router, cache=model.cache))
-        return request.override(model=self.router)
+        own = next(models_in(request.model), None)
+        if own is not None and not self._shares_class_with(own):
+            request = _with_marks_for(self.router, request)
+        return request.override(model=_behind_caches_of(own, self.router))
+
+    def _shares_class_with(self, own: BaseChatModel) -> bool:
+        """Whether middleware for the agent's own model fits the router's; if not, say so once."""
+        agents, routed = list(underlying_models(own)), list(underlying_models(self.router))
+        if shared_class(map(type, [*agents, *routed]), below=BaseChatModel) is not None:
+            return True
+        name = type(agents[0]).__name__
+        others = ", ".join(sorted({type(each).__name__ for each in routed}))
+        self._warnings.warn_once(
+            _log,
+            f"the agent's {name} and the router's models ({others}) share no class: middleware for "
+            f"{name} after RouterMiddleware does not find its model, and its marks for the "
+            "provider's cache, set before RouterMiddleware, are sent only if all models of the "
+            "router take them. Set what one provider needs on its own model in the router, such "
+            f"as {name}(model_kwargs=…), or give the router models of one class",
+        )
+        return False
+
+
+def _with_marks_for(router: ChatModelRouter, request: ModelRequest[Any]) -> ModelRequest[Any]:
+    """Return the request without marks for a provider's cache that not all of the models take.
+
+    LangChain removes them where an agent falls back to another model. An older version does not.
+    """
+    remove = getattr(model_fallback, "_sanitize_request_for_fallback", None)
+    return request if remove is None else cast("ModelRequest[Any]", remove(request, router))
+
+
+def _behind_caches_of(model: BaseChatModel | None, router: ChatModelRouter) -> BaseChatModel:
+    """Return the router with the wrappers of the agent's model that keep nothing between calls."""
+    if isinstance(model, CachedChatModel | OptimizedChatModel):
+        inner = _behind_caches_of(model.model, router)
+        return model.model_copy(update={"model": inner})
+    return router

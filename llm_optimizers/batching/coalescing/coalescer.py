@@ -31,6 +31,7 @@ from llm_optimizers.batching.coalescing.dispatch import Dispatch, GroupCall, Pen
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 from llm_optimizers.batching.coalescing.slots import Slots
 from llm_optimizers.errors import DeadlineError, RefusedError
+from llm_optimizers.pickling import NotPickled
 from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import Clock
 
@@ -42,7 +43,7 @@ Answer = TypeVar("Answer")
 _COALESCERS: WeakSet[Coalescer[Any, Any]] = WeakSet()
 
 
-class Coalescer(Generic[Item, Answer]):
+class Coalescer(NotPickled, Generic[Item, Answer]):
     """Groups items of concurrent callers and answers each group with one `call`.
 
     Args:

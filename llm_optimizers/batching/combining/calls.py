@@ -32,6 +32,7 @@ from llm_optimizers.batching.combining.prompts import (
 )
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.pickling import NotPickled
 from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import ChatRequest
 
@@ -42,7 +43,7 @@ _CHARACTERS_PER_TOKEN = 4
 Calls = TypeVar("Calls")
 
 
-class CombinedCalls:
+class CombinedCalls(NotPickled):
     """Combines concurrent calls of one model into shared prompts.
 
     Args:

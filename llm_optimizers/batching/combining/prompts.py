@@ -87,6 +87,8 @@ def combination_key(request: ChatRequest) -> Hashable | None:
     several choices, stop words, any parameter not known to be harmless, and schemas with
     references.
     """
+    if not request.messages:
+        return None
     *prefix, last = request.messages
     if last.role != "user" or last.name or last.multimodal or not last.text.strip():
         return None

@@ -26,12 +26,13 @@ from llm_optimizers.batching.provider.runner import BatchRunner
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["ProviderBatch", "batch_client"]
 
 
-class ProviderBatch:
+class ProviderBatch(NotPickled):
     """Batches of one provider account.
 
     Args:
@@ -46,6 +47,8 @@ class ProviderBatch:
         clock: seconds since the epoch.
         sleep: waits some seconds.
     """
+
+    pickle_advice = "create one in each process, with the same path and a client of its own"
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import ConfigurationError, RefusedError
+from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import Clock
 
 __all__ = ["JobQueue"]
@@ -43,7 +44,7 @@ T = TypeVar("T")
 _MOST_TOKENS = 2**53  # what Redis and SQLite both count without rounding
 
 
-class JobQueue:
+class JobQueue(NotPickled):
     """Jobs of one kind, usually of one model: one queue per model keeps their limits apart.
 
     In memory; or durable in the SQLite file `path`, shared by the processes of one machine; or on
@@ -67,6 +68,8 @@ class JobQueue:
         rng: spreads retries at random.
         ageing: the former name of `aging`.
     """
+
+    pickle_advice = "create one in each process, with the same path or url"
 
     def __init__(
         self,

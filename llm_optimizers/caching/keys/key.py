@@ -77,9 +77,12 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
     vectors of two models are never compared, while exact matches survive a change of model.
 
     Raises:
-        ConfigurationError: the request holds a value that cannot be written into a key, or its
-            tenant is not a string, or it refers to state at the provider that moves.
+        ConfigurationError: the request holds a value that cannot be written into a key, or has no
+            messages, or its tenant is not a string, or it refers to state at the provider that
+            moves.
     """
+    if not request.messages:
+        raise ConfigurationError("a call without messages asks for nothing that could be kept")
     state = _unmoving_state(request)
     last = request.messages[-1]
     prompt = split_question(last.text) if _is_plain(last) else None

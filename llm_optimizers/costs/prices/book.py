@@ -25,6 +25,7 @@ from llm_optimizers.costs.prices.rates import (
 )
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class _Cache:
     cards: dict[tuple[Any, ...], RateCard] = field(default_factory=dict)
 
 
-class PriceBook:
+class PriceBook(PickledAsArguments):
     """Prices by model, provider, date and service tier.
 
     `overrides` are your own prices, by model name or by `provider/model`; they apply to every
@@ -76,6 +77,10 @@ class PriceBook:
             self._overrides[name.strip().lower()] = price
         self._clock = clock
         self._cache: _Cache | None = None
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {"overrides": self._overrides}
 
     def cost(
         self,

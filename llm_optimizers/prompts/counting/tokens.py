@@ -17,6 +17,7 @@ from typing import Any
 
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting.images import image_cost
 from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
 from llm_optimizers.types import ChatRequest, Message, Part
@@ -60,7 +61,7 @@ class TokenCount:
         return TokenCount(tokens=self.tokens + other.tokens, exact=self.exact and other.exact)
 
 
-class TokenCounter:
+class TokenCounter(PickledAsArguments):
     """Counts tokens for any model, with a cache of `remembered` counts by hash, without texts.
 
     For models without a public tokenizer, counts are estimated with o200k's vocabulary. Safe to

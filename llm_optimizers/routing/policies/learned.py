@@ -7,9 +7,11 @@ and every decision says why.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
 from llm_optimizers.routing.policy import Choice, PolicyInput, cheapest
 from llm_optimizers.routing.specs import ModelTiers
@@ -19,12 +21,13 @@ __all__ = ["LearnedPolicy"]
 _log = logging.getLogger(__name__)
 
 
-class LearnedPolicy:
+class LearnedPolicy(PickledAsArguments):
     """Predicts what the strong model would gain over each cheap one, and chooses by price.
 
     Made from the file that `llm-optimizers router fit` writes. Abstains where the strong model of
     that file cannot serve. A request goes to the strong model if no label had its task tag, or if
-    it has none and every label had one: nothing was measured for it.
+    it has none and every label had one: nothing was measured for it. Pickled, it takes the file's
+    content along.
     """
 
     def __init__(self, artefact: RouterArtefact | str | Path) -> None:
@@ -45,6 +48,10 @@ class LearnedPolicy:
         )
         if not self._thresholds:
             _log.warning("the learned router is not active (%s)", self._why_inactive)
+
+    def current_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {"artefact": self.artefact}
 
     def __fingerprint__(self) -> str:
         """The digest of its file, instead of its trees."""

@@ -74,6 +74,7 @@ IMAGE = Part(kind="image_url", data={"type": "image_url", "image_url": {"url": "
             }
         ),
         request("  "),
+        ChatRequest(messages=()),
         ChatRequest(messages=(Message(role="user", content=(IMAGE,)),)),
         ChatRequest(
             messages=(

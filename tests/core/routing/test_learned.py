@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import subprocess
 import sys
@@ -167,6 +168,17 @@ def test_a_router_file_predicts_like_the_fitted_model(artefact, calibration, tmp
         before, after = calibration.model.predict(label.prompt), model.predict(label.prompt)
         assert after["small"] == pytest.approx(before["small"], abs=5e-3)
     assert read_artefact(path).digest == artefact.digest
+
+
+def test_a_pickled_policy_needs_no_file(prices, ask, artefact, tmp_path: Path):
+    path = tmp_path / "router.json"
+    artefact.save(path)
+    router = policy_router(prices, path)
+    sent = pickle.dumps(router)
+    path.unlink()
+    again = pickle.loads(sent)
+    for text in ("say hello", "prove it step by step"):
+        assert again.decide(ask(text)).choice == router.decide(ask(text)).choice
 
 
 def test_fitting_is_deterministic(artefact):

@@ -12,6 +12,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -59,6 +60,18 @@ class OverloadedError(Exception):
 
 def overloaded(_: str) -> BaseException:
     return OverloadedError("slow down")
+
+
+class Mirrored(StreamingFake):
+    """A model whose structured output is its own: the numbers change places."""
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
+        def mirrored(found: Any) -> Any:
+            point = found["parsed"] if kwargs else found
+            turned = Point(x=point.y, y=point.x)
+            return {**found, "parsed": turned} if kwargs else turned
+
+        return super().with_structured_output(schema, **kwargs) | RunnableLambda(mirrored)
 
 
 EASY, HARD = "What is the capital?", "Prove it step by step."
@@ -184,6 +197,33 @@ def test_structured_output_uses_the_chosen_child():
 async def test_structured_output_asynchronously():
     model = routed().with_structured_output(Point)
     assert await model.ainvoke("plain 5 and 6") == Point(x=5, y=6)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, CachedChatModel], ids=["bare", "cached"])
+def test_structured_output_through_a_router_inside_a_router(wrap: Any) -> None:
+    # Both routers use the same names, so that a mark read at the wrong level would show.
+    inner = routed(Always("small"), {"small": Mirrored(), "large": StreamingFake()})
+    outer = wrap(routed(Always("large"), {"small": StreamingFake(), "large": wrap(inner)}))
+    for kwargs in ({}, {"include_raw": True}):
+        for question in ("plain 5 and 6", "plain 5 and 6"):
+            found = outer.with_structured_output(Point, **kwargs).invoke(question)
+            assert (found["parsed"] if kwargs else found) == Point(x=6, y=5)
+    mark = outer.invoke("hi").response_metadata["llm_optimizers"]
+    assert (mark["routed"], mark["inner"]["routed"]) == ("large", "small")
+
+
+def test_a_tool_result_goes_to_the_model_inside_the_inner_router_that_called_the_tool() -> None:
+    small, large = StreamingFake(model=SMALL), StreamingFake(model=LARGE)
+    inner = routed(KEYWORDS, {"small": small, "large": large})
+    outer = routed(Always("large"), {"small": StreamingFake(), "large": inner})
+    model = outer.bind_tools([Point])
+    asked = HumanMessage("What is the weather in 3 and 4?")
+    answer = model.invoke([asked])
+    (call,) = answer.tool_calls
+    result = ToolMessage("Prove it step by step.", tool_call_id=call["id"])
+    again = model.invoke([asked, answer, result]).response_metadata["llm_optimizers"]
+    assert again["inner"]["routed"] == "small"
+    assert (len(small.calls), len(large.calls)) == (2, 0)
 
 
 def test_a_childs_own_cache_works():

@@ -162,15 +162,14 @@ class City(BaseModel):
 
 
 def test_an_agent_with_a_response_format(server: FakeOpenAI, chat: Chat, busy: FakeOpenAI):
-    def reply(body: dict[str, Any]) -> Any:
-        name = next(t["function"]["name"] for t in body["tools"] if t["function"]["name"] == "City")
-        return {"tool_calls": [tool_call(name, {"name": "Rome", "sunny": True}, "call_1")]}
-
-    busy.reply = reply
+    busy.reply = lambda body: json.dumps({"name": "Rome", "sunny": True})
     agent = create_agent(
         router_of_two(chat, busy, Always("small")), [weather], response_format=City
     )
     assert agent.invoke(QUESTION)["structured_response"] == City(name="Rome", sunny=True)
+    (asked,) = busy.requests
+    assert asked["response_format"]["type"] == "json_schema"
+    assert [each["function"]["name"] for each in asked["tools"]] == ["weather"]
 
 
 def test_structured_output_of_a_real_provider(chat: Chat, busy: FakeOpenAI):

@@ -55,6 +55,11 @@ def test_the_sender_of_the_last_message_counts_only_for_a_question() -> None:
     assert len(keys) == 2
 
 
+def test_a_call_without_messages_has_no_key() -> None:
+    with pytest.raises(ConfigurationError, match="without messages"):
+        cache_key(ChatRequest(messages=(), model="m"))
+
+
 def test_a_value_that_nests_without_end_makes_no_key() -> None:
     endless: dict[str, Any] = {}
     endless["self"] = endless

@@ -1,0 +1,237 @@
+"""What code around a wrapper reads of it: what it would read of the model inside.
+
+LangChain and its middleware ask a model for its class, its profile, its name and other attributes,
+and choose formats and limits by the answers. A wrapper is found as the class of its model, and what
+it lacks itself is read from that model. A router has what holds for all its models.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+
+from langchain_llm_optimizers.binding import rebind
+from langchain_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.joint_class import joint_class, shared_class
+
+__all__ = ["ChildSignature", "ModelSurface", "with_child_signature"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NO_VALUE = object()
+
+
+class ChildSignature:
+    """A method of a wrapper that shows the parameters of the models' own methods.
+
+    LangGraph's supervisor turns off parallel tool calls only where it finds that parameter.
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+
+    def __get__(self, wrapper: Any, owner: type[Any] | None = None) -> Any:
+        if wrapper is None:
+            return self._method
+
+        @wraps(self._method)
+        def bound(*args: Any, **kwargs: Any) -> Any:
+            return self._method(wrapper, *args, **kwargs)
+
+        methods = [getattr(each, self._method.__name__) for each in wrapper._children]
+        first, *others = map(inspect.signature, methods)
+        shown = [
+            each
+            for name, each in first.parameters.items()
+            if all(name in other.parameters for other in others)
+        ]
+        vars(bound)["__signature__"] = first.replace(parameters=shown)
+        return bound
+
+
+def with_child_signature(method: F) -> F:
+    """Let a method of a wrapper show the parameters of the models' own methods."""
+    return cast("F", ChildSignature(method))
+
+
+class ModelSurface:
+    """Reads from the models inside a wrapper what the wrapper does not have itself."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def _child(self) -> BaseChatModel: ...
+
+        @property
+        def _children(self) -> Sequence[BaseChatModel]: ...
+
+    else:
+        # Python looks at this where the type of an object is not what `isinstance` asks for.
+        __class__ = property(lambda self: _joint_class_of(self))
+
+        def __getattr__(self, name: str) -> Any:
+            fields = type(self).model_fields
+            if name.startswith("_") or (name in fields and name != "profile"):
+                return BaseChatModel.__getattr__(self, name)
+            try:
+                child, children = self._child, self._children
+            except (AttributeError, LookupError, TypeError):  # while it is made or copied
+                child, children = None, ()
+            if name == "profile":
+                return _shared_profile(children)
+            found = _shared_value(child, children, name)
+            if found is _NO_VALUE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return _through(self, child, found)
+
+    @with_child_signature
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools in the child's own format."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return rebind(self._child.bind_tools(tools, **kwargs), self._child, _runnable(self))
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return the child's structured output pipeline, with this model in the child's place."""
+        pipeline = self._child.with_structured_output(schema, **kwargs)
+        return rebind(pipeline, self._child, _runnable(self))
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids as the child does."""
+        return self._child.get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count tokens as the child does."""
+        return self._child.get_num_tokens(text)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None, **kwargs: Any
+    ) -> int:
+        """Count tokens as the child does."""
+        given = {**kwargs, **({} if tools is None else {"tools": tools})}
+        return self._child.get_num_tokens_from_messages(messages, **given)
+
+    @property
+    def _llm_type(self) -> str:
+        return self._child._llm_type
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return self._child._get_ls_params(stop=stop, **kwargs)
+
+    def _get_ls_params_with_defaults(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return self._child._get_ls_params_with_defaults(stop=stop, **kwargs)
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model inside, as LangChain's agents read it.
+
+        From a name an agent decides whether a schema takes the provider's own format. A router has
+        the name of its safe model, unless another of its models does not support that format.
+        """
+        if len(self._children) == 1:
+            return _name_of(self._child)
+        by_priority = [self._child, *self._children]
+        lacking = (child for child in by_priority if not _has_own_format(child))
+        return _name_of(next(lacking, self._child))
+
+
+def _runnable(wrapper: object) -> Runnable[Any, Any]:
+    return cast("Runnable[Any, Any]", wrapper)
+
+
+def _joint_class_of(wrapper: BaseChatModel) -> type[Any]:
+    """Return the class of a wrapper joined with the one that all its models share, if any."""
+    try:
+        shared = _shared_class(wrapper)
+    except (AttributeError, LookupError):  # while it is made or copied
+        shared = None
+    return type(wrapper) if shared is None else joint_class(type(wrapper), shared)
+
+
+def _shared_class(wrapper: BaseChatModel) -> type[BaseChatModel] | None:
+    classes = (type(model) for model in underlying_models(wrapper))
+    return shared_class(classes, below=BaseChatModel)
+
+
+def _name_of(model: BaseChatModel) -> str:
+    """Return the name that a model states, or its class's name; never an empty text."""
+    for name in ("model_name", "model", "model_id"):
+        value = getattr(model, name, None)
+        if isinstance(value, str) and value:
+            return value
+    return str(model._get_ls_params().get("ls_model_name") or type(model).__name__)
+
+
+def _shared_profile(models: Iterable[BaseChatModel]) -> ModelProfile | None:
+    """Return what holds for all models: abilities that all have, and the smallest windows.
+
+    None if one of them states nothing.
+    """
+    profiles = [model.profile for model in models]
+    if not profiles or any(profile is None for profile in profiles):
+        return None
+    if len(profiles) == 1:
+        return profiles[0]
+    stated = [cast("dict[str, Any]", profile) for profile in profiles]
+    names = [name for name in stated[0] if all(name in each for each in stated)]
+    shared = {name: _combined([each[name] for each in stated]) for name in names}
+    return cast("ModelProfile", {k: v for k, v in shared.items() if v is not _NO_VALUE})
+
+
+def _combined(values: list[Any]) -> Any:
+    """Return what holds for all values of a setting, `_NO_VALUE` if nothing does."""
+    if all(value is None or isinstance(value, bool) for value in values):
+        return values[0] if all(value is values[0] for value in values) else all(values)
+    if all(isinstance(value, int) for value in values):
+        return min(values)
+    return values[0] if all(value == values[0] for value in values) else _NO_VALUE
+
+
+def _shared_value(child: BaseChatModel | None, children: Sequence[BaseChatModel], name: str) -> Any:
+    """Return an attribute that all models have: the safe one's where their values differ."""
+    values = [getattr(each, name, _NO_VALUE) for each in children]
+    if child is None or any(value is _NO_VALUE for value in values):
+        return _NO_VALUE
+    if all(value is None or isinstance(value, bool) for value in values):
+        return _combined(values)
+    own = getattr(child, name)
+    # A method of one model would call that model, whatever the router would choose.
+    return _NO_VALUE if len(values) > 1 and inspect.ismethod(own) else own
+
+
+def _has_own_format(model: BaseChatModel) -> bool:
+    """Whether an agent with tools would ask this model for the provider's own format of a schema.
+
+    The rule is LangChain's own; without it, nothing would ask.
+    """
+    agents = sys.modules.get("langchain.agents.factory")
+    rule = getattr(agents, "_supports_provider_strategy", None)
+    return rule is None or bool(rule(model, [{}]))
+
+
+def _through(wrapper: Any, child: BaseChatModel, value: Any) -> Any:
+    """Return a child's method so that what it builds of the child calls the wrapper instead."""
+    if not inspect.ismethod(value) or value.__self__ is not child:
+        return value
+
+    @wraps(value)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        made = value(*args, **kwargs)
+        return rebind(made, child, wrapper) if isinstance(made, Runnable) else made
+
+    return method
