@@ -101,26 +101,31 @@ class CompletionCall(ModelCall):
     prompt: str
     formatted: bool = False
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The settings as LlamaIndex passes them on itself, so that events show the same."""
+        return {"formatted": True, **self.kwargs} if self.formatted else self.kwargs
+
     def ask(self, child: LLM) -> Reply:
         """See `ModelCall.ask`."""
-        return child.complete(self.prompt, self.formatted, **self.kwargs)
+        return child.complete(self.prompt, **self._settings)
 
     async def aask(self, child: LLM) -> Reply:
         """See `ModelCall.aask`."""
-        return await child.acomplete(self.prompt, self.formatted, **self.kwargs)
+        return await child.acomplete(self.prompt, **self._settings)
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
         return stream_in_context(
             self.context,
-            lambda: child.stream_complete(self.prompt, self.formatted, **self.kwargs),
+            lambda: child.stream_complete(self.prompt, **self._settings),
         )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
         return astream_in_context(
             self.context,
-            lambda: child.astream_complete(self.prompt, self.formatted, **self.kwargs),
+            lambda: child.astream_complete(self.prompt, **self._settings),
         )
 
 

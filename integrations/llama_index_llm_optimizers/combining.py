@@ -35,9 +35,12 @@ __all__ = ["ask", "ask_shared", "combinable_request", "reply_of"]
 def combinable_request(call: ModelCall, llm: LLM) -> ChatRequest | None:
     """Return the call as a request; a completion of a chat model becomes a user message.
 
-    None if a message has content that cannot be read.
+    None if a message has content that cannot be read, or several texts, which each provider joins
+    in its own way.
     """
     about = llm.metadata
+    if isinstance(call, ChatCall) and any(len(message.blocks) > 1 for message in call.messages):
+        return None
     if isinstance(call, CompletionCall) and about.is_chat_model:
         question = Message(role="user", content=call.prompt)
         return ChatRequest(messages=(question,), model=about.model_name, params=call.kwargs)

@@ -35,7 +35,8 @@ from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
 )
-from llama_index_llm_optimizers.wrappers import run_settings
+from llama_index_llm_optimizers.surface import ModelSurface
+from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["DelegatingLLM"]
@@ -43,7 +44,7 @@ __all__ = ["DelegatingLLM"]
 _SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
 
-class DelegatingLLM(FunctionCallingLLM):
+class DelegatingLLM(ModelSurface, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
@@ -52,6 +53,8 @@ class DelegatingLLM(FunctionCallingLLM):
     """
 
     def __init__(self, **data: Any) -> None:
+        if "llm" in data:
+            checked_child(data["llm"], type(self).__name__)
         super().__init__(**data)
         first = self._children[0]
         for name in PROMPT_FIELDS:
@@ -79,21 +82,23 @@ class DelegatingLLM(FunctionCallingLLM):
             found |= run_settings(child, call)
         return found
 
-    @abstractmethod
+    # Not abstract, as LlamaIndex would make a second span of each call in the wrapper.
+
     def _answer(self, call: ModelCall) -> Reply:
         """Answer a call."""
+        raise NotImplementedError
 
-    @abstractmethod
     async def _aanswer(self, call: ModelCall) -> Reply:
         """Answer a call asynchronously."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
         """Answer a call in chunks."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         """Answer a call in chunks asynchronously."""
+        raise NotImplementedError
 
     # --- the eight call methods ----------------------------------------------------------------
 
@@ -238,11 +243,16 @@ class DelegatingLLM(FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set the callback manager and rate limiter also on the children, which use them.
+        """Set what this wrapper lacks on the LLM in it, if it is the only one.
 
-        `Settings` sets its callback manager each time it is read. A rate limiter used here would
-        slow down cache hits.
+        The callback manager and rate limiter are set also on the children, which use them:
+        `Settings` sets its callback manager each time it is read, and a rate limiter used here
+        would slow down cache hits.
         """
+        holder = self._holder_of(name)
+        if holder is not None and len(tuple(underlying_models(self))) == 1:
+            setattr(holder, name, value)
+            return
         super().__setattr__(name, value)
         if name in _SET_ON_CHILDREN:
             for child in self._children:

@@ -20,12 +20,12 @@ from llama_index_llm_optimizers.call import (
     CompletionCall,
     ModelCall,
     Reply,
-    as_async_generator,
 )
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED_KEY, core_message, with_text
 from llm_optimizers.costs.context import CallContext, call_scope, context_of, context_with_call
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
+from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.prompts.building import build_optimizer
 from llm_optimizers.types import ChatRequest, Message
@@ -123,8 +123,9 @@ class PromptOptimizingLLM(DelegatingLLM):
 
     async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
         shorter = await self._ashorter(call)
-        async for chunk in as_async_generator(shorter.streamed().astream(self.llm)):
-            yield shorter.marked(chunk)
+        async with closing_async(shorter.streamed().astream(self.llm)) as chunks:
+            async for chunk in chunks:
+                yield shorter.marked(chunk)
 
     def _shorter(self, call: ModelCall) -> _ShortenedCall:
         return self.optimizer.apply(*self._translation(call), otherwise=_ShortenedCall(call=call))

@@ -16,8 +16,9 @@ from llama_index_llm_optimizers.attempts import REPLY_READER, AttemptCaller, Rou
 from llama_index_llm_optimizers.binding import DeferredTools, tool_selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
-from llama_index_llm_optimizers.messages import request_of
+from llama_index_llm_optimizers.messages import ROUTING_KEY, request_of
 from llama_index_llm_optimizers.profiles import by_name, previous_answer, routing_context, spec_of
+from llama_index_llm_optimizers.wrappers import checked_children, underlying_models
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
@@ -76,6 +77,7 @@ class RoutedLLM(DelegatingLLM):
         router: Router | None = None,
         **data: Any,
     ) -> None:
+        checked_children(models, type(self).__name__)
         llms = by_name(models)
         if router is None:
             specs = [spec_of(name, llm) for name, llm in llms.items()]
@@ -164,8 +166,8 @@ class RoutedLLM(DelegatingLLM):
 
     @property
     def _same_class(self) -> bool:
-        """Whether all LLMs are of one class, so that they share one tool format."""
-        return len({type(llm) for llm in self.models.values()}) == 1
+        """Whether all LLMs are of one class in their wrappers, so that they share a tool format."""
+        return len({type(each) for each in underlying_models(self)}) == 1
 
     @property
     def _structurer(self) -> LLM:
@@ -211,8 +213,10 @@ class RoutedLLM(DelegatingLLM):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
-        if not self._same_class:
-            return response
-        return super()._validate_chat_with_tools_response(
-            response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
-        )
+        mark = response.additional_kwargs.get(ROUTING_KEY) or {}
+        answered = self.models.get(mark.get("model", ""), self._children[0])
+        if isinstance(answered, FunctionCallingLLM):
+            response = answered._validate_chat_with_tools_response(
+                response, tools, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+            )
+        return response

@@ -1,16 +1,26 @@
-"""LLMs that wrap others: what the identity of a call needs to know of them."""
+"""LLMs that wrap others: which they can wrap, and what the identity of a call needs of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 
 from llama_index_llm_optimizers.call import ModelCall
+from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["Wrapper", "class_name_of", "is_wrapper", "run_settings", "underlying_models"]
+__all__ = [
+    "Wrapper",
+    "checked_child",
+    "checked_children",
+    "class_name_of",
+    "is_wrapper",
+    "run_settings",
+    "underlying_models",
+]
 
 
 class Wrapper(Protocol):
@@ -52,3 +62,51 @@ def class_name_of(llm: LLM) -> str:
     while is_wrapper(inner):
         inner = inner._children[0]
     return inner.class_name()
+
+
+def checked_child(given: object, wrapper: str) -> LLM:
+    """Return what a wrapper is given to wrap, if it can.
+
+    Raises:
+        ConfigurationError: it is no LLM, or one whose answers are objects; the message says what
+            to do.
+    """
+    if isinstance(given, LLM) and not isinstance(given, StructuredLLM):
+        return given
+    raise ConfigurationError(f"{wrapper} wraps an LLM of LlamaIndex, {_refusal(given, wrapper)}")
+
+
+def checked_children(models: object, wrapper: str) -> None:
+    """Check that all these can be wrapped, which are in a list or a mapping.
+
+    Raises:
+        ConfigurationError: as `checked_child`, or it is neither.
+    """
+    if not isinstance(models, Mapping | list | tuple):
+        raise ConfigurationError(f"{wrapper} chooses between LLMs: give a list or a mapping")
+    for each in models.values() if isinstance(models, Mapping) else models:
+        checked_child(each, wrapper)
+
+
+def _refusal(given: object, wrapper: str) -> str:
+    """Say what something is that cannot be wrapped, and what to do instead."""
+    name = (given if isinstance(given, type) else type(given)).__name__
+    if isinstance(given, StructuredLLM):
+        return (
+            "and a StructuredLLM's answers are objects: wrap the LLM inside it first, as in "
+            f"{wrapper}(llm).as_structured_llm({given.output_cls.__name__})"
+        )
+    if given is None:
+        return "not None: give it one, such as Settings.llm"
+    if isinstance(given, type):
+        return f"not a class: make an LLM of it first, {name}(...)"
+    if isinstance(given, BaseEmbedding):
+        return f"not an embedding model ({name}): use with_embeddings_cache for its vectors"
+    if any(each.__module__.startswith("langchain") for each in type(given).__mro__):
+        return (
+            f"not a LangChain model ({name}): use the wrappers of langchain_llm_optimizers, or "
+            "put it into a LangChainLLM (package llama-index-llms-langchain) first"
+        )
+    if isinstance(given, str):
+        return "not a name: make the LLM first, such as OpenAI(model=...)"
+    return f"not a {name}"
