@@ -12,22 +12,25 @@ from support.openai_server import FakeOpenAI
 
 
 class OpenAIRunner:
-    """Makes LLMs for this thread and one event loop, and runs coroutines in the loop."""
+    """Makes LLMs for this thread and one event loop, and runs coroutines in the loop.
 
-    def __init__(self, server: FakeOpenAI) -> None:
+    `client` are settings of its HTTP clients.
+    """
+
+    def __init__(self, server: FakeOpenAI, **client: Any) -> None:
         self.server = server
         self.loop = asyncio.Runner()
-        self.sync_client, self.async_client = httpx.Client(), httpx.AsyncClient()
+        self.sync_client, self.async_client = httpx.Client(**client), httpx.AsyncClient(**client)
 
     def llm(self, model: str = "gpt-4o-mini", **settings: Any) -> OpenAI:
+        """Return an LLM of this server, with the runner's clients unless others are given."""
+        clients = {"http_client": self.sync_client, "async_http_client": self.async_client}
         return OpenAI(
             model=model,
             api_base=self.server.url,
             api_key="x",
             max_retries=0,
-            http_client=self.sync_client,
-            async_http_client=self.async_client,
-            **settings,
+            **{**clients, **settings},
         )
 
     def run(self, coroutine: Any) -> Any:

@@ -142,8 +142,9 @@ class _Handler(LocalHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.send_header("Set-Cookie", "session=do-not-keep-this")
-        self.end_headers()
-        self.wfile.write(raw)
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client was cancelled
+            self.end_headers()
+            self.wfile.write(raw)
 
     def _stream(self, whole: dict[str, Any], *, include_usage: bool) -> None:
         self.send_response(200)
