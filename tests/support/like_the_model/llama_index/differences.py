@@ -7,7 +7,8 @@ from support.like_the_model.llama_index.ways import WAYS
 from support.like_the_model.llama_index.wrappers import HIT, STACK_HIT, TWO_CLASSES, WRAPPERS
 
 _HITS = (HIT, STACK_HIT)
-_ROUTED = ("RoutedLLM*", "stack*")
+_ROUTED = ("RoutedLLM*", "stack")
+_SAYS_WHO = "A reply says which LLM gave it, in `additional_kwargs`."
 _COMBINING = ("BatchedLLM, combining",)
 
 _NOT_CALLED = (
@@ -181,7 +182,7 @@ DIFFERENCES = (
         ways=_SHARED,
     ),
     Difference(
-        reason="There they are asked by the LLM's synchronous method.",
+        reason="Asynchronous ones among them are asked by the LLM's synchronous method.",
         parts=frozenset({"requests"}),
         wrappers=_COMBINING,
         ways=_SHARED_ASYNC,
@@ -193,13 +194,19 @@ DIFFERENCES = (
         ways=("complete", "acomplete", "complete with *"),
     ),
     Difference(
-        reason="A reply says which LLM gave it, in `additional_kwargs`.",
+        reason=_SAYS_WHO,
         parts=frozenset({"extras"}),
         wrappers=_ROUTED,
         ways=_REPLIES,
     ),
     Difference(
-        reason="So do the messages that an agent sends again, in the events of its next call.",
+        reason=_SAYS_WHO,
+        parts=frozenset({"extras"}),
+        wrappers=(STACK_HIT,),
+        ways=("*without messages",),
+    ),
+    Difference(
+        reason="The messages that an agent sends again say it too, in the events of its next call.",
         parts=frozenset({"events"}),
         wrappers=_ROUTED,
         ways=_AGENTS,
@@ -211,7 +218,7 @@ DIFFERENCES = (
         ways=("*chat that fails with 429", "chat that fails with 500"),
     ),
     Difference(
-        reason="Here it is at the same server.",
+        reason="In the tests the next LLM is at the same server.",
         parts=frozenset({"requests"}),
         wrappers=("RoutedLLM",),
         ways=("*chat that fails with 429", "chat that fails with 500"),
@@ -242,7 +249,7 @@ DIFFERENCES = (
         ways=("isinstance of its class",),
     ),
     Difference(
-        reason="So a field for one of them refuses the wrapper.",
+        reason="A field of one of the two classes refuses the wrapper.",
         parts=frozenset({"answer", "extras", "requests", "events", "spans"}),
         wrappers=(TWO_CLASSES,),
         ways=("a field of its class",),
@@ -251,7 +258,23 @@ DIFFERENCES = (
 """The order is that of the reasons' numbers in the table."""
 
 
+_KINDS = {
+    "calls": "calls",
+    "structured": "objects",
+    "tools": "tools",
+    "agents": "agents",
+    "engines": "engines",
+    "failures": "failures",
+    "state": "copies",
+    "surface": "attributes",
+}
+"""What the ways of each module are called in the table."""
+
+
 def table_of_differences() -> str:
     """Return the table of all ways and wrappers in Markdown."""
-    ways = [(name, way.title) for name, way in WAYS.items()]
+    ways = [
+        (name, f"{_KINDS[way.use.__module__.rpartition('.')[2]]}: {way.title}")
+        for name, way in WAYS.items()
+    ]
     return table(ways, list(WRAPPERS), DIFFERENCES)

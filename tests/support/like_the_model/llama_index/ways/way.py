@@ -14,7 +14,7 @@ Use: TypeAlias = Callable[[Any, "Lab"], Any]
 
 @dataclass
 class Lab:
-    """What a way needs besides its LLM; `closed` are called when the run is over."""
+    """What a way needs besides its LLM: a loop for coroutines, and the provider."""
 
     runner: OpenAIRunner
     server: FakeOpenAI
