@@ -26,7 +26,7 @@ from support.provider_servers.base import (
     json_body,
     pieces,
 )
-from support.provider_servers.provider import Provider
+from support.provider_servers.provider import FrameworkName, Provider
 
 SIGNATURE = "EqQBCgIYAhIM+signed/by=="
 MODEL = "claude-opus-4-7"
@@ -166,9 +166,9 @@ def _parts(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]
     return {**block, "input": {}}, arguments
 
 
-def _without_age(tokens: Tokens) -> Usage:
-    """Return the counts without those that only a stream's first event has."""
-    return replace(tokens.usage, cache_write_1h_tokens=0)
+def _counted(tokens: Tokens, _framework: FrameworkName, stream: bool) -> Usage:
+    """Return the counts; how long written tokens are kept is in an event that neither passes on."""
+    return replace(tokens.usage, cache_write_1h_tokens=0) if stream else tokens.usage
 
 
 def _langchain(server: ProviderServer, **settings: Any) -> ChatAnthropic:
@@ -195,5 +195,5 @@ ANTHROPIC = Provider(
         "langchain": {"thinking": _THINKING},
         "llama-index": {"thinking_dict": _THINKING},
     },
-    unseen={("langchain", "stream"): _without_age, ("llama-index", "stream"): _without_age},
+    counted=_counted,
 )

@@ -79,6 +79,7 @@ class Asked:
     schema: bool = False
 
 
+COOKIE = "session=do-not-keep-this"
 ErrorKind = Literal["rate_limit", "overloaded", "invalid"]
 Reply = Callable[[Asked], Answer]
 
@@ -102,6 +103,13 @@ class ProviderServer:
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reset(self, reply: Reply) -> None:
+        """Forget what was asked, and answer with this from now on."""
+        with self.lock:
+            self.reply = reply
+            for each in (self.failures, self.requests, self.headers, self.paths):
+                each.clear()
 
 
 def fixed(answer: Answer) -> Reply:
@@ -143,7 +151,8 @@ class Written:
 class ProviderHandler(LocalHandler):
     """Reads a request, lets the test's `reply` answer it, and writes that in a provider's format.
 
-    Responses carry a cookie, which must not get into a cache.
+    Responses carry a cookie, which must not get into a cache. Connections are closed, so that none
+    outlives the event loop of its test.
     """
 
     server_state: ProviderServer
@@ -179,7 +188,9 @@ class ProviderHandler(LocalHandler):
         self.send_response(written.status)
         self.send_header("Content-Type", written.kind)
         self.send_header("Content-Length", str(len(written.body)))
-        self.send_header("Set-Cookie", "session=do-not-keep-this")
+        self.send_header("Set-Cookie", COOKIE)
+        self.send_header("Connection", "close")
+        self.close_connection = True
         for name, value in {**written.headers, **more}.items():
             self.send_header(name, value)
         self.end_headers()

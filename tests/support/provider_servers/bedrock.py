@@ -11,12 +11,14 @@ import json
 import struct
 from binascii import crc32
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from langchain_aws import ChatBedrockConverse
 from llama_index.llms.bedrock_converse import BedrockConverse
 
+from llm_optimizers.costs import Usage
 from support.provider_servers.base import (
     Answer,
     Asked,
@@ -28,7 +30,7 @@ from support.provider_servers.base import (
     json_body,
     pieces,
 )
-from support.provider_servers.provider import Provider
+from support.provider_servers.provider import FrameworkName, Provider
 
 SIGNATURE = "EqQBCgIYAhIM+signed/by=="
 MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -175,6 +177,11 @@ def _account() -> dict[str, Any]:
     }
 
 
+def _counted(tokens: Tokens, _framework: FrameworkName, _stream: bool) -> Usage:
+    """Return the counts; Converse has none of thoughts."""
+    return replace(tokens.usage, reasoning_tokens=0)
+
+
 def _langchain(server: ProviderServer, **settings: Any) -> ChatBedrockConverse:
     given = {"max_tokens": 4096, "max_retries": 0, **_account(), **settings}
     return ChatBedrockConverse(**{"model": MODEL, "base_url": server.url, **given})
@@ -198,4 +205,5 @@ BEDROCK = Provider(
         "langchain": {"additional_model_request_fields": {"thinking": _THINKING}},
         "llama-index": {"thinking": _THINKING},
     },
+    counted=_counted,
 )

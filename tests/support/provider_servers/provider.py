@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from llama_index.core.llms.llm import LLM
 
 from llm_optimizers.costs import Usage
-from support.provider_servers.base import ProviderHandler, ProviderServer, Tokens
+from support.provider_servers.base import ProviderHandler, Tokens
+
+FrameworkName = Literal["langchain", "llama-index"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +20,10 @@ class Provider:
     """What a provider's suite needs.
 
     `langchain` and `llama_index` make models that talk to a server, with more settings of theirs.
-    `model` is a priced model's name and `prices` its provider in the price list. `methods` are those
-    of `with_structured_output`. `thinking` are the settings that switch thoughts on, by framework.
-    `unseen` names the counts that a framework does not pass on, by framework and way ("stream").
+    `prices` is the provider in the price list that knows `model`, "" if the model has no price.
+    `methods` are those of `with_structured_output`. `thinking` are the settings that switch thoughts
+    on, by framework. `counted` turns the tokens of a call into what its integration passes on of
+    them, given the framework and whether it was a stream; by default all of it.
     """
 
     name: str
@@ -30,11 +33,9 @@ class Provider:
     langchain: Callable[..., BaseChatModel]
     llama_index: Callable[..., LLM]
     methods: tuple[str, ...] = ()
-    thinking: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    unseen: Mapping[tuple[str, str], Callable[[Tokens], Usage]] = field(default_factory=dict)
+    thinking: Mapping[FrameworkName, Mapping[str, Any]] = field(default_factory=dict)
+    counted: Callable[[Tokens, FrameworkName, bool], Usage] = lambda tokens, *_: tokens.usage
+    forces_tools: bool = True
 
     def __str__(self) -> str:
         return self.name
-
-
-Made = Callable[[ProviderServer], Any]
