@@ -97,8 +97,12 @@ def _fields(message: BaseMessage) -> dict[str, Any]:
 
 
 def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out HTTP headers, which carry cookies and account names."""
-    return {key: value for key, value in metadata.items() if key != "headers"}
+    """Leave out HTTP headers, which carry cookies and account names; botocore nests them."""
+    return {
+        key: _without_headers(value) if key == "ResponseMetadata" else value
+        for key, value in metadata.items()
+        if key not in ("headers", "HTTPHeaders")
+    }
 
 
 @lru_cache(maxsize=2048)
