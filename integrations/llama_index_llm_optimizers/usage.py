@@ -17,7 +17,7 @@ from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENE
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
-from llm_optimizers.costs.prices.rates import service_tier
+from llm_optimizers.costs.prices.rates import service_tier, stated_tier
 from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
@@ -46,6 +46,7 @@ def usage_of(reply: Reply) -> Usage | None:
         raw.get("usage"),
         raw.get("usage_metadata"),
         _mapping(raw.get("response")).get("usage"),
+        _mapping(raw.get("metadata")).get("usage"),  # the last event of Bedrock's streams
         _mapping(raw.get("meta")),
         additional.get("usage"),
         additional,
@@ -84,8 +85,7 @@ def model_of(reply: Reply) -> str:
 
 def service_tier_of(reply: Reply) -> str:
     """Return the service tier that the provider reported, "" if it reported none."""
-    tier = _mapping(reply.raw).get("service_tier")
-    return tier if isinstance(tier, str) else ""
+    return stated_tier(reply.raw)
 
 
 def finish_reason_of(reply: Reply) -> str:
