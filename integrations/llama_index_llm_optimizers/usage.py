@@ -21,6 +21,7 @@ from llm_optimizers.costs.prices.rates import service_tier, stated_tier
 from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
+    "ENDED",
     "finish_reason_of",
     "gives_reasons",
     "hit_mark",
@@ -33,6 +34,9 @@ __all__ = [
     "usage_of_stream",
 ]
 
+ENDED = "complete"
+"""The reason given for a stream that ended, where LlamaIndex hides the event that says why."""
+_BEDROCK_EVENTS = frozenset({"contentBlockDelta", "contentBlockStart", "metadata"})
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
@@ -89,8 +93,14 @@ def service_tier_of(reply: Reply) -> str:
 
 
 def finish_reason_of(reply: Reply) -> str:
-    """Return why the answer ended, in the provider's term; "" if it is not given."""
+    """Return why the answer ended, in the provider's term; "" if it is not given.
+
+    Of a stream of Bedrock's LlamaIndex does not pass on the event with the reason, but the one with
+    the counts, which comes after it.
+    """
     raw = _mapping(reply.raw)
+    if "usage" in _mapping(raw.get("metadata")):
+        return ENDED
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
     reason = raw.get("stop_reason") or raw.get("stopReason") or within.get("stop_reason")
@@ -107,8 +117,13 @@ def finish_reason_of(reply: Reply) -> str:
 
 
 def gives_reasons(reply: Reply) -> bool:
-    """Whether the provider's object has a field for why the answer ended, even if it is empty."""
+    """Whether the provider's object has a field for why the answer ended, even if it is empty.
+
+    A stream of Bedrock's has an event for it.
+    """
     raw = _mapping(reply.raw)
+    if len(raw) == 1 and not _BEDROCK_EVENTS.isdisjoint(raw):
+        return True
     places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
     for name in ("choices", "candidates"):
         options = raw.get(name)

@@ -66,9 +66,7 @@ def _made() -> dict[Any, Any]:
 
 
 @pytest.fixture
-def made(
-    provider: Provider, server: ProviderServer, _made: dict[Any, Any]
-) -> Callable[..., Any]:
+def made(provider: Provider, server: ProviderServer, _made: dict[Any, Any]) -> Callable[..., Any]:
     """A function that makes a framework's model of the provider; equal ones are made once.
 
     To make a client for Amazon takes longer than a hundred calls of it.

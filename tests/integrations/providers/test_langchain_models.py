@@ -14,18 +14,23 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
-from pydantic import BaseModel
 
 from support.provider_servers.base import (
     COOKIE,
     Answer,
-    Asked,
     ProviderServer,
     Tokens,
     ToolCall,
     fixed,
 )
-from support.provider_servers.langchain_ways import CACHING, STREAMS, WAYS, WRAPPERS, ask, content_of
+from support.provider_servers.langchain_ways import (
+    CACHING,
+    STREAMS,
+    WAYS,
+    WRAPPERS,
+    ask,
+    content_of,
+)
 from support.provider_servers.provider import Provider
 
 pytestmark = [pytest.mark.providers, pytest.mark.loopback]
@@ -140,3 +145,18 @@ async def test_results_of_tools_images_and_cut_answers(
     server.reset(fixed(ANSWER))
     await is_like_bare(made("langchain"), wrapper, way, RESULTS, server, tools=[weather, time])
     await is_like_bare(made("langchain"), wrapper, way, IMAGE, server)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_an_answer_cut_at_the_limit_is_not_served_again(
+    made: Maker, provider: Provider, server: ProviderServer, way: str
+):
+    model = WRAPPERS["cached"](made("langchain"))
+    server.reset(fixed(Answer(text="It is sunny in", cut=True, tokens=Tokens(output=4096))))
+    for _ in range(2):
+        await ask(model, way, TALK)
+    assert len(server.requests) == 2
+    server.reset(fixed(ANSWER))
+    for _ in range(2):
+        assert (await ask(model, way, TALK)).text == ANSWER.text
+    assert len(server.requests) == 1

@@ -152,3 +152,19 @@ async def test_the_models_own_answer_in_a_history(
     server.reset(fixed(ANSWER))
     history = [*TALK, first.last.message, *results]
     await is_like_bare(llm, wrapper, f"{way}_with_tools", history, server, TOOLS)
+
+
+@pytest.mark.parametrize("way", [*WAYS, *COMPLETIONS])
+async def test_an_answer_cut_at_the_limit_is_not_served_again(
+    made: Maker, provider: Provider, server: ProviderServer, way: str
+):
+    llm = WRAPPERS["cached"](made("llama-index"))
+    asked = "The weather in Ulm is" if "complete" in way else TALK
+    server.reset(fixed(Answer(text="It is sunny in", cut=True, tokens=Tokens(output=4096))))
+    for _ in range(2):
+        await ask(llm, way, asked)
+    assert len(server.requests) == 2
+    server.reset(fixed(ANSWER))
+    for _ in range(2):
+        assert (await ask(llm, way, asked)).text == ANSWER.text
+    assert len(server.requests) == 1

@@ -30,7 +30,7 @@ from support.provider_servers.provider import FrameworkName, Provider
 
 SIGNATURE = "EqQBCgIYAhIM+signed/by=="
 MODEL = "claude-opus-4-7"
-"""With llama-index-llms-anthropic, anthropic's first version refuses the temperature of older ones."""
+"""llama-index-llms-anthropic sends older ones a temperature, which `anthropic>=1` refuses."""
 _ERRORS: dict[ErrorKind, tuple[int, str]] = {
     "rate_limit": (429, "rate_limit_error"),
     "overloaded": (529, "overloaded_error"),

@@ -1,4 +1,4 @@
-"""What the stand-ins for providers share: answers in no provider's format, and the HTTP around them.
+"""What the stand-ins for providers share: answers in no provider's format, and the HTTP for them.
 
 A test says what the model answers (`Answer`) and what that costs (`Tokens`); each provider's file
 writes it in its own format, whole or as a stream, and reads requests into `Asked`.

@@ -143,9 +143,7 @@ def _usage(tokens: Tokens) -> dict[str, Any]:
     return {**counts, "cacheDetails": details} if details else counts
 
 
-def _events(
-    content: list[dict[str, Any]], answer: Answer
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _events(content: list[dict[str, Any]], answer: Answer) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "messageStart", {"role": "assistant"}
     for index, block in enumerate(content):
         at = {"contentBlockIndex": index}
