@@ -22,8 +22,9 @@ class Provider:
     `langchain` and `llama_index` make models that talk to a server, with more settings of theirs.
     `prices` is the provider in the price list that knows `model`, "" if the model has no price.
     `methods` are those of `with_structured_output`. `thinking` are the settings that switch
-    thoughts on, by framework. `counted` turns the tokens of a call into what its integration passes on of
-    them, given the framework and whether it was a stream; by default all of it.
+    thoughts on, by framework. `counted` turns the tokens of a call into what its integration passes
+    on of them, given the framework and whether it was a stream; by default all of it.
+    `forces_tools` says whether the model can be made to call a tool.
     """
 
     name: str
