@@ -95,10 +95,8 @@ def test_short_questions_share_a_prompt(made: Maker, provider: Provider, server:
         answers = [{"id": each, "answer": f"answer {each}"} for each in numbers]
         text = json.dumps({"answers": answers})
         if asked.tools:
-            arguments = {"answers": answers}
-            return Answer(
-                calls=(ToolCall(name=asked.tools[0], arguments=arguments),), tokens=tokens
-            )
+            call = ToolCall(name=asked.tools[0], arguments={"answers": answers})
+            return Answer(calls=(call,), tokens=tokens)
         return Answer(text=text, tokens=tokens)
 
     server.reset(reply)

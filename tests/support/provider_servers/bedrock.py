@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
+from botocore.config import Config
 from langchain_aws import ChatBedrockConverse
 from llama_index.llms.bedrock_converse import BedrockConverse
 
@@ -186,7 +187,15 @@ def _langchain(server: ProviderServer, **settings: Any) -> ChatBedrockConverse:
 
 
 def _llama_index(server: ProviderServer, **settings: Any) -> BedrockConverse:
-    given = {"max_tokens": 4096, "max_retries": 1, **_account(), **settings}
+    # LlamaIndex counts tries, and lets botocore try again as well.
+    once = Config(retries={"total_max_attempts": 1})
+    given = {
+        "max_tokens": 4096,
+        "max_retries": 1,
+        "botocore_config": once,
+        **_account(),
+        **settings,
+    }
     return BedrockConverse(**{"model": MODEL, "endpoint_url": server.url, **given})
 
 
