@@ -136,6 +136,7 @@ def _written(reply: Reply) -> dict[str, Any]:
         else [[each.model_dump() for each in token] for token in reply.logprobs]
     )
     common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs}
+    _check_fields(reply)
     if not isinstance(reply, ChatResponse):
         return {**common, "text": reply.text}
     message = reply.message
@@ -155,6 +156,18 @@ def _written(reply: Reply) -> dict[str, Any]:
         "blocks": [block.model_dump() for block in message.blocks],
         "message_kwargs": kept,
     }
+
+
+def _check_fields(reply: Reply) -> None:
+    """Check that nothing is in fields that only an integration's own class has.
+
+    Raises:
+        NotStorableError: such a field has content (citations), which a hit could not have.
+    """
+    base = ChatResponse if isinstance(reply, ChatResponse) else CompletionResponse
+    for name in type(reply).model_fields.keys() - base.model_fields.keys():
+        if getattr(reply, name):
+            raise NotStorableError(f"it has `{name}`, a field of {type(reply).__name__} only")
 
 
 def _check_role(role: MessageRole) -> MessageRole:
