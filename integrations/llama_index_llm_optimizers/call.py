@@ -75,23 +75,39 @@ class ChatCall(ModelCall):
 
     def ask(self, child: LLM) -> Reply:
         """See `ModelCall.ask`."""
-        return child.chat(self.messages, **self.kwargs)
+        return child.chat(self._given(), **self.kwargs)
 
     async def aask(self, child: LLM) -> Reply:
         """See `ModelCall.aask`."""
-        return await child.achat(self.messages, **self.kwargs)
+        return await child.achat(self._given(), **self.kwargs)
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
         return stream_in_context(
-            self.context, lambda: child.stream_chat(self.messages, **self.kwargs)
+            self.context, lambda: child.stream_chat(self._given(), **self.kwargs)
         )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
         return astream_in_context(
-            self.context, lambda: child.astream_chat(self.messages, **self.kwargs)
+            self.context, lambda: child.astream_chat(self._given(), **self.kwargs)
         )
+
+    def _given(self) -> list[ChatMessage]:
+        """Return copies of the messages for one child.
+
+        LlamaIndex's Gemini joins messages of one role into the first of them, in place. A fallback
+        to another LLM, and the caller's next call, need them as they were.
+        """
+        return [
+            message.model_copy(
+                update={
+                    "blocks": list(message.blocks),
+                    "additional_kwargs": dict(message.additional_kwargs),
+                }
+            )
+            for message in self.messages
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
