@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.genai.types import GenerateContentConfig, HttpOptions, ThinkingConfig
 from langchain_google_genai import ChatGoogleGenerativeAI
 from llama_index.llms.google_genai import GoogleGenAI
 
+from llm_optimizers.costs import Usage
 from support.provider_servers.base import (
     Answer,
     Asked,
@@ -26,7 +27,7 @@ from support.provider_servers.base import (
     json_body,
     pieces,
 )
-from support.provider_servers.provider import Provider
+from support.provider_servers.provider import FrameworkName, Provider
 
 __all__ = ["GEMINI", "GeminiAnswer", "GeminiHandler"]
 
@@ -160,7 +161,7 @@ def _events(answer: GeminiAnswer) -> Iterator[dict[str, Any]]:
 
 def _usage(tokens: Tokens) -> dict[str, Any]:
     """Return the counts as Gemini states them: the candidates' without the thoughts."""
-    prompt = tokens.fresh + tokens.read
+    prompt = tokens.usage.input_tokens
     counts = {
         "promptTokenCount": prompt,
         "candidatesTokenCount": tokens.output - tokens.thinking,
@@ -171,6 +172,11 @@ def _usage(tokens: Tokens) -> dict[str, Any]:
     if tokens.thinking:
         counts["thoughtsTokenCount"] = tokens.thinking
     return counts
+
+
+def _counted(tokens: Tokens, framework: FrameworkName, stream: bool) -> Usage:
+    """Return what both frameworks pass on; Gemini counts nothing as written to its cache."""
+    return replace(tokens.usage, cache_write_tokens=0, cache_write_1h_tokens=0)
 
 
 def langchain_model(server: ProviderServer, **settings: Any) -> ChatGoogleGenerativeAI:
@@ -195,6 +201,7 @@ GEMINI = Provider(
     prices="google",
     langchain=langchain_model,
     llama_index=llama_index_model,
+    counted=_counted,
     methods=("function_calling", "json_mode", "json_schema"),
     thinking={
         "langchain": {"include_thoughts": True, "thinking_budget": 100},

@@ -13,17 +13,19 @@ from typing import Any
 from langchain_ollama import ChatOllama
 from llama_index.llms.ollama import Ollama
 
+from llm_optimizers.costs import Usage
 from support.provider_servers.base import (
     Answer,
     Asked,
     ErrorKind,
     ProviderHandler,
     ProviderServer,
+    Tokens,
     Written,
     json_body,
     pieces,
 )
-from support.provider_servers.provider import Provider
+from support.provider_servers.provider import FrameworkName, Provider
 
 __all__ = ["OLLAMA", "OllamaAnswer", "OllamaHandler"]
 
@@ -121,9 +123,15 @@ def _end(answer: Answer) -> dict[str, Any]:
         "done": True,
         "done_reason": given or ("length" if answer.cut else "stop"),
         "total_duration": 5_000_000,
-        "prompt_eval_count": tokens.fresh + tokens.read,
+        "prompt_eval_count": tokens.usage.input_tokens,
         "eval_count": tokens.output,
     }
+
+
+def _counted(tokens: Tokens, framework: FrameworkName, stream: bool) -> Usage:
+    """Return the two counts that Ollama has."""
+    usage = tokens.usage
+    return Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
 
 
 def langchain_model(server: ProviderServer, **settings: Any) -> ChatOllama:
@@ -140,9 +148,11 @@ OLLAMA = Provider(
     name="ollama",
     handler=OllamaHandler,
     model=MODEL,
-    prices="ollama",
+    prices="",
     langchain=langchain_model,
     llama_index=llama_index_model,
+    counted=_counted,
+    forces_tools=False,
     methods=("function_calling", "json_mode", "json_schema"),
     thinking={"langchain": {"reasoning": True}, "llama-index": {"thinking": True}},
 )
