@@ -122,7 +122,7 @@ def _parts(answer: GeminiAnswer) -> list[dict[str, Any]]:
     if answer.text:
         parts.append({"text": answer.text, **signed})
     for place, call in enumerate(answer.calls):
-        written = {"name": call.name, "args": dict(call.arguments)}
+        written = {"id": f"call-{place}", "name": call.name, "args": dict(call.arguments)}
         parts.append({"functionCall": written, **({} if place else signed)})
     return parts
 

@@ -153,6 +153,8 @@ OLLAMA = Provider(
     llama_index=llama_index_model,
     counted=_counted,
     forces_tools=False,
+    names_calls=False,
+    states_settings=False,
     methods=("function_calling", "json_mode", "json_schema"),
     thinking={"langchain": {"reasoning": True}, "llama-index": {"thinking": True}},
 )
