@@ -21,6 +21,7 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
+from llama_index_llm_optimizers.structured import asks_around_chat, structured_methods
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -61,6 +62,8 @@ def rebind(child: LLM, wrapper: LLM) -> LLM:
     # Set on the instance, which is looked up before the class, so that the child's own overrides
     # of all other methods stay in force.
     vars(bound).update({name: getattr(wrapper, name) for name in CALL_METHODS})
+    if asks_around_chat(bound):
+        vars(bound).update(structured_methods(wrapper))
     return bound
 
 

@@ -51,18 +51,10 @@ _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationB
     "tool_call": ToolCallBlock,
 }
 _ROLES = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
-_CALL_METADATA = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "usage",
-    "thinking_delta",
-    "asked_with",
-    SHARE_KEY,
-    SHORTENED_KEY,
-)
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "usage")
+_CALL_METADATA = (*_COUNTS, "thinking_delta", "asked_with", SHARE_KEY, SHORTENED_KEY)
 """Keys of a response's `additional_kwargs` that are about the billed call, not the answer."""
-_MESSAGE_METADATA = ("usage", "thinking_delta", "tool_calls", "images")
+_MESSAGE_METADATA = (*_COUNTS, "thinking_delta", "tool_calls", "images")
 """Keys of a message's `additional_kwargs`: counts, and older forms of its blocks' content."""
 
 

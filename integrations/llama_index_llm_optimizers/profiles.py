@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llama_index.core.base.llms.types import MessageRole
+from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
@@ -18,7 +18,29 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES
 
-__all__ = ["by_name", "previous_answer", "routing_context", "spec_of"]
+__all__ = ["by_name", "metadata_of", "previous_answer", "routing_context", "spec_of"]
+
+
+def metadata_of(llm: LLM) -> LLMMetadata:
+    """Return an LLM's metadata; what it says without its server, if that does not answer.
+
+    Ollama's server is asked for the context window. A router whose other LLMs can answer must not
+    need it.
+
+    Raises:
+        Exception: the LLM's own error, if it has no `model` either.
+    """
+    try:
+        return llm.metadata
+    except Exception:
+        name = getattr(llm, "model", None)
+        if not isinstance(name, str):
+            raise
+        return LLMMetadata(
+            model_name=name,
+            is_chat_model=True,
+            is_function_calling_model=getattr(llm, "is_function_calling_model", False),
+        )
 
 
 def spec_of(name: str, llm: LLM) -> ModelSpec:
@@ -26,7 +48,7 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
 
     If an integration gives only LlamaIndex's default context window, the price book's is used.
     """
-    metadata = llm.metadata
+    metadata = metadata_of(llm)
     tools = metadata.is_function_calling_model and isinstance(llm, FunctionCallingLLM)
     known = metadata.context_window != DEFAULT_CONTEXT_WINDOW
     return ModelSpec(
@@ -59,7 +81,7 @@ def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
     """
     if isinstance(models, Mapping):
         return dict(models)
-    llms = {llm.metadata.model_name: llm for llm in models}
+    llms = {metadata_of(llm).model_name: llm for llm in models}
     if len(llms) != len(models):
         raise ConfigurationError("two LLMs have the same model name: name them in a mapping")
     return llms

@@ -12,12 +12,17 @@ import pytest
 from support.provider_servers.anthropic import ANTHROPIC
 from support.provider_servers.base import Answer, ProviderServer, fixed, provider_server
 from support.provider_servers.bedrock import BEDROCK
+from support.provider_servers.gemini import GEMINI
+from support.provider_servers.ollama import OLLAMA
 from support.provider_servers.provider import FrameworkName, Provider
 
-PROVIDERS = (ANTHROPIC, BEDROCK)
+PROVIDERS = (ANTHROPIC, BEDROCK, GEMINI, OLLAMA)
 
 # Accounts, endpoints and tracing that a developer's machine may have set.
-_FOREIGN = ("ANTHROPIC_", "AWS_", "LANGSMITH_", "LANGCHAIN_", "HTTP_PROXY", "HTTPS_PROXY")
+_FOREIGN = (
+    *("ANTHROPIC_", "AWS_", "GOOGLE_", "GEMINI_", "OLLAMA_"),
+    *("LANGSMITH_", "LANGCHAIN_", "HTTP_PROXY", "HTTPS_PROXY"),
+)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,6 +38,8 @@ def _no_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", nowhere)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+        patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", nowhere)
+        patch.setenv("NO_GCE_CHECK", "true")
         yield
 
 

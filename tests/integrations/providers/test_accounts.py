@@ -41,7 +41,7 @@ def is_saved(record: CallRecord, usage: Usage, provider: Provider) -> None:
     assert record.hit
     assert record.usage == NO_TOKENS
     price = _price(usage, provider)
-    assert record.cost == (None if price is None else Decimal(0))
+    assert record.cost == Decimal(0)
     assert record.baseline_cost == price
     assert record.baseline_usage == usage
 

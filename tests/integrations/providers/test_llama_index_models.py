@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -119,7 +120,8 @@ async def test_thoughts_and_calls_of_tools(
     llm = made("llama-index", **thinking)
     answer = await is_like_bare(llm, wrapper, way, TALK, server, TOOLS)
     blocks = answer.last.message.blocks
-    assert [block.content for block in blocks if isinstance(block, ThinkingBlock)] == ["Ulm."]
+    thoughts = [block.content for block in blocks if isinstance(block, ThinkingBlock)]
+    assert "".join(thoughts) == "Ulm."  # Gemini's stream gives each part a block
     calls = [block for block in blocks if isinstance(block, ToolCallBlock)]
     assert [(call.tool_name, call.tool_kwargs) for call in calls] == [
         ("weather", {"town": "Ulm"}),
@@ -162,7 +164,8 @@ async def test_an_answer_cut_at_the_limit_is_not_served_again(
     asked = "The weather in Ulm is" if "complete" in way else TALK
     server.reset(fixed(Answer(text="It is sunny in", cut=True, tokens=Tokens(output=4096))))
     for _ in range(2):
-        await ask(llm, way, asked)
+        with suppress(RuntimeError):  # LlamaIndex's Gemini raises one
+            await ask(llm, way, asked)
     assert len(server.requests) == 2
     server.reset(fixed(ANSWER))
     for _ in range(2):

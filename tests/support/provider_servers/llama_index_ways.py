@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -46,17 +48,24 @@ async def ask(
     llm: Any, way: str, messages: Sequence[ChatMessage] | str, tools: Sequence[BaseTool] = ()
 ) -> Reply:
     """Return the answer of one way to call an LLM; with `tools` for a way that takes them."""
-    method = getattr(llm, way)
+    method, given = getattr(llm, way), {}
     if way.endswith("_with_tools"):
-        asked = method(list(tools), chat_history=list(messages), allow_parallel_tool_calls=True)
+        given = {"chat_history": list(messages), "allow_parallel_tool_calls": True}
+    asked = partial(method, list(tools) if given else messages, **given)
+    if not way.startswith("a"):
+        # LlamaIndex's Gemini starts an event loop of its own.
+        found = await asyncio.to_thread(lambda: _read(asked()))
     else:
-        asked = method(messages)
-    is_async = way.startswith("a")
-    found = await asked if is_async else asked
+        found = await asked()
+        found = [each async for each in found] if "stream" in way else found
     if "stream" not in way:
         return Reply(last=found)
-    chunks = [each async for each in found] if is_async else list(found)
-    return Reply(last=chunks[-1], joined="".join(chunk.delta or "" for chunk in chunks))
+    return Reply(last=found[-1], joined="".join(chunk.delta or "" for chunk in found))
+
+
+def _read(answer: Any) -> Any:
+    """Return the answer, a stream's as a list of its chunks."""
+    return list(answer) if isinstance(answer, Generator) else answer
 
 
 _OURS = frozenset({"routing", "cache_hit", "llm_optimizers_routed"})

@@ -23,7 +23,9 @@ class Provider:
     `prices` is the provider in the price list that knows `model`, "" if the model has no price.
     `methods` are those of `with_structured_output`. `thinking` are the settings that switch
     thoughts on, by framework. `counted` turns the tokens of a call into what its integration passes
-    on of them, given the framework and whether it was a stream; by default all of it.
+    on of them, given the framework and whether it was a stream; by default all of it. Without
+    `names_calls` the ids of tool calls are the integrations', other ones in each answer. Without
+    `states_settings` LangChain's cache is not shown what the model was asked for.
     `forces_tools` says whether the model can be made to call a tool.
     """
 
@@ -37,6 +39,8 @@ class Provider:
     thinking: Mapping[FrameworkName, Mapping[str, Any]] = field(default_factory=dict)
     counted: Callable[[Tokens, FrameworkName, bool], Usage] = lambda tokens, *_: tokens.usage
     forces_tools: bool = True
+    names_calls: bool = True
+    states_settings: bool = True
 
     def __str__(self) -> str:
         return self.name
