@@ -51,7 +51,10 @@ _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationB
     "tool_call": ToolCallBlock,
 }
 _ROLES = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "usage")
+_COUNTS = (
+    *("prompt_tokens", "completion_tokens", "total_tokens", "usage"),
+    *("cache_read_input_tokens", "cache_creation_input_tokens"),
+)
 _CALL_METADATA = (*_COUNTS, "thinking_delta", "asked_with", SHARE_KEY, SHORTENED_KEY)
 """Keys of a response's `additional_kwargs` that are about the billed call, not the answer."""
 _MESSAGE_METADATA = (*_COUNTS, "thinking_delta", "tool_calls", "images")
