@@ -22,6 +22,7 @@ from langchain_llm_optimizers.refusals import options_of_running_model, watch_ru
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
+from llm_optimizers.durations import Duration
 
 __all__ = ["HybridCache"]
 
@@ -33,7 +34,7 @@ class HybridCache(BaseCache):
 
     Example:
         ```python
-        set_llm_cache(HybridCache(path="answers.sqlite", ttl=24 * 3600))
+        set_llm_cache(HybridCache(path="answers.sqlite", ttl="24h"))
         ```
 
     LangChain does not use its cache for streams; `CachedChatModel` does, with the same
@@ -45,7 +46,8 @@ class HybridCache(BaseCache):
     Args:
         embeddings: LangChain embeddings; the bundled static model by default.
         path: An SQLite file that keeps the cache between processes; in memory by default.
-        ttl: Seconds an answer may be served; no limit by default.
+        ttl: How long an answer may be served: seconds, a `timedelta` or a text such as "1h"; no
+            limit by default.
         max_entries: Capacity; the least used entry is evicted first.
         namespace: The tenant's name, or a function that returns it for the running code.
         threshold: Lowest cosine similarity of a semantic hit; by default the embeddings' own.
@@ -64,7 +66,7 @@ class HybridCache(BaseCache):
         embeddings: Embeddings | None = None,
         *,
         path: str | Path | None = None,
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_entries: int = 10_000,
         namespace: Namespace = None,
         threshold: float | None = None,

@@ -25,14 +25,13 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from langchain_llm_optimizers.messages import METADATA_KEY, core_message
 from langchain_llm_optimizers.usage import removed_of
 from llm_optimizers.embeddings import passage_embed
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import (
-    ContextBudget,
     Optimized,
     Passage,
     PassageSelector,
     RequestOptimizer,
 )
+from llm_optimizers.prompts.building import build_optimizer
 from llm_optimizers.prompts.context import MIN_PROBABILITY, ReportCut, log_cut
 from llm_optimizers.types import ChatRequest, Message
 
@@ -153,29 +152,6 @@ class PassageCompressor(BaseDocumentCompressor):
             else documents[kept.index].model_copy(update={"page_content": kept.text})
             for kept in chosen
         ]
-
-
-def build_optimizer(
-    context_tokens: int | None,
-    optimizer: RequestOptimizer | None,
-    embeddings: Embeddings | None,
-) -> RequestOptimizer:
-    """Return the optimizer of a component, from the component's arguments.
-
-    Raises:
-        ConfigurationError: both an optimizer and settings for one are given.
-    """
-    if optimizer is not None:
-        if context_tokens is not None or embeddings is not None:
-            raise ConfigurationError(
-                "`context_tokens` and `embeddings` cannot be combined with `optimizer`: give "
-                "`context` and `embed` to the RequestOptimizer instead"
-            )
-        return optimizer
-    if context_tokens is None:
-        return RequestOptimizer()
-    budget = ContextBudget(max_tokens=context_tokens)
-    return RequestOptimizer(context=budget, embed=passage_embed(embeddings))
 
 
 def prompt_request(

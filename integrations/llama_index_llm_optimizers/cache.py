@@ -12,6 +12,7 @@ from llama_index_llm_optimizers.codec import ReplyCodec
 from llama_index_llm_optimizers.refusals import watch_spans
 from llama_index_llm_optimizers.replies import CachedReply
 from llm_optimizers.caching import Namespace, ResponseCache
+from llm_optimizers.durations import Duration
 
 __all__ = ["HybridCache"]
 
@@ -22,7 +23,7 @@ class HybridCache(ResponseCache[CachedReply]):
     Example:
         ```python
         Settings.llm = CachedLLM(
-            llm=OpenAI(model="gpt-4o"), cache=HybridCache(path="answers.sqlite", ttl=24 * 3600)
+            llm=OpenAI(model="gpt-4o"), cache=HybridCache(path="answers.sqlite", ttl="24h")
         )
         ```
 
@@ -31,7 +32,8 @@ class HybridCache(ResponseCache[CachedReply]):
     Args:
         embed_model: An embedding model; the bundled static model by default.
         path: An SQLite file that keeps the cache between processes; in memory by default.
-        ttl: Seconds an answer may be served; no limit by default.
+        ttl: How long an answer may be served: seconds, a `timedelta` or a text such as "1h"; no
+            limit by default.
         max_entries: Capacity; the least used entry is evicted first.
         namespace: The tenant's name, or a function that returns it for the running code.
         threshold: Lowest cosine similarity of a semantic hit; by default the embeddings' own.
@@ -48,7 +50,7 @@ class HybridCache(ResponseCache[CachedReply]):
         embed_model: BaseEmbedding | None = None,
         *,
         path: str | Path | None = None,
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_entries: int = 10_000,
         namespace: Namespace = None,
         threshold: float | None = None,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
@@ -26,6 +27,7 @@ from llama_index_llm_optimizers.messages import SHORTENED_KEY, core_message, wit
 from llm_optimizers.costs.context import CallContext, call_scope, context_of, context_with_call
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.prompts import Optimized, RequestOptimizer
+from llm_optimizers.prompts.building import build_optimizer
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["PromptOptimizingLLM"]
@@ -67,16 +69,30 @@ class PromptOptimizingLLM(DelegatingLLM):
     By default only the blanks in JSON are removed, in tool outputs and in marked context; for an
     agent that edits JSON files by their exact text use `RequestOptimizer(passes=frozenset())`. A
     prompt that cannot be shortened is sent unchanged. The ledger shows the saving.
+
+    Args:
+        llm: The LLM that gets the shorter prompts.
+        optimizer: Shortens the prompts; steps that lose information are off by default.
+        context_tokens: Instead of `optimizer`: maximum tokens of retrieved context per message.
+        embed_model: Used to choose context by meaning; the bundled static model by default.
+
+    Raises:
+        ConfigurationError: `context_tokens` is below one, or given together with `optimizer`.
     """
 
     llm: SerializeAsAny[LLM]
-    """The LLM that gets the shorter prompts."""
     optimizer: RequestOptimizer = Field(default_factory=RequestOptimizer, exclude=True)
-    """Shortens the prompts; steps that lose information are off by default."""
 
-    def __init__(self, llm: LLM, optimizer: RequestOptimizer | None = None, **data: Any) -> None:
-        if optimizer is not None:
-            data["optimizer"] = optimizer
+    def __init__(
+        self,
+        llm: LLM,
+        optimizer: RequestOptimizer | None = None,
+        *,
+        context_tokens: int | None = None,
+        embed_model: BaseEmbedding | None = None,
+        **data: Any,
+    ) -> None:
+        data["optimizer"] = build_optimizer(context_tokens, optimizer, embed_model)
         super().__init__(llm=llm, **data)
 
     @classmethod

@@ -20,6 +20,7 @@ from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
+from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
@@ -44,7 +45,8 @@ class ResponseCache(Generic[R]):
         semantic: False for exact matching only.
         threshold: A cosine from 0 to 1 that replaces the matcher's own threshold. The guards
             against look-alike questions (numbers, dates, negation, names, …) stay on.
-        ttl: Seconds that an answer may be served; None for no limit.
+        ttl: How long an answer may be served: seconds, a `timedelta` or a text such as "1h"; None
+            for no limit.
         max_entries: Capacity; the least used entry is evicted first.
         namespace: The tenant, or a function that returns the running code's; see `tenancy`.
         wait_timeout: Seconds to wait for an identical call in flight before calling as well.
@@ -66,13 +68,14 @@ class ResponseCache(Generic[R]):
         embeddings: object | None = None,
         semantic: bool = True,
         threshold: float | None = None,
-        ttl: float | None = None,
+        ttl: Duration | None = None,
         max_entries: int = 10_000,
         namespace: Namespace = None,
         wait_timeout: float = 60.0,
         clock: Clock = time.time,
     ) -> None:
-        _check(ttl=ttl, max_entries=max_entries, wait_timeout=wait_timeout)
+        _check(max_entries=max_entries, wait_timeout=wait_timeout)
+        ttl_s = in_seconds(ttl, "ttl")
         if namespace is not None and not callable(namespace):
             namespace = tenant_name(namespace, "namespace is")
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
@@ -97,7 +100,7 @@ class ResponseCache(Generic[R]):
             single_flight=SingleFlight(),
             counters=self._counters,
             clock=clock,
-            ttl=ttl,
+            ttl=ttl_s,
             refused=self._refused,
         )
 
@@ -288,9 +291,7 @@ class ResponseCache(Generic[R]):
         self._store.close()
 
 
-def _check(*, ttl: float | None, max_entries: int, wait_timeout: float) -> None:
-    if ttl is not None and not ttl > 0:
-        raise ConfigurationError(f"ttl is {ttl}; give seconds above 0, or None for no limit")
+def _check(*, max_entries: int, wait_timeout: float) -> None:
     if max_entries < 1:
         raise ConfigurationError(f"max_entries is {max_entries}; give at least 1")
     if not wait_timeout >= 0:

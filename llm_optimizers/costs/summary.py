@@ -146,6 +146,12 @@ class Summary:
             },
         }
 
+    def __str__(self) -> str:
+        """Return the rows of `table`, one a line."""
+        rows = self.table()
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
     def table(self) -> list[tuple[str, str]]:
         """Return a label and a value for each figure, in display order; some zeros are omitted."""
         each = self.tokens_per_request

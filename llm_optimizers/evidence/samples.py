@@ -18,6 +18,7 @@ from pathlib import Path
 
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.sqlite import Database, Schema
+from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import Label
 from llm_optimizers.types import Clock
@@ -67,7 +68,7 @@ class SampleStore:
     Args:
         path: The file; it is created when the first sample is stored.
         rate: The share of requests to store, from 0 to 1.
-        ttl: Seconds after which a sample expires.
+        ttl: How long a sample is kept: seconds, a `timedelta` or a text such as "30 days".
         max_samples: The most samples of a tenant; the oldest are deleted first.
         clock: Returns seconds since the epoch.
         rng: The random generator that selects requests.
@@ -81,18 +82,19 @@ class SampleStore:
         path: str | Path,
         *,
         rate: float = 0.1,
-        ttl: float = THIRTY_DAYS_S,
+        ttl: Duration = THIRTY_DAYS_S,
         max_samples: int = 10_000,
         clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
         if not 0 <= rate <= 1:
             raise ConfigurationError(f"`rate` is {rate}; give a share from 0 to 1")
-        if not ttl > 0 or max_samples < 1:
+        kept_s = in_seconds(ttl, "ttl")
+        if kept_s is None or max_samples < 1:
             raise ConfigurationError("`ttl` must be above 0 and `max_samples` 1 or more")
         self._database = Database(path, _SCHEMA, wait=_WAIT_S)
         self._rate = rate
-        self._ttl = ttl
+        self._ttl = kept_s
         self._max_samples = max_samples
         self._clock = clock
         self._breaker = CircuitBreaker(clock)

@@ -1,6 +1,7 @@
 """Shorten prompts and answers without changing what is asked.
 
     optimizer.py      RequestOptimizer: returns a cheaper chat request and what it changed
+    building.py       the optimizer of a component, from its arguments
     counting/         TokenCounter: tokens of texts and requests, exact or marked as an estimate
     lossless/         data in fewer characters, proven equal; passes for prompts, opt-in by name
     context/          retrieved context cut to a token budget, and a hard limit as a last resort

@@ -36,7 +36,10 @@ _FOREST = ("roots", "feature", "cut", "left", "value")
 
 
 class RouterArtefact(BaseModel):
-    """A calibrated router as stored in a file."""
+    """A calibrated router as stored in a file.
+
+    `tasks` are the task tags that labels had; `untagged` says whether some had none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,6 +51,7 @@ class RouterArtefact(BaseModel):
     labels: int
     bits: Annotated[int, Field(ge=8, le=22)]
     tasks: tuple[str, ...]
+    untagged: bool = True
     means: dict[str, float]
     forest_shares: dict[str, float]
     reports: dict[str, ActivationReport]
@@ -80,6 +84,7 @@ class RouterArtefact(BaseModel):
             labels=calibration.labels,
             bits=projection.bits,
             tasks=projection.tasks,
+            untagged=calibration.untagged,
             means={weak: head.mean for weak, head in model.heads.items()},
             forest_shares={weak: head.forest_share for weak, head in model.heads.items()},
             reports=dict(calibration.reports),
@@ -96,6 +101,10 @@ class RouterArtefact(BaseModel):
     def digest(self) -> str:
         """Twelve hex digits of a hash of the file's content."""
         return hashlib.sha256(self._json().encode()).hexdigest()[:12]
+
+    def has_labels_of(self, task: str) -> bool:
+        """Whether labels of the task were measured; "" stands for requests without a tag."""
+        return task in self.tasks if task else self.untagged
 
     def gain_model(self) -> GainModel:
         """Return the gain model, ready to predict.

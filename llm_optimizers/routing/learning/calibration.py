@@ -33,7 +33,8 @@ Floats = NDArray[np.float64]
 class Calibration:
     """A fitted gain model with a report on held-out labels for each of its cheap models.
 
-    `edges` are quantiles of the held-out scores by cheap model, for detecting drift.
+    `edges` are quantiles of the held-out scores by cheap model, for detecting drift. `untagged`
+    says whether labels without a task were among them.
     """
 
     model: GainModel
@@ -42,6 +43,7 @@ class Calibration:
     labels: int
     reports: Mapping[str, ActivationReport]
     edges: Mapping[str, tuple[float, ...]]
+    untagged: bool = True
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ def calibrate(
         labels=len(distinct),
         reports=reports,
         edges={w: quantile_edges(scores[w]) for w in cheap},
+        untagged="" in tasks,
     )
 
 

@@ -23,8 +23,8 @@ class LearnedPolicy:
     """Predicts what the strong model would gain over each cheap one, and chooses by price.
 
     Made from the file that `llm-optimizers router fit` writes. Abstains where the strong model of
-    that file cannot serve. A request with a task tag that no label had goes to the strong model,
-    because nothing was measured for it.
+    that file cannot serve. A request goes to the strong model if no label had its task tag, or if
+    it has none and every label had one: nothing was measured for it.
     """
 
     def __init__(self, artefact: RouterArtefact | str | Path) -> None:
@@ -72,8 +72,9 @@ class LearnedPolicy:
         if not self._thresholds:
             return self._choice(strong, f"not active: {self._why_inactive}", {})
         task = policy_input.context.task
-        if task and self.artefact.tasks and task not in self.artefact.tasks:
-            return self._choice(strong, f"no labels of the task {task!r}: label some and refit", {})
+        if not self.artefact.has_labels_of(task):
+            which = f"of the task {task!r}" if task else "without a task"
+            return self._choice(strong, f"no labels {which}: label some and refit", {})
         gaps = self._model.predict(policy_input.question, task=task)
         good_enough = {w for w, t in self._thresholds.items() if gaps[w] <= t} | {strong}
         candidates = tuple(c for c in policy_input.candidates if c.model in good_enough)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -31,6 +32,12 @@ def path(tmp_path):
             )
             ledger.record(record)
     return path
+
+
+def test_the_command_says_its_version():
+    found = CliRunner().invoke(app, ["--version"])
+    assert found.exit_code == 0
+    assert found.output == f"llm-optimizers {version('llm-optimizers')}\n"
 
 
 def run(*arguments):

@@ -133,6 +133,16 @@ def test_the_table_shows_what_was_left_out(ledger):
     assert cells["Failed"] == "1"
 
 
+def test_a_printed_summary_has_a_line_for_each_row_of_the_table(ledger):
+    summary = ledger.summary()
+    lines = str(summary).splitlines()
+    assert [line.split("  ")[-1].strip() for line in lines] == [v for _, v in summary.table()]
+    assert lines[0].startswith("Requests ")
+    assert (
+        len({len(line) - len(v) for line, (_, v) in zip(lines, summary.table(), strict=True)}) == 1
+    )
+
+
 def test_unpriced_calls_alone_have_no_cost_rather_than_zero():
     summary = summarise([price_call(BOOK, id="1", time=AT, model="unlisted", usage=USED)])
     assert summary.cost_per_request is None

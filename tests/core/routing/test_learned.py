@@ -222,17 +222,30 @@ def test_the_policy_reads_the_users_last_message(prices, ask, artefact):
     assert router.decide(talk).model == "small"
 
 
-def test_a_task_without_labels_goes_to_the_strong_model(prices, ask):
-    labels = [replace(label, task="quiz") for label in make_labels(600)]
+@pytest.mark.parametrize(
+    ("tags", "served"),
+    [
+        pytest.param(["quiz"], {"quiz": "small", "chat": "large", "": "large"}, id="all tagged"),
+        pytest.param(["quiz", ""], {"quiz": "small", "chat": "large", "": "small"}, id="some"),
+        pytest.param([""], {"quiz": "large", "chat": "large", "": "small"}, id="none tagged"),
+    ],
+)
+def test_a_task_without_labels_goes_to_the_strong_model(prices, ask, tmp_path, tags, served):
+    labels = [
+        replace(label, task=tags[number % len(tags)])
+        for number, label in enumerate(make_labels(600))
+    ]
     calibration = calibrate(labels, strong="large", tolerance=0.05)
-    router = policy_router(prices, RouterArtefact.of(calibration, created="2026-01-01"))
+    path = tmp_path / "router.json"
+    RouterArtefact.of(calibration, created="2026-01-01").save(path)
+    router = policy_router(prices, read_artefact(path))
     easy = ask("lunch holiday in the garden")
-    models = {
-        task: router.decide(easy, RoutingContext(task=task)).model for task in ("quiz", "chat", "")
-    }
-    assert models == {"quiz": "small", "chat": "large", "": "small"}
-    reason = router.decide(easy, RoutingContext(task="chat")).reason
-    assert reason == "no labels of the task 'chat': label some and refit"
+    decisions = {task: router.decide(easy, RoutingContext(task=task)) for task in served}
+    assert {task: decision.model for task, decision in decisions.items()} == served
+    reasons = {task: decision.reason for task, decision in decisions.items()}
+    assert reasons["chat"] == "no labels of the task 'chat': label some and refit"
+    if served[""] == "large":
+        assert reasons[""] == "no labels without a task: label some and refit"
 
 
 def test_a_router_that_did_not_pass_uses_the_strong_model(prices, ask, caplog):

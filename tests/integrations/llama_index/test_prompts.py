@@ -19,6 +19,7 @@ from llama_index_llm_optimizers import (
     PromptCompressor,
     PromptOptimizingLLM,
 )
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
 from support.llama_fakes import FakeLLM, HashEmbedding
 
@@ -26,6 +27,23 @@ RULE = "Be brief and kind. " + "Answer in the language of the question. " * 4
 SYSTEM = ChatMessage(role="system", content=f"{RULE}\n\n" * 4)
 ASKED = [SYSTEM, ChatMessage("How   are you?")]
 TIDY = RequestOptimizer(passes=frozenset({"json", "whitespace", "repeats"}))
+
+
+def test_a_budget_for_context_needs_no_optimizer() -> None:
+    inner = FakeLLM()
+    documents = "\n\n".join(
+        f"Rule {n}: parcels of zone {n} arrive after {n + 2} days, by the carrier of the zone."
+        for n in range(40)
+    )
+    question = f"<context>\n{documents}\n</context>\nHow long do parcels of zone 7 take?"
+    PromptOptimizingLLM(inner, context_tokens=60).chat([ChatMessage(question)])
+    (sent,) = inner.asked[0]
+    assert "zone 7 arrive after 9 days" in (sent.content or "")
+    assert len(sent.content or "") < len(question) / 3
+    with pytest.raises(ConfigurationError, match="cannot be combined with `optimizer`"):
+        PromptOptimizingLLM(inner, TIDY, context_tokens=60)
+    with pytest.raises(ConfigurationError):
+        PromptOptimizingLLM(inner, context_tokens=0)
 
 
 def test_prompts_are_shortened_and_the_saving_is_recorded() -> None:

@@ -1,34 +1,73 @@
-"""What only Bedrock has: guardrails, service tiers, streams that break, a cookie among headers."""
+"""What only Bedrock has: guardrails, service tiers, streams that break off."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 from llama_index.core.base.llms.types import ChatMessage
 
-from llama_index_llm_optimizers import CachedLLM
-from support.provider_servers.base import ProviderServer
-from support.provider_servers.bedrock import BEDROCK
+from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler
+from llama_index_llm_optimizers import CachedLLM, CostEventHandler
+from llm_optimizers.costs import Ledger
+from support.provider_servers import langchain_ways, llama_index_ways
+from support.provider_servers.base import Answer, ProviderServer, fixed, provider_server
+from support.provider_servers.bedrock import BEDROCK, BedrockHandler
 
-pytestmark = [
-    pytest.mark.providers,
-    pytest.mark.loopback,
-    pytest.mark.parametrize("provider", [BEDROCK], ids=str),
-]
-QUESTION = [ChatMessage("How is the weather in Ulm?")]
-Maker = Callable[..., Any]
+pytestmark = [pytest.mark.providers, pytest.mark.loopback]
+QUESTION = "How is the weather in Ulm?"
+CHAT = [ChatMessage(QUESTION)]
 
 
-def test_a_stream_that_a_guardrail_may_have_cut_is_not_stored(
-    made: Maker, server: ProviderServer
-) -> None:
-    guarded = {"guardrail_identifier": "guard", "guardrail_version": "1"}
-    llm = CachedLLM(made("llama-index", **guarded))
-    for _ in range(2):
-        list(llm.stream_chat(QUESTION))
-    assert len(server.requests) == 2
-    for _ in range(2):  # A whole answer says whether the guardrail intervened.
-        llm.chat(QUESTION)
-    assert len(server.requests) == 3
+@contextmanager
+def serving(**settings: Any) -> Iterator[ProviderServer]:
+    """Run a server of which the handler has these attributes."""
+    handler = type("Handler", (BedrockHandler,), settings)
+    with provider_server(handler, fixed(Answer(text="It is sunny."))) as server:
+        yield server
+
+
+def test_a_stream_that_a_guardrail_may_have_cut_is_not_stored() -> None:
+    with serving() as server:
+        guarded = {"guardrail_identifier": "guard", "guardrail_version": "1"}
+        llm = CachedLLM(BEDROCK.llama_index(server, **guarded))
+        for _ in range(2):
+            list(llm.stream_chat(CHAT))
+        assert len(server.requests) == 2
+        for _ in range(2):  # A whole answer says whether the guardrail intervened.
+            llm.chat(CHAT)
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("way", ["stream_chat", "astream_complete"])
+async def test_a_stream_that_broke_off_is_not_stored(way: str) -> None:
+    with serving(broken=True) as server:
+        llm = CachedLLM(BEDROCK.llama_index(server))
+        for _ in range(2):
+            await llama_index_ways.ask(llm, way, QUESTION if "complete" in way else CHAT)
+        assert len(server.requests) == 2
+        model = CachedChatModel(model=BEDROCK.langchain(server))
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="messageStop"):
+                list(model.stream(QUESTION))
+        assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority", "default"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_the_tier_is_the_one_that_answered(tier: str, stream: bool) -> None:
+    with serving(more={"serviceTier": {"type": tier}}) as server:
+        costs = CostCallbackHandler(Ledger())
+        way = "stream" if stream else "invoke"
+        model = BEDROCK.langchain(server)
+        await langchain_ways.ask(model, way, [HumanMessage(QUESTION)], {"callbacks": [costs]})
+        with CostEventHandler(Ledger()) as other:
+            way = "stream_chat" if stream else "chat"
+            await llama_index_ways.ask(BEDROCK.llama_index(server), way, CHAT)
+    (record,), (same,) = costs.ledger.records(), other.ledger.records()
+    assert record.tier == same.tier == ("standard" if tier == "default" else tier)
+    # The price list has only the usual prices of Bedrock.
+    assert (record.cost is None) == (same.cost is None) == (tier != "default")

@@ -88,6 +88,8 @@ async def is_like_bare(
     if wrapper in CACHING:
         answer = await ask(wrapped, way, messages, tools)
         assert len(server.requests) == 1
+        # No counts of the first call, which an app would add up again.
+        assert answer.last.additional_kwargs.keys() <= {"cache_hit", "thinking_delta", "routing"}
         like = {"ids": False, "counts": False}
         assert content_of(answer, **like) == content_of(bare, **like)
     return answer

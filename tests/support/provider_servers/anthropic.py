@@ -39,7 +39,9 @@ _ERRORS: dict[ErrorKind, tuple[int, str]] = {
 
 
 class AnthropicHandler(ProviderHandler):
-    """Answers `POST /v1/messages`."""
+    """Answers `POST /v1/messages`; everything with `whole`, if a subclass has one."""
+
+    whole: dict[str, Any] | None = None
 
     def asked(self, body: dict[str, Any]) -> Asked:
         results: list[str] = []
@@ -57,21 +59,18 @@ class AnthropicHandler(ProviderHandler):
         )
 
     def write(self, body: dict[str, Any], answer: Answer, number: int) -> Written:
-        whole = {
-            "id": f"msg_{number:024d}",
-            "type": "message",
-            "role": "assistant",
-            "model": body["model"],
-            "content": list(_content(answer, number)),
-            "stop_reason": _reason(answer),
-            "stop_sequence": None,
-            "usage": _usage(answer.tokens),
-        }
+        whole = self.whole or message(
+            list(_content(answer, number)),
+            id=f"msg_{number:024d}",
+            model=body["model"],
+            stop_reason=_reason(answer),
+            usage=_usage(answer.tokens),
+        )
         named = {"request-id": f"req_{number:024d}"}
         if not body.get("stream"):
             return json_body(whole, **named)
         lines = "".join(
-            f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in _events(whole)
+            f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events_of(whole)
         )
         return Written(body=lines.encode(), kind="text/event-stream", headers=named)
 
@@ -125,7 +124,23 @@ def _usage(tokens: Tokens) -> dict[str, Any]:
     return counts
 
 
-def _events(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def message(content: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Return a whole answer of these blocks."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": MODEL,
+        "content": content,
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": _usage(Tokens()),
+        **more,
+    }
+
+
+def events_of(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a whole answer as the events of a stream."""
     begun = {**whole, "content": [], "stop_reason": None}
     begun["usage"] = {**whole["usage"], "output_tokens": 1}
     begun["usage"].pop("output_tokens_details", None)
@@ -159,6 +174,8 @@ def _parts(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]
         ]
         signed = {"type": "signature_delta", "signature": block["signature"]}
         return {**block, "thinking": "", "signature": ""}, [*thoughts, signed]
+    if block["type"] != "tool_use":
+        return block, []
     arguments = [
         {"type": "input_json_delta", "partial_json": piece}
         for piece in pieces(json.dumps(block["input"]))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import struct
 from binascii import crc32
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -45,7 +46,13 @@ _STRING = 7
 
 
 class BedrockHandler(ProviderHandler):
-    """Answers `POST /model/{modelId}/converse` and `…/converse-stream`."""
+    """Answers `POST /model/{modelId}/converse` and `…/converse-stream`.
+
+    `more` is added to whole answers and to the last event of streams; `broken` streams lack it.
+    """
+
+    more: Mapping[str, Any] = MappingProxyType({})
+    broken: bool = False
 
     @property
     def model(self) -> str:
@@ -72,7 +79,8 @@ class BedrockHandler(ProviderHandler):
     def write(self, body: dict[str, Any], answer: Answer, number: int) -> Written:
         content, named = list(_content(answer, number)), {"x-amzn-requestid": f"request-{number}"}
         if self.path.endswith("/converse-stream"):
-            events = _events(content, answer)
+            events = [*_events(content, answer, self.more)]
+            events = events[:-2] if self.broken else events
             frames = b"".join(frame(name, payload) for name, payload in events)
             kind = "application/vnd.amazon.eventstream"
             return Written(body=frames, kind=kind, headers=named)
@@ -81,6 +89,7 @@ class BedrockHandler(ProviderHandler):
             "stopReason": _reason(answer),
             "usage": _usage(answer.tokens),
             "metrics": {"latencyMs": 12},
+            **self.more,
         }
         return json_body(whole, **named)
 
@@ -144,7 +153,9 @@ def _usage(tokens: Tokens) -> dict[str, Any]:
     return {**counts, "cacheDetails": details} if details else counts
 
 
-def _events(content: list[dict[str, Any]], answer: Answer) -> Iterator[tuple[str, dict[str, Any]]]:
+def _events(
+    content: list[dict[str, Any]], answer: Answer, more: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "messageStart", {"role": "assistant"}
     for index, block in enumerate(content):
         at = {"contentBlockIndex": index}
@@ -155,7 +166,7 @@ def _events(content: list[dict[str, Any]], answer: Answer) -> Iterator[tuple[str
             yield "contentBlockDelta", {**at, "delta": delta}
         yield "contentBlockStop", at
     yield "messageStop", {"stopReason": _reason(answer)}
-    yield "metadata", {"usage": _usage(answer.tokens), "metrics": {"latencyMs": 12}}
+    yield "metadata", {"usage": _usage(answer.tokens), "metrics": {"latencyMs": 12}, **more}
 
 
 def _deltas(block: dict[str, Any]) -> list[dict[str, Any]]:

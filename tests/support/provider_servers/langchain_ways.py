@@ -73,6 +73,7 @@ def added(chunks: list[Any]) -> AIMessage:
 
 
 _OURS = frozenset({"llm_optimizers", "cache_hit"})
+_IDS = frozenset({"id", "tool_call_id", "tool_use_id", "call_id"})
 _OF_THE_CALL = frozenset({"ResponseMetadata"})
 
 
@@ -98,5 +99,5 @@ def content_of(message: AIMessage, *, ids: bool = True) -> dict[str, Any]:
 
 def _without_ids(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_ids(v) for k, v in value.items() if k not in ("id", "tool_call_id")}
+        return {k: _without_ids(v) for k, v in value.items() if k not in _IDS}
     return [_without_ids(each) for each in value] if isinstance(value, list) else value
