@@ -28,6 +28,7 @@ __all__ = [
     "CALL_METHODS",
     "PROMPT_FIELDS",
     "DeferredTools",
+    "arguments_of",
     "rebind",
     "tool_selections",
     "with_bound_tools",
@@ -116,13 +117,13 @@ def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelec
         ToolSelection(
             tool_id=block.tool_call_id or "",
             tool_name=block.tool_name,
-            tool_kwargs=_arguments(block.tool_kwargs),
+            tool_kwargs=arguments_of(block.tool_kwargs),
         )
         for block in blocks
     ]
 
 
-def _arguments(given: dict[str, Any] | str) -> dict[str, Any]:
+def arguments_of(given: dict[str, Any] | str) -> dict[str, Any]:
     """Return arguments as a mapping; empty while a stream's JSON is incomplete."""
     if isinstance(given, dict):
         return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,20 +91,23 @@ async def test_structured_output_in_every_form(
     bare = made("llama-index")
     llm = WRAPPERS[wrapper](bare)
     server.reset(as_place)
-    assert bare.structured_predict(Place, PROMPT, town="Ulm") == ULM
+    asked = (Place, PROMPT)
+    assert await to_thread(bare.structured_predict, *asked, town="Ulm") == ULM
     (expected,) = server.requests
     server.reset(as_place)
     found = [
-        llm.structured_predict(Place, PROMPT, town="Ulm"),
+        await to_thread(llm.structured_predict, *asked, town="Ulm"),
         await llm.astructured_predict(Place, PROMPT, town="Ulm"),
     ]
     assert found == [ULM, ULM]
     assert server.requests == [expected] * (1 if wrapper in CACHING else 2)
-    *_, last = llm.stream_structured_predict(Place, PROMPT, town="Ulm")
-    *_, expected = bare.stream_structured_predict(Place, PROMPT, town="Ulm")
+    streams = [each.stream_structured_predict for each in (llm, bare)]
+    last, expected = [
+        (await to_thread(lambda each=each: list(each(*asked, town="Ulm"))))[-1] for each in streams
+    ]
     assert last.model_dump() == expected.model_dump()
     structured = llm.as_structured_llm(Place)
-    assert structured.chat(TALK).raw == ULM
+    assert (await to_thread(structured.chat, TALK)).raw == ULM
     assert (await structured.achat(TALK)).raw == ULM
 
 
@@ -202,9 +206,10 @@ async def test_a_talk_changes_hands_with_its_tool_calls_and_thoughts(
         for _ in range(2):
             asked = server if name == "theirs" else openai
             answer = await ask(routers[name], with_them, list(talk), TOOLS)
-            await ask(models[name], with_them, list(talk), TOOLS)
-            *_, by_router, by_bare = asked.requests
-            assert by_router == by_bare
+            if provider.reads_others:
+                await ask(models[name], with_them, list(talk), TOOLS)
+                *_, by_router, by_bare = asked.requests
+                assert by_router == by_bare
             message = answer.last.message
             talk.append(message)
             talk += [
@@ -230,4 +235,4 @@ async def test_a_hit_keeps_the_signature_of_its_thoughts(
         thoughts.append([b for b in answer.last.message.blocks if isinstance(b, ThinkingBlock)])
     assert len(server.requests) == 1
     assert thoughts[0] == thoughts[1]
-    assert [block.content for block in thoughts[0]] == ["Ulm."]
+    assert "".join(block.content for block in thoughts[0]) == "Ulm."

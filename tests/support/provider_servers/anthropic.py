@@ -212,6 +212,8 @@ ANTHROPIC = Provider(
     prices="anthropic",
     langchain=_langchain,
     llama_index=_llama_index,
+    # It sends OpenAI's JSON text for arguments as it is, which Anthropic rejects.
+    reads_others=False,
     methods=("function_calling", "json_schema"),
     thinking={
         "langchain": {"thinking": _THINKING},

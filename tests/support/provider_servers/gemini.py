@@ -202,6 +202,8 @@ GEMINI = Provider(
     langchain=langchain_model,
     llama_index=llama_index_model,
     counted=_counted,
+    keeps_tools=False,
+    reads_others=False,
     methods=("function_calling", "json_mode", "json_schema"),
     thinking={
         "langchain": {"include_thoughts": True, "thinking_budget": 100},

@@ -155,6 +155,7 @@ OLLAMA = Provider(
     forces_tools=False,
     names_calls=False,
     states_settings=False,
+    reads_others=False,
     methods=("function_calling", "json_mode", "json_schema"),
     thinking={"langchain": {"reasoning": True}, "llama-index": {"thinking": True}},
 )

@@ -25,7 +25,9 @@ class Provider:
     thoughts on, by framework. `counted` turns the tokens of a call into what its integration passes
     on of them, given the framework and whether it was a stream; by default all of it. Without
     `names_calls` the ids of tool calls are the integrations', other ones in each answer. Without
-    `states_settings` LangChain's cache is not shown what the model was asked for.
+    `states_settings` LangChain's cache is not shown what the model was asked for. Without
+    `keeps_tools` its LangChain model changes the tools bound to it. Without `reads_others` its
+    LlamaIndex LLM fails on tool calls of another provider's.
     `forces_tools` says whether the model can be made to call a tool.
     """
 
@@ -41,6 +43,8 @@ class Provider:
     forces_tools: bool = True
     names_calls: bool = True
     states_settings: bool = True
+    keeps_tools: bool = True
+    reads_others: bool = True
 
     def __str__(self) -> str:
         return self.name
