@@ -54,7 +54,6 @@ class AnthropicHandler(ProviderHandler):
             question=_text(message["content"]),
             results=tuple(results),
             tools=tuple(tool["name"] for tool in body.get("tools") or ()),
-            forced=(body.get("tool_choice") or {}).get("type") in ("any", "tool"),
             schema="format" in (body.get("output_config") or {}),
         )
 

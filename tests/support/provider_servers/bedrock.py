@@ -72,7 +72,6 @@ class BedrockHandler(ProviderHandler):
             question=_text(message["content"]),
             results=tuple(results),
             tools=tuple(tools),
-            forced=not {"any", "tool"}.isdisjoint(config.get("toolChoice") or ()),
             schema="textFormat" in (body.get("outputConfig") or {}),
         )
 
