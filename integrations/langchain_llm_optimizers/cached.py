@@ -19,6 +19,7 @@ from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.endings import whole_answers_of
 from langchain_llm_optimizers.hits import SERVED_RUNS, ServedChatModel, served_model
 from langchain_llm_optimizers.identity import identity_of_call, sampled
 from langchain_llm_optimizers.messages import request_of_messages
@@ -183,7 +184,7 @@ class CachedChatModel(WrapperOfOne):
             return await super().agenerate(*args, **kwargs)
 
     def _options(self, call: ModelCall) -> CallOptions[Generations]:
-        return options_of_config(call.config, self._accepts)
+        return options_of_config(call.config, whole_answers_of(self.model, self._accepts))
 
     def _request(self, call: ModelCall) -> ChatRequest | None:
         """Return the request to cache, None if a setting that affects the answer is unreadable."""

@@ -13,12 +13,18 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
+from llm_optimizers.settings.copies import copied
+
 __all__ = ["ModelCall", "calls_of_generate", "nested_call", "with_attached"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """One request to a chat model, with its configuration and settings."""
+    """One request to a chat model, with its configuration and settings.
+
+    A model gets lists and mappings of its own: some change those that they are given, which a
+    fallback to another model needs as they were.
+    """
 
     messages: list[BaseMessage]
     config: RunnableConfig
@@ -27,23 +33,29 @@ class ModelCall:
 
     def generate(self, child: BaseChatModel) -> ChatResult:
         """Call the child; return all generations."""
-        result = child.generate([self.messages], self.stop, **self._run(), **self.kwargs)
+        result = child.generate(
+            [list(self.messages)], self.stop, **self._run(), **copied(self.kwargs)
+        )
         chats = cast("list[ChatGeneration]", result.generations[0])
         return ChatResult(generations=chats, llm_output=result.llm_output)
 
     async def agenerate(self, child: BaseChatModel) -> ChatResult:
         """Async version of `generate`."""
-        result = await child.agenerate([self.messages], self.stop, **self._run(), **self.kwargs)
+        result = await child.agenerate(
+            [list(self.messages)], self.stop, **self._run(), **copied(self.kwargs)
+        )
         chats = cast("list[ChatGeneration]", result.generations[0])
         return ChatResult(generations=chats, llm_output=result.llm_output)
 
     def stream(self, child: BaseChatModel) -> Iterator[AIMessageChunk]:
         """Stream from the child."""
-        return child.stream(self.messages, self.config, stop=self.stop, **self.kwargs)
+        return child.stream(list(self.messages), self.config, stop=self.stop, **copied(self.kwargs))
 
     def astream(self, child: BaseChatModel) -> AsyncIterator[AIMessageChunk]:
         """Async version of `stream`."""
-        return child.astream(self.messages, self.config, stop=self.stop, **self.kwargs)
+        return child.astream(
+            list(self.messages), self.config, stop=self.stop, **copied(self.kwargs)
+        )
 
     def _run(self) -> dict[str, Any]:
         """Return the configuration as keyword arguments of `generate`."""

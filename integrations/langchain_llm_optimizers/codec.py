@@ -39,6 +39,8 @@ __all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
 
 # "status" is that of OpenAI's Responses API.
 _FINISH = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "status")
+_NO_ANSWER = frozenset({"text", "thinking", "redacted_thinking", "reasoning", "reasoning_content"})
+"""Blocks that answer nothing while there is no text."""
 Generations: TypeAlias = list[Generation]
 
 
@@ -97,8 +99,12 @@ def _fields(message: BaseMessage) -> dict[str, Any]:
 
 
 def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out HTTP headers, which carry cookies and account names."""
-    return {key: value for key, value in metadata.items() if key != "headers"}
+    """Leave out HTTP headers, which carry cookies and account names; botocore nests them."""
+    return {
+        key: _without_headers(value) if key == "ResponseMetadata" else value
+        for key, value in metadata.items()
+        if key not in ("headers", "HTTPHeaders")
+    }
 
 
 @lru_cache(maxsize=2048)
@@ -153,7 +159,7 @@ def _cacheability(generation: Generation) -> Cacheability:
     message = generation.message
     finish_reason = finish_reason_of({**info, **message.response_metadata})
     refusal = bool(message.additional_kwargs.get("refusal"))
-    blank = isinstance(message.content, str) and not message.text.strip()
+    blank = _is_blank(message)
     if not isinstance(message, AIMessage):
         return Cacheability(
             empty=blank, finish_reason=finish_reason, refusal=refusal, completion=False
@@ -171,6 +177,13 @@ def _cacheability(generation: Generation) -> Cacheability:
         model=baseline.model,
         usage=baseline.usage,
     )
+
+
+def _is_blank(message: BaseMessage) -> bool:
+    """Whether the message has no text and nothing else that answers: thoughts alone do not."""
+    blocks = [message.content] if isinstance(message.content, str) else message.content
+    kinds = {block.get("type") if isinstance(block, dict) else "text" for block in blocks}
+    return kinds <= _NO_ANSWER and not message.text.strip()
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -40,6 +40,7 @@ from pydantic import ValidationError
 
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.endings import whole_answers
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.caching import CallOptions, GivenAnswer, fresh_answers
@@ -142,6 +143,7 @@ def _options(parent: int | None, metadata: Mapping[str, Any] | None) -> CallOpti
     batch = _RUNS.batch_of(parent)
     return CallOptions(
         fresh=_fresh(metadata),
+        accepts=whole_answers((metadata or {}).get("ls_provider")),
         on_given=_giver(parent),
         batches=() if batch is None else (batch,),
     )

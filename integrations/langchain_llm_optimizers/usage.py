@@ -12,7 +12,7 @@ from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
 from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark
 from llm_optimizers.costs import ServiceTier, Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, baseline_call
-from llm_optimizers.costs.prices.rates import service_tier
+from llm_optimizers.costs.prices.rates import service_tier, stated_tier
 from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
@@ -35,10 +35,10 @@ def usage_of(message: AIMessage) -> Usage | None:
 
     `usage_metadata` includes cached tokens in the input and reasoning in the output, as `Usage`
     does (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata). If an
-    integration does not set it, the provider's own counts are read.
+    integration does not set it, or to zeros, the provider's own counts are read.
     """
     raw: Mapping[str, Any] = message.usage_metadata or {}
-    if "input_tokens" not in raw:
+    if not _count(raw, "input_tokens") and not _count(raw, "output_tokens"):
         metadata = message.response_metadata
         candidates = (*(metadata.get(name) for name in _RAW_KEYS), metadata)
         found = (Usage.read(counts) for counts in candidates)
@@ -94,10 +94,10 @@ def model_of(message: AIMessage) -> str:
 def service_tier_of(message: AIMessage) -> ServiceTier:
     """Return the service tier of the answer; a stream shows it only in the names of its counts."""
     raw: Mapping[str, Any] = message.usage_metadata or {}
-    named = message.response_metadata.get("service_tier")
+    named = stated_tier(message.response_metadata)
     counted = raw.get("output_token_details") or {}
     in_counts = next((tier for tier in _TIERED if tier in counted), None)
-    return in_counts or (service_tier(str(named)) if named else "standard")
+    return in_counts or service_tier(named)
 
 
 def _tiered(raw: Mapping[str, Any], name: str) -> int:

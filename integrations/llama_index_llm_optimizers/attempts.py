@@ -13,6 +13,7 @@ from llama_index.core.llms.llm import LLM
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.binding import with_bound_tools
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.handover import readable_by
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED_KEY, ROUTING_KEY, core_message
 from llm_optimizers.costs.context import context_with_call
@@ -64,6 +65,8 @@ class AttemptCaller:
                 for message in attempt.request.messages
             ]
             call = ChatCall(messages=messages, context=call.context)
+        elif isinstance(call, ChatCall):
+            call = replace(call, messages=readable_by(attempt.model, call.messages))
         return with_bound_tools(call, self.llms[attempt.model])
 
     def _streamed(self, attempt: CallModel) -> ModelCall:

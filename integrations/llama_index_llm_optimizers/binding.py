@@ -21,12 +21,14 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
+from llama_index_llm_optimizers.structured import asks_around_chat, structured_methods
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
     "CALL_METHODS",
     "PROMPT_FIELDS",
     "DeferredTools",
+    "arguments_of",
     "rebind",
     "tool_selections",
     "with_bound_tools",
@@ -61,6 +63,8 @@ def rebind(child: LLM, wrapper: LLM) -> LLM:
     # Set on the instance, which is looked up before the class, so that the child's own overrides
     # of all other methods stay in force.
     vars(bound).update({name: getattr(wrapper, name) for name in CALL_METHODS})
+    if asks_around_chat(bound):
+        vars(bound).update(structured_methods(wrapper))
     return bound
 
 
@@ -113,13 +117,13 @@ def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelec
         ToolSelection(
             tool_id=block.tool_call_id or "",
             tool_name=block.tool_name,
-            tool_kwargs=_arguments(block.tool_kwargs),
+            tool_kwargs=arguments_of(block.tool_kwargs),
         )
         for block in blocks
     ]
 
 
-def _arguments(given: dict[str, Any] | str) -> dict[str, Any]:
+def arguments_of(given: dict[str, Any] | str) -> dict[str, Any]:
     """Return arguments as a mapping; empty while a stream's JSON is incomplete."""
     if isinstance(given, dict):
         return given

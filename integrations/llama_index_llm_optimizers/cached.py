@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llama_index.core.llms.llm import LLM
@@ -21,7 +22,7 @@ from llama_index_llm_optimizers.refusals import (
     options_of_context,
 )
 from llama_index_llm_optimizers.replies import CachedReply, reply_to_cache, stream_to_cache
-from llama_index_llm_optimizers.wrappers import class_name_of
+from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.refusals import answers_held
 from llm_optimizers.types import ChatRequest
@@ -87,7 +88,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.stream(
             self._request(call),
             lambda: call.stream(self.llm),
-            stream_to_cache,
+            partial(stream_to_cache, cut_from=partial(self._cut_from, call)),
             lambda hit: chunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
@@ -96,7 +97,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.astream(
             self._request(call),
             lambda: call.astream(self.llm),
-            stream_to_cache,
+            partial(stream_to_cache, cut_from=partial(self._cut_from, call)),
             lambda hit: achunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
@@ -139,6 +140,16 @@ class CachedLLM(DelegatingLLM):
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM
             self.cache.bypassed(error)
             return None
+
+    def _cut_from(self, call: ModelCall) -> int | None:
+        """Return the output tokens from which on a stream without a reason may be cut off.
+
+        A guardrail of Bedrock's may cut it off anywhere.
+        """
+        if any(getattr(llm, "guardrail_identifier", None) for llm in underlying_models(self.llm)):
+            return 0
+        limit = call.kwargs.get("max_tokens") or self.llm.metadata.num_output
+        return limit if isinstance(limit, int) and limit > 0 else None
 
     def _served(self, hit: Hit[CachedReply], call: ModelCall) -> Reply:
         asked = self.llm.metadata.model_name

@@ -22,10 +22,17 @@ from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.base.llms.types import (
+    CachePoint,
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ContentBlock,
+)
 from llama_index.core.llms.llm import LLM
 
 from llm_optimizers.effects import closing_async
+from llm_optimizers.settings.copies import copied
 
 __all__ = [
     "ChatCall",
@@ -75,23 +82,44 @@ class ChatCall(ModelCall):
 
     def ask(self, child: LLM) -> Reply:
         """See `ModelCall.ask`."""
-        return child.chat(self.messages, **self.kwargs)
+        return child.chat(self._given(), **copied(self.kwargs))
 
     async def aask(self, child: LLM) -> Reply:
         """See `ModelCall.aask`."""
-        return await child.achat(self.messages, **self.kwargs)
+        return await child.achat(self._given(), **copied(self.kwargs))
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
         return stream_in_context(
-            self.context, lambda: child.stream_chat(self.messages, **self.kwargs)
+            self.context, lambda: child.stream_chat(self._given(), **copied(self.kwargs))
         )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
         return astream_in_context(
-            self.context, lambda: child.astream_chat(self.messages, **self.kwargs)
+            self.context, lambda: child.astream_chat(self._given(), **copied(self.kwargs))
         )
+
+    def _given(self) -> list[ChatMessage]:
+        """Return copies of the messages for one child.
+
+        LlamaIndex's Gemini joins messages of one role into the first of them, in place; Bedrock
+        changes cache points. A fallback to another LLM, and the caller's next call, need them as
+        they were.
+        """
+        return [
+            message.model_copy(
+                update={
+                    "blocks": [_for_one_call(block) for block in message.blocks],
+                    "additional_kwargs": dict(message.additional_kwargs),
+                }
+            )
+            for message in self.messages
+        ]
+
+
+def _for_one_call(block: ContentBlock) -> ContentBlock:
+    return block.model_copy(deep=True) if isinstance(block, CachePoint) else block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,24 +136,24 @@ class CompletionCall(ModelCall):
 
     def ask(self, child: LLM) -> Reply:
         """See `ModelCall.ask`."""
-        return child.complete(self.prompt, **self._settings)
+        return child.complete(self.prompt, **copied(self._settings))
 
     async def aask(self, child: LLM) -> Reply:
         """See `ModelCall.aask`."""
-        return await child.acomplete(self.prompt, **self._settings)
+        return await child.acomplete(self.prompt, **copied(self._settings))
 
     def stream(self, child: LLM) -> Iterator[Reply]:
         """See `ModelCall.stream`."""
         return stream_in_context(
             self.context,
-            lambda: child.stream_complete(self.prompt, **self._settings),
+            lambda: child.stream_complete(self.prompt, **copied(self._settings)),
         )
 
     def astream(self, child: LLM) -> AsyncIterator[Reply]:
         """See `ModelCall.astream`."""
         return astream_in_context(
             self.context,
-            lambda: child.astream_complete(self.prompt, **self._settings),
+            lambda: child.astream_complete(self.prompt, **copied(self._settings)),
         )
 
 

@@ -51,18 +51,13 @@ _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationB
     "tool_call": ToolCallBlock,
 }
 _ROLES = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
-_CALL_METADATA = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "usage",
-    "thinking_delta",
-    "asked_with",
-    SHARE_KEY,
-    SHORTENED_KEY,
+_COUNTS = (
+    *("prompt_tokens", "completion_tokens", "total_tokens", "usage"),
+    *("cache_read_input_tokens", "cache_creation_input_tokens"),
 )
+_CALL_METADATA = (*_COUNTS, "thinking_delta", "asked_with", SHARE_KEY, SHORTENED_KEY)
 """Keys of a response's `additional_kwargs` that are about the billed call, not the answer."""
-_MESSAGE_METADATA = ("usage", "thinking_delta", "tool_calls", "images")
+_MESSAGE_METADATA = (*_COUNTS, "thinking_delta", "tool_calls", "images")
 """Keys of a message's `additional_kwargs`: counts, and older forms of its blocks' content."""
 
 
@@ -136,6 +131,7 @@ def _written(reply: Reply) -> dict[str, Any]:
         else [[each.model_dump() for each in token] for token in reply.logprobs]
     )
     common: dict[str, Any] = {"additional_kwargs": additional, "logprobs": logprobs}
+    _check_fields(reply)
     if not isinstance(reply, ChatResponse):
         return {**common, "text": reply.text}
     message = reply.message
@@ -155,6 +151,18 @@ def _written(reply: Reply) -> dict[str, Any]:
         "blocks": [block.model_dump() for block in message.blocks],
         "message_kwargs": kept,
     }
+
+
+def _check_fields(reply: Reply) -> None:
+    """Check that nothing is in fields that only an integration's own class has.
+
+    Raises:
+        NotStorableError: such a field has content (citations), which a hit could not have.
+    """
+    base = ChatResponse if isinstance(reply, ChatResponse) else CompletionResponse
+    for name in type(reply).model_fields.keys() - base.model_fields.keys():
+        if getattr(reply, name):
+            raise NotStorableError(f"it has `{name}`, a field of {type(reply).__name__} only")
 
 
 def _check_role(role: MessageRole) -> MessageRole:

@@ -83,10 +83,15 @@ def core_message(message: ChatMessage) -> Message:
             if plain
             else [part for part in map(_part, blocks) if part is not None],
             "tool_calls": _tool_calls(message),
-            "tool_call_id": message.additional_kwargs.get("tool_call_id"),
-            "name": message.additional_kwargs.get("name"),
+            # Bedrock's answers have the ids of their calls here, as a list.
+            "tool_call_id": _text(message.additional_kwargs.get("tool_call_id")),
+            "name": _text(message.additional_kwargs.get("name")),
         }
     )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def with_text(original: ChatMessage, new: Message) -> ChatMessage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llama_index.core.base.llms.types import MessageRole
+from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
@@ -17,7 +17,29 @@ from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES, named
 
-__all__ = ["by_name", "previous_answer", "routing_context", "spec_of"]
+__all__ = ["by_name", "metadata_of", "previous_answer", "routing_context", "spec_of"]
+
+
+def metadata_of(llm: LLM) -> LLMMetadata:
+    """Return an LLM's metadata; what it says without its server, if that does not answer.
+
+    Ollama's server is asked for the context window. A router whose other LLMs can answer must not
+    need it.
+
+    Raises:
+        Exception: the LLM's own error, if it has no `model` either.
+    """
+    try:
+        return llm.metadata
+    except Exception:
+        name = getattr(llm, "model", None)
+        if not isinstance(name, str):
+            raise
+        return LLMMetadata(
+            model_name=name,
+            is_chat_model=True,
+            is_function_calling_model=getattr(llm, "is_function_calling_model", False),
+        )
 
 
 def spec_of(name: str, llm: LLM) -> ModelSpec:
@@ -25,7 +47,7 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
 
     If an integration gives only LlamaIndex's default context window, the price book's is used.
     """
-    metadata = llm.metadata
+    metadata = metadata_of(llm)
     tools = metadata.is_function_calling_model and isinstance(llm, FunctionCallingLLM)
     known = metadata.context_window != DEFAULT_CONTEXT_WINDOW
     return ModelSpec(
@@ -56,7 +78,7 @@ def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
     Raises:
         ConfigurationError: two LLMs have the same name.
     """
-    return named(models, lambda llm: llm.metadata.model_name)
+    return named(models, lambda llm: metadata_of(llm).model_name)
 
 
 def routing_context() -> RoutingContext:

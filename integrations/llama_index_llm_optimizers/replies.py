@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.usage import (
+    ENDED,
     finish_reason_of,
     gives_reasons,
     hit_mark,
@@ -54,14 +55,25 @@ def reply_to_cache(reply: Reply) -> CachedReply:
     return _cached_reply(reply, reported_by(reply), finish_reason_of(reply))
 
 
-def stream_to_cache(chunks: Sequence[Reply]) -> CachedReply:
-    """Return a finished stream as the cache's value; each chunk contains all text before it."""
+def stream_to_cache(
+    chunks: Sequence[Reply], *, cut_from: Callable[[], int | None] = lambda: None
+) -> CachedReply:
+    """Return a finished stream as the cache's value; each chunk contains all text before it.
+
+    `cut_from` returns from how many output tokens on an answer may have been cut off, None if that
+    is not known; it is asked if the stream does not say why it ended.
+    """
     if not chunks:
         return CachedReply(reply=CompletionResponse(text=""))
     reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
     models = [name for name in map(model_of, chunks) if name]
-    reported = Reported(model=models[-1] if models else "", usage=usage_of_stream(chunks))
-    whole = _cached_reply(_whole(chunks), reported, reasons[-1] if reasons else "")
+    usage = usage_of_stream(chunks)
+    reported = Reported(model=models[-1] if models else "", usage=usage)
+    reason = reasons[-1] if reasons else ""
+    if reason == ENDED and usage is not None:
+        limit = cut_from()
+        reason = "length" if limit is not None and usage.output_tokens >= limit else reason
+    whole = _cached_reply(_whole(chunks), reported, reason)
     return replace(
         whole,
         gives_reasons=any(map(gives_reasons, chunks)),

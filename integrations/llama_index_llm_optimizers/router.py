@@ -17,7 +17,13 @@ from llama_index_llm_optimizers.binding import DeferredTools, tool_selections
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import ROUTING_KEY, request_of
-from llama_index_llm_optimizers.profiles import by_name, previous_answer, routing_context, spec_of
+from llama_index_llm_optimizers.profiles import (
+    by_name,
+    metadata_of,
+    previous_answer,
+    routing_context,
+    spec_of,
+)
 from llama_index_llm_optimizers.wrappers import checked_children, underlying_models
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
@@ -99,7 +105,7 @@ class RoutedLLM(DelegatingLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """What holds for every LLM, under the safe LLM's name."""
-        found = [llm.metadata for llm in self._children]
+        found = [metadata_of(llm) for llm in self._children]
         tools = [isinstance(llm, FunctionCallingLLM) for llm in self._children]
         return found[0].model_copy(
             update={

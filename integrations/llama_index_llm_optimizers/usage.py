@@ -17,10 +17,11 @@ from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENE
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
-from llm_optimizers.costs.prices.rates import service_tier
+from llm_optimizers.costs.prices.rates import service_tier, stated_tier
 from llm_optimizers.costs.pricing import RemovedTokens
 
 __all__ = [
+    "ENDED",
     "finish_reason_of",
     "gives_reasons",
     "hit_mark",
@@ -33,6 +34,9 @@ __all__ = [
     "usage_of_stream",
 ]
 
+ENDED = "complete"
+"""The reason given for a stream that ended, where LlamaIndex hides the event that says why."""
+_BEDROCK_EVENTS = frozenset({"contentBlockDelta", "contentBlockStart", "metadata"})
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
@@ -46,6 +50,7 @@ def usage_of(reply: Reply) -> Usage | None:
         raw.get("usage"),
         raw.get("usage_metadata"),
         _mapping(raw.get("response")).get("usage"),
+        _mapping(raw.get("metadata")).get("usage"),  # the last event of Bedrock's streams
         _mapping(raw.get("meta")),
         additional.get("usage"),
         additional,
@@ -84,13 +89,18 @@ def model_of(reply: Reply) -> str:
 
 def service_tier_of(reply: Reply) -> str:
     """Return the service tier that the provider reported, "" if it reported none."""
-    tier = _mapping(reply.raw).get("service_tier")
-    return tier if isinstance(tier, str) else ""
+    return stated_tier(reply.raw)
 
 
 def finish_reason_of(reply: Reply) -> str:
-    """Return why the answer ended, in the provider's term; "" if it is not given."""
+    """Return why the answer ended, in the provider's term; "" if it is not given.
+
+    Of a stream of Bedrock's LlamaIndex does not pass on the event with the reason, but the one with
+    the counts, which comes after it.
+    """
     raw = _mapping(reply.raw)
+    if _is_bedrocks_event(raw):
+        return ENDED if "usage" in _mapping(raw.get("metadata")) else ""
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
     reason = raw.get("stop_reason") or raw.get("stopReason") or within.get("stop_reason")
@@ -107,8 +117,13 @@ def finish_reason_of(reply: Reply) -> str:
 
 
 def gives_reasons(reply: Reply) -> bool:
-    """Whether the provider's object has a field for why the answer ended, even if it is empty."""
+    """Whether the provider's object has a field for why the answer ended, even if it is empty.
+
+    A stream of Bedrock's has an event for it.
+    """
     raw = _mapping(reply.raw)
+    if _is_bedrocks_event(raw):
+        return True
     places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
     for name in ("choices", "candidates"):
         options = raw.get(name)
@@ -138,6 +153,11 @@ def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
     """Return the cache's mark on a reply, None if the LLM was called for it."""
     mark = reply.additional_kwargs.get(CACHE_HIT)
     return mark if isinstance(mark, Mapping) else None
+
+
+def _is_bedrocks_event(raw: Mapping[str, Any]) -> bool:
+    """Whether this is one event of a stream of Bedrock's."""
+    return len(raw) == 1 and not _BEDROCK_EVENTS.isdisjoint(raw)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -252,20 +252,18 @@ class Call:
         if share.served:
             served = ServedAnswer(tier=share.served, usage=share.alone, estimated=share.estimated)
         record = self._priced(prices, share.alone, served=served, share=share)
-        if record.cost is None or used == record.usage:
+        if used == record.usage:
+            return record
+        alone = record.baseline_usage or record.usage
+        record = replace(record, usage=used, baseline_usage=alone)
+        if record.cost is None:
             return record
         cost = prices.cost(
             used, record.model, provider=record.provider, at=record.time, tier=record.tier
         )
         basis: Basis = "estimated" if share.estimated else "measured"
         saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
-        return replace(
-            record,
-            usage=used,
-            cost=cost,
-            baseline_usage=record.baseline_usage or record.usage,
-            savings=(*record.savings, saved),
-        )
+        return replace(record, cost=cost, savings=(*record.savings, saved))
 
     def _model(self, prices: PriceBook) -> str:
         """Return the model to price: the one that answered, else the one asked, if it has a price.

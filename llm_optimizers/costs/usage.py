@@ -169,11 +169,15 @@ class Usage:
         """
         read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
         written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+        details = raw.get("cacheDetails")
+        by_age = details if isinstance(details, list) else ()
+        hour = [part for part in by_age if isinstance(part, Mapping) and part.get("ttl") == "1h"]
         return cls(
             input_tokens=_first(raw, "inputTokens", "inputTokenCount") + read + written,
             output_tokens=_first(raw, "outputTokens", "outputTokenCount"),
             cache_read_tokens=read,
             cache_write_tokens=written,
+            cache_write_1h_tokens=sum(_first(part, "inputTokens") for part in hour),
         )
 
     @classmethod

@@ -240,8 +240,17 @@ class Dispatch(Generic[Item, Answer]):
 
 
 def _copied(error: Exception) -> Exception:
-    """Copy the error for one caller, so that tracebacks of many threads do not pile up on it."""
+    """Copy the error for one caller, so that tracebacks of many threads do not pile up on it.
+
+    Some exceptions cannot be copied, and botocore's become those of a base class. They are shared,
+    which is harmless.
+    """
     try:
-        return copy.copy(error)
-    except Exception:  # noqa: BLE001 - some exceptions cannot be copied; sharing is harmless
+        copied = copy.copy(error)
+    except Exception:  # noqa: BLE001 - whatever the class of an error raises
         return error
+    if type(copied) is not type(error):
+        return error
+    copied.__cause__, copied.__context__ = error.__cause__, error.__context__
+    copied.__suppress_context__ = error.__suppress_context__
+    return copied

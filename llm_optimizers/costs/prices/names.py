@@ -37,6 +37,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "fireworks": ("fireworks_ai", "fireworks-ai"),
     "google": (
         "google_genai",
+        "genai",
         "google_vertexai",
         "google_anthropic_vertex",
         "google-gla",
@@ -103,13 +104,16 @@ def parse_model(model: str, provider: str | None = None) -> ModelName:
     """Split a provider prefix from a model's name.
 
     The prefix must be a known provider and, if `provider` is given, the same one:
-    `openai/gpt-4o` from openrouter keeps its name.
+    `openai/gpt-4o` from openrouter keeps its name. Google's names may be paths (`models/…`).
     """
     name = model.strip().lower()
     # LiteLLM puts the provider in the model's name.
     given = None if provider is None else canonical_provider(provider)
     if given == "litellm":
         given = None
+    path = _GOOGLE_PATH.match(name)
+    if path is not None and given in (None, "google"):
+        return ModelName(provider="google", name=name[path.end() :])
     ends = [end for end in (name.find("/"), name.find(":")) if end > 0]
     if ends:
         prefix = _CANONICAL.get(name[: min(ends)])
@@ -124,6 +128,10 @@ def parse_model(model: str, provider: str | None = None) -> ModelName:
 _APPENDED = re.compile(
     r"(?:[-@]20\d{2}(?:\d{4})?|-20\d{2}-\d{2}-\d{2}|-\d{2}-20\d{2}|-\d{2}-\d{2}|-0\d{2}|-\d{4}"
     r"|[-@]latest|@default|@0\d{2}|-preview|-exp|-v\d+(?::\d+)?|[-@/])$"
+)
+# https://ai.google.dev/api/models, https://cloud.google.com/vertex-ai/docs/reference/rest
+_GOOGLE_PATH = re.compile(
+    r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/google/)?models/(?=[^/]+$)"
 )
 _AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global)\.")
 _FUZZY = ("starts_with", "ends_with", "contains")

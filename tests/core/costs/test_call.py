@@ -103,6 +103,16 @@ def test_a_share_saves_the_difference_to_a_separate_call_in_addition_to_routing(
     }
 
 
+def test_a_share_without_a_price_counts_what_was_used() -> None:
+    half = Usage(input_tokens=500_000)
+    shared = replace(
+        CALL, asked="unlisted", reported=half, share=CallShare(alone=MILLION, estimated=True)
+    )
+    record = shared.record(PRICES)
+    assert (record.usage, record.baseline_usage) == (half, MILLION)
+    assert (record.cost, record.baseline_cost, record.savings) == (None, None, ())
+
+
 def test_strategies_applied_to_a_shared_call_keep_their_savings() -> None:
     """Of two routers, one before and one after the sharing, the outer one's baseline counts."""
     half = Usage(input_tokens=500_000)

@@ -175,6 +175,22 @@ def test_an_invalid_report_is_refused_by_name():
         ),
         (
             {
+                "inputTokens": 30,
+                "outputTokens": 10,
+                "cacheWriteInputTokens": 9,
+                "cacheDetails": [
+                    {"ttl": "5m", "inputTokens": 4},
+                    {"ttl": "1h", "inputTokens": 5},
+                ],
+            },
+            Usage(input_tokens=39, output_tokens=10, cache_write_tokens=9, cache_write_1h_tokens=5),
+        ),
+        (
+            {"inputTokens": 30, "outputTokens": 10, "cacheDetails": "unknown"},
+            Usage(input_tokens=30, output_tokens=10),
+        ),
+        (
+            {
                 "input_tokens": 36,
                 "output_tokens": 10,
                 "cache_read_input_tokens": 64,

@@ -69,13 +69,14 @@ def test_prompts_are_shortened_and_the_saving_is_recorded() -> None:
         assert saving.amount > 0
 
 
-def test_an_unchanged_message_is_the_same_object() -> None:
+def test_an_unchanged_message_keeps_its_blocks() -> None:
     inner = FakeLLM()
     image = ChatMessage(blocks=[TextBlock(text="What  is this?"), ImageBlock(image=b"\x89PNG")])
     plain = ChatMessage("Hello there.")
     PromptOptimizingLLM(llm=inner, optimizer=TIDY).chat([SYSTEM, plain, image])
     (sent,) = inner.asked
-    assert sent[1] is plain
+    assert sent[1] == plain
+    assert sent[1].blocks[0] is plain.blocks[0]
     assert sent[2].blocks[1] is image.blocks[1]
 
 
