@@ -35,10 +35,10 @@ def usage_of(message: AIMessage) -> Usage | None:
 
     `usage_metadata` includes cached tokens in the input and reasoning in the output, as `Usage`
     does (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata). If an
-    integration does not set it, the provider's own counts are read.
+    integration does not set it, or to zeros, the provider's own counts are read.
     """
     raw: Mapping[str, Any] = message.usage_metadata or {}
-    if "input_tokens" not in raw:
+    if not _count(raw, "input_tokens") and not _count(raw, "output_tokens"):
         metadata = message.response_metadata
         candidates = (*(metadata.get(name) for name in _RAW_KEYS), metadata)
         found = (Usage.read(counts) for counts in candidates)

@@ -88,7 +88,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.stream(
             self._request(call),
             lambda: call.stream(self.llm),
-            partial(stream_to_cache, cut_from=self._cut_from(call)),
+            partial(stream_to_cache, cut_from=partial(self._cut_from, call)),
             lambda hit: chunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )
@@ -97,7 +97,7 @@ class CachedLLM(DelegatingLLM):
         return self.cache.astream(
             self._request(call),
             lambda: call.astream(self.llm),
-            partial(stream_to_cache, cut_from=self._cut_from(call)),
+            partial(stream_to_cache, cut_from=partial(self._cut_from, call)),
             lambda hit: achunks_of(self._served(hit, call), calls_beside=hit.value.calls_beside),
             options_of_context(call.context),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -55,10 +55,13 @@ def reply_to_cache(reply: Reply) -> CachedReply:
     return _cached_reply(reply, reported_by(reply), finish_reason_of(reply))
 
 
-def stream_to_cache(chunks: Sequence[Reply], *, cut_from: int | None = None) -> CachedReply:
+def stream_to_cache(
+    chunks: Sequence[Reply], *, cut_from: Callable[[], int | None] = lambda: None
+) -> CachedReply:
     """Return a finished stream as the cache's value; each chunk contains all text before it.
 
-    With `cut_from` output tokens or more, an answer may have been cut off; None if never.
+    `cut_from` returns from how many output tokens on an answer may have been cut off, None if that
+    is not known; it is asked if the stream does not say why it ended.
     """
     if not chunks:
         return CachedReply(reply=CompletionResponse(text=""))
@@ -67,8 +70,9 @@ def stream_to_cache(chunks: Sequence[Reply], *, cut_from: int | None = None) -> 
     usage = usage_of_stream(chunks)
     reported = Reported(model=models[-1] if models else "", usage=usage)
     reason = reasons[-1] if reasons else ""
-    if reason == ENDED and usage and cut_from is not None and usage.output_tokens >= cut_from:
-        reason = "length"
+    if reason == ENDED and usage is not None:
+        limit = cut_from()
+        reason = "length" if limit is not None and usage.output_tokens >= limit else reason
     whole = _cached_reply(_whole(chunks), reported, reason)
     return replace(
         whole,

@@ -99,8 +99,8 @@ def finish_reason_of(reply: Reply) -> str:
     the counts, which comes after it.
     """
     raw = _mapping(reply.raw)
-    if "usage" in _mapping(raw.get("metadata")):
-        return ENDED
+    if _is_bedrocks_event(raw):
+        return ENDED if "usage" in _mapping(raw.get("metadata")) else ""
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
     reason = raw.get("stop_reason") or raw.get("stopReason") or within.get("stop_reason")
@@ -122,7 +122,7 @@ def gives_reasons(reply: Reply) -> bool:
     A stream of Bedrock's has an event for it.
     """
     raw = _mapping(reply.raw)
-    if len(raw) == 1 and not _BEDROCK_EVENTS.isdisjoint(raw):
+    if _is_bedrocks_event(raw):
         return True
     places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
     for name in ("choices", "candidates"):
@@ -153,6 +153,11 @@ def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
     """Return the cache's mark on a reply, None if the LLM was called for it."""
     mark = reply.additional_kwargs.get(CACHE_HIT)
     return mark if isinstance(mark, Mapping) else None
+
+
+def _is_bedrocks_event(raw: Mapping[str, Any]) -> bool:
+    """Whether this is one event of a stream of Bedrock's."""
+    return len(raw) == 1 and not _BEDROCK_EVENTS.isdisjoint(raw)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

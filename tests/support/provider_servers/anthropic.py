@@ -54,18 +54,11 @@ class AnthropicHandler(ProviderHandler):
             question=_text(message["content"]),
             results=tuple(results),
             tools=tuple(tool["name"] for tool in body.get("tools") or ()),
-            forced=(body.get("tool_choice") or {}).get("type") in ("any", "tool"),
             schema="format" in (body.get("output_config") or {}),
         )
 
     def write(self, body: dict[str, Any], answer: Answer, number: int) -> Written:
-        whole = self.whole or message(
-            list(_content(answer, number)),
-            id=f"msg_{number:024d}",
-            model=body["model"],
-            stop_reason=_reason(answer),
-            usage=_usage(answer.tokens),
-        )
+        whole = self.whole or answered(answer, number, model=body["model"])
         named = {"request-id": f"req_{number:024d}"}
         if not body.get("stream"):
             return json_body(whole, **named)
@@ -122,6 +115,17 @@ def _usage(tokens: Tokens) -> dict[str, Any]:
     if tokens.thinking:
         counts["output_tokens_details"] = {"thinking_tokens": tokens.thinking}
     return counts
+
+
+def answered(answer: Answer, number: int, *, model: str) -> dict[str, Any]:
+    """Return the whole answer to the `number`th request."""
+    return message(
+        list(_content(answer, number)),
+        id=f"msg_{number:024d}",
+        model=model,
+        stop_reason=_reason(answer),
+        usage=_usage(answer.tokens),
+    )
 
 
 def message(content: list[dict[str, Any]], **more: Any) -> dict[str, Any]:

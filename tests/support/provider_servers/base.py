@@ -68,14 +68,12 @@ class Asked:
     """What a request asks.
 
     `question` is the text of the last message that is no tool result, `results` are the texts of
-    tool results after it. `tools` are names; `forced` says that one has to be called. `schema` says
-    that JSON was asked for by a setting.
+    tool results after it. `tools` are names; `schema` says that JSON was asked for by a setting.
     """
 
     question: str = ""
     results: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
-    forced: bool = False
     schema: bool = False
 
 
@@ -94,13 +92,12 @@ class Failure:
 
 @dataclass
 class ProviderServer:
-    """The bodies, headers and paths that a server got, what it answers, and its next failures."""
+    """The bodies and paths that a server got, what it answers, and its next failures."""
 
     reply: Reply
     url: str = ""
     failures: deque[Failure] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -108,7 +105,7 @@ class ProviderServer:
         """Forget what was asked, and answer with this from now on."""
         with self.lock:
             self.reply = reply
-            for each in (self.failures, self.requests, self.headers, self.paths):
+            for each in (self.failures, self.requests, self.paths):
                 each.clear()
 
 
@@ -174,7 +171,6 @@ class ProviderHandler(LocalHandler):
         state = self.server_state
         with state.lock:
             state.requests.append(body)
-            state.headers.append({name.lower(): value for name, value in self.headers.items()})
             state.paths.append(self.path)
             number = len(state.requests)
             failure = state.failures.popleft() if state.failures else None

@@ -72,7 +72,6 @@ class BedrockHandler(ProviderHandler):
             question=_text(message["content"]),
             results=tuple(results),
             tools=tuple(tools),
-            forced=not {"any", "tool"}.isdisjoint(config.get("toolChoice") or ()),
             schema="textFormat" in (body.get("outputConfig") or {}),
         )
 
@@ -94,9 +93,14 @@ class BedrockHandler(ProviderHandler):
         return json_body(whole, **named)
 
     def write_error(self, kind: ErrorKind) -> Written:
-        status, name = _ERRORS[kind]
-        message = {"message": f"{kind} asked for by the test"}
-        return json_body(message, status=status, **{"x-amzn-ErrorType": name})
+        return error_body(kind)
+
+
+def error_body(kind: ErrorKind) -> Written:
+    """Return an error, whose class is named in a header."""
+    status, name = _ERRORS[kind]
+    message = {"message": f"{kind} asked for by the test"}
+    return json_body(message, status=status, **{"x-amzn-ErrorType": name})
 
 
 def frame(event: str, payload: dict[str, Any], kind: str = "event") -> bytes:

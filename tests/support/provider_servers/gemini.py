@@ -67,7 +67,6 @@ class GeminiHandler(ProviderHandler):
             for tool in body.get("tools") or ()
             for each in tool.get("functionDeclarations") or ()
         ]
-        mode = ((body.get("toolConfig") or {}).get("functionCallingConfig") or {}).get("mode")
         question, results = "", []
         for part in (part for turn in body["contents"] for part in turn["parts"]):
             if "text" in part and not part.get("thought"):
@@ -78,7 +77,6 @@ class GeminiHandler(ProviderHandler):
             question=question,
             results=tuple(results),
             tools=tuple(tools),
-            forced=mode == "ANY",
             schema=any(name in config for name in ("responseSchema", "responseJsonSchema")),
         )
 

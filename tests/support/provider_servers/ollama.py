@@ -152,7 +152,6 @@ OLLAMA = Provider(
     langchain=langchain_model,
     llama_index=llama_index_model,
     counted=_counted,
-    forces_tools=False,
     names_calls=False,
     states_settings=False,
     reads_others=False,

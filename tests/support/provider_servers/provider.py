@@ -28,7 +28,6 @@ class Provider:
     `states_settings` LangChain's cache is not shown what the model was asked for. Without
     `keeps_tools` its LangChain model changes the tools bound to it. Without `reads_others` its
     LlamaIndex LLM fails on tool calls of another provider's.
-    `forces_tools` says whether the model can be made to call a tool.
     """
 
     name: str
@@ -40,7 +39,6 @@ class Provider:
     methods: tuple[str, ...] = ()
     thinking: Mapping[FrameworkName, Mapping[str, Any]] = field(default_factory=dict)
     counted: Callable[[Tokens, FrameworkName, bool], Usage] = lambda tokens, *_: tokens.usage
-    forces_tools: bool = True
     names_calls: bool = True
     states_settings: bool = True
     keeps_tools: bool = True
