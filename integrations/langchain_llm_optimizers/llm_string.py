@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.load import Serializable
 from pydantic import BaseModel
 
 from langchain_llm_optimizers.identity import identity_of_call
@@ -118,14 +119,42 @@ def _read_once(llm_string: str) -> _Read:
 
 def _stated(read: _Read) -> _Read:
     """Refuse settings in which a model says nothing of itself, as one without a JSON form may."""
-    names = {pair[0] for pair in read.settings if isinstance(pair, tuple) and pair}
-    if "_type" in names and names <= _NOT_THE_MODELS:
+    named = _named(read.settings)
+    silent = named.keys() <= _NOT_THE_MODELS or _states_nothing(named.get("_type"))
+    if "_type" in named and silent:
         raise ConfigurationError(
             "the model states none of its settings, so that LangChain's cache cannot tell it from "
             "another of its class and its calls are not cached: define `_identifying_params` in "
             "its class, or use CachedChatModel, which reads its fields"
         )
     return read
+
+
+def _states_nothing(kind: Any) -> bool:
+    """Whether a class of this `_type` leaves LangChain's `_identifying_params` empty.
+
+    All that stands in the string are then the call's own settings, whichever model is asked.
+    """
+    return any(
+        each._identifying_params is BaseLanguageModel._identifying_params
+        and each.lc_attributes is Serializable.lc_attributes
+        and _type_of(each) == kind
+        for each in _classes(BaseLanguageModel)  # type: ignore[type-abstract]
+    )
+
+
+def _classes(base: type[BaseLanguageModel[Any]]) -> Iterator[type[BaseLanguageModel[Any]]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _classes(each)
+
+
+def _type_of(kind: type[BaseLanguageModel[Any]]) -> str | None:
+    """Return a class's `_type`, None where only an object has one."""
+    try:
+        return str(kind._llm_type.fget(None))  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - a property that reads its object
+        return None
 
 
 def _constructor(llm_string: str) -> tuple[Any, str]:

@@ -184,3 +184,21 @@ def test_how_long_a_model_stays_loaded_shapes_no_answer(server: ProviderServer):
     thinking = langchain_model(server, reasoning=True)
     CachedChatModel(model=thinking, cache=cache).invoke([HumanMessage(QUESTION)])
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("method", ["json_mode", "json_schema", "function_calling"])
+def test_langchains_cache_is_not_shared_by_two_models(server: ProviderServer, method: str):
+    """ChatOllama states no settings; what the call adds does not name the model either."""
+    schema = {"title": "Place", "type": "object", "properties": {"town": {"type": "string"}}}
+
+    def reply(asked: Asked) -> Answer:
+        if asked.tools:
+            return Answer(calls=(ToolCall(name="Place", arguments={"town": "Ulm"}),))
+        return Answer(text='{"town": "Ulm"}')
+
+    server.reset(reply)
+    cache = HybridCache()
+    for name in ("llama3.2", "qwen3", "llama3.2"):
+        model = langchain_model(server, model=name, cache=cache)
+        model.with_structured_output(schema, method=method).invoke(QUESTION)
+    assert [request["model"] for request in server.requests] == ["llama3.2", "qwen3", "llama3.2"]
