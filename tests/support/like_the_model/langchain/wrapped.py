@@ -83,14 +83,16 @@ REFERENCES = {
     "bare with LangChain's cache": Wrapped(wrap=_with_cache, cache=InMemoryCache),
     "bare with LangChain's cache, hit": Wrapped(wrap=_with_cache, cache=InMemoryCache, hit=True),
 }
-_OF_THE_CALL = frozenset({"llm_output", "run"})
-"""What only a request of one's own has: tokens as they are billed, which are not billed again."""
+_TOTALS = frozenset({"llm_output"})
+"""What only a request has: the tokens that it is billed for, which would be counted again."""
+_OF_THE_CALL = _TOTALS | {"run"}
+"""What only a call of one's own has."""
 _CACHED: Wrap = lambda model, cache: CachedChatModel(model=model, cache=cache)  # noqa: E731
 _CACHE_MIDDLEWARE = lambda _, cache: [CacheMiddleware(cache)]  # noqa: E731
 
 WRAPPED: Mapping[str, Wrapped] = {
     "CachedChatModel": Wrapped(wrap=_CACHED),
-    "CachedChatModel, hit": Wrapped(wrap=_CACHED, hit=True, never=_OF_THE_CALL),
+    "CachedChatModel, hit": Wrapped(wrap=_CACHED, hit=True, never=_TOTALS),
     "OptimizedChatModel": Wrapped(wrap=lambda model, _: OptimizedChatModel(model=model)),
     "BatchingChatModel": Wrapped(
         wrap=lambda model, _: BatchingChatModel(model=model, max_delay=0.001),
@@ -104,7 +106,7 @@ WRAPPED: Mapping[str, Wrapped] = {
     "ChatModelRouter of two classes": Wrapped(wrap=_router_of_two_classes),
     "cached router": Wrapped(wrap=lambda model, cache: _CACHED(_router(model), cache)),
     "cached router, hit": Wrapped(
-        wrap=lambda model, cache: _CACHED(_router(model), cache), hit=True, never=_OF_THE_CALL
+        wrap=lambda model, cache: _CACHED(_router(model), cache), hit=True, never=_TOTALS
     ),
     "cached, optimized": Wrapped(
         wrap=lambda model, cache: _CACHED(OptimizedChatModel(model=model), cache)
@@ -115,7 +117,7 @@ WRAPPED: Mapping[str, Wrapped] = {
     ),
     "CacheMiddleware": Wrapped(middleware=_CACHE_MIDDLEWARE, agents_only=True),
     "CacheMiddleware, hit": Wrapped(
-        middleware=_CACHE_MIDDLEWARE, agents_only=True, hit=True, never=_OF_THE_CALL
+        middleware=_CACHE_MIDDLEWARE, agents_only=True, hit=True, never=_TOTALS
     ),
     "PromptMiddleware": Wrapped(middleware=lambda _, __: [PromptMiddleware()], agents_only=True),
     "RouterMiddleware": Wrapped(
