@@ -100,7 +100,7 @@ class AttemptCaller:
             )
             for each in result.generations
         ]
-        return ChatResult(generations=generations, llm_output=result.llm_output)
+        return result.model_copy(update={"generations": generations})
 
 
 def _with_mark(message: M, mark: dict[str, Any]) -> M:

@@ -10,16 +10,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, cast
 
+from langchain_core.callbacks import CallbackManager
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, get_executor_for_config
 from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.children import WrapperOfOne
+from langchain_llm_optimizers.codec import generation_of
 from langchain_llm_optimizers.combining import ModelCaller, combinable_request
 from langchain_llm_optimizers.refusals import wants_fresh_answer
 from langchain_llm_optimizers.shared import SharedRun, cache_of
@@ -195,7 +197,7 @@ class BatchingChatModel(WrapperOfOne):
         if isinstance(shared, CombinedCall):
             run, call = SharedRun.for_call(self.model, call, shared)
             return call.generate(run)
-        return _plain_result(shared.result())
+        return ChatResult(generations=[generation_of(shared.result())])
 
     async def _afinish(self, call: ModelCall, shared: _Joined | None) -> ChatResult:
         if shared is None:
@@ -203,7 +205,7 @@ class BatchingChatModel(WrapperOfOne):
         if isinstance(shared, CombinedCall):
             run, call = SharedRun.for_call(self.model, call, shared)
             return await call.agenerate(run)
-        return _plain_result(await shared.aresult())
+        return ChatResult(generations=[generation_of(await shared.aresult())])
 
     def _join(self, call: ModelCall) -> _Joined | None:
         """Join a shared call; None if this call goes to the model on its own."""
@@ -219,7 +221,7 @@ class BatchingChatModel(WrapperOfOne):
             or any(choices_of(m) != 1 for m in underlying_models(self.model))
         ):
             return None
-        return calls.shared(call, timeout=self.answer_timeout, tenant=tenant)
+        return calls.shared(_in_any_thread(call), timeout=self.answer_timeout, tenant=tenant)
 
     def _calls_of_model(self) -> CombinedCalls | Coalescer[ModelCall, AIMessage]:
         limits = (self._limits, self.max_pending, self.max_calls, self.answer_timeout)
@@ -275,12 +277,17 @@ class BatchingChatModel(WrapperOfOne):
         return bool(cache) or (cache is None and get_llm_cache() is not None)
 
 
+def _in_any_thread(call: ModelCall) -> ModelCall:
+    """Return the call with the handlers of the running code, which the group's thread has not.
+
+    LangChain finds tracers and `get_usage_metadata_callback` through context variables.
+    """
+    callbacks = CallbackManager.configure(call.config.get("callbacks"))
+    return replace(call, config={**call.config, "callbacks": callbacks})
+
+
 def _batched(model: BaseChatModel, calls: Sequence[ModelCall]) -> list[AIMessage | Exception]:
     """Make the calls with the model's own `batch`, which opens a run for each caller."""
     messages, configs = [call.messages for call in calls], [call.config for call in calls]
     answers = model.batch(cast("Any", messages), configs, return_exceptions=True)
     return cast("list[AIMessage | Exception]", answers)
-
-
-def _plain_result(message: AIMessage) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=message)])

@@ -9,21 +9,22 @@ from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.outputs import ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.uuid import uuid7
 from pydantic import Field, PrivateAttr
 
+from langchain_llm_optimizers.acceptance import acceptance_of
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.children import WrapperOfOne
-from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.codec import Generations, generation_of
 from langchain_llm_optimizers.endings import whole_answers_of
 from langchain_llm_optimizers.hits import SERVED_RUNS, ServedChatModel, served_model
 from langchain_llm_optimizers.identity import identity_of_call, sampled
 from langchain_llm_optimizers.messages import request_of_messages
-from langchain_llm_optimizers.refusals import acceptance_of, options_of_config
+from langchain_llm_optimizers.refusals import options_of_config
 from langchain_llm_optimizers.stand_in import called_model
 from llm_optimizers.caching import CallOptions, Hit
 from llm_optimizers.caching.options import one_batch
@@ -207,7 +208,4 @@ def _merged(chunks: list[AIMessageChunk]) -> Generations:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole = whole + chunk
-    message = message_chunk_to_message(whole)
-    reason = message.response_metadata.get("finish_reason")
-    info = None if reason is None else {"finish_reason": reason}
-    return [ChatGeneration(message=message, generation_info=info)]
+    return [generation_of(message_chunk_to_message(whole))]

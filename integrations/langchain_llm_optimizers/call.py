@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult, RunInfo
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
 from llm_optimizers.settings.copies import copied
 
-__all__ = ["ModelCall", "calls_of_generate", "nested_call", "with_attached"]
+__all__ = ["CallResult", "ModelCall", "calls_of_generate", "nested_call", "with_attached"]
+
+
+class CallResult(ChatResult):
+    """The answer to one call, with the runs that it opened, which `generate` returns."""
+
+    runs: list[RunInfo] | None = None
+
+    @classmethod
+    def of(cls, result: LLMResult) -> Self:
+        """Return the answer to the only prompt of a `generate`."""
+        chats = cast("list[ChatGeneration]", result.generations[0])
+        return cls(generations=chats, llm_output=result.llm_output, runs=result.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +46,17 @@ class ModelCall:
 
     def generate(self, child: BaseChatModel) -> ChatResult:
         """Call the child; return all generations."""
-        result = child.generate(
-            [list(self.messages)], self.stop, **self._run(), **copied(self.kwargs)
+        return CallResult.of(
+            child.generate([list(self.messages)], self.stop, **self._run(), **copied(self.kwargs))
         )
-        chats = cast("list[ChatGeneration]", result.generations[0])
-        return ChatResult(generations=chats, llm_output=result.llm_output)
 
     async def agenerate(self, child: BaseChatModel) -> ChatResult:
         """Async version of `generate`."""
-        result = await child.agenerate(
-            [list(self.messages)], self.stop, **self._run(), **copied(self.kwargs)
+        return CallResult.of(
+            await child.agenerate(
+                [list(self.messages)], self.stop, **self._run(), **copied(self.kwargs)
+            )
         )
-        chats = cast("list[ChatGeneration]", result.generations[0])
-        return ChatResult(generations=chats, llm_output=result.llm_output)
 
     def stream(self, child: BaseChatModel) -> Iterator[AIMessageChunk]:
         """Stream from the child."""
@@ -100,7 +111,7 @@ def calls_of_generate(
 
 
 def with_attached(config: RunnableConfig, model: BaseChatModel) -> RunnableConfig:
-    """Return the configuration merged with the callbacks, tags and metadata of a model."""
+    """Return the configuration merged with the callbacks, tags, metadata and name of a model."""
     attached: RunnableConfig = {}
     if model.callbacks is not None:
         attached["callbacks"] = model.callbacks
@@ -108,9 +119,12 @@ def with_attached(config: RunnableConfig, model: BaseChatModel) -> RunnableConfi
         attached["tags"] = model.tags
     if model.metadata:
         attached["metadata"] = model.metadata
+    if model.name and not config.get("run_name"):
+        attached["run_name"] = model.name
     if not attached:
         return config
-    # `merge_configs` drops the run id, which is right for children but wrong here.
+    # `merge_configs` drops the run id, which is right for children but wrong here. It also reads
+    # the running code's configuration, which a call's own callbacks replace: it is asked elsewhere.
     run_id = config.get("run_id")
-    merged = merge_configs(attached, config)
+    merged = Context().run(merge_configs, attached, config)
     return {**merged, "run_id": run_id} if run_id else merged

@@ -35,7 +35,7 @@ from llm_optimizers.caching.answers.ids import (
 )
 from llm_optimizers.caching.answers.payloads import as_json, from_json
 
-__all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of"]
+__all__ = ["Generations", "GenerationsCodec", "copier_of", "finish_reason_of", "generation_of"]
 
 # "status" is that of OpenAI's Responses API.
 _FINISH = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "status")
@@ -67,6 +67,13 @@ class GenerationsCodec:
         """See `Codec.cacheability`."""
         worst = least_cacheable([_cacheability(generation) for generation in value])
         return replace(worst, choices=len(value))
+
+
+def generation_of(message: BaseMessage) -> ChatGeneration:
+    """Return a message as a model's generation, with what providers say of its end beside it."""
+    metadata = message.response_metadata
+    info = {name: metadata[name] for name in ("finish_reason", "logprobs") if name in metadata}
+    return ChatGeneration(message=message, generation_info=info or None)
 
 
 def finish_reason_of(metadata: Mapping[str, Any]) -> str:

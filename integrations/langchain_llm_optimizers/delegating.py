@@ -32,6 +32,7 @@ from langchain_llm_optimizers.call import (
 )
 from langchain_llm_optimizers.llm_string import string_of_call
 from langchain_llm_optimizers.surface import ModelSurface
+from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.effects import closing_async
 from llm_optimizers.pickling.models import PickledWhole
 
@@ -112,6 +113,17 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {"models": [child._identifying_params for child in self._children]}
 
+    @property
+    def _serialized(self) -> dict[str, Any]:
+        # Of a run that LangChain opens for this model (typed event streams).
+        return self._child._serialized
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return self._child._get_invocation_params(stop=stop, **kwargs)
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> Any:
+        return self._child._combine_llm_outputs(llm_outputs)
+
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return the text by which a cache of LangChain's knows a call, in LangChain's format."""
         return string_of_call(self, stop, kwargs)
@@ -187,7 +199,7 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
     ) -> LLMResult:
         """See `BaseChatModel.generate`."""
         calls = calls_of_generate(self, messages, stop, callbacks, kwargs)
-        return _llm_result([self._answer(call) for call in calls])
+        return self._llm_result([self._answer(call) for call in calls])
 
     async def agenerate(
         self,
@@ -198,7 +210,7 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
     ) -> LLMResult:
         """See `BaseChatModel.agenerate`."""
         calls = calls_of_generate(self, messages, stop, callbacks, kwargs)
-        return _llm_result(await asyncio.gather(*(self._aanswer(call) for call in calls)))
+        return self._llm_result(await asyncio.gather(*(self._aanswer(call) for call in calls)))
 
     # --- called inside a run that LangChain opened for this model (typed event streams) --------
 
@@ -227,8 +239,11 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._answer_stream(nested_call(messages, stop, kwargs)):
-            yield ChatGenerationChunk(message=chunk)
+        for message in self._answer_stream(nested_call(messages, stop, kwargs)):
+            chunk = ChatGenerationChunk(message=message)
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
     async def _astream(
         self,
@@ -239,9 +254,12 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         async with closing_async(
             self._aanswer_stream(nested_call(messages, stop, kwargs))
-        ) as chunks:
-            async for chunk in chunks:
-                yield ChatGenerationChunk(message=chunk)
+        ) as messages_of_stream:
+            async for message in messages_of_stream:
+                chunk = ChatGenerationChunk(message=message)
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     # --- translation ---------------------------------------------------------------------------
 
@@ -259,10 +277,19 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
             kwargs=kwargs,
         )
 
-
-def _llm_result(results: Sequence[ChatResult]) -> LLMResult:
-    output = results[0].llm_output if len(results) == 1 else None
-    return LLMResult(generations=[list(r.generations) for r in results], llm_output=output or {})
+    def _llm_result(self, results: Sequence[ChatResult]) -> LLMResult:
+        """Return the answers to several prompts, with what their model says of them together."""
+        outputs = [each.llm_output or None for each in results]
+        if len(results) != 1:
+            kinds = {type(each) for each in underlying_models(self)}
+            # A class adds up its own outputs only.
+            outputs = [self._combine_llm_outputs(outputs)] if len(kinds) == 1 else [None]
+        runs = [run for each in results for run in getattr(each, "runs", None) or ()]
+        return LLMResult(
+            generations=[list(each.generations) for each in results],
+            llm_output=outputs[0] or {},
+            run=runs or None,
+        )
 
 
 def _message(result: ChatResult) -> AIMessage:

@@ -21,7 +21,7 @@ A refused answer leaves the cache, and a retry's call goes to the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -29,16 +29,12 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.callbacks.base import BaseCallbackManager
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
-from langsmith import tracing_context
 from pydantic import ValidationError
 
-from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.codec import Generations
 from langchain_llm_optimizers.endings import whole_answers
 from langchain_llm_optimizers.hits import SERVED_RUNS
@@ -48,7 +44,6 @@ from llm_optimizers.caching.refusals.run_tree import RunTree
 from llm_optimizers.freshness import fresh_asked_for
 
 __all__ = [
-    "acceptance_of",
     "fresh_answers",
     "options_of_config",
     "options_of_running_model",
@@ -67,35 +62,6 @@ class _ModelRun:
 _RUNS = RunTree()
 _CONTROL_FLOW = frozenset({"GraphBubbleUp"})
 """LangGraph's interrupts and commands, which are raised but are no failures."""
-
-
-def acceptance_of(
-    pipeline: Runnable[Any, Any], child: BaseChatModel
-) -> Callable[[Generations], bool]:
-    """Return whether the rest of a structured output pipeline accepts the child's answer.
-
-    The pipeline is run on the answer without callbacks or tracing. No output counts as refused: the
-    model called no tool.
-    """
-    return partial(_accepts, pipeline, child)
-
-
-def _accepts(pipeline: Runnable[Any, Any], child: BaseChatModel, answer: Generations) -> bool:
-    first = answer[0]
-    # A copy, which the parser may change.
-    return isinstance(first, ChatGeneration) and copy_context().run(
-        _parses, pipeline, child, first.message.model_copy(deep=True)
-    )
-
-
-def _parses(pipeline: Runnable[Any, Any], child: BaseChatModel, message: BaseMessage) -> bool:
-    var_child_runnable_config.set(None)
-    given: Runnable[Any, Any] = RunnableLambda(lambda _, **__: message)
-    with tracing_context(enabled=False):
-        output = rebind(pipeline, child, given).invoke("")
-    if isinstance(output, Mapping) and {"raw", "parsed", "parsing_error"} <= set(output):
-        return output["parsed"] is not None and output["parsing_error"] is None
-    return output is not None
 
 
 def options_of_config(

@@ -9,11 +9,12 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.outputs import ChatResult, LLMResult
 from pydantic import Field
 
 from langchain_llm_optimizers.account import SHARED_CALLS
 from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.codec import generation_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import SHARE_KEY, without_billing
 from langchain_llm_optimizers.stand_in import StandIn, called_model
@@ -101,7 +102,7 @@ def _result_of(answer: SharedAnswer) -> ChatResult:
     id_ = None if (raw.id or "").startswith(_RUN_ID_PREFIXES) else raw.id
     if answer.unshared:
         message = raw.model_copy(update={"id": id_})
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        return ChatResult(generations=[generation_of(message)])
     metadata = {
         k: v for k, v in without_billing(raw.response_metadata).items() if k not in _CALL_METADATA
     }
@@ -116,7 +117,7 @@ def _result_of(answer: SharedAnswer) -> ChatResult:
         message = raw.model_copy(update={**own, "id": id_})
     else:
         message = AIMessage(content=answer.text, **own)
-    return ChatResult(generations=[ChatGeneration(message=message)])
+    return ChatResult(generations=[generation_of(message)])
 
 
 def _end(run: CallbackManagerForLLMRun, outcome: QuestionOutcome) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from langchain_llm_optimizers import (
@@ -423,3 +425,13 @@ def test_a_stream_left_open_when_its_loop_ends_is_closed() -> None:
 
     asyncio.run(leave())
     assert problems == []
+
+
+def test_answers_of_different_classes_to_several_prompts_have_no_total() -> None:
+    other = FakeListChatModel(responses=["of the other class"])
+    large = ChatOpenAI(model="gpt-4o", api_key="sk-of-the-test")
+    router = ChatModelRouter(models={"other": other, "large": large}, policy=Always("other"))
+    result = router.generate([[HumanMessage("one")], [HumanMessage("two")]])
+    assert [each[0].text for each in result.generations] == ["of the other class"] * 2
+    assert result.llm_output == {}
+    assert len(result.run) == 2
