@@ -19,14 +19,16 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 
-from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.identity import TRACED, identity_of_call
+from langchain_llm_optimizers.providers import Provider, Sent, serialised_provider
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
+from llm_optimizers.fingerprint import digest, fingerprint, name_of
+from llm_optimizers.settings.bookkeeping import CALL_SETTINGS, Apis, shaping_settings
 from llm_optimizers.settings.choices import choices_of
 from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
 
-__all__ = ["identity_of_string", "sampled_by_string", "string_of_call"]
+__all__ = ["identity_of_string", "sampled_by_string", "sent_by_string", "string_of_call"]
 
 _CLASS = re.compile(r"<class '([^']+)'>")
 _MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
@@ -44,9 +46,11 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
         ConfigurationError: it holds an object whose content cannot be read.
     """
     found = _read(llm_string)
+    provider = _provider(found)
+    apis: Apis = frozenset() if provider is None else frozenset({provider.api})
     identity: dict[str, Any] = {
-        "llm": found.model,
-        "settings": found.settings,
+        "llm": _shaping_model(found.model, apis),
+        "settings": _shaping_pairs(found.settings, apis),
         **found.state,
         **({"n": found.choices} if found.choices > 1 else {}),
     }
@@ -57,6 +61,37 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     if any(_is_given(found.settings, name) for name in _TOOLS):
         identity["tools"] = True
     return identity
+
+
+def sent_by_string(llm_string: str) -> tuple[Sent, ...] | None:
+    """Return what the model of an `llm_string` sends of a message, None if that is not known.
+
+    Raises:
+        ConfigurationError: the string holds an object whose content cannot be read.
+    """
+    provider = _provider(_read(llm_string))
+    return None if provider is None else (provider.sent,)
+
+
+def _provider(read: _Read) -> Provider | None:
+    identifier = read.model.get("id") if isinstance(read.model, Mapping) else None
+    return serialised_provider(identifier)
+
+
+def _shaping_model(model: Any, apis: Apis) -> Any:
+    """Return a model's constructor without what shapes no answer."""
+    if not isinstance(model, Mapping):
+        return model
+    return {**model, "kwargs": shaping_settings(_made_with(model), apis, fields=True)}
+
+
+def _shaping_pairs(settings: Any, apis: Apis) -> Any:
+    """Return the settings of a call, a list of pairs, without what shapes no answer."""
+    named = _named(settings)
+    if not isinstance(settings, list) or len(named) != len(settings):
+        return settings
+    called = {name: value for name, value in named.items() if name not in TRACED}
+    return list(shaping_settings(called, apis).items())
 
 
 def sampled_by_string(llm_string: str) -> bool:

@@ -14,7 +14,7 @@ there is no key. Otherwise its id is part of the key, and only the same request 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_optimizers.caching.keys.questions import (
@@ -25,6 +25,7 @@ from llm_optimizers.caching.keys.questions import (
 from llm_optimizers.caching.keys.text_tasks.detection import works_on_text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
+from llm_optimizers.settings.bookkeeping import unmarked
 from llm_optimizers.settings.choices import stated_choices
 from llm_optimizers.settings.provider_state import ProviderState, holds_reference, state_of
 from llm_optimizers.settings.sampling import asks_for_sample
@@ -56,7 +57,8 @@ class CacheKey:
     from it again. `completion` is the request's. `choices` is how many answers the settings ask
     for, None if they do not say. `keeps_ids` says that the request continues a response at the
     provider, which knows the ids in its answer. A `sampled` request's calls at the same time are
-    never merged.
+    never merged, and others only if they have the same `in_flight`: what is asked, and how soon
+    the answer is wanted.
     """
 
     exact: str
@@ -69,6 +71,12 @@ class CacheKey:
     choices: int | None = None
     keeps_ids: bool = False
     sampled: bool = False
+    delivery: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def in_flight(self) -> str:
+        """What calls must have in common to be made once for all of them."""
+        return f"{self.exact} {self.delivery}" if self.delivery else self.exact
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -84,6 +92,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         ConfigurationError: the request holds a value that cannot be written into a key, or its
             tenant is not a string, or it refers to state at the provider that moves.
     """
+    request = _unmarked(request)
     state = _unmoving_state(request)
     *history, last = request.messages
     plain = _is_plain(last)
@@ -111,7 +120,30 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         choices=stated_choices(request.params),
         keeps_ids=bool(state.continued),
         sampled=request.sampled or asks_for_sample(request.params, depth=0),
+        delivery=request.delivery,
     )
+
+
+def _unmarked(request: ChatRequest) -> ChatRequest:
+    """Return the request without marks for the provider's prompt cache, which shape no answer."""
+    messages = request.messages
+    if all(isinstance(message.content, str) for message in messages):
+        return request
+    return replace(request, messages=tuple(map(_unmarked_message, messages)))
+
+
+def _unmarked_message(message: Message) -> Message:
+    """Return a message without marks; content that is then one plain text as this text."""
+    if isinstance(message.content, str):
+        return message
+    parts = tuple(
+        part if data is part.data else replace(part, data=data)
+        for part in message.content
+        if (data := unmarked(part.data)) or part.kind == "text"
+    )
+    if len(parts) == 1 and parts[0].kind == "text" and not parts[0].data:
+        return replace(message, content=parts[0].text)
+    return message if parts == message.content else replace(message, content=parts)
 
 
 def _is_plain(message: Message) -> bool:
