@@ -105,7 +105,8 @@ _PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 
 def provider_of(model: object) -> Provider | None:
     """Return what is known of a model's class, None for one that is not known."""
-    kind = installed_class(type(model))
+    own: Any = type(model)
+    kind = installed_class(own)
     return None if kind is None else _PROVIDERS.get(name_of(kind))
 
 
@@ -135,18 +136,15 @@ def serialised_provider(identifier: object) -> Provider | None:
     """
     if not isinstance(identifier, list) or not identifier:
         return None
-    found = {
-        installed_class(kind)
-        for kind in _subclasses(BaseChatModel)
-        if kind.__name__ == identifier[-1] and kind.lc_id() == identifier
-    }
+    named = (kind for kind in _subclasses(BaseChatModel) if kind.__name__ == identifier[-1])
+    found = {installed_class(kind) for kind in named if kind.lc_id() == identifier}
     if len(found) != 1:
         return None
     (kind,) = found
     return None if kind is None else _PROVIDERS.get(name_of(kind))
 
 
-def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
+def _subclasses(base: Any) -> Iterator[Any]:
     for each in base.__subclasses__():
         yield each
         yield from _subclasses(each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -85,7 +86,10 @@ def _hidden_settings(
     """Return the settings in private attributes and excluded fields, by name, as read.
 
     Some integrations keep a provider's whole configuration there. Anything else there is a client,
-    a counter or a list of what was done, and so is a mapping that cannot be read.
+    a counter or a list of what was done, and so is a mapping in which nothing can be read.
+
+    Raises:
+        ConfigurationError: a part of a configuration cannot be read.
     """
     values = vars(component)
     excluded = {name: values.get(name) for name in _excluded_fields_of(type(component))}
@@ -96,13 +100,48 @@ def _hidden_settings(
     }
     found = {}
     for public, value in shaping_settings(hidden, apis, fields=True).items():
-        if _is_account(public, value):
-            continue
-        try:
-            found[public] = read(value)
-        except ConfigurationError:
-            continue
+        if not _is_account(public, value):
+            with suppress(_NothingReadError):
+                found[public] = _read_hidden(value, read)
     return found
+
+
+class _NothingReadError(ConfigurationError):
+    """Nothing in a mapping can be read."""
+
+
+def _read_hidden(value: Any, read: Callable[[Any], Any]) -> Any:
+    """Return a hidden setting as read; of a client in it, what it adds to requests.
+
+    Raises:
+        ConfigurationError: another part of it cannot be read.
+    """
+    try:
+        return read(value)
+    except ConfigurationError as error:
+        if not isinstance(value, Mapping):
+            raise
+        refused: ConfigurationError = error
+    found, unread = {}, 0
+    for name, item in value.items():
+        try:
+            found[str(name)] = _read_hidden(item, read)
+        except _NothingReadError:
+            continue
+        except ConfigurationError as error:
+            if "client" in str(name):
+                found[str(name)] = _added_by_client(item)
+            else:
+                unread, refused = unread + 1, error
+    if unread == len(value) or not any(map(_says_something, found.values())):
+        raise _NothingReadError(str(refused))
+    if unread:
+        raise refused
+    return found
+
+
+def _says_something(read: Any) -> bool:
+    return any(read) if isinstance(read, tuple) else read is not None
 
 
 def _attributes_of(component: object) -> Collection[str]:

@@ -78,7 +78,12 @@ _AT: Mapping[Api, Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
             "prompt cache": ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
             "tier": ("service_tier",),  # how soon and at what price, by the same model
             "pieces": ("stream", "stream_options"),
-            "connection": ("http_socket_options",),  # langchain-openai
+            # langchain-openai, and Azure's clients.
+            "connection": ("http_socket_options",),
+            "account": (
+                *("azure_ad_token", "azure_ad_token_provider", "azure_ad_async_token_provider"),
+                "use_azure_ad",
+            ),
         },
         # anthropic.types.message_create_params; `metadata` holds a `user_id` against abuse.
         "anthropic": {
@@ -117,7 +122,7 @@ _ONLY_IF: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
 )
 """OpenAI and Anthropic take texts only. A gateway at the same address format may take more, and
 choose a model by it (LiteLLM's `metadata: {"tags": [...]}`)."""
-_HEADERS = ("extra_headers", "default_headers", "headers")
+_HEADERS = ("extra_headers", "default_headers", "additional_headers", "headers")
 _HOLDERS = (
     *NESTED,
     *("http_options", "client_kwargs", "async_client_kwargs", "sync_client_kwargs"),
@@ -141,6 +146,8 @@ _CLIENT_HEADERS_BEGIN = ("x-b3-", "x-datadog-", "x-stainless-")
 `openai-beta` and a gateway's own change the answer, and so may those that nobody has described."""
 _MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
 """Where the provider's prompt cache ends, in content blocks and tools."""
+_MARKED = ("tools", "system", "toolConfig")
+"""Settings that hold tools and content blocks."""
 
 
 def shapes_answer(name: str, value: object, apis: Apis) -> bool:
@@ -169,19 +176,22 @@ def shaping_settings(
         if name in skipped or not shapes_answer(name, value, apis):
             continue
         shaped = _shaping_part(name, value, apis)
-        if shaped is value or shaped or not value:
+        # What holds nothing is as if it were not there.
+        if shaped or not apis or not isinstance(shaped, Mapping):
             kept[name] = shaped
     return kept
 
 
 def _shaping_part(name: str, value: Any, apis: Apis) -> Any:
     """Return what shapes an answer in one setting: the value itself if all of it does."""
-    if name == "tools" and isinstance(value, list | tuple):
-        return [_without_marks(tool) for tool in value]
+    if name in _MARKED:
+        return _without_marks(value)
     if not apis or not isinstance(value, Mapping):
         return value
     if name in _HEADERS:
         return shaping_headers(value)
+    if name == "http_options":  # Gemini's, whose fields are all there
+        return shaping_settings({k: v for k, v in value.items() if v is not None}, apis)
     return shaping_settings(value, apis) if name in _HOLDERS else value
 
 
@@ -202,14 +212,18 @@ def unmarked(block: Mapping[str, Any]) -> Mapping[str, Any]:
     return block if _MARKS.isdisjoint(block) else _left(block)
 
 
-def _without_marks(tool: Any) -> Any:
-    """Return a tool's definition without marks; other tools as they are."""
-    if not isinstance(tool, Mapping):
-        return tool
-    extras = tool.get("extras")  # LangChain's place for what only one provider reads
+def _without_marks(value: Any) -> Any:
+    """Return tools or system prompts without marks, and without what is only a mark."""
+    if isinstance(value, list | tuple):
+        return [left for each in value if (left := _without_marks(each)) or not each]
+    if not isinstance(value, Mapping):
+        return value
+    held = {name: _without_marks(value[name]) for name in _MARKED if name in value}
+    extras = value.get("extras")  # LangChain's place for what only one provider reads
     if isinstance(extras, Mapping) and not _MARKS.isdisjoint(extras):
-        tool = {**tool, "extras": _left(extras) or None}
-    return tool if _MARKS.isdisjoint(tool) else _left(tool)
+        held["extras"] = _left(extras) or None
+    value = {**value, **held} if held else value
+    return value if _MARKS.isdisjoint(value) else _left(value)
 
 
 def _left(marked: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Keys: which requests are the same, and which may be matched by meaning.
 
 key.py        the key of a request: exact, normalised, and the scope of a semantic match
+characters.py what of a text's characters says nothing: composition, width, French spaces
 questions.py  the question in a prompt, its normalised form, and its keys in a scope
 text_tasks/   requests to work on a text, which are matched exactly only
 """
