@@ -7,12 +7,12 @@ known, and whatever its messages hold counts.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
-
-from langchain_core.language_models import BaseChatModel
 
 from llm_optimizers.fingerprint import installed_class, name_of
 from llm_optimizers.settings.bookkeeping import Api, Apis
@@ -103,9 +103,17 @@ _PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 )
 
 
+_PLACES = [(module, name) for module, _, name in (each.rpartition(".") for each in _PROVIDERS)]
+
+
 def provider_of(model: object) -> Provider | None:
     """Return what is known of a model's class, None for one that is not known."""
     own: Any = type(model)
+    return _provider_of(own)
+
+
+@lru_cache(maxsize=256)
+def _provider_of(own: Any) -> Provider | None:
     kind = installed_class(own)
     return None if kind is None else _PROVIDERS.get(name_of(kind))
 
@@ -136,12 +144,17 @@ def serialised_provider(identifier: object) -> Provider | None:
     """
     if not isinstance(identifier, list) or not identifier:
         return None
-    named = (kind for kind in _subclasses(BaseChatModel) if kind.__name__ == identifier[-1])
-    found = {installed_class(kind) for kind in named if kind.lc_id() == identifier}
-    if len(found) != 1:
-        return None
-    (kind,) = found
-    return None if kind is None else _PROVIDERS.get(name_of(kind))
+    kinds = [kind for kind in _loaded(identifier[-1]) if kind.lc_id() == identifier]
+    found = {id(provider): provider for provider in map(_provider_of, kinds)}
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _loaded(name: object) -> Iterator[Any]:
+    """Yield the classes in memory of this name: the table's, and those of the user's below them."""
+    for module, own in _PLACES:
+        kind = getattr(sys.modules.get(module), own, None)
+        if kind is not None:
+            yield from (each for each in (kind, *_subclasses(kind)) if each.__name__ == name)
 
 
 def _subclasses(base: Any) -> Iterator[Any]:

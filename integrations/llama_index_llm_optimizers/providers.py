@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -53,7 +54,8 @@ _PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 
 def known_providers(llms: Iterable[object]) -> tuple[Provider, ...] | None:
     """Return what is known of each LLM's class, None if one is not known."""
-    found = [_provider_of(type(llm)) for llm in llms]
+    classes: list[Any] = [type(llm) for llm in llms]
+    found = list(map(_provider_of, classes))
     known = [each for each in found if each is not None]
     return tuple(known) if len(known) == len(found) else None
 
@@ -64,6 +66,7 @@ def apis_of(llms: Iterable[object]) -> Apis:
     return frozenset() if providers is None else frozenset(each.api for each in providers)
 
 
+@lru_cache(maxsize=256)
 def _provider_of(own: Any) -> Provider | None:
     kind = installed_class(own)
     return None if kind is None else _PROVIDERS.get(name_of(kind))

@@ -20,6 +20,7 @@ these `metadata`, and no tier is billed. Tenants are not read from here (see `te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -148,6 +149,7 @@ _MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_
 """Where the provider's prompt cache ends, in content blocks and tools."""
 _MARKED = ("tools", "system", "toolConfig")
 """Settings that hold tools and content blocks."""
+_WITH_PARTS = frozenset({*_MARKED, *_HEADERS, *_HOLDERS})
 
 
 def shapes_answer(name: str, value: object, apis: Apis) -> bool:
@@ -155,12 +157,17 @@ def shapes_answer(name: str, value: object, apis: Apis) -> bool:
 
     Without `apis` it is not known where it goes.
     """
-    if name in _CALLS:
-        return False
-    if not apis or any(name not in _NAMES[api] for api in apis):
+    if name not in _bookkeeping_at(apis):
         return True
     fits = _ONLY_IF.get(name)
     return not (value is None or fits is None or fits(value))
+
+
+@lru_cache(maxsize=64)
+def _bookkeeping_at(apis: Apis) -> frozenset[str]:
+    """Return the names of settings that shape no answer at any of the APIs."""
+    names = [_NAMES[api] for api in apis]
+    return _CALLS.union(frozenset.intersection(*names)) if names else _CALLS
 
 
 def shaping_settings(
@@ -170,15 +177,20 @@ def shaping_settings(
 
     `fields` are a model's; the others are a call's.
     """
-    skipped = CALL_SETTINGS if fields else frozenset()
+    skipped = CALL_SETTINGS if fields else _CALLS
+    books = _bookkeeping_at(apis)
     kept = {}
     for name, value in settings.items():
-        if name in skipped or not shapes_answer(name, value, apis):
+        if name in skipped or (name in books and not shapes_answer(name, value, apis)):
             continue
-        shaped = _shaping_part(name, value, apis)
-        # What holds nothing is as if it were not there.
-        if shaped or not apis or not isinstance(shaped, Mapping):
+        if name in _WITH_PARTS:
+            shaped = _shaping_part(name, value, apis)
+            # What holds nothing is as if it were not there.
+            if apis and isinstance(shaped, Mapping) and not shaped:
+                continue
             kept[name] = shaped
+        else:
+            kept[name] = value
     return kept
 
 
@@ -192,7 +204,7 @@ def _shaping_part(name: str, value: Any, apis: Apis) -> Any:
         return shaping_headers(value)
     if name == "http_options":  # Gemini's, whose fields are all there
         return shaping_settings({k: v for k, v in value.items() if v is not None}, apis)
-    return shaping_settings(value, apis) if name in _HOLDERS else value
+    return shaping_settings(value, apis)
 
 
 def shaping_headers(headers: Mapping[Any, Any]) -> dict[str, Any]:
