@@ -147,6 +147,7 @@ _CLIENT_HEADERS_BEGIN = ("x-b3-", "x-datadog-", "x-stainless-")
 `openai-beta` and a gateway's own change the answer, and so may those that nobody has described."""
 _MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
 """Where the provider's prompt cache ends, in content blocks and tools."""
+_MARK_BLOCKS = ("cache", "cache_point", "cachePoint")  # LlamaIndex's, langchain-aws's
 _MARKED = ("tools", "system", "toolConfig")
 """Settings that hold tools and content blocks."""
 _WITH_PARTS = frozenset({*_MARKED, *_HEADERS, *_HOLDERS})
@@ -219,7 +220,7 @@ def shaping_headers(headers: Mapping[Any, Any]) -> dict[str, Any]:
 
 def unmarked(block: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a content block without marks for the provider's prompt cache; {} if it is one."""
-    if block.get("type") == "cache":  # LlamaIndex's
+    if block.get("type") in _MARK_BLOCKS:
         return {}
     return block if _MARKS.isdisjoint(block) else _left(block)
 

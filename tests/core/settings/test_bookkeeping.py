@@ -159,6 +159,7 @@ MARK = {"cache_control": {"type": "ephemeral"}}
     [
         ({"type": "text", "text": "a", **MARK}, {"type": "text", "text": "a"}),
         ({"cachePoint": {"type": "default"}}, {}),
+        ({"type": "cache_point", "cache_type": "default"}, {}),
         ({"type": "cache", "cache": {"cache_control": {"type": "ephemeral"}}}, {}),
         ({"type": "text", "text": "cache_control"}, {"type": "text", "text": "cache_control"}),
     ],
