@@ -141,7 +141,8 @@ class ChatRequest:
     …) as JSON-like values. `tenant` separates customers: an answer made for one is never served
     to another. `completion` asks for a text that continues the prompt, not for a chat message.
     `sampled` means that the same request is meant to get varying answers, so that several of them
-    at once are several calls; it is no part of the request that is sent.
+    at once are several calls. `delivery` is how soon the answer is wanted (see
+    `settings.bookkeeping.delivery_of`). Both are no part of the request that is sent.
     """
 
     messages: tuple[Message, ...]
@@ -150,6 +151,7 @@ class ChatRequest:
     tenant: str = ""
     completion: bool = False
     sampled: bool = False
+    delivery: tuple[tuple[str, str], ...] = ()
 
     @property
     def question(self) -> str | None:

@@ -16,7 +16,7 @@ from langchain_core.outputs import Generation
 
 from langchain_llm_optimizers.codec import Generations, GenerationsCodec
 from langchain_llm_optimizers.hits import serve_hit
-from langchain_llm_optimizers.llm_string import identity_of_string, sampled_by_string
+from langchain_llm_optimizers.llm_string import call_of_string, sampled_by_string
 from langchain_llm_optimizers.messages import request_of_prompt
 from langchain_llm_optimizers.refusals import options_of_running_model, watch_runs
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
@@ -173,6 +173,7 @@ class HybridCache(PickledAsArguments, BaseCache):
 def _key_of(
     responses: ResponseCache[Generations], tenant: str, prompt: str, llm_string: str
 ) -> CacheKey:
-    request = request_of_prompt(prompt, identity_of_string(llm_string))
+    settings, sent = call_of_string(llm_string)
+    request = request_of_prompt(prompt, settings, sent=sent)
     sampled = sampled_by_string(llm_string)
     return responses.key_within(tenant, replace(request, sampled=sampled))

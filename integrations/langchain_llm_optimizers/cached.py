@@ -24,11 +24,14 @@ from langchain_llm_optimizers.endings import whole_answers_of
 from langchain_llm_optimizers.hits import SERVED_RUNS, ServedChatModel, served_model
 from langchain_llm_optimizers.identity import identity_of_call, sampled
 from langchain_llm_optimizers.messages import request_of_messages
+from langchain_llm_optimizers.providers import sent_by
 from langchain_llm_optimizers.refusals import options_of_config
 from langchain_llm_optimizers.stand_in import called_model
+from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.caching import CallOptions, Hit
 from llm_optimizers.caching.options import one_batch
 from llm_optimizers.effects import closing_async
+from llm_optimizers.settings.bookkeeping import delivery_of
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedChatModel"]
@@ -194,8 +197,13 @@ class CachedChatModel(WrapperOfOne):
             run = self._run_settings(call)
             if run:
                 identity["run"] = run
-            request = request_of_messages(call.messages, identity)
-            return replace(request, sampled=sampled(self.model, call.kwargs))
+            models = tuple(underlying_models(self.model))
+            request = request_of_messages(call.messages, identity, sent=sent_by(models))
+            return replace(
+                request,
+                sampled=sampled(self.model, call.kwargs),
+                delivery=delivery_of(call.kwargs, *models),
+            )
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.cache.responses.bypassed(error)
             return None

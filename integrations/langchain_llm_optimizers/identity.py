@@ -10,17 +10,21 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_llm_optimizers.binding import DEFERRED_BINDING, DeferredBinding
+from langchain_llm_optimizers.providers import apis_of
 from langchain_llm_optimizers.wrappers import Wrapper, is_wrapper, underlying_models
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
+from llm_optimizers.settings.bookkeeping import shaping_settings
 from llm_optimizers.settings.choices import choices_of
 from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
 
-__all__ = ["identity_of_call", "identity_of_model", "sampled"]
+__all__ = ["TRACED", "identity_of_call", "identity_of_model", "sampled"]
 
 _BASE_FIELDS = frozenset(BaseChatModel.model_fields) - {"output_version"}
 _TOOLS = ("tools", "functions")
+TRACED = frozenset({"ls_structured_output_format", "structured_output_format"})
+"""What `BaseChatModel` takes from a call for its traces, and passes on to no model."""
 
 
 def identity_of_call(
@@ -57,9 +61,11 @@ def identity_of_model(model: BaseLanguageModel[Any]) -> dict[str, Any]:
             "models": [identity_of_model(child) for child in model._children],
         }
     secrets = getattr(model, "lc_secrets", {})
-    own = settings_of(model, skip=_BASE_FIELDS | secrets.keys(), read=_read)
+    apis = apis_of([model])
+    own = settings_of(model, skip=_BASE_FIELDS | secrets.keys(), read=_read, apis=apis)
     # What a model says of itself may not be in its fields.
-    return {"fields": own, "stated": fingerprint(model._identifying_params)}
+    stated = shaping_settings(model._identifying_params, apis, fields=bool(apis))
+    return {"fields": own, "stated": fingerprint(stated)}
 
 
 def sampled(model: BaseChatModel, kwargs: Mapping[str, Any]) -> bool:
@@ -76,10 +82,14 @@ def _given(model: BaseChatModel) -> dict[str, Any]:
 
 
 def _settings_sent(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a call's settings as the model sends them, or each of the models inside it."""
+    """Return a call's settings as the model sends them, or each of the models inside it.
+
+    Without those that shape the answer of none of these models.
+    """
     deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
     if deferred is None or not is_wrapper(model):
-        return {name: _translated(value) for name, value in kwargs.items()}
+        given = {name: _translated(value) for name, value in kwargs.items() if name not in TRACED}
+        return shaping_settings(given, apis_of(underlying_models(model)))
     sent = [_sent_by(model, child, kwargs) for child in model._children]
     if not any(sent):
         raise ConfigurationError(

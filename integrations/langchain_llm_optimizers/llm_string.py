@@ -20,14 +20,16 @@ from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.load import Serializable
 from pydantic import BaseModel
 
-from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.identity import TRACED, identity_of_call
+from langchain_llm_optimizers.providers import Sent, serialised_provider
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import CALL_SETTINGS, digest, fingerprint, name_of
+from llm_optimizers.fingerprint import digest, fingerprint, name_of
+from llm_optimizers.settings.bookkeeping import CALL_SETTINGS, Apis, shaping_settings
 from llm_optimizers.settings.choices import choices_of
 from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
 
-__all__ = ["identity_of_string", "sampled_by_string", "string_of_call"]
+__all__ = ["call_of_string", "identity_of_string", "sampled_by_string", "string_of_call"]
 
 _CLASS = re.compile(r"<class '([^']+)'>")
 _MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
@@ -44,10 +46,22 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: it holds an object whose content cannot be read.
     """
+    return call_of_string(llm_string)[0]
+
+
+def call_of_string(llm_string: str) -> tuple[dict[str, Any], tuple[Sent, ...] | None]:
+    """Return the settings in an `llm_string`, and what its model sends of a message if known.
+
+    Raises:
+        ConfigurationError: it holds an object whose content cannot be read.
+    """
     found = _read(llm_string)
+    identifier = found.model.get("id") if isinstance(found.model, Mapping) else None
+    provider = serialised_provider(identifier)
+    apis: Apis = frozenset() if provider is None else frozenset({provider.api})
+    shaping = _shaping if len(llm_string) <= _LONGEST else _shaping.__wrapped__
     identity: dict[str, Any] = {
-        "llm": found.model,
-        "settings": found.settings,
+        **shaping(llm_string, apis),
         **found.state,
         **({"n": found.choices} if found.choices > 1 else {}),
     }
@@ -57,7 +71,20 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
         identity["schemas"] = {name: _schema(name) for name in found.classes}
     if any(_is_given(found.settings, name) for name in _TOOLS):
         identity["tools"] = True
-    return identity
+    return identity, None if provider is None else (provider.sent,)
+
+
+@lru_cache(maxsize=256)
+def _shaping(llm_string: str, apis: Apis) -> Mapping[str, Any]:
+    """Return a model's constructor and a call's settings without what shapes no answer."""
+    read = _read(llm_string)
+    model, pairs, named = read.model, read.settings, _named(read.settings)
+    if isinstance(model, Mapping):
+        model = {**model, "kwargs": shaping_settings(_made_with(model), apis, fields=True)}
+    if isinstance(pairs, list) and len(named) == len(pairs):
+        called = {name: value for name, value in named.items() if name not in TRACED}
+        pairs = list(shaping_settings(called, apis).items())
+    return {"llm": model, "settings": pairs}
 
 
 def sampled_by_string(llm_string: str) -> bool:

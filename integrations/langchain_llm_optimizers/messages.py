@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
+from langchain_llm_optimizers.providers import ANSWER_FORMAT, Sent
 from langchain_llm_optimizers.state import with_previous_response
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import json_text
@@ -31,8 +32,9 @@ _SERIALISED = '[{"lc": '
 _NOT_WRITTEN = '"not_implemented"'
 _REMOVED_KEYS = ("prompt_tokens_removed", "prompt_tokens_sent_before")
 
-_SENT_BACK = ("function_call", "tool_outputs")
-"""Keys of an answer's `additional_kwargs` that langchain-openai sends with the next request."""
+_REPEATED = (METADATA_KEY, "parsed", "usage")
+"""What an answer's `additional_kwargs` hold beside what the model said."""
+_SIGNATURES = "__gemini_function_call_thought_signatures__"
 
 _ROLES = {
     "human": "user",
@@ -50,6 +52,9 @@ _ROLES = {
     "function": "tool",
     "FunctionMessage": "tool",
 }
+
+
+_CORE_ROLES = frozenset({"user", "assistant", "system", "tool"})
 
 
 def without_billing(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,10 +85,17 @@ def core_message(message: BaseMessage) -> Message:
 
 
 def request_of_messages(
-    messages: Sequence[BaseMessage], params: Mapping[str, Any], *, model: str = ""
+    messages: Sequence[BaseMessage],
+    params: Mapping[str, Any],
+    *,
+    model: str = "",
+    sent: Sequence[Sent] | None = None,
 ) -> ChatRequest:
-    """Return the request for these messages and settings."""
-    extras = [_extras(_ROLES.get(m.type, m.type), vars(m)) for m in messages]
+    """Return the request for these messages and settings.
+
+    `sent` says what of a message the models send that may answer; None if that is not known.
+    """
+    extras = [_extras(_ROLES.get(m.type, m.type), vars(m), sent) for m in messages]
     answers = [m.response_metadata for m in messages if isinstance(m, AIMessage)]
     params = with_previous_response(params, answers)
     return ChatRequest(
@@ -93,7 +105,9 @@ def request_of_messages(
     )
 
 
-def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
+def request_of_prompt(
+    prompt: str, params: Mapping[str, Any], *, sent: Sequence[Sent] | None = None
+) -> ChatRequest:
     """Return the request in the `prompt` string that LangChain passes to a cache.
 
     A chat model passes `dumps(messages)`, a completion model its text. Anything but a list of
@@ -118,7 +132,7 @@ def request_of_prompt(prompt: str, params: Mapping[str, Any]) -> ChatRequest:
             )
             for kind, kwargs in raw
         )
-        extras = [_extras(_ROLES.get(kind, kind), kwargs) for kind, kwargs in raw]
+        extras = [_extras(_ROLES.get(kind, kind), kwargs, sent) for kind, kwargs in raw]
         answers = [
             kwargs.get("response_metadata") or {}
             for kind, kwargs in raw
@@ -198,21 +212,63 @@ def _message(
     )
 
 
-def _extras(role: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the other fields of a message that may affect the answer.
+def _extras(role: str, fields: Mapping[str, Any], sent: Sequence[Sent] | None) -> dict[str, Any]:
+    """Return the other fields of a message that may affect the answer: those that are sent.
 
-    Of an assistant's message count its tool calls, including those in OpenAI's old form and those
-    that could not be parsed, and what refers to the provider's copy of the answer. The rest (parsed
-    objects, refusals, reasoning summaries) repeats the content or is metadata.
+    Without the models' `sent`, all of `additional_kwargs`. Of an assistant message also count the
+    tool calls that could not be parsed, and whose format its blocks have.
     """
-    additional: Mapping[str, Any] = fields.get("additional_kwargs") or {}
+    extras = _additional(role, fields, sent)
     if role == "assistant":
-        extras = {k: v for k, v in additional.items() if k in _SENT_BACK and v}
-        for name in ("reasoning", "audio"):
-            item = additional.get(name)
-            if isinstance(item, Mapping) and item.get("id") and not item.get("encrypted_content"):
-                extras[name] = item["id"]
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
-        return {**extras, "invalid_tool_calls": broken} if broken else extras
-    extras = {k: v for k, v in additional.items() if k != METADATA_KEY}
+        written = _format_of(fields, sent)
+        return {
+            **extras,
+            **({"invalid_tool_calls": broken} if broken else {}),
+            **({"format": written} if written else {}),
+        }
     return {**extras, "status": "error"} if fields.get("status") == "error" else extras
+
+
+def _additional(
+    role: str, fields: Mapping[str, Any], sent: Sequence[Sent] | None
+) -> dict[str, Any]:
+    """Return what counts of a message's `additional_kwargs`."""
+    given: Mapping[str, Any] = fields.get("additional_kwargs") or {}
+    if not given:
+        return {}
+    if sent is not None and role in _CORE_ROLES:
+        names = frozenset[str]().union(*(each.extras.get(role, frozenset()) for each in sent))
+        given = {name: value for name, value in given.items() if name in names}
+    if role != "assistant":
+        return {k: v for k, v in given.items() if k != METADATA_KEY}
+    calls = fields.get("tool_calls") or ()
+    parsed = bool(calls or fields.get("invalid_tool_calls"))
+    kept = {k: v for k, v in given.items() if v and k not in _REPEATED}
+    return {
+        name: value
+        for name, held in kept.items()
+        if not (name == "tool_calls" and parsed) and (value := _held(name, held, calls))
+    }
+
+
+def _held(name: str, value: Any, calls: Sequence[Mapping[str, Any]]) -> Any:
+    """Return what counts of an entry of an answer's: without ids that another answer lacks.
+
+    Reasoning and sound that lie at the provider are known by their id; encrypted reasoning belongs
+    to the text beside it. Item ids of calls say nothing that the calls do not.
+    """
+    if name in ("reasoning", "audio") and isinstance(value, Mapping) and value.get("id"):
+        return None if value.get("encrypted_content") else value["id"]
+    if name == _SIGNATURES and isinstance(value, Mapping):
+        return [value.get(call.get("id")) for call in calls]
+    return None if name == "__openai_function_call_ids__" else value
+
+
+def _format_of(fields: Mapping[str, Any], sent: Sequence[Sent] | None) -> dict[str, Any]:
+    """Return by what an integration tells whose format an answer's blocks are in."""
+    if not isinstance(fields.get("content"), list):
+        return {}
+    metadata: Mapping[str, Any] = fields.get("response_metadata") or {}
+    names = ANSWER_FORMAT if sent is None else set().union(*(each.metadata for each in sent))
+    return {name: metadata[name] for name in sorted(names) if metadata.get(name)}

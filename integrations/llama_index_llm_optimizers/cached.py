@@ -16,6 +16,7 @@ from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call, sampled
 from llama_index_llm_optimizers.messages import request_of
+from llama_index_llm_optimizers.providers import known_providers
 from llama_index_llm_optimizers.refusals import (
     achecked_stream,
     checked_stream,
@@ -25,6 +26,7 @@ from llama_index_llm_optimizers.replies import CachedReply, reply_to_cache, stre
 from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.refusals import answers_held
+from llm_optimizers.settings.bookkeeping import delivery_of
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["CachedLLM"]
@@ -135,8 +137,14 @@ class CachedLLM(DelegatingLLM):
         try:
             identity = identity_of_call(self.llm, call.kwargs)
             run = self._run_settings(call)
-            request = request_of(call, {**identity, "run": run} if run else identity)
-            return replace(request, sampled=sampled(self.llm, call.kwargs))
+            llms = tuple(underlying_models(self.llm))
+            params = {**identity, "run": run} if run else identity
+            request = request_of(call, params, known_providers(llms))
+            return replace(
+                request,
+                sampled=sampled(self.llm, call.kwargs),
+                delivery=delivery_of(call.kwargs, *llms),
+            )
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the LLM
             self.cache.bypassed(error)
             return None

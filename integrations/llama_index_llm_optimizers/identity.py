@@ -12,8 +12,10 @@ from llama_index.core.schema import BaseComponent
 from llama_index.core.tools.types import BaseTool
 
 from llama_index_llm_optimizers.binding import DeferredTools
+from llama_index_llm_optimizers.providers import apis_of
 from llama_index_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.fingerprint import MODEL_SETTINGS, digest_of_read, fingerprint, settings_of
+from llm_optimizers.settings.bookkeeping import shaping_settings
 from llm_optimizers.settings.choices import choices_of
 from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
@@ -46,8 +48,9 @@ def identity_of_call(llm: LLM, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """
     models = tuple(underlying_models(llm))
     choices = choices_of(kwargs, *models)
+    given = {name: _translated(value) for name, value in kwargs.items()}
     return {
-        **{name: _translated(value) for name, value in kwargs.items()},
+        **shaping_settings(given, apis_of(models)),
         **({"n": choices} if choices > 1 else {}),
         **state_settings(*models),
         MODEL_SETTINGS: digest_of_read(identity_of_llm(llm)),
@@ -60,8 +63,10 @@ def identity_of_llm(llm: LLM) -> dict[str, Any]:
     Raises:
         ConfigurationError: a setting is an object whose content cannot be read.
     """
-    identity = settings_of(llm, skip=_PROMPT_FIELDS, read=_read)
-    identity["model_name"] = llm.metadata.model_name
+    # Before the fields: some LLMs fill one in when this is first read, as Ollama its window.
+    model_name = llm.metadata.model_name
+    identity = settings_of(llm, skip=_PROMPT_FIELDS, read=_read, apis=apis_of([llm]))
+    identity["model_name"] = model_name
     # Used by `chat` and `complete` of LLMs that have no chat format.
     for name in ("messages_to_prompt", "completion_to_prompt"):
         function = getattr(llm, name)

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
+from llama_index_llm_optimizers.providers import Provider
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import fingerprint, json_text
 from llm_optimizers.types import ChatRequest, Message, Part
@@ -49,8 +50,14 @@ _LLM_FIELDS = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", 
 """What LLMs put into their own messages; it repeats or counts the content."""
 
 
-def request_of(call: ModelCall, params: Mapping[str, Any]) -> ChatRequest:
+def request_of(
+    call: ModelCall,
+    params: Mapping[str, Any],
+    providers: Sequence[Provider] | None = None,
+) -> ChatRequest:
     """Return the request for a call with these settings.
+
+    `providers` say what of a message the LLMs send that may answer; None if that is not known.
 
     Raises:
         ConfigurationError: a message has content that cannot be read.
@@ -59,7 +66,7 @@ def request_of(call: ModelCall, params: Mapping[str, Any]) -> ChatRequest:
         formatted = {"formatted": getattr(call, "formatted", False)}
         message = Message(role="user", content=getattr(call, "prompt", ""))
         return ChatRequest(messages=(message,), params={**params, **formatted}, completion=True)
-    extras = [_extras(message) for message in call.messages]
+    extras = [_extras(message, providers) for message in call.messages]
     return ChatRequest(
         messages=tuple(core_message(message) for message in call.messages),
         params={**params, "extras": extras} if any(extras) else params,
@@ -131,6 +138,12 @@ def _part(block: ContentBlock) -> dict[str, Any] | None:
         data["path"] = _digest_of(Path(str(data["path"])))
     if isinstance(block, ThinkingBlock):
         data.pop("num_tokens", None)
+        held = data.get("additional_information") or {}
+        data["additional_information"] = {
+            name: value
+            for name, value in held.items()
+            if value is not None and not name.endswith("_tokens")
+        }
     return {"type": str(kind), str(kind): data}
 
 
@@ -163,25 +176,41 @@ def _digest_of(path: Path) -> str:
 
 
 def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    """Return the tool calls of a message, from its blocks or from `additional_kwargs` (older)."""
+    """Return the tool calls of a message: its blocks, then those that `additional_kwargs` add.
+
+    There, older LLMs keep their calls, and newer ones repeat them.
+    """
     calls = [
-        (block.tool_call_id, block.tool_name, block.tool_kwargs)
+        _call(block.tool_call_id, block.tool_name, block.tool_kwargs)
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     ]
-    if not calls:
-        calls = [_older(raw) for raw in message.additional_kwargs.get("tool_calls") or ()]
-    return [
-        {"id": identifier or "", "function": {"name": name, "arguments": _arguments(arguments)}}
-        for identifier, name, arguments in calls
-    ]
+    blocks = [call["function"] for call in calls]
+    older = [_older(raw) for raw in message.additional_kwargs.get("tool_calls") or ()]
+    return [*calls, *(call for call in older if call["function"] not in blocks)]
 
 
-def _older(raw: Any) -> tuple[str | None, str, Any]:
-    """Return the id, name and arguments of OpenAI's object, or of its dump."""
-    call: Mapping[str, Any] = raw if isinstance(raw, Mapping) else raw.model_dump()
-    function: Mapping[str, Any] = call.get("function") or {}
-    return call.get("id"), str(function.get("name") or ""), function.get("arguments") or {}
+def _call(identifier: str | None, name: str, arguments: Any) -> dict[str, Any]:
+    return {"id": identifier or "", "function": {"name": name, "arguments": _arguments(arguments)}}
+
+
+def _older(raw: Any) -> dict[str, Any]:
+    """Return a call in a provider's own form, or its dump."""
+    call = _as_mapping(raw)
+    function = call.get("function")
+    said: Mapping[str, Any] = function if isinstance(function, Mapping) else call
+    # OpenAI and Ollama, then Anthropic and Bedrock, then Gemini.
+    given = [said.get(name) for name in ("arguments", "input", "args")]
+    arguments: Any = next((each for each in given if each), {})
+    return _call(call.get("id") or call.get("toolUseId"), str(said.get("name") or ""), arguments)
+
+
+def _as_mapping(raw: Any) -> Mapping[str, Any]:
+    """Return a call as a mapping, {} for what is none."""
+    if isinstance(raw, Mapping):
+        return raw
+    dump = getattr(raw, "model_dump", None)
+    return {} if dump is None else dump()
 
 
 def _arguments(arguments: Any) -> str:
@@ -194,10 +223,38 @@ def _arguments(arguments: Any) -> str:
     return json_text(arguments)
 
 
-def _extras(message: ChatMessage) -> dict[str, Any]:
-    """Return the other fields of a message that may affect the answer."""
+def _extras(message: ChatMessage, providers: Sequence[Provider] | None) -> dict[str, Any]:
+    """Return the other fields of a message that may affect the answer: those that are sent.
+
+    Without the LLMs' `providers`, all but what repeats the content of an answer.
+    """
+    given = message.additional_kwargs
+    if providers is not None:
+        given = {k: v for k, v in given.items() if any(_is_sent(k, message, p) for p in providers)}
     skipped: Sequence[str] = _OTHER_FIELDS
     if message.role.value in ("assistant", "chatbot", "model"):
         skipped = (*_OTHER_FIELDS, *_LLM_FIELDS)
-    kept = {k: v for k, v in message.additional_kwargs.items() if k not in skipped and v}
-    return {name: fingerprint(value) for name, value in kept.items()}
+    kept = {k: v for k, v in given.items() if k not in skipped and _says_something(v)}
+    # Some LLMs send texts as they are, one after the other, and some as several.
+    texts = [len(block.text) for block in message.blocks if isinstance(block, TextBlock)]
+    signed = [_as_mapping(call).get("thought_signature") for call in given.get("tool_calls") or ()]
+    return {
+        **{name: fingerprint(value) for name, value in kept.items()},
+        **({"texts": texts} if len(texts) > 1 else {}),
+        **({"thought_signatures of calls": fingerprint(signed)} if any(signed) else {}),
+    }
+
+
+def _says_something(value: Any) -> bool:
+    return any(each is not None for each in value) if isinstance(value, list) else bool(value)
+
+
+def _is_sent(name: str, message: ChatMessage, provider: Provider) -> bool:
+    if name in provider.sent:
+        return True
+    if not provider.all_with_calls:
+        return False
+    held = message.additional_kwargs
+    return ("tool_calls" in held or "function_call" in held) and not any(
+        isinstance(block, ToolCallBlock) for block in message.blocks
+    )

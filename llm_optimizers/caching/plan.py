@@ -57,7 +57,7 @@ class CachePlans(LookupPlans[R]):
             self.options.called(key)
             value, _ = yield from self._call_model(key, found)
             return CacheResult(value=value, hit=None)
-        call = self.single_flight.join(key.exact)
+        call = self.single_flight.join(key.in_flight)
         while not call.leading:
             shared = yield from self._wait_for_leader(key, call)
             if shared is not None:
@@ -65,7 +65,7 @@ class CachePlans(LookupPlans[R]):
             if not call.stalled:
                 value, _ = yield from self._call_model(key, found)
                 return CacheResult(value=value, hit=None)
-            call = self.single_flight.join(key.exact, call)
+            call = self.single_flight.join(key.in_flight, call)
         return (yield from self._lead(key, found, call, completed_before))
 
     def _lead(
@@ -86,7 +86,7 @@ class CachePlans(LookupPlans[R]):
             raise
         finally:
             if held is None or payload is None:
-                self.single_flight.complete(key.exact, call, payload, given_up=given_up)
+                self.single_flight.complete(key.in_flight, call, payload, given_up=given_up)
             else:
                 self._complete_later(key, call, payload, held)
         return CacheResult(value=value, hit=None)
@@ -98,7 +98,7 @@ class CachePlans(LookupPlans[R]):
         call.pause()
         held.tell(
             lambda accepted: self.single_flight.complete(
-                key.exact, call, payload if accepted else None
+                key.in_flight, call, payload if accepted else None
             )
         )
 
@@ -190,7 +190,7 @@ class CachePlans(LookupPlans[R]):
         payload = yield from self.executor.wait_for(call)
         if payload is None:
             if call.timed_out:
-                self.single_flight.forget(key.exact, call)
+                self.single_flight.forget(key.in_flight, call)
             return None
         ids = ids_of_hit(same=True, keeps_ids=key.keeps_ids, age=0.0)
         try:

@@ -20,7 +20,7 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint.data import PLAIN, Read, as_text, name_of, tagged
 from llm_optimizers.fingerprint.schemas import annotations_of
 
-__all__ = ["class_of", "code_of", "object_of", "written_code_of"]
+__all__ = ["class_of", "code_of", "is_installed", "object_of", "written_code_of"]
 
 _OWN = ("llm_optimizers", "langchain_llm_optimizers", "llama_index_llm_optimizers")
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
@@ -73,7 +73,9 @@ def code_of(value: Any, read: Read) -> dict[str, Any] | None:
         ConfigurationError: its code uses something that cannot be read.
     """
     if isinstance(value, types.FunctionType):
-        return tagged("named", name=name_of(value)) if _found(value) else _function(value, read)
+        return (
+            tagged("named", name=name_of(value)) if is_installed(value) else _function(value, read)
+        )
     if isinstance(value, types.MethodType):
         return tagged("method", function=read(value.__func__), owner=read(value.__self__))
     if isinstance(value, functools.partial):
@@ -105,7 +107,7 @@ def class_of(value: type, read: Read) -> dict[str, Any]:
     Raises:
         ConfigurationError: one of its attributes cannot be read.
     """
-    if not _is_defined_in_python(value) or _found(value):
+    if not _is_defined_in_python(value) or is_installed(value):
         return tagged("class", name=name_of(value))
     members = {
         name: read(member)
@@ -130,7 +132,7 @@ def written_code_of(value: type) -> tuple[str, ...]:
     """
     found = []
     for base in value.__mro__:
-        if not _is_defined_in_python(base) or _found(base):
+        if not _is_defined_in_python(base) or is_installed(base):
             continue
         for name, member in sorted(vars(base).items()):
             for function in _functions_in(member):
@@ -230,7 +232,7 @@ def _names(code: types.CodeType) -> set[str]:
     return found
 
 
-def _found(value: Any) -> bool:
+def is_installed(value: Any) -> bool:
     """Whether an installed package has this function or class under its own name."""
     module = sys.modules.get(value.__module__ or "")
     if module is None or not _installed(module):

@@ -23,6 +23,9 @@ from llm_optimizers.fingerprint.schemas import annotation_of, schema_of
 __all__ = ["digest", "digest_of_read", "fingerprint", "json_text"]
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def fingerprint(value: object) -> Any:
     """Return the value as JSON-like data: equal for equal values, different for different ones.
 
@@ -65,7 +68,7 @@ def digest_of_read(read: object) -> str:
         ConfigurationError: it cannot be written as JSON (a number of thousands of digits, say).
     """
     try:
-        text = json.dumps(read, sort_keys=True, separators=(",", ":"))
+        text = _ENCODER.encode(read)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the request cannot be written into a key ({error})") from error
     return hashlib.sha256(text.encode()).hexdigest()

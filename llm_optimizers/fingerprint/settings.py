@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -12,43 +13,14 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint.code import written_code_of
 from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
 from llm_optimizers.fingerprint.reading import fingerprint
-
-__all__ = ["CALL_SETTINGS", "MODEL_SETTINGS", "settings_of"]
-
-CALL_SETTINGS = frozenset(
-    {
-        # With which account and connection.
-        "api_key",
-        "async_client",
-        "client",
-        "credentials",
-        "http_async_client",
-        "http_client",
-        "reuse_client",
-        # How often, how fast, in how many pieces.
-        "embed_batch_size",
-        "max_retries",
-        "num_workers",
-        "rate_limiter",
-        "request_timeout",
-        "show_progress_bar",
-        "stream_chunk_timeout",
-        "stream_usage",
-        "streaming",
-        "timeout",
-        # Seen by callbacks and caches only.
-        "cache",
-        "callback_manager",
-        "callbacks",
-        "class_name",
-        "custom_get_token_ids",
-        "disable_streaming",
-        "embeddings_cache",
-        "tiktoken_model_name",
-        "verbose",
-    }
+from llm_optimizers.settings.bookkeeping import (
+    CALL_SETTINGS,
+    Apis,
+    shaping_headers,
+    shaping_settings,
 )
-"""Settings that say how a call is made, not what is asked; they are part of no key."""
+
+__all__ = ["MODEL_SETTINGS", "settings_of"]
 
 MODEL_SETTINGS = "the model's settings"
 """The name, which no setting of a call has, under which a model's digest is among them."""
@@ -56,11 +28,6 @@ _SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
 _HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
 _OWN_CLIENTS = (*_HTTP_CLIENTS, "client", "async_client")
 """In an object that is no pydantic one; there, the others are made from the settings."""
-_EVERY_CLIENTS = frozenset(
-    {"accept", "accept-encoding", "api-key", "authorization", "connection", "user-agent"}
-    | {"cookie", "x-api-key"}
-)
-"""Headers of any client, or of an account."""
 
 
 def settings_of(
@@ -68,14 +35,16 @@ def settings_of(
     *,
     skip: Collection[str] = (),
     read: Callable[[Any], Any] = fingerprint,
+    apis: Apis = frozenset(),
 ) -> dict[str, Any]:
     """Return a component's class and the fields that affect what it answers, as read.
 
-    Left out are fields that are None, in `CALL_SETTINGS` or in `skip`, iterators (the answers that
-    a test double has left), and secrets that identify an account. Of private attributes and of
-    fields that are excluded from its JSON, only text, switches and mappings count. Of an HTTP
-    client only what it adds to requests counts. `read` reads the fields; an adapter's knows its
-    framework's objects. An installed pydantic class is known by its name, another by its code.
+    Left out are fields that are None or in `skip`, those that shape no answer (at its API, if
+    that is known), iterators (the answers that a test double has left), and secrets that identify
+    an account. Of private attributes and of fields that are excluded from its JSON, only text,
+    switches and mappings count. Of an HTTP client only what it adds to requests counts. `read`
+    reads the fields; an adapter's knows its framework's objects. An installed pydantic class is
+    known by its name, another by its code.
 
     Raises:
         ConfigurationError: a field's content cannot be read; the message names the field.
@@ -89,16 +58,16 @@ def settings_of(
         found["class"] = [name_of(kind), written_code_of(kind)]
         names = _fields_of(kind, frozenset(skip))
         private = component.__pydantic_private__ or {}
-        hidden = _hidden_settings(component, skip, read)
+        hidden = _hidden_settings(component, skip, read, apis)
         if hidden:
             found["hidden"] = hidden
     else:
         found["class"], clients = fingerprint(kind), _OWN_CLIENTS
         names = [each for each in _attributes_of(component) if each not in CALL_SETTINGS]
     values = vars(component)
-    for name in names:
-        value = values.get(name)
-        if value is None or _is_account(name, value) or isinstance(value, Iterator):
+    named = {name: value for name in names if (value := values.get(name)) is not None}
+    for name, value in (shaping_settings(named, apis) if apis else named).items():
+        if _is_account(name, value) or isinstance(value, Iterator):
             continue
         try:
             found[name] = value if type(value) in PLAIN else read(value)
@@ -112,27 +81,67 @@ def settings_of(
 
 
 def _hidden_settings(
-    component: BaseModel, skip: Collection[str], read: Callable[[Any], Any]
+    component: BaseModel, skip: Collection[str], read: Callable[[Any], Any], apis: Apis
 ) -> dict[str, Any]:
     """Return the settings in private attributes and excluded fields, by name, as read.
 
     Some integrations keep a provider's whole configuration there. Anything else there is a client,
-    a counter or a list of what was done, and so is a mapping that cannot be read.
+    a counter or a list of what was done, and so is a mapping in which nothing can be read.
+
+    Raises:
+        ConfigurationError: a part of a configuration cannot be read.
     """
     values = vars(component)
     excluded = {name: values.get(name) for name in _excluded_fields_of(type(component))}
+    hidden = {
+        name.removeprefix("_"): value
+        for name, value in {**excluded, **(component.__pydantic_private__ or {})}.items()
+        if isinstance(value, str | bool | Mapping) and value and name not in skip
+    }
     found = {}
-    for name, value in {**excluded, **(component.__pydantic_private__ or {})}.items():
-        public = name.removeprefix("_")
-        if not isinstance(value, str | bool | Mapping) or not value:
-            continue
-        if public in CALL_SETTINGS or name in skip or _is_account(public, value):
-            continue
-        try:
-            found[public] = read(value)
-        except ConfigurationError:
-            continue
+    for public, value in shaping_settings(hidden, apis, fields=True).items():
+        if not _is_account(public, value):
+            with suppress(_NothingReadError):
+                found[public] = _read_hidden(value, read)
     return found
+
+
+class _NothingReadError(ConfigurationError):
+    """Nothing in a mapping can be read."""
+
+
+def _read_hidden(value: Any, read: Callable[[Any], Any]) -> Any:
+    """Return a hidden setting as read; of a client in it, what it adds to requests.
+
+    Raises:
+        ConfigurationError: another part of it cannot be read.
+    """
+    try:
+        return read(value)
+    except ConfigurationError as error:
+        if not isinstance(value, Mapping):
+            raise
+        refused: ConfigurationError = error
+    found, unread = {}, 0
+    for name, item in value.items():
+        try:
+            found[str(name)] = _read_hidden(item, read)
+        except _NothingReadError:
+            continue
+        except ConfigurationError as error:
+            if "client" in str(name):
+                found[str(name)] = _added_by_client(item)
+            else:
+                unread, refused = unread + 1, error
+    if unread == len(value) or not any(map(_says_something, found.values())):
+        raise _NothingReadError(str(refused))
+    if unread:
+        raise refused
+    return found
+
+
+def _says_something(read: Any) -> bool:
+    return any(read) if isinstance(read, tuple) else read is not None
 
 
 def _attributes_of(component: object) -> Collection[str]:
@@ -155,15 +164,8 @@ def _is_account(name: str, value: object) -> bool:
 def _added_by_client(client: object) -> tuple[str, ...]:
     """Return where a client of the user's sends requests, and what it adds to each."""
     headers, base_url = getattr(client, "headers", None), getattr(client, "base_url", None)
-    added = (
-        []
-        if not isinstance(headers, Mapping)
-        else sorted(
-            f"{name}: {value}"
-            for name, value in headers.items()
-            if name.lower() not in _EVERY_CLIENTS
-        )
-    )
+    shaping = shaping_headers(headers) if isinstance(headers, Mapping) else {}
+    added = sorted(f"{name}: {value}" for name, value in shaping.items())
     is_address = isinstance(base_url, str) or hasattr(type(base_url), "copy_with")
     address = str(base_url) if is_address else ""
     parameters = getattr(client, "params", None)

@@ -1,6 +1,7 @@
 """Keys: which requests are the same, and which may be matched by meaning.
 
 key.py        the key of a request: exact, normalised, and the scope of a semantic match
+characters.py what of a text's characters says nothing: composition, width, French spaces
 questions.py  a question's normalised form, and its keys in a scope
 templates/    where a prompt that is made from a template asks its question
 unmatched.py  why a request has no question to be matched by meaning

@@ -14,7 +14,7 @@ there is no key. Otherwise its id is part of the key, and only the same request 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_optimizers.caching.keys.questions import keys_of_question, why_not_by_meaning
@@ -23,6 +23,7 @@ from llm_optimizers.caching.keys.text_tasks.detection import works_on_text
 from llm_optimizers.caching.keys.unmatched import Unmatched
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
+from llm_optimizers.settings.bookkeeping import unmarked
 from llm_optimizers.settings.choices import stated_choices
 from llm_optimizers.settings.provider_state import ProviderState, holds_reference, state_of
 from llm_optimizers.settings.sampling import asks_for_sample
@@ -51,7 +52,8 @@ class CacheKey:
     normalised key: it is stored with the answer, so that the keys can be derived from it again.
     `completion` is the request's. `choices` is how many answers the settings ask for, None if they
     do not say. `keeps_ids` says that the request continues a response at the provider, which knows
-    the ids in its answer. A `sampled` request's calls at the same time are never merged.
+    the ids in its answer. A `sampled` request's calls at the same time are never merged, and others
+    only if they have the same `in_flight`: what is asked, and how soon the answer is wanted.
     """
 
     exact: str
@@ -65,6 +67,12 @@ class CacheKey:
     keeps_ids: bool = False
     sampled: bool = False
     unmatched: Unmatched | None = None
+    delivery: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def in_flight(self) -> str:
+        """What calls must have in common to be made once for all of them."""
+        return f"{self.exact} {self.delivery}" if self.delivery else self.exact
 
 
 def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str = "") -> CacheKey:
@@ -83,6 +91,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
     """
     if not request.messages:
         raise ConfigurationError("a call without messages asks for nothing that could be kept")
+    request = _unmarked(request)
     state = _unmoving_state(request)
     last = request.messages[-1]
     prompt = split_question(last.text) if _is_plain(last) else None
@@ -107,6 +116,7 @@ def cache_key(request: ChatRequest, *, tenant: str | None = None, embedder: str 
         keeps_ids=bool(state.continued),
         sampled=request.sampled or asks_for_sample(request.params, depth=0),
         unmatched=reason,
+        delivery=request.delivery,
     )
 
 
@@ -121,6 +131,28 @@ def _why_exact_only(
     if works_on_text(request.messages[:-1], prompt.question, prompt.around, _instructions(request)):
         return Unmatched.TEXT_TASK if prompt.certain else Unmatched.SECTIONS
     return None
+
+
+def _unmarked(request: ChatRequest) -> ChatRequest:
+    """Return the request without marks for the provider's prompt cache, which shape no answer."""
+    messages = request.messages
+    if all(isinstance(message.content, str) for message in messages):
+        return request
+    return replace(request, messages=tuple(map(_unmarked_message, messages)))
+
+
+def _unmarked_message(message: Message) -> Message:
+    """Return a message without marks; content that is then one plain text as this text."""
+    if isinstance(message.content, str):
+        return message
+    parts = tuple(
+        part if data is part.data else replace(part, data=data)
+        for part in message.content
+        if (data := unmarked(part.data)) or part.kind == "text"
+    )
+    if len(parts) == 1 and parts[0].kind == "text" and not parts[0].data:
+        return replace(message, content=parts[0].text)
+    return message if parts == message.content else replace(message, content=parts)
 
 
 def _is_plain(message: Message) -> bool:

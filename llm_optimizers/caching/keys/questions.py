@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 
+from llm_optimizers.caching.keys.characters import END_MARKS, folded
 from llm_optimizers.caching.keys.unmatched import Unmatched
 
 __all__ = [
@@ -15,10 +15,13 @@ __all__ = [
     "why_not_by_meaning",
 ]
 
-# Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations,
-# text to work on after a colon, a factorial.
+# Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations
+# (also low, angle and CJK ones), text to work on after a colon (which in CJK has no space after
+# it), a factorial.
 _LITERAL = re.compile(
-    r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|]|:\s|\d!|\s[?!.]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
+    r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|\u201a\u201e\u2039\u203a\u3008-\u3011]|:\s|:(?=[^\x00-\x7f])"
+    r"|(?<=[\u3040-\u9fff\uac00-\ud7af]):|\uff1a|\d[!\uff01]|"
+    rf"\s[{END_MARKS}]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
     re.IGNORECASE,
 )
 # Apostrophes are often left out when typing, but not where that makes another word ("we're").
@@ -53,25 +56,22 @@ _TIME_BOUND = re.compile(
 
 
 def normalise(text: str) -> str | None:
-    """Return the text with case, spacing and final punctuation normalised.
+    """Return the text with case, spacing, width and final punctuation normalised.
 
     None if such differences may matter: code, quotations, several lines, long texts. Short words
     in capitals keep them, so that "US customers" and "us customers" stay different.
     """
-    text = unicodedata.normalize("NFC", text).strip()
+    if len(text) > _NORMALISED_LIMIT:
+        return None
+    text = folded(text) or ""
     if "'" in text or "’" in text:
         if _ABOUT_WORDS.search(text) and _APOSTROPHE.search(text.partition(" ")[2]):
             return None
         text = _APOSTROPHE.sub("", text)
         text = _KEPT_APOSTROPHE.sub("\N{MODIFIER LETTER APOSTROPHE}", text)
-    if (
-        not text
-        or len(text) > _NORMALISED_LIMIT
-        or _LITERAL.search(text)
-        or _SURROGATE.search(text)
-    ):
+    if not text or _LITERAL.search(text) or _SURROGATE.search(text):
         return None
-    words = text.rstrip("?!. ").split()
+    words = text.rstrip(f"{END_MARKS} ").split()
     if not words:
         return None
     all_capitals = text.isupper()

@@ -1,0 +1,58 @@
+"""The installed class that does what an object of a user's class does."""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import Any
+
+from llm_optimizers.fingerprint.code import is_installed
+
+__all__ = ["installed_class"]
+
+_CHANGES_NO_REQUEST = frozenset(
+    {
+        *("__init__", "model_post_init", "metadata", "class_name", "get_name", "model_config"),
+        *("_llm_type", "_identifying_params", "_get_ls_params", "is_lc_serializable"),
+        *("lc_id", "lc_secrets", "lc_attributes", "get_lc_namespace"),
+        *("__repr__", "__str__", "__doc__", "__module__", "__qualname__", "__slots__"),
+        *("__dict__", "__weakref__", "__parameters__", "__orig_bases__", "__annotations__"),
+        *("__annotate__", "__annotate_func__", "__annotations_cache__", "__firstlineno__"),
+        *("__static_attributes__", "__signature__", "__class_vars__", "__private_attributes__"),
+        *("__abstractmethods__", "_abc_impl", "__hash__", "__type_params__", "__eq__"),
+        "__classcell__",
+    }
+)
+"""What a class may define and still send what its base sends: its state, which keys read, what it
+says of itself, and what Python and pydantic add to every class."""
+
+
+@functools.lru_cache(maxsize=256)
+def installed_class(kind: Any) -> type | None:
+    """Return the class of an installed package that makes the requests of this one: its base.
+
+    None if a class of the user's above it defines anything that the base has too, since that may
+    change what is sent.
+    """
+    own: list[type] = []
+    mro: tuple[type, ...] = kind.__mro__
+    for base in mro:
+        if is_installed(base):
+            return None if any(_overrides(each, base) for each in own) else base
+        own.append(base)
+    return None
+
+
+def _overrides(own: type, base: type) -> bool:
+    return any(
+        hasattr(base, name) and not _is_pydantic_s(name, member)
+        for name, member in vars(own).items()
+        if name not in _CHANGES_NO_REQUEST
+    )
+
+
+def _is_pydantic_s(name: str, member: Any) -> bool:
+    """Whether pydantic added the member to the class."""
+    if name.startswith("__pydantic_"):
+        return True
+    return isinstance(member, types.FunctionType) and member.__module__.startswith("pydantic.")
