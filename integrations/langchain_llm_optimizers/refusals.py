@@ -29,7 +29,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.callbacks.base import BaseCallbackManager
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
@@ -253,12 +253,23 @@ class _RunWatcher(BaseCallbackHandler):
 
 
 def _reports_refusal(command: Any) -> bool:
-    """Whether an agent's model step answers its own model: its schema refused the answer."""
+    """Whether an agent's model step answers its own model: its schema refused the answer.
+
+    LangChain names no `structured_response` in this update before version 1.4, None since then. A
+    tool's update has no call of the model's, or leads elsewhere, as a handoff does.
+    """
     update = getattr(command, "update", None)
-    return (
-        isinstance(update, Mapping)
-        and update.get("structured_response", command) is None
-        and any(isinstance(message, ToolMessage) for message in update.get("messages") or ())
+    if not isinstance(update, Mapping) or update.get("structured_response") is not None:
+        return False
+    messages = update.get("messages")
+    if not isinstance(messages, list) or not messages or getattr(command, "goto", None):
+        return False
+    *before, last = messages
+    return isinstance(last, ToolMessage) and any(
+        call["id"] == last.tool_call_id
+        for message in before
+        if isinstance(message, AIMessage)
+        for call in message.tool_calls
     )
 
 
