@@ -11,9 +11,9 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
-import httpx
+from openai import DefaultHttpxClient
 
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger
@@ -131,11 +131,12 @@ def for_request(logged: LoggedRequest) -> Iterator[None]:
         _request_id.reset(token)
 
 
-def http_client(endpoint: Endpoint) -> httpx.Client:
+def http_client(endpoint: Endpoint) -> DefaultHttpxClient:
     """Return the HTTP client for an app's models; it sends request ids to a recorded provider."""
     hooks = {"request": [_name_request]} if endpoint.recorded else {}
-    # A proxy that the environment names cannot reach the recorded provider on this machine.
-    return httpx.Client(event_hooks=hooks, timeout=120, trust_env=not endpoint.recorded)
+    # A proxy that the environment names cannot reach the recorded provider on this machine. The
+    # class is of httpx with openai 2, of httpx2 with openai 3.
+    return DefaultHttpxClient(event_hooks=hooks, timeout=120, trust_env=not endpoint.recorded)
 
 
 def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
@@ -149,6 +150,6 @@ def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
     )
 
 
-def _name_request(request: httpx.Request) -> None:
+def _name_request(request: Any) -> None:
     # A header, because it is not part of the cache key.
     request.headers[REPLAY_ID] = _request_id.get()
