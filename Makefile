@@ -8,7 +8,8 @@ PYTEST := python -m pytest --hypothesis-profile=ci
 LOWEST_PYTHON ?= python3.11
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
-UV_INSTALL = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --editable '.[dev]'
+comma := ,
+UV_INSTALL = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --editable '.[$(2)]'
 
 .PHONY: help demo test test-lowest test-newest thorough mutants check format programs bench release-notes clean
 
@@ -17,7 +18,7 @@ help: ## Show what can be made
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,providers]'
 	@touch $@
 
 demo: $(STAMP) ## Replay a day of requests and see what each strategy saves
@@ -29,7 +30,7 @@ test: $(STAMP) ## Run every test, the notebooks among them
 $(LOWEST)/.installed: pyproject.toml
 	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(call UV_INSTALL,$(LOWEST)) --resolution lowest-direct
+	$(call UV_INSTALL,$(LOWEST),dev) --resolution lowest-direct
 	@touch $@
 
 test-lowest: $(LOWEST)/.installed ## Run every test on the oldest versions that are allowed
@@ -38,7 +39,7 @@ test-lowest: $(LOWEST)/.installed ## Run every test on the oldest versions that 
 test-newest: ## Run every test on the newest versions of today
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(call UV_INSTALL,$(NEWEST)) --refresh
+	$(call UV_INSTALL,$(NEWEST),dev$(comma)providers) --refresh
 	$(NEWEST)/bin/uv pip list --python $(NEWEST)/bin/python
 	$(NEWEST)/bin/$(PYTEST)
 

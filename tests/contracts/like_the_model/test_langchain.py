@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import httpx
 import pytest
@@ -23,6 +24,8 @@ pytestmark = [
     # openai's stream of a structured answer writes the parsed object as JSON.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
 ]
+
+LANGCHAIN = tuple(map(int, version("langchain").split(".")[:2]))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,8 @@ def seen(provider: Provider, wrapped: Wrapped, way: Way) -> Seen:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_gives_what_the_bare_model_gives(name: str, provider: Provider) -> None:
+    if "summary" in name and LANGCHAIN < (1, 4):
+        pytest.skip("a summary's run has another name in this LangChain")
     way, failed = WAYS[name], []
     bare = {each: seen(provider, wrapped, way) for each, wrapped in REFERENCES.items()}
     for column, wrapped in WRAPPED.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from langchain_core.messages import HumanMessage
 from llama_index.core.base.llms.types import ChatMessage
 
 from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler
+from langchain_llm_optimizers import HybridCache as LangChainCache
 from llama_index_llm_optimizers import CachedLLM, CostEventHandler
+from llama_index_llm_optimizers import HybridCache as LlamaIndexCache
 from llm_optimizers.costs import Ledger
 from support.provider_servers import langchain_ways, llama_index_ways
 from support.provider_servers.anthropic import ANTHROPIC, SIGNATURE, AnthropicHandler, message
@@ -138,3 +141,23 @@ def test_llama_indexs_citations_are_not_lost_in_a_hit():
         answers: list[Any] = [llm.chat(CHAT) for _ in range(2)]
         assert [len(each.citations) for each in answers] == [1, 1]
         assert len(server.requests) == 2
+
+
+TAKES_A_TEMPERATURE = "claude-sonnet-4-5"
+NO_PARAMETER = pytest.mark.skipif(
+    int(version("anthropic").partition(".")[0]) >= 1,
+    reason="llama-index-llms-anthropic sends a temperature, which anthropic 1 refuses",
+)
+
+
+@pytest.mark.parametrize("way", ["invoke", pytest.param("chat", marks=NO_PARAMETER)])
+def test_each_temperature_is_asked_once(way: str):
+    caches = LangChainCache(semantic=False), LlamaIndexCache(semantic=False)
+    with serving([TEXT]) as server:
+        for temperature in (0.0, 0.5, 0.0):
+            given = {"model": TAKES_A_TEMPERATURE, "temperature": temperature}
+            if way == "invoke":
+                CachedChatModel(ANTHROPIC.langchain(server, **given), caches[0]).invoke(TALK)
+            else:
+                CachedLLM(ANTHROPIC.llama_index(server, **given), caches[1]).chat(CHAT)
+        assert [body["temperature"] for body in server.requests] == [0.0, 0.5]

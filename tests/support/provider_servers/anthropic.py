@@ -30,7 +30,7 @@ from support.provider_servers.provider import FrameworkName, Provider
 
 SIGNATURE = "EqQBCgIYAhIM+signed/by=="
 MODEL = "claude-opus-4-7"
-"""llama-index-llms-anthropic sends older ones a temperature, which `anthropic>=1` refuses."""
+"""It is sent no temperature, so that both frameworks reach it with any version of `anthropic`."""
 _ERRORS: dict[ErrorKind, tuple[int, str]] = {
     "rate_limit": (429, "rate_limit_error"),
     "overloaded": (529, "overloaded_error"),
