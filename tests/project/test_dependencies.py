@@ -19,15 +19,17 @@ FOR_DEVELOPERS = {"bench", "dev", "providers"}
 # What a framework cannot do without, whichever version of it is installed.
 OF_FRAMEWORKS = {
     "langgraph": "langchain",
+    "langsmith": "langchain-core",
     "llama-index-instrumentation": "llama-index-core",
     "llama-index-workflows": "llama-index-core",
-    "threadpoolctl": "scikit-learn",
+    "pydantic-core": "pydantic",
     "scipy": "scikit-learn",
+    "threadpoolctl": "scikit-learn",
 }
 
 
 def _named(requirement: str) -> str:
-    return re.split(r"[^\w-]", requirement, maxsplit=1)[0].lower()
+    return re.split(r"[^\w-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
 
 
 def imported(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -50,6 +52,6 @@ def test_every_import_is_of_a_named_dependency(folder: str) -> None:
         f"{module} in {path.relative_to(ROOT)}"
         for module, path in imported(ROOT / folder)
         if (top := module.partition(".")[0]) not in sys.stdlib_module_names | OWN
-        and named.isdisjoint(each.lower() for each in brought.get(top, [top]))
+        and named.isdisjoint(_named(each) for each in brought.get(top, [top]))
     }
     assert not unnamed

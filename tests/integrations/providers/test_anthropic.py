@@ -143,7 +143,7 @@ def test_llama_indexs_citations_are_not_lost_in_a_hit():
         assert len(server.requests) == 2
 
 
-TAKES_A_TEMPERATURE = "claude-sonnet-4-5"
+TAKES_A_TEMPERATURE = "claude-sonnet-4-6"
 NO_PARAMETER = pytest.mark.skipif(
     int(version("anthropic").partition(".")[0]) >= 1,
     reason="llama-index-llms-anthropic sends a temperature, which anthropic 1 refuses",
