@@ -37,7 +37,7 @@ class ModelAttributes:
             self.__dict__.pop(name, None)  # then it is read from the models inside
         elif not (holders := self._holders(name)):
             BaseChatModel.__setattr__(wrapper, name, value)
-        elif any(getattr(each, name) != value for each in holders):
+        elif len(holders) == 1 or any(getattr(each, name) != value for each in holders):
             setattr(_only(holders, wrapper, name), name, value)
 
     def __delattr__(self, name: str) -> None:
