@@ -219,6 +219,8 @@ def _extras(role: str, fields: Mapping[str, Any], sent: Sequence[Sent] | None) -
     tool calls that could not be parsed, and whose format its blocks have.
     """
     extras = _additional(role, fields, sent)
+    if isinstance(fields.get("role"), str):  # a ChatMessage's, which is sent as it is
+        extras = {**extras, "role": fields["role"]}
     if role == "assistant":
         broken = [(c.get("name"), c.get("args")) for c in fields.get("invalid_tool_calls") or ()]
         written = _format_of(fields, sent)
@@ -244,22 +246,26 @@ def _additional(
         return {k: v for k, v in given.items() if k != METADATA_KEY}
     calls = fields.get("tool_calls") or ()
     parsed = bool(calls or fields.get("invalid_tool_calls"))
-    kept = {k: v for k, v in given.items() if v and k not in _REPEATED}
+    kept = {k: v for k, v in given.items() if _is_set(v) and k not in _REPEATED}
     return {
         name: value
         for name, held in kept.items()
-        if not (name == "tool_calls" and parsed) and (value := _held(name, held, calls))
+        if not (name == "tool_calls" and parsed) and _is_set(value := _held(name, held, calls))
     }
+
+
+def _is_set(value: Any) -> bool:
+    return value is False or value == 0 or bool(value)
 
 
 def _held(name: str, value: Any, calls: Sequence[Mapping[str, Any]]) -> Any:
     """Return what counts of an entry of an answer's: without ids that another answer lacks.
 
-    Reasoning and sound that lie at the provider are known by their id; encrypted reasoning belongs
-    to the text beside it. Item ids of calls say nothing that the calls do not.
+    Reasoning and sound that lie at the provider are known by their id, encrypted reasoning by its
+    text. Item ids of calls say nothing that the calls do not.
     """
     if name in ("reasoning", "audio") and isinstance(value, Mapping) and value.get("id"):
-        return None if value.get("encrypted_content") else value["id"]
+        return value.get("encrypted_content") or value["id"]
     if name == _SIGNATURES and isinstance(value, Mapping):
         return [value.get(call.get("id")) for call in calls]
     return None if name == "__openai_function_call_ids__" else value

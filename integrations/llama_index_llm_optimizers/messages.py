@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _ROLES = {"chatbot": "assistant", "model": "assistant"}
+_CORE_ROLES = ("system", "user", "assistant", "tool")
 ROUTED_KEY = "llm_optimizers_routed"
 """Our key in an assistant message for the LLM that a router chose; never part of a cache key."""
 ROUTING_KEY = "routing"
@@ -44,10 +45,12 @@ SHORTENED_KEY = "llm_optimizers_shortened"
 """The key there for the tokens that a prompt optimiser removed."""
 SHARE_KEY = "llm_optimizers_shared"
 """The key there for an answer's share of a combined call."""
-_OTHER_FIELDS = (ROUTED_KEY, "tool_calls", "tool_call_id", "name", "images", "session_id")
-"""Already in the request in another form, or (`session_id`) not sent to the provider."""
-_LLM_FIELDS = ("usage", "stop_reason", "thinking_delta", "thinking", "refusal", "annotations")
-"""What LLMs put into their own messages; it repeats or counts the content."""
+_OTHER_FIELDS = (ROUTED_KEY, "tool_calls", "images")
+"""Already in the request in another form, as are ids and names that are texts."""
+_COUNTS = ("usage", "stop_reason", "thinking_delta")
+"""What LLMs put into their own messages, and send to no provider."""
+_REPEATED = ("thinking", "refusal", "annotations", "session_id")
+"""What known LLMs put there beside it. Those of the user's may send it."""
 
 
 def request_of(
@@ -233,20 +236,35 @@ def _extras(message: ChatMessage, providers: Sequence[Provider] | None) -> dict[
         given = {k: v for k, v in given.items() if any(_is_sent(k, message, p) for p in providers)}
     skipped: Sequence[str] = _OTHER_FIELDS
     if message.role.value in ("assistant", "chatbot", "model"):
-        skipped = (*_OTHER_FIELDS, *_LLM_FIELDS)
-    kept = {k: v for k, v in given.items() if k not in skipped and _says_something(v)}
-    # Some LLMs send texts as they are, one after the other, and some as several.
-    texts = [len(block.text) for block in message.blocks if isinstance(block, TextBlock)]
+        skipped = (*skipped, *_COUNTS)
+    if providers is not None:
+        skipped = (*skipped, *_REPEATED)
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name not in skipped and _says_something(value) and not _is_in_core_message(name, value)
+    }
+    # Some LLMs send texts as they are, one after the other, and some as several. The length of the
+    # last one follows from the others.
+    texts = [len(block.text) for block in message.blocks if isinstance(block, TextBlock)][:-1]
+    role = message.role.value
     signed = [_as_mapping(call).get("thought_signature") for call in given.get("tool_calls") or ()]
     return {
         **{name: fingerprint(value) for name, value in kept.items()},
-        **({"texts": texts} if len(texts) > 1 else {}),
+        **({"texts": texts} if texts else {}),
+        **({"role": role} if role not in _CORE_ROLES else {}),
         **({"thought_signatures of calls": fingerprint(signed)} if any(signed) else {}),
     }
 
 
 def _says_something(value: Any) -> bool:
-    return any(each is not None for each in value) if isinstance(value, list) else bool(value)
+    if isinstance(value, list):
+        return any(each is not None for each in value)
+    return value is False or value == 0 or bool(value)
+
+
+def _is_in_core_message(name: str, value: Any) -> bool:
+    return name in ("tool_call_id", "name") and isinstance(value, str)
 
 
 def _is_sent(name: str, message: ChatMessage, provider: Provider) -> bool:

@@ -5,6 +5,7 @@ data.py         plain values, dates, numbers, secrets, arrays, sets
 code.py         functions, methods and classes by their code; an installed package's by name
 schemas.py      schema classes as the model is shown them, and their annotations
 classes.py      the installed class behind a user's own
+beside.py       what an object keeps beside its fields
 settings.py     the fields of a model or embedder that affect what it returns
 """
 

@@ -31,16 +31,15 @@ says of itself, and what Python and pydantic add to every class."""
 def installed_class(kind: Any) -> type | None:
     """Return the class of an installed package that makes the requests of this one: its base.
 
-    None if a class of the user's above it defines anything that the base has too, since that may
-    change what is sent.
+    None if another class of its bases, which need not be above this one, defines anything that it
+    has too, since that may change what is sent.
     """
-    own: list[type] = []
     mro: tuple[type, ...] = kind.__mro__
-    for base in mro:
-        if is_installed(base):
-            return None if any(_overrides(each, base) for each in own) else base
-        own.append(base)
-    return None
+    base = next(filter(is_installed, mro), None)
+    if base is None:
+        return None
+    others = set(mro).difference(base.__mro__)
+    return None if any(_overrides(each, base) for each in others) else base
 
 
 def _overrides(own: type, base: type) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint.code import written_code_of
+from llm_optimizers.fingerprint.beside import SECRETS, attributes_beside, outline_of
+from llm_optimizers.fingerprint.code import is_installed, written_code_of
 from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
 from llm_optimizers.fingerprint.reading import fingerprint
 from llm_optimizers.settings.bookkeeping import (
@@ -24,8 +25,9 @@ __all__ = ["MODEL_SETTINGS", "settings_of"]
 
 MODEL_SETTINGS = "the model's settings"
 """The name, which no setting of a call has, under which a model's digest is among them."""
-_SECRETS = ("api_key", "_token", "access_key", "secret_key", "password")
 _HTTP_CLIENTS = ("http_client", "http_async_client", "async_http_client")
+_SDK_CLIENTS = ("client", "async_client", "aclient")
+_ADDRESSES = ("openai_api_base", "api_base", "base_url")
 _OWN_CLIENTS = (*_HTTP_CLIENTS, "client", "async_client")
 """In an object that is no pydantic one; there, the others are made from the settings."""
 
@@ -42,9 +44,9 @@ def settings_of(
     Left out are fields that are None or in `skip`, those that shape no answer (at its API, if
     that is known), iterators (the answers that a test double has left), and secrets that identify
     an account. Of private attributes and of fields that are excluded from its JSON, only text,
-    switches and mappings count. Of an HTTP client only what it adds to requests counts. `read`
-    reads the fields; an adapter's knows its framework's objects. An installed pydantic class is
-    known by its name, another by its code.
+    switches and mappings count, and in a class of the user's outlines of objects. Of an HTTP client
+    only what it adds to requests counts. `read` reads the fields; an adapter's knows its
+    framework's objects. An installed pydantic class is known by its name, another by its code.
 
     Raises:
         ConfigurationError: a field's content cannot be read; the message names the field.
@@ -61,6 +63,10 @@ def settings_of(
         hidden = _hidden_settings(component, skip, read, apis)
         if hidden:
             found["hidden"] = hidden
+        if beside := attributes_beside(component, read):
+            found["beside"] = beside
+        if not apis and (objects := _objects_of(component)):
+            found["objects"] = objects
     else:
         found["class"], clients = fingerprint(kind), _OWN_CLIENTS
         names = [each for each in _attributes_of(component) if each not in CALL_SETTINGS]
@@ -75,6 +81,8 @@ def settings_of(
             raise ConfigurationError(f"{kind.__name__}.{name}: {error}") from error
     used = (values.get(name) or private.get(f"_{name}") for name in clients)
     added = {each for each in map(_added_by_client, used) if any(each)}
+    if apis:
+        added |= _added_by_sdk_clients(values, private)
     if added:  # the same whether one client adds it or two, for sync and async calls
         found["added by the client"] = sorted(added)
     return found
@@ -104,6 +112,30 @@ def _hidden_settings(
             with suppress(_NothingReadError):
                 found[public] = _read_hidden(value, read)
     return found
+
+
+def _objects_of(component: BaseModel) -> dict[str, Any]:
+    """Return outlines of the objects by which an object of the user's class may answer.
+
+    They are its clients, which its code may use in any way, and the user's objects in its private
+    attributes. An installed class's there may be a client that is made at the first call.
+    """
+    values, private = vars(component), component.__pydantic_private__ or {}
+    held = {name: values.get(name) for name in _own_clients_of(type(component))}
+    held |= {name: each for name, each in private.items() if hasattr(each, "__dict__")}
+    return {
+        name: outline_of(each)
+        for name, each in held.items()
+        if hasattr(each, "__dict__") and (name not in private or not is_installed(type(each)))
+    }
+
+
+@lru_cache(maxsize=256)
+def _own_clients_of(kind: type[BaseModel]) -> tuple[str, ...]:
+    """Return the names of the clients that a class of the user's declares."""
+    own = [base for base in kind.__mro__ if not is_installed(base)]
+    declared = {name for base in own for name in vars(base).get("__annotations__", {})}
+    return tuple(name for name in ("client", "async_client") if name in declared)
 
 
 class _NothingReadError(ConfigurationError):
@@ -157,7 +189,7 @@ def _attributes_of(component: object) -> Collection[str]:
 
 def _is_account(name: str, value: object) -> bool:
     if isinstance(value, SecretStr):
-        return name.endswith(_SECRETS)
+        return name.endswith(SECRETS)
     return isinstance(value, str) and name.endswith("api_key")
 
 
@@ -170,6 +202,27 @@ def _added_by_client(client: object) -> tuple[str, ...]:
     address = str(base_url) if is_address else ""
     parameters = getattr(client, "params", None)
     return (address, str(parameters) if isinstance(parameters, Mapping) else "", *added)
+
+
+def _added_by_sdk_clients(
+    values: Mapping[str, Any], private: Mapping[str, Any]
+) -> set[tuple[str, ...]]:
+    """Return what clients of a provider's SDK add that are not made from the settings.
+
+    A user may give a model a client of another address. One that the model made at its first call
+    has the address in its settings.
+    """
+    given = [values.get(name) or private.get(f"_{name}") for name in _SDK_CLIENTS]
+    own = {str(values.get(name) or "").rstrip("/") for name in _ADDRESSES}
+    found = set()
+    for held in filter(None, given):
+        client = getattr(held, "_client", held)  # `client.chat.completions` has it there
+        headers = getattr(client, "_custom_headers", None)
+        address = str(getattr(client, "base_url", "")).rstrip("/")
+        shaping = shaping_headers(headers) if isinstance(headers, Mapping) else {}
+        if address and (address not in own or shaping):
+            found.add((address, *sorted(f"{name}: {value}" for name, value in shaping.items())))
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -100,7 +100,8 @@ _AT: Mapping[Api, Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
         # botocore's bedrock-runtime, ConverseRequest and InvokeModelRequest.
         "bedrock": {
             "books": ("requestMetadata", "request_metadata"),  # "to filter invocation logs"
-            "prompt cache": ("system_prompt_caching", "tool_caching"),  # LlamaIndex
+            # LlamaIndex has the first two, langchain-aws the third.
+            "prompt cache": ("system_prompt_caching", "tool_caching", "cache_control"),
             "tier": ("serviceTier", "service_tier"),
             "account": (
                 *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
@@ -141,13 +142,24 @@ _CLIENT_HEADERS = frozenset(
     # Traces: W3C, Zipkin, Jaeger, Amazon, Google, Sentry.
     | {"traceparent", "tracestate", "b3", "uber-trace-id", "x-amzn-trace-id"}
     | {"x-cloud-trace-context", "sentry-trace", "x-trace-id"}
+    | {"newrelic", "elastic-apm-traceparent", "x-dynatrace"}
+    # Logs and accounts of gateways, by their documentation: Helicone, Portkey, OpenRouter, LiteLLM.
+    | {"helicone-auth", "helicone-request-id", "helicone-user-id", "x-portkey-api-key"}
+    | {"x-portkey-trace-id", "x-portkey-span-id", "x-portkey-span-name"}
+    | {"x-portkey-parent-span-id", "http-referer", "x-title", "x-openrouter-title"}
+    | {"x-litellm-trace-id", "x-litellm-session-id", "x-litellm-call-id"}
 )
-_CLIENT_HEADERS_BEGIN = ("x-b3-", "x-datadog-", "x-stainless-")
+_CLIENT_HEADERS_BEGIN = (
+    *("x-b3-", "x-datadog-", "x-stainless-", "langfuse_"),
+    *("helicone-session-", "helicone-property-"),
+)
 """Headers of any client, account, request or trace. All others count: `anthropic-beta`,
 `openai-beta` and a gateway's own change the answer, and so may those that nobody has described."""
 _MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
 """Where the provider's prompt cache ends, in content blocks and tools."""
 _MARK_BLOCKS = ("cache", "cache_point", "cachePoint")  # LlamaIndex's, langchain-aws's
+_IN_MARK_BLOCKS = frozenset({*_MARKS, *_MARK_BLOCKS, "type", "cache_type", "ttl"})
+"""What such a block has; one of this name with anything else is somebody's content."""
 _MARKED = ("tools", "system", "toolConfig")
 """Settings that hold tools and content blocks."""
 _WITH_PARTS = frozenset({*_MARKED, *_HEADERS, *_HOLDERS})
@@ -220,8 +232,15 @@ def shaping_headers(headers: Mapping[Any, Any]) -> dict[str, Any]:
 
 def unmarked(block: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a content block without marks for the provider's prompt cache; {} if it is one."""
-    if block.get("type") in _MARK_BLOCKS:
-        return {}
+    if block.get("type") in _MARK_BLOCKS and block.keys() <= _IN_MARK_BLOCKS:
+        held = block.get("cache")
+        if not isinstance(held, Mapping) or held.keys() <= _IN_MARK_BLOCKS:
+            return {}
+    extras = block.get("extras")  # LangChain's place for what only one provider reads
+    if isinstance(extras, Mapping) and not _MARKS.isdisjoint(extras):
+        others = {name: value for name, value in block.items() if name != "extras"}
+        left = _left(extras)
+        block = {**others, "extras": left} if left else others
     return block if _MARKS.isdisjoint(block) else _left(block)
 
 
@@ -232,7 +251,7 @@ def _without_marks(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     held = {name: _without_marks(value[name]) for name in _MARKED if name in value}
-    extras = value.get("extras")  # LangChain's place for what only one provider reads
+    extras = value.get("extras")
     if isinstance(extras, Mapping) and not _MARKS.isdisjoint(extras):
         held["extras"] = _left(extras) or None
     value = {**value, **held} if held else value

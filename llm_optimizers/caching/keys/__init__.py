@@ -2,6 +2,7 @@
 
 key.py        the key of a request: exact, normalised, and the scope of a semantic match
 characters.py what of a text's characters says nothing: composition, width, French spaces
+capitals.py   capitals that may make another word, as in units, ids and addresses
 questions.py  a question's normalised form, and its keys in a scope
 templates/    where a prompt that is made from a template asks its question
 unmatched.py  why a request has no question to be matched by meaning

@@ -21,11 +21,16 @@ import unicodedata
 from llm_optimizers.text.stemming import stopwords
 from llm_optimizers.text.terms import language_of
 
-__all__ = ["END_MARKS", "folded"]
+__all__ = ["ABOUT_BYTES", "END_MARKS", "folded"]
 
 END_MARKS = "?!.\u061f\uff1f\uff01"
 """Marks that may end a text and say no more than that it ends or asks."""
 
+ABOUT_BYTES = (
+    r"ascii|unicode|\butf|code ?point|\bbytes?\b|\b(?:en|de)cod|base-?64|\bmd5\b|\bsha-?\d"
+    r"|checksum|\bhash of\b|\bmorse|\brot-?13|\bhex\b|\banagram|\bpalindrom"
+)
+"""Words of a question about the bytes of a text, to which every capital is another one."""
 # A question about characters: then each of them may matter. English, then other languages.
 _ABOUT_CHARACTERS = re.compile(
     r"charact|symbol|unicode|\bascii|encod|glyph|keyboard|\bkey\b|\bsign\b|hyphen|invisible|hidden"
@@ -59,6 +64,8 @@ def folded(text: str) -> str | None:
     """Return a text without differences that say nothing; None if its characters may matter."""
     text = text.strip()
     usual = text if text.isascii() else _in_usual_characters(text)
+    if usual != text and _names_both_forms(text, usual):
+        return None
     before = usual.rstrip("?!")
     if len(before) < len(usual) and before[-1:].isspace():
         usual = _without_french_space(usual, before.rstrip())
@@ -74,6 +81,17 @@ def _in_usual_characters(text: str) -> str:
     if text.endswith(";") and _GREEK.search(text):
         text = text[:-1]
     return _OPENING.sub("", text) if text.endswith(("?", "!")) else text
+
+
+def _names_both_forms(text: str, usual: str) -> bool:
+    """Return whether a text has two forms of one word or letter, which it may be about."""
+    ends = f"\ufeff\u2060{END_MARKS}"
+    words = [_NOT_SHOWN_AT_ENDS.sub("", each).strip(ends) for each in text.split()]
+    same = [each.strip(ends) for each in usual.split()]
+    if len(words) == len(same) and len(set(same)) < len(set(words)):
+        return True
+    parts = ((each, unicodedata.normalize("NFD", each)) for each in set(text))
+    return any(part != each and part in text for each, part in parts)
 
 
 def _of_one_width(text: str) -> str:

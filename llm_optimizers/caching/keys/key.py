@@ -38,6 +38,8 @@ SCHEMA = 2
 _TOOLS = ("tools", "functions", "toolConfig")
 _SYSTEM_PROMPTS = ("instructions", "system", "system_instruction", "systemInstruction")
 _CALL_IDENTIFIERS = ("call_id", "tool_use_id", "tool_call_id")
+_NUMBERS = ("id", "index")
+"""Fields of a text that only tell it from others: LangChain makes up new ids for every call."""
 _MADE_UP = "lc_"
 """The beginning of ids that LangChain makes up for the blocks of a tool's result."""
 
@@ -186,7 +188,25 @@ def _scope_digest_of(
         last.name if plain else False,
         list(prompt.around) if prompt is not None and prompt.framed else "",
     ]
-    return digest(shared)
+    parts = _parts_of(last) if plain else []
+    return digest([*shared, parts] if parts else shared)
+
+
+def _parts_of(message: Message) -> list[Any]:
+    """Return what a message's text does not say of its parts: their borders and other fields.
+
+    The length of the last part follows from the text, so that a question there may vary.
+    """
+    if isinstance(message.content, str):
+        return []
+    said = [
+        {name: value for name, value in part.data.items() if name not in _NUMBERS}
+        for part in message.content
+    ]
+    if not any(said) and len(said) == 1:
+        return []
+    lengths = [len(part.text) for part in message.content[:-1]]
+    return [*lengths, *said]
 
 
 def _unmoving_state(request: ChatRequest) -> ProviderState:
@@ -235,8 +255,12 @@ def _canonical(messages: Sequence[Message], *, literal: bool) -> list[dict[str, 
     canonical = []
     for message in messages:
         raw = message.to_openai()
-        if message.role in ("assistant", "tool") and isinstance(raw["content"], list):
-            raw["content"] = [numbered(block, message.role) for block in raw["content"]]
+        if isinstance(raw["content"], list):
+            answer = message.role in ("assistant", "tool")
+            raw["content"] = [
+                numbered(block, message.role) if answer or block.get("type") == "text" else block
+                for block in raw["content"]
+            ]
         for call in raw.get("tool_calls", ()):
             call["id"] = number(call["id"])
         if message.tool_call_id is not None:

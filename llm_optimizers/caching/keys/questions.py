@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 
-from llm_optimizers.caching.keys.characters import END_MARKS, folded
+from llm_optimizers.caching.keys.capitals import in_small_letters, may_differ_in_case
+from llm_optimizers.caching.keys.characters import ABOUT_BYTES, END_MARKS, folded
 from llm_optimizers.caching.keys.unmatched import Unmatched
 
 __all__ = [
     "keys_of_question",
     "normalise",
+    "only_characters_differ",
     "scope_digest",
     "why_not_by_meaning",
 ]
 
 # Text is only matched byte for byte if case, spacing or punctuation may matter: code, quotations
 # (also low, angle and CJK ones), text to work on after a colon (which in CJK has no space after
-# it), a factorial.
+# it), a factorial. So it is where the text is about its own characters or bytes.
 _LITERAL = re.compile(
     r"[\n\t`\"'“”‘’«»<>{}\[\]\\=_|\u201a\u201e\u2039\u203a\u3008-\u3011]|:\s|:(?=[^\x00-\x7f])"
     r"|(?<=[\u3040-\u9fff\uac00-\ud7af]):|\uff1a|\d[!\uff01]|"
-    rf"\s[{END_MARKS}]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]",
+    rf"\s[{END_MARKS}]+\Z|case\b|\bspac|\bpunctuat|\bcapitali[sz]"
+    rf"|{ABOUT_BYTES}",
     re.IGNORECASE,
 )
 # Apostrophes are often left out when typing, but not where that makes another word ("we're").
@@ -36,6 +40,9 @@ _ABOUT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _KEPT_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_BYTES = re.compile(ABOUT_BYTES, re.IGNORECASE)
+# Marks of code and quotations in a word.
+_CODE = re.compile(r"[`\"'“”‘’«»<>{}\[\]\\=_|]")
 _NORMALISED_LIMIT = 400
 # Half a character: valid in a Python string but not in UTF-8, so it cannot be stored as text.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -74,11 +81,45 @@ def normalise(text: str) -> str | None:
     words = text.rstrip(f"{END_MARKS} ").split()
     if not words:
         return None
-    all_capitals = text.isupper()
-    return " ".join(
-        word if word.isupper() and 1 < len(word) <= 5 and not all_capitals else word.lower()
-        for word in words
+    if text.isupper():
+        return " ".join(words).lower()
+    return in_small_letters(words)
+
+
+def only_characters_differ(a: str, b: str) -> bool:
+    """Return whether two texts differ in capitals or forms of letters only, and these matter.
+
+    They have one meaning for an embedder, but "5 Mb" and "5 mb" are two questions. Abbreviations
+    and names are often typed in small letters, and may be: those differences do not matter.
+    """
+    words, others = map(_words, (a, b))
+    if words == others:
+        return False
+    if not _BYTES.search(a):
+        words, others = _words(folded(a) or a), _words(folded(b) or b)
+    if len(words) != len(others) or any(map(_differ, words, others)):
+        return False
+    if _BYTES.search(a):
+        return True
+    return not all(
+        may_differ_in_case(word, other, before)
+        and not _CODE.search(_KEPT_APOSTROPHE.sub("", f"{word} {other}"))
+        for before, word, other in zip(["", *words], words, others, strict=False)
+        if word != other
     )
+
+
+def _words(text: str) -> list[str]:
+    return text.rstrip(f"{END_MARKS} ").split()
+
+
+def _differ(word: str, other: str) -> bool:
+    """Return whether words differ in more than capitals and forms of letters."""
+    return word != other and _plain(word) != _plain(other)
+
+
+def _plain(word: str) -> str:
+    return unicodedata.normalize("NFKC", word).casefold()
 
 
 def why_not_by_meaning(question: str) -> Unmatched | None:

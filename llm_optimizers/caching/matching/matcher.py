@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from llm_optimizers.caching.keys.questions import only_characters_differ
 from llm_optimizers.caching.matching.guards import fired_guards
 from llm_optimizers.caching.matching.pair_features import (
     FEATURES,
@@ -125,6 +126,8 @@ class _GuardedMatcher(ABC):
             return _refused("cosine", cosine)
         if not (self._covers(question) and self._covers(candidate)):
             return _refused("longer than the embedder reads")
+        if only_characters_differ(question, candidate):
+            return _refused("characters")
         a, b = self._features(question), self._features(candidate)
         fired = fired_guards(a, b)
         return _refused(", ".join(fired)) if fired else self.score(a, b, cosine)

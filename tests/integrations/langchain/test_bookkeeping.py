@@ -444,3 +444,55 @@ def test_a_role_that_the_table_does_not_name_counts(server: FakeOpenAI, chat: Ch
         said = ChatMessage(role="critic", content="Hm.", additional_kwargs=note)
         cached.invoke([said, HumanMessage(QUESTION)])
     assert len(server.requests) == 2
+
+
+def reasoned(text: str) -> AIMessage:
+    held = {"type": "reasoning", "id": "rs_1", "encrypted_content": text}
+    return AIMessage("I have thought of one.", additional_kwargs={"reasoning": held})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (ChatMessage("Be brief.", role="developer"), ChatMessage("Be brief.", role="system")),
+        (ChatMessage("Be brief.", role="human"), ChatMessage("Be brief.", role="user")),
+        (reasoned("a number"), reasoned("another number")),
+    ],
+)
+def test_roles_and_reasoning_are_sent_as_they_are(
+    chat: Chat, first: BaseMessage, second: BaseMessage
+) -> None:
+    keys = {key_of([each, HumanMessage("Which one?")], chat()) for each in (first, second)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("flag", [False, 0])
+def test_a_switch_that_is_off_counts_where_the_model_is_not_known(flag: Any) -> None:
+    said = [AIMessage("Yes.", additional_kwargs=held) for held in ({"think": flag}, {})]
+    keys = {key_of([each, HumanMessage("Why?")], StreamingFake()) for each in said}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["newrelic", "Helicone-Session-Id", "x-portkey-trace-id", "X-Title", "langfuse_trace_id"],
+)
+def test_headers_for_a_gateway_s_logs_do_not_count(
+    server: FakeOpenAI, chat: Chat, name: str
+) -> None:
+    cache = HybridCache()
+    for value in ("a", "b"):
+        CachedChatModel(model=chat(default_headers={name: value}), cache=cache).invoke(QUESTION)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["x-portkey-config", "x-portkey-metadata", "Helicone-Cache-Seed", "x-litellm-tags"]
+)
+def test_headers_by_which_a_gateway_chooses_count(
+    server: FakeOpenAI, chat: Chat, name: str
+) -> None:
+    cache = HybridCache()
+    for value in ("a", "b"):
+        CachedChatModel(model=chat(default_headers={name: value}), cache=cache).invoke(QUESTION)
+    assert len(server.requests) == 2

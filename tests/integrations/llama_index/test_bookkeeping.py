@@ -279,3 +279,27 @@ def test_gemini_s_configuration_counts_beside_a_client_in_it(
     assert known("A") == known("A", labels={"team": "a"})
     assert known("A") != known("B")
     assert known("A") != known("A", headers={"x-route": "b"})
+
+
+def test_a_role_is_sent_as_it_is() -> None:
+    said = [ChatMessage(role=role, content="Be brief.") for role in ("system", "developer")]
+    assert len({key_of(message, user()) for message in said}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("think", False, None),
+        ("session_id", "a", "b"),
+        ("thinking", "a number", "another number"),
+        ("tool_call_id", ["a"], ["b"]),
+    ],
+)
+def test_all_of_a_message_counts_where_the_llm_is_not_known(
+    name: str, first: Any, second: Any
+) -> None:
+    said = [
+        ChatMessage(role="assistant", content="Yes.", additional_kwargs=held)
+        for held in ({name: first}, {name: second} if second is not None else {})
+    ]
+    assert len({key_of(message, user(), llm=MockLLM()) for message in said}) == 2
