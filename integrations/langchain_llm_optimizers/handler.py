@@ -93,6 +93,10 @@ class CostCallbackHandler(PickledAsArguments, BaseCallbackHandler):
         """See `PickledAsArguments`."""
         return {"ledger": self._ledger}
 
+    def state_beside_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`: what LangChain reads of a handler."""
+        return {"raise_error": self.raise_error, "run_inline": self.run_inline}
+
     @property
     def ledger(self) -> Ledger:
         """The ledger that holds the records."""

@@ -97,7 +97,8 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
     def _complete(self) -> None:
         first = self._children[0]
         for name in type(self).model_fields.keys() - vars(self).keys():
-            vars(self)[name] = getattr(first, name)
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            vars(self)[name] = getattr(first, name, default)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003 - never used
