@@ -95,7 +95,7 @@ class CostCallbackHandler(PickledAsArguments, BaseCallbackHandler):
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`: what LangChain reads of a handler."""
-        return {"raise_error": self.raise_error, "run_inline": self.run_inline}
+        return {n: vars(self)[n] for n in ("raise_error", "run_inline") if n in vars(self)}
 
     @property
     def ledger(self) -> Ledger:

@@ -125,7 +125,7 @@ class PassageCompressor(PickledWhole, BaseDocumentCompressor):
     embeddings: Embeddings | None = None
     min_probability: float | None = Field(default=MIN_PROBABILITY, ge=0, le=1)
     report: ReportCut = Field(default=log_cut, exclude=True)
-    _selector: PassageSelector = PrivateAttr()
+    _selector: PassageSelector = PrivateAttr(default=None)  # type: ignore[assignment]
     left_behind: ClassVar[frozenset[str]] = frozenset({"_selector"})
 
     def model_post_init(self, _: Any) -> None:

@@ -46,7 +46,7 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
         default=log_cut, exclude=True, description="Gets what was kept, cut and dropped."
     )
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
-    _selector: PassageSelector = PrivateAttr()
+    _selector: PassageSelector = PrivateAttr(default=None)  # type: ignore[assignment]
     left_behind: ClassVar[frozenset[str]] = frozenset({"_selector"})
 
     def model_post_init(self, context: Any, /) -> None:

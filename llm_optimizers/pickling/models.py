@@ -57,9 +57,9 @@ class PickledWhole(BaseModel):
                 f"this {kind.__name__} was pickled with another version of the class, with "
                 f"{', '.join(unknown)}: pickle it again, with the same version in all processes"
             )
-        made = {name: each.get_default() for name, each in kind.__private_attributes__.items()}
-        private = {**made, **(state["__pydantic_private__"] or {})}
-        BaseModel.__setstate__(self, {**state, "__pydantic_private__": private or None})
+        BaseModel.__setstate__(self, state)
+        for name in self.left_behind:
+            setattr(self, name, _default(kind.__private_attributes__[name]))
         self._complete()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -86,6 +86,12 @@ def spared(value: Any, copies: dict[int, Any] | None = None) -> Any:
         copies[id(value)] = copied = copy.copy(value)
         vars(copied).update({k: spared(item, copies) for k, item in dict(vars(value)).items()})
     return copies[id(value)]
+
+
+def _default(attribute: Any) -> Any:
+    # Not `get_default`, which newer versions of pydantic do not let call the factory.
+    made = attribute.default_factory
+    return copy.copy(attribute.default) if made is None else made()
 
 
 def _has(kind: type[BaseModel], name: str) -> bool:
