@@ -115,11 +115,11 @@ def _bring_up_to_date(
     file, so it is replaced only if it was given on as it is.
     """
     for parameter in bound.signature.parameters.values():
-        name, given = parameter.name, bound.arguments.get(parameter.name)
-        if parameter.kind is parameter.VAR_KEYWORD and given:
-            passed_on = {each: current[each] for each in given if each in current}
-            bound.arguments[name] = {**given, **passed_on}
-        elif parameter.kind is parameter.VAR_POSITIONAL and given:
+        name = parameter.name
+        given = bound.arguments.get(name, parameter.default)
+        if isinstance(given, dict) and parameter.kind is parameter.VAR_KEYWORD:
+            bound.arguments[name] = {each: current.get(each, given[each]) for each in given}
+        elif isinstance(given, tuple) and parameter.kind is parameter.VAR_POSITIONAL:
             paths = [value for value in current.values() if isinstance(value, Path)]
             bound.arguments[name] = tuple(
                 next((path for path in paths if _same(each, path)), each) for each in given
