@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,6 +17,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 
 import langchain_llm_optimizers as lc
 import llama_index_llm_optimizers as li
+from llm_optimizers import errors
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook, Usage
 from llm_optimizers.errors import ConfigurationError
@@ -259,8 +261,13 @@ class TestAnotherVersion:
         assert "Hello" in answer_of_llm(newer, "Hello")[0]
 
 
-def test_a_setting_of_several_llms_is_not_set_on_one() -> None:
-    llm = li.RoutedLLM([FakeLLM(), FakeLLM(model=LARGE)])
-    with pytest.raises(ConfigurationError, match=r"temperature .*RoutedLLM.*each"):
-        llm.temperature = 0.5
-    assert [each.temperature for each in llm.models.values()] == [0.0, 0.0]
+@pytest.mark.parametrize("name", errors.__all__)
+def test_an_error_of_a_worker_arrives_whole(name: str) -> None:
+    kind = getattr(errors, name)
+    named = inspect.signature(kind.__init__).parameters.values()
+    given = {each.name: "x" for each in named if each.kind is each.KEYWORD_ONLY}
+    error = kind("what happened", **given)
+    for copied in (again(error), copy.copy(error)):
+        assert type(copied) is kind
+        assert str(copied) == "what happened"
+        assert vars(copied) == vars(error) == given
