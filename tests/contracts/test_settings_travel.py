@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -63,6 +63,7 @@ from support import travellers
 from support.portraits import portrait
 
 SMALL, LARGE = "gpt-4o-mini", "gpt-4o"
+Values: TypeAlias = dict[type[Any], tuple[dict[str, Any], dict[str, Any]]]
 BASES = (PickledAsArguments, PickledWhole)
 OTHERS: tuple[type[Any], ...] = (
     li.CachedQueryEngine,
@@ -179,7 +180,7 @@ def settings_of_llama_index() -> dict[str, Any]:
     }
 
 
-def values_of_core(path: Path) -> dict[type[Any], tuple[dict[str, Any], dict[str, Any]]]:
+def values_of_core(path: Path) -> Values:
     book = PriceBook({"own": ModelPrice(input=Decimal(3), output=Decimal(4))})
     ledger, counter = Ledger(path / "costs.sqlite"), TokenCounter(remembered=3)
     embeddings = travellers.CountedEmbeddings()
@@ -307,7 +308,7 @@ def values_of_core(path: Path) -> dict[type[Any], tuple[dict[str, Any], dict[str
     }
 
 
-def values_of_langchain(path: Path) -> dict[type[Any], tuple[dict[str, Any], dict[str, Any]]]:
+def values_of_langchain(path: Path) -> Values:
     ledger = Ledger(path / "costs.sqlite")
     one, other, shared = travellers.fake(), travellers.fake("b"), settings_of_langchain()
     embeddings = travellers.CountedEmbeddings()
@@ -375,7 +376,7 @@ def values_of_langchain(path: Path) -> dict[type[Any], tuple[dict[str, Any], dic
     }
 
 
-def values_of_llama_index(path: Path) -> dict[type[Any], tuple[dict[str, Any], dict[str, Any]]]:
+def values_of_llama_index(path: Path) -> Values:
     ledger, shared = Ledger(path / "costs.sqlite"), settings_of_llama_index()
     one, other = MockLLM(), MockLLM(max_tokens=7)
     embed_model = MockEmbedding(embed_dim=3)
@@ -462,11 +463,20 @@ BESIDE: Mapping[str, dict[str, Any]] = {
     "embed_model": {"context_tokens": 60},
     "embeddings": {"context_tokens": 60},
 }
-VALUES = {
-    "llm_optimizers": values_of_core,
-    "langchain_llm_optimizers": values_of_langchain,
-    "llama_index_llm_optimizers": values_of_llama_index,
-}
+
+
+@pytest.fixture(scope="module")
+def values(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Values:
+    """What each component needs, and another value for each of its settings."""
+    made = (values_of_core, values_of_langchain, values_of_llama_index)
+    every: Values = {}
+    for each in made:
+        every |= each(tmp_path_factory.mktemp("files"))
+    return every
+
+
 SETTINGS = [
     pytest.param(kind, name, id=f"{kind.__module__.partition('.')[0]}-{kind.__name__}-{name}")
     for kind in components()
@@ -477,8 +487,11 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize(("kind", "name"), SETTINGS)
-def test_a_setting_is_the_same_after_the_trip(kind: type[Any], name: str, tmp_path: Path) -> None:
-    values = VALUES[kind.__module__.partition(".")[0]](tmp_path)
+def test_a_setting_is_the_same_after_the_trip(
+    kind: type[Any],
+    name: str,
+    values: Values,
+) -> None:
     assert kind in values, f"add a {kind.__name__} with a value for each of its settings"
     required, others = values[kind]
     assert name in others, f"add a value for {kind.__name__}.{name} that is not its default"

@@ -17,6 +17,7 @@ __all__ = ["portrait"]
 
 _PLAIN = (type(None), bool, int, float, str, bytes, Decimal, Path)
 _LEFT_OUT = {
+    "__annotations__": "Python adds it to some functions when it is read",
     "_given_arguments": "what a copy is made of would be the same in any copy",
     "_bound": "the calls in flight of a batching wrapper, made again by its next call",
     "_meter": "the listener of a query engine, with a name of its own",
