@@ -10,7 +10,8 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from pydantic import PrivateAttr
 
-from llm_optimizers.fingerprint import digest, installed_class
+from llm_optimizers.embeddings import FrameworkEmbedder
+from llm_optimizers.fingerprint import digest, installed_class, settings_of
 
 
 class Renamed(FakeListChatModel):
@@ -90,3 +91,12 @@ def test_copying_and_pickling_change_no_class() -> None:
     for kind in (FakeListChatModel, Sent):
         pickle.dumps(kind(responses=["a"]))
     assert installed_class(Sent) is FakeListChatModel
+
+
+def test_a_script_has_the_same_name_in_a_spawned_process() -> None:
+    def keys(module: str) -> tuple[object, ...]:
+        own = type("Own", (Local,), {"__module__": module})
+        model = type("Model", (Overriding,), {"__module__": module})
+        return digest(own()), FrameworkEmbedder(own()).id, settings_of(model(responses=["a"]))
+
+    assert keys("__mp_main__") == keys("__main__")
