@@ -7,6 +7,7 @@ import inspect
 import pickle
 import pkgutil
 import random
+import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -93,10 +94,16 @@ def components() -> list[type[Any]]:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
-    own = ("llm_optimizers.", "langchain_llm_optimizers.", "llama_index_llm_optimizers.")
     kinds = [kind for base in BASES for kind in subclasses(base)]
-    found = [kind for kind in kinds if kind.__module__.startswith(own) and names_of(kind)]
+    found = [kind for kind in kinds if is_ours(kind) and names_of(kind)]
     return [kind for kind in (*dict.fromkeys(found), *OTHERS) if not inspect.isabstract(kind)]
+
+
+def is_ours(kind: type[Any]) -> bool:
+    """Whether a package has the class under its name: not a test's, nor a joint class."""
+    own = ("llm_optimizers.", "langchain_llm_optimizers.", "llama_index_llm_optimizers.")
+    module = sys.modules[kind.__module__]
+    return kind.__module__.startswith(own) and getattr(module, kind.__name__, None) is kind
 
 
 def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
