@@ -37,7 +37,6 @@ from llm_optimizers.embeddings import CachedEmbedder, FrameworkEmbedder, StaticE
 from llm_optimizers.embeddings.static import STATIC_MODEL
 from llm_optimizers.evidence.drift import DriftAlarm
 from llm_optimizers.evidence.samples import SampleStore
-from llm_optimizers.failures import WarningLog
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import (
@@ -80,7 +79,6 @@ OTHERS: tuple[type[Any], ...] = (
 """Components that are pickled as any object is."""
 ELSEWHERE = {
     LearnedPolicy: "its only argument is the content of a file, see the tests of learned policies",
-    WarningLog: "it has no settings",
 }
 NOT_PICKLED = {
     "rate_limiter": "it holds a lock; in LlamaIndex it is the wrapped LLM's own",
