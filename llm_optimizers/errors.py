@@ -18,6 +18,9 @@ An error that need not fail the user's call (a broken cache or ledger) is logged
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 __all__ = [
     "BusyError",
     "ConfigurationError",
@@ -36,6 +39,12 @@ __all__ = [
 
 class LLMOptimizersError(Exception):
     """The base class of every error in this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would create it again from `args` alone, and fail where an argument has a name: a
+        # worker's error that cannot be unpickled makes `Pool.map` wait forever.
+        newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined]
+        return newobj, (type(self), *self.args), vars(self) or None
 
 
 class ConfigurationError(LLMOptimizersError, ValueError):

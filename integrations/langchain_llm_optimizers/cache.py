@@ -98,7 +98,11 @@ class HybridCache(PickledAsArguments, BaseCache):
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
-        return {**self.responses.current_arguments(), "ledger": self.ledger}
+        return self.responses.current_arguments()
+
+    def state_beside_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {"ledger": self.ledger}
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""

@@ -93,6 +93,10 @@ class CostCallbackHandler(PickledAsArguments, BaseCallbackHandler):
         """See `PickledAsArguments`."""
         return {"ledger": self._ledger}
 
+    def state_beside_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`: what LangChain reads of a handler."""
+        return {n: vars(self)[n] for n in ("raise_error", "run_inline") if n in vars(self)}
+
     @property
     def ledger(self) -> Ledger:
         """The ledger that holds the records."""

@@ -12,7 +12,7 @@ does not change stays the same object.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -125,7 +125,8 @@ class PassageCompressor(PickledWhole, BaseDocumentCompressor):
     embeddings: Embeddings | None = None
     min_probability: float | None = Field(default=MIN_PROBABILITY, ge=0, le=1)
     report: ReportCut = Field(default=log_cut, exclude=True)
-    _selector: PassageSelector = PrivateAttr()
+    _selector: PassageSelector = PrivateAttr(default=None)  # type: ignore[assignment]
+    left_behind: ClassVar[frozenset[str]] = frozenset({"_selector"})
 
     def model_post_init(self, _: Any) -> None:
         """Create the selector once; threads can share it."""
@@ -135,9 +136,6 @@ class PassageCompressor(PickledWhole, BaseDocumentCompressor):
             min_probability=self.min_probability,
             report=self.report,
         )
-
-    def _travelling_attributes(self) -> dict[str, Any]:
-        return {}
 
     def _complete(self) -> None:
         self.model_post_init(None)

@@ -97,7 +97,8 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
     def _complete(self) -> None:
         first = self._children[0]
         for name in type(self).model_fields.keys() - vars(self).keys():
-            vars(self)[name] = getattr(first, name)
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            vars(self)[name] = getattr(first, name, default)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003 - never used
@@ -303,14 +304,22 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
         return child
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set what this wrapper lacks on the LLM in it, if it is the only one.
+        """Set what this wrapper lacks on the LLM in it.
 
         The callback manager and rate limiter are set also on the children, which use them:
         `Settings` sets its callback manager each time it is read, and a rate limiter used here
         would slow down cache hits.
+
+        Raises:
+            ConfigurationError: it has several LLMs, which may need different values.
         """
         holder = self._holder_of(name)
-        if holder is not None and len(tuple(underlying_models(self))) == 1:
+        if holder is not None:
+            if len(tuple(underlying_models(self))) > 1:
+                raise ConfigurationError(
+                    f"{name} is a setting of the LLMs in this {type(self).__name__}, which has "
+                    f"several: set it on each that needs it, before or after they are wrapped"
+                )
             setattr(holder, name, value)
             return
         super().__setattr__(name, value)

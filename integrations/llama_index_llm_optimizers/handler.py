@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -35,7 +34,7 @@ from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.records import Status
-from llm_optimizers.pickling import check_fields
+from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CostEventHandler"]
@@ -46,7 +45,7 @@ _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
 
 
-class CostEventHandler(BaseEventHandler):
+class CostEventHandler(PickledWhole, BaseEventHandler):
     """Records what a LlamaIndex app spends and saves.
 
     Example:
@@ -72,6 +71,9 @@ class CostEventHandler(BaseEventHandler):
     _calls: InFlightCalls = PrivateAttr(default_factory=InFlightCalls)
     _embeddings: EmbeddingCalls = PrivateAttr(default_factory=EmbeddingCalls)
     _failed: bool = PrivateAttr(default=False)
+    left_behind: ClassVar[frozenset[str]] = frozenset(
+        {"_spans", "_calls", "_embeddings", "_failed"}
+    )
 
     def __init__(
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
@@ -79,10 +81,6 @@ class CostEventHandler(BaseEventHandler):
         super().__init__()
         self._ledger = ledger if ledger is not None else Ledger()
         self._counter = counter if counter is not None else TokenCounter()
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        check_fields(type(self).__name__, {"ledger": self._ledger})
-        return partial(type(self), counter=self._counter), (self._ledger,)
 
     def __copy__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -46,7 +46,8 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
         default=log_cut, exclude=True, description="Gets what was kept, cut and dropped."
     )
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
-    _selector: PassageSelector = PrivateAttr()
+    _selector: PassageSelector = PrivateAttr(default=None)  # type: ignore[assignment]
+    left_behind: ClassVar[frozenset[str]] = frozenset({"_selector"})
 
     def model_post_init(self, context: Any, /) -> None:
         """Create the selector once; threads can share it."""
@@ -59,9 +60,6 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
             min_probability=self.min_probability,
             report=self.report,
         )
-
-    def _travelling_attributes(self) -> dict[str, Any]:
-        return {}
 
     def _complete(self) -> None:
         self.model_post_init(None)

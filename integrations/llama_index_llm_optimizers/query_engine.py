@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextvars import copy_context
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -87,19 +87,33 @@ class CachedQueryEngine(BaseQueryEngine):
         self._engine = query_engine
         self._synthesizer = query_engine._response_synthesizer
         self.cache = cache if cache is not None else HybridCache()
+        self._start_meter()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        check_fields(type(self).__name__, self.__getstate__())
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_meter"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start_meter()
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__setstate__(self.__getstate__())
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = copy(self)
+        vars(copied).update(deepcopy(self.__getstate__(), memo))
+        return copied
+
+    def _start_meter(self) -> None:
         self._meter = UsageMeter()
         self._meter.attach()
         weakref.finalize(self, self._meter.detach)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        check_fields(type(self).__name__, {"query_engine": self._engine, "cache": self.cache})
-        return type(self), (self._engine, self.cache)
-
-    def __copy__(self) -> Self:
-        return type(self)(self._engine, self.cache)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)(deepcopy(self._engine, memo), self.cache)
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """See `RetrieverQueryEngine.retrieve`."""

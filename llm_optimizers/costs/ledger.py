@@ -87,7 +87,11 @@ class Ledger(PickledAsArguments):
                 "a ledger in memory cannot be pickled: what its copy records in another process "
                 "would be lost; give it a file with Ledger(path=…)"
             )
-        return {"path": self._database.path, "prices": self.prices}
+        return {"path": self._database.path}
+
+    def state_beside_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        return {"prices": self.prices}
 
     def record(self, record: CallRecord) -> None:
         """Append a call. Never raises.

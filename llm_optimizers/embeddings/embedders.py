@@ -19,7 +19,7 @@ from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import digest_of_read, fingerprint, settings_of
+from llm_optimizers.fingerprint import digest_of_read, fingerprint, name_of, settings_of
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
@@ -214,7 +214,7 @@ def _name_of(embeddings: object) -> str:
     none that another object made, or that were made before the program started.
     """
     kind = type(embeddings)
-    settings = [f"{kind.__module__}.{kind.__qualname__}"]
+    settings = [name_of(kind)]
     for name in ("model", "model_name", "model_id", "deployment", "dimensions", "size"):
         value = getattr(embeddings, name, None)
         if isinstance(value, str | int):

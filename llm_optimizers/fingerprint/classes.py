@@ -20,7 +20,7 @@ _CHANGES_NO_REQUEST = frozenset(
         *("__annotate__", "__annotate_func__", "__annotations_cache__", "__firstlineno__"),
         *("__static_attributes__", "__signature__", "__class_vars__", "__private_attributes__"),
         *("__abstractmethods__", "_abc_impl", "__hash__", "__type_params__", "__eq__"),
-        "__classcell__",
+        *("__classcell__", "__slotnames__"),
     }
 )
 """What a class may define and still send what its base sends: its state, which keys read, what it

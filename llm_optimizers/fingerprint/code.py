@@ -47,6 +47,7 @@ _BOOKKEEPING = frozenset(
         "__orig_bases__",
         "__parameters__",
         "__slots__",
+        "__slotnames__",  # since an object of the class was copied or pickled
         "__firstlineno__",
         "__static_attributes__",
         "__abstractmethods__",

@@ -37,7 +37,9 @@ def tagged(kind: str, **content: Any) -> dict[str, Any]:
 
 def name_of(kind: Any) -> str:
     """Return the full name of a class or function."""
-    return f"{kind.__module__}.{kind.__qualname__}"
+    # A process that multiprocessing spawned has the program's script under another name.
+    module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
+    return f"{module}.{kind.__qualname__}"
 
 
 def as_text(read: object) -> str:

@@ -32,11 +32,12 @@ def check_fields(owner: str, fields: Mapping[str, object]) -> None:
         return
     for name, value in fields.items():
         error = None if type(value) in _PLAIN else _error_of_pickling(value)
+        public = name.lstrip("_")
         if isinstance(error, ConfigurationError):
-            raise ConfigurationError(f"{owner}.{name}: {error}") from error
+            raise ConfigurationError(f"{owner}.{public}: {error}") from error
         if error is not None:
             raise ConfigurationError(
-                f"{owner}.{name} is {_described(value)}, which cannot be pickled "
+                f"{owner}.{public} is {_described(value)}, which cannot be pickled "
                 f"({type(error).__name__}: {error}); give one that can, or create the "
                 f"{owner} in each process"
             ) from error

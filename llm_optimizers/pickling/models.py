@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling.checks import check_fields
 
 __all__ = ["PickledWhole", "spared"]
@@ -27,14 +28,12 @@ class PickledWhole(BaseModel):
 
     copied_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields left out of dicts that deep copies copy all the same: the framework's own."""
+    left_behind: ClassVar[frozenset[str]] = frozenset()
+    """Private attributes that the copy makes new."""
 
     def _travelling_fields(self) -> dict[str, Any]:
         """Return the fields to pickle."""
         return dict(vars(self))
-
-    def _travelling_attributes(self) -> dict[str, Any]:
-        """Return the private attributes to pickle."""
-        return dict(self.__pydantic_private__ or {})
 
     def _complete(self) -> None:
         """Set the fields that were not pickled, after unpickling."""
@@ -44,13 +43,23 @@ class PickledWhole(BaseModel):
         return _empty, (type(self),), self.__getstate__()
 
     def __getstate__(self) -> dict[Any, Any]:
-        fields, private = self._travelling_fields(), self._travelling_attributes()
+        fields, private = self._travelling_fields(), dict(self.__pydantic_private__ or {})
+        private = {name: each for name, each in private.items() if name not in self.left_behind}
         check_fields(type(self).__name__, {**fields, **private})
         state = BaseModel.__getstate__(self)
         return {**state, "__dict__": fields, "__pydantic_private__": private or None}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
+        kind = type(self)
+        unknown = [name for name in state["__dict__"] if not _has(kind, name)]
+        if unknown:
+            raise ConfigurationError(
+                f"this {kind.__name__} was pickled with another version of the class, with "
+                f"{', '.join(unknown)}: pickle it again, with the same version in all processes"
+            )
         BaseModel.__setstate__(self, state)
+        for name in self.left_behind:
+            setattr(self, name, _default(kind.__private_attributes__[name]))
         self._complete()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -77,6 +86,16 @@ def spared(value: Any, copies: dict[int, Any] | None = None) -> Any:
         copies[id(value)] = copied = copy.copy(value)
         vars(copied).update({k: spared(item, copies) for k, item in dict(vars(value)).items()})
     return copies[id(value)]
+
+
+def _default(attribute: Any) -> Any:
+    # Not `get_default`, which newer versions of pydantic do not let call the factory.
+    made = attribute.default_factory
+    return copy.copy(attribute.default) if made is None else made()
+
+
+def _has(kind: type[BaseModel], name: str) -> bool:
+    return name in kind.model_fields or hasattr(kind, name)
 
 
 def _empty(kind: type[Any]) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_optimizers.connections.lru import LRUCache
@@ -73,6 +73,11 @@ class History(PickledAsArguments):
         self.summary_tokens = summary_tokens
         self.summariser = summariser
         self._summaries: LRUCache[str, str] = LRUCache(remembered)
+
+    def state_beside_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        names = ("keep", "every", "summary_tokens", "summariser")
+        return {name: getattr(self, name) for name in names}
 
     def __fingerprint__(self) -> object:
         """Its settings, for a cache's key; the summaries follow from them."""

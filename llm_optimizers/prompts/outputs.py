@@ -83,7 +83,7 @@ class OutputLimits(PickledAsArguments):
         self._answers: dict[str, deque[tuple[int, bool]]] = {}
         self._lock = threading.Lock()
 
-    def learned_state(self) -> Mapping[str, object]:
+    def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
         with self._lock:
             return {"_answers": {task: each.copy() for task, each in self._answers.items()}}

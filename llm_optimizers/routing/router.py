@@ -95,6 +95,11 @@ class Router(PickledAsArguments):
         self._draw: Callable[[], float] = (rng or random.Random()).random  # noqa: S311
         self._rules: tuple[float, Rules] | None = None
 
+    def state_beside_arguments(self) -> Mapping[str, object]:
+        """See `PickledAsArguments`."""
+        names = ("policy", "safe", "tiers", "health", "clock")
+        return {name: getattr(self, name) for name in names}
+
     def decide(self, request: ChatRequest, context: RoutingContext | None = None) -> Decision:
         """Choose the model for one request, without calling it.
 

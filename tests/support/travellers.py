@@ -22,6 +22,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from pydantic import BaseModel, Field
 
 from llm_optimizers.caching import ResponseCache
+from llm_optimizers.caching.answers import JSONCodec
 from llm_optimizers.tenancy import tenant
 from support.llama_fakes import FakeLLM
 
@@ -188,3 +189,7 @@ def answer_of_model(model: Any, question: str) -> tuple[str, Any]:
     """Return a chat model's answer, and how the cache matched it."""
     reply = model.invoke(question)
     return reply.text, reply.response_metadata.get("cache_hit")
+
+
+class OwnCodec(JSONCodec):
+    """A codec of a program's own."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any, ClassVar
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from pydantic import PrivateAttr
 
-from llm_optimizers.fingerprint import installed_class
+from llm_optimizers.embeddings import FrameworkEmbedder
+from llm_optimizers.fingerprint import digest, installed_class, settings_of
 
 
 class Renamed(FakeListChatModel):
@@ -67,3 +70,33 @@ class Copied(Renamed):
 )
 def test_a_class_is_its_base_until_it_changes_a_request(kind: type, installed: Any) -> None:
     assert installed_class(kind) is installed
+
+
+class Sent(FakeListChatModel):
+    """A model of a program's own that changes nothing."""
+
+
+class Local:
+    """A user's object without a framework's base class."""
+
+    def embed_query(self, text: str) -> list[float]:
+        return [float(len(text))]
+
+
+def test_copying_and_pickling_change_no_class() -> None:
+    # Python keeps what it finds out about a class's slots in the class, at its first copy.
+    before = digest(Local())
+    copy.copy(Local())
+    assert digest(pickle.loads(pickle.dumps(Local()))) == before
+    for kind in (FakeListChatModel, Sent):
+        pickle.dumps(kind(responses=["a"]))
+    assert installed_class(Sent) is FakeListChatModel
+
+
+def test_a_script_has_the_same_name_in_a_spawned_process() -> None:
+    def keys(module: str) -> tuple[object, ...]:
+        own = type("Own", (Local,), {"__module__": module})
+        model = type("Model", (Overriding,), {"__module__": module})
+        return digest(own()), FrameworkEmbedder(own()).id, settings_of(model(responses=["a"]))
+
+    assert keys("__mp_main__") == keys("__main__")

@@ -121,7 +121,7 @@ def test_what_is_set_on_a_wrapper_reaches_its_only_llm() -> None:
 
 def test_nothing_is_set_on_the_llms_of_a_router() -> None:
     llm = RoutedLLM({"a": openai(), "b": openai()})
-    with pytest.raises(ValueError, match="no field"):
+    with pytest.raises(ConfigurationError, match=r"temperature .*RoutedLLM.*each"):
         llm.temperature = 0.7  # type: ignore[attr-defined]
 
 
