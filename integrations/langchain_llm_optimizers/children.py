@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel, BaseLLM, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -64,8 +64,7 @@ class WrapperOfOne(DelegatingChatModel):
 
     @property
     def _child(self) -> BaseChatModel:
-        # Not `self.model`: without the field, that would ask for the child again.
-        return cast("BaseChatModel", self.__dict__["model"])
+        return self.model
 
 
 # Without type parameters, with which pydantic would try to make a runnable of the abstract class.

@@ -114,8 +114,7 @@ class ChatModelRouter(DelegatingChatModel):
 
     @property
     def _children(self) -> Sequence[BaseChatModel]:
-        # Not `self.models`: without the field, that would ask for the children again.
-        return tuple(self.__dict__["models"].values())
+        return tuple(self.models.values())
 
     @property
     def _llm_type(self) -> str:

@@ -41,14 +41,14 @@ def is_wrapper(llm: object) -> TypeGuard[Wrapper]:
 
 def underlying_models(llm: LLM) -> Iterator[LLM]:
     """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
-    if isinstance(llm, StructuredLLM):
+    # First, since `isinstance` asks a wrapper for its `__class__`, which asks this.
+    if is_wrapper(llm):
+        for child in llm._children:
+            yield from underlying_models(child)
+    elif isinstance(llm, StructuredLLM):
         yield from underlying_models(llm.llm)
-        return
-    if not is_wrapper(llm):
+    else:
         yield llm
-        return
-    for child in llm._children:
-        yield from underlying_models(child)
 
 
 def run_settings(llm: LLM, call: ModelCall) -> dict[str, Any]:

@@ -100,7 +100,8 @@ _AT: Mapping[Api, Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
         # botocore's bedrock-runtime, ConverseRequest and InvokeModelRequest.
         "bedrock": {
             "books": ("requestMetadata", "request_metadata"),  # "to filter invocation logs"
-            "prompt cache": ("system_prompt_caching", "tool_caching"),  # LlamaIndex
+            # langchain-aws's setting of a call, LlamaIndex's fields.
+            "prompt cache": ("cache_control", "system_prompt_caching", "tool_caching"),
             "tier": ("serviceTier", "service_tier"),
             "account": (
                 *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),

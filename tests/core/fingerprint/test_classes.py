@@ -8,7 +8,7 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from pydantic import PrivateAttr
 
-from llm_optimizers.fingerprint import installed_class
+from llm_optimizers.fingerprint import KnownClasses, installed_class, name_of
 
 
 class Renamed(FakeListChatModel):
@@ -67,3 +67,12 @@ class Copied(Renamed):
 )
 def test_a_class_is_its_base_until_it_changes_a_request(kind: type, installed: Any) -> None:
     assert installed_class(kind) is installed
+
+
+def test_what_is_known_of_a_class_holds_below_it_and_for_all_or_none() -> None:
+    known = KnownClasses({name_of(FakeListChatModel): "fake"})
+    fake, renamed = (kind(responses=[]) for kind in (FakeListChatModel, Renamed))
+    assert known.of_each([fake, renamed]) == ("fake", "fake")
+    assert known.of_each([fake, Overriding(responses=[])]) is None
+    assert known.of_class(Copied) == "fake"
+    assert known.of_class(Mixin) is None

@@ -22,7 +22,7 @@ from langchain_openai import ChatOpenAI
 from langchain_llm_optimizers import CachedChatModel, ChatModelRouter, HybridCache
 from langchain_llm_optimizers.identity import identity_of_model
 from langchain_llm_optimizers.messages import request_of_messages
-from langchain_llm_optimizers.providers import provider_of, sent_by, serialised_provider
+from langchain_llm_optimizers.providers import PROVIDERS, sent_by, serialised_provider
 from llm_optimizers.caching.keys import cache_key
 from support.fakes import StreamingFake
 from support.openai_server import FakeOpenAI
@@ -329,7 +329,7 @@ def test_a_class_of_the_same_name_makes_the_text_of_the_settings_say_nothing() -
 
 
 def test_models_that_are_not_all_known_send_everything(chat: Chat) -> None:
-    assert provider_of(chat()) is not None
+    assert PROVIDERS.of_each([chat()]) is not None
     assert sent_by([chat(), chat()]) is not None
     assert sent_by([chat(), StreamingFake()]) is None
 

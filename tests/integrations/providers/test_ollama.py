@@ -145,7 +145,9 @@ def test_a_talk_with_tools_changes_hands(server: ProviderServer, openai: FakeOpe
         router = RoutedLLM({**others, name: llms[name]}, policy=Always(name))
         talk.append(ChatMessage(f"The weather, {name}?"))
         for _ in range(2):
-            answer = router.chat_with_tools([TOOL], chat_history=list(talk))
+            answer = router.chat_with_tools(
+                [TOOL], chat_history=list(talk), allow_parallel_tool_calls=True
+            )
             talk.append(answer.message)
             talk += [
                 ChatMessage(
