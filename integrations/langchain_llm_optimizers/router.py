@@ -117,6 +117,9 @@ class ChatModelRouter(DelegatingChatModel):
         # Not `self.models`: without the field, that would ask for the children again.
         return tuple(self.__dict__["models"].values())
 
+    def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
+        self.models = {name: made(child) for name, child in self.models.items()}
+
     @property
     def _llm_type(self) -> str:
         # Only a type that holds for all decides which settings of one provider are sent.

@@ -26,6 +26,13 @@ __all__ = ["ChildSignature", "ModelSurface", "with_child_signature"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NO_VALUE = object()
+_NOT_READ = ("__", "_generate", "_agenerate", "_stream", "_astream")
+"""Beginnings of names that are never read from a model: of Python's own methods, and of hooks by
+which LangChain would have that model answer in place of the wrapper.
+
+Other private names are read from the safe model. A pydantic object with a field of the model's
+class runs that class's validators on the wrapper, and they read them.
+"""
 
 
 class ChildSignature:
@@ -77,8 +84,10 @@ class ModelSurface:
         __class__ = property(lambda self: _joint_class_of(self))
 
         def __getattr__(self, name: str) -> Any:
-            fields = type(self).model_fields
-            if name.startswith("_") or (name in fields and name != "profile"):
+            own = type(self)
+            is_own = name in own.model_fields or name in own.__private_attributes__
+            hidden = name.startswith(_NOT_READ) or (name.startswith("_") and hasattr(own, name))
+            if hidden or (is_own and name != "profile"):
                 return BaseChatModel.__getattr__(self, name)
             try:
                 child, children = self._child, self._children
@@ -86,6 +95,8 @@ class ModelSurface:
                 child, children = None, ()
             if name == "profile":
                 return _shared_profile(children)
+            if name.startswith("_"):
+                children = children[:0] if child is None else (child,)
             found = _shared_value(child, children, name)
             if found is _NO_VALUE:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
