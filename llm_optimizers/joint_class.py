@@ -45,9 +45,9 @@ def class_of_wrapper(
 
 
 def has_own(wrapper: Any, name: str) -> bool:
-    """Whether an attribute is a wrapper's own: private, of its class, or a field of pydantic's."""
+    """Whether a wrapper's class has an attribute, or pydantic's field, of this name."""
     kind = type(wrapper)
-    return name.startswith("_") or name in kind.model_fields or hasattr(kind, name)
+    return name in kind.model_fields or hasattr(kind, name)
 
 
 def own_attribute(wrapper: Any, name: str) -> Any:
@@ -65,7 +65,8 @@ def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
     """Return a subclass of both classes that looks like the first; the first if there is none.
 
     It inherits pydantic's fields of the first class. `ABCMeta.__new__` skips pydantic's own
-    metaclass, which would merge them with those of the second.
+    metaclass, which would merge them with those of the second. Pydantic sets a field by what the
+    class has by its name, so a property of the second class may not be found there.
     """
     if issubclass(wrapper, wrapped):
         return wrapper
@@ -73,7 +74,9 @@ def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
     def made_of_wrapper(_: type[Any], *args: Any, **kwargs: Any) -> Any:
         return wrapper(*args, **kwargs)  # for code that makes another `obj.__class__(…)`
 
+    fields = [name for name in getattr(wrapper, "model_fields", ()) if not hasattr(wrapper, name)]
     body = {
+        **dict.fromkeys(fields, _Field()),
         "__new__": made_of_wrapper,
         "__module__": wrapper.__module__,
         "__qualname__": wrapper.__qualname__,
@@ -86,6 +89,13 @@ def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
     except TypeError:  # the two have no common order of bases or layout
         return wrapper
     return joint
+
+
+class _Field:
+    """Stands where a class has a field, which only its objects have."""
+
+    def __get__(self, wrapper: object, owner: type[Any] | None = None) -> Any:
+        raise AttributeError("a field is found on objects only")
 
 
 def shared_class(classes: Iterable[type[Any]], *, below: type[Any]) -> type[Any] | None:

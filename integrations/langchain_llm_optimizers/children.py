@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel, BaseLLM, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -41,15 +41,8 @@ class WrapperOfOne(DelegatingChatModel):
         given = chat_model_for(model, f"{type(self).__name__}({{}})")
         super().__init__(model=given, **settings)  # type: ignore[call-arg]  # pydantic's own
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; an update of a field that only the child has changes the child's copy."""
-        given = dict(update or {})
-        others = [name for name in given if name not in type(self).model_fields]
-        inner = {name: given.pop(name) for name in others if hasattr(self._child, name)}
-        copied = super().model_copy(update=given, deep=deep)
-        if inner:
-            copied.model = copied.model.model_copy(update=inner)
-        return copied
+    def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
+        self.model = made(self.model)
 
     def configurable_fields(
         self, **kwargs: AnyConfigurableField

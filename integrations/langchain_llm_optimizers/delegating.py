@@ -24,6 +24,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import RunnableConfig, ensure_config
 from pydantic import ConfigDict, model_validator
 
+from langchain_llm_optimizers.attributes import ModelAttributes
 from langchain_llm_optimizers.call import (
     ModelCall,
     calls_of_generate,
@@ -39,7 +40,7 @@ from llm_optimizers.pickling.models import PickledWhole
 __all__ = ["DelegatingChatModel", "ModelCall"]
 
 
-class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
+class DelegatingChatModel(ModelSurface, ModelAttributes, PickledWhole, BaseChatModel):
     """Maps the public methods of a chat model to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and the
@@ -68,7 +69,7 @@ class DelegatingChatModel(ModelSurface, PickledWhole, BaseChatModel):
     def _without_profile(self) -> Self:
         """Leave the profile to the models inside, unless one was given."""
         if self.profile is None:
-            del self.__dict__["profile"]
+            self.__dict__.pop("profile", None)
             self.model_fields_set.discard("profile")
         return self
 

@@ -116,6 +116,9 @@ class ChatModelRouter(DelegatingChatModel):
     def _children(self) -> Sequence[BaseChatModel]:
         return tuple(self.models.values())
 
+    def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
+        self.models = {name: made(child) for name, child in self.models.items()}
+
     @property
     def _llm_type(self) -> str:
         # Only a type that holds for all decides which settings of one provider are sent.

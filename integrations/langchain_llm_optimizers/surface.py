@@ -26,6 +26,13 @@ __all__ = ["ChildSignature", "ModelSurface", "with_child_signature"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NO_VALUE = object()
+_NOT_READ = ("__", "_generate", "_agenerate", "_stream", "_astream")
+"""Beginnings of names that are never read from a model: of Python's own methods, and of hooks by
+which LangChain would have that model answer in place of the wrapper.
+
+Other private names are read from the safe model. A pydantic object with a field of the model's
+class runs that class's validators on the wrapper, and they read them.
+"""
 
 
 class ChildSignature:
@@ -82,7 +89,8 @@ class ModelSurface:
             if name in type(self).__private_attributes__:
                 return BaseChatModel.__getattr__(self, name)
             own = has_own(self, name) and name != "profile"  # a field, but set only if given
-            found = _NO_VALUE if own else self._of_children(name)
+            read = not own and not name.startswith(_NOT_READ)
+            found = self._of_children(name) if read else _NO_VALUE
             return own_attribute(self, name) if found is _NO_VALUE else found
 
     def _of_children(self, name: str) -> Any:
@@ -93,7 +101,8 @@ class ModelSurface:
             return None if name == "profile" else _NO_VALUE
         if name == "profile":
             return _shared_profile(children)
-        return _through(self, child, _shared_value(child, children, name))
+        shared = (child,) if name.startswith("_") else children
+        return _through(self, child, _shared_value(child, shared, name))
 
     @with_child_signature
     def bind_tools(

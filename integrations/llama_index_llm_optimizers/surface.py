@@ -41,7 +41,7 @@ class ModelSurface:
 
     def _holder_of(self, name: str) -> LLM | None:
         """Return what inside this wrapper has a public name that is not the wrapper's own."""
-        if has_own(self, name):
+        if name.startswith("_") or has_own(self, name):
             return None
         try:
             child = self._children[0]

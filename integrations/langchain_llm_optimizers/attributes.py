@@ -1,0 +1,106 @@
+"""What code around a wrapper sets on it: what the wrapper lacks goes to the model inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from langchain_core.language_models import BaseChatModel
+
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.joint_class import INCOMPLETE
+
+__all__ = ["ModelAttributes"]
+
+_MISSING = object()
+
+
+class ModelAttributes:
+    """Sets and deletes on the model inside a wrapper what is not the wrapper's own.
+
+    `wrapper.temperature = 0` would otherwise set a field that no call reads. The models of a router
+    may mean different things by one attribute, so it is refused there; `model_copy` changes a copy
+    of each.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def _children(self) -> Sequence[BaseChatModel]: ...
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        wrapper = cast("BaseChatModel", self)
+        if name == "profile" and value is None:
+            self.__dict__.pop(name, None)  # then it is read from the models inside
+        elif not (holders := self._holders(name)):
+            BaseChatModel.__setattr__(wrapper, name, value)
+        elif any(getattr(each, name) != value for each in holders):
+            setattr(_only(holders, wrapper, name), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        wrapper = cast("BaseChatModel", self)
+        if holders := self._holders(name):
+            delattr(_only(holders, wrapper, name), name)
+        else:
+            BaseChatModel.__delattr__(wrapper, name)
+
+    def __dir__(self) -> list[str]:
+        children = [set(dir(each)) for each in self._made_children()]
+        shared = set[str]().union(*children[:1]).intersection(*children)
+        return sorted({*object.__dir__(self), *(name for name in shared if name[0] != "_")})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; an update of a field that only the models inside have changes copies."""
+        given = dict(update or {})
+        inner = {name: given.pop(name) for name in list(given) if self._holders(name)}
+        wrapper = cast("BaseChatModel", self)
+        copied = cast("Any", BaseChatModel.model_copy(wrapper, update=given, deep=deep))
+        if inner:
+            copied._replace_children(lambda child: child.model_copy(update=inner))
+        return cast("Self", copied)
+
+    def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
+        """Replace each model inside by the one that is made of it."""
+        raise NotImplementedError
+
+    def _made_children(self) -> Sequence[BaseChatModel]:
+        """Return the models inside; none while this wrapper is made, copied or unpickled."""
+        try:
+            return self._children
+        except INCOMPLETE:
+            return ()
+
+    def _holders(self, name: str) -> Sequence[BaseChatModel]:
+        """Return the models inside if all have an attribute that is not the wrapper's own."""
+        own: Any = type(self)
+        is_own = (
+            name.startswith("__")
+            or name in own.model_fields
+            or name in own.__private_attributes__
+            or not _is_open(getattr(own, name, _MISSING))
+        )
+        children = () if is_own else self._made_children()
+        return children if all(hasattr(each, name) for each in children) else ()
+
+
+def _is_open(found: Any) -> bool:
+    """Whether what a wrapper's class has by a name leaves it to its models to be set.
+
+    A property without a setter, such as `model_name`, shows what the models have.
+    """
+    return found is _MISSING or (isinstance(found, property) and found.fset is None)
+
+
+def _only(holders: Sequence[BaseChatModel], wrapper: BaseChatModel, name: str) -> BaseChatModel:
+    """Return the only model that has an attribute.
+
+    Raises:
+        ConfigurationError: there are several.
+    """
+    if len(holders) == 1:
+        return holders[0]
+    kind = type(wrapper).__name__
+    raise ConfigurationError(
+        f"{kind} has {len(holders)} models: set or delete {name!r} on each of them, or use "
+        f"model_copy(update={{{name!r}: …}}) for a {kind} whose models all have the new value"
+    )
