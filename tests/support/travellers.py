@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +18,9 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.extractors import KeywordExtractor
 from llama_index.core.retrievers import BaseRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
 from pydantic import BaseModel, Field
 
 from llm_optimizers.caching import ResponseCache
@@ -164,6 +166,17 @@ class OneNode(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return [NodeWithScore(node=TextNode(text="A refund takes three days.", id_="n"), score=1)]
+
+
+class NamedKeywords(KeywordExtractor):
+    """Asks its LLM for keywords, and names them."""
+
+    key: str
+    show_progress: bool = False
+
+    async def aextract(self, nodes: Sequence[BaseNode]) -> list[dict[str, Any]]:
+        found = await super().aextract(nodes)
+        return [{self.key: each["excerpt_keywords"]} for each in found]
 
 
 class OwnCache(ResponseCache[str]):
