@@ -21,6 +21,7 @@ from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.extractors import KeywordExtractor
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
 from pydantic import BaseModel, Field
 
 from llm_optimizers.caching import ResponseCache
@@ -184,6 +185,12 @@ class OwnCache(ResponseCache[str]):
 
     def __init__(self, customer: str, hours: float) -> None:
         super().__init__(namespace=customer, ttl=hours * 3600, semantic=False)
+
+
+def locked_store() -> SimpleKVStore:
+    store = SimpleKVStore()
+    store.lock = threading.Lock()
+    return store
 
 
 def answer_of_llm(llm: Any, question: str) -> tuple[str, Any]:
