@@ -19,7 +19,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from langchain_llm_optimizers.binding import rebind
-from langchain_llm_optimizers.wrappers import underlying_models
+from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.joint_class import joint_class, shared_class
 
 __all__ = ["ChildSignature", "ModelSurface", "with_child_signature"]
@@ -95,8 +95,10 @@ class ModelSurface:
                 child, children = None, ()
             if name == "profile":
                 return _shared_profile(children)
-            if name.startswith("_"):
-                children = children[:0] if child is None else (child,)
+            if name.startswith("_") and child is not None:
+                while is_wrapper(child):
+                    child = child._child
+                children = (child,)
             found = _shared_value(child, children, name)
             if found is _NO_VALUE:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
