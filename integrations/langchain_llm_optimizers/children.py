@@ -5,30 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from langchain_core.language_models import BaseChatModel, BaseLLM, LanguageModelInput
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import (
-    Runnable,
-    RunnableConfig,
-    RunnableSequence,
-    RunnableSerializable,
-    ensure_config,
-)
+from langchain_core.language_models import BaseChatModel, BaseLLM
+from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableFields
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
 from langchain_core.runnables.retry import RunnableRetry
-from langchain_core.runnables.utils import (
-    AnyConfigurableField,
-    ConfigurableFieldSpec,
-    get_unique_config_specs,
-)
 
 from langchain_llm_optimizers.binding import chosen_later, models_in
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["ConfiguredWrapper", "WrapperOfOne", "chat_model_for", "resolve_model"]
+__all__ = ["WrapperOfOne", "chat_model_for", "resolve_model"]
 
 
 class WrapperOfOne(DelegatingChatModel):
@@ -44,45 +32,10 @@ class WrapperOfOne(DelegatingChatModel):
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         self.model = made(self.model)
 
-    def configurable_fields(
-        self, **kwargs: AnyConfigurableField
-    ) -> RunnableSerializable[LanguageModelInput, AIMessage]:
-        """Return this model with fields that a run's configuration sets, its own or the child's."""
-        own = {name: field for name, field in kwargs.items() if name in type(self).model_fields}
-        outer = super().configurable_fields(**own) if own else self
-        if len(own) == len(kwargs):
-            return outer
-        fields = {name: field for name, field in kwargs.items() if name not in own}
-        return ConfiguredWrapper(default=outer, child=self.model.configurable_fields(**fields))
-
     @property
     def _child(self) -> BaseChatModel:
         # Not `self.model`: without the field, that would ask for the child again.
         return cast("BaseChatModel", self.__dict__["model"])
-
-
-# Without type parameters, with which pydantic would try to make a runnable of the abstract class.
-class ConfiguredWrapper(DynamicRunnable):  # type: ignore[type-arg]
-    """A wrapper around a model with fields that a run's configuration sets."""
-
-    child: Any
-    """The model inside, which LangChain makes with the configured fields."""
-
-    @property
-    def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """See `Runnable.config_specs`."""
-        return get_unique_config_specs([*self.default.config_specs, *self.child.config_specs])
-
-    def _prepare(self, config: RunnableConfig | None = None) -> tuple[Any, RunnableConfig]:
-        settings = ensure_config(config)
-        wrapper: Any = self.default
-        if isinstance(wrapper, DynamicRunnable):
-            wrapper, settings = wrapper.prepare(settings)
-        child: Any = self.child
-        while isinstance(child, DynamicRunnable):
-            child, settings = child.prepare(settings)
-        same = child is wrapper.model
-        return wrapper if same else wrapper.model_copy(update={"model": child}), settings
 
 
 def chat_model_for(given: Any, shown: str) -> BaseChatModel:
@@ -139,8 +92,6 @@ def _refusal(given: Any, shown: str) -> str:
     if several and isinstance(given, RunnableWithFallbacks):
         return f"{kind}: a router falls back by itself, {shown.format(', '.join(models))}"
     step = _last_step(given, [shown.format(model) for model in models[1:]])
-    if several and isinstance(given, DynamicRunnable):
-        step = ".configurable_alternatives(…)"  # its models' own fields cannot be configured
     if step is None:
         return f"{kind}: put the wrapper into the chain, … | {shown.format(models[0])} | …"
     return f"{kind}: wrap the model first, {shown.format(models[0])}{step}"
