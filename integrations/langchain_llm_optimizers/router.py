@@ -28,6 +28,7 @@ from langchain_llm_optimizers.binding import (
     settings_for,
 )
 from langchain_llm_optimizers.call import with_attached
+from langchain_llm_optimizers.children import check_settings
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
 from langchain_llm_optimizers.profiles import named_models, routing_context, spec_of
@@ -91,6 +92,7 @@ class ChatModelRouter(DelegatingChatModel):
         **settings: Any,
     ) -> None:
         children = named_models(models, type(self).__name__)
+        check_settings(type(self), settings)
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
