@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableSerializable
+from langchain_core.runnables.utils import AnyConfigurableField
 
+from langchain_llm_optimizers.configured import ConfiguredWrapper
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.joint_class import INCOMPLETE
 
@@ -58,6 +62,19 @@ class ModelAttributes:
         if inner:
             copied._replace_children(lambda child: child.model_copy(update=inner))
         return cast("Self", copied)
+
+    def configurable_fields(
+        self, **kwargs: AnyConfigurableField
+    ) -> RunnableSerializable[LanguageModelInput, AIMessage]:
+        """Return this model with fields that a run's configuration sets, its own or its models'."""
+        wrapper = cast("BaseChatModel", self)
+        own = {name: field for name, field in kwargs.items() if name in type(wrapper).model_fields}
+        outer = BaseChatModel.configurable_fields(wrapper, **own) if own else wrapper
+        fields = {name: field for name, field in kwargs.items() if name not in own}
+        if not fields:
+            return outer
+        children = [each.configurable_fields(**fields) for each in self._children]
+        return ConfiguredWrapper(default=outer, children=children)
 
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         """Replace each model inside by the one that is made of it."""

@@ -40,6 +40,8 @@ __all__ = [
     "DeferredTools",
     "chosen_later",
     "chosen_now",
+    "deferred_in",
+    "deferring",
     "models_in",
     "rebind",
     "settings_for",
@@ -150,6 +152,10 @@ class DeferredBinding(Protocol):
         """Bind them in the child's own format."""
         ...
 
+    def shown(self) -> dict[str, Any]:
+        """Return what other code reads of a binding, beside this object in the call's settings."""
+        ...
+
     def request_params(self) -> dict[str, Any]:
         """Return the core request's parameters, from which the router reads its requirements."""
         ...
@@ -166,9 +172,13 @@ class DeferredTools:
         """See `DeferredBinding.bind_on`."""
         return child.bind_tools(list(self.tools), **self.kwargs)
 
+    def shown(self) -> dict[str, Any]:
+        """Return the tool definitions: LangGraph's agents bind a model that has none again."""
+        return {"tools": [_definition(tool) for tool in self.tools]}
+
     def request_params(self) -> dict[str, Any]:
         """Return the tool definitions, which also count as tokens."""
-        found = {"tools": [_definition(tool) for tool in self.tools]} if self.tools else {}
+        found = self.shown() if self.tools else {}
         response_format = self.kwargs.get("response_format")
         return {**found, "response_format": response_format} if response_format else found
 
@@ -183,6 +193,10 @@ class DeferredStructuredOutput:
     def bind_on(self, child: BaseChatModel) -> Runnable[Any, Any]:
         """Return the child's whole pipeline, model and parser."""
         return child.with_structured_output(self.schema, **self.kwargs)
+
+    def shown(self) -> dict[str, Any]:
+        """Return nothing: the format differs between the children."""
+        return {}
 
     def request_params(self) -> dict[str, Any]:
         """Return a JSON format; the schema is left out, since the child's parser checks it."""
@@ -211,14 +225,30 @@ def _bound(deferred: DeferredBinding, child: BaseChatModel) -> Runnable[Any, Any
     return found[1]
 
 
+def deferring(model: BaseChatModel, deferred: DeferredBinding) -> Runnable[Any, Any]:
+    """Return the model with a deferred binding."""
+    return model.bind(**deferred.shown(), **{DEFERRED_BINDING: deferred})
+
+
+def deferred_in(kwargs: Mapping[str, Any]) -> tuple[DeferredBinding | None, dict[str, Any]]:
+    """Return the deferred binding in a call's settings, if any, and the other settings."""
+    deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
+    shown = {} if deferred is None else deferred.shown()
+    others = {
+        name: value
+        for name, value in kwargs.items()
+        if name != DEFERRED_BINDING and not (name in shown and shown[name] == value)
+    }
+    return deferred, others
+
+
 def settings_for(child: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return a call's settings with the deferred binding replaced by what the child binds.
 
     Raises:
         ConfigurationError: the settings cannot be read from what the child binds.
     """
-    settings = {name: value for name, value in kwargs.items() if name != DEFERRED_BINDING}
-    deferred: DeferredBinding | None = kwargs.get(DEFERRED_BINDING)
+    deferred, settings = deferred_in(kwargs)
     if deferred is None:
         return settings
     bound = _binding(_bound(deferred, child), child)

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel, BaseLLM, LanguageModelInput
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import (
-    Runnable,
-    RunnableConfig,
-    RunnableSequence,
-    RunnableSerializable,
-    ensure_config,
-)
+from langchain_core.language_models import BaseChatModel, BaseLLM
+from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableFields
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
 from langchain_core.runnables.retry import RunnableRetry
-from langchain_core.runnables.utils import (
-    AnyConfigurableField,
-    ConfigurableFieldSpec,
-    get_unique_config_specs,
-)
 
 from langchain_llm_optimizers.binding import chosen_later, models_in
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["ConfiguredWrapper", "WrapperOfOne", "chat_model_for", "resolve_model"]
+__all__ = ["WrapperOfOne", "chat_model_for", "check_settings", "resolve_model"]
 
 
 class WrapperOfOne(DelegatingChatModel):
@@ -39,49 +27,15 @@ class WrapperOfOne(DelegatingChatModel):
 
     def __init__(self, model: BaseChatModel | str, **settings: Any) -> None:
         given = chat_model_for(model, f"{type(self).__name__}({{}})")
+        check_settings(type(self), settings)
         super().__init__(model=given, **settings)  # type: ignore[call-arg]  # pydantic's own
 
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         self.model = made(self.model)
 
-    def configurable_fields(
-        self, **kwargs: AnyConfigurableField
-    ) -> RunnableSerializable[LanguageModelInput, AIMessage]:
-        """Return this model with fields that a run's configuration sets, its own or the child's."""
-        own = {name: field for name, field in kwargs.items() if name in type(self).model_fields}
-        outer = super().configurable_fields(**own) if own else self
-        if len(own) == len(kwargs):
-            return outer
-        fields = {name: field for name, field in kwargs.items() if name not in own}
-        return ConfiguredWrapper(default=outer, child=self.model.configurable_fields(**fields))
-
     @property
     def _child(self) -> BaseChatModel:
         return self.model
-
-
-# Without type parameters, with which pydantic would try to make a runnable of the abstract class.
-class ConfiguredWrapper(DynamicRunnable):  # type: ignore[type-arg]
-    """A wrapper around a model with fields that a run's configuration sets."""
-
-    child: Any
-    """The model inside, which LangChain makes with the configured fields."""
-
-    @property
-    def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """See `Runnable.config_specs`."""
-        return get_unique_config_specs([*self.default.config_specs, *self.child.config_specs])
-
-    def _prepare(self, config: RunnableConfig | None = None) -> tuple[Any, RunnableConfig]:
-        settings = ensure_config(config)
-        wrapper: Any = self.default
-        if isinstance(wrapper, DynamicRunnable):
-            wrapper, settings = wrapper.prepare(settings)
-        child: Any = self.child
-        while isinstance(child, DynamicRunnable):
-            child, settings = child.prepare(settings)
-        same = child is wrapper.model
-        return wrapper if same else wrapper.model_copy(update={"model": child}), settings
 
 
 def chat_model_for(given: Any, shown: str) -> BaseChatModel:
@@ -131,33 +85,62 @@ def _refusal(given: Any, shown: str) -> str:
             f"a model that is chosen at each call ({kind}): name a model, and put what is "
             f"configured after the wrapper, {named}.configurable_alternatives(…)"
         )
-    several = "[" in shown
     models = [f"{type(model).__name__}(…)" for model in models_in(given)]
     if not models:
         return f"{kind}: give it a model such as ChatOpenAI(…), or a model's name"
-    if several and isinstance(given, RunnableWithFallbacks):
-        return f"{kind}: a router falls back by itself, {shown.format(', '.join(models))}"
-    step = _last_step(given, [shown.format(model) for model in models[1:]])
-    if several and isinstance(given, DynamicRunnable):
-        step = ".configurable_alternatives(…)"  # its models' own fields cannot be configured
-    if step is None:
+    if "[" in shown and isinstance(given, RunnableWithFallbacks):
+        return f"{kind}: a router falls back by itself, {_rewritten(given, shown)}"
+    wrapped = _rewritten(given, shown)
+    if wrapped is None:
         return f"{kind}: put the wrapper into the chain, … | {shown.format(models[0])} | …"
-    return f"{kind}: wrap the model first, {shown.format(models[0])}{step}"
+    return f"{kind}: wrap the model first, {wrapped}"
 
 
-def _last_step(given: Runnable[Any, Any], others: list[str]) -> str | None:
-    """Return the call that made this of a chat model and others, None for a chain."""
+def _rewritten(given: Runnable[Any, Any], shown: str) -> str | None:
+    """Return what was given with its model in the wrapper; None for a chain."""
+    if isinstance(given, BaseChatModel):
+        name = f"{type(given).__name__}(…)"
+        return name if name.partition("(")[0] == shown.partition("(")[0] else shown.format(name)
+    if "[" in shown and isinstance(given, RunnableWithFallbacks):
+        return shown.format(", ".join(f"{type(model).__name__}(…)" for model in models_in(given)))
+    inner, step = _last_step(given, shown)
+    before = None if inner is None else _rewritten(inner, shown)
+    return None if before is None else before + step
+
+
+def _last_step(given: Runnable[Any, Any], shown: str) -> tuple[Runnable[Any, Any] | None, str]:
+    """Return what a call made this of, and that call; nothing for a chain."""
     if isinstance(given, RunnableWithFallbacks):
-        return f".with_fallbacks([{', '.join(others)}])"
+        others = [_rewritten(each, shown) or "…" for each in given.fallbacks]
+        return given.runnable, f".with_fallbacks([{', '.join(others)}])"
     if isinstance(given, RunnableRetry):
-        return ".with_retry(…)"
+        return given.bound, ".with_retry(…)"
     if isinstance(given, RunnableBindingBase):
         made_by = "bind_tools" if "tools" in given.kwargs else "bind"
-        return f".{made_by}(…)" if given.kwargs else ".with_config(…)"
+        return given.bound, f".{made_by}(…)" if given.kwargs else ".with_config(…)"
     if isinstance(given, RunnableConfigurableFields):
-        return ".configurable_fields(…)"
+        return given.default, ".configurable_fields(…)"
     if isinstance(given, DynamicRunnable):
-        return ".configurable_alternatives(…)"
-    if isinstance(given, RunnableSequence) and any(models_in(given.first)):
-        return ".with_structured_output(…)"
-    return None
+        return given.default, ".configurable_alternatives(…)"
+    if isinstance(given, RunnableSequence):
+        # Its first step calls the model with the schema bound.
+        return next(models_in(given.first), None), ".with_structured_output(…)"
+    return None, ""
+
+
+def check_settings(wrapper: type[BaseChatModel], names: Iterable[str]) -> None:
+    """Check that a wrapper has the settings it is given; others would be left out silently.
+
+    Raises:
+        ConfigurationError: it lacks one.
+    """
+    fields = wrapper.model_fields
+    known = {*fields, *(field.alias for field in fields.values())}
+    unknown = sorted(set(names) - known)
+    if unknown and wrapper.model_config.get("extra") != "allow":
+        common = BaseChatModel.model_fields
+        own = [n for n in fields if n not in common or repr(common[n]) != repr(fields[n])]
+        raise ConfigurationError(
+            f"{wrapper.__name__} has no setting {unknown[0]!r}: its own are {', '.join(own)}. "
+            "What belongs to a model, a cache or an optimizer is set on that"
+        )

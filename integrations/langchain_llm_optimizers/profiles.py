@@ -33,8 +33,8 @@ def named_models(
     """Return a router's models by name: the one given, or the model's own.
 
     Raises:
-        ConfigurationError: they are in no list or mapping, one is no chat model, or two have the
-            same name.
+        ConfigurationError: they are in no list or mapping, there are none, one is no chat model,
+            or two have the same name.
     """
     given: object = models
     if given is None or isinstance(given, str | Runnable):
@@ -42,6 +42,8 @@ def named_models(
             f"{router} chooses between models: give it a list, weakest first, or a mapping by name"
         )
     by_name = named(models, _default_name)
+    if not by_name:
+        raise ConfigurationError(f"{router} got no models: give it one or more, weakest first")
     return {name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in by_name.items()}
 
 

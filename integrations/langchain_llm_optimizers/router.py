@@ -21,13 +21,14 @@ from langchain_llm_optimizers.attempts import (
     without_mark,
 )
 from langchain_llm_optimizers.binding import (
-    DEFERRED_BINDING,
-    DeferredBinding,
     DeferredStructuredOutput,
     DeferredTools,
+    deferred_in,
+    deferring,
     settings_for,
 )
 from langchain_llm_optimizers.call import with_attached
+from langchain_llm_optimizers.children import check_settings
 from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
 from langchain_llm_optimizers.profiles import named_models, routing_context, spec_of
@@ -91,6 +92,7 @@ class ChatModelRouter(DelegatingChatModel):
         **settings: Any,
     ) -> None:
         children = named_models(models, type(self).__name__)
+        check_settings(type(self), settings)
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
@@ -146,7 +148,7 @@ class ChatModelRouter(DelegatingChatModel):
         """Keep the tools until a child is chosen, which binds them."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
-        return self.bind(**{DEFERRED_BINDING: DeferredTools(tools=tuple(tools), kwargs=kwargs)})
+        return deferring(self, DeferredTools(tools=tuple(tools), kwargs=kwargs))
 
     def with_structured_output(
         self, schema: dict[str, Any] | type, **kwargs: Any
@@ -154,7 +156,7 @@ class ChatModelRouter(DelegatingChatModel):
         """Return structured output in the format of the child that is chosen."""
         deferred = DeferredStructuredOutput(schema=schema, kwargs=kwargs)
         parse = RunnableLambda(partial(_parse, self, deferred), name="parse")
-        return self.bind(**{DEFERRED_BINDING: deferred}) | parse
+        return deferring(self, deferred) | parse
 
     def _passed_on(
         self, call: ModelCall, answer: AIMessage | None
@@ -164,7 +166,7 @@ class ChatModelRouter(DelegatingChatModel):
         try:
             kwargs = settings_for(child, call.kwargs)
         except Exception:  # noqa: BLE001 - only the run's parameters would show what is bound
-            kwargs = {k: v for k, v in call.kwargs.items() if k != DEFERRED_BINDING}
+            _, kwargs = deferred_in(call.kwargs)
         inner = None if answer is None else without_mark(answer)
         return child, replace(call, kwargs=kwargs), inner
 
@@ -191,8 +193,7 @@ class ChatModelRouter(DelegatingChatModel):
 
     def _caller(self, call: ModelCall, *, streaming: bool) -> AttemptCaller:
         """Start a routed call, with its requirements from messages, settings and metadata."""
-        deferred: DeferredBinding | None = call.kwargs.get(DEFERRED_BINDING)
-        settings = {name: value for name, value in call.kwargs.items() if name != DEFERRED_BINDING}
+        deferred, settings = deferred_in(call.kwargs)
         params = {**settings, **(deferred.request_params() if deferred is not None else {})}
         run_id = call.config.get("run_id")
         first_call_id = None if run_id is None else str(run_id)

@@ -101,8 +101,11 @@ class ModelSurface:
             return None if name == "profile" else _NO_VALUE
         if name == "profile":
             return _shared_profile(children)
-        shared = (child,) if name.startswith("_") else children
-        return _through(self, child, _shared_value(child, shared, name))
+        if name.startswith("_"):
+            while isinstance(child, ModelSurface):
+                child = child._child
+            children = (child,)
+        return _through(self, child, _shared_value(child, children, name))
 
     @with_child_signature
     def bind_tools(

@@ -1,7 +1,7 @@
 """Why misses could not have been hits by meaning: counts by reason; a message if most could not.
 
 A cache that never matches by meaning still works, word for word, so nobody notices. Most often an
-app only has to move something: a time in the system prompt, a question without a label.
+app only has to change its prompt: a time in the system prompt, a question without a label.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class MissReasons:
 def _message(found: Counter[Unmatched]) -> str:
     ((chief, count),) = found.most_common(1)
     return (
-        f"{found.total()} of {_WINDOW} requests could not be served the answer to another question "
-        f"with the same meaning. The reason for {count} of them: {chief}. {chief.advice} (Logged "
-        "once; stats.unmatched has the counts.)"
+        f"cache: {found.total()} of {_WINDOW} requests could not get the answer to another "
+        f"question with the same meaning. The reason for {count} of them: {chief}. {chief.advice} "
+        "(Logged once; stats.unmatched has the counts.)"
     )

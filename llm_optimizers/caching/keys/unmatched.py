@@ -43,8 +43,8 @@ _ADVICE = {
     "<question>...</question>, or put the context in the system prompt.",
     Unmatched.DATA: "Put the question in a last line 'Question: ...', and the data before it.",
     Unmatched.NEW_CONTEXT: "Look for a time, an id or a user's name in the system prompt, and "
-    "move it after the question or leave it out; retrieved documents have to be the same, in the "
-    "same order.",
+    "leave it out where no answer needs it; retrieved documents have to be the same, in the same "
+    "order.",
     Unmatched.NO_VECTOR: "See the warnings of this logger about the embedder.",
     Unmatched.NO_KEY: "See the first warning of this logger that says 'bypassed' or 'namespace'.",
 }

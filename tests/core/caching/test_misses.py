@@ -63,6 +63,19 @@ def test_every_reason_says_what_to_do() -> None:
     assert all(each.advice.endswith(".") for each in Unmatched)
 
 
+def test_what_is_left_out_of_the_system_prompt_may_not_follow_the_question() -> None:
+    """So the advice for a new system prompt is to leave a time out, not to move it."""
+    question = "How do I reset my password?"
+    for end in ("\n\nCurrent time: {}", "\n\nUser: {}"):
+        cache: ResponseCache[str] = ResponseCache()
+        ask(cache, *(asked(question + end.format(each)) for each in ("10:00", "11:30")))
+        assert cache.stats.misses == 2
+    cache = ResponseCache()
+    ask(cache, asked(question), asked("how can i reset my password"))
+    assert cache.stats.hits == {"semantic": 1}
+    assert "leave it out" in Unmatched.NEW_CONTEXT.advice
+
+
 def test_hits_and_misses_that_had_a_chance_are_not_counted() -> None:
     cache: ResponseCache[str] = ResponseCache()
     ask(cache, asked("How do I reset my password?"))
@@ -134,6 +147,7 @@ def test_the_chief_reason_is_logged_once(
     assert reason.advice in said
     assert SECRET not in said
     assert caplog.records[0].name.startswith("llm_optimizers")
+    assert caplog.messages[0].startswith("cache: 1")  # default logging prints the text alone
 
 
 def test_an_app_whose_questions_can_match_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, PrivateAttr, create_model, model_validator
 
@@ -129,6 +130,23 @@ def test_a_copy_of_a_router_has_a_setting_on_all_its_models() -> None:
     copied = router.model_copy(update={"temperature": 0})
     assert [each.temperature for each in copied.models.values()] == [0, 0]
     assert [each.temperature for each in router.models.values()] == [None, 1]
+
+
+def test_fields_of_all_models_of_a_router_are_configured() -> None:
+    small, large = Provider(model="gpt-4o-mini"), Provider(temperature=1)
+    router = ChatModelRouter({"small": small, "large": large})
+    configured = CachedChatModel(router).configurable_fields(
+        temperature=ConfigurableField(id="heat"), tags=ConfigurableField(id="tags")
+    )
+    assert {spec.id for spec in configured.config_specs} == {"heat", "tags"}
+    settings: Any = {"configurable": {"heat": 0.5, "tags": ["x"]}}
+    made, _ = configured.prepare(settings)
+    models = made.model.models
+    assert [each.temperature for each in models.values()] == [0.5, 0.5]
+    assert (made.tags, small.temperature, large.temperature) == (["x"], None, 1)
+    assert configured.prepare()[0].model is router
+    with pytest.raises(ValueError, match="unheard_of"):
+        router.configurable_fields(unheard_of=ConfigurableField(id="none"))
 
 
 @wrappers

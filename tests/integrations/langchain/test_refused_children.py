@@ -10,6 +10,7 @@ from langchain.chat_models import init_chat_model
 from langchain_core.language_models import FakeListLLM
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
+from pydantic import Field
 
 from langchain_llm_optimizers import (
     BatchingChatModel,
@@ -82,8 +83,65 @@ def test_fallbacks_are_wrapped_one_by_one(wrap: Callable[[Any], Any], shown: str
 def test_fields_are_configured_after_the_wrapper(wrap: Callable[[Any], Any], shown: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         wrap(Mine().configurable_fields(temperature=ConfigurableField(id="t")))
-    step = "configurable_alternatives" if "Router" in shown else "configurable_fields"
-    assert f"{shown.format('Mine(…)')}.{step}(…)" in str(raised.value)
+    assert f"{shown.format('Mine(…)')}.configurable_fields(…)" in str(raised.value)
+
+
+NESTED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "fields, then bind": (
+        lambda model: model.configurable_fields(temperature=ConfigurableField(id="t")).bind(n=1),
+        "CachedChatModel(Mine(…)).configurable_fields(…).bind(…)",
+    ),
+    "fallbacks, then retry": (
+        lambda model: model.with_fallbacks([Spare().bind(n=1)]).with_retry(),
+        "CachedChatModel(Mine(…)).with_fallbacks([CachedChatModel(Spare(…)).bind(…)]).with_retry(…)",
+    ),
+    "schema, then retry": (
+        lambda model: model.with_structured_output(SCHEMA).with_retry(),
+        "CachedChatModel(Mine(…)).with_structured_output(…).with_retry(…)",
+    ),
+    "already wrapped": (
+        lambda model: CachedChatModel(model).with_fallbacks([Spare()]),
+        "first, CachedChatModel(…).with_fallbacks([CachedChatModel(Spare(…))])",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "order"), NESTED.values(), ids=NESTED)
+def test_no_step_is_lost_from_the_order(steps: Callable[[Any], Any], order: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        CachedChatModel(steps(Mine()))
+    assert order in str(raised.value)
+
+
+def test_a_router_takes_the_fallbacks_below_a_retry_as_models() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        ChatModelRouter([Mine().with_fallbacks([Spare()]).with_retry()])
+    assert "ChatModelRouter([Mine(…), Spare(…), …]).with_retry(…)" in str(raised.value)
+
+
+@every_wrapper
+@pytest.mark.parametrize("setting", [{"semantic": False}, {"temperature": 0}])
+def test_a_setting_that_a_wrapper_lacks_is_refused(
+    wrap: Callable[..., Any], shown: str, setting: dict[str, Any]
+) -> None:
+    kind = type(wrap(Mine()))
+    given: Any = [Mine()] if kind is ChatModelRouter else Mine()
+    (name,) = setting
+    with pytest.raises(ConfigurationError, match=f"no setting '{name}': its own are .*model"):
+        kind(given, **setting)
+
+
+def test_a_subclass_may_have_settings_of_its_own() -> None:
+    class Ours(CachedChatModel):
+        team: str = Field(default="", alias="team_name")
+
+    assert Ours(Mine(), team_name="a").team == "a"
+
+
+def test_a_router_of_no_models_is_refused() -> None:
+    for none in ([], {}):
+        with pytest.raises(ConfigurationError, match="got no models"):
+            ChatModelRouter(none)
 
 
 OTHERS: dict[str, tuple[Callable[[], Any], str]] = {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
@@ -151,6 +152,46 @@ def test_a_supervisor_turns_off_parallel_calls_of_a_wrapped_model() -> None:
     for model in (Recorded(), CachedChatModel(Recorded())):
         create_supervisor([], model=model)
     assert bound == [False, False]
+
+
+@pytest.mark.filterwarnings("ignore:create_react_agent has been moved")
+def test_a_supervisor_turns_off_parallel_calls_of_a_router() -> None:
+    bound: list[Any] = []
+
+    class Recorded(Provider):
+        def bind_tools(self, tools: Any, *, parallel_tool_calls: Any = None, **kwargs: Any) -> Any:
+            bound.append((len(tools), parallel_tool_calls))
+            return super().bind_tools(tools, **kwargs)
+
+    router = ChatModelRouter({"small": Recorded(model="gpt-4o-mini"), "large": Recorded()})
+    helper = create_agent(Provider(), name="helper")
+    graph = create_supervisor([helper], model=CachedChatModel(router)).compile()
+    graph.invoke({"messages": [("user", "hello")]})
+    assert set(bound) == {(1, False)}
+
+
+def test_tools_that_a_router_shows_are_bound_in_the_format_of_its_model() -> None:
+    seen: list[Any] = []
+
+    class Own(Provider):
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+            return self.bind(tools=[{"name": "own format"} for _ in tools], **kwargs)
+
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kw: Any):
+            seen.append(kw.get("tools"))
+            return super()._generate(messages, stop, run_manager)
+
+    def search(query: str) -> str:
+        """Find something."""
+        return query
+
+    bound = ChatModelRouter({"small": Own(model="gpt-4o-mini"), "large": Own()}).bind_tools(
+        [search]
+    )
+    assert bound.kwargs["tools"][0]["function"]["name"] == "search"
+    bound.invoke("hello")
+    bound.bind(tools=["the caller's"]).invoke("hello")
+    assert seen == [[{"name": "own format"}], ["the caller's"]]
 
 
 def test_what_a_method_of_the_model_builds_calls_the_wrapper() -> None:

@@ -186,18 +186,6 @@ DIFFERENCES = (
         "The router stands in the place of every model that other middleware chooses.",
     ),
     differ(
-        "answer events",
-        ROUTERS,
-        ("configurable_fields: of the model",),
-        "A router has several models: make the fields of one configurable before it gets it.",
-    ),
-    differ(
-        "requests",
-        (*ROUTER, *TWO_CLASSES),
-        ("configurable_fields: of the model",),
-        "A router has several models: make the fields of one configurable before it gets it.",
-    ),
-    differ(
         "answer",
         TWO_CLASSES,
         (
@@ -218,6 +206,7 @@ DIFFERENCES = (
             "agent, response_format*: dict",
             "agent, response_format*: AutoStrategy",
             "agent, response_format: ainvoke",
+            "configurable_fields: of the model",
         ),
         _TWO,
     ),
