@@ -38,7 +38,7 @@ class ModelAttributes:
             self.__dict__.pop(name, None)  # then it is read from the models inside
         elif not (holders := self._holders(name)):
             BaseChatModel.__setattr__(wrapper, name, value)
-        elif any(getattr(each, name) != value for each in holders):
+        elif len(holders) == 1 or any(getattr(each, name) != value for each in holders):
             setattr(_only(holders, wrapper, name), name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -54,9 +54,15 @@ class ModelAttributes:
         return sorted({*object.__dir__(self), *(name for name in shared if name[0] != "_")})
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; an update of a field that only the models inside have changes copies."""
+        """Return a copy; an update of a field that only the models inside have changes copies.
+
+        Raises:
+            ConfigurationError: some of them lack it, but not all.
+        """
         given = dict(update or {})
         inner = {name: given.pop(name) for name in list(given) if self._holders(name)}
+        for name in given:
+            self._check_not_in_some(name)
         wrapper = cast("BaseChatModel", self)
         copied = cast("Any", BaseChatModel.model_copy(wrapper, update=given, deep=deep))
         if inner:
@@ -89,15 +95,27 @@ class ModelAttributes:
 
     def _holders(self, name: str) -> Sequence[BaseChatModel]:
         """Return the models inside if all have an attribute that is not the wrapper's own."""
+        children = () if self._is_own(name) else self._made_children()
+        return children if all(hasattr(each, name) for each in children) else ()
+
+    def _is_own(self, name: str) -> bool:
         own: Any = type(self)
-        is_own = (
+        return (
             name.startswith("__")
             or name in own.model_fields
             or name in own.__private_attributes__
             or not _is_open(getattr(own, name, _MISSING))
         )
-        children = () if is_own else self._made_children()
-        return children if all(hasattr(each, name) for each in children) else ()
+
+    def _check_not_in_some(self, name: str) -> None:
+        if self._is_own(name):
+            return
+        lacking = [type(each).__name__ for each in self._made_children() if not hasattr(each, name)]
+        if 0 < len(lacking) < len(self._made_children()):
+            raise ConfigurationError(
+                f"{lacking[0]} has no {name!r}, so a copy of this {type(self).__name__} cannot "
+                "have it: set it on the models that have it before you give them to it"
+            )
 
 
 def _is_open(found: Any) -> bool:

@@ -15,6 +15,7 @@ from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
 from llm_optimizers.caching.refusals import answers_given, refuse_all
 from llm_optimizers.caching.refusals.run_tree import blames_answer
+from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["CacheMiddleware"]
 
@@ -35,6 +36,11 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
 
     def __init__(self, cache: HybridCache | None = None) -> None:
         super().__init__()
+        if not isinstance(cache, HybridCache | None):
+            raise ConfigurationError(
+                f"CacheMiddleware takes a HybridCache, not {type(cache).__name__}: give it "
+                "HybridCache(path=…), or nothing for a cache in memory"
+            )
         self.cache = cache if cache is not None else HybridCache()
 
     def wrap_model_call(

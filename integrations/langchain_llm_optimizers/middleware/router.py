@@ -19,6 +19,7 @@ from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
 from langchain_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
 
@@ -44,6 +45,11 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
 
     def __init__(self, router: ChatModelRouter) -> None:
         super().__init__()
+        if not isinstance(router, BaseChatModel):
+            raise ConfigurationError(
+                f"RouterMiddleware takes a ChatModelRouter, not {type(router).__name__}: give it "
+                "ChatModelRouter(models=…)"
+            )
         self.router = router
         self._warnings = WarningLog()
 

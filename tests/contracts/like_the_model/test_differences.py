@@ -35,3 +35,11 @@ def test_the_table_leads_from_each_cell_to_its_reasons() -> None:
     assert "| chat | same | 1 |" in lines
     assert "| name | 2 | 2 |" in lines
     assert "2. It has a name. (answer)" in lines
+
+
+def test_what_is_the_same_everywhere_is_listed_above_the_table() -> None:
+    ways = [(each, each) for each in ("call: batch", "chat", "call: stream", "chat again", "name")]
+    lines = table(ways, ["cache"], LISTED).splitlines()
+    same = ["- chat; chat again", "- call: batch; stream"]
+    assert lines[:5] == ["The same in every column:", "", *same, ""]
+    assert [line for line in lines if line.startswith("| ")] == ["| | cache |", "| name | 1 |"]

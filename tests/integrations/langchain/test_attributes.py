@@ -132,6 +132,12 @@ def test_a_copy_of_a_router_has_a_setting_on_all_its_models() -> None:
     assert [each.temperature for each in router.models.values()] == [None, 1]
 
 
+def test_a_copy_cannot_have_what_only_some_models_have() -> None:
+    router = ChatModelRouter({"small": openai(), "large": Provider()})
+    with pytest.raises(ConfigurationError, match="ChatOpenAI has no 'region'"):
+        router.model_copy(update={"region": "there"})
+
+
 def test_fields_of_all_models_of_a_router_are_configured() -> None:
     small, large = Provider(model="gpt-4o-mini"), Provider(temperature=1)
     router = ChatModelRouter({"small": small, "large": large})

@@ -18,6 +18,7 @@ from langchain_llm_optimizers import (
     ChatModelRouter,
     OptimizedChatModel,
 )
+from langchain_llm_optimizers.middleware import CacheMiddleware, RouterMiddleware
 from llm_optimizers.errors import ConfigurationError
 from support.fakes import StreamingFake
 
@@ -175,3 +176,12 @@ def test_two_models_of_one_name_in_a_list_are_refused() -> None:
         ChatModelRouter([StreamingFake(model="small"), StreamingFake(model="small", n=2)])
     with pytest.raises(ConfigurationError, match="in a mapping"):
         ChatModelRouter(["openai:gpt-4o", "openai:gpt-4o"])
+
+
+def test_middleware_says_what_it_takes() -> None:
+    wrong: Any = "answers.sqlite"
+    with pytest.raises(ConfigurationError, match=r"takes a HybridCache, not str: .*path="):
+        CacheMiddleware(wrong)
+    wrong = [Mine()]
+    with pytest.raises(ConfigurationError, match="takes a ChatModelRouter, not list"):
+        RouterMiddleware(wrong)

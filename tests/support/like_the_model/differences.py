@@ -11,6 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+_SAME = "same"
+"""What a cell says where nothing differs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -67,6 +70,7 @@ def table(
     """Return a Markdown table of the ways (name and title), and the reasons below it.
 
     Ways of one kind, which is the title up to the colon, share a row if all their cells are equal.
+    Those without a difference are a list above the table, so that the table is about differences.
     """
     reasons: dict[str, set[str]] = {}
     for each in differences:
@@ -81,13 +85,19 @@ def table(
         )
         kind, colon, what = title.partition(": ")
         rows.setdefault((f"{kind}{colon}", cells), []).append(what)
+    lines = {row: "; ".join(each for each in what if each) for row, what in rows.items()}
+    alike = [(kind, what) for (kind, cells), what in lines.items() if set(cells) == {_SAME}]
+    alone = "; ".join(kind for kind, what in alike if not what)
+    same = [f"- {each}" for each in (alone, *(kind + what for kind, what in alike if what)) if each]
     return "\n".join(
         [
+            *(["The same in every column:", "", *same, ""] if same else []),
             f"| | {' | '.join(wrappers)} |",
             f"|---|{'---|' * len(wrappers)}",
             *(
-                f"| {kind}{'; '.join(each for each in what if each)} | {' | '.join(cells)} |"
-                for (kind, cells), what in rows.items()
+                f"| {kind}{what} | {' | '.join(cells)} |"
+                for (kind, cells), what in lines.items()
+                if set(cells) != {_SAME}
             ),
             "",
             *(
@@ -99,7 +109,7 @@ def table(
 
 
 def _cell(numbers: Collection[int]) -> str:
-    return ", ".join(map(str, sorted(numbers))) or "same"
+    return ", ".join(map(str, sorted(numbers))) or _SAME
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

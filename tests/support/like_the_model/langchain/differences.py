@@ -186,6 +186,18 @@ DIFFERENCES = (
         "The router stands in the place of every model that other middleware chooses.",
     ),
     differ(
+        "answer requests events",
+        (*ROUTER, *TWO_CLASSES),
+        ("attribute: *",),
+        "An attribute is set on each model of a router, or on all by `model_copy(update=...)`.",
+    ),
+    differ(
+        "answer events",
+        ("cached router, hit",),
+        ("attribute: *",),
+        "An attribute is set on each model of a router, or on all by `model_copy(update=...)`.",
+    ),
+    differ(
         "answer",
         TWO_CLASSES,
         (
@@ -207,6 +219,8 @@ DIFFERENCES = (
             "agent, response_format*: AutoStrategy",
             "agent, response_format: ainvoke",
             "configurable_fields: of the model",
+            "model_copy: another setting of the model",
+            "field of the model's class *",
         ),
         _TWO,
     ),

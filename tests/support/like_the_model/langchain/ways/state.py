@@ -12,6 +12,7 @@ from langchain_core.load import dumpd
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import BaseModel
 
 from support.like_the_model.langchain.use import Use, Ways
 
@@ -64,6 +65,26 @@ for _name in ("copy", "model_copy"):
 @WAYS.way("model_copy: another setting")
 def _(use: Use) -> Any:
     return use.model(temperature=0).model_copy(update={"name": "copied"}).invoke(QUESTION)
+
+
+@WAYS.way("model_copy: another setting of the model")
+def _(use: Use) -> Any:
+    return use.model().model_copy(update={"temperature": 0.25}).invoke(QUESTION, use.config)
+
+
+@WAYS.way("attribute: one that is set")
+def _(use: Use) -> Any:
+    model = use.model()
+    model.temperature = 0.25
+    return model.invoke(QUESTION, use.config), model.temperature
+
+
+@WAYS.way("field of the model's class in a pydantic object")
+def _(use: Use) -> Any:
+    class Settings(BaseModel):
+        llm: ChatOpenAI
+
+    return Settings(llm=use.model()).llm.invoke(QUESTION, use.config)
 
 
 FACTS: dict[str, Any] = {
