@@ -6,7 +6,9 @@ A test whose program is not installed is skipped.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
@@ -46,3 +48,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # of such a name once more: the test would be missing, and the mutant seem killed.
         config.hook.pytest_deselected(items=[item for item in items if "\\" in item.nodeid])
         items[:] = [item for item in items if "\\" not in item.nodeid]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give HTTP clients one certificate authority: each reads all of them, and no test uses TLS."""
+    authority, end, _ = certifi.contents().partition("-----END CERTIFICATE-----")
+    path = tmp_path_factory.mktemp("authorities") / "one.pem"
+    path.write_text(authority + end, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield

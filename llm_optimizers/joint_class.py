@@ -1,4 +1,4 @@
-"""Let a wrapper pass `isinstance` as the class of the object in it.
+"""Let a wrapper look like the object in it: to `isinstance`, and where attributes are read.
 
 Code around a model asks for its class: a middleware marks prompts for its own provider's models
 only. `isinstance` first looks at an object's type and then at its `__class__`, so a wrapper whose
@@ -10,11 +10,54 @@ wrapper's own, and no method of the wrapped class can come between the wrapper's
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["joint_class", "shared_class"]
+__all__ = [
+    "INCOMPLETE",
+    "class_of_wrapper",
+    "has_own",
+    "joint_class",
+    "own_attribute",
+    "shared_class",
+]
+
+INCOMPLETE = (AttributeError, LookupError, TypeError)
+"""What a wrapper raises when asked for its models while it is made, copied or unpickled."""
+
+
+def class_of_wrapper(
+    wrapper: Any, wrapped: Callable[[Any], Iterable[object]], *, below: type[Any]
+) -> type[Any]:
+    """Return what a wrapper's `__class__` is: its type, joined with the class of all it wraps.
+
+    `wrapped` returns what is in it, below any other wrappers. A class counts that is `below` the
+    framework's own, which the wrapper already is.
+    """
+    try:
+        classes = [type(each) for each in wrapped(wrapper)]
+    except INCOMPLETE:
+        classes = []
+    own: Any = type(wrapper)
+    shared: Any = shared_class(classes, below=below)
+    return own if shared is None else joint_class(own, shared)
+
+
+def has_own(wrapper: Any, name: str) -> bool:
+    """Whether a wrapper's class has an attribute, or pydantic's field, of this name."""
+    kind = type(wrapper)
+    return name in kind.model_fields or hasattr(kind, name)
+
+
+def own_attribute(wrapper: Any, name: str) -> Any:
+    """Raise the error of an attribute that a wrapper lacks, or that its own property raised.
+
+    pydantic would first ask for `__class__`, and so for the models, one of which may be missing.
+    """
+    if hasattr(type(wrapper), name):
+        return object.__getattribute__(wrapper, name)
+    raise AttributeError(f"{type(wrapper).__name__!r} object has no attribute {name!r}")
 
 
 @lru_cache(maxsize=256)
@@ -57,12 +100,12 @@ class _Field:
 
 def shared_class(classes: Iterable[type[Any]], *, below: type[Any]) -> type[Any] | None:
     """Return the nearest class that all these are, below a base class; None if there is none."""
-    first, *others = classes
-    for each in first.__mro__:
+    found = list(dict.fromkeys(classes))
+    for each in found[0].__mro__ if found else ():
         if (
             each is not below
             and issubclass(each, below)
-            and all(issubclass(other, each) for other in others)
+            and all(issubclass(other, each) for other in found)
         ):
             return each
     return None

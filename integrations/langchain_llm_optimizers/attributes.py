@@ -12,6 +12,7 @@ from langchain_core.runnables.utils import AnyConfigurableField
 
 from langchain_llm_optimizers.configured import ConfiguredWrapper
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.joint_class import INCOMPLETE
 
 __all__ = ["ModelAttributes"]
 
@@ -89,7 +90,7 @@ class ModelAttributes:
         """Return the models inside; none while this wrapper is made, copied or unpickled."""
         try:
             return self._children
-        except (AttributeError, LookupError, TypeError):
+        except INCOMPLETE:
             return ()
 
     def _holders(self, name: str) -> Sequence[BaseChatModel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.runnables import Runnable, RunnableSequence
@@ -35,8 +35,7 @@ class WrapperOfOne(DelegatingChatModel):
 
     @property
     def _child(self) -> BaseChatModel:
-        # Not `self.model`: without the field, that would ask for the child again.
-        return cast("BaseChatModel", self.__dict__["model"])
+        return self.model
 
 
 def chat_model_for(given: Any, shown: str) -> BaseChatModel:

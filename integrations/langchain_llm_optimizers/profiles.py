@@ -7,13 +7,11 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable
 
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.children import chat_model_for
 from langchain_llm_optimizers.messages import METADATA_KEY
 from llm_optimizers.costs.prices.names import provider_of
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES, Capability, named
 
@@ -33,17 +31,9 @@ def named_models(
     """Return a router's models by name: the one given, or the model's own.
 
     Raises:
-        ConfigurationError: they are in no list or mapping, there are none, one is no chat model,
-            or two have the same name.
+        ConfigurationError: as `named`, or one is no chat model.
     """
-    given: object = models
-    if given is None or isinstance(given, str | Runnable):
-        raise ConfigurationError(
-            f"{router} chooses between models: give it a list, weakest first, or a mapping by name"
-        )
-    by_name = named(models, _default_name)
-    if not by_name:
-        raise ConfigurationError(f"{router} got no models: give it one or more, weakest first")
+    by_name = named(models, _default_name, router=router)
     return {name: chat_model_for(model, f"{router}([{{}}, …])") for name, model in by_name.items()}
 
 

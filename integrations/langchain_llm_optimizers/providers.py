@@ -10,19 +10,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
-from llm_optimizers.fingerprint import installed_class, name_of
+from llm_optimizers.fingerprint import KnownClasses
 from llm_optimizers.settings.bookkeeping import Api, Apis
 
 __all__ = [
     "ANSWER_FORMAT",
+    "PROVIDERS",
     "Provider",
     "Sent",
     "apis_of",
-    "provider_of",
     "sent_by",
     "serialised_provider",
 ]
@@ -89,7 +87,7 @@ _BEDROCK = Provider(
     ),
 )
 
-_PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+PROVIDERS = KnownClasses(
     {
         "langchain_openai.chat_models.base.BaseChatOpenAI": _OPENAI,
         "langchain_openai.chat_models.base.ChatOpenAI": _OPENAI,
@@ -101,39 +99,18 @@ _PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "langchain_aws.chat_models.bedrock.ChatBedrock": _BEDROCK,
     }
 )
-
-
-_PLACES = [(module, name) for module, _, name in (each.rpartition(".") for each in _PROVIDERS)]
-
-
-def provider_of(model: object) -> Provider | None:
-    """Return what is known of a model's class, None for one that is not known."""
-    own: Any = type(model)
-    return _provider_of(own)
-
-
-@lru_cache(maxsize=256)
-def _provider_of(own: Any) -> Provider | None:
-    kind = installed_class(own)
-    return None if kind is None else _PROVIDERS.get(name_of(kind))
+_PLACES = [(module, name) for module, _, name in (each.rpartition(".") for each in PROVIDERS.names)]
 
 
 def apis_of(models: Iterable[object]) -> Apis:
     """Return the APIs that the models' settings are for; none if that is not known of one."""
-    providers = _known(models)
-    return frozenset() if providers is None else frozenset(each.api for each in providers)
+    return frozenset(each.api for each in PROVIDERS.of_each(models) or ())
 
 
 def sent_by(models: Iterable[object]) -> tuple[Sent, ...] | None:
     """Return what each of the models sends, None if that is not known of one of them."""
-    providers = _known(models)
+    providers = PROVIDERS.of_each(models)
     return None if providers is None else tuple(each.sent for each in providers)
-
-
-def _known(models: Iterable[object]) -> list[Provider] | None:
-    found = [provider_of(model) for model in models]
-    known = [each for each in found if each is not None]
-    return known if len(known) == len(found) else None
 
 
 def serialised_provider(identifier: object) -> Provider | None:
@@ -145,7 +122,7 @@ def serialised_provider(identifier: object) -> Provider | None:
     if not isinstance(identifier, list) or not identifier:
         return None
     kinds = [kind for kind in _loaded(identifier[-1]) if kind.lc_id() == identifier]
-    found = {id(provider): provider for provider in map(_provider_of, kinds)}
+    found = {id(provider): provider for provider in map(PROVIDERS.of_class, kinds)}
     return next(iter(found.values())) if len(found) == 1 else None
 
 

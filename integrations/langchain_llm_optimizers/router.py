@@ -116,8 +116,7 @@ class ChatModelRouter(DelegatingChatModel):
 
     @property
     def _children(self) -> Sequence[BaseChatModel]:
-        # Not `self.models`: without the field, that would ask for the children again.
-        return tuple(self.__dict__["models"].values())
+        return tuple(self.models.values())
 
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         self.models = {name: made(child) for name, child in self.models.items()}

@@ -19,8 +19,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from langchain_llm_optimizers.binding import rebind
-from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
-from llm_optimizers.joint_class import joint_class, shared_class
+from langchain_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.joint_class import INCOMPLETE, class_of_wrapper, has_own, own_attribute
 
 __all__ = ["ChildSignature", "ModelSurface", "with_child_signature"]
 
@@ -81,28 +81,31 @@ class ModelSurface:
 
     else:
         # Python looks at this where the type of an object is not what `isinstance` asks for.
-        __class__ = property(lambda self: _joint_class_of(self))
+        __class__ = property(
+            lambda self: class_of_wrapper(self, underlying_models, below=BaseChatModel)
+        )
 
         def __getattr__(self, name: str) -> Any:
-            own = type(self)
-            is_own = name in own.model_fields or name in own.__private_attributes__
-            hidden = name.startswith(_NOT_READ) or (name.startswith("_") and hasattr(own, name))
-            if hidden or (is_own and name != "profile"):
+            if name in type(self).__private_attributes__:
                 return BaseChatModel.__getattr__(self, name)
-            try:
-                child, children = self._child, self._children
-            except (AttributeError, LookupError, TypeError):  # while it is made or copied
-                child, children = None, ()
-            if name == "profile":
-                return _shared_profile(children)
-            if name.startswith("_") and child is not None:
-                while is_wrapper(child):
-                    child = child._child
-                children = (child,)
-            found = _shared_value(child, children, name)
-            if found is _NO_VALUE:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return _through(self, child, found)
+            own = has_own(self, name) and name != "profile"  # a field, but set only if given
+            read = not own and not name.startswith(_NOT_READ)
+            found = self._of_children(name) if read else _NO_VALUE
+            return own_attribute(self, name) if found is _NO_VALUE else found
+
+    def _of_children(self, name: str) -> Any:
+        """Return an attribute that the models inside share, `_NO_VALUE` if there is none."""
+        try:
+            child, children = self._child, self._children
+        except INCOMPLETE:
+            return None if name == "profile" else _NO_VALUE
+        if name == "profile":
+            return _shared_profile(children)
+        if name.startswith("_"):
+            while isinstance(child, ModelSurface):
+                child = child._child
+            children = (child,)
+        return _through(self, child, _shared_value(child, children, name))
 
     @with_child_signature
     def bind_tools(
@@ -167,20 +170,6 @@ def _runnable(wrapper: object) -> Runnable[Any, Any]:
     return cast("Runnable[Any, Any]", wrapper)
 
 
-def _joint_class_of(wrapper: BaseChatModel) -> type[Any]:
-    """Return the class of a wrapper joined with the one that all its models share, if any."""
-    try:
-        shared = _shared_class(wrapper)
-    except (AttributeError, LookupError):  # while it is made or copied
-        shared = None
-    return type(wrapper) if shared is None else joint_class(type(wrapper), shared)
-
-
-def _shared_class(wrapper: BaseChatModel) -> type[BaseChatModel] | None:
-    classes = (type(model) for model in underlying_models(wrapper))
-    return shared_class(classes, below=BaseChatModel)
-
-
 def _name_of(model: BaseChatModel) -> str:
     """Return the name that a model states, or its class's name; never an empty text."""
     for name in ("model_name", "model", "model_id"):
@@ -215,10 +204,10 @@ def _combined(values: list[Any]) -> Any:
     return values[0] if all(value == values[0] for value in values) else _NO_VALUE
 
 
-def _shared_value(child: BaseChatModel | None, children: Sequence[BaseChatModel], name: str) -> Any:
+def _shared_value(child: BaseChatModel, children: Sequence[BaseChatModel], name: str) -> Any:
     """Return an attribute that all models have: the safe one's where their values differ."""
     values = [getattr(each, name, _NO_VALUE) for each in children]
-    if child is None or any(value is _NO_VALUE for value in values):
+    if any(value is _NO_VALUE for value in values):
         return _NO_VALUE
     if all(value is None or isinstance(value, bool) for value in values):
         return _combined(values)

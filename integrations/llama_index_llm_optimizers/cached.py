@@ -16,7 +16,7 @@ from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call, sampled
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.providers import known_providers
+from llama_index_llm_optimizers.providers import PROVIDERS
 from llama_index_llm_optimizers.refusals import (
     achecked_stream,
     checked_stream,
@@ -139,7 +139,7 @@ class CachedLLM(DelegatingLLM):
             run = self._run_settings(call)
             llms = tuple(underlying_models(self.llm))
             params = {**identity, "run": run} if run else identity
-            request = request_of(call, params, known_providers(llms))
+            request = request_of(call, params, PROVIDERS.of_each(llms))
             return replace(
                 request,
                 sampled=sampled(self.llm, call.kwargs),

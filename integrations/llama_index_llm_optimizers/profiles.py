@@ -12,12 +12,12 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llama_index_llm_optimizers.call import ChatCall, ModelCall
 from llama_index_llm_optimizers.messages import ROUTED_KEY
-from llama_index_llm_optimizers.wrappers import class_name_of
+from llama_index_llm_optimizers.wrappers import checked_child, class_name_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.routing import ModelSpec, Previous, RoutingContext
 from llm_optimizers.routing.specs import ALL_CAPABILITIES, named
 
-__all__ = ["by_name", "metadata_of", "previous_answer", "routing_context", "spec_of"]
+__all__ = ["metadata_of", "named_llms", "previous_answer", "routing_context", "spec_of"]
 
 
 def metadata_of(llm: LLM) -> LLMMetadata:
@@ -72,13 +72,16 @@ def previous_answer(call: ModelCall) -> Previous | None:
     return Previous(model=mark["model"], at=at if isinstance(at, int | float) else None)
 
 
-def by_name(models: Mapping[str, LLM] | Sequence[LLM]) -> dict[str, LLM]:
-    """Return the LLMs by name: the one given, or the model's own.
+def named_llms(models: Mapping[str, LLM] | Sequence[LLM], router: str) -> dict[str, LLM]:
+    """Return a router's LLMs by name: the one given, or the model's own.
 
     Raises:
-        ConfigurationError: two LLMs have the same name.
+        ConfigurationError: as `named`, or one cannot be wrapped.
     """
-    return named(models, lambda llm: metadata_of(llm).model_name)
+    llms = named(
+        models, lambda llm: metadata_of(checked_child(llm, router)).model_name, router=router
+    )
+    return {name: checked_child(llm, router) for name, llm in llms.items()}
 
 
 def routing_context() -> RoutingContext:

@@ -7,16 +7,13 @@ request is made, nothing is known, and whatever its messages hold counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any
 
-from llm_optimizers.fingerprint import installed_class, name_of
+from llm_optimizers.fingerprint import KnownClasses
 from llm_optimizers.settings.bookkeeping import Api, Apis
 
-__all__ = ["Provider", "apis_of", "known_providers"]
+__all__ = ["PROVIDERS", "Provider", "apis_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,7 @@ class Provider:
     all_with_calls: bool = False
 
 
-_PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+PROVIDERS = KnownClasses(
     {
         "llama_index.llms.openai.base.OpenAI": Provider(
             api="openai", sent=frozenset({"reference_audio_id"}), all_with_calls=True
@@ -52,21 +49,6 @@ _PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 )
 
 
-def known_providers(llms: Iterable[object]) -> tuple[Provider, ...] | None:
-    """Return what is known of each LLM's class, None if one is not known."""
-    classes: list[Any] = [type(llm) for llm in llms]
-    found = list(map(_provider_of, classes))
-    known = [each for each in found if each is not None]
-    return tuple(known) if len(known) == len(found) else None
-
-
 def apis_of(llms: Iterable[object]) -> Apis:
     """Return the APIs that the LLMs' settings are for; none if that is not known of one."""
-    providers = known_providers(llms)
-    return frozenset() if providers is None else frozenset(each.api for each in providers)
-
-
-@lru_cache(maxsize=256)
-def _provider_of(own: Any) -> Provider | None:
-    kind = installed_class(own)
-    return None if kind is None else _PROVIDERS.get(name_of(kind))
+    return frozenset(each.api for each in PROVIDERS.of_each(llms) or ())

@@ -18,13 +18,13 @@ from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import ROUTING_KEY, request_of
 from llama_index_llm_optimizers.profiles import (
-    by_name,
     metadata_of,
+    named_llms,
     previous_answer,
     routing_context,
     spec_of,
 )
-from llama_index_llm_optimizers.wrappers import checked_children, underlying_models
+from llama_index_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.errors import ConfigurationError
@@ -83,8 +83,7 @@ class RoutedLLM(DelegatingLLM):
         router: Router | None = None,
         **data: Any,
     ) -> None:
-        checked_children(models, type(self).__name__)
-        llms = by_name(models)
+        llms = named_llms(models, type(self).__name__)
         if router is None:
             specs = [spec_of(name, llm) for name, llm in llms.items()]
             router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)

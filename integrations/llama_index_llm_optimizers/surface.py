@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.wrappers import underlying_models
-from llm_optimizers.joint_class import joint_class, shared_class
+from llm_optimizers.joint_class import INCOMPLETE, class_of_wrapper, has_own, own_attribute
 
 __all__ = ["ModelSurface"]
 
@@ -31,36 +31,21 @@ class ModelSurface:
 
     else:
         # `isinstance` asks for this where an object's type is not what it looks for.
-        __class__ = property(lambda self: _class_of(self))
+        __class__ = property(lambda self: class_of_wrapper(self, underlying_models, below=LLM))
 
         def __getattr__(self, name: str) -> Any:
-            if (holder := self._holder_of(name)) is not None:
-                return getattr(holder, name)
-            # pydantic's private attributes, and its error for all others.
-            return LLM.__getattr__(self, name)
-
-    def _made_children(self) -> Sequence[LLM]:
-        """Return the children; none while this wrapper is being made, copied or unpickled."""
-        own: Any = type(self)
-        return self._children if own.model_fields.keys() <= vars(self).keys() else ()
+            if name in type(self).__private_attributes__:
+                return LLM.__getattr__(self, name)
+            holder = self._holder_of(name)
+            return own_attribute(self, name) if holder is None else getattr(holder, name)
 
     def _holder_of(self, name: str) -> LLM | None:
         """Return what inside this wrapper has a public name that is not the wrapper's own."""
-        own: Any = type(self)
-        if name.startswith("_") or name in own.model_fields or hasattr(own, name):
+        if name.startswith("_") or has_own(self, name):
             return None
-        inside = [
-            each
-            for child in self._made_children()[:1]
-            for each in (next(underlying_models(child)), child)
-        ]
+        try:
+            child = self._children[0]
+        except INCOMPLETE:
+            return None
+        inside = (next(underlying_models(child)), child)
         return next((each for each in inside if hasattr(each, name)), None)
-
-
-def _class_of(wrapper: ModelSurface) -> type[Any]:
-    own: Any = type(wrapper)
-    classes = {
-        type(each): None for child in wrapper._made_children() for each in underlying_models(child)
-    }
-    shared: Any = shared_class(classes, below=LLM) if classes else None
-    return own if shared is None else joint_class(own, shared)

@@ -15,7 +15,6 @@ from llm_optimizers.errors import ConfigurationError
 __all__ = [
     "Wrapper",
     "checked_child",
-    "checked_children",
     "class_name_of",
     "is_wrapper",
     "run_settings",
@@ -41,14 +40,14 @@ def is_wrapper(llm: object) -> TypeGuard[Wrapper]:
 
 def underlying_models(llm: LLM) -> Iterator[LLM]:
     """Yield the LLMs that may answer for this one: itself, or those that it wraps."""
-    if isinstance(llm, StructuredLLM):
+    # First, since `isinstance` asks a wrapper for its `__class__`, which asks this.
+    if is_wrapper(llm):
+        for child in llm._children:
+            yield from underlying_models(child)
+    elif isinstance(llm, StructuredLLM):
         yield from underlying_models(llm.llm)
-        return
-    if not is_wrapper(llm):
+    else:
         yield llm
-        return
-    for child in llm._children:
-        yield from underlying_models(child)
 
 
 def run_settings(llm: LLM, call: ModelCall) -> dict[str, Any]:
@@ -74,18 +73,6 @@ def checked_child(given: object, wrapper: str) -> LLM:
     if isinstance(given, LLM) and not isinstance(given, StructuredLLM):
         return given
     raise ConfigurationError(f"{wrapper} wraps an LLM of LlamaIndex, {_refusal(given, wrapper)}")
-
-
-def checked_children(models: object, wrapper: str) -> None:
-    """Check that all these can be wrapped, which are in a list or a mapping.
-
-    Raises:
-        ConfigurationError: as `checked_child`, or it is neither.
-    """
-    if not isinstance(models, Mapping | list | tuple):
-        raise ConfigurationError(f"{wrapper} chooses between LLMs: give a list or a mapping")
-    for each in models.values() if isinstance(models, Mapping) else models:
-        checked_child(each, wrapper)
 
 
 def _refusal(given: object, wrapper: str) -> str:

@@ -1,14 +1,18 @@
-"""The installed class that does what an object of a user's class does."""
+"""The installed class that does what an object of a user's class does, and what is known of it."""
 
 from __future__ import annotations
 
 import functools
 import types
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
 from llm_optimizers.fingerprint.code import is_installed
+from llm_optimizers.fingerprint.data import name_of
 
-__all__ = ["installed_class"]
+__all__ = ["KnownClasses", "installed_class"]
+
+T = TypeVar("T")
 
 _CHANGES_NO_REQUEST = frozenset(
     {
@@ -25,6 +29,28 @@ _CHANGES_NO_REQUEST = frozenset(
 )
 """What a class may define and still send what its base sends: its state, which keys read, what it
 says of itself, and what Python and pydantic add to every class."""
+
+
+class KnownClasses(Generic[T]):
+    """What was read in the code of installed classes, by their full names.
+
+    It holds for a class of the user's below one of them that makes the same requests.
+    """
+
+    def __init__(self, facts: Mapping[str, T]) -> None:
+        self._facts = dict(facts)
+        self.names = tuple(self._facts)
+
+    def of_class(self, kind: Any) -> T | None:
+        """Return what is known of a class, None for one that is not known."""
+        installed = installed_class(kind)
+        return None if installed is None else self._facts.get(name_of(installed))
+
+    def of_each(self, models: Iterable[object]) -> tuple[T, ...] | None:
+        """Return what is known of each object's class, None if one of them is not known."""
+        found = [self.of_class(type(model)) for model in models]
+        known = [each for each in found if each is not None]
+        return tuple(known) if len(known) == len(found) else None
 
 
 @functools.lru_cache(maxsize=256)

@@ -6,11 +6,11 @@ no price list knows: which model is the stronger one, and what a model cannot do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
@@ -33,24 +33,37 @@ M = TypeVar("M")
 ALL_CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
 
 
-def named(models: Mapping[str, M] | Iterable[M], name_of: Callable[[M], str]) -> dict[str, M]:
+def named(
+    models: Mapping[str, M] | Iterable[M], name_of: Callable[[M], str], *, router: str
+) -> dict[str, M]:
     """Return a router's models by name: the one given, or the model's own.
 
+    `router` is the router's class in messages.
+
     Raises:
-        ConfigurationError: two models in a list have the same name.
+        ConfigurationError: they are in no list or mapping, there are none, or two models in a list
+            have the same name.
     """
-    if isinstance(models, Mapping):
-        return dict(models)
-    named: dict[str, M] = {}
-    for model in models:
-        name = name_of(model)
-        if name in named:
+    given: Any = models
+    # A model is iterable too: pydantic's objects yield their fields.
+    if isinstance(given, str | bytes) or not isinstance(given, Collection | Iterator):
+        raise ConfigurationError(
+            f"{router} chooses between models: give it a list, weakest first, or a mapping by name"
+        )
+    pairs: Iterable[tuple[str, M]] = (
+        given.items() if isinstance(given, Mapping) else ((name_of(each), each) for each in given)
+    )
+    found: dict[str, M] = {}
+    for name, model in pairs:
+        if name in found:
             raise ConfigurationError(
                 f"two models have the same model name, {name}: name them in a mapping, such as "
                 f"models={{'{name} (1)': …, '{name} (2)': …}}"
             )
-        named[name] = model
-    return named
+        found[name] = model
+    if not found:
+        raise ConfigurationError(f"{router} got no models: give it one or more, weakest first")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,15 @@
 """A joint class passes `isinstance` for two classes and keeps the first one's fields."""
 
+import pytest
 from pydantic import BaseModel
 
-from llm_optimizers.joint_class import joint_class, shared_class
+from llm_optimizers.joint_class import (
+    class_of_wrapper,
+    has_own,
+    joint_class,
+    own_attribute,
+    shared_class,
+)
 
 
 class Base(BaseModel):
@@ -69,3 +76,36 @@ def test_the_nearest_class_that_all_are():
     assert shared_class([Second, First], below=Base) is First
     assert shared_class([Second], below=Base) is Second
     assert shared_class([First, Wrapper], below=Base) is None
+    assert shared_class([], below=Base) is None
+
+
+class Unfinished(Base):
+    """A wrapper that cannot name what it wraps, and whose property fails."""
+
+    @property
+    def __class__(self):
+        return class_of_wrapper(self, lambda wrapper: [wrapper.inner], below=Base)
+
+    def __getattr__(self, name):
+        return own_attribute(self, name)
+
+    @property
+    def size(self):
+        return self.inner.size
+
+
+def test_a_wrapper_without_its_models_is_of_its_own_class():
+    wrapper = Unfinished()
+    assert wrapper.__class__ is Unfinished
+    assert not hasattr(wrapper, "inner")
+
+
+def test_an_own_property_keeps_its_error():
+    with pytest.raises(AttributeError, match="'inner'"):
+        _ = Unfinished().size
+
+
+@pytest.mark.parametrize("name", ["name", "size", "model_dump"])
+def test_what_is_a_wrappers_own(name: str):
+    assert has_own(Unfinished(), name)
+    assert not has_own(Unfinished(), "other")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core.extractors import KeywordExtractor
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
 
@@ -19,7 +19,13 @@ import llama_index_llm_optimizers as li
 from llm_optimizers.costs import Ledger
 from llm_optimizers.routing import KeywordPolicy
 from support.llama_fakes import FakeLLM
-from support.travellers import answer_of_llm, answer_of_llm_for, answer_of_model, fake
+from support.travellers import (
+    NamedKeywords,
+    answer_of_llm,
+    answer_of_llm_for,
+    answer_of_model,
+    fake,
+)
 
 SMALL, LARGE = "gpt-4o-mini", "gpt-4o"
 QUESTIONS = ["How long does a refund take?", "Where is my order?"]
@@ -48,38 +54,49 @@ LLMS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", LLMS)
-def test_a_pipeline_with_two_workers_leaves_the_llm_whole(name: str, tmp_path: Path) -> None:
-    llm = LLMS[name](tmp_path)
-    held = dict(vars(llm))
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Pool]:
+    """Two processes; each takes seconds to import the frameworks."""
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        yield pool
+
+
+def test_a_pipeline_with_two_workers_leaves_its_llms_whole(tmp_path: Path) -> None:
+    llms = {}
+    for name, make in LLMS.items():
+        (tmp_path / name).mkdir()
+        llms[name] = make(tmp_path / name)
+    held = {name: dict(vars(llm)) for name, llm in llms.items()}
     pipeline = IngestionPipeline(
-        transformations=[KeywordExtractor(llm=llm, show_progress=False)], disable_cache=True
+        transformations=[NamedKeywords(llm=llm, key=name) for name, llm in llms.items()],
+        disable_cache=True,
     )
     given = [TextNode(text=f"Text {number} about cats.") for number in range(4)]
     nodes = pipeline.run(nodes=given, num_workers=2)
     alone = asyncio.run(pipeline.arun(nodes=given))
-    found = [node.metadata["excerpt_keywords"] for node in nodes]
-    assert found == [node.metadata["excerpt_keywords"] for node in alone]
-    assert all(vars(llm)[each] is value for each, value in held.items())
-    assert answer_of_llm(llm, "Still there?")[0].endswith("Still there?")
-    if name.startswith("cached"):
-        # What a worker stored, the parent was served.
-        assert llm.cache.stats.hits["exact"] == len(given)
+    assert [node.metadata.keys() for node in nodes] == [llms.keys()] * len(given)
+    assert [node.metadata for node in nodes] == [node.metadata for node in alone]
+    for name, llm in llms.items():
+        assert all(vars(llm)[each] is value for each, value in held[name].items())
+        assert answer_of_llm(llm, "Still there?")[0].endswith("Still there?")
+        if name.startswith("cached"):
+            # What a worker stored, the parent was served.
+            assert llm.cache.stats.hits["exact"] == len(given)
 
 
-def test_workers_share_a_cache_file_and_its_tenants(tmp_path: Path) -> None:
+def test_workers_share_a_cache_file_and_its_tenants(workers: Pool, tmp_path: Path) -> None:
     llm = cached_llm(tmp_path)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        first = pool.map(partial(answer_of_llm_for, llm, "acme"), QUESTIONS)
-        again = pool.map(partial(answer_of_llm_for, llm, "acme"), QUESTIONS)
-        other = pool.map(partial(answer_of_llm_for, llm, "globex"), QUESTIONS)
+    first, again, other = (
+        workers.map(partial(answer_of_llm_for, llm, customer), QUESTIONS)
+        for customer in ("acme", "acme", "globex")
+    )
     assert [hit for _, hit in first] == [None, None]
     assert [hit["tier"] for _, hit in again] == ["exact", "exact"]
     assert [hit for _, hit in other] == [None, None]
     assert answer_of_llm_for(llm, "acme", QUESTIONS[0])[1] is not None
 
 
-def test_workers_use_chat_models_and_one_ledger(tmp_path: Path) -> None:
+def test_workers_use_chat_models_and_one_ledger(workers: Pool, tmp_path: Path) -> None:
     router = lc.ChatModelRouter(
         models={"small": fake("s"), "large": fake("l")},
         policy=KeywordPolicy(weak="small", strong="large"),
@@ -87,8 +104,7 @@ def test_workers_use_chat_models_and_one_ledger(tmp_path: Path) -> None:
     )
     cache = lc.HybridCache(path=tmp_path / "answers.sqlite")
     model = lc.CachedChatModel(model=router, cache=cache)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        answers = pool.map(partial(answer_of_model, model), QUESTIONS)
+    answers = workers.map(partial(answer_of_model, model), QUESTIONS)
     assert [text for text, _ in answers] == [router.invoke(each).text for each in QUESTIONS]
     assert answer_of_model(model, QUESTIONS[0])[1] is not None
     assert len(list(router.ledger.notes("routing.decision"))) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +18,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.extractors import KeywordExtractor
 from llama_index.core.retrievers import BaseRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
 from pydantic import BaseModel, Field
 
 from llm_optimizers.caching import ResponseCache
@@ -167,11 +170,28 @@ class OneNode(BaseRetriever):
         return [NodeWithScore(node=TextNode(text="A refund takes three days.", id_="n"), score=1)]
 
 
+class NamedKeywords(KeywordExtractor):
+    """Asks its LLM for keywords, and names them."""
+
+    key: str
+    show_progress: bool = False
+
+    async def aextract(self, nodes: Sequence[BaseNode]) -> list[dict[str, Any]]:
+        found = await super().aextract(nodes)
+        return [{self.key: each["excerpt_keywords"]} for each in found]
+
+
 class OwnCache(ResponseCache[str]):
     """A cache with arguments of its own."""
 
     def __init__(self, customer: str, hours: float) -> None:
         super().__init__(namespace=customer, ttl=hours * 3600, semantic=False)
+
+
+def locked_store() -> SimpleKVStore:
+    store = SimpleKVStore()
+    store.lock = threading.Lock()
+    return store
 
 
 def answer_of_llm(llm: Any, question: str) -> tuple[str, Any]:

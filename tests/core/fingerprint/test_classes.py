@@ -11,7 +11,13 @@ from langchain_core.language_models import FakeListChatModel
 from pydantic import PrivateAttr
 
 from llm_optimizers.embeddings import FrameworkEmbedder
-from llm_optimizers.fingerprint import digest, installed_class, settings_of
+from llm_optimizers.fingerprint import (
+    KnownClasses,
+    digest,
+    installed_class,
+    name_of,
+    settings_of,
+)
 
 
 class Renamed(FakeListChatModel):
@@ -100,3 +106,12 @@ def test_a_script_has_the_same_name_in_a_spawned_process() -> None:
         return digest(own()), FrameworkEmbedder(own()).id, settings_of(model(responses=["a"]))
 
     assert keys("__mp_main__") == keys("__main__")
+
+
+def test_what_is_known_of_a_class_holds_below_it_and_for_all_or_none() -> None:
+    known = KnownClasses({name_of(FakeListChatModel): "fake"})
+    fake, renamed = (kind(responses=[]) for kind in (FakeListChatModel, Renamed))
+    assert known.of_each([fake, renamed]) == ("fake", "fake")
+    assert known.of_each([fake, Overriding(responses=[])]) is None
+    assert known.of_class(Copied) == "fake"
+    assert known.of_class(Mixin) is None

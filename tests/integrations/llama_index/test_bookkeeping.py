@@ -22,7 +22,7 @@ from llama_index_llm_optimizers import CachedLLM, HybridCache, RoutedLLM
 from llama_index_llm_optimizers.call import ChatCall
 from llama_index_llm_optimizers.identity import identity_of_llm
 from llama_index_llm_optimizers.messages import request_of
-from llama_index_llm_optimizers.providers import known_providers
+from llama_index_llm_optimizers.providers import PROVIDERS
 from llm_optimizers.caching.keys import cache_key
 from support.llama_openai import OpenAIRunner
 from support.openai_server import FakeOpenAI
@@ -177,7 +177,7 @@ class Greeting(OpenAI):
 
 def test_a_class_of_the_user_s_that_changes_a_request(server: FakeOpenAI) -> None:
     llm = Greeting(model="gpt-4o-mini", api_base=server.url, api_key="x")
-    assert known_providers([llm]) is None
+    assert PROVIDERS.of_each([llm]) is None
     cached = CachedLLM(llm)
     for name in ("a", "bb", "a", "bb"):
         cached.chat([user()], user=name)
@@ -186,7 +186,7 @@ def test_a_class_of_the_user_s_that_changes_a_request(server: FakeOpenAI) -> Non
 
 def key_of(*messages: ChatMessage, llm: Any = None) -> str:
     call = ChatCall(messages=list(messages), kwargs={}, context=None)  # type: ignore[arg-type]
-    providers = None if llm is None else known_providers([llm])
+    providers = None if llm is None else PROVIDERS.of_each([llm])
     return cache_key(request_of(call, {}, providers)).exact
 
 

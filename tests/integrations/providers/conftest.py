@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from support.openai_server import FakeOpenAI, openai_server
 from support.provider_servers.anthropic import ANTHROPIC
 from support.provider_servers.base import Answer, ProviderServer, fixed, provider_server
 from support.provider_servers.bedrock import BEDROCK
@@ -87,3 +89,18 @@ def made(provider: Provider, server: ProviderServer, _made: dict[Any, Any]) -> C
         return _made[key]
 
     return make
+
+
+@pytest.fixture
+def openai() -> Iterator[FakeOpenAI]:
+    """The other provider of a router."""
+    with openai_server(reply=lambda _: "OpenAI says: sunny.") as server:
+        yield server
+
+
+@pytest.fixture
+def clients() -> Iterator[tuple[httpx.Client, httpx.AsyncClient]]:
+    """Clients for it; no connection of theirs outlives the event loop of its test."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client() as client:
+        yield client, httpx.AsyncClient(limits=limits)

@@ -43,6 +43,7 @@ from support.provider_servers.gemini import (
     langchain_model,
     llama_index_model,
 )
+from support.provider_servers.langchain_agents import weather
 
 pytestmark = [pytest.mark.providers, pytest.mark.loopback]
 NEWEST = "gemini-3-pro-preview"
@@ -68,12 +69,6 @@ NO_ANSWERS = {
 def server() -> Iterator[ProviderServer]:
     with provider_server(GeminiHandler, fixed(Answer(text="It is sunny."))) as found:
         yield found
-
-
-@tool
-def weather(town: str) -> str:
-    """The weather in a town."""
-    return f"sunny in {town}"
 
 
 def weather_in(town: str) -> str:

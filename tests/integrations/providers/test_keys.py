@@ -16,6 +16,7 @@ from llama_index_llm_optimizers import HybridCache as LlamaIndexCache
 from support.provider_servers.anthropic import ANTHROPIC
 from support.provider_servers.base import ProviderServer
 from support.provider_servers.bedrock import BEDROCK
+from support.provider_servers.langchain_agents import weather
 from support.provider_servers.provider import Provider
 
 pytestmark = [pytest.mark.providers, pytest.mark.loopback]
@@ -24,12 +25,6 @@ RULES = "You are a guide to towns on the Danube."
 QUESTION = "How is the weather in Ulm?"
 TALK = [SystemMessage(RULES), HumanMessage(QUESTION)]
 MARK = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
-
-
-@tool
-def weather(town: str) -> str:
-    """The weather in a town."""
-    return f"sunny in {town}"
 
 
 @tool

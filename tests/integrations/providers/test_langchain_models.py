@@ -23,6 +23,7 @@ from support.provider_servers.base import (
     ToolCall,
     fixed,
 )
+from support.provider_servers.langchain_agents import weather
 from support.provider_servers.langchain_ways import (
     CACHING,
     STREAMS,
@@ -40,12 +41,6 @@ ANSWER = Answer(text="It is sunny in Ulm today.", tokens=TOKENS)
 CALLS = (ToolCall(name="weather", arguments={"town": "Ulm"}), ToolCall(name="time"))
 _PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n of one pixel").decode()
 Maker = Callable[..., BaseChatModel]
-
-
-@tool
-def weather(town: str) -> str:
-    """The weather in a town."""
-    return f"sunny in {town}"
 
 
 @tool

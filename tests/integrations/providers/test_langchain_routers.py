@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from langchain_llm_optimizers import CachedChatModel, ChatModelRouter
 from llm_optimizers.failures import retry_after
 from llm_optimizers.routing import Always
-from support.openai_server import FakeOpenAI, openai_server, tool_call
+from support.openai_server import FakeOpenAI, tool_call
 from support.provider_servers.base import (
     Answer,
     Failure,
@@ -22,38 +21,27 @@ from support.provider_servers.base import (
     ToolCall,
     with_tools,
 )
+from support.provider_servers.langchain_agents import weather
 from support.provider_servers.langchain_ways import WRAPPERS, ask
 from support.provider_servers.provider import Provider
 
 pytestmark = [pytest.mark.providers, pytest.mark.loopback]
 Maker = Callable[..., Any]
+Clients = tuple[httpx.Client, httpx.AsyncClient]
 WAYS = ("invoke", "ainvoke", "stream", "astream")
 TALK = [HumanMessage("How is the weather in Ulm?")]
 
 
-@tool
-def weather(town: str) -> str:
-    """The weather in a town."""
-    return f"sunny in {town}"
-
-
 @pytest.fixture
-def openai() -> Iterator[FakeOpenAI]:
-    with openai_server(reply=lambda _: "OpenAI says: sunny.") as server:
-        yield server
-
-
-@pytest.fixture
-def other(openai: FakeOpenAI) -> Iterator[ChatOpenAI]:
-    with httpx.Client() as client:
-        yield ChatOpenAI(
-            model="gpt-4o-mini",
-            base_url=openai.url,
-            api_key="sk-of-the-test",
-            max_retries=0,
-            http_client=client,
-            http_async_client=httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)),
-        )
+def other(openai: FakeOpenAI, clients: Clients) -> ChatOpenAI:
+    return ChatOpenAI(
+        model="gpt-4o-mini",
+        base_url=openai.url,
+        api_key="sk-of-the-test",
+        max_retries=0,
+        http_client=clients[0],
+        http_async_client=clients[1],
+    )
 
 
 async def error_of(model: Any, way: str) -> BaseException:

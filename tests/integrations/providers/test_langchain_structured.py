@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_llm_optimizers import (
@@ -29,6 +28,7 @@ from support.provider_servers.base import (
     ToolCall,
     with_tools,
 )
+from support.provider_servers.langchain_agents import weather
 from support.provider_servers.langchain_ways import CACHING, WRAPPERS
 from support.provider_servers.provider import Provider
 
@@ -45,12 +45,6 @@ class Place(BaseModel):
 
 
 ULM = Place(town="Ulm", degrees=21)
-
-
-@tool
-def weather(town: str) -> str:
-    """The weather in a town."""
-    return f"sunny in {town}"
 
 
 def as_place(asked: Asked) -> Answer:

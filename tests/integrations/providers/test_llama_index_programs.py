@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from llama_index_llm_optimizers import CachedLLM, RoutedLLM
 from llm_optimizers.failures import retry_after
 from llm_optimizers.routing import Always
-from support.openai_server import FakeOpenAI, openai_server, tool_call
+from support.openai_server import FakeOpenAI, tool_call
 from support.provider_servers.base import (
     Answer,
     Asked,
@@ -32,6 +32,7 @@ from support.provider_servers.provider import Provider
 
 pytestmark = [pytest.mark.providers, pytest.mark.loopback]
 Maker = Callable[..., Any]
+Clients = tuple[httpx.Client, httpx.AsyncClient]
 TALK = [ChatMessage("How is the weather in Ulm?")]
 CALL = ToolCall(name="weather", arguments={"town": "Ulm"})
 
@@ -67,22 +68,15 @@ def wrapper(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def openai() -> Iterator[FakeOpenAI]:
-    with openai_server(reply=lambda _: "OpenAI says: sunny.") as server:
-        yield server
-
-
-@pytest.fixture
-def other(openai: FakeOpenAI) -> Iterator[OpenAI]:
-    with httpx.Client() as client:
-        yield OpenAI(
-            model="gpt-4o-mini",
-            api_base=openai.url,
-            api_key="sk-of-the-test",
-            max_retries=0,
-            http_client=client,
-            async_http_client=httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)),
-        )
+def other(openai: FakeOpenAI, clients: Clients) -> OpenAI:
+    return OpenAI(
+        model="gpt-4o-mini",
+        api_base=openai.url,
+        api_key="sk-of-the-test",
+        max_retries=0,
+        http_client=clients[0],
+        async_http_client=clients[1],
+    )
 
 
 async def test_structured_output_in_every_form(

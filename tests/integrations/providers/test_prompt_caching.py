@@ -11,14 +11,11 @@ from langchain.agents import create_agent
 from langchain_anthropic.middleware import AnthropicPromptCachingMiddleware
 from langchain_aws.middleware import BedrockPromptCachingMiddleware
 from langchain_core.messages import HumanMessage
-from langchain_core.tools import tool
-from pydantic import BaseModel
 
-from langchain_llm_optimizers import ChatModelRouter
-from langchain_llm_optimizers.middleware import CacheMiddleware, PromptMiddleware, RouterMiddleware
 from support.provider_servers.anthropic import ANTHROPIC
-from support.provider_servers.base import Answer, Asked, ProviderServer, ToolCall
+from support.provider_servers.base import ProviderServer
 from support.provider_servers.bedrock import BEDROCK
+from support.provider_servers.langchain_agents import MIDDLEWARES, Place, answer_to_agent, weather
 from support.provider_servers.langchain_ways import CACHING, WRAPPERS
 from support.provider_servers.provider import Provider
 
@@ -33,40 +30,14 @@ THEIRS: dict[str, Callable[..., Any]] = {
     "anthropic": AnthropicPromptCachingMiddleware,
     "bedrock": BedrockPromptCachingMiddleware,
 }
-OURS: dict[str, Callable[[Any], Any]] = {
-    "cache": lambda _: CacheMiddleware(),
-    "prompts": lambda _: PromptMiddleware(),
-    "router": lambda model: RouterMiddleware(ChatModelRouter(models={"only": model})),
-}
 ASKED = {"messages": [HumanMessage("How is the weather in Ulm?")]}
-
-
-class Place(BaseModel):
-    """A town."""
-
-    town: str
-
-
-@tool
-def weather(town: str) -> str:
-    """The weather in a town."""
-    return f"sunny in {town}"
-
-
-def reply(asked: Asked) -> Answer:
-    """Call the tool, then answer in the form that was asked for."""
-    if not asked.results:
-        return Answer(calls=(ToolCall(name="weather", arguments={"town": "Ulm"}),))
-    if "Place" in asked.tools:
-        return Answer(calls=(ToolCall(name="Place", arguments={"town": "Ulm"}),))
-    return Answer(text=json.dumps({"town": "Ulm"}) if asked.schema else "Sunny.")
 
 
 async def sent_by(
     model: Any, middleware: list[Any], server: ProviderServer, **settings: Any
 ) -> list[dict[str, Any]]:
     """Return the requests of an agent's run, which must not warn."""
-    server.reset(reply)
+    server.reset(answer_to_agent)
     agent = create_agent(
         model, [weather], system_prompt="Be brief.", middleware=middleware, **settings
     )
@@ -103,7 +74,7 @@ async def test_marks_reach_the_server_with_every_middleware_of_ours(
     model = made("langchain")
     theirs = THEIRS[provider.name](unsupported_model_behavior="raise")
     expected = await sent_by(model, [theirs], server, **settings)
-    for name, make in OURS.items():
+    for name, make in MIDDLEWARES.items():
         both = [make(model), theirs]
         both = both if order == "ours first" else both[::-1]
         assert await sent_by(model, both, server, **settings) == expected

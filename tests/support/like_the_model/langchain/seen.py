@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -70,7 +71,9 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return _IDS.sub("<id>", value)
+        return _without_ids(value)
+    if type(value) is dict:
+        return _entries(value)
     if isinstance(value, UUID):
         return "<id>"
     if isinstance(value, type):
@@ -91,7 +94,12 @@ def plain(value: Any) -> Any:
         return sorted(map(repr, map(plain, value)))
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [plain(each) for each in value]
-    return _IDS.sub("<id>", repr(value))
+    return _without_ids(repr(value))
+
+
+@lru_cache(maxsize=10_000)
+def _without_ids(text: str) -> str:
+    return _IDS.sub("<id>", text)
 
 
 def _fields_of(value: BaseModel) -> Iterator[tuple[str, Any]]:
@@ -132,6 +140,8 @@ def _entry(name: str, value: Any) -> Any:
 
 def without(names: Collection[str], value: Any) -> Any:
     """Return plain data without the entries of these names."""
+    if not names:
+        return value
     if isinstance(value, dict):
         return {name: without(names, each) for name, each in value.items() if name not in names}
     if isinstance(value, list | tuple):

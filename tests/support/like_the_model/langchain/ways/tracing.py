@@ -18,6 +18,7 @@ from support.like_the_model.langchain.seen import whole
 from support.like_the_model.langchain.use import Use, Ways
 from support.like_the_model.langchain.ways.structured import Place, stock
 from support.openai_server import openai_server
+from support.waiting import eventually
 
 WAYS = Ways()
 QUESTION = "where is Lyon?"
@@ -146,11 +147,16 @@ def _(use: Use) -> Any:
 
 @WAYS.way("error: timeout")
 def _(use: Use) -> Any:
+    hooks, sent = use.provider.clients["http_client"].event_hooks, list[Any]()
+    hooks["request"].append(sent.append)
     use.server.delay = 0.1
     try:
         return use.model(timeout=0.02).invoke(QUESTION, use.config)
     finally:
         use.server.delay = 0.0
+        hooks["request"].remove(sent.append)
+        # A busy machine may not have read a request that was given up.
+        eventually(lambda: len(use.server.requests) == len(sent))
 
 
 @WAYS.way("stream cut off by the provider")
