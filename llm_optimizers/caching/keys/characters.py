@@ -57,6 +57,11 @@ _NO_BREAK_BEFORE_MARKS = re.compile(
 _OPENING = re.compile(r"\A[¿¡]+\s*(?=\w)")
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _LAST_WORD = re.compile(r"(\w+)\W*\Z")
+_INVERTED = re.compile(
+    r"\w-(?:t-)?(?:je|tu|ils?|elles?|nous|vous)(?![\w-])|t-on(?![\w-])", re.IGNORECASE
+)
+"""A verb before its pronoun: the text is French, and complete where it ends in one."""
+_FRENCH_WORDS = re.compile(r"\A(?:quel(?:le)?s?|combien)\b|\b(?:combien|pourquoi)\Z", re.IGNORECASE)
 _ASKS_ABOUT_IT = re.compile(r"(?:signifi\w*|dire|mean|means)\Z", re.IGNORECASE)
 
 
@@ -122,6 +127,12 @@ def _without_french_space(text: str, before: str) -> str:
     and so it may in French where the text before it is not complete ("Que signifie ?").
     """
     last = _LAST_WORD.search(before)
-    if last is None or last[1].lower() in stopwords("french") or _ASKS_ABOUT_IT.search(before):
+    if last is None or _ASKS_ABOUT_IT.search(before):
         return text
-    return before + text[len(before) :].lstrip() if language_of([before]) == "french" else text
+    inverted = list(_INVERTED.finditer(before))
+    asks = _FRENCH_WORDS.search(before)
+    complete = {each.end() for each in (*inverted, asks) if each is not None}
+    if len(before) not in complete and last[1].lower() in stopwords("french"):
+        return text
+    french = bool(complete) or language_of([before]) == "french"
+    return before + text[len(before) :].lstrip() if french else text

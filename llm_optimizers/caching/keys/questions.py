@@ -71,6 +71,8 @@ def normalise(text: str) -> str | None:
     if len(text) > _NORMALISED_LIMIT:
         return None
     text = folded(text) or ""
+    if "\N{GREEK CAPITAL THETA SYMBOL}" in text:  # its small letter is another letter's
+        return None
     if "'" in text or "’" in text:
         if _ABOUT_WORDS.search(text) and _APOSTROPHE.search(text.partition(" ")[2]):
             return None
