@@ -82,13 +82,19 @@ def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
         "__qualname__": wrapper.__qualname__,
         "__doc__": wrapper.__doc__,
     }
+    bases = (_Unannounced, wrapper, wrapped)
     try:
-        joint: type[Any] = ABCMeta.__new__(
-            type(wrapper), wrapper.__name__, (wrapper, wrapped), body
-        )
-    except TypeError:  # the two have no common order of bases or layout
+        joint: type[Any] = ABCMeta.__new__(type(wrapper), wrapper.__name__, bases, body)
+    except Exception:  # noqa: BLE001 - no common order of bases or layout, or what another's hook raises
         return wrapper
     return joint
+
+
+class _Unannounced:
+    """Keeps a joint class from the hooks of its bases, which may register or refuse subclasses."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Announce nothing."""
 
 
 class _Field:

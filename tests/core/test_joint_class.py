@@ -109,3 +109,15 @@ def test_an_own_property_keeps_its_error():
 def test_what_is_a_wrappers_own(name: str):
     assert has_own(Unfinished(), name)
     assert not has_own(Unfinished(), "other")
+
+
+def test_a_joint_class_is_not_announced_to_the_class_it_joins() -> None:
+    announced: list[type] = []
+
+    class Sealed(Base):
+        def __init_subclass__(cls, **kwargs: object) -> None:
+            announced.append(cls)
+            raise ValueError("no subclasses")
+
+    assert isinstance(Wrapper(inner=Sealed()), Sealed)
+    assert announced == []
