@@ -41,7 +41,14 @@ Api: TypeAlias = Literal["openai", "anthropic", "google", "ollama", "bedrock"]
 """Whose parameters a model's settings are."""
 Apis: TypeAlias = frozenset[Api]
 Purpose: TypeAlias = Literal[
-    "account", "connection", "retries", "pieces", "callbacks", "books", "prompt cache", "tier"
+    "account",
+    "connection",
+    "retries",
+    "streaming and batching",
+    "callbacks",
+    "records",
+    "prompt cache",
+    "tier",
 ]
 
 _ANY_FIELD: Mapping[Purpose, tuple[str, ...]] = MappingProxyType(
@@ -52,7 +59,7 @@ _ANY_FIELD: Mapping[Purpose, tuple[str, ...]] = MappingProxyType(
             *("default_request_timeout", "request_timeout", "timeout", "stream_chunk_timeout"),
         ),
         "retries": ("max_retries", "rate_limiter"),
-        "pieces": (
+        "streaming and batching": (
             *("embed_batch_size", "num_workers", "stream_usage", "streaming"),
             *("disable_streaming", "show_progress_bar"),
         ),
@@ -71,14 +78,14 @@ _AT: Mapping[Api, Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
     {
         # openai.types.chat.completion_create_params and .responses.response_create_params.
         "openai": {
-            "books": (
+            "records": (
                 *("metadata", "user"),  # `user` is for abuse and for the provider's cache
                 "safety_identifier",
                 "call_metadata",  # LlamaIndex's name of `metadata`
             ),
             "prompt cache": ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
             "tier": ("service_tier",),  # how soon and at what price, by the same model
-            "pieces": ("stream", "stream_options"),
+            "streaming and batching": ("stream", "stream_options"),
             # langchain-openai, and Azure's clients.
             "connection": ("http_socket_options",),
             "account": (
@@ -88,18 +95,18 @@ _AT: Mapping[Api, Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
         },
         # anthropic.types.message_create_params; `metadata` holds a `user_id` against abuse.
         "anthropic": {
-            "books": ("metadata",),
+            "records": ("metadata",),
             "prompt cache": ("cache_control", "cache_idx"),  # cache_idx: LlamaIndex
             "tier": ("service_tier",),
-            "pieces": ("stream",),
+            "streaming and batching": ("stream",),
         },
         # Labels "with user-defined metadata" in google.genai.types.GenerateContentConfig.
-        "google": {"books": ("labels",), "tier": ("service_tier",)},
+        "google": {"records": ("labels",), "tier": ("service_tier",)},
         # In ollama._types; how long the model stays loaded afterwards.
-        "ollama": {"connection": ("keep_alive",), "pieces": ("stream",)},
+        "ollama": {"connection": ("keep_alive",), "streaming and batching": ("stream",)},
         # botocore's bedrock-runtime, ConverseRequest and InvokeModelRequest.
         "bedrock": {
-            "books": ("requestMetadata", "request_metadata"),  # "to filter invocation logs"
+            "records": ("requestMetadata", "request_metadata"),  # "to filter invocation logs"
             # LlamaIndex has the first two, langchain-aws the third.
             "prompt cache": ("system_prompt_caching", "tool_caching", "cache_control"),
             "tier": ("serviceTier", "service_tier"),
