@@ -133,7 +133,10 @@ class LookupPlans(Generic[R]):
             return None
         asked = _Asked(question=question, vector=vector, matcher=matcher)
         try:
-            for candidate, cosine in (yield from self.executor.nearest(key.scope, vector)):
+            nearest = yield from self.executor.nearest(key.scope, vector)
+            if nearest:
+                self.counters.comparable(key.scope)
+            for candidate, cosine in nearest:
                 if cosine < matcher.min_cosine:
                     break
                 found = yield from self._match(key, asked, candidate, cosine)

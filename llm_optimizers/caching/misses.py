@@ -36,6 +36,10 @@ class MissReasons:
         """How many misses had each reason, the chief one first."""
         return {str(reason): count for reason, count in self._counts.most_common()}
 
+    def known(self, scope: str) -> None:
+        """Note that the store has a question of a scope, so that a miss there had a chance."""
+        self._is_new(scope)
+
     def hit(self, scope: str) -> str | None:
         """Count a request that was served; return a message if one is due."""
         self._is_new(scope)
@@ -44,7 +48,8 @@ class MissReasons:
     def miss(self, reason: Unmatched | None, scope: str | None = None) -> str | None:
         """Count a miss and why it had no chance to be more; return a message if one is due.
 
-        Without a reason it had one, unless no request before it had the same scope.
+        Without a reason it had one, unless no request before it had the same scope and the store
+        has no question of it.
         """
         if scope is not None and self._is_new(scope) and reason is None:
             reason = Unmatched.NEW_CONTEXT

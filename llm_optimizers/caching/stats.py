@@ -79,6 +79,11 @@ class Counters:
         with self._lock:
             self._events["miss"] += 1
 
+    def comparable(self, scope: str) -> None:
+        """Note that the store has a question of a scope, from whichever process."""
+        with self._lock:
+            self._reasons.known(scope)
+
     def compared(self, scope: str, *, served: bool, reason: Unmatched | None) -> None:
         """Count a lookup of a cache that matches by meaning, and why a miss had no chance."""
         with self._lock:

@@ -12,6 +12,11 @@ _ENDS_SENTENCE = (*END_MARKS, "\u3002", ":", ";")
 _ABBREVIATION = 5
 """Letters of the longest abbreviation that keeps its capitals."""
 
+_TIMES = ("AM", "PM")
+"""Two letters behind a number that mean the same in small ones."""
+_NO_UNIT = "eyr"
+"""Second letters of common words after an M: "Me", "My", "Mr"."""
+
 
 def in_small_letters(words: Sequence[str]) -> str | None:
     """Return a text's words in small letters, apart from capitals that may matter.
@@ -52,9 +57,20 @@ def _has_own_case(word: str, before: str) -> bool:
         return False
     if len(word) == 1:
         return before[-1:].isdigit() or not (word.isascii() or before.endswith(_ENDS_SENTENCE))
+    if len(word) == 2 and before[-1:].isdigit():
+        return word not in _TIMES
     if word.isupper():
         return False
     if len(word) == 2:
-        return word[0].islower() or before[-1:].isdigit()
+        return word[0].islower() or (_may_be_mega(word) and not _begins_sentence(before))
     inner = not word[1:].islower() and not word.isdigit()
     return inner and any(each.isdigit() or each == "/" for each in word)
+
+
+def _may_be_mega(word: str) -> bool:
+    """Return whether two letters may be a unit that is another one in small letters: "Mm"."""
+    return word[0] == "M" and word[1] not in _NO_UNIT
+
+
+def _begins_sentence(before: str) -> bool:
+    return not before or before.endswith(_ENDS_SENTENCE)

@@ -18,7 +18,10 @@ class Unmatched(StrEnum):
     TIME = "its answer depends on the time"
     SECTIONS = "it has several sections, and it is not certain which question is asked"
     DATA = "it holds JSON or other data"
-    NEW_CONTEXT = "its system prompt, history, documents or settings were new"
+    NEW_CONTEXT = (
+        "no request before it had the same tenant, settings, system prompt, history, documents and "
+        "other fields of the messages"
+    )
     NO_VECTOR = "its question could not be embedded"
     NO_KEY = "it was not cached at all"
 
@@ -42,9 +45,9 @@ _ADVICE = {
     Unmatched.SECTIONS: "Put the question in a last line 'Question: ...' or in "
     "<question>...</question>, or put the context in the system prompt.",
     Unmatched.DATA: "Put the question in a last line 'Question: ...', and the data before it.",
-    Unmatched.NEW_CONTEXT: "Look for a time, an id or a user's name in the system prompt, and "
-    "leave it out where no answer needs it; retrieved documents have to be the same, in the same "
-    "order.",
+    Unmatched.NEW_CONTEXT: "Look for a time, an id or a user's name in the system prompt or in the "
+    "name of a message, and leave it out where no answer needs it; retrieved documents have to be "
+    "the same, in the same order. Tenants never share an answer.",
     Unmatched.NO_VECTOR: "See the warnings of this logger about the embedder.",
     Unmatched.NO_KEY: "See the first warning of this logger that says 'bypassed' or 'namespace'.",
 }

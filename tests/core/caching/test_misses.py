@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +86,27 @@ def test_hits_and_misses_that_had_a_chance_are_not_counted() -> None:
     ask(cache, asked("How can I reset my password?"))
     assert cache.stats.hits == {"exact": 1, "semantic": 1}
     assert cache.stats.unmatched == {Unmatched.NEW_CONTEXT: 1}
+
+
+def test_a_context_is_not_new_if_the_store_has_questions_of_it(tmp_path: Path) -> None:
+    for question, counted in (("How do I pay?", 1), ("Where is my parcel?", 0)):
+        with closing(ResponseCache[str](path=tmp_path / "cache.db")) as cache:
+            ask(cache, asked(question))
+            assert cache.stats.unmatched.get(Unmatched.NEW_CONTEXT, 0) == counted
+
+
+def test_a_new_tenant_or_name_is_a_new_context() -> None:
+    cache: ResponseCache[str] = ResponseCache()
+    named = Message(role="user", content="Where is my parcel?", name="Ann")
+    ask(
+        cache,
+        ChatRequest(messages=(named,), model="m"),
+        ChatRequest(messages=(replace(named, name="Bob"),), model="m"),
+        ChatRequest(messages=(named,), model="m", tenant="other"),
+    )
+    assert cache.stats.unmatched == {Unmatched.NEW_CONTEXT: 3}
+    assert "tenant" in Unmatched.NEW_CONTEXT
+    assert "other fields of the messages" in Unmatched.NEW_CONTEXT
 
 
 def test_requests_that_the_cache_does_not_handle_are_counted() -> None:

@@ -26,6 +26,7 @@ _PARAGRAPHS = 8
 """Paragraphs before the context that are read."""
 _RULE = re.compile(r"^[ \t]*[-=*_#]{5,}[ \t\r]*$", re.MULTILINE)
 _TAG = re.compile(r"</?[^\W\d_][^<>\n]{0,60}>")
+_CLOSING_TAG = re.compile(r"</[^\W\d_][^<>\n]{0,60}>")
 _LINES = 2
 """Lines at the end of a prompt, after its question: an instruction, a cue to answer."""
 _LABEL_WORDS = 3
@@ -52,7 +53,7 @@ def works_on_text(
         or any(asks_for_work(each.text, followed=True) for each in earlier if each.role == "user")
         or _gives_labels(earlier)
         or (said.strip() != "" and makes_messages_texts("\n".join((*prompts, *frame))))
-        or works_on_the_question(said, "\n".join(frame))
+        or works_on_the_question(said, "\n".join(frame), _template(around))
     )
 
 
@@ -72,6 +73,28 @@ def _frame(around: Sequence[str]) -> list[str]:
     others = [*(paragraphs[:1] if begins is None else ()), paragraphs[-1], *lines[-_LINES:]]
     ends = dict.fromkeys((*leading, *(each for each in others if len(each) <= _SHORT)))
     return [each for each in ends if each.strip()]
+
+
+def _template(around: Sequence[str]) -> tuple[str, str] | None:
+    """Return the text that is no document's: far from the question, and on its side of the context.
+
+    None if there is no context. Long text without a label may be documents: nothing is known of it.
+    """
+    head, tail = around[0], around[-1]
+    begins = _context_begins(head)
+    if begins is not None:
+        return _unlabelled(head[:begins]), _unlabelled(f"{head[_context_ends(head) :]}\n{tail}")
+    begins = _context_begins(tail)
+    if begins is not None:
+        return "", _unlabelled(f"{head}\n{tail[:begins]}")
+    return None if len(head) <= _SHORT else ("", "")
+
+
+def _context_ends(text: str) -> int:
+    """Return where the context before a question ends: at a closing tag or a second rule."""
+    closed = [each.end() for each in _CLOSING_TAG.finditer(text)][-1:]
+    ruled = [each.end() for each in _RULE.finditer(text)][1:]
+    return max([*closed, *ruled], default=len(text))
 
 
 def _context_begins(text: str) -> int | None:

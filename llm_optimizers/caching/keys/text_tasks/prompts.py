@@ -6,6 +6,7 @@ customer's problem before you answer."
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from llm_optimizers.caching.keys.text_tasks.reading import (
@@ -17,6 +18,7 @@ from llm_optimizers.caching.keys.text_tasks.reading import (
     read,
     sentences,
     shortened,
+    words,
 )
 
 __all__ = ["makes_messages_texts", "works_on_the_question"]
@@ -24,6 +26,7 @@ __all__ = ["makes_messages_texts", "works_on_the_question"]
 _HEAD, _TAIL = 6_000, 2_000
 """Characters at the start and the end of a long prompt that are read."""
 _REMEMBERED = 256
+_ASKS = re.compile("[?\\uff1f\\u061f]")
 _LEADING = 2
 """Sentences at the start that need not mention the text."""
 _FOREIGN = 0.25
@@ -38,19 +41,46 @@ def makes_messages_texts(prompt: str) -> bool:
     return _makes_texts(shortened(prompt, _HEAD, _TAIL))
 
 
-def works_on_the_question(said: str, frame: str) -> bool:
+def works_on_the_question(said: str, frame: str, template: tuple[str, str] | None) -> bool:
     """Return whether the text around a question asks for work on it: "Count its words."
 
     `said` is the `frame` without labels. If it has no order to answer, it must neither speak of the
-    question nor give an order.
+    question nor give an order. `template` is what is no document, without labels: far from the
+    question, before the context, and close to it; None if the prompt has no context. Then any other
+    text is about the question ("Spell it."), unless it only says who helps. With context, the
+    template must ask nothing, and not point to a text close to the question.
     """
     found = [reading for each in sentences(said) for reading in read(each)]
-    if any(map(_orders_answer, found)) or any(
+    orders = list(filter(_orders_answer, found))
+    if any(each.has("form") for each in orders):
+        return True
+    if orders or any(
         _names_answering(reading) for each in sentences(frame) for reading in read(each)
     ):
         return False
+    if template is None and not all(map(_introduces_help, sentences(said))):
+        return True
+    if template is not None and _asks_or_points(*template):
+        return True
     return any(
         each.has("question") or any(start == 0 for start, _ in _work(each)) for each in found
+    )
+
+
+def _introduces_help(sentence: str) -> bool:
+    """Return whether a sentence has no words, or only says who helps: "You are a tutor."."""
+    return not words(sentence) or any(
+        any(start == 0 for start, _ in each.places("acting"))
+        and (each.has("role") or any(end == each.size for _, end in each.places("helper")))
+        and not each.has("task", "possible", "agent")
+        for each in read(sentence)
+    )
+
+
+def _asks_or_points(far: str, close: str) -> bool:
+    """Return whether a template asks something, or points to the question: "Is this formal?"."""
+    return any(map(_ASKS.search, (far, close))) or any(
+        each.has("pointing") for sentence in sentences(close) for each in read(sentence)
     )
 
 

@@ -15,7 +15,7 @@ RULE = "-" * 21
 
 FORMS = {
     "question last": "Context:\n{c}\n\nQuestion: {q}",
-    "with a cue": "{c}\n\nQuestion: {q}\nAnswer: ",
+    "with a cue": "Answer from what follows.\n\n{c}\n\nQuestion: {q}\nAnswer: ",
     "with another cue": "Use the context to answer.\n\n{c}\n\nQuestion: {q}\nHelpful Answer:",
     "below its label": "Context:\n{c}\n\nQuestion:\n{q}\n\nAnswer:",
     "someone's question": "Context: {c}\n\nUser question: {q}",
@@ -209,6 +209,51 @@ def test_a_question_that_is_not_certain_is_not_left_out(text: str) -> None:
 def test_a_question_to_work_on_is_matched_word_for_word(before: str, after: str) -> None:
     assert key(before + after.format(q=QUESTION)).question is None
     assert key(before + after.format(q=QUESTION)).normalised is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "How long is this in characters?\n",
+        "Which word is the third one?\n",
+        "Is this formal?\n\n",
+        "Spell it.\n\n",
+        "Say it backwards.\n",
+        "Repeat after me.\n",
+        "Only echo.\n",
+        "Answer with the number of words.\n",
+        "Answer in reverse.\n\n",
+        "You check spelling. Say OK, or name the mistakes.\n\n",
+        "You are a helpful assistant. Spell it.\n\n",
+        "Sag es rückwärts.\n",
+        "Dis-le autrement.\n",
+        "Is this formal?\n\nContext: a zoo.\n\n",
+        "<context>a zoo</context>\n\nIs this formal?\n\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "after", ["Question: {q}", "Question : {q}\nAnswer:", "<question>{q}</question>"]
+)
+def test_text_that_does_not_say_the_question_is_to_be_answered(before: str, after: str) -> None:
+    found = key(before + after.format(q=QUESTION))
+    assert (found.question, found.normalised) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "You are a helpful assistant.\n\n",
+        "You are a support agent for a shop.\n\n",
+        "Answer briefly.\n",
+        "Answer in fewer than 50 words.\n\n",
+        "Please answer the question below.\n\n",
+        "Réponds à la question.\n",
+        "Be polite.\n\nContext: Is this a zoo? It is.\n\n",
+    ],
+)
+def test_text_that_says_the_question_is_to_be_answered(before: str) -> None:
+    assert key(f"{before}Question: {QUESTION}\nAnswer:").question == QUESTION
 
 
 @pytest.mark.parametrize("work", ["Repeat the question.", "Count the words of the question."])

@@ -27,6 +27,8 @@ OPTIONAL = {
     "message",
     "object",
     "placing",
+    "form",
+    "helper",
     "helping",
     "people",
     "request",
