@@ -40,7 +40,7 @@ from llama_index_llm_optimizers.call import (
     as_generator,
 )
 from llama_index_llm_optimizers.pickling import WholeComponent
-from llama_index_llm_optimizers.wrappers import checked_child, run_settings
+from llama_index_llm_optimizers.wrappers import check_settings, checked_child, run_settings
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.pickling import check_function
@@ -63,6 +63,7 @@ class DelegatingLLM(ModelAttributes, WholeComponent, FunctionCallingLLM):
     def __init__(self, **data: Any) -> None:
         if "llm" in data:
             checked_child(data["llm"], type(self).__name__)
+        check_settings(type(self), data)
         super().__init__(**data)
         first = self._children[0]
         for name in PROMPT_FIELDS:
