@@ -20,9 +20,9 @@ _MISSING = object()
 
 
 class ModelAttributes(ModelSurface):
-    """Sets on the LLM inside a wrapper what is not the wrapper's own.
+    """Sets and deletes on the LLM inside a wrapper what is not the wrapper's own.
 
-    The LLMs of a router may need different values, so another value is refused there; `model_copy`
+    The LLMs of a router may need different values, so that is refused there; `model_copy`
     changes a copy of each.
     """
 
@@ -44,6 +44,19 @@ class ModelAttributes(ModelSurface):
         elif not self._all_have(name, value):
             self._check_only_one(name)
             setattr(holder, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete what this wrapper lacks on the LLM in it.
+
+        Raises:
+            ConfigurationError: it has several LLMs.
+        """
+        holder = self._holder_of(name)
+        if holder is None:
+            super().__delattr__(name)
+        else:
+            self._check_only_one(name)
+            delattr(holder, name)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; an update of a field that only the LLMs inside have changes copies.
@@ -116,7 +129,7 @@ class ModelAttributes(ModelSurface):
         if len(tuple(underlying_models(cast("LLM", self)))) > 1:
             kind = type(self).__name__
             raise ConfigurationError(
-                f"{name} is a setting of the LLMs in this {kind}, which has several: set it on "
-                f"each that needs it, before or after they are wrapped, or use model_copy(update="
-                f"{{{name!r}: ...}}) for a {kind} whose LLMs all have the new value"
+                f"{name} is a setting of the LLMs in this {kind}, which has several: set it (or "
+                f"delete it) on each that needs it, before or after they are wrapped, or use "
+                f"model_copy(update={{{name!r}: ...}}) for a {kind} with the new value in all"
             )

@@ -125,3 +125,38 @@ def test_a_value_set_on_a_copy_is_asked_with(wrap: Callable[[Any], Any]) -> None
         again.chat(ASKED)
         assert ANSWERED == [("gpt-4o", 0.1), ("gpt-4o", 0.9)]
     assert llm.temperature == 0.1
+
+
+def test_a_routers_llms_may_be_set_to_what_they_have() -> None:
+    llm: Any = RoutedLLM({"a": told(), "b": CachedLLM(told())})
+    llm.temperature = 0.1
+    llm.models["b"].temperature = 0.2
+    for value in (0.1, 0.2):
+        with pytest.raises(ConfigurationError, match=r"temperature .*RoutedLLM.*model_copy"):
+            llm.temperature = value
+
+
+def test_what_is_deleted_of_a_wrapper_is_deleted_of_its_only_llm() -> None:
+    inner = told()
+    llm: Any = CachedLLM(BatchedLLM(inner))
+    del llm.temperature
+    assert not hasattr(inner, "temperature")
+    with pytest.raises(AttributeError):
+        del llm.temperature
+    routed: Any = RoutedLLM({"a": told(), "b": told()})
+    with pytest.raises(ConfigurationError, match=r"temperature .*RoutedLLM.*delete it"):
+        del routed.temperature
+    assert routed.temperature == 0.1
+    own: Any = CachedLLM(told())
+    del own.system_prompt
+    assert own.llm.system_prompt is None
+
+
+def test_dir_names_what_can_be_read_of_the_llm(wrap: Callable[[Any], Any]) -> None:
+    llm = wrap(told())
+    public = {name for name in dir(told()) if not name.startswith("_")}
+    assert {"temperature", "model", "api_key"} <= public <= set(dir(llm))
+    assert {"chat", "callback_manager"} <= set(dir(llm))
+    half = type(llm).__new__(type(llm))
+    assert "temperature" not in dir(half)
+    assert "combine" in dir(CachedLLM(BatchedLLM(told())))
