@@ -15,6 +15,7 @@ from langchain_core.runnables.retry import RunnableRetry
 from langchain_llm_optimizers.binding import chosen_later, models_in
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.settings.unknown import check_known
 
 __all__ = ["WrapperOfOne", "chat_model_for", "check_settings", "resolve_model"]
 
@@ -135,12 +136,9 @@ def check_settings(wrapper: type[BaseChatModel], names: Iterable[str]) -> None:
         ConfigurationError: it lacks one.
     """
     fields = wrapper.model_fields
+    if wrapper.model_config.get("extra") == "allow":
+        return
+    common = BaseChatModel.model_fields
+    own = [n for n in fields if n not in common or repr(common[n]) != repr(fields[n])]
     known = {*fields, *(field.alias for field in fields.values())}
-    unknown = sorted(set(names) - known)
-    if unknown and wrapper.model_config.get("extra") != "allow":
-        common = BaseChatModel.model_fields
-        own = [n for n in fields if n not in common or repr(common[n]) != repr(fields[n])]
-        raise ConfigurationError(
-            f"{wrapper.__name__} has no setting {unknown[0]!r}: its own are {', '.join(own)}. "
-            "What belongs to a model, a cache or an optimizer is set on that"
-        )
+    check_known(wrapper.__name__, names, known=known, own=own)

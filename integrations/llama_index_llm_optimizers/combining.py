@@ -17,7 +17,7 @@ from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
 from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
-from llama_index_llm_optimizers.wrappers import class_name_of
+from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models
 from llm_optimizers.batching.combining import (
     BilledAnswer,
     SharedAnswer,
@@ -54,7 +54,8 @@ def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
     """Call the LLM with a request; return the answer and its usage."""
     settings, combined = dict(request.params), combined_format(request)
     if combined is not None:
-        llm = llm.model_copy(update=raised_limits(llm, combined.count))
+        if len(tuple(underlying_models(llm))) == 1:  # a router's may have different limits
+            llm = llm.model_copy(update=raised_limits(llm, combined.count))
         if "openai" not in class_name_of(llm).lower():
             # Not every LLM takes OpenAI's setting; the prompt also describes the JSON.
             del settings["response_format"]

@@ -29,6 +29,7 @@ from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
+from llama_index_llm_optimizers.attributes import SET_ON_CHILDREN, ModelAttributes
 from llama_index_llm_optimizers.binding import PROMPT_FIELDS, rebind
 from llama_index_llm_optimizers.call import (
     ChatCall,
@@ -39,18 +40,15 @@ from llama_index_llm_optimizers.call import (
     as_generator,
 )
 from llama_index_llm_optimizers.pickling import WholeComponent
-from llama_index_llm_optimizers.surface import ModelSurface
-from llama_index_llm_optimizers.wrappers import checked_child, run_settings, underlying_models
+from llama_index_llm_optimizers.wrappers import check_settings, checked_child, run_settings
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.pickling import check_function
 
 __all__ = ["DelegatingLLM"]
 
-_SET_ON_CHILDREN = ("callback_manager", "rate_limiter")
 
-
-class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
+class DelegatingLLM(ModelAttributes, WholeComponent, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
@@ -65,14 +63,15 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
     def __init__(self, **data: Any) -> None:
         if "llm" in data:
             checked_child(data["llm"], type(self).__name__)
+        check_settings(type(self), data)
         super().__init__(**data)
         first = self._children[0]
         for name in PROMPT_FIELDS:
             if name not in data:
                 setattr(self, name, getattr(first, name))
         if "callback_manager" not in data:
-            super().__setattr__("callback_manager", first.callback_manager)
-        for name in _SET_ON_CHILDREN:
+            LLM.__setattr__(self, "callback_manager", first.callback_manager)
+        for name in SET_ON_CHILDREN:
             if data.get(name) is not None:
                 setattr(self, name, data[name])
 
@@ -89,8 +88,8 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
                 if isfunction(found := getattr(child, name)):
                     check_function(f"{type(child).__name__}.{name}", found)
         fields, first = super()._travelling_fields(), self._children[0]
-        for name in (*PROMPT_FIELDS, *_SET_ON_CHILDREN):
-            if name in _SET_ON_CHILDREN or getattr(self, name) is getattr(first, name):
+        for name in (*PROMPT_FIELDS, *SET_ON_CHILDREN):
+            if name in SET_ON_CHILDREN or getattr(self, name) is getattr(first, name):
                 fields.pop(name, None)
         return fields
 
@@ -302,27 +301,3 @@ class DelegatingLLM(ModelSurface, WholeComponent, FunctionCallingLLM):
                 f"{type(self).__name__} around it: use a FunctionCallingLLM, or a ReActAgent"
             )
         return child
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set what this wrapper lacks on the LLM in it.
-
-        The callback manager and rate limiter are set also on the children, which use them:
-        `Settings` sets its callback manager each time it is read, and a rate limiter used here
-        would slow down cache hits.
-
-        Raises:
-            ConfigurationError: it has several LLMs, which may need different values.
-        """
-        holder = self._holder_of(name)
-        if holder is not None:
-            if len(tuple(underlying_models(self))) > 1:
-                raise ConfigurationError(
-                    f"{name} is a setting of the LLMs in this {type(self).__name__}, which has "
-                    f"several: set it on each that needs it, before or after they are wrapped"
-                )
-            setattr(holder, name, value)
-            return
-        super().__setattr__(name, value)
-        if name in _SET_ON_CHILDREN:
-            for child in self._children:
-                setattr(child, name, value)

@@ -121,6 +121,10 @@ class RoutedLLM(DelegatingLLM):
         safe = self.models[self.router.safe]
         return (safe, *(llm for llm in self.models.values() if llm is not safe))
 
+    def _replace_children(self, made: Callable[[LLM], LLM]) -> None:
+        self.models = {name: made(llm) for name, llm in self.models.items()}
+        self._child_specs = {name: spec_of(name, llm) for name, llm in self.models.items()}
+
     def _own_settings(self) -> Mapping[str, Any]:
         return {"router": self.router}
 

@@ -39,6 +39,13 @@ class ModelSurface:
             holder = self._holder_of(name)
             return own_attribute(self, name) if holder is None else getattr(holder, name)
 
+    def __dir__(self) -> list[str]:
+        try:
+            inside = dir(self._children[0])
+        except INCOMPLETE:
+            inside = []
+        return sorted({*object.__dir__(self), *(name for name in inside if name[0] != "_")})
+
     def _holder_of(self, name: str) -> LLM | None:
         """Return what inside this wrapper has a public name that is not the wrapper's own."""
         if name.startswith("_") or has_own(self, name):

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 
 from llama_index_llm_optimizers.call import ModelCall
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.settings.unknown import check_known
 
 __all__ = [
     "Wrapper",
+    "check_settings",
     "checked_child",
     "class_name_of",
     "is_wrapper",
     "run_settings",
     "underlying_models",
 ]
+
+_UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Wrapper(Protocol):
@@ -35,7 +41,11 @@ class Wrapper(Protocol):
 
 def is_wrapper(llm: object) -> TypeGuard[Wrapper]:
     """Whether an LLM is a wrapper of others."""
-    return hasattr(type(llm), "_own_settings")
+    return _is_wrapper_type(type(llm))
+
+
+def _is_wrapper_type(kind: type[Any]) -> bool:
+    return hasattr(kind, "_own_settings")
 
 
 def underlying_models(llm: LLM) -> Iterator[LLM]:
@@ -73,6 +83,27 @@ def checked_child(given: object, wrapper: str) -> LLM:
     if isinstance(given, LLM) and not isinstance(given, StructuredLLM):
         return given
     raise ConfigurationError(f"{wrapper} wraps an LLM of LlamaIndex, {_refusal(given, wrapper)}")
+
+
+def check_settings(wrapper: type[LLM], names: Iterable[str]) -> None:
+    """Check that a wrapper has the settings it is given; others would be left out silently.
+
+    Raises:
+        ConfigurationError: it lacks one.
+    """
+    if wrapper.model_config.get("extra") == "allow":
+        return
+    fields, common = wrapper.model_fields, FunctionCallingLLM.model_fields
+    own = [name for name in fields if name not in common]
+    for each in wrapper.__mro__:
+        if _is_wrapper_type(each) and "__init__" in vars(each):
+            named = inspect.signature(vars(each)["__init__"]).parameters.values()
+            own += [p.name for p in named if p.kind not in _UNNAMED and p.name != "self"]
+    aliases = (
+        alias for field in fields.values() for alias in (field.alias, field.validation_alias)
+    )
+    known = {*fields, *own, *(alias for alias in aliases if isinstance(alias, str))}
+    check_known(wrapper.__name__, names, known=known, own=dict.fromkeys(own))
 
 
 def _refusal(given: object, wrapper: str) -> str:

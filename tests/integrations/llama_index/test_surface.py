@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index.core.llms.mock import MockLLM
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI, OpenAIResponses
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llama_index_llm_optimizers import BatchedLLM, CachedLLM, PromptOptimizingLLM, RoutedLLM
 from llm_optimizers.errors import ConfigurationError
@@ -28,6 +29,16 @@ WRAPPERS: dict[str, Wrap] = {
     "batched": BatchedLLM,
     "routed": lambda llm: RoutedLLM({"a": llm, "b": llm.model_copy()}, safe="a"),
     "stack": lambda llm: CachedLLM(RoutedLLM({"a": PromptOptimizingLLM(BatchedLLM(llm))})),
+}
+
+OWN_SETTINGS: dict[Callable[..., Any], list[str]] = {
+    kind: names.split()
+    for kind, names in {
+        CachedLLM: "llm cache",
+        PromptOptimizingLLM: "llm optimizer context_tokens embed_model",
+        BatchedLLM: "llm combine limits max_pending max_calls timeout namespace",
+        RoutedLLM: "models policy safe tiers ledger router deadline_s context traffic",
+    }.items()
 }
 
 
@@ -173,6 +184,42 @@ def test_arguments_may_have_names() -> None:
     assert BatchedLLM(llm=openai()).model == "gpt-4o"  # type: ignore[attr-defined]
     assert RoutedLLM(models=[openai()]).model == "gpt-4o"  # type: ignore[attr-defined]
     assert isinstance(CachedLLM(PlainLLM()), PlainLLM)
+
+
+@pytest.mark.parametrize("setting", [{"semantic": False}, {"temperature": 0}])
+@pytest.mark.parametrize("kind", OWN_SETTINGS)
+def test_a_setting_that_a_wrapper_lacks_is_refused(
+    kind: Callable[..., Any], setting: dict[str, Any]
+) -> None:
+    given: Any = [openai()] if kind is RoutedLLM else openai()
+    (name,) = setting
+    with pytest.raises(ConfigurationError, match=f"no setting '{name}': its own are") as raised:
+        kind(given, **setting)
+    named = str(raised.value).partition("its own are ")[2].partition(".")[0].split(", ")
+    assert sorted(named) == sorted(OWN_SETTINGS[kind])
+    assert "What belongs to a model, a cache or an optimizer is set on that" in str(raised.value)
+
+
+def test_a_wrapper_takes_the_settings_of_an_llm(wrap: Wrap) -> None:
+    kind: Any = type(wrap(openai()))
+    given: Any = [openai()] if kind is RoutedLLM else openai()
+    manager = CallbackManager()
+    llm = kind(given, system_prompt="Be brief.", callback_manager=manager, output_parser=None)
+    assert (llm.system_prompt, llm.callback_manager) == ("Be brief.", manager)
+
+
+def test_a_subclass_may_have_settings_of_its_own() -> None:
+    class Ours(CachedLLM):
+        team: str = Field(default="", alias="team_name")
+
+    assert Ours(openai(), team_name="a").team == "a"
+    with pytest.raises(ConfigurationError, match=r"no setting 'teams': its own are .*team"):
+        Ours(openai(), teams="a")
+
+    class Open(CachedLLM):
+        model_config = ConfigDict(extra="allow")
+
+    assert Open(openai(), anything=1).model_extra == {"anything": 1}
 
 
 # --- tools and prompts ----------------------------------------------------------------------------

@@ -25,6 +25,9 @@ TWO_CLASSES = "RoutedLLM, two classes"
 class OtherLLM(MockFunctionCallingLLM):
     """An LLM of another class, with the same limits; it is asked where the safe one fails."""
 
+    model: str = "other"
+    temperature: float = 0.1
+
     @property
     def metadata(self) -> LLMMetadata:
         return LLMMetadata(

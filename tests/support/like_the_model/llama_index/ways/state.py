@@ -42,6 +42,13 @@ def _model_copy(llm: Any, lab: Lab) -> Any:
     return [_same(llm, again), again.chat(ASKED), llm.chat(LATER)]
 
 
+@way("model_copy with an update")
+def _model_copy_updated(llm: Any, lab: Lab) -> Any:
+    again = llm.model_copy(update={"temperature": 0.9, "model": "gpt-4-turbo"})
+    answers = [again.chat(ASKED), llm.chat(ASKED)]
+    return [_same(llm, again), again.model, llm.temperature, *answers]
+
+
 @way("pickle", **_OWN)
 def _pickle(llm: Any, lab: Lab) -> Any:
     again = pickle.loads(pickle.dumps(llm))
