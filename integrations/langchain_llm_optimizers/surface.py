@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -205,13 +206,25 @@ def _combined(values: list[Any]) -> Any:
 
 
 def _shared_value(child: BaseChatModel, children: Sequence[BaseChatModel], name: str) -> Any:
-    """Return an attribute that all models have: the safe one's where their values differ."""
-    values = [getattr(each, name, _NO_VALUE) for each in children]
-    if any(value is _NO_VALUE for value in values):
-        return _NO_VALUE
+    """Return an attribute that all models have: the safe one's where their values differ.
+
+    Each is read once: a second reading at every wrapper would double with each one inside another.
+
+    Raises:
+        AttributeError: a property that all have raised it; the error is the property's own.
+    """
+    values = []
+    for each in children:
+        try:
+            values.append(getattr(each, name))
+        except AttributeError:
+            models = chain.from_iterable(map(underlying_models, children))
+            if all(hasattr(type(model), name) for model in models):
+                raise
+            return _NO_VALUE
     if all(value is None or isinstance(value, bool) for value in values):
         return _combined(values)
-    own = getattr(child, name)
+    own = next(value for each, value in zip(children, values, strict=True) if each is child)
     # A method of one model would call that model, whatever the router would choose.
     return _NO_VALUE if len(values) > 1 and inspect.ismethod(own) else own
 
