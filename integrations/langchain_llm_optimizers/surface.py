@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from langchain_llm_optimizers.attributes import SETTINGS_OF_MODELS
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.joint_class import INCOMPLETE, class_of_wrapper, has_own, own_attribute
@@ -73,6 +74,7 @@ class ModelSurface:
     """Reads from the models inside a wrapper what the wrapper does not have itself."""
 
     if TYPE_CHECKING:
+        settings_of_models: ClassVar[frozenset[str]]
 
         @property
         def _child(self) -> BaseChatModel: ...
@@ -89,7 +91,9 @@ class ModelSurface:
         def __getattr__(self, name: str) -> Any:
             if name in type(self).__private_attributes__:
                 return BaseChatModel.__getattr__(self, name)
-            own = has_own(self, name) and name != "profile"  # a field, but set only if given
+            # A field, but the wrapper has it only if it was given.
+            left = name == "profile" or name in type(self).settings_of_models
+            own = has_own(self, name) and not left
             read = not own and not name.startswith(_NOT_READ)
             found = self._of_children(name) if read else _NO_VALUE
             return own_attribute(self, name) if found is _NO_VALUE else found
@@ -99,9 +103,16 @@ class ModelSurface:
         try:
             child, children = self._child, self._children
         except INCOMPLETE:
-            return None if name == "profile" else _NO_VALUE
+            left = name == "profile" or name in SETTINGS_OF_MODELS
+            return None if left else _NO_VALUE
         if name == "profile":
             return _shared_profile(children)
+        if name == "rate_limiter":
+            # LangChain waits for it in a run that it opens for the wrapper (typed event streams).
+            # The model waits as well, and a hit must not.
+            return None
+        if name == "custom_get_token_ids":
+            return child.custom_get_token_ids  # not called through the wrapper, unlike a method
         if name.startswith("_"):
             while isinstance(child, ModelSurface):
                 child = child._child
