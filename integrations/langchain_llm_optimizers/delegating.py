@@ -69,10 +69,8 @@ class DelegatingChatModel(ModelSurface, ModelAttributes, PickledWhole, BaseChatM
     @model_validator(mode="after")
     def _without_settings_of_models(self) -> Self:
         """Leave to the models inside what was not given: their profile and their settings."""
-        left = {*self.settings_of_models} - self.model_fields_set
-        if self.__dict__.get("profile") is None:
-            left.add("profile")
-        for name in left:
+        profile = {"profile"} if self.__dict__.get("profile") is None else set[str]()
+        for name in profile | (self.settings_of_models - self.model_fields_set):
             self.__dict__.pop(name, None)
             self.model_fields_set.discard(name)
         return self
