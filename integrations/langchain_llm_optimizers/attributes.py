@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -14,9 +14,23 @@ from langchain_llm_optimizers.configured import ConfiguredWrapper
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.joint_class import INCOMPLETE
 
-__all__ = ["ModelAttributes"]
+__all__ = ["SETTINGS_OF_MODELS", "ModelAttributes"]
 
 _MISSING = object()
+SETTINGS_OF_MODELS = frozenset(
+    {
+        "cache",
+        "rate_limiter",
+        "disable_streaming",
+        "output_version",
+        "custom_get_token_ids",
+        "verbose",
+    }
+)
+"""Fields of `BaseChatModel` that only the model which opens the run uses.
+
+A wrapper has them as fields too, where no call would read them.
+"""
 
 
 class ModelAttributes:
@@ -28,6 +42,7 @@ class ModelAttributes:
     """
 
     if TYPE_CHECKING:
+        settings_of_models: ClassVar[frozenset[str]]
 
         @property
         def _children(self) -> Sequence[BaseChatModel]: ...
@@ -74,13 +89,23 @@ class ModelAttributes:
     ) -> RunnableSerializable[LanguageModelInput, AIMessage]:
         """Return this model with fields that a run's configuration sets, its own or its models'."""
         wrapper = cast("BaseChatModel", self)
-        own = {name: field for name, field in kwargs.items() if name in type(wrapper).model_fields}
+        names = type(wrapper).model_fields.keys() - self.settings_of_models
+        own = {name: field for name, field in kwargs.items() if name in names}
         outer = BaseChatModel.configurable_fields(wrapper, **own) if own else wrapper
         fields = {name: field for name, field in kwargs.items() if name not in own}
         if not fields:
             return outer
         children = [each.configurable_fields(**fields) for each in self._children]
         return ConfiguredWrapper(default=outer, children=children)
+
+    def _give_settings_to_models(self) -> None:
+        """Give what the wrapper was made with to copies of the models inside, which use it."""
+        made_with = cast("BaseChatModel", self).model_fields_set
+        names = [name for name in self.settings_of_models if name in made_with]
+        given = {name: self.__dict__.pop(name) for name in names if name in self.__dict__}
+        made_with.difference_update(names)
+        if given:
+            self._replace_children(lambda child: child.model_copy(update=given))
 
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         """Replace each model inside by the one that is made of it."""
@@ -100,6 +125,8 @@ class ModelAttributes:
 
     def _is_own(self, name: str) -> bool:
         own: Any = type(self)
+        if name in own.settings_of_models:
+            return False
         return (
             name.startswith("__")
             or name in own.model_fields

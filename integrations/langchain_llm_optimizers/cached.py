@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any, cast
+from typing import Any, ClassVar, Self, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
@@ -15,6 +15,7 @@ from langchain_core.utils.uuid import uuid7
 from pydantic import Field, PrivateAttr
 
 from langchain_llm_optimizers.acceptance import acceptance_of
+from langchain_llm_optimizers.attributes import SETTINGS_OF_MODELS
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.call import ModelCall
@@ -31,6 +32,7 @@ from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.caching import CallOptions, Hit
 from llm_optimizers.caching.options import one_batch
 from llm_optimizers.effects import closing_async
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.settings.bookkeeping import delivery_of
 from llm_optimizers.types import ChatRequest
 
@@ -60,6 +62,7 @@ class CachedChatModel(WrapperOfOne):
 
     cache: HybridCache = Field(default_factory=HybridCache, exclude=True)
     """Can be shared between models: a model's settings are part of every key."""
+    settings_of_models: ClassVar[frozenset[str]] = SETTINGS_OF_MODELS - {"cache"}
     _accepts: Callable[[Generations], bool] | None = PrivateAttr(default=None)
     """Whether an answer fits the schema that this copy was made for."""
     _copied_from: BaseChatModel | None = PrivateAttr(default=None)
@@ -70,6 +73,17 @@ class CachedChatModel(WrapperOfOne):
         if cache is not None:
             settings["cache"] = cache
         super().__init__(model, **settings)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "cache":
+            _check_cache(value)
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; see `ModelAttributes.model_copy`."""
+        if update and "cache" in update:
+            _check_cache(update["cache"])
+        return super().model_copy(update=update, deep=deep)
 
     def _answer(self, call: ModelCall) -> ChatResult:
         called: list[ChatResult] = []
@@ -207,6 +221,19 @@ class CachedChatModel(WrapperOfOne):
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.cache.responses.bypassed(error)
             return None
+
+
+def _check_cache(value: object) -> None:
+    """Check what takes the place of the cache, also where a wrapper around it was given `cache=`.
+
+    Raises:
+        ConfigurationError: it is no `HybridCache`.
+    """
+    if not isinstance(value, HybridCache):
+        raise ConfigurationError(
+            f"CachedChatModel's own cache is a HybridCache, not {value!r}: set LangChain's `cache` "
+            "on the model in it, or leave CachedChatModel out"
+        )
 
 
 def _merged(chunks: list[AIMessageChunk]) -> Generations:

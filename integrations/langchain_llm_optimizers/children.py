@@ -30,6 +30,7 @@ class WrapperOfOne(DelegatingChatModel):
         given = chat_model_for(model, f"{type(self).__name__}({{}})")
         check_settings(type(self), settings)
         super().__init__(model=given, **settings)  # type: ignore[call-arg]  # pydantic's own
+        self._give_settings_to_models()
 
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         self.model = made(self.model)

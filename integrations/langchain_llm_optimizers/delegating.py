@@ -24,7 +24,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import RunnableConfig, ensure_config
 from pydantic import ConfigDict, model_validator
 
-from langchain_llm_optimizers.attributes import ModelAttributes
+from langchain_llm_optimizers.attributes import SETTINGS_OF_MODELS, ModelAttributes
 from langchain_llm_optimizers.call import (
     ModelCall,
     calls_of_generate,
@@ -53,6 +53,7 @@ class DelegatingChatModel(ModelSurface, ModelAttributes, PickledWhole, BaseChatM
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     copied_fields: ClassVar[frozenset[str]] = frozenset(BaseChatModel.model_fields)
+    settings_of_models: ClassVar[frozenset[str]] = SETTINGS_OF_MODELS
 
     def to_json(self) -> Any:
         """See `Serializable.to_json`: that this cannot be written, and the classes in it.
@@ -66,11 +67,12 @@ class DelegatingChatModel(ModelSurface, ModelAttributes, PickledWhole, BaseChatM
         return written
 
     @model_validator(mode="after")
-    def _without_profile(self) -> Self:
-        """Leave the profile to the models inside, unless one was given."""
-        if self.profile is None:
-            self.__dict__.pop("profile", None)
-            self.model_fields_set.discard("profile")
+    def _without_settings_of_models(self) -> Self:
+        """Leave to the models inside what was not given: their profile and their settings."""
+        profile = {"profile"} if self.__dict__.get("profile") is None else set[str]()
+        for name in profile | (self.settings_of_models - self.model_fields_set):
+            self.__dict__.pop(name, None)
+            self.model_fields_set.discard(name)
         return self
 
     @property

@@ -94,6 +94,7 @@ class ChatModelRouter(DelegatingChatModel):
         children = named_models(models, type(self).__name__)
         check_settings(type(self), settings)
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
+        self._give_settings_to_models()
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
         self._router = Router(

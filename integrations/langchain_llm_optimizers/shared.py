@@ -18,6 +18,7 @@ from langchain_llm_optimizers.codec import generation_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import SHARE_KEY, without_billing
 from langchain_llm_optimizers.stand_in import StandIn, called_model
+from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome, SharedAnswer
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs import Usage
@@ -90,9 +91,11 @@ class SharedRun(StandIn):
 def cache_of(model: BaseChatModel) -> Any:
     """Return the cache that LangChain uses for a model, None for the global one.
 
-    LangChain never uses a wrapper's `cache`, only that of the models inside it.
+    For a wrapper only whether there is none counts: a group may go to several models.
     """
-    return None if isinstance(model, DelegatingChatModel) else model.cache
+    if not isinstance(model, DelegatingChatModel):
+        return model.cache
+    return False if all(each.cache is False for each in underlying_models(model)) else None
 
 
 def _result_of(answer: SharedAnswer) -> ChatResult:

@@ -11,13 +11,15 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from langchain_llm_optimizers.attributes import SETTINGS_OF_MODELS
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.joint_class import INCOMPLETE, class_of_wrapper, has_own, own_attribute
@@ -72,6 +74,7 @@ class ModelSurface:
     """Reads from the models inside a wrapper what the wrapper does not have itself."""
 
     if TYPE_CHECKING:
+        settings_of_models: ClassVar[frozenset[str]]
 
         @property
         def _child(self) -> BaseChatModel: ...
@@ -88,7 +91,9 @@ class ModelSurface:
         def __getattr__(self, name: str) -> Any:
             if name in type(self).__private_attributes__:
                 return BaseChatModel.__getattr__(self, name)
-            own = has_own(self, name) and name != "profile"  # a field, but set only if given
+            # A field, but the wrapper has it only if it was given.
+            left = name == "profile" or name in type(self).settings_of_models
+            own = has_own(self, name) and not left
             read = not own and not name.startswith(_NOT_READ)
             found = self._of_children(name) if read else _NO_VALUE
             return own_attribute(self, name) if found is _NO_VALUE else found
@@ -98,9 +103,16 @@ class ModelSurface:
         try:
             child, children = self._child, self._children
         except INCOMPLETE:
-            return None if name == "profile" else _NO_VALUE
+            left = name == "profile" or name in SETTINGS_OF_MODELS
+            return None if left else _NO_VALUE
         if name == "profile":
             return _shared_profile(children)
+        if name == "rate_limiter":
+            # LangChain waits for it in a run that it opens for the wrapper (typed event streams).
+            # The model waits as well, and a hit must not.
+            return None
+        if name == "custom_get_token_ids":
+            return child.custom_get_token_ids  # not called through the wrapper, unlike a method
         if name.startswith("_"):
             while isinstance(child, ModelSurface):
                 child = child._child
@@ -205,13 +217,25 @@ def _combined(values: list[Any]) -> Any:
 
 
 def _shared_value(child: BaseChatModel, children: Sequence[BaseChatModel], name: str) -> Any:
-    """Return an attribute that all models have: the safe one's where their values differ."""
-    values = [getattr(each, name, _NO_VALUE) for each in children]
-    if any(value is _NO_VALUE for value in values):
-        return _NO_VALUE
+    """Return an attribute that all models have: the safe one's where their values differ.
+
+    Each is read once: a second reading at every wrapper would double with each one inside another.
+
+    Raises:
+        AttributeError: a property that all have raised it; the error is the property's own.
+    """
+    values = []
+    for each in children:
+        try:
+            values.append(getattr(each, name))
+        except AttributeError:
+            models = chain.from_iterable(map(underlying_models, children))
+            if all(hasattr(type(model), name) for model in models):
+                raise
+            return _NO_VALUE
     if all(value is None or isinstance(value, bool) for value in values):
         return _combined(values)
-    own = getattr(child, name)
+    own = next(value for each, value in zip(children, values, strict=True) if each is child)
     # A method of one model would call that model, whatever the router would choose.
     return _NO_VALUE if len(values) > 1 and inspect.ismethod(own) else own
 

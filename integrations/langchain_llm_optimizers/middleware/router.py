@@ -18,7 +18,7 @@ from langchain_llm_optimizers.binding import models_in
 from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
-from langchain_llm_optimizers.wrappers import underlying_models
+from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
@@ -45,7 +45,7 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
 
     def __init__(self, router: ChatModelRouter) -> None:
         super().__init__()
-        if not isinstance(router, BaseChatModel):
+        if not _has_router(router):
             raise ConfigurationError(
                 f"RouterMiddleware takes a ChatModelRouter, not {type(router).__name__}: give it "
                 "ChatModelRouter(models=…)"
@@ -84,13 +84,24 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
         others = ", ".join(sorted({type(each).__name__ for each in routed}))
         self._warnings.warn_once(
             _log,
-            f"the agent's {name} and the router's models ({others}) share no class: middleware for "
-            f"{name} after RouterMiddleware does not find its model, and its marks for the "
+            f"the router's models ({others}) are not all of the agent's class {name}: middleware "
+            f"for {name} after RouterMiddleware does not find its model, and its marks for the "
             "provider's cache, set before RouterMiddleware, are sent only if all models of the "
             "router take them. Set what one provider needs on its own model in the router, such "
             f"as {name}(model_kwargs=…), or give the router models of one class",
         )
         return False
+
+
+def _has_router(model: object) -> bool:
+    """Whether a model is a router, or a wrapper with one in it."""
+    if isinstance(model, ChatModelRouter):
+        return True
+    return (
+        isinstance(model, BaseChatModel)
+        and is_wrapper(model)
+        and any(map(_has_router, model._children))
+    )
 
 
 def _with_marks_for(router: ChatModelRouter, request: ModelRequest[Any]) -> ModelRequest[Any]:

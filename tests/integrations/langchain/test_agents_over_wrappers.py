@@ -262,6 +262,6 @@ def test_a_router_of_other_classes_says_so_once_and_gets_no_marks_of_one_provide
         for _ in range(2):
             agent.invoke(QUESTION)
     (record,) = caplog.records
-    assert "Claude" in record.getMessage()
-    assert "FakeOfNoClass" in record.getMessage()
+    said = "the router's models (Claude, FakeOfNoClass) are not all of the agent's class Claude"
+    assert said in record.getMessage()
     assert other.settings == [{}, {}]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, PrivateAttr, create_model, model_validator
@@ -17,6 +22,7 @@ from langchain_llm_optimizers import (
     ChatModelRouter,
     OptimizedChatModel,
 )
+from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.errors import ConfigurationError
 from support.fakes import StreamingFake
 
@@ -200,3 +206,117 @@ def test_dir_lists_what_can_be_read(wrap: Callable[..., Any]) -> None:
     listed = dir(wrap(openai()))
     assert {"temperature", "max_tokens", "bind_tools", "model_name"} <= set(listed)
     assert "region" not in dir(ChatModelRouter({"small": openai(), "large": Provider()}))
+
+
+def limiter() -> InMemoryRateLimiter:
+    return InMemoryRateLimiter(requests_per_second=1_000)
+
+
+def ids(text: str) -> list[int]:
+    return [len(text)]
+
+
+COMMON: dict[str, Any] = {
+    "cache": InMemoryCache(),
+    "rate_limiter": limiter(),
+    "disable_streaming": True,
+    "output_version": "v1",
+    "custom_get_token_ids": ids,
+    "verbose": True,
+}
+"""What LangChain reads of the model that opens the run."""
+GIVERS: dict[str, Callable[..., Any]] = {
+    "optimized": OptimizedChatModel,
+    "batching": BatchingChatModel,
+    "cached": CachedChatModel,
+    "router": lambda model, **given: ChatModelRouter(
+        {"a": model, "b": model.model_copy()}, **given
+    ),
+    "two": lambda model, **given: OptimizedChatModel(BatchingChatModel(model), **given),
+}
+common = pytest.mark.parametrize("name", COMMON)
+
+
+def inside(wrapper: Any, name: str) -> list[Any]:
+    return [getattr(each, name) for each in underlying_models(wrapper)]
+
+
+@common
+@pytest.mark.parametrize("kind", GIVERS)
+def test_what_langchain_reads_of_a_model_is_given_to_the_models_inside(
+    kind: str, name: str
+) -> None:
+    if (kind, name) == ("cached", "cache"):
+        return  # its own
+    wrap, value = GIVERS[kind], COMMON[name]
+    model = StreamingFake()
+    before = getattr(model, name)
+    given = wrap(model, **{name: value})
+    copied = wrap(model).model_copy(update={name: value})
+    for wrapper in (given, copied, copy.copy(given), given.model_copy()):
+        assert all(found is value for found in inside(wrapper, name))
+        assert getattr(wrapper, name) is (None if name == "rate_limiter" else value)
+    assert getattr(model, name) is before
+    assert given.invoke("Hi").content
+
+
+@pytest.mark.parametrize("kind", GIVERS)
+def test_a_setting_given_to_the_wrapper_is_pickled_with_its_model(kind: str) -> None:
+    given = GIVERS[kind](FakeListChatModel(responses=["hi"]), disable_streaming=True)
+    loaded = pickle.loads(pickle.dumps(given))
+    assert loaded.disable_streaming is True
+    assert set(inside(loaded, "disable_streaming")) == {True}
+
+
+@common
+@wrappers
+def test_what_langchain_reads_of_a_model_is_set_on_it(wrap: Callable[..., Any], name: str) -> None:
+    model, value = StreamingFake(), COMMON[name]
+    wrapper = wrap(model)
+    if name == "cache" and isinstance(wrapper, CachedChatModel):
+        with pytest.raises(ConfigurationError, match=r"a HybridCache, not .*on the model in it"):
+            wrapper.cache = value
+        return
+    setattr(wrapper, name, value)
+    assert getattr(model, name) is value
+
+
+def test_a_model_without_a_cache_is_asked_each_time() -> None:
+    model = StreamingFake()
+    set_llm_cache(InMemoryCache())
+    try:
+        for wrap in (OptimizedChatModel, BatchingChatModel, GIVERS["router"], GIVERS["two"]):
+            model.calls.clear()
+            wrapper = wrap(model, cache=False)
+            for _ in range(2):
+                wrapper.invoke("Hi")
+            assert len(model.calls) == 2
+    finally:
+        set_llm_cache(None)
+
+
+def test_the_form_of_answers_is_configured_on_the_model() -> None:
+    field = ConfigurableField(id="form")
+    for wrap in GIVERS.values():
+        chain = wrap(StreamingFake()).configurable_fields(output_version=field)
+        (block,) = chain.with_config(configurable={"form": "v1"}).invoke("Hi").content
+        assert block["type"] == "text"
+        assert isinstance(chain.invoke("Hi").content, str)
+
+
+def test_a_wrapper_of_a_cached_model_gives_it_no_other_kind_of_cache() -> None:
+    cached = CachedChatModel(StreamingFake())
+    for make in (
+        lambda: OptimizedChatModel(cached, cache=False),
+        lambda: OptimizedChatModel(cached).model_copy(update={"cache": False}),
+    ):
+        with pytest.raises(ConfigurationError, match="a HybridCache, not False"):
+            make()
+
+
+def test_settings_of_models_are_checked_and_written_like_the_models() -> None:
+    with pytest.raises(ValueError, match="disable_streaming"):
+        OptimizedChatModel(StreamingFake(), disable_streaming="sometimes")
+    wrapper = OptimizedChatModel(StreamingFake(), output_version="v1")
+    assert wrapper.model_dump()["model"]["output_version"] == "v1"
+    assert "output_version" in repr(wrapper)

@@ -185,3 +185,9 @@ def test_middleware_says_what_it_takes() -> None:
     wrong = [Mine()]
     with pytest.raises(ConfigurationError, match="takes a ChatModelRouter, not list"):
         RouterMiddleware(wrong)
+    for model in (Mine(), CachedChatModel(Mine())):
+        wrong = model
+        with pytest.raises(ConfigurationError, match=r"takes a ChatModelRouter, not (Mine|Cached)"):
+            RouterMiddleware(wrong)
+    inside: Any = CachedChatModel(OptimizedChatModel(ChatModelRouter([Mine()])))
+    assert RouterMiddleware(inside).router is inside

@@ -348,3 +348,33 @@ def test_the_error_of_a_call_without_messages_is_the_models(wrap: Wrap) -> None:
     model = StreamingFake(fail=lambda text: LookupError("no messages"), max_retries=0)
     with pytest.raises(LookupError, match="no messages"):
         wrap(model).invoke([])
+
+
+def test_an_attribute_is_read_once_however_many_wrappers_are_around_the_model() -> None:
+    reads: list[str] = []
+
+    class Counting(StreamingFake):
+        @property
+        def region(self) -> str:
+            reads.append("region")
+            return "here"
+
+    wrapper: BaseChatModel = Counting()
+    for wrap in (OptimizedChatModel, CachedChatModel, BatchingChatModel) * 2:
+        wrapper = wrap(wrapper)
+    assert getattr(wrapper, "region") == "here"  # noqa: B009 - no type has it
+    assert len(reads) == 1
+
+
+@wrappers
+def test_the_error_of_a_property_is_the_models_own(wrap: Wrap) -> None:
+    class Unset(StreamingFake):
+        @property
+        def region(self) -> str:
+            raise AttributeError("set REGION first")
+
+    wrapper = wrap(Unset())
+    with pytest.raises(AttributeError, match="set REGION first"):
+        _ = wrapper.region
+    with pytest.raises(AttributeError, match=r"has no attribute 'country'"):
+        _ = wrapper.country
