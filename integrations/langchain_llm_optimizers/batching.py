@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, get_executor_for_config
 from pydantic import Field, PrivateAttr
 
-from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.call import CAPTURE, ModelCall
 from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.codec import generation_of
 from langchain_llm_optimizers.combining import ModelCaller, combinable_request
@@ -180,6 +180,8 @@ class BatchingChatModel(WrapperOfOne):
         return cast("list[AIMessage]", outcomes)
 
     def _answer(self, call: ModelCall) -> ChatResult:
+        if CAPTURE.get() is not None:
+            return call.generate(self.model)
         return self._finish(call, self._join(call))
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:

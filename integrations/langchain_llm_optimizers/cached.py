@@ -18,7 +18,7 @@ from langchain_llm_optimizers.acceptance import acceptance_of
 from langchain_llm_optimizers.attributes import SETTINGS_OF_MODELS
 from langchain_llm_optimizers.binding import rebind
 from langchain_llm_optimizers.cache import HybridCache
-from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.call import CAPTURE, ModelCall
 from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.codec import Generations, generation_of
 from langchain_llm_optimizers.endings import whole_answers_of
@@ -30,6 +30,7 @@ from langchain_llm_optimizers.refusals import options_of_config
 from langchain_llm_optimizers.stand_in import called_model
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.caching import CallOptions, Hit
+from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.options import one_batch
 from llm_optimizers.effects import closing_async
 from llm_optimizers.errors import ConfigurationError
@@ -86,6 +87,8 @@ class CachedChatModel(WrapperOfOne):
         return super().model_copy(update=update, deep=deep)
 
     def _answer(self, call: ModelCall) -> ChatResult:
+        if CAPTURE.get() is not None:
+            return self._looked_up(call)
         called: list[ChatResult] = []
 
         def make() -> Generations:
@@ -136,6 +139,24 @@ class CachedChatModel(WrapperOfOne):
             replay,
             self._options(call),
         )
+
+    def _looked_up(self, call: ModelCall) -> ChatResult:
+        """Return a stored answer, else pass the call on without sharing or storing its answer."""
+        request = self._request(call)
+        options = self._options(call)
+        hit = None if request is None else self.cache.responses.lookup(request, options)
+        if hit is None:
+            return call.generate(self.model)
+        served, call = self._served(hit, call)
+        return call.generate(served)
+
+    def key_of(self, call: ModelCall) -> CacheKey | None:
+        """Return the key under which a call's answer is stored; None if it is not stored."""
+        return self.cache.responses.key(self._request(call))
+
+    def keep(self, key: CacheKey, call: ModelCall, result: ChatResult) -> None:
+        """Store an answer that came later, under the key of its call."""
+        self.cache.responses.update(key, list(result.generations), self._options(call))
 
     def _served(self, hit: Hit[Generations], call: ModelCall) -> tuple[ServedChatModel, ModelCall]:
         """Return a model that answers with the hit, and the call to make of it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextvars import Context
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import BaseChatModel
@@ -14,9 +14,18 @@ from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult, RunInf
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
+from langchain_llm_optimizers.wrappers import is_wrapper
 from llm_optimizers.settings.copies import copied
 
-__all__ = ["CallResult", "ModelCall", "calls_of_generate", "nested_call", "with_attached"]
+__all__ = [
+    "CAPTURE",
+    "CallResult",
+    "Capture",
+    "ModelCall",
+    "calls_of_generate",
+    "nested_call",
+    "with_attached",
+]
 
 
 class CallResult(ChatResult):
@@ -29,6 +38,18 @@ class CallResult(ChatResult):
         """Return the answer to the only prompt of a `generate`."""
         chats = cast("list[ChatGeneration]", result.generations[0])
         return cls(generations=chats, llm_output=result.llm_output, runs=result.run)
+
+
+class Capture(Protocol):
+    """Takes calls in place of the models behind all wrappers, which are not called."""
+
+    def take(self, model: BaseChatModel, call: ModelCall) -> ChatResult:
+        """Return what the wrappers get instead of the model's answer."""
+        ...
+
+
+CAPTURE: ContextVar[Capture | None] = ContextVar("llm_optimizers_capture", default=None)
+"""Set while calls go through their wrappers only to find out what would be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +67,9 @@ class ModelCall:
 
     def generate(self, child: BaseChatModel) -> ChatResult:
         """Call the child; return all generations."""
+        capture = CAPTURE.get()
+        if capture is not None and not is_wrapper(child):
+            return capture.take(child, self)
         return CallResult.of(
             child.generate([list(self.messages)], self.stop, **self._run(), **copied(self.kwargs))
         )

@@ -37,6 +37,7 @@ __all__ = [
     "mark_hit",
     "serve_hit",
     "served_model",
+    "set_run_fields",
 ]
 
 SERVED_RUNS: WeakValueDictionary[str, ServedChatModel] = WeakValueDictionary()
@@ -179,13 +180,13 @@ def served_model(
     generations = cast("list[ChatGeneration]", serve_hit(hit, ledger, run))
     for generation in generations:
         message = cast("AIMessage", generation.message)
-        _set_run_fields(message)
+        set_run_fields(message)
         if model.output_version != "v1":
             _set_plain_content(message)
     return ServedChatModel.of(model, generations=generations, cache=False)
 
 
-def _set_run_fields(message: AIMessage) -> None:
+def set_run_fields(message: AIMessage) -> None:
     """Set what LangChain sets in an answer to a run: the cost of a hit, and the run's id."""
     if message.usage_metadata is not None:  # Without counts, LangChain could not add chunks up.
         counts = {**message.usage_metadata, "total_cost": 0}

@@ -6,21 +6,32 @@ give the request bodies; the steps after it run on the answers when they are col
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, messages_to_dict
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
+from langchain_core.runnables.config import get_config_list, merge_configs
 from pydantic import BaseModel
 
+from langchain_llm_optimizers.call import ModelCall, with_attached
+from langchain_llm_optimizers.captured import answer_from, capture, keep_answer, message_from
 from langchain_llm_optimizers.delegating import DelegatingChatModel
+from langchain_llm_optimizers.identity import identity_of_call
+from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.stand_in import called_model
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
+from llm_optimizers.batching.provider import PreparedRequest
 from llm_optimizers.errors import ConfigurationError, ItemError
+from llm_optimizers.failures import FailOpen
+from llm_optimizers.fingerprint import digest
 
 __all__ = ["batch_later", "collect_later"]
 
+_log = logging.getLogger("llm_optimizers.batching")
 _NOT_IN_A_BATCH = (
     "extra_headers",
     "ls_structured_output_format",  # for LangChain's tracing, not for the provider
@@ -36,20 +47,29 @@ def batch_later(
     batch: ProviderBatch,
     *,
     id: str | None = None,  # noqa: A002 - as in `ProviderBatch.submit`
-    config: RunnableConfig | None = None,
+    config: RunnableConfig | Sequence[RunnableConfig] | None = None,
 ) -> str:
     """Send a chain's inputs as one batch; return the id for `collect_later`, in any process.
 
     The chain is a chat model, or a sequence with one: `prompt | ChatOpenAI(…) | parser`, with or
     without bound tools, or `prompt | ChatOpenAI(…).with_structured_output(Schema)`.
 
+    The model's wrappers act as in an ordinary call, now and for the running code's tenant. An input
+    that a cache can answer is not sent; a router chooses each model (of a cascade the strong one,
+    since a draft could not be checked); an optimizer shortens the prompts. Answers are stored in
+    the caches on the outside when they are first collected. The batch's ledger gets each call with
+    the metadata and tags of its `config` (one for all inputs, or one each).
+
     Raises:
         ConfigurationError: the chain does not have exactly one chat model in OpenAI's format, or an
             input gives no valid request. Nothing was sent.
     """
     chain = _split_at_model(runnable)
-    prompts = list(inputs) if chain.before is None else chain.before.batch(list(inputs), config)
-    return batch.submit([chain.body(prompt) for prompt in prompts], id=id)
+    configs = get_config_list(cast("Any", config), len(inputs))
+    given = list(inputs)
+    prompts = given if chain.before is None else chain.before.batch(given, cast("Any", configs))
+    requests = [chain.prepared(prompt, each) for prompt, each in zip(prompts, configs, strict=True)]
+    return batch.submit(requests, id=id)
 
 
 def collect_later(
@@ -72,48 +92,111 @@ def collect_later(
     """
     chain = _split_at_model(runnable)
     results = batch.collect(id, timeout=timeout, progress=progress)
-    return [chain.output(result, config) for result in results]
+    keeps = any(_note(result).get("keys") for result in results) and batch.hand_over(id)
+    return [chain.output(result, config, keep=keeps) for result in results]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chain:
-    """A chain, split at its chat model."""
+    """A chain, split at its chat model, which may be in wrappers."""
 
     before: Runnable[Any, Any] | None
-    model: Any
+    model: BaseChatModel
     kwargs: Mapping[str, Any]
+    config: RunnableConfig
     after: Runnable[Any, Any] | None
 
-    @property
-    def schema(self) -> type[BaseModel] | None:
-        """The class to parse answers into, as the SDK does in an ordinary call."""
-        given = self.kwargs.get("response_format")
-        return given if isinstance(given, type) and issubclass(given, BaseModel) else None
+    def prepared(self, prompt: Any, config: RunnableConfig) -> PreparedRequest:
+        """Return an input's request, or its answer from a cache."""
+        call = self._call(self.model._convert_input(prompt).to_messages(), config)
+        source = self._source(call)
+        taken = capture(self.model, call)
+        if taken.hit is not None:
+            answer = answer_from(taken.hit)
+            return PreparedRequest(answer=answer, source=source, context=taken.context())
+        assert taken.model is not None
+        assert taken.call is not None
+        body = _body(taken.model, taken.call)
+        return PreparedRequest(body=body, source=source, context=taken.context())
 
-    def body(self, prompt: Any) -> dict[str, Any]:
-        payload: dict[str, Any] = self.model._get_request_payload(prompt, **self.kwargs)
-        if "messages" not in payload:
-            raise ConfigurationError(
-                "the model uses the Responses API, which batch_later does not support: give it "
-                "use_responses_api=False"
-            )
-        if self.schema is not None:
-            payload = {**payload, "response_format": _response_format(self.schema)}
-        return {key: value for key, value in payload.items() if key not in _NOT_IN_A_BATCH}
+    def _source(self, call: ModelCall) -> str | None:
+        """Return what an input asks for, whatever the wrappers make of it; None if unreadable."""
+        if not isinstance(self.model, DelegatingChatModel):
+            return None
+        messages = [{**each["data"], "id": None} for each in messages_to_dict(call.messages)]
+        try:
+            return digest([messages, identity_of_call(self.model, call.stop, call.kwargs)])
+        except ConfigurationError:
+            return None  # then the cache has no key for it either
 
-    def output(self, result: BatchResult, config: RunnableConfig | None) -> Any:
+    def output(self, result: BatchResult, config: RunnableConfig | None, *, keep: bool) -> Any:
+        """Return the rest of the chain's result for an answer, or the exception."""
         if result.body is None:
             return ItemError(
                 f"input {result.id} was not answered ({result.state}): {result.error}",
                 kind=result.error_kind or result.state,
             )
         try:
-            message = self.model._create_chat_result(dict(result.body)).generations[0].message
-            if self.schema is not None:
-                message = _parsed(message, self.schema, result.body)
-            return message if self.after is None else self.after.invoke(message, config)
+            message = self._message(result)
+            output = message if self.after is None else self.after.invoke(message, config)
         except Exception as error:  # noqa: BLE001 - returned as this input's result
             return error
+        keys = _note(result).get("keys")
+        if keep and keys:
+            with FailOpen(_log, "an answer of a batch was not stored in the cache"):
+                keep_answer(self.model, self._call([], {}), keys, message)
+        return output
+
+    def _message(self, result: BatchResult) -> AIMessage:
+        note = _note(result)
+        if note.get("hit"):
+            return message_from(result.body)
+        marks = note.get("marks") or {}
+        marked = AIMessage("", response_metadata={METADATA_KEY: marks})
+        model, call = called_model(self.model, self._call([], {}), marked)
+        body: Any = dict(cast("Mapping[str, Any]", result.body))
+        message: AIMessage = cast("Any", model)._create_chat_result(body).generations[0].message
+        schema = call.kwargs.get("response_format")
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            message = _parsed(message, schema, body)
+        if not marks:
+            return message
+        metadata = {**message.response_metadata, METADATA_KEY: marks}
+        return message.model_copy(update={"response_metadata": metadata})
+
+    def _call(self, messages: list[BaseMessage], config: RunnableConfig) -> ModelCall:
+        kwargs = dict(self.kwargs)
+        stop = kwargs.pop("stop", None)
+        merged = with_attached(merge_configs(self.config, config), self.model)
+        return ModelCall(messages=messages, config=merged, stop=stop, kwargs=kwargs)
+
+
+def _note(result: BatchResult) -> Mapping[str, Any]:
+    return result.note if isinstance(result.note, Mapping) else {}
+
+
+def _body(model: BaseChatModel, call: ModelCall) -> dict[str, Any]:
+    """Return the request that a model would send for a call.
+
+    Raises:
+        ConfigurationError: it cannot be sent in a batch.
+    """
+    if not hasattr(model, "_get_request_payload") or not hasattr(model, "_create_chat_result"):
+        raise ConfigurationError(
+            f"{type(model).__name__} cannot be sent to a batch API: use ChatOpenAI or a subclass"
+        )
+    payload: dict[str, Any] = model._get_request_payload(
+        call.messages, stop=call.stop, **call.kwargs
+    )
+    if "messages" not in payload:
+        raise ConfigurationError(
+            "the model uses the Responses API, which batch_later does not support: give it "
+            "use_responses_api=False"
+        )
+    schema = payload.get("response_format")
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        payload = {**payload, "response_format": _response_format(schema)}
+    return {key: value for key, value in payload.items() if key not in _NOT_IN_A_BATCH}
 
 
 def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
@@ -136,33 +219,39 @@ def _parsed(message: AIMessage, schema: type[BaseModel], body: Mapping[str, Any]
 
 
 def _split_at_model(runnable: Runnable[Any, Any]) -> _Chain:
-    steps = runnable.steps if isinstance(runnable, RunnableSequence) else [runnable]
-    places = [place for place, step in enumerate(steps) if _model_of(step) is not None]
+    chain, kwargs, config = _unbound(runnable)
+    steps = chain.steps if isinstance(chain, RunnableSequence) else [runnable]
+    places = [n for n, step in enumerate(steps) if isinstance(_unbound(step)[0], BaseChatModel)]
     if len(places) != 1:
         raise ConfigurationError(
             f"the chain has {len(places)} chat models at its top level, but needs exactly one: "
             "prompt | model | parser"
         )
-    step = steps[places[0]]
-    model = _model_of(step)
-    if not hasattr(model, "_get_request_payload") or not hasattr(model, "_create_chat_result"):
+    if isinstance(chain, RunnableSequence) and kwargs:
         raise ConfigurationError(
-            f"{type(model).__name__} cannot be sent to a batch API: use ChatOpenAI or a subclass"
+            f"{', '.join(map(repr, kwargs))} is bound on the whole chain: bind it on the model"
         )
+    model, own_kwargs, own_config = _unbound(steps[places[0]])
     return _Chain(
         before=_sequence(steps[: places[0]]),
-        model=model,
-        kwargs=step.kwargs if isinstance(step, RunnableBinding) else {},
+        model=cast("BaseChatModel", model),
+        kwargs=own_kwargs,
+        config=merge_configs(config, own_config),
         after=_sequence(steps[places[0] + 1 :]),
     )
 
 
-def _model_of(step: Runnable[Any, Any]) -> BaseChatModel | None:
-    """Return the chat model of a step, without bindings and wrappers; None if it has none."""
-    inner = step.bound if isinstance(step, RunnableBinding) else step
-    while isinstance(inner, DelegatingChatModel):
-        inner = inner._child
-    return inner if isinstance(inner, BaseChatModel) else None
+def _unbound(
+    runnable: Runnable[Any, Any],
+) -> tuple[Runnable[Any, Any], dict[str, Any], RunnableConfig]:
+    """Return what is inside the bindings of a runnable, with all that is bound on it."""
+    kwargs: dict[str, Any] = {}
+    config: RunnableConfig = {}
+    while isinstance(runnable, RunnableBinding):
+        kwargs = {**runnable.kwargs, **kwargs}
+        config = merge_configs(runnable.config, config)
+        runnable = runnable.bound
+    return runnable, kwargs, config
 
 
 def _sequence(steps: Sequence[Runnable[Any, Any]]) -> Runnable[Any, Any] | None:

@@ -1,6 +1,7 @@
 """Thousands of requests at a provider's batch price.
 
 batch.py         ProviderBatch: submit requests and collect their results
+prepared.py      PreparedRequest: a request with what the app knows about it
 requests.py      BatchRequest: a request, read and checked; shards within a provider's limits
 client.py        BatchClient: a provider's batch API; BatchStatus, BatchResult
 openai.py        OpenAIBatches
@@ -23,6 +24,7 @@ from llm_optimizers.batching.provider.client import (
 )
 from llm_optimizers.batching.provider.flex import with_flex
 from llm_optimizers.batching.provider.openai import OpenAIBatches
+from llm_optimizers.batching.provider.prepared import PreparedRequest, RequestContext
 from llm_optimizers.batching.provider.requests import ShardLimits
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "BatchStatus",
     "LineOutcome",
     "OpenAIBatches",
+    "PreparedRequest",
     "ProviderBatch",
     "RemoteBatch",
+    "RequestContext",
     "ShardLimits",
     "with_flex",
 ]

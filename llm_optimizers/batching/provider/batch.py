@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from llm_optimizers.batching.provider.anthropic import AnthropicBatches
 from llm_optimizers.batching.provider.client import BatchClient, BatchResult, BatchStatus
 from llm_optimizers.batching.provider.journal import BatchJournal
 from llm_optimizers.batching.provider.openai import OpenAIBatches
+from llm_optimizers.batching.provider.prepared import PreparedRequest, RequestContext
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
 from llm_optimizers.batching.provider.runner import BatchRunner
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
@@ -81,14 +83,14 @@ class ProviderBatch(NotPickled):
 
     def submit(
         self,
-        requests: Iterable[Mapping[str, Any] | ChatRequest] | str | Path,
+        requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest] | str | Path,
         *,
         id: str | None = None,  # noqa: A002
     ) -> str:
         """Store the requests, send what may be sent, and return the batch's id.
 
-        Takes bodies, `ChatRequest`s, lines of OpenAI's batch format, or a JSONL file of these.
-        With an `id` it is safe to submit twice.
+        Takes bodies, `ChatRequest`s, lines of OpenAI's batch format, or a JSONL file of these; and
+        `PreparedRequest`s. With an `id` it is safe to submit twice.
 
         Raises:
             ConfigurationError: some requests are invalid, which the message names; none was sent.
@@ -146,6 +148,16 @@ class ProviderBatch(NotPickled):
         for row in self._journal.results(id):
             yield self._result(id, row)
 
+    def hand_over(self, id: str) -> bool:  # noqa: A002
+        """Return whether this is the first time that the answers are handed over.
+
+        For what must happen once with them, however often they are collected.
+
+        Raises:
+            ConfigurationError: the journal has no such batch.
+        """
+        return self._journal.hand_over(id)
+
     def cancel(self, id: str) -> BatchStatus:  # noqa: A002
         """Send no more requests and cancel at the provider; `collect` returns what was done."""
         self._runner.cancel(id)
@@ -165,7 +177,7 @@ class ProviderBatch(NotPickled):
 
     async def asubmit(
         self,
-        requests: Iterable[Mapping[str, Any] | ChatRequest] | str | Path,
+        requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest] | str | Path,
         *,
         id: str | None = None,  # noqa: A002
     ) -> str:
@@ -216,21 +228,27 @@ class ProviderBatch(NotPickled):
             self._journal.mark_recorded(job, [row["position"] for row in rows])
 
     def _record(self, job: str, row: sqlite3.Row) -> CallRecord:
+        context, usage = RequestContext.load(row["context"]), Usage(**json.loads(row["usage"]))
         return price_call(
             self._prices,
             id=f"{job}:{row['position']}",
             time=datetime.fromtimestamp(row["ended_at"], UTC),
             model=row["model"],
             provider=self._client.provider,
-            usage=Usage(**json.loads(row["usage"])),
+            usage=usage,
             tier="batch",
-            tags={"batch": job},
+            baseline_model=context.baseline_model,
+            baseline_provider=context.baseline_provider,
+            baseline_usage=context.removed.added_back_to(usage),
+            tags={**context.tags, "batch": job},
         )
 
     def _result(self, job: str, row: sqlite3.Row) -> BatchResult:
+        note = RequestContext.load(row["context"]).note
         if row["state"] != "answered":
             return BatchResult(
                 id=row["id"],
+                note=note,
                 state=row["state"] if row["state"] in ("failed", "cancelled") else "pending",
                 error=row["error"],
                 error_kind=row["error_kind"],
@@ -241,7 +259,8 @@ class ProviderBatch(NotPickled):
             state="answered",
             body=json.loads(row["answer"]),
             usage=record.usage,
-            cost=record.cost,
+            cost=record.cost if row["shard"] is not None else Decimal(0),
+            note=note,
         )
 
 

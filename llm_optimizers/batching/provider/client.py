@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.records import JSON
 
 __all__ = [
     "BatchClient",
@@ -126,7 +127,8 @@ class BatchResult:
     """The result of one request.
 
     `body` is the provider's response (a chat completion, an embedding, a message). `cost` is in
-    dollars at batch price, None if there is no answer or no price.
+    dollars at batch price, None if there is no answer or no price. `note` is that of the
+    `PreparedRequest`.
     """
 
     id: str
@@ -136,6 +138,7 @@ class BatchResult:
     cost: Decimal | None = None
     error: str | None = None
     error_kind: str | None = None
+    note: JSON = None
 
     @property
     def text(self) -> str | None:

@@ -15,11 +15,16 @@ from typing import Any
 from llm_optimizers.batching.provider.client import LineOutcome
 from llm_optimizers.batching.provider.journal_reader import BatchJournalReader
 from llm_optimizers.batching.provider.requests import BatchRequest
+from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["BatchJournal"]
 
 
+_INSERT = (
+    "INSERT INTO requests (job, position, id, endpoint, model, body, tokens, source, context, "
+    "state, answer, usage, ended_at, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _SET_OUTCOME = (
     "UPDATE requests SET state = ?, attempts = attempts + 1, answer = ?, usage = ?, error = ?, "
     "error_kind = ?, ended_at = ?, shard = ? WHERE job = ? AND position = ?"
@@ -38,10 +43,11 @@ class BatchJournal(BatchJournalReader):
         with self._database.transaction() as db:
             if db.execute("SELECT 1 FROM jobs WHERE id = ?", (job,)).fetchone():
                 known = db.execute(
-                    "SELECT id, endpoint, body FROM requests WHERE job = ? ORDER BY position",
+                    "SELECT id, endpoint, coalesce(source, body) FROM requests WHERE job = ? "
+                    "ORDER BY position",
                     (job,),
                 ).fetchall()
-                if [tuple(row) for row in known] != [(r.id, r.endpoint, r.body) for r in requests]:
+                if [tuple(row) for row in known] != [request.asked for request in requests]:
                     raise ConfigurationError(f"batch {job!r} was submitted with other requests")
                 return
             db.execute(
@@ -49,11 +55,10 @@ class BatchJournal(BatchJournalReader):
                 (job, provider, now),
             )
             db.executemany(
-                "INSERT INTO requests (job, position, id, endpoint, model, body, tokens) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                _INSERT,
                 [
-                    (job, position, r.id, r.endpoint, r.model, r.body, r.tokens)
-                    for position, r in enumerate(requests)
+                    (job, position, *_columns_of(request), *_state_of(request, now))
+                    for position, request in enumerate(requests)
                 ],
             )
 
@@ -176,6 +181,16 @@ class BatchJournal(BatchJournalReader):
                 (now, job),
             )
 
+    def hand_over(self, job: str) -> bool:
+        """Whether this is the first time that a job's answers are handed over."""
+        with self._database.transaction() as db:
+            self.find_job(db, job)
+            return bool(
+                db.execute(
+                    "UPDATE jobs SET handed_over = 1 WHERE id = ? AND handed_over = 0", (job,)
+                ).rowcount
+            )
+
     def mark_recorded(self, job: str, positions: Sequence[int]) -> None:
         """Mark answers as recorded in the ledger."""
         with self._database.transaction() as db:
@@ -207,6 +222,22 @@ class BatchJournal(BatchJournalReader):
             )
             for row in rows
         ]
+
+
+def _columns_of(request: BatchRequest) -> tuple[object, ...]:
+    """Return the columns id to context of a new request."""
+    return (
+        *(request.id, request.endpoint, request.model, request.body, request.tokens),
+        *(request.source, request.context),
+    )
+
+
+def _state_of(request: BatchRequest, now: float) -> tuple[object, ...]:
+    """Return the columns state, answer, usage, ended_at and recorded of a new request."""
+    if request.answer is None:
+        return "waiting", None, None, None, 0
+    # Where the answer came from has recorded it.
+    return "answered", request.answer, json.dumps(Usage().as_dict()), now, 1
 
 
 def _outcome_values(outcome: LineOutcome) -> tuple[str | None, ...]:

@@ -17,10 +17,18 @@ __all__ = ["BatchJournalReader"]
 
 _WAIT = 20.0  # seconds to wait for another process: what was sent must be recorded
 _PAGE = 1_000
+
+
+def _add_context(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE requests ADD COLUMN source TEXT")
+    db.execute("ALTER TABLE requests ADD COLUMN context TEXT")
+    db.execute("ALTER TABLE jobs ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 0")
+
+
 _SCHEMA = Schema(
     kind="batch journal",
     # "PB" and a number, which identifies files of the first releases: they have no application id.
-    version=0x5042_0001,
+    version=0x5042_0002,
     application_id=int.from_bytes(b"LLMb"),
     statements=(
         """CREATE TABLE jobs (
@@ -28,6 +36,7 @@ _SCHEMA = Schema(
             provider TEXT NOT NULL,
             created_at REAL NOT NULL,
             cancelled INTEGER NOT NULL DEFAULT 0,
+            handed_over INTEGER NOT NULL DEFAULT 0,
             driver TEXT,
             driven_until REAL NOT NULL DEFAULT 0
         )""",
@@ -48,6 +57,8 @@ _SCHEMA = Schema(
             error_kind TEXT,
             ended_at REAL,
             recorded INTEGER NOT NULL DEFAULT 0,
+            source TEXT,
+            context TEXT,
             PRIMARY KEY (job, position)
         ) WITHOUT ROWID""",
         "CREATE INDEX states ON requests (job, state, recorded)",
@@ -61,6 +72,7 @@ _SCHEMA = Schema(
             PRIMARY KEY (job, number)
         ) WITHOUT ROWID""",
     ),
+    migrations={0x5042_0001: _add_context},
 )
 
 

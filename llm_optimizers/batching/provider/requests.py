@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llm_optimizers.batching.provider.prepared import PreparedRequest
 from llm_optimizers.batching.queue.job import dump_json, load_json
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
@@ -28,13 +29,25 @@ _LINE_OVERHEAD = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRequest:
-    """One request: the caller's `id`, the endpoint and the body as JSON text."""
+    """One request: the caller's `id`, the endpoint and the body as JSON text.
+
+    `source` and `context` are those of a `PreparedRequest`, the context as text. A request with an
+    `answer` (JSON text) is not sent.
+    """
 
     id: str
     body: str
     endpoint: str = CHAT
     model: str = ""
     tokens: int = 0
+    source: str | None = None
+    context: str | None = None
+    answer: str | None = None
+
+    @property
+    def asked(self) -> tuple[str, str, str]:
+        """What a request with the same id must have in common with this one."""
+        return self.id, self.endpoint, self.source or self.body
 
     @property
     def size(self) -> int:
@@ -57,10 +70,10 @@ def estimate_tokens(body: Mapping[str, Any]) -> int:
 
 
 def read_batch(
-    requests: Iterable[Mapping[str, Any] | ChatRequest],
+    requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest],
     count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens,
 ) -> list[BatchRequest]:
-    """Read request bodies, `ChatRequest`s, or lines of OpenAI's batch format with an id.
+    """Read bodies, `ChatRequest`s, `PreparedRequest`s, or lines of OpenAI's batch format.
 
     The id of a body without one is its position, from 1.
 
@@ -161,6 +174,8 @@ def _checked(
 def _request(
     number: int, raw: object, count_tokens: Callable[[Mapping[str, Any]], int]
 ) -> BatchRequest:
+    if isinstance(raw, PreparedRequest):
+        return _prepared(number, raw, count_tokens)
     if isinstance(raw, ValueError):
         raise ConfigurationError(f"it is not JSON ({raw})")
     if not isinstance(raw, Mapping):
@@ -183,3 +198,15 @@ def _request(
         model=body["model"],
         tokens=count_tokens(body),
     )
+
+
+def _prepared(
+    number: int, prepared: PreparedRequest, count_tokens: Callable[[Mapping[str, Any]], int]
+) -> BatchRequest:
+    context = prepared.context.dump()
+    if prepared.answer is not None:
+        answer = dump_json(prepared.answer, "answer")
+        known = BatchRequest(id=str(number), body="{}", answer=answer)
+    else:
+        known = _request(number, prepared.body, count_tokens)
+    return replace(known, source=prepared.source, context=context)

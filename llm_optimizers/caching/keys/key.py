@@ -14,7 +14,7 @@ there is no key. Otherwise its id is part of the key, and only the same request 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from llm_optimizers.caching.keys.questions import keys_of_question, why_not_by_meaning
@@ -70,6 +70,30 @@ class CacheKey:
     sampled: bool = False
     unmatched: Unmatched | None = None
     delivery: tuple[tuple[str, str], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the key as JSON values, for an answer that comes later, in another process."""
+        reason = None if self.unmatched is None else str(self.unmatched)
+        return {**asdict(self), "unmatched": reason, "delivery": [list(p) for p in self.delivery]}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> CacheKey:
+        """Return the key that `as_dict` wrote.
+
+        Raises:
+            ValueError: these are not the fields of a key.
+        """
+        try:
+            reason, delivery = raw["unmatched"], raw["delivery"]
+            return cls(
+                **{
+                    **raw,
+                    "unmatched": None if reason is None else Unmatched(reason),
+                    "delivery": tuple((str(name), str(value)) for name, value in delivery),
+                }
+            )
+        except (LookupError, TypeError) as error:
+            raise ValueError("these are not the fields of a cache key") from error
 
     @property
     def in_flight(self) -> str:
