@@ -22,7 +22,7 @@ from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from day.stock import StockApp, load_vectors
+from day.stock import CONTEXT_TOKENS, StockApp, load_vectors
 from day.traffic import DAY, HISTORY, LABELLED, ROUTER, TENANTS, Request, read
 from llm_optimizers.costs import Ledger
 from llm_optimizers.replay.app import AppReply, Endpoint, ReplayApp, Strategies, open_app
@@ -112,6 +112,7 @@ def _run(setup: Setup, folder: Path, url: str, pipe: Connection) -> None:
         cache=setup.cache,
         cache_entries=setup.cache_entries,
         prompts=setup.prompts,
+        context_tokens=CONTEXT_TOKENS,
         router=artefact,
     )
     if setup.stock:

@@ -46,7 +46,7 @@ class LangChainApp:
         self._http = http_client(endpoint)
         self._prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("messages")])
         self._models: dict[str, BaseChatModel] = {}
-        self._optimizer = prompt_optimizer(ledger)
+        self._optimizer = prompt_optimizer(ledger, strategies.context_tokens)
 
     def ask(self, logged: LoggedRequest) -> AppReply:
         """See `ReplayApp.ask`."""

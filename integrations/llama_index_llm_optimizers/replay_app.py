@@ -59,7 +59,7 @@ class LlamaIndexApp:
         self._cache = HybridCache(max_entries=max_entries) if strategies.cache else None
         self._http = http_client(endpoint)
         self._llms: dict[str, LLM] = {}
-        self._optimizer = prompt_optimizer(ledger)
+        self._optimizer = prompt_optimizer(ledger, strategies.context_tokens)
         self._costs = CostEventHandler(ledger).attach()
 
     def ask(self, logged: LoggedRequest) -> AppReply:

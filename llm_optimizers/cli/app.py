@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from llm_optimizers.cli.audit_prompts import audit_prompts
-from llm_optimizers.cli.demo import demo, replay_log
+from llm_optimizers.cli.demo import demo
 from llm_optimizers.cli.examples import examples
 from llm_optimizers.cli.prices import prices
 from llm_optimizers.cli.queue import queue
+from llm_optimizers.cli.replay import replay_log
 from llm_optimizers.cli.report import report
 from llm_optimizers.cli.router import router
 

@@ -41,8 +41,6 @@ FRAMEWORKS: Mapping[str, tuple[str, str]] = {
     "llama-index": ("llama_index_llm_optimizers.replay_app", "llama-index"),
 }
 """For each framework: the module that builds its app, and the extra that installs it."""
-CONTEXT_TOKENS = 400
-"""Token budget for retrieved documents when prompts are shortened."""
 _request_id: ContextVar[str] = ContextVar("llm_optimizers_request_id", default="")
 
 
@@ -63,7 +61,8 @@ class Endpoint:
 class Strategies:
     """The strategies that are switched on; by default none.
 
-    `cache_entries` is the cache's capacity. `router` is a fitted router; None routes nothing.
+    `cache_entries` is the cache's capacity. `context_tokens` is the budget for retrieved documents
+    when prompts are shortened; None keeps them. `router` is a fitted router; None routes nothing.
     `later` sends background requests as a provider batch, which the replay itself does for every
     framework.
     """
@@ -71,6 +70,7 @@ class Strategies:
     cache: bool = False
     cache_entries: int = 10_000
     prompts: bool = False
+    context_tokens: int | None = None
     router: RouterArtefact | None = None
     later: bool = False
 
@@ -139,10 +139,11 @@ def http_client(endpoint: Endpoint) -> DefaultHttpxClient:
     return DefaultHttpxClient(event_hooks=hooks, timeout=120, trust_env=not endpoint.recorded)
 
 
-def prompt_optimizer(ledger: Ledger) -> RequestOptimizer:
-    """Return an optimizer with the default passes and a token budget for retrieved context."""
+def prompt_optimizer(ledger: Ledger, context_tokens: int | None) -> RequestOptimizer:
+    """Return an optimizer with the default passes and this token budget for retrieved context."""
+    budget = None if context_tokens is None else ContextBudget(max_tokens=context_tokens)
     return RequestOptimizer(
-        context=ContextBudget(max_tokens=CONTEXT_TOKENS),
+        context=budget,
         # Each request has other context, so there is no cached prefix to break.
         provider_cache=False,
         prices=ledger.prices,

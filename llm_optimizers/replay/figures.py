@@ -48,7 +48,8 @@ class Pass:
 class Replay:
     """The figures of a replay.
 
-    `right` of `judged` answers agree with the log. `wrong` lists the ids of wrong hits, None if
+    `right` of `judged` answers agree with the log; `unjudged` ones came from a model whose answer
+    the log does not have. `wrong` lists the ids of wrong hits, None if
     the log has no answer classes. `account` summarises the last pass that was started, named
     `pass_name`; `without` the pass without strategies, None unless both passes were completed.
     `overhead_ms` is the median extra time of a call compared with the same call in the pass
@@ -61,6 +62,7 @@ class Replay:
     wrong: Sequence[str] | None
     judged: int
     right: int
+    unjudged: int
     models: Mapping[str, int]
     escalated: int
     router: RouterArtefact | None
@@ -105,6 +107,7 @@ def collect_figures(
         wrong=judgement.wrong,
         judged=judgement.judged,
         right=judgement.right,
+        unjudged=judgement.unknown,
         models=Counter(reply.model for reply in replies.values() if reply.model),
         escalated=_escalated(run.ledger),
         router=router,
@@ -154,6 +157,7 @@ def as_dict(replay: Replay) -> dict[str, Any]:
         "wrong_hit_ids": list(replay.wrong or ()),
         "right_answers": replay.right,
         "judged_answers": replay.judged,
+        "unjudged_answers": replay.unjudged,
         "quality_kept_pct": percent(replay.right, replay.judged) if replay.judged else None,
         "routed": dict(replay.models),
         "escalated": replay.escalated,

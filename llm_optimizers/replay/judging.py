@@ -19,11 +19,15 @@ __all__ = ["Judgement", "judge"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Ids of wrong hits (None if the log has no classes), and `right` of `judged` answers."""
+    """Ids of wrong hits (None if the log has no classes), and `right` of `judged` answers.
+
+    `unknown` counts answers of another model than the log's, of which the log says nothing.
+    """
 
     wrong: Sequence[str] | None
     judged: int
     right: int
+    unknown: int
 
 
 def judge(
@@ -34,13 +38,19 @@ def judge(
     classes = _classes(requests, answered, replies)
     labelled = [request for request in answered if request.answer_class]
     wrong = [r.id for r in labelled if _wrong(r, replies[r.id], classes)]
-    comparable = [r for r in answered if recorded and r.response is not None]
+    compared = [r for r in answered if recorded and r.response is not None]
+    comparable = [r for r in compared if not _unknown(r, replies[r.id])]
     accepted: dict[object, set[str]] = {}
     for request in requests:
         accepted.setdefault(_same(request), set()).add(normalised(request.response or ""))
     right = sum(1 for r in comparable if normalised(replies[r.id].text) in accepted[_same(r)])
     has_classes = any(request.answer_class for request in requests)
-    return Judgement(wrong=wrong if has_classes else None, judged=len(comparable), right=right)
+    return Judgement(
+        wrong=wrong if has_classes else None,
+        judged=len(comparable),
+        right=right,
+        unknown=len(compared) - len(comparable),
+    )
 
 
 def _classes(
@@ -66,6 +76,11 @@ def _wrong(request: LoggedRequest, reply: AppReply, classes: Mapping[str, set[st
     known = classes.get(normalised(reply.text))
     # An unknown answer is wrong; one that only unlabelled requests got cannot be judged.
     return known is None or bool(known and request.answer_class not in known)
+
+
+def _unknown(request: LoggedRequest, reply: AppReply) -> bool:
+    """Whether another model than the log's answered, and the log lacks its answer."""
+    return reply.model not in ("", request.request.model) and not request.cheap_known
 
 
 def _same(request: LoggedRequest) -> object:

@@ -9,7 +9,8 @@ Besides the fields of the request, a line may have:
                     `intent`); needed to count wrong hits
     background      true if the answer may come a day later
     evidence        words in the request that the answer depends on
-    cheap_response, cheap_correct   a cheap model's answer, and whether it was as good
+    cheap_response, cheap_correct   a cheap model's answer, and whether it was as good; without
+                    them, answers of a request that is routed to a cheap model are not judged
 
 Other fields that the API does not have are not sent; `Log.unknown_fields` lists them. A line with
 `prompt` or `text` instead of `messages` is one user message.
@@ -50,7 +51,10 @@ MODEL = "gpt-4o"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedRequest:
-    """One request of a log; `answer_class` is "" and `response` None if the log has none."""
+    """One request of a log; `answer_class` is "" and `response` None if the log has none.
+
+    `cheap_known` says whether the log tells what a cheap model would have answered.
+    """
 
     id: str
     request: ChatRequest
@@ -61,6 +65,7 @@ class LoggedRequest:
     background: bool = False
     cheap_response: str | None = None
     cheap_correct: bool = True
+    cheap_known: bool = False
     evidence: str = ""
 
 
@@ -186,6 +191,7 @@ def _request(name: str, raw: Any) -> LoggedRequest:
         background=raw.get("background") is True,
         cheap_response=_text(raw.get("cheap_response")),
         cheap_correct=raw.get("cheap_correct") is not False,
+        cheap_known="cheap_correct" in raw or "cheap_response" in raw,
         evidence=str(raw.get("evidence") or ""),
     )
 

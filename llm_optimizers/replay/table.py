@@ -69,6 +69,12 @@ def _remarks(
         )
     if replay.router is not None:
         remarks.append(_calibration(replay, replay.router))
+    if replay.unjudged:
+        remarks.append(
+            f"{replay.unjudged:,} requests went to a model whose answers the log does not have. "
+            "Those of the log's model stood in for them and are not counted as right. To judge "
+            "them, add `cheap_response` and `cheap_correct` to the lines."
+        )
     if replay.unanswered:
         remarks.append(
             f"{replay.unanswered:,} requests have no answer in the log: a placeholder of assumed "
@@ -96,7 +102,7 @@ def _remarks(
 
 def _calibration(replay: Replay, router: RouterArtefact) -> str:
     """Say what the router was allowed to lose and what it lost."""
-    fitted = f"The router was calibrated on {router.labels:,} labelled requests of the week before"
+    fitted = f"The router was calibrated on {router.labels:,} labelled requests"
     if not router.active:
         reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
         return f"{fitted} and was not used: {reasons}."
