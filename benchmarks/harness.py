@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import statistics
 import sys
 import time
@@ -106,6 +107,10 @@ def main(
             _show(row, width=36)
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    missed = [row.name for row in rows if _missed(row)]
+    if options.check and missed and not interrupted:
+        print(f"missed: {', '.join(missed)}", file=sys.stderr)
+        raise SystemExit(1)
     if interrupted:
         print("interrupted: these are the rows so far", file=sys.stderr)
         raise SystemExit(INTERRUPTED)
@@ -154,9 +159,32 @@ def _over_seeds(found: Sequence[tuple[int, Row]]) -> Row:
 
 
 def _show(row: Row, width: int = 66) -> None:
-    value = "–" if row.value is None else f"{round(row.value, 3) + 0.0:.3f}"  # no -0.000
+    value = _shown(row.value)
     target = f"   target {row.target:<8}" if row.target and row.target != "-" else "   "
     print(f"  {row.name:<{width}} {value:>11} {row.unit}{target}{row.note}".rstrip(), flush=True)
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
+
+
+def _missed(row: Row) -> bool:
+    """Whether a row has a target such as "<= 5" that its value is not; None meets none."""
+    sign, _, bound = row.target.partition(" ")
+    if sign not in _COMPARED:
+        return False
+    return row.value is None or not _COMPARED[sign](row.value, float(bound))
+
+
+_COMPARED: dict[str, Callable[[float, float], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
@@ -170,6 +198,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
         "--seeds", type=_seeds, default=(1,), help="a count (3: seeds 1 to 3) or a list (2,5 or 2,)"
     )
     parser.add_argument("--json", type=Path, help="file to write the rows to")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     return parser
 
 
