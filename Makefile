@@ -11,7 +11,7 @@ NEWEST := .venv-newest
 comma := ,
 UV_INSTALL = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --editable '.[$(2)]'
 
-.PHONY: help demo test test-lowest test-newest thorough mutants check format programs bench release-notes clean
+.PHONY: help demo test test-lowest test-newest thorough mutants check format programs bench soak release-notes clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ programs: $(STAMP) ## Install the Debian packages that marked tests need (as roo
 
 bench: $(STAMP) ## Measure the quick benchmarks, keep them for this version, compare with the last
 	$(BIN)/python benchmarks/release.py $(if $(FAIL_OVER),--fail-over $(FAIL_OVER))
+
+soak: $(STAMP) ## Load everything for a minute: is a call lost, an answer crossed, a thread left?
+	$(BIN)/python benchmarks/soak.py --check
 
 release-notes: ## Print the changelog of the version in pyproject.toml
 	@$(PYTHON) scripts/release_notes.py

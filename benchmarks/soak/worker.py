@@ -23,6 +23,7 @@ THREADS = 64
 LOOPS = 8
 TASKS = 4
 """Tasks of each event loop at the same time."""
+_WARM_S = 5.0
 _KNOWN = 300
 """Questions that are asked again and again."""
 
@@ -77,9 +78,8 @@ class _Driver:
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Make one call of each kind, so that everything that is loaded once is loaded."""
-        self._threaded(self._rng, every=True)
-        asyncio.run(self._looped(time.monotonic() + 0.5))
+        """Work for some seconds, so that everything that is loaded or kept once is there."""
+        self.work(time.monotonic() + _WARM_S, lambda: None)
         gc.collect()
 
     def work(self, until: float, halfway: Any) -> None:
@@ -103,22 +103,21 @@ class _Driver:
         while time.monotonic() < until:
             self._threaded(rng)
 
-    def _threaded(self, rng: random.Random, *, every: bool = False) -> None:
-        """Do one thing at random, or each of them."""
-        kinds = ("ask", "stream", "leave a stream") if every else (_drawn(rng, _SYNC),)
-        for kind in kinds:
-            op, owner, question = self._next(rng)
-            with self._counted(kind):
-                if kind == "ask":
-                    self._check(op, owner, question, self._app.ask(op, owner, question))
-                    continue
-                chunks = self._app.stream(op, owner, question)
-                if kind == "stream":
-                    self._check(op, owner, question, "".join(chunks))
-                else:
-                    for _ in range(rng.randrange(4)):
-                        next(chunks, None)
-                    chunks.close()  # type: ignore[attr-defined]  # both apps' are generators
+    def _threaded(self, rng: random.Random) -> None:
+        """Do one thing at random."""
+        kind = _drawn(rng, _SYNC)
+        op, owner, question = self._next(rng)
+        with self._counted(kind):
+            if kind == "ask":
+                self._check(op, owner, question, self._app.ask(op, owner, question))
+                return
+            chunks = self._app.stream(op, owner, question)
+            if kind == "stream":
+                self._check(op, owner, question, "".join(chunks))
+            else:
+                for _ in range(rng.randrange(4)):
+                    next(chunks, None)
+                chunks.close()  # type: ignore[attr-defined]  # both apps' are generators
 
     async def _looped(self, until: float) -> None:
         """Run tasks in this event loop until then, with clients of its own."""

@@ -31,6 +31,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.llm import LLM
 
+from llama_index_llm_optimizers.left_streams import aclose_stream, close_stream
 from llm_optimizers.effects import closing_async
 from llm_optimizers.settings.copies import copied
 
@@ -182,7 +183,7 @@ def stream_in_context(
         while (chunk := own.run(next, chunks, _MISSING)) is not _MISSING:
             yield chunk  # type: ignore[misc]  # never the sentinel
     finally:
-        own.run(_close, chunks)
+        own.run(close_stream, chunks)
 
 
 async def astream_in_context(
@@ -194,7 +195,7 @@ async def astream_in_context(
     """
     with _entered(context):
         chunks = await begin()
-    async with closing_async(chunks):
+    try:
         while True:
             with _entered(context):
                 try:
@@ -202,6 +203,8 @@ async def astream_in_context(
                 except StopAsyncIteration:
                     return
             yield chunk
+    finally:
+        await aclose_stream(chunks)
 
 
 @contextmanager
