@@ -52,10 +52,9 @@ class Captured:
         if isinstance(model, ServedChatModel):
             token = CAPTURE.set(None)
             try:
-                self.hit = call.generate(model)
+                return call.generate(model)
             finally:
                 CAPTURE.reset(token)
-            return self.hit
         self.model, self.call = model, call
         self.account = context_of(str(call.config.get("run_id") or ""))
         # An empty draft fails a cascade's first check, so that the strong model is asked: nobody
@@ -86,6 +85,7 @@ def capture(model: BaseChatModel, call: ModelCall) -> Captured:
 
     Raises:
         Whatever a wrapper raises, such as NoModelFitsError.
+        ConfigurationError: a wrapper answered by itself.
     """
     taken = Captured(keys=[cached.key_of(each) for cached, each in _caches_of(model, call)])
     token = CAPTURE.set(taken)
@@ -94,6 +94,12 @@ def capture(model: BaseChatModel, call: ModelCall) -> Captured:
     finally:
         CAPTURE.reset(token)
     taken.marks = dict(_first(result).response_metadata.get(METADATA_KEY) or {})
+    if hit_mark(result.generations) is not None:
+        taken.hit = result  # not any hit on the way: a cascade may have refused it as a draft
+    elif taken.model is None:
+        raise ConfigurationError(
+            f"a wrapper in {type(model).__name__} answers without its model: put it after the batch"
+        )
     return taken
 
 

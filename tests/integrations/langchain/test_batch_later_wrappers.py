@@ -195,6 +195,33 @@ def test_a_cascade_sends_the_strong_model(batch: ProviderBatch, server: BatchSer
     assert [body["model"] for body in bodies(server)] == ["gpt-4o"]
 
 
+def test_a_stored_draft_that_a_cascade_refuses_is_no_answer(
+    batch: ProviderBatch, server: BatchServer
+) -> None:
+    with openai_server(reply=lambda _: "I'm sorry, I can't help with that.") as plain:
+        small = CachedChatModel(chat(plain.url), HybridCache())
+        small.invoke("q0")
+        router = ChatModelRouter(
+            models={"small": small, "large": chat(server.url, "gpt-4o")},
+            policy=CascadePolicy(cheap="small", strong="large"),
+        )
+        (message,) = collect_later(router, batch_later(router, ["q0"], batch), batch)
+    assert small.cache.stats.hits == 1
+    assert message.text == "answer to q0"
+    assert message.response_metadata["llm_optimizers"]["routed"] == "large"
+
+
+def test_a_hit_within_a_router_is_served(batch: ProviderBatch, server: BatchServer) -> None:
+    with openai_server(reply=lambda _: "stored") as plain:
+        large = CachedChatModel(chat(plain.url, "gpt-4o"), HybridCache())
+        large.invoke("q0")
+        router = ChatModelRouter(models={"small": chat(server.url), "large": large})
+        (message,) = collect_later(router, batch_later(router, ["q0"], batch), batch)
+    assert message.text == "stored"
+    assert message.response_metadata["cache_hit"]["tier"] == "exact"
+    assert not server.batches
+
+
 def test_prompts_are_shortened_and_counted(batch: ProviderBatch, server: BatchServer) -> None:
     pages = "\n\n".join(
         f"Page {n}. The {word} is kept in room {n}, on the shelf by the door, behind the lamp."
