@@ -20,7 +20,7 @@ from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
-from llm_optimizers.connections.sqlite import absolute_path
+from llm_optimizers.connections.sqlite import database_path
 from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
@@ -83,7 +83,7 @@ class ResponseCache(PickledAsArguments, Generic[R]):
         ttl_s = in_seconds(ttl, "ttl")
         if namespace is not None and not callable(namespace):
             namespace = tenant_name(namespace, "namespace is")
-        self._path = absolute_path(path)
+        self._path = database_path(path)
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
