@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching import drivers
@@ -69,7 +69,7 @@ class ResponseCache(PickledAsArguments, Generic[R]):
         self,
         *,
         codec: Codec[R] | None = None,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         embeddings: object | None = None,
         semantic: bool = True,
         threshold: float | None = None,

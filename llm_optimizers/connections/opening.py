@@ -30,6 +30,7 @@ from llm_optimizers.errors import StoreError
 __all__ = ["BUSY", "Opened", "Opener", "code_of", "database_path"]
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_LOG_BYTES = 2**22  # a log that grew larger shrinks to this size when it begins again
 _SET_UP_S = 5.0  # to wait for other processes that set up the same new file
 
 
@@ -119,6 +120,7 @@ class Opener:
             self._set_up(connection)
             connection.execute(f"PRAGMA synchronous = {self.synchronous}")
             connection.execute("PRAGMA secure_delete = ON").fetchall()
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchall()
         except BaseException:
             connection.close()
             raise

@@ -28,11 +28,12 @@ from llm_optimizers.connections.paths import advice_for
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
 
-__all__ = ["Database", "Schema", "database_path"]
+__all__ = ["Database", "Schema", "database_path", "give_back_some"]
 
 _log = logging.getLogger(__name__)
 
 _SHRINK_WAIT_S = 0.25
+_PAGES_TO_WRITE_AGAIN = 16_384  # 64 MB
 _INCREMENTAL = 2  # the number of this kind of auto_vacuum
 _PAGES_AT_ONCE = 1_000  # given back in one transaction, so that other writers do not wait
 _ADVICE: Mapping[int, str] = {
@@ -150,10 +151,10 @@ class Database:
         """Give free pages back to the disk, and empty the log, which still holds deleted text.
 
         Best effort: if the file is locked, read or cannot be written just now, the next call does
-        it. A file of an earlier release is written again as a whole, if most of it is free.
+        it. A file of an earlier release is written again as a whole, unless that takes seconds.
         """
         with suppress(StoreError), self.connection(wait=_SHRINK_WAIT_S) as connection:
-            _give_back(connection)
+            _give_back_all(connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
@@ -233,18 +234,30 @@ class Database:
             self._opened = None
 
 
-def _give_back(connection: sqlite3.Connection) -> None:
-    free, pages = (_number(connection, name) for name in ("freelist_count", "page_count"))
-    if _number(connection, "auto_vacuum") == _INCREMENTAL:
-        while free > 0:
+def give_back_some(connection: sqlite3.Connection) -> None:
+    """Give some pages back to the disk if most of the file is free; for use after each write.
+
+    It takes some milliseconds at most, and never raises: what was written is written.
+    """
+    with suppress(sqlite3.Error):
+        free = _number_of(connection, "freelist_count")
+        if free > _PAGES_AT_ONCE and 2 * free > _number_of(connection, "page_count"):
             connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
-            before, free = free, _number(connection, "freelist_count")
-            if free >= before:
-                return
-    elif 2 * free > pages:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("VACUUM")
 
 
-def _number(connection: sqlite3.Connection, pragma: str) -> int:
+def _give_back_all(connection: sqlite3.Connection) -> None:
+    free = _number_of(connection, "freelist_count")
+    if _number_of(connection, "auto_vacuum") != _INCREMENTAL:
+        if free and _number_of(connection, "page_count") - free < _PAGES_TO_WRITE_AGAIN:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
+        return
+    while free > 0:
+        connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        before, free = free, _number_of(connection, "freelist_count")
+        if free >= before:
+            return
+
+
+def _number_of(connection: sqlite3.Connection, pragma: str) -> int:
     return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])

@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_optimizers.batching.queue.handles import DeadLetters, JobHandle
@@ -76,7 +75,7 @@ class JobQueue(NotPickled):
         handler: Handler | None = None,
         *,
         name: str = "default",
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         url: str | None = None,
         concurrency: int = 5,
         requests_per_minute: int | None = None,
@@ -282,7 +281,7 @@ class JobQueue(NotPickled):
         return future
 
 
-def _store(name: str, *, path: str | Path | None, url: str | None) -> JobStore:
+def _store(name: str, *, path: str | os.PathLike[str] | None, url: str | None) -> JobStore:
     """Return a store in memory, in the SQLite file `path` or on the Redis at `url`.
 
     Raises:

@@ -7,8 +7,8 @@ and every decision says why.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments
@@ -30,7 +30,7 @@ class LearnedPolicy(PickledAsArguments):
     content along.
     """
 
-    def __init__(self, artefact: RouterArtefact | str | Path) -> None:
+    def __init__(self, artefact: RouterArtefact | str | os.PathLike[str]) -> None:
         if not isinstance(artefact, RouterArtefact):
             artefact = read_artefact(artefact)
         self.artefact = artefact
