@@ -31,6 +31,7 @@ __all__ = ["BUSY", "Opened", "Opener", "code_of", "database_path"]
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _LOG_BYTES = 2**22  # a log that grew larger shrinks to this size when it begins again
+_LONGEST_NAME = 240  # of the 255 of most file systems; SQLite's own files have longer names
 _SET_UP_S = 5.0  # to wait for other processes that set up the same new file
 
 
@@ -148,15 +149,19 @@ class Opener:
                 return
 
 
-def database_path(path: object) -> Path | None:
+def database_path(path: object, *, url: str | None = None) -> Path | None:
     """Check the argument `path` of a store; return the absolute path, None for memory.
+
+    `url` is as in `file_path`.
 
     Raises:
         ConfigurationError: it can be no database's path.
     """
     if path is None or (isinstance(path, str | os.PathLike) and os.fspath(path) == ":memory:"):
         return None
-    checked = file_path("path", path)
+    checked = file_path("path", path, url=url)
+    if len(os.fsencode(checked.name)) > _LONGEST_NAME:
+        refuse("path", checked.name, f"a name of at most {_LONGEST_NAME} bytes")
     if os.path.exists(checked) and not os.path.isfile(checked):  # noqa: PTH110, PTH113 - no errors
         refuse("path", str(checked), "the path of a file, not of a pipe or a device")
     return checked

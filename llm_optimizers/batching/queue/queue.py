@@ -32,6 +32,7 @@ from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
 from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.connections.opening import database_path
 from llm_optimizers.errors import ConfigurationError, RefusedError
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import Clock
@@ -291,7 +292,7 @@ def _store(name: str, *, path: str | os.PathLike[str] | None, url: str | None) -
     if path is not None and url is not None:
         raise ConfigurationError("give a path or a url, not both")
     if url is None:
-        return SQLiteJobStore(name, path)
+        return SQLiteJobStore(name, database_path(path, url="url"))
     from llm_optimizers.batching.queue.redis import RedisJobStore
 
     return RedisJobStore(name, url)
