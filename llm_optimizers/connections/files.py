@@ -22,12 +22,14 @@ from typing import Literal, TypeAlias
 
 from llm_optimizers.connections.paths import make_file, make_folders
 
-__all__ = ["Identity", "Place", "copied_to_memory", "inherited", "leave", "plain_connection"]
+__all__ = ["How", "Identity", "Place", "copied_to_memory", "inherited", "leave", "plain_connection"]
 
 _log = logging.getLogger(__name__)
 
 Identity: TypeAlias = tuple[tuple[int, ...] | None, ...]
 """What tells files apart: of the file and of its log, None where there is none."""
+How: TypeAlias = Literal["memory", "write", "read", "immutable", "copy"]
+"""How a database is open."""
 
 _WAL_HEADER = 32  # bytes; a log of this size holds no change
 _LARGEST_COPY = 2**28
@@ -93,19 +95,17 @@ class Place:
         """Whether a file is here: no folder, no pipe, no device."""
         return self.file.is_file()
 
-    def how(self) -> Literal["write", "immutable", "copy"]:
+    def how(self) -> How:
         """Return how to open the file.
 
-        Without permission to write, SQLite reads a file if the index of its log is there; it must
-        not create one. Without a log, `immutable=1` makes it do without an index. A log without an
-        index, left by a killed process, can only be read in a copy.
+        Where the file or its folder cannot be written, nothing is changed. SQLite reads the file
+        if the index of its log is there, which it must not create. Without a log, `immutable=1`
+        makes it do without an index. A log without an index can only be read in a copy.
         """
-        if (_writable(self.file) and _writable(self.file.parent)) or _size(self.index):
+        if _writable(self.file) and _writable(self.file.parent):
             return "write"
-        return self.how_to_read()
-
-    def how_to_read(self) -> Literal["immutable", "copy"]:
-        """Return how to open a file that cannot be opened for writing."""
+        if _size(self.index):
+            return "read"
         left = _size(self.log) > _WAL_HEADER or _size(self.journal)
         return "copy" if left else "immutable"
 

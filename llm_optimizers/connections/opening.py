@@ -16,6 +16,7 @@ from typing import Literal
 from llm_optimizers.arguments import refuse
 from llm_optimizers.connections.files import (
     Connection,
+    How,
     Identity,
     Place,
     copied_to_memory,
@@ -39,12 +40,12 @@ _SET_UP_S = 5.0  # to wait for other processes that set up the same new file
 class Opened:
     """A connection, and what its file was when it was opened.
 
-    `how` is "memory", or see `Place.how`. What cannot be written is compared by its content, since
-    no lock tells that it changes.
+    A file without SQLite's locks is compared by its content, since nothing else says that it
+    changes.
     """
 
     connection: Connection
-    how: Literal["memory", "write", "immutable", "copy"] = "memory"
+    how: How = "memory"
     place: Place | None = None
     file: Identity = ()
 
@@ -52,7 +53,7 @@ class Opened:
         """Whether the path still leads to this file."""
         if path is None or self.place is None:
             return True
-        if self.how == "write":
+        if self.how in ("write", "read"):
             return identity(path, self.place.log) == self.file
         return self.how == "copy" and Place.of(path).content() == self.file
 
@@ -89,29 +90,30 @@ class Opener:
         place.make()
         if not place.is_ordinary():
             raise StoreError(f"{self.name} is no file: give another path, or move it away")
-        if place.how() == "write":
-            try:
-                connection = self._ready(plain_connection(str(self.path), wait=self.wait))
-            except sqlite3.OperationalError as error:
-                if code_of(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                    raise
-                if os.access(place.file, os.W_OK) and os.access(place.file.parent, os.W_OK):
-                    raise
-            else:
+        how = place.how()
+        if how == "write":
+            connection = self._ready(plain_connection(str(self.path), wait=self.wait))
+            file = identity(self.path, place.log)
+            return Opened(connection=connection, how=how, place=place, file=file)
+        if how == "read":
+            with suppress(sqlite3.OperationalError):  # it is gone, or cannot be used
+                connection = self._ready(self._reading(place, "mode=ro"))
                 file = identity(self.path, place.log)
-                return Opened(connection=connection, how="write", place=place, file=file)
-        return self._open_to_read(place)
+                return Opened(connection=connection, how=how, place=place, file=file)
+        return self._open_without_locks(place, how)
 
-    def _open_to_read(self, place: Place) -> Opened:
+    def _open_without_locks(self, place: Place, how: How) -> Opened:
         content = place.content()
-        if place.how_to_read() == "immutable":
-            uri = f"{place.file.as_uri()}?immutable=1"
+        if how == "immutable":
             with suppress(sqlite3.OperationalError):  # tables of an earlier version
-                connection = self._ready(plain_connection(uri, uri=True))
-                return Opened(connection=connection, how="immutable", place=place, file=content)
+                connection = self._ready(self._reading(place, "immutable=1"))
+                return Opened(connection=connection, how=how, place=place, file=content)
         connection = self._ready(copied_to_memory(place))
         connection.execute("PRAGMA query_only = ON")
         return Opened(connection=connection, how="copy", place=place, file=content)
+
+    def _reading(self, place: Place, option: str) -> Connection:
+        return plain_connection(f"{place.file.as_uri()}?{option}", wait=self.wait, uri=True)
 
     def _ready(self, connection: Connection) -> Connection:
         try:

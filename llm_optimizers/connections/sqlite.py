@@ -194,7 +194,7 @@ class Database:
             opened = self._opened = self._opener.open()
             self._waiting = self._wait
             # A file that cannot be written is opened for each use; the same one has not changed.
-            if opened.how == "write" or opened.file != self._last_file:
+            if opened.how in ("write", "read") or opened.file != self._last_file:
                 self.openings += 1
             self._last_file = opened.file
         return opened.connection
