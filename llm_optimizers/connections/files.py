@@ -95,14 +95,14 @@ class Place:
         """Whether a file is here: no folder, no pipe, no device."""
         return self.file.is_file()
 
-    def how(self) -> How:
-        """Return how to open the file.
+    def how(self, *, reading: bool = False) -> How:
+        """Return how to open the file; `reading` as if it could not be written.
 
         Where the file or its folder cannot be written, nothing is changed. SQLite reads the file
         if the index of its log is there, which it must not create. Without a log, `immutable=1`
         makes it do without an index. A log without an index can only be read in a copy.
         """
-        if _writable(self.file) and _writable(self.file.parent):
+        if not reading and _writable(self.file) and _writable(self.file.parent):
             return "write"
         if _size(self.index):
             return "read"
@@ -170,7 +170,7 @@ def copied_to_memory(place: Place) -> Connection:
     return memory
 
 
-def plain_connection(target: str, *, wait: float = 0.0, uri: bool = False) -> Connection:
+def plain_connection(target: str, *, wait: float = 0.0, **options: bool) -> Connection:
     """Return a connection for all threads, whose statements are committed separately."""
     connection = sqlite3.connect(
         target,
@@ -178,7 +178,7 @@ def plain_connection(target: str, *, wait: float = 0.0, uri: bool = False) -> Co
         isolation_level=None,
         check_same_thread=False,
         factory=Connection,
-        uri=uri,
+        **options,
     )
     connection.pid = os.getpid()
     return connection

@@ -68,7 +68,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opener:
-    """How the connections of one database are opened; `name` is for messages, see `Database`."""
+    """How the connections of one database are opened; `name` is for messages, see `Database`.
+
+    With `reading` nothing is created or changed.
+    """
 
     path: Path | None
     name: str
@@ -76,6 +79,7 @@ class Opener:
     wait: float
     synchronous: Literal["NORMAL", "FULL"]
     undecodable_as_bytes: bool
+    reading: bool = False
 
     def open(self) -> Opened:
         """Open the file, or memory; a new file is created.
@@ -87,10 +91,11 @@ class Opener:
         if self.path is None:
             return Opened(connection=self._ready(plain_connection(":memory:")))
         place = Place.of(self.path)
-        place.make()
+        if not self.reading:
+            place.make()
         if not place.is_ordinary():
             raise StoreError(f"{self.name} is no file: give another path, or move it away")
-        how = place.how()
+        how = place.how(reading=self.reading)
         if how == "write":
             connection = self._ready(plain_connection(str(self.path), wait=self.wait))
             file = identity(self.path, place.log)
