@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _SHRINK_WAIT_S = 0.25
 _PAGES_TO_WRITE_AGAIN = 16_384  # 64 MB
 _INCREMENTAL = 2  # the number of this kind of auto_vacuum
+_PAGES_KEPT = 256  # 1 MB of free pages is soon used again
 _PAGES_AT_ONCE = 1_000  # given back in one transaction, so that other writers do not wait
 _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_ERROR: "its tables are damaged: move it away to start a new one",
@@ -241,7 +242,7 @@ def give_back_some(connection: sqlite3.Connection) -> None:
     """
     with suppress(sqlite3.Error):
         free = _number_of(connection, "freelist_count")
-        if free > _PAGES_AT_ONCE and 2 * free > _number_of(connection, "page_count"):
+        if free > _PAGES_KEPT and 2 * free > _number_of(connection, "page_count"):
             connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
 
 
