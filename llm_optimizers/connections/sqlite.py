@@ -243,7 +243,7 @@ def give_back_some(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):
         free = _number_of(connection, "freelist_count")
         if free > _PAGES_KEPT and 2 * free > _number_of(connection, "page_count"):
-            connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            _vacuum(connection)
 
 
 def _give_back_all(connection: sqlite3.Connection) -> None:
@@ -254,10 +254,15 @@ def _give_back_all(connection: sqlite3.Connection) -> None:
             connection.execute("VACUUM")
         return
     while free > 0:
-        connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        _vacuum(connection)
         before, free = free, _number_of(connection, "freelist_count")
         if free >= before:
             return
+
+
+def _vacuum(connection: sqlite3.Connection) -> None:
+    # As a script: `execute` would end this statement, which returns no rows, after its first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
 
 
 def _number_of(connection: sqlite3.Connection, pragma: str) -> int:
