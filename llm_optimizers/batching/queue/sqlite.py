@@ -23,6 +23,7 @@ from llm_optimizers.batching.queue.job import (
 )
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.connections.sqlite import Database
+from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteJobStore"]
 
@@ -139,8 +140,11 @@ class SQLiteJobStore:
 
     async def stats(self, now: float) -> QueueStats:
         """Return the current statistics of the queue."""
-        with self._database.transaction() as db:
+        with suppress(StoreError), self._database.transaction() as db:
             statements.expire(db, self._queue, now)
+            return statements.stats_of(db, self._queue, now)
+        # The file can only be read: jobs past their deadline still count as waiting.
+        with self._database.connection() as db:
             return statements.stats_of(db, self._queue, now)
 
     async def forget(self, before: float) -> int:

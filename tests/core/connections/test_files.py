@@ -341,6 +341,65 @@ def test_a_file_that_cannot_be_written_shows_what_others_write(shared: Path) -> 
         assert reader.ask("words") == "['one', 'two', 'three']"
 
 
+STORES = """
+import sys
+from llm_optimizers.batching import JobQueue, ProviderBatch
+from llm_optimizers.caching import ResponseCache
+from llm_optimizers.costs import Ledger
+from llm_optimizers.evidence import SampleStore
+from llm_optimizers.types import ChatRequest, Message
+
+class NoClient:
+    provider, limits = "none", None
+    def create(self, *_): raise AssertionError
+    find = look = results = cancel = create
+
+def ask(question):
+    request = ChatRequest(model="m", messages=(Message(role="user", content=question),))
+    found = cache.answer(request, lambda: "answer").hit
+    return found and found.tier
+
+folder, make = sys.argv[1], sys.argv[2] == "make"
+cache = ResponseCache(path=f"{folder}/cache", clock=lambda: 1e9)
+ledger = Ledger(f"{folder}/ledger")
+samples = SampleStore(f"{folder}/samples", rate=1.0)
+queue = JobQueue(path=f"{folder}/queue")
+batch = ProviderBatch(NoClient(), path=f"{folder}/journal")
+if make:
+    ask("How can I activate my new card?")
+    ledger.note("seen", {})
+    samples.offer("a sample")
+    queue.submit({"n": 1})
+print(ask("How can I activate my new card?"), ask("How do I activate my new card?"))
+print(len(list(ledger.notes("seen"))), ledger.summary().requests)
+print([sample.prompt for sample in samples.samples()])
+print(queue.stats().waiting["medium"])
+print(batch.jobs())
+for each in (cache, ledger, samples, queue, batch):
+    each.close()
+"""
+
+
+def test_every_store_reads_a_file_that_cannot_be_written(shared: Path) -> None:
+    def run(what: str, *command: str) -> str:
+        done = subprocess.run(
+            [*command, sys.executable, "-c", STORES, str(shared.parent), what],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    first = run("make")
+    assert first.splitlines()[:2] == ["exact semantic", "1 0"], first
+    for each in shared.parent.iterdir():
+        each.chmod(0o644)
+    shared.parent.chmod(0o555)
+    before = {each.name: each.read_bytes() for each in shared.parent.iterdir()}
+    assert run("read", *UNPRIVILEGED) == first
+    assert {each.name: each.read_bytes() for each in shared.parent.iterdir()} == before
+
+
 def test_a_file_that_may_not_be_read_says_so(shared: Path) -> None:
     with opened(shared) as database:
         put(database, "one")
