@@ -40,7 +40,8 @@ class ResponseCache(PickledAsArguments, Generic[R]):
 
     Args:
         codec: How answers are encoded; JSON values by default. Adapters pass their own.
-        path: An SQLite file to store entries in; None stores them in memory.
+        path: An SQLite file to store entries in; None stores them in memory. A new file is
+            readable by its owner only, a file that exists keeps its mode.
         embeddings: The embedding model for questions: None for the bundled static model, an
             object with `embed_query`/`embed_documents` (LangChain) or `get_text_embedding`
             (LlamaIndex), or an `Embedder`.

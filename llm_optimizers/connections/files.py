@@ -104,7 +104,7 @@ class Place:
         """
         if not reading and _writable(self.file) and _writable(self.file.parent):
             return "write"
-        if _size(self.index):
+        if _size(self.index) and os.path.exists(self.log):  # noqa: PTH110 - a text
             return "read"
         left = _size(self.log) > _WAL_HEADER or _size(self.journal)
         return "copy" if left else "immutable"

@@ -26,7 +26,7 @@ from llm_optimizers.connections.files import (
 )
 from llm_optimizers.connections.paths import file_path
 from llm_optimizers.connections.schema import Schema
-from llm_optimizers.errors import StoreError
+from llm_optimizers.errors import BusyError, StoreError
 
 __all__ = ["BUSY", "Opened", "Opener", "code_of", "database_path"]
 
@@ -97,15 +97,27 @@ class Opener:
             raise StoreError(f"{self.name} is no file: give another path, or move it away")
         how = place.how(reading=self.reading)
         if how == "write":
-            connection = self._ready(plain_connection(str(self.path), wait=self.wait))
-            file = identity(self.path, place.log)
-            return Opened(connection=connection, how=how, place=place, file=file)
+            return self._open_with_locks(place, how)
         if how == "read":
-            with suppress(sqlite3.OperationalError):  # it is gone, or cannot be used
-                connection = self._ready(self._reading(place, "mode=ro"))
-                file = identity(self.path, place.log)
-                return Opened(connection=connection, how=how, place=place, file=file)
+            try:
+                return self._open_with_locks(place, how)
+            except sqlite3.OperationalError as error:  # the index is of no use
+                if code_of(error) in BUSY:
+                    raise
         return self._open_without_locks(place, how)
+
+    def _open_with_locks(self, place: Place, how: How) -> Opened:
+        before, _ = identity(place.file, place.log)
+        if how == "write":
+            connection = self._ready(plain_connection(str(place.file), wait=self.wait))
+        else:
+            connection = self._ready(self._reading(place, "mode=ro"))
+        file = identity(place.file, place.log)
+        if file[0] != before:
+            # Which of the two files is open is not known.
+            connection.close()
+            raise BusyError(f"{self.name} was moved or replaced while it was opened: try again")
+        return Opened(connection=connection, how=how, place=place, file=file)
 
     def _open_without_locks(self, place: Place, how: How) -> Opened:
         content = place.content()
@@ -113,7 +125,11 @@ class Opener:
             with suppress(sqlite3.OperationalError):  # tables of an earlier version
                 connection = self._ready(self._reading(place, "immutable=1"))
                 return Opened(connection=connection, how=how, place=place, file=content)
-        connection = self._ready(copied_to_memory(place))
+        copy = copied_to_memory(place)
+        if place.content() != content:
+            copy.close()
+            raise BusyError(f"{self.name} is being written just now: try again")
+        connection = self._ready(copy)
         connection.execute("PRAGMA query_only = ON")
         return Opened(connection=connection, how="copy", place=place, file=content)
 

@@ -163,7 +163,7 @@ def private_append(path: Path) -> Iterator[PrivateAppend]:
         target = Path(os.path.realpath(path))
         make_folders(target.parent)
         make_file(target)
-        descriptor = os.open(target, os.O_RDWR | os.O_APPEND)
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
     try:
         yield PrivateAppend(path, descriptor)
     finally:
@@ -187,8 +187,10 @@ class PrivateAppend:
         data = f"{text}\n".encode("utf-8", "surrogatepass")
         with _written(self._path):
             size = os.fstat(self._descriptor).st_size
-            if self._ordinary and size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-                data = b"\n" + data  # its last line was not ended
+            if self._ordinary and size:
+                os.lseek(self._descriptor, size - 1, os.SEEK_SET)
+                if os.read(self._descriptor, 1) != b"\n":
+                    data = b"\n" + data  # its last line was not ended
             try:
                 self._write(data)
             except OSError:

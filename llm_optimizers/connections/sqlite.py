@@ -192,13 +192,20 @@ class Database:
             self._release()
             opened = None
         if opened is None:
-            opened = self._opened = self._opener.open()
+            opened = self._opened = self._open()
             self._waiting = self._wait
             # A file that cannot be written is opened for each use; the same one has not changed.
             if opened.how in ("write", "read") or opened.file != self._last_file:
                 self.openings += 1
             self._last_file = opened.file
         return opened.connection
+
+    def _open(self) -> Opened:
+        """Open the file; once more if it was moved just then."""
+        try:
+            return self._opener.open()
+        except BusyError:
+            return self._opener.open()
 
     def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
         """Return the error to raise; close the file if it must be checked before its next use."""

@@ -84,6 +84,7 @@ class SQLiteStore:
         with self._database.connection() as connection:
             with transaction(connection):
                 self._save(connection, entry)
+            self._indexed_opening = self._database.openings
             give_back_some(connection)
 
     def touch(self, key: str, now: float) -> None:
@@ -201,7 +202,6 @@ class SQLiteStore:
                 "CREATE INDEX IF NOT EXISTS by_expiry ON entries (expires)"
                 " WHERE expires IS NOT NULL"
             )
-            self._indexed_opening = self._database.openings
         connection.execute(
             "DELETE FROM entries WHERE sequence IN"
             " (SELECT sequence FROM entries WHERE expires <= ? LIMIT ?)",

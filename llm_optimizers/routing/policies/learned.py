@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 
+from llm_optimizers.connections.paths import file_path
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
@@ -32,7 +33,7 @@ class LearnedPolicy(PickledAsArguments):
 
     def __init__(self, artefact: RouterArtefact | str | os.PathLike[str]) -> None:
         if not isinstance(artefact, RouterArtefact):
-            artefact = read_artefact(artefact)
+            artefact = read_artefact(file_path("artefact", artefact))
         self.artefact = artefact
         self._model = artefact.gain_model()
         self._thresholds = {
