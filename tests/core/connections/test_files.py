@@ -407,6 +407,42 @@ def test_a_file_that_may_not_be_read_says_so(shared: Path) -> None:
         assert "let this user read" in reader.ask("words")
 
 
+LIMITED = """
+import resource, signal, sys
+from llm_optimizers.connections.sqlite import Database, Schema
+from llm_optimizers.errors import StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+schema = Schema(kind="test file", version=1, application_id=1, statements=("CREATE TABLE w (w)",))
+database = Database(sys.argv[1], schema)
+def put():
+    with database.transaction() as db:
+        db.execute("INSERT INTO w VALUES (zeroblob(50000))")
+for limit in (0, 0, hard, 0, 0, 0, hard):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        put()
+        print("written")
+    except StoreError as error:
+        print(error)
+with database.connection() as db:
+    print(db.execute("SELECT count(*) FROM w").fetchone()[0])
+"""
+
+
+def test_a_full_disk_is_named_and_the_file_is_used_again_once_there_is_room(path: Path) -> None:
+    """A limit on the file's size makes writes fail as a full disk does."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=False
+    )
+    said = done.stdout.splitlines()
+    assert [each == "written" for each in said[:-1]] == [
+        limit > 0 for limit in (0, 0, 1, 0, 0, 0, 1)
+    ]
+    assert said.count("written") == 2, done.stdout + done.stderr
+    assert done.stdout.count("is the disk full or gone?") == 5, done.stdout
+
+
 # --- Room and deleted text
 
 
