@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 from langchain_core.caches import BaseCache
@@ -69,7 +69,7 @@ class HybridCache(PickledAsArguments, BaseCache):
         self,
         embeddings: Embeddings | None = None,
         *,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         ttl: Duration | None = None,
         max_entries: int = 10_000,
         namespace: Namespace = None,

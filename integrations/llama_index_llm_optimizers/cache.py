@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
@@ -52,7 +52,7 @@ class HybridCache(ResponseCache[CachedReply]):
         self,
         embed_model: BaseEmbedding | None = None,
         *,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         ttl: Duration | None = None,
         max_entries: int = 10_000,
         namespace: Namespace = None,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching import drivers
@@ -20,7 +20,7 @@ from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
 from llm_optimizers.caching.stats import CacheStats, Counters
 from llm_optimizers.caching.stores import MemoryStore, SQLiteStore
-from llm_optimizers.connections.sqlite import absolute_path
+from llm_optimizers.connections.sqlite import database_path
 from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
@@ -40,7 +40,8 @@ class ResponseCache(PickledAsArguments, Generic[R]):
 
     Args:
         codec: How answers are encoded; JSON values by default. Adapters pass their own.
-        path: An SQLite file to store entries in; None stores them in memory.
+        path: An SQLite file to store entries in; None stores them in memory. A new file is
+            readable by its owner only, a file that exists keeps its mode.
         embeddings: The embedding model for questions: None for the bundled static model, an
             object with `embed_query`/`embed_documents` (LangChain) or `get_text_embedding`
             (LlamaIndex), or an `Embedder`.
@@ -69,7 +70,7 @@ class ResponseCache(PickledAsArguments, Generic[R]):
         self,
         *,
         codec: Codec[R] | None = None,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         embeddings: object | None = None,
         semantic: bool = True,
         threshold: float | None = None,
@@ -83,7 +84,7 @@ class ResponseCache(PickledAsArguments, Generic[R]):
         ttl_s = in_seconds(ttl, "ttl")
         if namespace is not None and not callable(namespace):
             namespace = tenant_name(namespace, "namespace is")
-        self._path = absolute_path(path)
+        self._path = database_path(path)
         self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id

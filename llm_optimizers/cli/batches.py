@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
 from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.connections.paths import file_path, replacing
 from llm_optimizers.costs import Ledger
 
 __all__ = ["cancel", "collect", "status", "submit"]
@@ -89,7 +90,7 @@ def collect(
         except TimeoutError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
-        with target.open("w", encoding="utf-8") as lines:
+        with replacing(file_path("out", target)) as lines:
             for result in batch.results(job):
                 lines.write(json.dumps(_line(result, full=full), ensure_ascii=False) + "\n")
         ended = batch.status(job)

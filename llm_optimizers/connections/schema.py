@@ -37,11 +37,8 @@ class Schema:
             SchemaError: the file (called `name` in the message) cannot be used; it was not changed.
         """
         # In a transaction, because another process may be creating the tables right now.
-        connection.execute("BEGIN")
-        try:
+        with transaction(connection, begin="BEGIN"):
             version = self._version(connection, name)
-        finally:
-            connection.execute("COMMIT")
         if version == self.version:
             return
         with transaction(connection):
@@ -83,9 +80,12 @@ class Schema:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit everything in the block or nothing, with no other writer in between."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Commit everything in the block or nothing, with no other writer in between.
+
+    After "BEGIN" the block only reads, all of it one state of the file.
+    """
+    connection.execute(begin)
     try:
         yield
         connection.execute("COMMIT")

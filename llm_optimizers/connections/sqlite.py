@@ -9,28 +9,34 @@ and could not share a database in memory.
 
 SQLite forbids using a connection after a fork (https://www.sqlite.org/howtocorrupt.html, 2.6), so
 files are closed before a fork and reopened on their next use, in the parent or the child. Because
-of the same page (2.2), only SQLite itself opens and closes an existing file.
+of the same page (2.2), only SQLite itself opens and closes an existing file that can be written.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from llm_optimizers.connections.files import Identity, inherited
 from llm_optimizers.connections.forks import ProcessLock, at_fork
+from llm_optimizers.connections.opening import BUSY, Opened, Opener, code_of, database_path
+from llm_optimizers.connections.paths import advice_for
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
 
-__all__ = ["Database", "Schema", "absolute_path"]
+__all__ = ["Database", "Schema", "database_path", "give_back_some"]
 
-_SET_UP_S = 5.0  # to wait for other processes that set up the same new file
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_log = logging.getLogger(__name__)
+
+_SHRINK_WAIT_S = 0.25
+_PAGES_TO_WRITE_AGAIN = 16_384  # 64 MB
+_INCREMENTAL = 2  # the number of this kind of auto_vacuum
+_PAGES_KEPT = 256  # 1 MB of free pages is soon used again
+_PAGES_AT_ONCE = 1_000  # given back in one transaction, so that other writers do not wait
 _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_ERROR: "its tables are damaged: move it away to start a new one",
     sqlite3.SQLITE_PERM: "let this user read and write it",
@@ -47,50 +53,17 @@ _KEEP_OPEN = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE
 _REOPEN = _ADVICE.keys() - _KEEP_OPEN
 
 
-# SQLite forbids even closing an inherited connection; references kept here prevent that.
-_inherited: list[sqlite3.Connection] = []
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that closes when nothing refers to it any more; Python 3.13 warns otherwise.
-
-    Closing it from the database's finaliser would be too late: in a reference cycle the garbage
-    collector may finalise the connection first.
-    """
-
-    pid = 0  # of the process that may close it; 0 until it is open
-
-    def __del__(
-        self,
-        # Defaults, since a module's names may be gone when the interpreter ends.
-        getpid: Callable[[], int] = os.getpid,
-        keep: Callable[[sqlite3.Connection], None] = _inherited.append,
-    ) -> None:
-        if self.pid == getpid():
-            self.close()
-        elif self.pid:
-            keep(self)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Opened:
-    """A connection, and the device and inode numbers of its file."""
-
-    connection: _Connection
-    file: tuple[int, int] | None = None
-    immutable: bool = False
-
-
 class Database:
     """One SQLite file, or memory without a `path`; opened on first use.
 
     Safe to share between threads, event loops and forked processes; other processes may use the
     same file. A new file is readable by its owner only (mode 0600, as are SQLite's files beside
-    it); missing folders are created. A file that was moved or deleted is replaced by a new one. A
-    file that cannot be written can still be read.
+    it); missing folders are created (0700); what exists keeps its mode. A file that was moved or
+    deleted is followed by a new one, and keeps all that was committed before. A file that cannot
+    be written can still be read. What is deleted from a file is overwritten.
 
     Args:
-        path: the file; `~` is the user's home.
+        path: the file, see `file_path`; None or ":memory:" for memory.
         schema: its tables.
         wait: seconds to wait for another process that is writing.
         synchronous: "NORMAL" survives a killed process, "FULL" also a power failure.
@@ -98,6 +71,9 @@ class Database:
             check each row, instead of failing the statement.
 
     `openings` counts how often the file was opened: each time it may be another file.
+
+    Raises:
+        ConfigurationError: the path can be no file's.
 
     Raises (from every use):
         SchemaError: the file belongs to another program or version; it was not changed.
@@ -107,23 +83,28 @@ class Database:
 
     def __init__(
         self,
-        path: str | Path | None,
+        path: str | os.PathLike[str] | None,
         schema: Schema,
         *,
         wait: float = 1.0,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         undecodable_as_bytes: bool = False,
     ) -> None:
-        self.path = absolute_path(path)
+        self.path = database_path(path)
         self.name = f"the {schema.kind} {self.path or 'in memory'}"
-        self._schema = schema
-        self._wait = wait
-        self._waiting = wait
-        self._synchronous = synchronous
-        self._undecodable_as_bytes = undecodable_as_bytes
+        self._opener = Opener(
+            path=self.path,
+            name=self.name,
+            schema=schema,
+            wait=wait,
+            synchronous=synchronous,
+            undecodable_as_bytes=undecodable_as_bytes,
+        )
+        self._wait = self._waiting = wait
         self.openings = 0
-        self._opened: _Opened | None = None
-        self._last_file: tuple[int, int] | None = None
+        self._opened: Opened | None = None
+        self._last_file: Identity = ()
+        self._said_moved = False
         self._uses = 0
         self._pid = os.getpid()
         self._lock = ProcessLock()
@@ -151,7 +132,7 @@ class Database:
                 raise self._failure(error) from error
             finally:
                 self._uses -= 1
-                if self._opened is not None and self._opened.immutable:
+                if not self._uses and self._opened is not None and self._opened.how == "immutable":
                     self._release()
         finally:
             self._lock.release()
@@ -166,6 +147,16 @@ class Database:
         """Open the file now and check it."""
         with self.connection():
             pass
+
+    def shrink(self) -> None:
+        """Give free pages back to the disk, and empty the log, which still holds deleted text.
+
+        Best effort: if the file is locked, read or cannot be written just now, the next call does
+        it. A file of an earlier release is written again as a whole, unless that takes seconds.
+        """
+        with suppress(StoreError), self.connection(wait=_SHRINK_WAIT_S) as connection:
+            _give_back_all(connection)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file; a later use reopens it. A database in memory is lost."""
@@ -197,88 +188,48 @@ class Database:
 
     def _connected(self) -> sqlite3.Connection:
         opened = self._opened
-        if opened is not None and _file_at(self.path) != opened.file:
+        if opened is not None and self._uses == 1 and not opened.is_at(self.path):
             self._release()
             opened = None
         if opened is None:
             opened = self._opened = self._open()
+            self._waiting = self._wait
             # A file that cannot be written is opened for each use; the same one has not changed.
-            if not opened.immutable or opened.file != self._last_file:
+            if opened.how in ("write", "read") or opened.file != self._last_file:
                 self.openings += 1
             self._last_file = opened.file
         return opened.connection
 
-    def _open(self) -> _Opened:
-        if self.path is None:
-            return _Opened(connection=self._checked(":memory:"))
-        _make(self.path)
+    def _open(self) -> Opened:
+        """Open the file; once more if it was moved just then."""
         try:
-            return _Opened(connection=self._checked(str(self.path)), file=_file_at(self.path))
-        except sqlite3.OperationalError as error:
-            wal = self.path.with_name(f"{self.path.name}-wal")
-            writable = os.access(self.path.parent, os.W_OK)
-            if _code(error) in _BUSY or writable or wal.exists() or not self.path.is_file():
-                raise
-        # In a folder that cannot be written, SQLite cannot create its files beside this one.
-        # `immutable` makes it do without; there is no write-ahead log whose data would be missed.
-        return _Opened(
-            connection=self._checked(f"{self.path.as_uri()}?immutable=1", uri=True),
-            file=_file_at(self.path),
-            immutable=True,
-        )
-
-    def _checked(self, target: str, **options: bool) -> _Connection:
-        self._waiting = self._wait
-        connection = sqlite3.connect(
-            target,
-            timeout=self._wait,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=_Connection,
-            **options,
-        )
-        connection.pid = self._pid
-        try:
-            connection.row_factory = sqlite3.Row
-            if self._undecodable_as_bytes:
-                connection.text_factory = _text_or_bytes
-            self._set_up(connection)
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _set_up(self, connection: sqlite3.Connection) -> None:
-        """Create or migrate the tables if necessary, and switch to write-ahead logging."""
-        deadline = time.monotonic() + _SET_UP_S
-        while True:
-            try:
-                self._schema.ensure(connection, self.name)
-                (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-                if mode not in ("wal", "memory"):
-                    connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                # SQLite itself does not wait for another process that changes the journal mode.
-                if _code(error) not in _BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-            else:
-                return
+            return self._opener.open()
+        except BusyError:
+            return self._opener.open()
 
     def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
         """Return the error to raise; close the file if it must be checked before its next use."""
-        code = _code(error)
+        code = code_of(error)
         if code in _REOPEN and self.path is not None and self._uses == 1:
             self._release()
         advice = _ADVICE.get(code, "see the reason given")
-        kind = BusyError if code in _BUSY else StoreError
+        if isinstance(error, OSError):
+            advice = advice_for(error)
+        kind = BusyError if code in BUSY else StoreError
         return kind(f"{self.name} cannot be used ({error}); {advice}")
 
     def _release(self) -> None:
+        """Close the file; say so once if it is no longer at its path."""
         opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.connection.close()
+        if opened is None:
+            return
+        if opened.close(self.path) and not self._said_moved:
+            self._said_moved = True
+            _log.warning(
+                "%s was moved, deleted or replaced: what was in it is no longer used; from now on "
+                "the file at this path is, or a new one",
+                self.name,
+            )
 
     def _leave_to_parent(self) -> None:
         """In a child forked while a thread used the connection: drop it without closing it."""
@@ -287,45 +238,39 @@ class Database:
         self._pid = os.getpid()
         self._uses = 0
         if self._opened is not None:
-            _inherited.append(self._opened.connection)
+            inherited.append(self._opened.connection)
             self._opened = None
 
 
-def absolute_path(path: str | Path | None) -> Path | None:
-    """Return the file that a path means now, in any working directory; None for memory."""
-    in_memory = path is None or str(path) == ":memory:"
-    return None if in_memory else Path(path or "").expanduser().absolute()
+def give_back_some(connection: sqlite3.Connection) -> None:
+    """Give some pages back to the disk if most of the file is free; for use after each write.
+
+    It takes some milliseconds at most, and never raises: what was written is written.
+    """
+    with suppress(sqlite3.Error):
+        free = _number_of(connection, "freelist_count")
+        if free > _PAGES_KEPT and 2 * free > _number_of(connection, "page_count"):
+            _vacuum(connection)
 
 
-def _make(path: Path) -> None:
-    """Create an empty file, and its folders, if there is none; SQLite treats it as new."""
-    if path.exists():
+def _give_back_all(connection: sqlite3.Connection) -> None:
+    free = _number_of(connection, "freelist_count")
+    if _number_of(connection, "auto_vacuum") != _INCREMENTAL:
+        if free and _number_of(connection, "page_count") - free < _PAGES_TO_WRITE_AGAIN:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    while free > 0:
+        _vacuum(connection)
+        before, free = free, _number_of(connection, "freelist_count")
+        if free >= before:
+            return
 
 
-def _file_at(path: Path | None) -> tuple[int, int] | None:
-    """Return the device and inode numbers of the file at the path, None if there is no file."""
-    if path is None:
-        return None
-    try:
-        found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat(), paid at every use
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _vacuum(connection: sqlite3.Connection) -> None:
+    # As a script: `execute` would end this statement, which returns no rows, after its first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
 
 
-def _code(error: Exception) -> int:
-    """Return SQLite's primary result code, 0 for another error."""
-    if isinstance(error, OSError):
-        return sqlite3.SQLITE_CANTOPEN
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _text_or_bytes(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
+def _number_of(connection: sqlite3.Connection, pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])

@@ -12,9 +12,9 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
+from llm_optimizers.connections.paths import file_path, opened_to_read, private_append
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
@@ -47,27 +47,29 @@ class Label:
         return self.scores[strong] - self.scores[weak]
 
 
-def read_labels(path: str | Path) -> list[Label]:
+def read_labels(path: str | os.PathLike[str]) -> list[Label]:
     """Read a file of labels; for errors see `read_json_lines`."""
     example = '{"prompt": "...", "scores": {"small-model": 0, "large-model": 1}}'
     return read_json_lines(path, _label, kind="label", example=example)
 
 
 def read_json_lines(
-    path: str | Path, read: Callable[[Any], T], *, kind: str, example: str
+    path: str | os.PathLike[str], read: Callable[[Any], T], *, kind: str, example: str
 ) -> list[T]:
     """Read a file with one JSON value per line, each converted by `read`; empty lines are skipped.
 
     Error messages use `kind` and `example` to say what a line should be.
 
     Raises:
-        ConfigurationError: the file is not UTF-8, or `read` rejects a line; says which and why.
-        OSError: the file cannot be read.
+        ConfigurationError: the file cannot be read, is not UTF-8, or `read` rejects a line; says
+            which and why.
     """
     found: list[T] = []
+    path = file_path("path", path)
     try:
         # Not `splitlines`, which also splits at characters that JSON strings may contain.
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+        with opened_to_read(path):
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text") from error
     for number, line in enumerate(lines, start=1):
@@ -82,18 +84,21 @@ def read_json_lines(
     return found
 
 
-def write_labels(path: str | Path, labels: Iterable[Label]) -> None:
+def write_labels(path: str | os.PathLike[str], labels: Iterable[Label]) -> None:
     """Append labels to a file, one JSON object per line.
 
-    The file contains the prompts' text, so a new one is readable by its owner only.
+    The file contains the prompts' text, so a new one is readable by its owner only. A label is
+    written whole and as soon as it is there: if the next one fails, it was not paid for in vain.
+
+    Raises:
+        StoreError: the file cannot be written; it holds the labels before.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+    with private_append(file_path("path", path)) as file:
         for label in labels:
             row: dict[str, Any] = {"prompt": label.prompt, "scores": dict(label.scores)}
             if label.task:
                 row["task"] = label.task
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.line(json.dumps(row, ensure_ascii=False))
 
 
 def merged(labels: Sequence[Label]) -> list[Label]:

@@ -8,15 +8,15 @@ and by user. Shadow calls are made later, never while a user waits.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from llm_optimizers.connections.breaker import CircuitBreaker
+from llm_optimizers.connections.paths import file_path
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.errors import ConfigurationError, StoreError
@@ -80,7 +80,7 @@ class SampleStore(PickledAsArguments):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | os.PathLike[str],
         *,
         rate: float = 0.1,
         ttl: Duration = THIRTY_DAYS_S,
@@ -114,7 +114,7 @@ class SampleStore(PickledAsArguments):
         now = self._clock()
         row = (now, now + self._ttl, tenant, user, task, prompt)
         try:
-            with self._secure_transaction() as connection:
+            with self._database.transaction() as connection:
                 _delete_expired(connection, now)
                 connection.execute(
                     "INSERT INTO samples (time, expires, tenant, user, task, prompt)"
@@ -167,16 +167,17 @@ class SampleStore(PickledAsArguments):
 
     def expire(self) -> int:
         """Delete expired samples, as `offer` does too; return how many."""
-        with self._secure_transaction() as connection:
+        with self._database.transaction() as connection:
             deleted = _delete_expired(connection, self._clock())
-        self._truncate_log()
+        self._database.shrink()
         return deleted
 
     def forget(self, *, user: str | None = None, tenant: str | None = None) -> int:
         """Delete all samples of a user, of a tenant, or of one tenant's user; return how many.
 
-        Their text is overwritten in the file and removed from SQLite's write-ahead log. If another
-        process is reading at that moment, the log keeps it until the next deletion.
+        Their text is overwritten in the file, removed from SQLite's write-ahead log, and its room
+        is given back. If another process is reading at that moment, the log keeps it until the
+        next deletion.
 
         Raises:
             ConfigurationError: neither `user` nor `tenant` is given.
@@ -184,31 +185,19 @@ class SampleStore(PickledAsArguments):
         """
         if user is None and tenant is None:
             raise ConfigurationError("give the user or the tenant whose samples to delete")
-        with self._secure_transaction() as connection:
+        with self._database.transaction() as connection:
             deleted = connection.execute(
                 "DELETE FROM samples"
                 " WHERE (:user IS NULL OR user = :user)"
                 " AND (:tenant IS NULL OR tenant = :tenant)",
                 {"user": user, "tenant": tenant},
             ).rowcount
-        self._truncate_log()
+        self._database.shrink()
         return deleted
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         self._database.close()
-
-    @contextmanager
-    def _secure_transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction that overwrites what it deletes."""
-        with self._database.transaction() as connection:
-            connection.execute("PRAGMA secure_delete = ON")
-            yield connection
-
-    def _truncate_log(self) -> None:
-        """Empty SQLite's write-ahead log, which still contains the deleted text."""
-        with self._database.connection() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -222,7 +211,9 @@ def _delete_expired(connection: sqlite3.Connection, now: float) -> int:
     return connection.execute("DELETE FROM samples WHERE expires <= ?", (now,)).rowcount
 
 
-def read_traffic(path: str | Path, *, tenant: str | None = None) -> Iterator[tuple[str, str]]:
+def read_traffic(
+    path: str | os.PathLike[str], *, tenant: str | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield the (prompt, task) pairs of a sample file, ready for `shadow`.
 
     All tenants' samples by default, because a router is calibrated on all of an app's traffic.
@@ -231,11 +222,12 @@ def read_traffic(path: str | Path, *, tenant: str | None = None) -> Iterator[tup
         ConfigurationError: there is no such file.
         StoreError: it is not a sample file, or cannot be read.
     """
-    if not Path(path).is_file():
+    file = file_path("path", path)
+    if not file.is_file():
         raise ConfigurationError(
-            f"there is no sample file {path}; give the path of a `SampleStore` that was used"
+            f"there is no sample file {file}; give the path of a `SampleStore` that was used"
         )
-    store = SampleStore(path)
+    store = SampleStore(file)
     try:
         for sample in store.samples(tenant=tenant):
             yield sample.prompt, sample.task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from copy import copy
@@ -130,7 +131,7 @@ def _bring_up_to_date(
 
 def _same(given: object, current: object) -> bool:
     """Whether both are the same object, or the same path."""
-    if isinstance(given, str | Path) and isinstance(current, Path):
+    if isinstance(given, str | os.PathLike) and isinstance(current, Path):
         return Path(given).expanduser().absolute() == current
     return given is current
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ from typing import Any
 
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
+from llm_optimizers.connections.paths import file_path, opened_to_read
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -86,16 +88,17 @@ class Log:
     unknown_fields: frozenset[str] = frozenset()
 
 
-def read_log(path: Path, limit: int | None = None) -> Log:
+def read_log(path: str | os.PathLike[str], limit: int | None = None) -> Log:
     """Read a log file; malformed lines are skipped and listed in `Log.bad_lines`.
 
     Raises:
         ConfigurationError: the file cannot be read, or holds no request.
     """
+    path = file_path("path", path)
     try:
-        with _open(path) as lines:
+        with opened_to_read(path), _open(path) as lines:
             log = parse_log(lines, limit)
-    except (OSError, EOFError, zlib.error) as error:
+    except (EOFError, zlib.error) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not log.requests:
         first = [f" (line {bad.number}: {bad.reason})" for bad in log.bad_lines[:1]]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from llm_optimizers.batching.provider.anthropic import AnthropicBatches
@@ -56,7 +56,7 @@ class ProviderBatch(NotPickled):
         self,
         client: Any = None,
         *,
-        path: str | Path,
+        path: str | os.PathLike[str],
         ledger: Ledger | None = None,
         max_enqueued_tokens: int | None = None,
         max_rounds: int = 3,
@@ -83,7 +83,9 @@ class ProviderBatch(NotPickled):
 
     def submit(
         self,
-        requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest] | str | Path,
+        requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest]
+        | str
+        | os.PathLike[str],
         *,
         id: str | None = None,  # noqa: A002
     ) -> str:
@@ -96,7 +98,7 @@ class ProviderBatch(NotPickled):
             ConfigurationError: some requests are invalid, which the message names; none was sent.
             StoreError: the journal failed; nothing was sent.
         """
-        if isinstance(requests, str | Path):
+        if isinstance(requests, str | os.PathLike):
             read = read_jsonl(requests, self._count_tokens)
         else:
             read = read_batch(requests, self._count_tokens)
@@ -177,7 +179,9 @@ class ProviderBatch(NotPickled):
 
     async def asubmit(
         self,
-        requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest] | str | Path,
+        requests: Iterable[Mapping[str, Any] | ChatRequest | PreparedRequest]
+        | str
+        | os.PathLike[str],
         *,
         id: str | None = None,  # noqa: A002
     ) -> str:

@@ -205,6 +205,7 @@ class BatchJournal(BatchJournalReader):
             self.find_job(db, job)
             for table, column in (("requests", "job"), ("shards", "job"), ("jobs", "id")):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (job,))  # noqa: S608 - only constants
+        self._database.shrink()
 
     def _requests(self, query: str, values: tuple[Any, ...]) -> list[tuple[int, BatchRequest]]:
         with self._database.connection() as db:

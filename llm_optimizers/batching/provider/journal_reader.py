@@ -5,9 +5,9 @@ They give the progress of jobs and the results of requests; `journal.py` writes 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 from llm_optimizers.batching.provider.client import BatchStatus, ShardStatus
 from llm_optimizers.connections.sqlite import Database, Schema
@@ -79,7 +79,7 @@ _SCHEMA = Schema(
 class BatchJournalReader:
     """Queries of the batch journal; every method raises StoreError if the file fails."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         # Records must also survive a power cut, since the provider bills what was sent.
         self._database = Database(path, _SCHEMA, wait=_WAIT, synchronous="FULL")
         self._database.open()

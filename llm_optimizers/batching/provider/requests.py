@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from llm_optimizers.batching.provider.prepared import PreparedRequest
 from llm_optimizers.batching.queue.job import dump_json, load_json
+from llm_optimizers.connections.paths import file_path, opened_to_read
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest
 
@@ -91,14 +93,14 @@ def read_batch(
 
 
 def read_jsonl(
-    path: str | Path, count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens
+    path: str | os.PathLike[str], count_tokens: Callable[[Mapping[str, Any]], int] = estimate_tokens
 ) -> list[BatchRequest]:
     """Read a file with one request per line; blank lines are skipped.
 
     Raises:
         ConfigurationError: some lines are invalid; names each by number with its error.
     """
-    return _checked(_lines(Path(path)), count_tokens, "line")
+    return _checked(_lines(file_path("path", path)), count_tokens, "line")
 
 
 def form_shards(
@@ -127,13 +129,10 @@ def form_shards(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, object]]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _parsed(line)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    with opened_to_read(path), path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, _parsed(line)
 
 
 def _parsed(line: bytes) -> object:

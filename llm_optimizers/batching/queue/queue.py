@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_optimizers.batching.queue.handles import DeadLetters, JobHandle
@@ -33,6 +32,7 @@ from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
 from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.connections.opening import database_path
 from llm_optimizers.errors import ConfigurationError, RefusedError
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import Clock
@@ -76,7 +76,7 @@ class JobQueue(NotPickled):
         handler: Handler | None = None,
         *,
         name: str = "default",
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         url: str | None = None,
         concurrency: int = 5,
         requests_per_minute: int | None = None,
@@ -282,7 +282,7 @@ class JobQueue(NotPickled):
         return future
 
 
-def _store(name: str, *, path: str | Path | None, url: str | None) -> JobStore:
+def _store(name: str, *, path: str | os.PathLike[str] | None, url: str | None) -> JobStore:
     """Return a store in memory, in the SQLite file `path` or on the Redis at `url`.
 
     Raises:
@@ -292,7 +292,7 @@ def _store(name: str, *, path: str | Path | None, url: str | None) -> JobStore:
     if path is not None and url is not None:
         raise ConfigurationError("give a path or a url, not both")
     if url is None:
-        return SQLiteJobStore(name, path)
+        return SQLiteJobStore(name, database_path(path, url="url"))
     from llm_optimizers.batching.queue.redis import RedisJobStore
 
     return RedisJobStore(name, url)

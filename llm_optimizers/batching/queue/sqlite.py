@@ -8,9 +8,9 @@ the last ones.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from llm_optimizers.batching.queue import sqlite_statements as statements
 from llm_optimizers.batching.queue.gather import MicroBatcher
@@ -23,6 +23,7 @@ from llm_optimizers.batching.queue.job import (
 )
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.connections.sqlite import Database
+from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteJobStore"]
 
@@ -39,7 +40,9 @@ class SQLiteJobStore:
         StoreError: the file is not a job queue of this version, or cannot be used.
     """
 
-    def __init__(self, queue: str, path: str | Path | None = None, *, poll_s: float = 0.05) -> None:
+    def __init__(
+        self, queue: str, path: str | os.PathLike[str] | None = None, *, poll_s: float = 0.05
+    ) -> None:
         self._queue = queue
         self._database = Database(path, statements.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._poll_s = poll_s
@@ -124,25 +127,34 @@ class SQLiteJobStore:
     async def purge(self, ids: Sequence[str]) -> int:
         """Delete dead jobs."""
         with self._database.transaction() as db:
-            return sum(
+            purged = sum(
                 db.execute(
                     "DELETE FROM jobs WHERE queue = ? AND id = ? AND state = 'dead'",
                     (self._queue, id_),
                 ).rowcount
                 for id_ in ids
             )
+        if purged:
+            self._database.shrink()
+        return purged
 
     async def stats(self, now: float) -> QueueStats:
         """Return the current statistics of the queue."""
-        with self._database.transaction() as db:
+        with suppress(StoreError), self._database.transaction() as db:
             statements.expire(db, self._queue, now)
+            return statements.stats_of(db, self._queue, now)
+        # The file can only be read: jobs past their deadline still count as waiting.
+        with self._database.connection() as db:
             return statements.stats_of(db, self._queue, now)
 
     async def forget(self, before: float) -> int:
         """Delete jobs that were done or expired before this time."""
         with self._database.transaction() as db:
-            return db.execute(
+            forgotten = db.execute(
                 "DELETE FROM jobs WHERE queue = ? AND state IN ('done', 'expired') "
                 "AND finished_at < ?",
                 (self._queue, before),
             ).rowcount
+        if forgotten:
+            self._database.shrink()
+        return forgotten

@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from llm_optimizers.caching.stores.protocol import Entry, VectorRow, VectorRows
 from llm_optimizers.caching.stores.rows import (
@@ -16,13 +15,15 @@ from llm_optimizers.caching.stores.rows import (
     vector_from_blob,
 )
 from llm_optimizers.connections.forks import ProcessLock
-from llm_optimizers.connections.sqlite import Database, Schema
+from llm_optimizers.connections.schema import transaction
+from llm_optimizers.connections.sqlite import Database, Schema, give_back_some
 from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteStore"]
 
 _WAIT = 0.25  # seconds to wait for another process that is writing
 _PENDING_TOUCHES = 64
+_EXPIRED_AT_ONCE = 100
 _AGE = "(SELECT coalesce(max(CAST(age AS REAL)), 0.0) FROM aging)"  # also if its row is damaged
 _SCHEMA = Schema(
     kind="cache file",
@@ -47,16 +48,17 @@ class SQLiteStore:
     """A store in the file at `path`, which is created with its folders on first use.
 
     Hits are counted in memory and written in batches, so that a lookup only reads. Entries are
-    evicted as in `MemoryStore`.
+    evicted as in `MemoryStore`; expired ones are deleted, some at each save. The room of deleted
+    entries is given back to the disk, and their text is overwritten.
     """
 
     blocking = True
 
-    def __init__(self, path: str | Path, max_entries: int = 10_000) -> None:
+    def __init__(self, path: str | os.PathLike[str], max_entries: int = 10_000) -> None:
         self._database = Database(path, _SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._max_entries = max_entries
         self._owner = os.getpid()
-        self._seen_opening = 0
+        self._seen_opening = self._indexed_opening = 0
         self._highest = 0
         self._generations = 0
         self._touches: dict[str, tuple[int, float]] = {}
@@ -79,18 +81,11 @@ class SQLiteStore:
 
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""
-        with self._database.transaction() as connection:
-            self._write_touches(connection)
-            (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
-            connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
-            (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
-            if count >= self._max_entries:
-                age = _evict(connection, count - self._max_entries + 1)
-            connection.execute(
-                f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row_from_entry(entry), age + 1.0, entry.created),
-            )
+        with self._database.connection() as connection:
+            with transaction(connection):
+                self._save(connection, entry)
+            self._indexed_opening = self._database.openings
+            give_back_some(connection)
 
     def touch(self, key: str, now: float) -> None:
         """See `Store.touch`."""
@@ -118,9 +113,15 @@ class SQLiteStore:
         with self._database.transaction() as connection:
             self._take_touches()
             if tenant is None:
-                connection.execute("DELETE FROM entries")
+                # The pages leave the file at once: a full disk has no room for zeros in them.
+                connection.execute("PRAGMA secure_delete = FAST").fetchall()
+                try:
+                    connection.execute("DELETE FROM entries")
+                finally:
+                    connection.execute("PRAGMA secure_delete = ON").fetchall()
             else:
                 connection.execute("DELETE FROM entries WHERE tenant = ?", (tenant,))
+        self._database.shrink()
 
     def vectors(self, after: int, generation: int = 0) -> VectorRows:
         """See `Store.vectors`."""
@@ -178,6 +179,34 @@ class SQLiteStore:
                     self._write_touches(connection)
         finally:
             self._database.close()
+
+    def _save(self, connection: sqlite3.Connection, entry: Entry) -> None:
+        self._write_touches(connection)
+        self._delete_expired(connection, entry.created)
+        (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
+        connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
+        (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+        if count >= self._max_entries:
+            age = _evict(connection, count - self._max_entries + 1)
+        connection.execute(
+            f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row_from_entry(entry), age + 1.0, entry.created),
+        )
+
+    def _delete_expired(self, connection: sqlite3.Connection, now: float) -> None:
+        """Delete some expired entries, which nobody may ask for again."""
+        if self._indexed_opening != self._database.openings:
+            # Not in the schema: files of earlier releases get it too, and those can read on.
+            connection.execute(
+                "CREATE INDEX IF NOT EXISTS by_expiry ON entries (expires)"
+                " WHERE expires IS NOT NULL"
+            )
+        connection.execute(
+            "DELETE FROM entries WHERE sequence IN"
+            " (SELECT sequence FROM entries WHERE expires <= ? LIMIT ?)",
+            (now, _EXPIRED_AT_ONCE),
+        )
 
     def _write_touches(self, connection: sqlite3.Connection) -> None:
         connection.executemany(

@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import zlib
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from llm_optimizers.connections.paths import file_path, replacing
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.learning.activation import ActivationReport
 from llm_optimizers.routing.learning.calibration import Calibration
@@ -191,23 +192,30 @@ class RouterArtefact(BaseModel):
         except (KeyError, ValueError, zlib.error) as error:
             raise _damaged(name) from error
 
-    def save(self, path: str | Path) -> None:
-        """Write the file."""
-        Path(path).write_text(self._json(indent=1) + "\n", encoding="utf-8")
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, which replaces one at the same path.
+
+        Raises:
+            ConfigurationError: the path can be no file's.
+            StoreError: the file cannot be written; the former one is still there.
+        """
+        with replacing(file_path("path", path)) as file:
+            file.write(self._json(indent=1) + "\n")
 
     def _json(self, indent: int | None = None) -> str:
         return self.model_dump_json(indent=indent, by_alias=True)
 
 
-def read_artefact(path: str | Path) -> RouterArtefact:
+def read_artefact(path: str | os.PathLike[str]) -> RouterArtefact:
     """Read a router file.
 
     Raises:
         ConfigurationError: no such file, not a router file, or of another version; says how to
             refit it.
     """
+    path = file_path("path", path)
     try:
-        raw: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"{path} is not a router file ({type(error).__name__}); {refit_command()}"

@@ -7,9 +7,10 @@ and every decision says why.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
+from llm_optimizers.connections.paths import file_path
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
@@ -30,9 +31,9 @@ class LearnedPolicy(PickledAsArguments):
     content along.
     """
 
-    def __init__(self, artefact: RouterArtefact | str | Path) -> None:
+    def __init__(self, artefact: RouterArtefact | str | os.PathLike[str]) -> None:
         if not isinstance(artefact, RouterArtefact):
-            artefact = read_artefact(artefact)
+            artefact = read_artefact(file_path("artefact", artefact))
         self.artefact = artefact
         self._model = artefact.gain_model()
         self._thresholds = {

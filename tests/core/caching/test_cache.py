@@ -201,13 +201,14 @@ def test_entries_on_disk_are_served_by_the_next_cache(tmp_path: Path) -> None:
         assert served.value == "like this"
 
 
-@pytest.mark.parametrize("kind", ["text", "folder", "foreign", "pages"])
+@pytest.mark.parametrize("kind", ["text", "blocked", "foreign", "pages"])
 def test_a_broken_file_causes_one_warning_and_live_calls(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "cache.sqlite"
-    if kind == "folder":
-        path.mkdir()
+    if kind == "blocked":
+        path = path / "of a folder that is a file"
+        path.parent.write_text("")
     elif kind == "text":
         path.write_text("not a database\n" * 500)
     elif kind == "foreign":
@@ -242,8 +243,8 @@ def test_a_locked_file_still_serves_its_entries(
 def test_a_path_that_was_blocked_is_used_once_it_is_free(tmp_path: Path) -> None:
     clock = Clock()
     path = tmp_path / "cache.sqlite"
-    path.mkdir()
     with closing(ResponseCache[str](path=path, clock=clock)) as cache:
+        path.mkdir()
         cache.answer(CARD, lambda: "live")
         path.rmdir()
         clock.now += 120

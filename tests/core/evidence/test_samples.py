@@ -278,7 +278,7 @@ def test_a_full_disk_does_not_lose_an_answer(path: Path):
         [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 5
+    assert int(done.stdout) > 3
     assert done.stderr.count("not sampled") == 1
     assert sum(1 for _ in read_traffic(path)) == int(done.stdout)
 

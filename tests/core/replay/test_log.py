@@ -129,9 +129,11 @@ def test_a_log_without_a_request_says_what_a_line_looks_like(read, content):
 def test_an_unreadable_file_is_an_error(tmp_path):
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(GOOD.encode() * 50)[:60])
-    for path in (tmp_path / "missing.jsonl", tmp_path, cut):
+    for path in (tmp_path / "missing.jsonl", cut):
         with pytest.raises(ConfigurationError, match="cannot be read"):
             read_log(path)
+    with pytest.raises(ConfigurationError, match="not of a folder"):
+        read_log(tmp_path)
 
 
 def test_the_shipped_day_is_a_day_of_a_real_product():

@@ -290,7 +290,8 @@ def test_no_secret_and_no_header_is_stored(server: FakeOpenAI, chat: Chat, tmp_p
 def test_an_answer_that_cannot_be_stored_is_still_returned(
     server: FakeOpenAI, chat: Chat, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = chat(cache=HybridCache(path=tmp_path))
+    (tmp_path / "file").write_text("")
+    model = chat(cache=HybridCache(path=tmp_path / "file" / "answers.sqlite"))
     assert model.invoke("Hi there").content == "answer to Hi there"
     assert model.invoke("Hi there").content == "answer to Hi there"
     assert len([r for r in caplog.records if r.name.startswith("llm_optimizers")]) == 1

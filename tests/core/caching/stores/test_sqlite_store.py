@@ -225,8 +225,7 @@ def test_damaged_pages_are_reported(store: SQLiteStore, path: Path) -> None:
 
 def test_a_path_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "cannot be used" in refused(tmp_path / "file" / "cache.sqlite")
-    assert "cannot be used" in refused(tmp_path)
+    assert "a folder in it is a file" in refused(tmp_path / "file" / "cache.sqlite")
 
 
 def test_a_locked_file_can_be_read_but_not_written(store: SQLiteStore, path: Path) -> None:
