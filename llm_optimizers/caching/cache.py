@@ -278,6 +278,9 @@ class ResponseCache(PickledAsArguments, Generic[R]):
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whether named by namespace or by block.
 
+        A file gives their room back, and holds nothing of their text. While another process uses
+        it, some may stay in it until the next entry is stored or removed.
+
         Raises:
             StoreError: the file cannot be written; entries not removed yet remain.
         """

@@ -28,7 +28,7 @@ from llm_optimizers.connections.paths import advice_for
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
 
-__all__ = ["Database", "Schema", "database_path", "give_back_some"]
+__all__ = ["Database", "Schema", "database_path"]
 
 _log = logging.getLogger(__name__)
 
@@ -139,9 +139,14 @@ class Database:
 
     @contextmanager
     def transaction(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
-        """Commit everything in the block or nothing, with no other writer in between."""
-        with self.connection(wait=wait) as connection, transaction(connection):
-            yield connection
+        """Commit everything in the block or nothing, with no other writer in between.
+
+        If most of the file is free then, some of it is given back to the disk.
+        """
+        with self.connection(wait=wait) as connection:
+            with transaction(connection):
+                yield connection
+            self._give_some_back(connection)
 
     def open(self) -> None:
         """Open the file now and check it."""
@@ -185,6 +190,15 @@ class Database:
                 self._opened.connection.pid = self._pid
         else:
             self._lock.release()
+
+    def _give_some_back(self, connection: sqlite3.Connection) -> None:
+        """Take some milliseconds at most, and never raise: what was written is written."""
+        with suppress(sqlite3.Error):
+            free = _number_of(connection, "freelist_count")
+            if free > _PAGES_KEPT and 2 * free > _number_of(connection, "page_count"):
+                connection.execute("PRAGMA busy_timeout = 0")
+                self._waiting = 0.0
+                _vacuum(connection)
 
     def _connected(self) -> sqlite3.Connection:
         opened = self._opened
@@ -240,17 +254,6 @@ class Database:
         if self._opened is not None:
             inherited.append(self._opened.connection)
             self._opened = None
-
-
-def give_back_some(connection: sqlite3.Connection) -> None:
-    """Give some pages back to the disk if most of the file is free; for use after each write.
-
-    It takes some milliseconds at most, and never raises: what was written is written.
-    """
-    with suppress(sqlite3.Error):
-        free = _number_of(connection, "freelist_count")
-        if free > _PAGES_KEPT and 2 * free > _number_of(connection, "page_count"):
-            _vacuum(connection)
 
 
 def _give_back_all(connection: sqlite3.Connection) -> None:

@@ -15,8 +15,7 @@ from llm_optimizers.caching.stores.rows import (
     vector_from_blob,
 )
 from llm_optimizers.connections.forks import ProcessLock
-from llm_optimizers.connections.schema import transaction
-from llm_optimizers.connections.sqlite import Database, Schema, give_back_some
+from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteStore"]
@@ -81,11 +80,20 @@ class SQLiteStore:
 
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""
-        with self._database.connection() as connection:
-            with transaction(connection):
-                self._save(connection, entry)
-            self._indexed_opening = self._database.openings
-            give_back_some(connection)
+        with self._database.transaction() as connection:
+            self._write_touches(connection)
+            self._delete_expired(connection, entry.created)
+            (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
+            connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
+            (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+            if count >= self._max_entries:
+                age = _evict(connection, count - self._max_entries + 1)
+            connection.execute(
+                f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row_from_entry(entry), age + 1.0, entry.created),
+            )
+        self._indexed_opening = self._database.openings
 
     def touch(self, key: str, now: float) -> None:
         """See `Store.touch`."""
@@ -179,20 +187,6 @@ class SQLiteStore:
                     self._write_touches(connection)
         finally:
             self._database.close()
-
-    def _save(self, connection: sqlite3.Connection, entry: Entry) -> None:
-        self._write_touches(connection)
-        self._delete_expired(connection, entry.created)
-        (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
-        connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
-        (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
-        if count >= self._max_entries:
-            age = _evict(connection, count - self._max_entries + 1)
-        connection.execute(
-            f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row_from_entry(entry), age + 1.0, entry.created),
-        )
 
     def _delete_expired(self, connection: sqlite3.Connection, now: float) -> None:
         """Delete some expired entries, which nobody may ask for again."""
