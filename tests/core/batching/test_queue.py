@@ -408,10 +408,11 @@ def test_a_file_of_another_version_or_kind_is_refused(tmp_path: Path) -> None:
         (other, "something else; give the job queue another path"),
         (newer, "job queue .* is of version 99"),
         (text, "no SQLite file"),
-        (tmp_path, "cannot be used .*is it a file"),
     ]:
         with pytest.raises(StoreError, match=reason):
             JobQueue(path=path).submit(1)
+    with pytest.raises(ConfigurationError, match="not of a folder"):
+        JobQueue(path=tmp_path)
 
 
 def test_a_poisoned_payload_dies_and_the_rest_is_done(tmp_path: Path) -> None:
