@@ -81,15 +81,19 @@ class Place:
             file=Path(real), log=f"{real}-wal", index=f"{real}-shm", journal=f"{real}-journal"
         )
 
-    def make(self) -> None:
-        """Create an empty file, and its folders, if there is none; SQLite treats it as new."""
-        if self.file.exists():
-            return
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """Create an empty file, and its folders, if there is none; SQLite treats it as new.
+
+        No other process creates one during the block, in which the file is to be opened: SQLite
+        opens the file and then, by name, its log, which must not be another file's by then.
+        """
         make_folders(self.file.parent)
         with _folder_locked(self.file.parent):
             if not self.file.exists():
                 _put_left_log_aside(self)
                 make_file(self.file)
+            yield
 
     def is_ordinary(self) -> bool:
         """Whether a file is here: no folder, no pipe, no device."""

@@ -91,8 +91,12 @@ class Opener:
         if self.path is None:
             return Opened(connection=self._ready(plain_connection(":memory:")))
         place = Place.of(self.path)
-        if not self.reading:
-            place.make()
+        if self.reading:
+            return self._open_at(place)
+        with place.made():
+            return self._open_at(place)
+
+    def _open_at(self, place: Place) -> Opened:
         if not place.is_ordinary():
             raise StoreError(f"{self.name} is no file: give another path, or move it away")
         how = place.how(reading=self.reading)
