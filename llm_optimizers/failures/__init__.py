@@ -1,7 +1,7 @@
 """What an error means: ask again, ask another model, or give up.
 
-The router, the queue, combined calls and provider batches read errors here and nowhere else. An error is
-recognised by its attributes, so that no provider's SDK needs to be installed.
+The router, the queue, combined calls and provider batches read errors here and nowhere else. An
+error is recognised by its attributes, so that no provider's SDK needs to be installed.
 
 reading.py       is it transient or permanent, and its HTTP status
 codes.py         the status that a provider's error code stands for
