@@ -104,7 +104,7 @@ def grows_too_fast(run: Callable[[str], object], shape: Shape) -> bool:
     else:
         return False
     # A bounded repeat is quadratic up to its bound: it is judged beyond it.
-    size = size if now > 0.03 else 8_000
+    size = max(size, 1_000) if now > 0.002 else 4_000
     return all(
         min(_seconds(run, shape, 4 * size) for _ in range(2))
         > 9 * min(_seconds(run, shape, size) for _ in range(3))
