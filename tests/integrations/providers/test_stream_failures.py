@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -15,8 +15,8 @@ from llama_index.core.llms import MockLLM
 from llama_index.llms.anthropic import Anthropic
 from llama_index.llms.openai import OpenAI, OpenAIResponses
 
-from langchain_llm_optimizers import ChatModelRouter
-from llama_index_llm_optimizers import RoutedLLM
+from langchain_llm_optimizers import CachedChatModel, ChatModelRouter
+from llama_index_llm_optimizers import CachedLLM, RoutedLLM
 from llm_optimizers.errors import InterruptedStreamError
 from support.scripted_server import scripted_server
 
@@ -212,3 +212,48 @@ async def test_a_refused_request_goes_to_no_other_model(
     with pytest.raises(Exception) as caught:
         await router.text(way)
     assert not isinstance(caught.value, InterruptedStreamError)
+
+
+TEXT = {"type": "output_text", "text": "Some", "annotations": []}
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "status": "completed",
+    "content": [TEXT],
+}
+USAGE = {
+    "input_tokens": 1,
+    "output_tokens": 1,
+    "total_tokens": 2,
+    "input_tokens_details": {"cached_tokens": 0},
+    "output_tokens_details": {"reasoning_tokens": 0},
+}
+COMPLETED: dict[str, Events] = {
+    "responses": [
+        {
+            "type": "response.completed",
+            "sequence_number": 5,
+            "response": response("completed", output=[MESSAGE], usage=USAGE),
+        }
+    ]
+}
+BROKEN_OFF: dict[str, Events] = {"responses": []}
+
+
+@pytest.mark.parametrize(
+    ("end", "calls"), [(PASSING, 2), (REFUSED, 2), (BROKEN_OFF, 2), (COMPLETED, 1)]
+)
+def test_only_a_whole_stream_of_responses_is_kept(
+    framework: str, end: dict[str, Events], calls: int
+) -> None:
+    events = [event for part in (OPENING, CONTENT, end) for event in part["responses"]]
+    with scripted_server({}, events) as server:
+        if framework == "langchain":
+            ask: Any = CachedChatModel(of_langchain("responses", server.url)).stream
+        else:
+            ask = CachedLLM(of_llama_index("responses", server.url)).stream_complete
+        for _ in range(2):
+            with suppress(ValueError):  # langchain-openai's own for a failed response
+                list(ask("How high is it?"))
+        assert len(server.requests) == calls
