@@ -22,7 +22,7 @@ What follows from an error:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,7 +155,8 @@ def _number(code: object) -> int | None:
 
 
 def _of_event(said: object) -> Iterator[Any]:
-    if isinstance(said, Mapping):
-        yield from (said.get("code"), said.get("type"))
-    elif isinstance(said, str) and (match := _CODE_IN_TEXT.match(said)):
-        yield match[1]
+    if isinstance(said, str):
+        match = _CODE_IN_TEXT.match(said)
+        yield match[1] if match is not None else None
+    elif not isinstance(said, BaseException):
+        yield from (attribute(said, "code"), attribute(said, "type"))

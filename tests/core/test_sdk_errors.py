@@ -21,6 +21,7 @@ import requests
 import tenacity
 import urllib3
 from langchain_core.exceptions import OutputParserException
+from openai.types.responses import ResponseError
 from yarl import URL
 
 from llm_optimizers.failures import http_status, is_permanent, may_pass, read_failure, retry_after
@@ -132,6 +133,7 @@ TRANSIENT = {
     "langchain event": lambda: ValueError("server_error: it broke"),
     "langchain response": lambda: ValueError("ResponseError(code='server_error', message='m')"),
     "langchain body": lambda: ValueError({"code": 429, "message": "m"}),
+    "langchain object": lambda: ValueError(ResponseError(code="server_error", message="m")),
     "anthropic stream": lambda: of_anthropic(200, "overloaded_error"),
     "anthropic unknown": lambda: of_anthropic(200, "new_error"),
     "bedrock": lambda: of_botocore("ThrottlingException", 400),
