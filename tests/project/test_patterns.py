@@ -16,17 +16,19 @@ def slow_shape(use: Use) -> Shape | None:
     return next((s for s in hostile(use.pattern) if grows_too_fast(use.run, s)), None)
 
 
-def test_every_pattern_is_linear() -> None:
-    found = list(uses(PACKAGES, matched=ONLY_MATCHED))
+@pytest.fixture(scope="module")
+def found() -> list[Use]:
+    return list(uses(PACKAGES, matched=ONLY_MATCHED))
+
+
+def test_every_pattern_is_linear(found: list[Use]) -> None:
     assert len(found) > 150
-    slow = {use.name: (use.pattern.pattern, slow_shape(use)) for use in found}
-    assert {name: found for name, found in slow.items() if found[1] is not None} == {}
+    judged = [(use.name, use.pattern.pattern, slow_shape(use)) for use in found]
+    assert [each for each in judged if each[-1] is not None] == []
 
 
-def test_the_exceptions_exist() -> None:
-    assert {
-        use.name for use in uses(PACKAGES, matched=ONLY_MATCHED) if use.anchored
-    } >= ONLY_MATCHED
+def test_the_exceptions_exist(found: list[Use]) -> None:
+    assert {use.name for use in found if use.anchored} >= ONLY_MATCHED
 
 
 @pytest.mark.parametrize(
@@ -44,10 +46,9 @@ def test_a_quadratic_pattern_is_found(planted: str) -> None:
     assert slow_shape(Use(name="planted", pattern=re.compile(planted), anchored=False))
 
 
-@pytest.mark.parametrize("planted", [r"^(?:\w+\s?)*$", r"[ \t]*\n?(?:[ \t]+\S|-[ \t])"])
+@pytest.mark.parametrize("planted", [r"^\w*\w*$", r"[ \t]*\n?(?:[ \t]+\S|-[ \t])"])
 def test_one_that_is_only_matched_is_found(planted: str) -> None:
-    pattern = re.compile(planted.replace(r"(?:\w+\s?)*", r"\w*\w*"))
-    assert slow_shape(Use(name="planted", pattern=pattern, anchored=True))
+    assert slow_shape(Use(name="planted", pattern=re.compile(planted), anchored=True))
 
 
 @pytest.mark.parametrize("linear", [r"(?<!\s)\s++$", r"[a-z]{1,200}x", r"a|b|c"])
