@@ -25,7 +25,7 @@ _UNITS = {
     )
     for unit in units.split()
 }
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE | re.ASCII)
+_PART = re.compile(r"(?<![\d.])(\d++(?:\.\d++)?)\s*+([a-z]++)\s*+", re.IGNORECASE | re.ASCII)
 
 
 def in_seconds(value: Duration | None, name: str) -> float | None:
@@ -57,6 +57,7 @@ def _seconds_of(value: object) -> float | None:
 
 
 def _seconds_of_text(text: str) -> float | None:
+    text = text.strip()
     parts = _PART.findall(text)
     units = [unit.lower() for _, unit in parts]
     if not parts or _PART.sub("", text) or any(unit not in _UNITS for unit in units):

@@ -140,6 +140,12 @@ def _message(role: str, text: str) -> BaseMessage:
     return SystemMessage(text) if role == "system" else HumanMessage(text)
 
 
+def _is_empty(chunk: AIMessageChunk) -> bool:
+    """Whether a chunk holds only an id, metadata or usage."""
+    extra = {key: value for key, value in chunk.additional_kwargs.items() if value}
+    return not (chunk.content or chunk.tool_call_chunks or chunk.tool_calls or extra)
+
+
 REPLY_READER: ReplyReader[ChatResult, AIMessageChunk] = ReplyReader(
-    read=_read, chunks=_chunks, text=lambda chunk: str(chunk.text)
+    read=_read, chunks=_chunks, text=lambda chunk: str(chunk.text), is_empty=_is_empty
 )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
@@ -17,6 +17,8 @@ from llama_index_llm_optimizers.handover import readable_by
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED_KEY, ROUTING_KEY, core_message
 from llm_optimizers.costs.context import context_with_call
+from llm_optimizers.effects import closing, closing_async
+from llm_optimizers.failures.attributes import attribute
 from llm_optimizers.routing.calling import ReplyReader
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel
@@ -46,11 +48,18 @@ class AttemptCaller:
 
     def stream(self, attempt: CallModel) -> Iterator[Reply]:
         """See `Caller.stream`."""
-        return self._streamed(attempt).stream(self.llms[attempt.model])
+        with closing(self._streamed(attempt).stream(self.llms[attempt.model])) as chunks:
+            for chunk in chunks:
+                _check(chunk)
+                yield chunk
 
-    def astream(self, attempt: CallModel) -> AsyncIterator[Reply]:
+    async def astream(self, attempt: CallModel) -> AsyncIterator[Reply]:
         """See `Caller.astream`."""
-        return self._streamed(attempt).astream(self.llms[attempt.model])
+        stream = self._streamed(attempt).astream(self.llms[attempt.model])
+        async with closing_async(stream) as chunks:
+            async for chunk in chunks:
+                _check(chunk)
+                yield chunk
 
     def mark(self, chunk: Reply, attempt: CallModel, *, first: bool) -> Reply:
         """See `Caller.mark`; each chunk contains those before it, so all carry the mark."""
@@ -94,6 +103,30 @@ class AttemptCaller:
         return reply.model_copy(update=marked)
 
 
+class FailedResponseError(RuntimeError):
+    """A stream ended with an event that says it failed; `code` is the provider's."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the provider's stream failed: {code}")
+        self.code = code
+
+
+def _check(chunk: Reply) -> None:
+    """Raise the failure that OpenAI's Responses state in an event.
+
+    LlamaIndex passes it on as a chunk without text.
+    """
+    event = attribute(chunk, "raw")
+    kind = attribute(event, "type")
+    if kind == "response.failed":
+        code = attribute(event, "response", "error", "code")
+    elif kind == "error":
+        code = attribute(event, "code")
+    else:
+        return
+    raise FailedResponseError(str(code or "server_error"))
+
+
 def _read(reply: Reply) -> ModelAnswer:
     calls = ""
     if isinstance(reply, ChatResponse):
@@ -103,6 +136,18 @@ def _read(reply: Reply) -> ModelAnswer:
     return ModelAnswer(model="", text=text_of(reply), tool_calls=calls)
 
 
+def _is_empty(chunk: Reply) -> bool:
+    """Whether a chunk, with those before it, holds nothing of the answer."""
+    if chunk.delta:
+        return False
+    if not isinstance(chunk, ChatResponse):
+        return not chunk.text
+    said = chunk.message
+    texts = [block.text for block in said.blocks if isinstance(block, TextBlock)]
+    extra = any(said.additional_kwargs.values())
+    return not any(texts) and len(texts) == len(said.blocks) and not extra
+
+
 REPLY_READER: ReplyReader[Reply, Reply] = ReplyReader(
-    read=_read, chunks=chunks_of, text=lambda chunk: chunk.delta or ""
+    read=_read, chunks=chunks_of, text=lambda chunk: chunk.delta or "", is_empty=_is_empty
 )

@@ -37,6 +37,7 @@ __all__ = [
 ENDED = "complete"
 """The reason given for a stream that ended, where LlamaIndex hides the event that says why."""
 _BEDROCK_EVENTS = frozenset({"contentBlockDelta", "contentBlockStart", "metadata"})
+_RESPONSE_ENDS = frozenset({"cancelled", "completed", "failed", "incomplete"})
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
@@ -109,8 +110,11 @@ def finish_reason_of(reply: Reply) -> str:
         if isinstance(options, list | tuple) and options:
             reason = reason or _mapping(options[0]).get("finish_reason")
     for answer in (raw, _mapping(raw.get("response"))):
-        if answer.get("status") == "incomplete":  # OpenAI's Responses API: cut off or filtered
-            reason = reason or "incomplete"
+        # OpenAI's Responses API: cut off, filtered, failed; "completed" is a whole answer.
+        if answer.get("status") in _RESPONSE_ENDS:
+            reason = reason or answer["status"]
+    if raw.get("type") == "error":
+        reason = reason or "failed"
     reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
     return str(getattr(reason, "name", reason) or "").lower()
@@ -119,10 +123,10 @@ def finish_reason_of(reply: Reply) -> str:
 def gives_reasons(reply: Reply) -> bool:
     """Whether the provider's object has a field for why the answer ended, even if it is empty.
 
-    A stream of Bedrock's has an event for it.
+    A stream of Bedrock's or of OpenAI's Responses has an event for it.
     """
     raw = _mapping(reply.raw)
-    if _is_bedrocks_event(raw):
+    if _is_bedrocks_event(raw) or str(raw.get("type")).startswith("response."):
         return True
     places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
     for name in ("choices", "candidates"):

@@ -206,7 +206,7 @@ def _compact(text: str) -> str:
 
 _UNITS = {"$": "dollar", "\u20ac": "euro", "percent": "%"}
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_LEAD = r"(?:^|\b(?i:answer|option|choice)(?i:\s+is)?\s*:?\s*)\W{0,4}"
+_LEAD = r"(?:^|\b(?i:answer|option|choice)(?i:\s++is)?+\s*+(?::\s*+)?)\W{0,4}"
 _KINDS = {
     "choice": re.compile(_LEAD + r"(?:(?<=\()([a-j])\)|\b([A-J])(?:[).:\]*]|\s*$))"),
     "yes or no": re.compile(_LEAD + r"\b(?i:(yes|no|true|false))(?=\W*$|\s*[,.;:!\u2013\u2014])"),

@@ -1,9 +1,11 @@
 """What an error means: ask again, ask another model, or give up.
 
-The router, the queue and provider batches read errors here and nowhere else. An error is
-recognised by its attributes, so that no provider's SDK needs to be installed.
+The router, the queue, combined calls and provider batches read errors here and nowhere else. An
+error is recognised by its attributes, so that no provider's SDK needs to be installed.
 
 reading.py       is it transient or permanent, and its HTTP status
+codes.py         the status that a provider's error code stands for
+classes.py       what the class of an error says without a status
 waits.py         how long the server asks to wait: `Retry-After` and its relatives
 attributes.py    safe access to the attributes, headers and causes of any error
 fail_open.py     log a failure instead of raising it, and log a repeated one only once
@@ -17,6 +19,7 @@ from llm_optimizers.failures.reading import (
     http_status,
     is_permanent,
     is_transient_status,
+    may_pass,
     read_failure,
 )
 from llm_optimizers.failures.waits import retry_after
@@ -28,6 +31,7 @@ __all__ = [
     "http_status",
     "is_permanent",
     "is_transient_status",
+    "may_pass",
     "read_failure",
     "retry_after",
 ]

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, cast
 
-__all__ = ["attribute", "chain", "headers_of"]
+__all__ = ["attribute", "chain", "headers_of", "returned"]
 
-_LONGEST_CHAIN = 10
+_LONGEST_CHAIN = 12
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, its `__cause__` (else its `__context__`), the cause of that, and so on."""
-    each: BaseException | None = error
-    for _ in range(_LONGEST_CHAIN):  # a chain may be a cycle
-        if each is None:
-            return
-        yield each
-        hidden = each.__cause__ is not None or each.__suppress_context__
-        each = each.__cause__ if hidden else each.__context__
+    """Yield the error and what it wraps, the outermost first.
+
+    That is its `__cause__` (else the error that it holds, else its `__context__`), the cause of
+    that, and so on. A group's members are yielded with theirs, permanent or not, in their order.
+    """
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < _LONGEST_CHAIN:  # a chain may be a cycle
+        each = waiting.pop(0)
+        if id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting = [*_wrapped(each), *waiting]
+
+
+def _wrapped(error: BaseException) -> Sequence[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return error.exceptions
+    if error.__cause__ is not None:
+        return (error.__cause__,)
+    for held in (
+        attribute(error, "reason"),  # urllib, urllib3
+        attribute(error, "cause"),  # google.api_core.exceptions.RetryError
+        returned(attribute(error, "last_attempt"), "exception"),  # tenacity.RetryError
+        *error.args[:1],  # ValueError(error), requests.ConnectionError(error)
+    ):
+        if isinstance(held, BaseException):
+            return (held,)
+    hidden = error.__suppress_context__ or error.__context__ is None
+    return () if hidden else (cast("BaseException", error.__context__),)
 
 
 def attribute(owner: object, *path: str) -> Any:
@@ -32,11 +54,22 @@ def attribute(owner: object, *path: str) -> Any:
     return owner
 
 
+def returned(owner: object, name: str) -> Any:
+    """Return an attribute, or what it returns where it is a method, as gRPC's `code()`."""
+    found = attribute(owner, name)
+    if not callable(found) or isinstance(found, type) or iscoroutinefunction(found):
+        return found
+    try:
+        return found()
+    except Exception:  # noqa: BLE001 - it is another package's
+        return None
+
+
 def headers_of(error: BaseException) -> dict[str, str]:
     """Return the headers of an error's response, names in lower case; unreadable ones are left out.
 
     They are in `response.headers` (most SDKs), `response["ResponseMetadata"]["HTTPHeaders"]`
-    (botocore) or `headers` (aiohttp, urllib).
+    (botocore), `headers` (aiohttp, urllib) or `trailing_metadata()` (gRPC).
     """
     response = attribute(error, "response")
     found: dict[str, str] = {}
@@ -44,6 +77,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
         attribute(response, "headers"),
         attribute(response, "ResponseMetadata", "HTTPHeaders"),
         attribute(error, "headers"),
+        returned(error, "trailing_metadata"),
     ):
         with suppress(Exception):
             for name, value in headers.items() if hasattr(headers, "items") else headers or ():

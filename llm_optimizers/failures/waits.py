@@ -23,9 +23,10 @@ def retry_after(error: BaseException, *, now: float) -> float | None:
     """Return the seconds that the server asks to wait, None if it does not say.
 
     The first that an error or one of its causes states, of these:
-    the attribute `retry_after`; the header `retry-after-ms`; `Retry-After` in seconds or as a date
-    (RFC 9110, 10.2.3); Google's `RetryInfo` (https://cloud.google.com/apis/design/errors); the time
-    until the exhausted rate limits are reset, in OpenAI's or Anthropic's headers.
+    the attribute `retry_after`; the header `retry-after-ms` (also Azure's and gRPC's);
+    `Retry-After` in seconds, as a date (RFC 9110, 10.2.3) or a duration ("3s"); Google's
+    `RetryInfo` (https://cloud.google.com/apis/design/errors); the time until the exhausted rate
+    limits are reset, in OpenAI's or Anthropic's headers.
 
     `now` is in seconds since the epoch. A value that cannot be read is ignored.
     """
@@ -39,8 +40,10 @@ def retry_after(error: BaseException, *, now: float) -> float | None:
 def _stated(error: BaseException, now: float) -> Iterator[float]:
     headers = headers_of(error)
     yield from _number(attribute(error, "retry_after"))
-    yield from _number(headers.get("retry-after-ms"), 0.001)
+    for name in ("retry-after-ms", "x-ms-retry-after-ms", "grpc-retry-pushback-ms"):
+        yield from _number(headers.get(name), 0.001)
     yield from _number(headers.get("retry-after"))
+    yield from _duration(headers.get("retry-after"))
     yield from _until(headers.get("retry-after"), now, parsedate_to_datetime)
     for name in ("details", "error_details", "body"):
         yield from _retry_info(attribute(error, name))

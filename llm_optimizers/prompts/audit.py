@@ -32,7 +32,9 @@ _FILLER = re.compile(
     r"|take a deep breath)\b[ ,]*",
     re.IGNORECASE,
 )
-_EXAMPLE = re.compile(r"^\W{0,6}(?:example|sample|case)\s*(?:#|no\.?)?\s*\d+\b", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"^\W{0,6}(?:example|sample|case)\s*+(?:(?:#|no\.?)\s*+)?\d++\b", re.IGNORECASE
+)
 _ENOUGH_EXAMPLES = 2
 _LEAD = re.compile(
     r"^(?:(?:please|kindly|always|also|and|remember|note that|it is (?:very |really )?important"
@@ -41,10 +43,11 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"(?:[\s,]+(?:please|always|at all times|whenever possible"
-    r"|in (?:all )?your (?:answers?|responses?|replies)))+\W*$",
+    r"[\s,](?:please|always|at all times|whenever possible"
+    r"|in (?:all )?your (?:answers?|responses?|replies))\Z",
     re.IGNORECASE,
 )
+_LONGEST_TAIL = 40
 _AS_POSSIBLE = re.compile(r"\bas ([\w ]{1,60}) as possible\b", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*+\u2022]|\d{1,2}[.)])\s+")
 _WORD = re.compile(r"[^\W_]+(?:['\u2019]\w+)?|[^\w\s.,!;:\"'()\u2026-]")
@@ -204,12 +207,28 @@ def _instruction_key(sentence: str) -> str | None:
         return None
     if not ended and not (count >= (3 if item else 4) and _PLAIN.fullmatch(text)):
         return None
-    text = _AS_POSSIBLE.sub(r"\1", _TAIL.sub("", _LEAD.sub("", text)))
+    text = _AS_POSSIBLE.sub(r"\1", _without_tail(_LEAD.sub("", text)))
     words = [inflection_stem(w) for w in _WORD.findall(text.lower()) if w not in _ARTICLES]
     for at in range(1, len(words) - 1):
         if words[at] == "and" and words[at - 1] > words[at + 1]:
             words[at - 1], words[at + 1] = words[at + 1], words[at - 1]
     return " ".join(words) if len(words) > 1 else None
+
+
+def _without_tail(text: str) -> str:
+    """Return a sentence without the phrases at its end that add nothing.
+
+    They are looked for from the end: a pattern that repeats them is tried at every blank.
+    """
+    found, end = None, len(text)
+    while end and not (text[end - 1].isalnum() or text[end - 1] == "_"):
+        end -= 1
+    while (tail := _TAIL.search(text, max(0, end - _LONGEST_TAIL), end)) is not None:
+        end = tail.start()
+        while end and (text[end - 1].isspace() or text[end - 1] == ","):
+            end -= 1
+        found = end
+    return text[:found]
 
 
 def _filler(text: str, count: Count) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.embeddings import Embed, normalise_rows
+from llm_optimizers.embeddings import Embed
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import same_words
 from llm_optimizers.prompts.counting import TokenCounter
@@ -88,24 +88,26 @@ class ExampleSelector:
         texts = [example.input for example in pool]
         if question is not None:
             texts.append(question)
-        similarity = _similarities(texts, self._embed)
-        among = similarity[: len(pool), : len(pool)]
-        relevance = among.mean(axis=0) if question is None else similarity[-1, : len(pool)]
-
-        def marginal_relevance(at: int) -> float:
-            redundancy = max((float(among[at, other]) for other in picked), default=0.0)
-            return (1 - self._diversity) * float(relevance[at]) - self._diversity * redundancy
-
-        picked: list[int] = []
+        likeness = _likeness(texts, self._embed)
+        relevance = likeness(None if question is None else len(pool))
+        redundancy = np.zeros(len(texts))
         left = self._max_tokens
+        costs = None if left is None else [self._cost(example) for example in pool]
         candidates = list(range(len(pool)))
-        while candidates and len(picked) < wanted:
-            best = max(candidates, key=lambda at: (marginal_relevance(at), -at))
+        picked: list[int] = []
+        while len(picked) < wanted:
+            if costs is not None and left is not None:
+                candidates = [at for at in candidates if costs[at] <= left]
+            if not candidates:
+                break
+            marginal = (1 - self._diversity) * relevance - self._diversity * redundancy
+            best = max(candidates, key=lambda at: (float(marginal[at]), -at))
             candidates.remove(best)
-            cost = self._cost(pool[best])
-            if left is None or cost <= left:
-                picked.append(best)
-                left = None if left is None else left - cost
+            similar = likeness(best)
+            redundancy = np.maximum(redundancy, similar) if picked else similar
+            picked.append(best)
+            if costs is not None and left is not None:
+                left -= costs[best]
         return tuple(pool[at] for at in sorted(picked))
 
     def _cost(self, example: Example) -> int:
@@ -169,17 +171,37 @@ def enough_examples(
     )
 
 
-def _similarities(texts: Sequence[str], embed: Embed | None) -> Floats:
-    """Return the cosine similarity of all pairs, (n, n): of embeddings, or of TF-IDF weights."""
+def _likeness(texts: Sequence[str], embed: Embed | None) -> Callable[[int | None], Floats]:
+    """Return a function from a text's place to all texts' cosine similarity to it, (n,).
+
+    Of embeddings, or of TF-IDF weights. None stands for the mean of all texts. The similarities of
+    all pairs are never made: a pool of 10,000 examples would need a gigabyte.
+    """
     if embed is not None:
         vectors = np.asarray(embed(texts), dtype=np.float64)
-        return np.asarray(vectors @ vectors.T)
+        return lambda at: np.asarray(
+            vectors @ (vectors.mean(axis=0) if at is None else vectors[at])
+        )
     bags = [Counter(topical_terms(text)) for text in texts]
     frequency = Counter(term for bag in bags for term in bag)
     columns = {term: at for at, term in enumerate(sorted(frequency))}
-    vectors = np.zeros((len(texts), max(1, len(columns))))
-    for row, bag in zip(vectors, bags, strict=True):
-        for term, count in bag.items():
-            row[columns[term]] = (1 + math.log(count)) * math.log(1 + len(texts) / frequency[term])
-    vectors = normalise_rows(vectors)
-    return np.asarray(vectors @ vectors.T)
+    rows = np.array([at for at, bag in enumerate(bags) for _ in bag], dtype=np.intp)
+    terms = np.array([columns[term] for bag in bags for term in bag], dtype=np.intp)
+    weights = np.array(
+        [
+            (1 + math.log(count)) * math.log(1 + len(texts) / frequency[term])
+            for bag in bags
+            for term, count in bag.items()
+        ],
+        dtype=np.float64,
+    )
+    weights /= np.sqrt(np.bincount(rows, weights**2, len(texts)))[rows]
+
+    def likeness(at: int | None) -> Floats:
+        of = slice(None) if at is None else rows == at
+        other = np.bincount(terms[of], weights[of], len(columns)).astype(np.float64)
+        if at is None:
+            other = other / len(texts)
+        return np.bincount(rows, weights * other[terms], len(texts)).astype(np.float64)
+
+    return likeness

@@ -59,11 +59,13 @@ class ReplyReader(Generic[R, C]):
 
     `read` gives a cascade's checks the answer, `chunks` splits a reply that had to be checked
     whole into a stream, `text` is a chunk's text, for the partial answer of a broken stream.
+    `is_empty` says that a chunk holds nothing of the answer, as the first one of many providers.
     """
 
     read: Callable[[R], ModelAnswer]
     chunks: Callable[[R], Iterator[C]]
     text: Callable[[C], str]
+    is_empty: Callable[[C], bool]
 
 
 @dataclass(frozen=True, slots=True)

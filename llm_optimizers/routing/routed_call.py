@@ -44,9 +44,12 @@ _END: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class _Opened(Generic[C]):
-    """A stream whose first chunk has arrived: from here on no other model can answer."""
+    """A stream whose first chunk with content has arrived: no other model can answer now.
 
-    first: C
+    `first` holds it and the empty chunks before it.
+    """
+
+    first: list[C]
     rest: Any
 
     def close(self) -> None:
@@ -159,7 +162,12 @@ class RoutedCall(Generic[R, C]):
 
         def opened(attempt: CallModel) -> _Opened[C]:
             chunks = caller.stream(attempt)
-            return _Opened(next(chunks, _END), chunks)
+            first: list[C] = []
+            for chunk in chunks:
+                first.append(chunk)
+                if not self._replies.is_empty(chunk):
+                    break
+            return _Opened(first, chunks)
 
         kept: str | None = None
         partial: list[str] = []
@@ -167,14 +175,16 @@ class RoutedCall(Generic[R, C]):
             got: CallResult[_Opened[C]] = drive(serve(self._routed), effect_runner(opened))
             kept = got.attempt.context.id
             with closing(got.value.rest) as rest:
-                chunk = got.value.first
-                while chunk is not _END:
-                    partial.append(self._replies.text(chunk))
-                    yield caller.mark(chunk, got.attempt, first=len(partial) == 1)
+                waiting = got.value.first
+                while waiting:
+                    for chunk in waiting:
+                        partial.append(self._replies.text(chunk))
+                        yield caller.mark(chunk, got.attempt, first=len(partial) == 1)
                     try:
                         chunk = next(rest, _END)
                     except Exception as error:
                         raise self._interrupted(got.attempt, partial, error) from error
+                    waiting = [] if chunk is _END else [chunk]
         finally:
             self._finish(kept)
 
@@ -187,7 +197,12 @@ class RoutedCall(Generic[R, C]):
 
         async def opened(attempt: CallModel) -> _Opened[C]:
             chunks = caller.astream(attempt)
-            return _Opened(await anext(chunks, _END), chunks)
+            first: list[C] = []
+            async for chunk in chunks:
+                first.append(chunk)
+                if not self._replies.is_empty(chunk):
+                    break
+            return _Opened(first, chunks)
 
         kept: str | None = None
         partial: list[str] = []
@@ -197,14 +212,16 @@ class RoutedCall(Generic[R, C]):
             )
             kept = got.attempt.context.id
             async with closing_async(got.value.rest) as rest:
-                chunk = got.value.first
-                while chunk is not _END:
-                    partial.append(self._replies.text(chunk))
-                    yield caller.mark(chunk, got.attempt, first=len(partial) == 1)
+                waiting = got.value.first
+                while waiting:
+                    for chunk in waiting:
+                        partial.append(self._replies.text(chunk))
+                        yield caller.mark(chunk, got.attempt, first=len(partial) == 1)
                     try:
                         chunk = await anext(rest, _END)
                     except Exception as error:
                         raise self._interrupted(got.attempt, partial, error) from error
+                    waiting = [] if chunk is _END else [chunk]
         finally:
             self._finish(kept)
 

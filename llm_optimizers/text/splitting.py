@@ -35,10 +35,10 @@ _SPAN = re.compile(
 )
 _MARKS = '`"{\u201c\u00ab'
 _CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from [\w.]|return\b|async |await |function\b|const |let |var "
+    r"^\s*+(?:def |class |import |from [\w.]|return\b|async |await |function\b|const |let |var "
     r"|public |private |protected |static |func |fn |#include|using |package |SELECT |INSERT "
     r"|UPDATE |CREATE |elif .*:$|else:$|try:$|except\b.*:$|for .+:$|while .+:$|if .+:$|with .+:$"
-    r"|@\w+|\}\s*$|[\w.\])]+\s*[-+*/|&]?=\s*\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
+    r"|@\w+|\}\s*$|[\w.\])]++\s*+[-+*/|&]?=\s*+\S|.*[;{]\s*$|\$ \S|</?\w+[^>]*>\s*$)"
 )
 _JSON = re.compile(r"\A[\[{]")
 _JSON_START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"])")

@@ -153,6 +153,8 @@ def test_the_errors_own_wait_comes_before_the_headers() -> None:
         ("inf", None),
         ("nan", None),
         ("soon", None),
+        ("3s", 3.0),
+        ("1m30s", 90.0),
         ("", None),
         ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
         ("Fri, 15 Jan 2027 08:00:30 -0000", 30.0),
@@ -162,6 +164,11 @@ def test_the_errors_own_wait_comes_before_the_headers() -> None:
 )
 def test_a_header_is_a_number_of_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert retry_after(failing(response=response(None, RETRY_AFTER=value)), now=NOW) == seconds
+
+
+@pytest.mark.parametrize("name", ["x_ms_retry_after_ms", "grpc_retry_pushback_ms"])
+def test_azure_and_grpc_state_the_wait_in_milliseconds(name: str) -> None:
+    assert retry_after(failing(response=response(None, **{name: "500"})), now=NOW) == 0.5
 
 
 def test_without_headers_nothing_is_known() -> None:

@@ -14,6 +14,7 @@ TEXT_READER: ReplyReader[str, str] = ReplyReader(
     read=lambda reply: ModelAnswer(model="", text=reply),
     chunks=lambda reply: iter(reply.split(" ")),
     text=lambda chunk: chunk,
+    is_empty=lambda chunk: not chunk,
 )
 
 

@@ -38,6 +38,8 @@ def scripted_server(
             kind = "text/event-stream" if stream else "application/json"
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(raw)))
+            self.send_header("Connection", "close")  # no connection outlives its test's loop
+            self.close_connection = True
             self.end_headers()
             self.wfile.write(raw)
 

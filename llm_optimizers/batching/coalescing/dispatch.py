@@ -48,8 +48,10 @@ def is_item_error(error: Exception) -> bool:
     status = http_status(error)
     if status is not None:
         return status in _ITEM_STATUSES
-    transient = read_failure(error, now=0.0).retryable
-    return not (transient or isinstance(error, OSError | RefusedError))
+    if isinstance(error, OSError | RefusedError):
+        return False
+    # A reply that cannot be parsed may be one item's.
+    return isinstance(error, ValueError) or not read_failure(error, now=0.0).retryable
 
 
 @dataclass(slots=True, eq=False)

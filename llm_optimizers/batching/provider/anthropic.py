@@ -15,20 +15,11 @@ from typing import Any, Protocol
 from llm_optimizers.batching.provider.client import LineOutcome, LineStatus, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
+from llm_optimizers.failures import may_pass
 
 __all__ = ["AnthropicBatches", "MessageBatches"]
 
 LIMITS = ShardLimits(max_requests=100_000, max_bytes=256_000_000)
-_REFUSED = frozenset(
-    {
-        "authentication_error",
-        "billing_error",
-        "invalid_request_error",
-        "not_found_error",
-        "permission_error",
-        "request_too_large",
-    }
-)
 
 
 class MessageBatches(Protocol):
@@ -103,7 +94,7 @@ def _outcome(name: str, result: Any) -> LineOutcome:
         # The SDK wraps the error in an error response.
         error = getattr(result.error, "error", result.error)
         kind = str(error.type)
-        status: LineStatus = "refused" if kind in _REFUSED else "retry"
+        status: LineStatus = "refused" if may_pass(None, kind) is False else "retry"
         return LineOutcome(name=name, status=status, error=str(error.message), error_kind=kind)
     status = "cancelled" if result.type == "canceled" else "retry"
     return LineOutcome(

@@ -16,7 +16,7 @@ from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.failures import is_transient_status
+from llm_optimizers.failures import may_pass
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -27,8 +27,8 @@ __all__ = ["OpenAIBatches"]
 _LABEL = "llm_optimizers"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _SEARCHED = 1_000
-# Error codes of requests that were not run or may succeed in a retry.
-_RETRIED = frozenset({"batch_expired", "rate_limit_exceeded", "server_error", "timeout"})
+# Codes of a batch, not of a request: it was not run or not finished.
+_RETRIED = frozenset({"batch_expired", "timeout"})
 LIMITS = ShardLimits(max_requests=50_000, max_bytes=200_000_000)
 
 
@@ -152,8 +152,7 @@ def _outcome(
 def _line_status(kind: str, status: object) -> Literal["retry", "cancelled", "refused"]:
     if kind == "batch_cancelled":
         return "cancelled"
-    transient = isinstance(status, int) and is_transient_status(status)
-    return "retry" if transient or kind in _RETRIED else "refused"
+    return "retry" if may_pass(status, kind) or kind in _RETRIED else "refused"
 
 
 def _usage(body: Mapping[str, Any]) -> Usage:

@@ -29,7 +29,7 @@ Tier: TypeAlias = Literal["exact", "normalised", "semantic", "shared"]
 CACHE_HIT = "cache_hit"
 """The metadata key under which an adapter stores a hit's mark (see `mark_of`)."""
 
-_PIECE = re.compile(r"\s*\S+(?:\s+\S+){0,3}\s*")
+_PIECE = re.compile(r"(?:(?<!\s)\s++)?\S++(?:\s++\S++){0,3}\s*+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

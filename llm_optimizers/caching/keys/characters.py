@@ -56,13 +56,13 @@ _NO_BREAK_BEFORE_MARKS = re.compile(
 )
 _OPENING = re.compile(r"\A[¿¡]+\s*(?=\w)")
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
-_LAST_WORD = re.compile(r"(\w+)\W*\Z")
+_LAST_WORD = re.compile(r"(?<!\w)(\w++)\W*+\Z")
 _INVERTED = re.compile(
     r"\w-(?:t-)?(?:je|tu|ils?|elles?|nous|vous)(?![\w-])|t-on(?![\w-])", re.IGNORECASE
 )
 """A verb before its pronoun: the text is French, and complete where it ends in one."""
 _FRENCH_WORDS = re.compile(r"\A(?:quel(?:le)?s?|combien)\b|\b(?:combien|pourquoi)\Z", re.IGNORECASE)
-_ASKS_ABOUT_IT = re.compile(r"(?:signifi\w*|dire|mean|means)\Z", re.IGNORECASE)
+_ASKS_ABOUT_IT = re.compile(r"(?:signifi\w{0,20}|dire|mean|means)\Z", re.IGNORECASE)
 
 
 def folded(text: str) -> str | None:

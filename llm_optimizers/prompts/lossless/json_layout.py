@@ -16,7 +16,7 @@ __all__ = ["Number", "Parsed", "minified", "parsed", "shorter_json"]
 _FEWEST_KEYS = 2
 """A text with fewer keys, such as `[1, 2]`, may well be something else than data."""
 _BLANKS = " \t\r\n"
-_STRING_OR_BLANKS = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|[ \t\r\n]++')
+_STRING_OR_BLANKS = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))|[ \t\r\n]++', re.DOTALL)
 
 
 class Number(NamedTuple):

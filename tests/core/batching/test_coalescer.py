@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import multiprocessing
 import os
 import threading
@@ -215,6 +216,11 @@ def test_only_errors_of_an_item_lead_to_separate_calls() -> None:
     assert not is_item_error(http(429))
     assert not is_item_error(http(401))
     assert not is_item_error(TimeoutError())
+    assert not is_item_error(httpx.ReadError("m"))
+    used_up = http(429)
+    used_up.code = "insufficient_quota"  # type: ignore[attr-defined]
+    assert not is_item_error(used_up)
+    assert is_item_error(json.JSONDecodeError("m", "", 0)), "one item's answer may be no JSON"
     request = httpx.Request("POST", "https://provider.test")
     assert not is_item_error(openai.APIConnectionError(request=request))
     refused = httpx.Response(422, request=request)

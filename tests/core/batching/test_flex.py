@@ -64,7 +64,13 @@ async def test_capacity_at_the_second_attempt_is_used() -> None:
     assert server.tiers == ["flex", "flex"]
 
 
-@pytest.mark.parametrize("error", [BusyError(400), BusyError(500), ValueError()])
+def used_up() -> Exception:
+    error = BusyError(429)
+    error.code = "insufficient_quota"  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize("error", [BusyError(400), BusyError(500), ValueError(), used_up()])
 async def test_other_errors_are_raised(error: Exception) -> None:
     server = Server(error)
     with pytest.raises(type(error)):

@@ -63,6 +63,15 @@ def test_a_status_is_read_where_google_puts_it() -> None:
     assert after_failure(job(1), error, RetryPolicy(), now=NOW, rng=RNG).state == "waiting"
 
 
+@pytest.mark.parametrize(
+    ("code", "state"), [("insufficient_quota", "dead"), ("rate_limit_exceeded", "waiting")]
+)
+def test_a_used_up_quota_is_not_waited_for(code: str, state: str) -> None:
+    error = HTTPError(429, {"retry-after": "1"})
+    error.code = code  # type: ignore[attr-defined]
+    assert after_failure(job(1), error, RetryPolicy(), now=NOW, rng=RNG).state == state
+
+
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
 def test_passing_errors_are_retried(status: int) -> None:
     outcome = after_failure(job(1), HTTPError(status), RetryPolicy(), now=NOW, rng=RNG)

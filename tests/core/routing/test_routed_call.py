@@ -110,6 +110,40 @@ def test_a_failing_model_is_replaced_and_cools_down(make, ask, perform, error):
     assert router.decide(ask()).model == "middle"
 
 
+def used_up():
+    """An error of OpenAI's for an account without money, with a wait that does not help."""
+    error = ProviderError(429, {"retry-after": "1"})
+    error.code = "insufficient_quota"
+    return error
+
+
+def test_another_account_answers_where_one_is_used_up(make, ask, perform):
+    router, models = make(), Models(small=[used_up()], middle=["four"])
+    assert perform(router, ask(), models) == "four"
+    assert models.asked == ["small", "middle"]
+
+
+def test_where_all_are_used_up_nothing_is_waited_for(make, ask, perform):
+    errors = {name: [used_up()] for name in MODELS}
+    models = Models(**errors)
+    with pytest.raises(ProviderError):
+        perform(make(), ask(), models)
+    assert sorted(models.asked) == sorted(MODELS)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, asyncio.CancelledError])
+def test_interrupts_go_to_no_other_model(make, ask, perform, interrupt):
+    asked = []
+
+    def models(effect):
+        asked.append(effect.model)
+        raise interrupt
+
+    with pytest.raises(interrupt):
+        perform(make(), ask(), models)
+    assert asked == ["small"]
+
+
 @pytest.mark.parametrize("deadline_s", [None, 5.0])
 async def test_a_raised_error_leaves_no_reference_cycle(make, ask, deadline_s):
     """Its frames, with their prompts, are freed without waiting for the garbage collector."""
@@ -442,6 +476,14 @@ def test_an_empty_stream_is_an_answer(make, ask, stream):
     router = make()
     assert stream(router, ask(), Streams(small=[Chunks()])) == []
     assert router.last_record["served_by"] == "small"
+
+
+def test_an_empty_first_chunk_holds_nothing_that_could_be_lost(make, ask, stream):
+    router = make()
+    broken, whole = Chunks("", ProviderError(500)), Chunks("", "four", "")
+    assert stream(router, ask(), Streams(small=[broken], middle=[whole])) == ["", "four", ""]
+    assert router.last_record["served_by"] == "middle"
+    assert stream(make(), ask(), Streams(small=[Chunks("", "")])) == ["", ""]
 
 
 def test_a_cascade_streams_after_the_answer_is_accepted(make, ask):

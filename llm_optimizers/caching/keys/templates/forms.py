@@ -16,7 +16,9 @@ from llm_optimizers.text.labels import split, words_for
 
 __all__ = ["question_spans"]
 
-_LINE = re.compile(r"\s*(?P<q>[^\n]*\S)")
+_SAID = r"\S(?:[^\n]*\S)?"
+_LINE = re.compile(rf"\s*+(?P<q>{_SAID})")
+_EACH_LINE = re.compile(_SAID)
 _RULE = re.compile(r"^[ \t]*[-=*_#]{5,}[ \t\r]*$", re.MULTILINE)
 _COLON = re.compile(r"[:\uff1a](?!/)")
 _ENDS = ("?", "\uff1f", "\u061f")
@@ -230,7 +232,7 @@ def _sounds_like_a_question(text: str) -> bool:
 
 def _lines(text: str, start: int, end: int) -> list[Span]:
     """Return the lines with text, without the blanks around them."""
-    return [each.span("q") for each in _LINE.finditer(text, start, end)]
+    return [each.span() for each in _EACH_LINE.finditer(text, start, end)]
 
 
 def _on_line(text: str, marks: Marks, label: Mark, *, below: bool = True) -> Span | None:

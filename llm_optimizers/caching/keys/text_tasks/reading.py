@@ -37,7 +37,7 @@ NEXT, NEAR, FAR = 1, 3, 9
 Place: TypeAlias = tuple[int, int]
 """Where a phrase stands: the number of its first word, and of the word after its last."""
 
-_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|[\u3002\uff01\uff1f\n]+")
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++(?=\s|$)|[\u3002\uff01\uff1f\n]+")
 _WORD = re.compile(
     r"[^\s\-\u2010-\u2015.,;:!?()\[\]{}<>\"`*#|/=\u201c-\u201f\u00ab\u00bb\u00bf\u00a1"
     r"\u3000-\u303f\uff00-\uff20]+"

@@ -30,7 +30,7 @@ NOUNS = ("context", "documents", "other")
 _LINE = re.compile(r"^[^\n]+", re.MULTILINE)
 _BLANK = re.compile(r"\n[ \t\r]*$", re.MULTILINE)
 _MARKED = re.compile(
-    r"(?P<indent>[ \t]*)(?:(?P<level>#{1,6})[ \t]+|\*\*)(?P<words>[^\n:\uff1a*#]{1,80})"
+    r"(?P<indent>[ \t]*)(?:(?P<level>#{1,6})[ \t]++|\*\*)(?P<words>[^\n:\uff1a*#]{1,80})"
     r"(?:[:\uff1a]?\*\*[:\uff1a]?|[:\uff1a])?[ \t#\r]*$"
 )
 _BARE = re.compile(
@@ -45,7 +45,7 @@ _WORDS = 3
 """Words before the noun of a heading."""
 _DISTANCE = 8
 """Words from "following" to the noun for the context."""
-_DATA = re.compile(r"[ \t]*\n?(?:[ \t]+\S|-[ \t])")
+_DATA = re.compile(r"[ \t]++\S|[ \t]*+(?:\n(?:[ \t]++\S|-[ \t])|-[ \t])")
 _OTHER = re.compile(r"^(?P<level>#{1,6})[ \t]+[^\s\d][^\n\d]*$", re.MULTILINE)
 _FORM = re.compile(r"^(?P<label>[^\W\d_][^\n:*#<>]{1,40}:)(?:[ \t]|[ \t\r]*$)", re.MULTILINE)
 _NUMBERED = re.compile(r"\s*(?:\[\d|[^\W\d_]+[ ]#?\d)")

@@ -21,7 +21,7 @@ _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _OBJECT = re.compile(r"[A-Z]\w{0,60}\(")
 _NAMED = re.compile(r"\w\s?[=:]\s?\Z")
 _PLAIN = re.compile(r"[^'\"()\[\]{}]+")
-_BETWEEN = re.compile(r"\s*,?\s*")
+_BETWEEN = re.compile(r"\s*+(?:,\s*+)?")
 _READABLE = re.compile(
     r"['\"](?:[^\\]|\\(?:['\"\\abfnrtv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}"
     r"|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}))*['\"]"

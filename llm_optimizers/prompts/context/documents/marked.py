@@ -28,13 +28,13 @@ _WORDED = re.compile(
     r"^(?P<mark>(?:#{1,6}[ \t]+)?(?:\*\*|__)?)(?P<word>[^\W\d_]{1,30}(?:[ \t_-][^\W\d_]{1,30})?)"
     r"[ \t]*(?P<open>[\[(#]?)(?P<number>\d{1,4})(?P<close>[\])]?)"
     r"(?:[ ]of[ ]\d{1,4})?"
-    r"(?P<end>[ \t]*(?:\(Title:(?P<title>(?:[^()\n]|\([^()\n]{0,80}\)){0,200})\)"
-    r"|(?:\*\*|__)?[:.)\u2013\u2014|-](?:\*\*|__)?|(?:\*\*|__)?[ \t\r]*$|(?<=[\])])))",
+    r"(?P<end>[ \t]*+(?:\(Title:(?P<title>(?:[^()\n]|\([^()\n]{0,80}\)){0,200})\)"
+    r"|(?:\*\*|__)?[:.)\u2013\u2014|-](?:\*\*|__)?|(?:\*\*|__)?[ \t\r]*$)|(?<=[\])]))",
     re.MULTILINE,
 )
 _FRAMED = re.compile(
     r"^(?P<open>\[|-{2,}|={2,})[ \t]*(?P<word>[^\W\d_]{1,30})[ \t]*#?(?P<number>\d{1,4})"
-    r"(?:[ \t]*[:|][ \t]*(?P<title>[^\]\n]{0,200}?))?[ \t]*(?P<close>\]:?|-{2,}|={2,})(?=\s)",
+    r"(?:[ \t]*+[:|][ \t]*+(?P<title>[^\]\n]{0,200}?))?[ \t]*+(?P<close>\]:?|-{2,}|={2,})(?=\s)",
     re.MULTILINE,
 )
 _DOCUMENT_WORD = re.compile(
@@ -44,7 +44,7 @@ _DOCUMENT_WORD = re.compile(
 _LABELS = (_BARE, _WORDED, _FRAMED)
 _FIELD = re.compile(r"^(?P<name>[^\W\d][\w.-]{0,40}(?: [\w.-]{1,40})?):(?=\s|$)", re.MULTILINE)
 _STRINGS = re.compile(r"^page_content='", re.MULTILINE)
-_STRING_END = re.compile(r"'(?:[ \t]+metadata=\{[^\n]*\})?[ \t]*\Z")
+_METADATA = re.compile(r"'[ \t]++metadata=\{")
 _TEXT_FIELD = re.compile(
     r"body|chunk|content|document|excerpt|page_content|passage|snippet|summary|text"
 )
@@ -152,8 +152,17 @@ def _string(body: str, start: int, end: int) -> Place:
     """Return the place of the str of a LangChain document, whose text is not escaped."""
     first = start + len("page_content='")
     last = max(first, place(body, start, end).end)
-    closing = _STRING_END.search(body, first, last)
-    return place(body, start, end, (first, closing.start() if closing else last))
+    return place(body, start, end, (first, _end_of_string(body, first, last)))
+
+
+def _end_of_string(body: str, first: int, last: int) -> int:
+    """Return where the text's quotation mark is on its last line; `last` if there is none."""
+    line = max(first, body.rfind("\n", first, last) + 1)
+    end = line + len(body[line:last].rstrip(" \t"))
+    if body.endswith("}", line, end):
+        metadata = _METADATA.search(body, line, end)
+        return last if metadata is None else metadata.start()
+    return end - 1 if body.endswith("'", line, end) else last
 
 
 def _record(body: str, span: Span, common: Sequence[str]) -> Place:

@@ -97,8 +97,8 @@ def is_source(text: str) -> bool:
 
 
 def _is_code(line: str) -> bool:
-    matches = (each.match(line) for each in (_NEUTRAL, _CALL, _CONTINUES))
-    return is_code_line(line) or any(each is not None for each in matches)
+    matched = _NEUTRAL.match(line) or _CALL.match(line) or _CONTINUES.match(line)
+    return is_code_line(line) or matched is not None
 
 
 def is_transcript(lines: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ _COMMENT = re.compile(r"[ \t]*(?:#|;)")
 _SECTION = re.compile(r"\[[^\n]+\]")
 _ITEM = re.compile(r"[ \t]*- ")
 _ANCHOR = re.compile(r"(?:^|[:-] )[ \t]*[&*]\w", re.MULTILINE)
-_CLOSES = re.compile(r"[)\]}]+,?\s*$")
+_CLOSES = re.compile(r"[)\]}]++,?\s*+$")
 _DEPTH = 6
 
 

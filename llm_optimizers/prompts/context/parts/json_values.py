@@ -17,7 +17,7 @@ from llm_optimizers.text import json_spans
 __all__ = ["json_parts", "json_values"]
 
 _START = re.compile(r"\{(?=\s*[\"}])|\[(?=\s*[\[{\"\dtfn\]-])")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},:]', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{},:]', re.DOTALL)
 _CODE = "=([{,<&|+-*/"
 """A bracket after one of these belongs to code."""
 _LINE_START = 200

@@ -44,7 +44,7 @@ _SHAPES: Mapping[AnswerType, re.Pattern[str]] = {
     "version": re.compile(r"\b[vV]?\d+\.(?:\d|[xX]\b)"),
     "licence": re.compile(r"\b[Ll]icen[cs]e|\b(?:MIT|BSD|Apache|[AL]?GPL|MPL|ISC|PSF)\b"),
     "name": re.compile(
-        r"(?<=[\w,;)'\"] )[A-Z\u00c0-\u00de][\w'\u2019.-]+|\b[A-Z][\w'-]+ [A-Z][\w'-]+"
+        r"(?<=[\w,;)'\"] )[A-Z\u00c0-\u00de][\w'\u2019.-]+|\b[A-Z][\w'-]{1,60}+ [A-Z][\w'-]+"
     ),
     "option": re.compile(rf"(?<![\w-])--?[a-z][\w-]*|\b\w+=|{_IDENTIFIER}"),
     "error": re.compile(
