@@ -8,7 +8,6 @@ warning is logged once. Reading raises, since figures from an incomplete ledger 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import time
@@ -26,9 +25,11 @@ from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
+from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["Ledger"]
 
@@ -44,7 +45,7 @@ _SHORT_WAIT = 0.02  # while the file stays locked: calls must not be slowed
 _READ_WAIT = 5.0  # for records that wait for the lock
 
 
-class Ledger(PickledAsArguments):
+class Ledger(WarmsUp, PickledAsArguments):
     """A store of calls with their cost and savings; in memory if no `path` is given.
 
     Safe to share between threads and event loops; several processes may append to one file.
@@ -178,6 +179,10 @@ class Ledger(PickledAsArguments):
         """
         return summarise(self.records(since, until), premium_model=premium_model)
 
+    def warm_up(self) -> None:
+        """Load the prices now, which the first record would do."""
+        self.prices.warm_up()
+
     @property
     def dropped(self) -> int:
         """How many records this object could not write; those that still wait are not among them.
@@ -222,7 +227,7 @@ class Ledger(PickledAsArguments):
         Each is a separate transaction outside a loop: a killed process loses at most this one.
         """
         self._check_open()
-        if _in_event_loop():
+        if in_event_loop():
             if not self._writer.add(make):
                 self._write(make)
         elif not self._writer.waiting:
@@ -286,11 +291,3 @@ class Ledger(PickledAsArguments):
             type(error).__name__,
             error,
         )
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -193,9 +193,7 @@ class LedgerWriter:
             rows.popleft()
             self._end(lost)
 
-    def _wait_for_lock(
-        self, rows: deque[tuple[str, tuple[Any, ...]]], error: BusyError
-    ) -> None:
+    def _wait_for_lock(self, rows: deque[tuple[str, tuple[Any, ...]]], error: BusyError) -> None:
         """Wait before the next try; drop the rows if the process or the ledger is ending."""
         now = time.monotonic()
         with self._changed:

@@ -49,6 +49,22 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _BLOCKING = 20_000
 """Characters above which a request is handled outside the event loop."""
+_TOKENS = 3
+"""The most tokens of a character."""
+_EXAMPLE = ChatRequest(
+    messages=(
+        Message(role="system", content="Answer from the context."),
+        Message(
+            role="user",
+            content="<context>\n"
+            + "".join(
+                f"<document>Shop {at} takes boots back in May.</document>\n" for at in range(9)
+            )
+            + "</context>\nWhich shop takes boots back?",
+        ),
+    )
+)
+"""Its context is ranked, if there is a budget for it."""
 _SENT_UNCHANGED = "The prompt could not be shortened; it is sent unchanged"
 
 
@@ -137,6 +153,7 @@ class RequestOptimizer(PickledAsArguments):
         self._prices = prices or PriceBook()
         self._embed = embed
         self._report = report or _log_cuts
+        self._warm = False
 
     def __fingerprint__(self) -> object:
         """What decides the prompt that is sent, for the key of a cache in front of it."""
@@ -162,6 +179,7 @@ class RequestOptimizer(PickledAsArguments):
             sent, after = request, before
         else:
             after = self._counter.count_request(sent)
+        self._warm = True
         removed = max(0, before.tokens - after.tokens)
         newly = self._removed_newly(request, sent.messages, origins)
         return Optimized(
@@ -178,10 +196,28 @@ class RequestOptimizer(PickledAsArguments):
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:
         """Like `optimize`, in a thread if it would block the event loop."""
-        waits = self._history is not None and self._history.summariser is not None
-        if waits or sum(len(m.text) for m in request.messages) > _BLOCKING:
+        if self._may_wait(request):
             return await asyncio.to_thread(self.optimize, request)
         return self.optimize(request)
+
+    def warm_up(self, *models: str) -> None:
+        """Load now what the first call would load: vocabularies of these models, prices, words."""
+        self._counter.warm_up(*models)
+        for model in models or ("",):
+            self.optimize(replace(_EXAMPLE, model=model))
+
+    async def awarm_up(self, *models: str) -> None:
+        """Do the same in a thread."""
+        await asyncio.to_thread(self.warm_up, *models)
+
+    def _may_wait(self, request: ChatRequest) -> bool:
+        """Whether optimising could take more than some milliseconds."""
+        length = sum(len(message.text) for message in request.messages)
+        summarises = self._history is not None and self._history.summariser is not None
+        # Within its budget no context is cut, so none is ranked or embedded.
+        cuts = self._context is not None and length * _TOKENS > self._context.max_tokens
+        cold = not self._warm or not self._counter.is_warm(request.model)
+        return summarises or cuts or cold or length > _BLOCKING
 
     def apply(
         self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T
