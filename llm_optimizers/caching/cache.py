@@ -34,7 +34,7 @@ __all__ = ["ResponseCache"]
 
 R = TypeVar("R")
 C = TypeVar("C")
-_EXAMPLE = ChatRequest(messages=(Message(role="user", content="How do I return boots?"),))
+_EXAMPLE = "How do I return boots?"
 
 
 class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
@@ -282,8 +282,9 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
 
         Never raises: a failure is counted in `stats` and logged, as in a call.
         """
-        cache_key(_EXAMPLE, tenant="", embedder=self._embedder_id)
-        self._plans.warm_up(_EXAMPLE.question)
+        request = ChatRequest(messages=(Message(role="user", content=_EXAMPLE),))
+        cache_key(request, tenant="", embedder=self._embedder_id)
+        self._plans.warm_up(_EXAMPLE)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whether named by namespace or by block.

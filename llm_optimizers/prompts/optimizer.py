@@ -57,9 +57,7 @@ _EXAMPLE = ChatRequest(
         Message(
             role="user",
             content="<context>\n"
-            + "".join(
-                f"<document>Shop {at} takes boots back in May.</document>\n" for at in range(9)
-            )
+            + "".join(f"<document>Shop {n} takes boots back.</document>\n" for n in range(9))
             + "</context>\nWhich shop takes boots back?",
         ),
     )
