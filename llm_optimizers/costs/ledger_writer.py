@@ -84,7 +84,7 @@ class LedgerWriter:
 
         With `locked_only` the time counts only while another process has the file locked.
         """
-        if not self.waiting:
+        if not self.waiting or self._thread is threading.current_thread():
             return True
         with self._changed:
             target, began = self._added, time.monotonic()
