@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import ledger_rows
-from llm_optimizers.costs.ledger_writer import LedgerWriter, MakeRow
+from llm_optimizers.costs.ledger_writer import LedgerWriter, Row
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
 from llm_optimizers.costs.summary import Summary
@@ -105,8 +105,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         cache hit replaces the cache's own record of it.
         """
         try:
-            row = ledger_rows.call_row(record)
-            self._append(lambda: (ledger_rows.INSERT_CALL, row))
+            self._append((ledger_rows.INSERT_CALL, ledger_rows.call_row(record)))
         except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
             self._drop(error)
 
@@ -117,7 +116,8 @@ class Ledger(WarmsUp, PickledAsArguments):
         use, and long texts are counted. Never raises; a `make` that fails counts as a drop.
         """
         try:
-            self._append(lambda: (ledger_rows.INSERT_CALL, ledger_rows.call_row(make())))
+            if not in_event_loop() or not self._writer.add(lambda: self.record(make())):
+                self.record(make())
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -140,7 +140,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._append(lambda: (ledger_rows.INSERT_NOTE, row))
+            self._append((ledger_rows.INSERT_NOTE, row))
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -221,30 +221,30 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> None:
         self.close()
 
-    def _append(self, make: MakeRow) -> None:
+    def _append(self, row: Row) -> None:
         """Have one row written by the thread, in an event loop, or write it now.
 
         Each is a separate transaction outside a loop: a killed process loses at most this one.
         """
-        self._check_open()
+        if not self._writer.runs_here:
+            self._check_open()
         if in_event_loop():
-            if not self._writer.add(make):
-                self._write(make)
+            if not self._writer.add(lambda: row):
+                self._write(row)
         elif not self._writer.waiting:
-            self._write(make)
-        elif self._writer.add(make):  # after the waiting ones
+            self._write(row)
+        elif self._writer.add(lambda: row):  # after the waiting ones
             self._locked = not self._writer.wait(self._patience)
         else:
-            self._write(make)
+            self._write(row)
 
-    def _write(self, make: MakeRow) -> None:
-        insert, row = make()
+    def _write(self, row: Row) -> None:
         try:
             with self._database.connection(wait=self._patience) as connection:
-                connection.execute(insert, row)
+                connection.execute(*row)
         except BusyError:
             self._locked = True
-            if not self._writer.add(lambda: (insert, row)):
+            if not self._writer.add(lambda: row):
                 raise
         else:
             self._locked = False

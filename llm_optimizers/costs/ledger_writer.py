@@ -14,17 +14,18 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, TypeAlias
 
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.errors import BusyError, StoreError
 
-__all__ = ["MAX_WAITING", "LedgerWriter", "MakeRow"]
+__all__ = ["MAX_WAITING", "LedgerWriter", "MakeRow", "Row"]
 
-MakeRow: TypeAlias = Callable[[], tuple[str, tuple[Any, ...]]]
-"""Returns an insert statement and its values; called in the writer's thread."""
+Row: TypeAlias = tuple[str, tuple[Any, ...]]
+"""An insert statement and its values."""
+MakeRow: TypeAlias = Callable[[], Row | None]
+"""Returns a row, or None if it has added one itself; called in the writer's thread."""
 
 MAX_WAITING = 10_000
 """Rows that may wait; a row is about a kilobyte."""
@@ -58,6 +59,11 @@ class LedgerWriter:
         """Whether there are rows that are not written yet."""
         return self._added != self._ended
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether the running code is the writer's thread, which makes a row."""
+        return self._thread is threading.current_thread()
+
     def add(self, make: MakeRow) -> bool:
         """Queue a row; False if there can be no thread any more, as the process is ending.
 
@@ -65,6 +71,10 @@ class LedgerWriter:
             StoreError: the writer is closed, or too many rows wait.
         """
         with self._changed:
+            if self.runs_here:
+                self._added += 1
+                self._queue.appendleft(make)  # what is being made recorded it
+                return True
             if self.closed:
                 raise StoreError("the ledger is closed")
             if self._added - self._ended >= MAX_WAITING:
@@ -84,7 +94,7 @@ class LedgerWriter:
 
         With `locked_only` the time counts only while another process has the file locked.
         """
-        if not self.waiting or self._thread is threading.current_thread():
+        if not self.waiting or self.runs_here:
             return True
         with self._changed:
             target, began = self._added, time.monotonic()
@@ -102,7 +112,7 @@ class LedgerWriter:
             self.closed = True
             thread = self._thread
             self._changed.notify_all()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not self.runs_here:
             thread.join()
 
     def before_fork(self) -> None:
@@ -130,7 +140,7 @@ class LedgerWriter:
         return True
 
     def _run(self) -> None:
-        rows: deque[tuple[str, tuple[Any, ...]]] = deque()
+        rows: deque[Row] = deque()
         while self._take(rows):
             try:
                 self._write(rows)
@@ -139,7 +149,7 @@ class LedgerWriter:
             else:
                 self._locked_since = None
 
-    def _take(self, rows: deque[tuple[str, tuple[Any, ...]]]) -> bool:
+    def _take(self, rows: deque[Row]) -> bool:
         """Add the next rows to `rows`; False if the thread is to end, since there are none."""
         with self._changed:
             ends = time.monotonic() + _IDLE_S
@@ -150,17 +160,19 @@ class LedgerWriter:
                 self._idle = True
                 self._changed.wait(_LOOK_S)
                 self._idle = False
-            taken = list(islice(self._queue, max(0, _AT_ONCE - len(rows))))
-            for _ in taken:
-                self._queue.popleft()
-        for make in taken:
+        while self._queue and len(rows) < _AT_ONCE:
             try:
-                rows.append(make())
+                row = self._queue.popleft()()
             except Exception as error:  # noqa: BLE001 - a broken record must not lose the others
                 self._end(error)
+            else:
+                if row is None:
+                    self._end(None)
+                else:
+                    rows.append(row)
         return True
 
-    def _write(self, rows: deque[tuple[str, tuple[Any, ...]]]) -> None:
+    def _write(self, rows: deque[Row]) -> None:
         """Write all rows, one by one if they cannot be written together.
 
         Raises:
@@ -179,7 +191,7 @@ class LedgerWriter:
             rows.clear()
             self._end(None, written)
 
-    def _write_separately(self, rows: deque[tuple[str, tuple[Any, ...]]]) -> None:
+    def _write_separately(self, rows: deque[Row]) -> None:
         while rows:
             insert, row = rows[0]
             lost: Exception | None = None
@@ -193,7 +205,7 @@ class LedgerWriter:
             rows.popleft()
             self._end(lost)
 
-    def _wait_for_lock(self, rows: deque[tuple[str, tuple[Any, ...]]], error: BusyError) -> None:
+    def _wait_for_lock(self, rows: deque[Row], error: BusyError) -> None:
         """Wait before the next try; drop the rows if the process or the ledger is ending."""
         now = time.monotonic()
         with self._changed:
@@ -207,7 +219,7 @@ class LedgerWriter:
                     return
             self._changed.wait(_PAUSE_S)
 
-    def _drop_all(self, rows: deque[tuple[str, tuple[Any, ...]]], error: BusyError) -> None:
+    def _drop_all(self, rows: deque[Row], error: BusyError) -> None:
         lost = len(rows) + len(self._queue)
         rows.clear()
         self._queue.clear()

@@ -257,3 +257,28 @@ asyncio.run(forever())
     written = in_file(path)
     assert written == [str(number) for number in range(len(written))]
     assert len(written) > flushed
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_a_subclass_sees_every_record(path, in_loop):
+    seen = []
+
+    class Watching(Ledger):
+        def record(self, record):
+            seen.append(record.id)
+            super().record(record)
+
+    async def made():
+        ledger.record_made(lambda: make_record("made"))
+        ledger.record(make_record("given"))
+
+    ledger = Watching(path)
+    if in_loop:
+        asyncio.run(made())
+    else:
+        ledger.record_made(lambda: make_record("made"))
+        ledger.record(make_record("given"))
+    ledger.close()
+    assert sorted(seen) == ["given", "made"]
+    assert in_file(path) == ["made", "given"]
+    assert ledger.dropped == 0
