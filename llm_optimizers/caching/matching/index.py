@@ -86,8 +86,8 @@ class FaissIndex:
             not self._store.blocking
             and "faiss" in sys.modules
             and rows * length <= _NUMBERS_AT_ONCE
-            and len(self._store) - rows <= _ROWS_AT_ONCE
             and rows <= max(self._rebuild_above, self._most_rows())
+            and len(self._store.vectors(self._seen, self._generation).rows) <= _ROWS_AT_ONCE
         )
 
     def _most_rows(self) -> int:
