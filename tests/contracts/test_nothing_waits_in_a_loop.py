@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence import SampleStore
 from llm_optimizers.prompts import RequestOptimizer
 from llm_optimizers.prompts.context import ContextBudget
-from llm_optimizers.routing import Choice, PolicyInput
+from llm_optimizers.routing import CascadePolicy, Choice, PolicyInput, Verifier
+from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.types import ChatRequest, Message
 from tests.support.gates import Gate, writes_through
 
@@ -209,6 +210,36 @@ async def test_a_policy_that_waits(framework: str) -> None:
     assert gate.used
     assert not gate.held_up
     assert policy.users == ["u17"]
+
+
+class SlowCheck:
+    """A user's check of a draft that waits."""
+
+    name = "slow"
+    gate = True
+
+    def __init__(self, gate: Gate) -> None:
+        self.waits = gate
+
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
+        self.waits.pass_through()
+        return 1.0
+
+
+async def test_a_check_of_a_cascade_that_waits() -> None:
+    gate = Gate()
+    policy = CascadePolicy(
+        cheap="weak", strong="strong", verifier=Verifier(checks=(SlowCheck(gate),))
+    )
+    router = langchain.ChatModelRouter(
+        {"weak": chat_model(), "strong": chat_model()}, policy=policy
+    )
+    task = asyncio.create_task(router.ainvoke(QUESTION))
+    opening = asyncio.get_running_loop().call_later(0.1, gate.open)
+    await task
+    opening.cancel()
+    assert gate.used
+    assert not gate.held_up
 
 
 async def test_a_file_of_samples_that_waits(
