@@ -26,8 +26,9 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence import SampleStore
 from llm_optimizers.prompts import RequestOptimizer
 from llm_optimizers.prompts.context import ContextBudget
-from llm_optimizers.routing import CascadePolicy, Choice, PolicyInput, Verifier
+from llm_optimizers.routing import CascadePolicy, Choice, PolicyInput
 from llm_optimizers.routing.cascade.checks import ModelAnswer
+from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.types import ChatRequest, Message
 from tests.support.gates import Gate, writes_through
 
