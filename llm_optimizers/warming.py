@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
 
 __all__ = ["WarmsUp", "warm_up_all"]
 
@@ -25,13 +24,8 @@ class WarmsUp:
         await asyncio.to_thread(self.warm_up)
 
 
-@runtime_checkable
-class _Warming(Protocol):
-    def warm_up(self) -> None: ...
-
-
 def warm_up_all(components: Iterable[object]) -> None:
     """Warm up those components that can be."""
     for each in components:
-        if isinstance(each, _Warming):
+        if isinstance(each, WarmsUp):
             each.warm_up()

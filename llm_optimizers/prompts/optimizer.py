@@ -41,6 +41,7 @@ from llm_optimizers.prompts.provider_cache import (
 )
 from llm_optimizers.prompts.shortening import shortened
 from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["Optimized", "RequestOptimizer"]
 
@@ -88,7 +89,7 @@ class Optimized:
     context: tuple[ContextCut, ...] = ()
 
 
-class RequestOptimizer(PickledAsArguments):
+class RequestOptimizer(WarmsUp, PickledAsArguments):
     """Makes requests cheaper; safe to share between threads.
 
     Args:
@@ -199,10 +200,19 @@ class RequestOptimizer(PickledAsArguments):
         return self.optimize(request)
 
     def warm_up(self, *models: str) -> None:
-        """Load now what the first call would load: vocabularies of these models, prices, words."""
+        """Load now what the first call would load: vocabularies of these models, prices, words.
+
+        Never raises; a failing embedder is logged.
+        """
         self._counter.warm_up(*models)
-        for model in models or ("",):
-            self.optimize(replace(_EXAMPLE, model=model))
+        self._prices.warm_up()
+        for message in _EXAMPLE.messages:
+            shortened(message, self._passes)
+        if self._context is not None:
+            budget = replace(self._context, max_tokens=1)
+            with FailOpen(_log, "The embedder failed; the first call tries it again"):
+                cut_messages(_EXAMPLE, budget, counter=self._counter, embed=self._embed)
+        self._warm = True
 
     async def awarm_up(self, *models: str) -> None:
         """Do the same in a thread."""

@@ -24,7 +24,7 @@ import llama_index_llm_optimizers as llama_index
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence import SampleStore
-from llm_optimizers.prompts import RequestOptimizer
+from llm_optimizers.prompts import History, RequestOptimizer
 from llm_optimizers.prompts.context import ContextBudget
 from llm_optimizers.routing import CascadePolicy, Choice, PolicyInput
 from llm_optimizers.routing.cascade.checks import ModelAnswer
@@ -302,3 +302,26 @@ def test_a_cache_that_fails_to_warm_up_still_starts(
     cache.warm_up()
     assert "warm-up: OSError" in caplog.text
     cache.close()
+
+
+def test_warming_up_an_optimizer_calls_no_model_and_fails_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def summariser(*_: object) -> str:
+        raise AssertionError("a model was called")
+
+    def embed(texts: Sequence[str]) -> Any:
+        raise OSError("no network")
+
+    RequestOptimizer(max_tokens=1, history=History(summariser=summariser)).warm_up("gpt-4o")
+    assert not caplog.records
+    RequestOptimizer(context=ContextBudget(max_tokens=10), embed=embed).warm_up()
+    assert caplog.text.count("The embedder failed") == 1
+
+
+def test_a_model_with_a_warm_up_of_its_own_is_left_alone() -> None:
+    class Own(FakeListChatModel):
+        def warm_up(self, what: str) -> None:
+            raise AssertionError(what)
+
+    langchain.CachedChatModel(Own(responses=["an answer"])).warm_up()

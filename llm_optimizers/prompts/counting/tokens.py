@@ -27,6 +27,7 @@ from llm_optimizers.prompts.counting.vocabularies import (
     load_encoding,
 )
 from llm_optimizers.types import ChatRequest, Message, Part
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["TokenCount", "TokenCounter"]
 
@@ -67,7 +68,7 @@ class TokenCount:
         return TokenCount(tokens=self.tokens + other.tokens, exact=self.exact and other.exact)
 
 
-class TokenCounter(PickledAsArguments):
+class TokenCounter(WarmsUp, PickledAsArguments):
     """Counts tokens for any model, with a cache of `remembered` counts by hash, without texts.
 
     For models without a public tokenizer, counts are estimated with o200k's vocabulary. Safe to
