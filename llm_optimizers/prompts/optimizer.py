@@ -210,8 +210,7 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
             shortened(message, self._passes)
         if self._context is not None:
             budget = replace(self._context, max_tokens=1)
-            with FailOpen(_log, "The embedder failed; the first call tries it again"):
-                cut_messages(_EXAMPLE, budget, counter=self._counter, embed=self._embed)
+            cut_messages(_EXAMPLE, budget, counter=self._counter, embed=self._embed)
         self._warm = True
 
     async def awarm_up(self, *models: str) -> None:
