@@ -9,6 +9,7 @@ warning is logged once. Reading raises, since figures from an incomplete ledger 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 import uuid
