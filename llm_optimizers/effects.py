@@ -15,6 +15,9 @@ or escalation.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import dis
+import inspect
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -34,15 +37,19 @@ __all__ = [
     "adrive",
     "adrive_stream",
     "aperform",
+    "aside",
+    "awaits",
     "closing",
     "closing_async",
     "drive",
     "drive_stream",
+    "in_event_loop",
     "perform",
 ]
 
 C = TypeVar("C")
 T = TypeVar("T")
+_AWAITING = frozenset({"GET_AWAITABLE", "GET_AITER", "BEFORE_ASYNC_WITH"})
 
 
 class Effect(Generic[T]):
@@ -81,6 +88,36 @@ async def aperform(effect: Effect[Any]) -> Any:
     if effect.afunction is not None:
         return await effect.afunction()
     return await asyncio.to_thread(effect.function)
+
+
+def in_event_loop() -> bool:
+    """Whether the running code is in an event loop, and so must not wait."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def aside(work: Callable[[], object]) -> None:
+    """Do work whose result nobody waits for; in a thread if an event loop runs here."""
+    try:
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, contextvars.copy_context().run, work)
+    except RuntimeError:  # no loop, or one that is being shut down
+        work()
+
+
+def awaits(function: object) -> bool:
+    """Whether an asynchronous function may let others run: False if it awaits nothing.
+
+    Such a function only looks asynchronous; what it does blocks the event loop. True for what is no
+    Python function, since that is not known.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    if code is None or not code.co_flags & inspect.CO_COROUTINE:
+        return code is None
+    return any(step.opname in _AWAITING for step in dis.get_instructions(code))
 
 
 class _Steps(Generic[T]):

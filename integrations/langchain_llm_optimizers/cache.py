@@ -24,13 +24,14 @@ from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
 from llm_optimizers.durations import Duration
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["HybridCache"]
 
 _MAX_REMEMBERED_LENGTH = 20_000
 
 
-class HybridCache(PickledAsArguments, BaseCache):
+class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
     """An exact and semantic cache for `set_llm_cache(...)` or a model's `cache=`.
 
     Example:
@@ -143,6 +144,10 @@ class HybridCache(PickledAsArguments, BaseCache):
     async def aclear(self, **kwargs: Any) -> None:
         """Async version of `clear`."""
         await asyncio.to_thread(self.clear, **kwargs)
+
+    def warm_up(self) -> None:
+        """See `ResponseCache.warm_up`."""
+        warm_up_all([self.responses, self.ledger])
 
     @property
     def stats(self) -> CacheStats:

@@ -86,6 +86,10 @@ class CachedChatModel(WrapperOfOne):
             _check_cache(update["cache"])
         return super().model_copy(update=update, deep=deep)
 
+    @property
+    def _own_part(self) -> HybridCache:
+        return self.cache
+
     def _answer(self, call: ModelCall) -> ChatResult:
         if CAPTURE.get() is not None:
             return self._looked_up(call)

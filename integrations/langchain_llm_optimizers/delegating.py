@@ -36,11 +36,12 @@ from langchain_llm_optimizers.surface import ModelSurface
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.effects import closing_async
 from llm_optimizers.pickling.models import PickledWhole
+from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["DelegatingChatModel", "ModelCall"]
 
 
-class DelegatingChatModel(ModelSurface, ModelAttributes, PickledWhole, BaseChatModel):
+class DelegatingChatModel(ModelSurface, ModelAttributes, WarmsUp, PickledWhole, BaseChatModel):
     """Maps the public methods of a chat model to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and the
@@ -54,6 +55,15 @@ class DelegatingChatModel(ModelSurface, ModelAttributes, PickledWhole, BaseChatM
     model_config = ConfigDict(arbitrary_types_allowed=True)
     copied_fields: ClassVar[frozenset[str]] = frozenset(BaseChatModel.model_fields)
     settings_of_models: ClassVar[frozenset[str]] = SETTINGS_OF_MODELS
+
+    def warm_up(self) -> None:
+        """Load now what this wrapper and those in it would load in the first call."""
+        warm_up_all([self._own_part, *self._children])
+
+    @property
+    def _own_part(self) -> object:
+        """What loads something on first use: the cache, the router; None if nothing does."""
+        return None
 
     def to_json(self) -> Any:
         """See `Serializable.to_json`: that this cannot be written, and the classes in it.

@@ -34,6 +34,7 @@ from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import ChatRequest
+from llm_optimizers.warming import WarmsUp, warm_up_all
 
 if TYPE_CHECKING:
     from llm_optimizers.batching.combining import QuestionOutcome
@@ -58,7 +59,7 @@ class _Run:
     nested: bool = False
 
 
-class CostCallbackHandler(PickledAsArguments, BaseCallbackHandler):
+class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     """Records what a LangChain app spends and saves.
 
     Example:
@@ -106,6 +107,10 @@ class CostCallbackHandler(PickledAsArguments, BaseCallbackHandler):
     def summary(self) -> Summary:
         """Return the ledger's summary so far."""
         return self.ledger.summary()
+
+    def warm_up(self) -> None:
+        """Load the prices, and the vocabulary for models whose provider reports no usage."""
+        warm_up_all([self._ledger, self._counter])
 
     def on_chat_model_start(
         self,

@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatResult
 from pydantic import Field
 
 from langchain_llm_optimizers.binding import DEFERRED_BINDING
-from langchain_llm_optimizers.call import ModelCall
+from langchain_llm_optimizers.call import ModelCall, nested_call
 from langchain_llm_optimizers.children import WrapperOfOne
 from langchain_llm_optimizers.codec import finish_reason_of
 from langchain_llm_optimizers.messages import METADATA_KEY
@@ -67,6 +67,11 @@ class OptimizedChatModel(WrapperOfOne):
     ) -> None:
         settings["optimizer"] = build_optimizer(context_tokens, optimizer, embeddings)
         super().__init__(model, **settings)
+
+    def warm_up(self) -> None:
+        """See `DelegatingChatModel.warm_up`."""
+        self.optimizer.warm_up(self._name(nested_call([], None, {})))
+        super().warm_up()
 
     def _own_settings(self) -> Mapping[str, Any]:
         return {"optimizer": self.optimizer, "form": self.form}

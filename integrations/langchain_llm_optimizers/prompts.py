@@ -35,6 +35,7 @@ from llm_optimizers.prompts import (
 from llm_optimizers.prompts.building import build_optimizer
 from llm_optimizers.prompts.context import MIN_PROBABILITY, ReportCut, log_cut
 from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.warming import WarmsUp
 
 __all__ = [
     "PassageCompressor",
@@ -47,7 +48,7 @@ __all__ = [
 Prompt: TypeAlias = PromptValue | str | Sequence[BaseMessage]
 
 
-class PromptOptimizer(Runnable[Prompt, Prompt]):
+class PromptOptimizer(WarmsUp, Runnable[Prompt, Prompt]):
     """Shortens a prompt before a model: `prompt | PromptOptimizer("gpt-4o") | model`.
 
     The output has the type of the input: a prompt value, a list of messages or a string. The last
@@ -78,6 +79,10 @@ class PromptOptimizer(Runnable[Prompt, Prompt]):
     ) -> None:
         self._model = model
         self._optimizer = build_optimizer(context_tokens, optimizer, embeddings)
+
+    def warm_up(self) -> None:
+        """See `RequestOptimizer.warm_up`."""
+        self._optimizer.warm_up(self._model)
 
     def invoke(self, input: Prompt, config: RunnableConfig | None = None, **kwargs: Any) -> Prompt:  # noqa: A002
         """Return the shorter prompt, or `input` itself if nothing can be removed."""

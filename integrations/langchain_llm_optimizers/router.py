@@ -35,6 +35,7 @@ from langchain_llm_optimizers.profiles import named_models, routing_context, spe
 from langchain_llm_optimizers.surface import ChildSignature, with_child_signature
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.effects import closing_async
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, UserTier
 
@@ -119,6 +120,10 @@ class ChatModelRouter(DelegatingChatModel):
     def _children(self) -> Sequence[BaseChatModel]:
         return tuple(self.models.values())
 
+    @property
+    def _own_part(self) -> Router:
+        return self._router
+
     def _replace_children(self, made: Callable[[BaseChatModel], BaseChatModel]) -> None:
         self.models = {name: made(child) for name, child in self.models.items()}
 
@@ -181,16 +186,18 @@ class ChatModelRouter(DelegatingChatModel):
         return caller.routed_call.answer(caller)
 
     async def _aanswer(self, call: ModelCall) -> ChatResult:
-        caller = self._caller(call, streaming=False)
+        caller = await self._router.adecided(partial(self._caller, call, streaming=False))
         return await caller.routed_call.aanswer(caller)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[AIMessageChunk]:
         caller = self._caller(call, streaming=True)
         return caller.routed_call.stream(caller)
 
-    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
-        caller = self._caller(call, streaming=True)
-        return caller.routed_call.astream(caller)
+    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[AIMessageChunk]:
+        caller = await self._router.adecided(partial(self._caller, call, streaming=True))
+        async with closing_async(caller.routed_call.astream(caller)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _caller(self, call: ModelCall, *, streaming: bool) -> AttemptCaller:
         """Start a routed call, with its requirements from messages, settings and metadata."""

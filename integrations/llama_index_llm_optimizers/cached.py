@@ -71,6 +71,10 @@ class CachedLLM(DelegatingLLM):
     def _children(self) -> Sequence[LLM]:
         return (self.llm,)
 
+    @property
+    def _own_part(self) -> HybridCache:
+        return self.cache
+
     def _answer(self, call: ModelCall) -> Reply:
         options = options_of_context(call.context)
         answer = self.cache.answer(

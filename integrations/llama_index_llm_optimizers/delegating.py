@@ -44,11 +44,12 @@ from llama_index_llm_optimizers.wrappers import check_settings, checked_child, r
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.pickling import check_function
+from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["DelegatingLLM"]
 
 
-class DelegatingLLM(ModelAttributes, WholeComponent, FunctionCallingLLM):
+class DelegatingLLM(ModelAttributes, WarmsUp, WholeComponent, FunctionCallingLLM):
     """Maps the eight call methods of an LLM to four methods that answer a call.
 
     Subclasses define these (`_answer`, `_aanswer`, `_answer_stream`, `_aanswer_stream`) and their
@@ -74,6 +75,15 @@ class DelegatingLLM(ModelAttributes, WholeComponent, FunctionCallingLLM):
         for name in SET_ON_CHILDREN:
             if data.get(name) is not None:
                 setattr(self, name, data[name])
+
+    def warm_up(self) -> None:
+        """Load now what this wrapper and those in it would load in the first call."""
+        warm_up_all([self._own_part, *self._children])
+
+    @property
+    def _own_part(self) -> object:
+        """What loads something on first use: the cache, the router; None if nothing does."""
+        return None
 
     @property
     @abstractmethod

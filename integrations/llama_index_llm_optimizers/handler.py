@@ -33,9 +33,10 @@ from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
-from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.records import CallRecord, Status
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["CostEventHandler"]
 
@@ -45,7 +46,7 @@ _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
 
 
-class CostEventHandler(PickledWhole, BaseEventHandler):
+class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     """Records what a LlamaIndex app spends and saves.
 
     Example:
@@ -101,6 +102,10 @@ class CostEventHandler(PickledWhole, BaseEventHandler):
     def summary(self) -> Summary:
         """Return the ledger's summary so far."""
         return self._ledger.summary()
+
+    def warm_up(self) -> None:
+        """Load the prices, and the vocabulary for LLMs whose provider reports no usage."""
+        warm_up_all([self._ledger, self._counter])
 
     def attach(self) -> CostEventHandler:
         """Listen to all events of this process; a second call changes nothing."""
@@ -206,13 +211,15 @@ class CostEventHandler(PickledWhole, BaseEventHandler):
             self._record_embedding(ended.info, ended.served, served=True)
 
     def _record_embedding(self, info: CallInfo, texts: Sequence[str], *, served: bool) -> None:
-        if not texts:
-            return
-        counts = [self._counter.count(text, info.model) for text in texts]
-        usage = Usage(input_tokens=sum(count.tokens for count in counts))
-        exact = all(count.exact for count in counts)
-        call = call_of_embedding(info, usage, exact=exact, served=served)
-        call.account(self._ledger, lambda: usage)
+        def make() -> CallRecord:
+            counts = [self._counter.count(text, info.model) for text in texts]
+            usage = Usage(input_tokens=sum(count.tokens for count in counts))
+            exact = all(count.exact for count in counts)
+            call = call_of_embedding(info, usage, exact=exact, served=served)
+            return call.record(self._ledger.prices, lambda: usage)
+
+        if texts:
+            self._ledger.record_made(make)
 
     _METHODS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {
         llm_events.LLMChatStartEvent: _begin,

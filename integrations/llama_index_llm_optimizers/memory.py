@@ -83,6 +83,9 @@ class HistoryBlock(BaseMemoryBlock[str]):
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
         """Remove the oldest lines until the tokens are saved; None if nothing is left."""
+        return await asyncio.to_thread(self._truncated, content, tokens_to_truncate)
+
+    def _truncated(self, content: str, tokens_to_truncate: int) -> str | None:
         lines = content.splitlines()
         excess = tokens_to_truncate
         while lines and excess > 0:
@@ -96,6 +99,4 @@ class HistoryBlock(BaseMemoryBlock[str]):
         return max((cut for cut in cuts if cut >= self.history.every), default=0)
 
     async def _summary(self, messages: list[Message]) -> Message | None:
-        if self.history.summariser is None:
-            return self.history.summary(messages, self._counter, self.model)
         return await asyncio.to_thread(self.history.summary, messages, self._counter, self.model)

@@ -104,6 +104,11 @@ class PromptOptimizingLLM(DelegatingLLM):
     def _children(self) -> Sequence[LLM]:
         return (self.llm,)
 
+    def warm_up(self) -> None:
+        """See `DelegatingLLM.warm_up`."""
+        self.optimizer.warm_up(self.llm.metadata.model_name)
+        super().warm_up()
+
     def _own_settings(self) -> Mapping[str, Any]:
         return {"optimizer": self.optimizer}
 

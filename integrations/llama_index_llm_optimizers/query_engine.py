@@ -43,6 +43,7 @@ from llm_optimizers.caching import Hit
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import check_fields
 from llm_optimizers.types import ChatRequest
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["CachedQueryEngine", "answer_to_cache"]
 
@@ -56,7 +57,7 @@ def answer_to_cache(text: str, total: UsageTotal) -> CachedReply:
     return CachedReply(reply=CompletionResponse(text=kept), model=total.model, usage=total.usage)
 
 
-class CachedQueryEngine(BaseQueryEngine):
+class CachedQueryEngine(WarmsUp, BaseQueryEngine):
     """A query engine that caches answers to questions about the same retrieved documents.
 
     Example:
@@ -114,6 +115,10 @@ class CachedQueryEngine(BaseQueryEngine):
         self._meter = UsageMeter()
         self._meter.attach()
         weakref.finalize(self, self._meter.detach)
+
+    def warm_up(self) -> None:
+        """See `ResponseCache.warm_up`."""
+        self.cache.warm_up()
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """See `RetrieverQueryEngine.retrieve`."""

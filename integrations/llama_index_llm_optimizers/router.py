@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
@@ -27,6 +28,7 @@ from llama_index_llm_optimizers.profiles import (
 from llama_index_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.effects import closing_async
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.samples import SampleStore
 from llm_optimizers.routing import ModelSpec, Policy, Router, RoutingContext, UserTier
@@ -121,6 +123,10 @@ class RoutedLLM(DelegatingLLM):
         safe = self.models[self.router.safe]
         return (safe, *(llm for llm in self.models.values() if llm is not safe))
 
+    @property
+    def _own_part(self) -> Router:
+        return self.router
+
     def _replace_children(self, made: Callable[[LLM], LLM]) -> None:
         self.models = {name: made(llm) for name, llm in self.models.items()}
         self._child_specs = {name: spec_of(name, llm) for name, llm in self.models.items()}
@@ -136,16 +142,18 @@ class RoutedLLM(DelegatingLLM):
         return caller.routed_call.answer(caller)
 
     async def _aanswer(self, call: ModelCall) -> Reply:
-        caller = self._caller(call)
+        caller = await self.router.adecided(partial(self._caller, call))
         return await caller.routed_call.aanswer(caller)
 
     def _answer_stream(self, call: ModelCall) -> Iterator[Reply]:
         caller = self._caller(call, streaming=True)
         return caller.routed_call.stream(caller)
 
-    def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
-        caller = self._caller(call, streaming=True)
-        return caller.routed_call.astream(caller)
+    async def _aanswer_stream(self, call: ModelCall) -> AsyncIterator[Reply]:
+        caller = await self.router.adecided(partial(self._caller, call, streaming=True))
+        async with closing_async(caller.routed_call.astream(caller)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _caller(self, call: ModelCall, *, streaming: bool = False) -> AttemptCaller:
         """Start a routed call.

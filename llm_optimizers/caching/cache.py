@@ -27,15 +27,17 @@ from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments, check_function
 from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
-from llm_optimizers.types import ChatRequest, Clock
+from llm_optimizers.types import ChatRequest, Clock, Message
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["ResponseCache"]
 
 R = TypeVar("R")
 C = TypeVar("C")
+_EXAMPLE = "How do I return boots?"
 
 
-class ResponseCache(PickledAsArguments, Generic[R]):
+class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
     """Serves stored answers to questions asked before, word for word or with the same meaning.
 
     Args:
@@ -274,6 +276,15 @@ class ResponseCache(PickledAsArguments, Generic[R]):
     def bypassed(self, reason: object) -> None:
         """Count a call that the cache does not handle, and log the reason the first time."""
         self._counters.bypassed(reason, semantic=self._index is not None)
+
+    def warm_up(self) -> None:
+        """Open the file, and load the embedder, the index and the word lists now.
+
+        Never raises: a failure is counted in `stats` and logged, as in a call.
+        """
+        request = ChatRequest(messages=(Message(role="user", content=_EXAMPLE),))
+        cache_key(request, tenant="", embedder=self._embedder_id)
+        self._plans.warm_up(_EXAMPLE)
 
     def clear(self, tenant: str | None = None) -> None:
         """Remove every entry, or those of one tenant, whether named by namespace or by block.

@@ -5,7 +5,6 @@ Sync, async and as a stream; `effects` has the drivers that these are made of.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from llm_optimizers.effects import (
     adrive,
     adrive_stream,
     aperform,
+    aside,
     drive,
     drive_stream,
     perform,
@@ -84,12 +84,9 @@ def arun_stream(
 def run_aside(plan: Plan[None], *, blocking: bool) -> None:
     """Run a plan without the call; if it is `blocking`, in a thread of a running event loop."""
     work = partial(drive, plan, perform)
-    if not blocking:
-        work()
-        return
-    try:
-        asyncio.get_running_loop().run_in_executor(None, work)
-    except RuntimeError:  # no loop, or one that is being shut down
+    if blocking:
+        aside(work)
+    else:
         work()
 
 

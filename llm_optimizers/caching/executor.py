@@ -16,7 +16,7 @@ from llm_optimizers.caching.in_flight.single_flight import InFlightCall
 from llm_optimizers.caching.stores.protocol import Entry, Store, Vector, VectorIndex
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.forks import ProcessLock
-from llm_optimizers.effects import Plan, RunFunction
+from llm_optimizers.effects import Plan, RunFunction, awaits
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
@@ -47,6 +47,7 @@ class Executor:
         self._store = store
         self._index = index
         self._embedder = embedder
+        self._aembeds = embedder is not None and awaits(embedder.aembed)
         self._wait_timeout = wait_timeout
         self._changing = ProcessLock()
         self.saves = 0
@@ -60,16 +61,11 @@ class Executor:
         Raises:
             StoreError: the store failed now, or a moment ago and is being skipped.
         """
-        try:
+        with _only_store_errors():
             if not self._store.blocking:
                 return work(self._store)
             breaker = self._writing if writing else self._reading
             return (yield from RunFunction(lambda: self._guarded(breaker, work)))
-        except StoreError:
-            raise
-        except Exception as error:
-            # An unexpected error of a store or of FAISS must not cost the caller an answer.
-            raise StoreError(f"{type(error).__name__} in the cache's store: {error}") from error
 
     def nearest(self, scope: str, vector: Vector) -> Plan[Sequence[tuple[str, float]]]:
         """Return keys and cosines of the nearest stored questions of a scope, best first.
@@ -80,7 +76,17 @@ class Executor:
         index = self._index
         if index is None:
             return ()
-        return (yield from self.use_store(lambda _: index.search(scope, vector, _NEIGHBOURS)))
+
+        def search(_: Store) -> Sequence[tuple[str, float]]:
+            return index.search(scope, vector, _NEIGHBOURS)
+
+        if self._store.blocking:
+            return (yield from self.use_store(search))
+        with _only_store_errors():
+            found = index.search_at_once(scope, vector, _NEIGHBOURS)
+            if found is None:
+                found = yield from RunFunction(lambda: search(self._store))
+            return found
 
     def discard(self, key: str) -> Plan[None]:
         """Remove from the index a key whose entry is gone.
@@ -141,12 +147,16 @@ class Executor:
             Whatever a user's embedder raises.
         """
         embedder = self._embedder
-        if embedder is None or not embedder.covers(text):
+        if embedder is None:
             return None
         if isinstance(embedder, StaticEmbedder):
             # Some microseconds of arithmetic: it needs no thread and no circuit breaker.
-            vector: Vector = embedder.embed([text])[0]
+            if not embedder.loaded:
+                yield from RunFunction(embedder.warm_up)
+            vector: Vector | None = embedder.embed([text])[0] if embedder.covers(text) else None
             return vector
+        if not embedder.covers(text):
+            return None
 
         def embed() -> Vectors:
             with self._embedding_watched():
@@ -156,9 +166,26 @@ class Executor:
             with self._embedding_watched():
                 return await embedder.aembed([text])
 
-        rows = yield from RunFunction(embed, aembed)
+        rows = yield from RunFunction(embed, aembed if self._aembeds else None)
         vector = rows[0]
         return vector
+
+    def warm_up(self, question: str) -> None:
+        """Open the store and load the embedder and the index now, not in the first lookup.
+
+        Raises:
+            StoreError: the store cannot be read.
+            Whatever a user's embedder raises.
+        """
+        embedder = self._embedder
+        if isinstance(embedder, StaticEmbedder):
+            embedder.warm_up()
+        elif embedder is not None:
+            embedder.embed([question])
+        if self._index is None:
+            len(self._store)
+        else:
+            self._index.warm_up()
 
     def confirms(self, cosine: float, vector: Vector, stored: str | None) -> bool:
         """Whether a cosine from the index can be that of this vector and the stored question.
@@ -183,6 +210,17 @@ class Executor:
     def _embedding_watched(self) -> AbstractContextManager[None]:
         # A StoreError means that this text has no usable vector; the next text may have one.
         return _watched(self._embedding, "embedder", failures=Exception, harmless=StoreError)
+
+
+@contextmanager
+def _only_store_errors() -> Iterator[None]:
+    """Raise StoreError for an unexpected error of a store or of FAISS, which costs no answer."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{type(error).__name__} in the cache's store: {error}") from error
 
 
 def _created(store: Store, key: str) -> float:

@@ -10,6 +10,7 @@ is dropped and counted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
@@ -18,12 +19,13 @@ from llm_optimizers.caching.answers.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, Unmatched, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
+from llm_optimizers.caching.matching.text_features import extract_features, loads_words
 from llm_optimizers.caching.options import CallOptions
 from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
 from llm_optimizers.caching.refusals import RefusedAnswers, Refusing, digest_of
 from llm_optimizers.caching.stats import Counters
 from llm_optimizers.caching.stores.protocol import Entry, Vector
-from llm_optimizers.effects import Plan
+from llm_optimizers.effects import Plan, RunFunction
 from llm_optimizers.errors import PoisonedEntryError, StoreError
 from llm_optimizers.types import Clock
 
@@ -76,6 +78,15 @@ class LookupPlans(Generic[R]):
     judged: Judged = field(default_factory=Judged)
     source: Refusing | None = field(default=None, repr=False)
     options: CallOptions[R] = field(default_factory=CallOptions)
+
+    def warm_up(self, question: str) -> None:
+        """Load what the first lookup of a question would load."""
+        try:
+            self.executor.warm_up(question)
+            if self.matcher is not None:
+                self.matcher.decide(question, question, 1.0)
+        except Exception as error:  # noqa: BLE001 - the calls go on without what failed
+            self.counters.trouble("warm-up", error)
 
     def lookup(self, key: CacheKey) -> Plan[Hit[R] | None]:
         """Find an answer that may be served for this key."""
@@ -134,6 +145,8 @@ class LookupPlans(Generic[R]):
         asked = _Asked(question=question, vector=vector, matcher=matcher)
         try:
             nearest = yield from self.executor.nearest(key.scope, vector)
+            if nearest and loads_words(question):
+                yield from RunFunction(partial(extract_features, question))
             if nearest:
                 self.counters.comparable(key.scope)
             for candidate, cosine in nearest:

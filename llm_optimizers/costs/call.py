@@ -158,16 +158,20 @@ class Call:
     def account(self, ledger: Ledger, count: Callable[[], Usage | None] | None = None) -> None:
         """Record the call in a ledger, or hold the record while its answer may be discarded.
 
-        `count` counts the call's tokens locally, for what the provider did not report. A shared
-        call is skipped, since its callers record their shares.
+        `count` counts the call's tokens locally, for what the provider did not report; in an event
+        loop it may be called later, in another thread. A shared call is skipped, since its callers
+        record their shares.
         """
         if self.context.shared:
             return
-        record = self.record(ledger.prices, count)
+
+        def make() -> CallRecord:
+            return self.record(ledger.prices, count)
+
         if self.context.drafts is not None and self.status == "ok":
-            self.context.drafts.hold(self.context.draft_id, record, ledger)
+            self.context.drafts.hold(self.context.draft_id, make, ledger)
         else:
-            ledger.record(record)
+            ledger.record_made(make)
 
     def record(
         self, prices: PriceBook, count: Callable[[], Usage | None] | None = None

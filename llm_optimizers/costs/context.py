@@ -9,7 +9,7 @@ Drafts        records of cheap answers, held until it is known whether they were
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, replace
@@ -35,6 +35,7 @@ Role: TypeAlias = Literal["answer", "draft", "sample", "judge", "escalation", "s
 """Why a model is called: `draft` is a cheap answer that may be discarded, `sample` another model's
 answer to compare it with, `judge` a grade of it, `escalation` the strong model's answer instead of
 it, and `summary` shortens earlier messages."""
+MakeRecord: TypeAlias = Callable[[], CallRecord]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -107,31 +108,31 @@ class Drafts:
     def __init__(self, within: CallContext = NO_CALL_CONTEXT, *, strategy: str = "routing") -> None:
         self._within = within
         self._strategy = strategy
-        self._held: list[tuple[str, CallRecord, Ledger]] = []
+        self._held: list[tuple[str, MakeRecord, Ledger]] = []
         self._kept: str | None = None
         self._resolved = False
         self._lock = threading.Lock()
 
-    def hold(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
-        """Keep a record until `resolve` decides about its answer."""
+    def hold(self, draft_id: str, make: MakeRecord, ledger: Ledger) -> None:
+        """Keep a record, which `make` returns, until `resolve` decides about its answer."""
         with self._lock:
             if not self._resolved:
-                self._held.append((draft_id, record, ledger))
+                self._held.append((draft_id, make, ledger))
                 return
-        self._write(draft_id, record, ledger)
+        self._write(draft_id, make, ledger)
 
     def resolve(self, kept: str | None) -> None:
         """Write the records held; `kept` is the draft id of the served answer, None if none was."""
         with self._lock:
             self._resolved, self._kept = True, kept
             held, self._held = self._held, []
-        for draft_id, record, ledger in held:
-            self._write(draft_id, record, ledger)
+        for draft_id, make, ledger in held:
+            self._write(draft_id, make, ledger)
 
-    def _write(self, draft_id: str, record: CallRecord, ledger: Ledger) -> None:
+    def _write(self, draft_id: str, make: MakeRecord, ledger: Ledger) -> None:
         if draft_id != self._kept:
-            ledger.record(charged_to(record, self._strategy))
+            ledger.record_made(lambda: charged_to(make(), self._strategy))
         elif self._within.drafts is not None:
-            self._within.drafts.hold(self._within.draft_id, record, ledger)
+            self._within.drafts.hold(self._within.draft_id, make, ledger)
         else:
-            ledger.record(record)
+            ledger.record_made(make)

@@ -1,57 +1,64 @@
 """The ledger: an append-only store of calls and notes, in a SQLite file or in memory.
 
-The ledger fails open. Writing never raises and never waits long: if the file is locked, full,
-read-only or corrupt, the record is dropped and counted, and a warning is logged once. Reading
-raises, since figures from an incomplete ledger would be wrong.
+The ledger fails open. Writing never raises and never waits long. An event loop never waits: a
+thread writes what it records (`ledger_writer`). While another process has the file locked, records
+wait in memory. If the file is full, read-only or corrupt, the record is dropped and counted, and a
+warning is logged once. Reading raises, since figures from an incomplete ledger would be wrong.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeVar
 
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import ledger_rows
+from llm_optimizers.costs.ledger_writer import LedgerWriter, Row
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
+from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["Ledger"]
 
 T = TypeVar("T")
-_Row: TypeAlias = tuple[Any, ...]
 
 _log = logging.getLogger(__name__)
 _ALWAYS = 2**62
 _PAGE = 1_000
 # Seconds to wait for another process that is writing.
 _WAIT = 1.0
-_SHORT_WAIT = 0.02  # in an event loop, and while the file stays locked: calls must not be slowed
-_LONG_WAIT = 5.0  # in the background thread
-_MAX_DELAYED = 10_000
+_WRITE_WAIT = 0.25  # a record that cannot be written by then waits in memory
+_SHORT_WAIT = 0.02  # while the file stays locked: calls must not be slowed
+_READ_WAIT = 5.0  # for records that wait for the lock
 
 
-class Ledger(PickledAsArguments):
+class Ledger(WarmsUp, PickledAsArguments):
     """A store of calls with their cost and savings; in memory if no `path` is given.
 
     Safe to share between threads and event loops; several processes may append to one file.
     `dropped` counts the records that this object could not write. A ledger in memory grows by
     about one kilobyte per call and ends with the process; it cannot be pickled, since the records
     of its copy would be lost. A pickled ledger with a file opens it again.
+
+    What is recorded outside an event loop is in the file when `record` returns. What is recorded
+    in one is written by a thread within milliseconds, before the process forks or ends, and by
+    `flush`, `close` and everything that reads; a process killed in between loses it. The same holds
+    for all records while another process has the file locked: up to 10,000 wait for it, and the
+    last ones for five seconds after `close`.
 
     Raises:
         SchemaError: the file holds a ledger of another version, or another program's tables.
@@ -65,13 +72,13 @@ class Ledger(PickledAsArguments):
         clock: Clock = time.time,
     ) -> None:
         self.prices = PriceBook() if prices is None else prices
-        self.dropped = 0
+        self._dropped = 0
         self._clock = clock
         self._warned = False
-        self._closed = False
+        self._count_lock = ProcessLock()
         self._locked = False
         self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT)
-        self._delayed_rows = _DelayedRows(self._database, self._drop)
+        self._writer = LedgerWriter(self._database, self._drop)
         try:
             self._database.open()
         except SchemaError:
@@ -99,8 +106,20 @@ class Ledger(PickledAsArguments):
         cache hit replaces the cache's own record of it.
         """
         try:
-            self._append(ledger_rows.INSERT_CALL, ledger_rows.call_row(record))
+            self._append((ledger_rows.INSERT_CALL, ledger_rows.call_row(record)))
         except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
+            self._drop(error)
+
+    def record_made(self, make: Callable[[], CallRecord]) -> None:
+        """Append the call that `make` returns; in an event loop `make` runs in another thread.
+
+        For a record whose making may wait: prices and vocabularies are loaded from files on first
+        use, and long texts are counted. Never raises; a `make` that fails counts as a drop.
+        """
+        try:
+            if not in_event_loop() or not self._writer.add(lambda: self.record(make())):
+                self.record(make())
+        except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
     def note(
@@ -122,7 +141,7 @@ class Ledger(PickledAsArguments):
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._append(ledger_rows.INSERT_NOTE, row)
+            self._append((ledger_rows.INSERT_NOTE, row))
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -161,10 +180,35 @@ class Ledger(PickledAsArguments):
         """
         return summarise(self.records(since, until), premium_model=premium_model)
 
+    def warm_up(self) -> None:
+        """Load the prices now, which the first record would do."""
+        self.prices.warm_up()
+
+    @property
+    def dropped(self) -> int:
+        """How many records this object could not write; those that still wait are not among them.
+
+        `flush` first for the final number.
+        """
+        return self._dropped
+
+    def flush(self) -> None:
+        """Wait until everything recorded so far is written or dropped; reading does so by itself.
+
+        In an event loop call it, `summary` and `close` in a thread, as with all that reads a file.
+
+        Raises:
+            StoreError: another process has the file locked, and records still wait for it.
+        """
+        if not self._writer.wait(_READ_WAIT, locked_only=True):
+            raise BusyError(
+                f"{self._database.name} is locked by another process, and records wait for it: "
+                "wait for that process or stop it"
+            )
+
     def close(self) -> None:
-        """Close the file; later records are dropped and counted."""
-        self._delayed_rows.finish()
-        self._closed = True
+        """Write what waits and close the file; later records are dropped and counted."""
+        self._writer.close()
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -178,30 +222,44 @@ class Ledger(PickledAsArguments):
     ) -> None:
         self.close()
 
-    def _append(self, insert: str, row: _Row) -> None:
-        """Write one row in a separate transaction: a killed process loses at most this one."""
-        self._check_open()
-        if self._delayed_rows.waiting and self._delayed_rows.add_if_waiting(insert, row):
-            return
-        in_loop = _in_event_loop()
-        wait = _SHORT_WAIT if in_loop or self._locked else None
+    def _append(self, row: Row) -> None:
+        """Have one row written by the thread, in an event loop, or write it now.
+
+        Each is a separate transaction outside a loop: a killed process loses at most this one.
+        """
+        if not self._writer.runs_here:
+            self._check_open()
+        if in_event_loop():
+            if not self._writer.add(lambda: row):
+                self._write(row)
+        elif not self._writer.waiting:
+            self._write(row)
+        elif self._writer.add(lambda: row):  # after the waiting ones
+            self._locked = not self._writer.wait(self._patience)
+        else:
+            self._write(row)
+
+    def _write(self, row: Row) -> None:
         try:
-            with self._database.connection(wait=wait) as connection:
-                connection.execute(insert, row)
+            with self._database.connection(wait=self._patience) as connection:
+                connection.execute(*row)
         except BusyError:
             self._locked = True
-            if not in_loop:
+            if not self._writer.add(lambda: row):
                 raise
-            self._delayed_rows.add(insert, row)
         else:
             self._locked = False
+
+    @property
+    def _patience(self) -> float:
+        return _SHORT_WAIT if self._locked else _WRITE_WAIT
 
     def _read(
         self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]
     ) -> Iterator[T]:
         """Read rows by `seq`, in pages, so that writers do not wait for a slow reader."""
         seen = 0
-        self._delayed_rows.finish()
+        self.flush()
         while True:
             try:
                 self._check_open()
@@ -216,11 +274,12 @@ class Ledger(PickledAsArguments):
             seen = page[-1]["seq"]
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._writer.closed:
             raise StoreError("the ledger is closed")
 
     def _drop(self, error: Exception) -> None:
-        self.dropped += 1
+        with self._count_lock:
+            self._dropped += 1
         self._warn(error)
 
     def _warn(self, error: Exception) -> None:
@@ -233,81 +292,3 @@ class Ledger(PickledAsArguments):
             type(error).__name__,
             error,
         )
-
-
-class _DelayedRows:
-    """Rows kept in memory while another process has the file locked.
-
-    A background thread writes them, so that no event loop waits for the lock. Rows added
-    in the meantime are written after them.
-    """
-
-    def __init__(self, database: Database, drop: Callable[[Exception], None]) -> None:
-        self._database = database
-        self._drop = drop
-        self._rows: list[tuple[str, _Row]] = []
-        self._writer: threading.Thread | None = None
-        self._pid = os.getpid()
-        self._lock = ProcessLock()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there may be rows to write."""
-        return self._writer is not None
-
-    def add(self, insert: str, row: _Row) -> None:
-        """Add a row; raises StoreError if too many are waiting."""
-        with self._lock:
-            self._reset_after_fork()
-            if len(self._rows) >= _MAX_DELAYED:
-                raise StoreError(f"{_MAX_DELAYED} records already wait for the locked file")
-            self._rows.append((insert, row))
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write, name="ledger")
-                self._writer.start()
-
-    def add_if_waiting(self, insert: str, row: _Row) -> bool:
-        """Add a row after the waiting ones; False if there are none."""
-        with self._lock:
-            self._reset_after_fork()
-            if self._writer is None:
-                return False
-            self.add(insert, row)
-            return True
-
-    def finish(self) -> None:
-        """Wait until every row is written or dropped."""
-        with self._lock:
-            self._reset_after_fork()
-            writer = self._writer
-        if writer is not None:
-            writer.join()
-
-    def _write(self) -> None:
-        while True:
-            with self._lock:
-                rows, self._rows = self._rows, []
-                if not rows:
-                    self._writer = None
-                    return
-            try:
-                with self._database.transaction(wait=_LONG_WAIT) as connection:
-                    for insert, row in rows:
-                        connection.execute(insert, row)
-            except Exception as error:  # noqa: BLE001 - as in record
-                for _ in rows:
-                    self._drop(error)
-
-    def _reset_after_fork(self) -> None:
-        """Start empty in a forked child: the thread and its rows are the parent's."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._rows, self._writer = [], None
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from llm_optimizers.connections.lru import LRUCache
+from llm_optimizers.effects import awaits
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
@@ -35,7 +36,7 @@ class FrameworkEmbedder(PickledAsArguments):
 
     Supported are LangChain's `embed_query`/`embed_documents` (and `aembed_query`) and LlamaIndex's
     `get_text_embedding`/`get_text_embedding_batch` (and `aget_text_embedding`). Without an
-    asynchronous method, `aembed` calls the object in a thread.
+    asynchronous method, or with one that awaits nothing, `aembed` calls the object in a thread.
 
     Questions are compared with questions, so all use the query method, which asymmetric models
     implement differently from the document method. Passages use the document method, in one
@@ -68,7 +69,7 @@ class FrameworkEmbedder(PickledAsArguments):
                 "bundled model"
             )
         self._one = one
-        self._aone = _method(embeddings, "aembed_query", "aget_text_embedding")
+        self._aone = _async_method(embeddings)
         self._many = _method(embeddings, "embed_documents", "get_text_embedding_batch")
         self._passages = passages
         self._window = window
@@ -205,6 +206,17 @@ def _method(owner: object, *names: str) -> Callable[..., Any] | None:
         if callable(method):
             return method
     return None
+
+
+def _async_method(embeddings: object) -> Callable[..., Any] | None:
+    """Return the asynchronous method for a question; None if it would block the event loop.
+
+    LlamaIndex's public method calls a private one, which by default computes at once.
+    """
+    found = _method(embeddings, "aembed_query", "aget_text_embedding")
+    inner = getattr(embeddings, "_aget_text_embedding", None)
+    calls = [found, inner if found is not None and inner is not None else found]
+    return found if all(map(awaits, calls)) else None
 
 
 def _name_of(embeddings: object) -> str:

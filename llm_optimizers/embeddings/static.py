@@ -7,9 +7,9 @@ ignores word order, so the matcher sets stricter thresholds for it than for a tr
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments
@@ -27,6 +28,7 @@ __all__ = ["STATIC_MODEL", "StaticEmbedder"]
 STATIC_MODEL = Path(__file__).parent / "static_model"
 _STATIC_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _STATIC_WINDOW = 512
+_AT_ONCE = 8  # texts embedded in an event loop: one takes up to a millisecond
 # A token of BERT's vocabulary has at least one character, in English about four.
 _TOKENISED_CHARACTERS = 16 * _STATIC_WINDOW
 
@@ -61,6 +63,15 @@ class StaticEmbedder(PickledAsArguments):
         return self.id
 
     @property
+    def loaded(self) -> bool:
+        """Whether the model is in memory; then `embed` takes microseconds."""
+        return self._path in _tables
+
+    def warm_up(self) -> None:
+        """Load the model now."""
+        _load(self._path)
+
+    @property
     def dimension(self) -> int:
         """See `Embedder.dimension`."""
         return int(_load(self._path).vectors.shape[1])
@@ -83,8 +94,10 @@ class StaticEmbedder(PickledAsArguments):
         return rows
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """See `Embedder.aembed`; the computation is too short to need a thread."""
-        return self.embed(texts)
+        """See `Embedder.aembed`; only loading the model, and many texts, need a thread."""
+        if self.loaded and len(texts) <= _AT_ONCE:
+            return self.embed(texts)
+        return await asyncio.to_thread(self.embed, texts)
 
     def covers(self, text: str) -> bool:
         """See `Embedder.covers`: 512 tokens."""
@@ -110,17 +123,20 @@ class _Table:
         return [token for token in ids if token != self.unknown]
 
 
-_loading = threading.Lock()
+_loading = ProcessLock()
+_tables: dict[Path, _Table] = {}
 
 
 def _load(path: Path) -> _Table:
     """Return the folder's model, which is read once per process even with several threads."""
-    with _loading:
-        return _loaded(path)
+    found = _tables.get(path)
+    if found is None:
+        with _loading:
+            found = _tables.get(path) or _tables.setdefault(path, _read(path))
+    return found
 
 
-@functools.cache
-def _loaded(path: Path) -> _Table:
+def _read(path: Path) -> _Table:
     # Imported here because caches with exact matching only do not need them.
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer

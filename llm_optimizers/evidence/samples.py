@@ -19,6 +19,7 @@ from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.paths import file_path
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.durations import Duration, in_seconds
+from llm_optimizers.effects import aside, in_event_loop
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import Label
 from llm_optimizers.pickling import PickledAsArguments
@@ -108,11 +109,22 @@ class SampleStore(PickledAsArguments):
         return {"path": self._database.path}
 
     def offer(self, prompt: str, *, task: str = "", tenant: str = "", user: str = "") -> bool:
-        """Store a request with probability `rate`; return whether it was stored. Never raises."""
+        """Store a request with probability `rate`; return whether it was selected. Never raises.
+
+        In an event loop a thread stores it.
+        """
         if not prompt or self._draw() >= self._rate or not self._breaker.allow():
             return False
         now = self._clock()
         row = (now, now + self._ttl, tenant, user, task, prompt)
+        if in_event_loop():
+            aside(lambda: self._store(row))
+            return True
+        return self._store(row)
+
+    def _store(self, row: tuple[float, float, str, str, str, str]) -> bool:
+        """Store a sample; return whether that succeeded."""
+        now, _, tenant, *_ = row
         try:
             with self._database.transaction() as connection:
                 _delete_expired(connection, now)

@@ -41,6 +41,7 @@ from llm_optimizers.prompts.provider_cache import (
 )
 from llm_optimizers.prompts.shortening import shortened
 from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["Optimized", "RequestOptimizer"]
 
@@ -49,6 +50,20 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _BLOCKING = 20_000
 """Characters above which a request is handled outside the event loop."""
+_TOKENS = 3
+"""The most tokens of a character."""
+_EXAMPLE = ChatRequest(
+    messages=(
+        Message(role="system", content="Answer from the context."),
+        Message(
+            role="user",
+            content="<context>\n"
+            + "".join(f"<document>Shop {n} takes boots back.</document>\n" for n in range(9))
+            + "</context>\nWhich shop takes boots back?",
+        ),
+    )
+)
+"""Its context is ranked, if there is a budget for it."""
 _SENT_UNCHANGED = "The prompt could not be shortened; it is sent unchanged"
 
 
@@ -74,7 +89,7 @@ class Optimized:
     context: tuple[ContextCut, ...] = ()
 
 
-class RequestOptimizer(PickledAsArguments):
+class RequestOptimizer(WarmsUp, PickledAsArguments):
     """Makes requests cheaper; safe to share between threads.
 
     Args:
@@ -137,6 +152,7 @@ class RequestOptimizer(PickledAsArguments):
         self._prices = prices or PriceBook()
         self._embed = embed
         self._report = report or _log_cuts
+        self._warm = False
 
     def __fingerprint__(self) -> object:
         """What decides the prompt that is sent, for the key of a cache in front of it."""
@@ -162,6 +178,7 @@ class RequestOptimizer(PickledAsArguments):
             sent, after = request, before
         else:
             after = self._counter.count_request(sent)
+        self._warm = True
         removed = max(0, before.tokens - after.tokens)
         newly = self._removed_newly(request, sent.messages, origins)
         return Optimized(
@@ -178,10 +195,36 @@ class RequestOptimizer(PickledAsArguments):
 
     async def aoptimize(self, request: ChatRequest) -> Optimized:
         """Like `optimize`, in a thread if it would block the event loop."""
-        waits = self._history is not None and self._history.summariser is not None
-        if waits or sum(len(m.text) for m in request.messages) > _BLOCKING:
+        if self._may_wait(request):
             return await asyncio.to_thread(self.optimize, request)
         return self.optimize(request)
+
+    def warm_up(self, *models: str) -> None:
+        """Load now what the first call would load: vocabularies of these models, prices, words.
+
+        Never raises; a failing embedder is logged.
+        """
+        self._counter.warm_up(*models)
+        self._prices.warm_up()
+        for message in _EXAMPLE.messages:
+            shortened(message, self._passes)
+        if self._context is not None:
+            budget = replace(self._context, max_tokens=1)
+            cut_messages(_EXAMPLE, budget, counter=self._counter, embed=self._embed)
+        self._warm = True
+
+    async def awarm_up(self, *models: str) -> None:
+        """Do the same in a thread."""
+        await asyncio.to_thread(self.warm_up, *models)
+
+    def _may_wait(self, request: ChatRequest) -> bool:
+        """Whether optimising could take more than some milliseconds."""
+        length = sum(len(message.text) for message in request.messages)
+        summarises = self._history is not None and self._history.summariser is not None
+        # Within its budget no context is cut, so none is ranked or embedded.
+        cuts = self._context is not None and length * _TOKENS > self._context.max_tokens
+        cold = not self._warm or not self._counter.is_warm(request.model)
+        return summarises or cuts or cold or length > _BLOCKING
 
     def apply(
         self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T

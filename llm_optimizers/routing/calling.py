@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from llm_optimizers.costs.context import call_scope
-from llm_optimizers.effects import Effect
+from llm_optimizers.effects import Effect, RunFunction, aperform
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.plan import CallModel, Pause
 
@@ -86,6 +86,8 @@ def effect_runner(call: Callable[[CallModel], T]) -> Callable[[Effect[Any]], Any
     def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):
             return time.sleep(effect.seconds)
+        if isinstance(effect, RunFunction):
+            return effect.function()
         assert isinstance(effect, CallModel)
         return attempt(effect) if effect.timeout_s is None else _call_in_thread(attempt, effect)
 
@@ -98,6 +100,8 @@ def async_effect_runner(call: Callable[[CallModel], Any]) -> Callable[[Effect[An
     async def perform(effect: Effect[Any]) -> Any:
         if isinstance(effect, Pause):
             return await asyncio.sleep(effect.seconds)
+        if isinstance(effect, RunFunction):
+            return await aperform(effect)
         assert isinstance(effect, CallModel)
         async with asyncio.timeout(effect.timeout_s):
             with call_scope(effect.context):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts, Role
-from llm_optimizers.effects import Effect, Plan
+from llm_optimizers.effects import Effect, Plan, RunFunction
 from llm_optimizers.failures import Failure, WarningLog, read_failure
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.cascade.verifier import CheckResult, Judge
@@ -251,7 +251,8 @@ def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[C
     assert routed.read is not None, "cascades are only chosen where answers can be read"
     verifier = escalation.verifier
     answers = [routed.read(reply)]
-    gates = verifier.gates(routed.request, answers[0])
+    # A user's check may take long: it runs outside the event loop.
+    gates = yield from RunFunction(lambda: verifier.gates(routed.request, answers[0]))
     if 0.0 in gates.values():
         return CheckResult(accepted=False, probability=0.0, scores=gates)
     for name in escalation.samples:
@@ -263,7 +264,7 @@ def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[C
     grade = None
     if verifier.judge is not None:
         grade = yield from _judge(routed, verifier.judge, answers[0])
-    return verifier.verify(routed.request, answers, grade=grade)
+    return (yield from RunFunction(lambda: verifier.verify(routed.request, answers, grade=grade)))
 
 
 def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[float | None]:

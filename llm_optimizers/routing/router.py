@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.failures import WarningLog
@@ -34,6 +35,7 @@ from llm_optimizers.routing.request import (
 )
 from llm_optimizers.routing.specs import ModelSpec, ModelTiers, UserTier
 from llm_optimizers.types import ChatRequest, Clock
+from llm_optimizers.warming import WarmsUp
 
 if TYPE_CHECKING:
     from llm_optimizers.evidence.drift import DriftAlarm
@@ -43,10 +45,13 @@ __all__ = ["DECISION_NOTE", "Router"]
 _log = logging.getLogger(__name__)
 
 PRICES_VALID_S = 3600.0
+_SLOW_S = 0.01  # a decision that took longer is made outside the event loop the next time
+
+T = TypeVar("T")
 
 
 @renamed_attributes(ladder="model_tiers", once="warnings")
-class Router(PickledAsArguments):
+class Router(WarmsUp, PickledAsArguments):
     """Decides which model serves a request, and records why.
 
     List the models weakest first, or give each a tier. `safe` is the model that serves when
@@ -94,6 +99,7 @@ class Router(PickledAsArguments):
         # Random numbers pick arms and sample traffic; nothing secret depends on them.
         self._draw: Callable[[], float] = (rng or random.Random()).random  # noqa: S311
         self._rules: tuple[float, Rules] | None = None
+        self._decided_in = 0.0
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
@@ -108,8 +114,9 @@ class Router(PickledAsArguments):
         """
         context = context or RoutingContext()
         now = self.clock()
-        return decide(
-            self._rules_at(now),
+        rules, began = self._rules_at(now), time.perf_counter()
+        decision = decide(
+            rules,
             request,
             context,
             requirements_of(
@@ -123,6 +130,22 @@ class Router(PickledAsArguments):
             decision_id=f"{int(now * 1000):011x}{int(self._draw() * 2**52):013x}",
             cooling=self.health.cooling(now=now),
         )
+        self._decided_in = time.perf_counter() - began
+        return decision
+
+    def warm_up(self) -> None:
+        """Load the prices now, which the first decision would do."""
+        self._rules_at(self.clock())
+
+    async def adecided(self, start: Callable[[], T]) -> T:
+        """Return `start()`, which makes a decision, without blocking the event loop.
+
+        Deciding takes microseconds, so no thread is needed for it, but the first time prices are
+        loaded, and a user's policy or count of tokens may take long.
+        """
+        if self._rules is not None and self._decided_in < _SLOW_S:
+            return start()
+        return await asyncio.to_thread(start)
 
     def __fingerprint__(self) -> object:
         """What decides which model answers, for the key of a cache in front of the router."""

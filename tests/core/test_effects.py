@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import threading
 import weakref
@@ -19,6 +20,8 @@ from llm_optimizers.effects import (
     RunFunction,
     adrive,
     adrive_stream,
+    aside,
+    awaits,
     drive,
     drive_stream,
 )
@@ -288,3 +291,59 @@ def test_an_error_that_the_plan_catches_is_not_kept_alive() -> None:
         return (yield from RunFunction(lambda: errors[0]() is None))
 
     assert drive(surviving(), default)
+
+
+class Asynchronous:
+    async def awaiting(self) -> None:
+        await asyncio.sleep(0)
+
+    async def in_block(self) -> None:
+        async with asyncio.Lock():
+            pass
+
+    async def in_loop(self) -> None:
+        async for _ in self.chunks():
+            pass
+
+    async def chunks(self) -> AsyncIterator[int]:
+        yield 1
+
+    async def in_name_only(self) -> int:
+        return len("computed at once")
+
+    def synchronous(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("name", ["awaiting", "in_block", "in_loop"])
+def test_a_function_that_awaits_lets_others_run(name: str) -> None:
+    assert awaits(getattr(Asynchronous(), name))
+
+
+@pytest.mark.parametrize("name", ["in_name_only", "synchronous"])
+def test_a_function_that_awaits_nothing_lets_nobody_run(name: str) -> None:
+    assert not awaits(getattr(Asynchronous(), name))
+
+
+def test_a_function_that_is_not_pythons_own_may_let_others_run() -> None:
+    assert awaits(asyncio.sleep)
+    assert awaits(print)
+
+
+user = contextvars.ContextVar("user", default="nobody")
+
+
+async def test_work_aside_runs_in_a_thread_with_the_context_of_the_caller() -> None:
+    found: list[tuple[int, str]] = []
+    user.set("u17")
+    aside(lambda: found.append((threading.get_ident(), user.get())))
+    await asyncio.get_running_loop().shutdown_default_executor()
+    ((thread, name),) = found
+    assert thread != threading.get_ident()
+    assert name == "u17"
+
+
+def test_work_aside_runs_at_once_without_a_loop() -> None:
+    found: list[int] = []
+    aside(lambda: found.append(threading.get_ident()))
+    assert found == [threading.get_ident()]

@@ -16,13 +16,14 @@ from langchain_llm_optimizers.cached import CachedChatModel
 from llm_optimizers.caching.refusals import answers_given, refuse_all
 from llm_optimizers.caching.refusals.run_tree import blames_answer
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["CacheMiddleware"]
 
 M = TypeVar("M")
 
 
-class CacheMiddleware(AgentMiddleware[Any, Any]):
+class CacheMiddleware(WarmsUp, AgentMiddleware[Any, Any]):
     """Caches an agent's model calls: `create_agent(model, middleware=[CacheMiddleware()])`.
 
     Each call goes through a `CachedChatModel`, even if other middleware changed the model. Around a
@@ -42,6 +43,10 @@ class CacheMiddleware(AgentMiddleware[Any, Any]):
                 "HybridCache(path=…), or nothing for a cache in memory"
             )
         self.cache = cache if cache is not None else HybridCache()
+
+    def warm_up(self) -> None:
+        """Load now what the first model call would load."""
+        self.cache.warm_up()
 
     def wrap_model_call(
         self,

@@ -18,11 +18,12 @@ from langchain_llm_optimizers.binding import chosen_now, models_in
 from langchain_llm_optimizers.prompts import build_optimizer, prompt_request, rewritten
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.types import ChatRequest
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["PromptMiddleware"]
 
 
-class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
+class PromptMiddleware(WarmsUp, AgentMiddleware[Any, Any, Any]):
     """Shortens every model call: `create_agent(model, middleware=[PromptMiddleware()])`.
 
     The model's name decides how tokens are counted and what its provider's cache allows.
@@ -47,6 +48,10 @@ class PromptMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         self._optimizer = build_optimizer(context_tokens, optimizer, embeddings)
+
+    def warm_up(self) -> None:
+        """Load now what the first model call would load."""
+        self._optimizer.warm_up()
 
     def wrap_model_call(
         self,

@@ -22,13 +22,14 @@ from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
+from llm_optimizers.warming import WarmsUp
 
 _log = logging.getLogger("llm_optimizers.routing")
 
 __all__ = ["RouterMiddleware"]
 
 
-class RouterMiddleware(AgentMiddleware[Any, Any]):
+class RouterMiddleware(WarmsUp, AgentMiddleware[Any, Any]):
     """Uses a router instead of the agent's own model.
 
     Example:
@@ -52,6 +53,10 @@ class RouterMiddleware(AgentMiddleware[Any, Any]):
             )
         self.router = router
         self._warnings = WarningLog()
+
+    def warm_up(self) -> None:
+        """Load now what the first model call would load."""
+        self.router.warm_up()
 
     def wrap_model_call(
         self,

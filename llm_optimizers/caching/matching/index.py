@@ -7,6 +7,7 @@ no longer stored.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ _UNIT_TOLERANCE = 1e-2
 _SLACK = 1_000
 """Deleted keys that may stay in the index beside twice the store's entries."""
 _AT_ONCE = 500  # rows looked up in the store at once: SQLite limits a statement's values
+# In an event loop, a search compares at most so many numbers, and adds at most so many rows before.
+_NUMBERS_AT_ONCE = 4_000_000
+_ROWS_AT_ONCE = 200
 
 
 class FaissIndex:
@@ -50,7 +54,7 @@ class FaissIndex:
         """See `VectorIndex.search`. Raises StoreError when the store cannot be read."""
         with self._lock:
             if len(self._rows) > self._rebuild_above:
-                self._rebuild_above = 2 * len(self._store) + _SLACK
+                self._rebuild_above = self._most_rows()
                 if len(self._rows) > self._rebuild_above:
                     self.clear()
             self._follow_store()
@@ -63,6 +67,38 @@ class FaissIndex:
                 wanted = min(2 * wanted, _AT_ONCE)
             del self._scopes[scope]
             return []
+
+    def search_at_once(
+        self, scope: str, vector: Vector, k: int
+    ) -> Sequence[tuple[str, float]] | None:
+        """See `VectorIndex.search_at_once`."""
+        if not self._lock.acquire(timeout=0):
+            return None
+        try:
+            return self.search(scope, vector, k) if self._is_quick(vector.shape[0]) else None
+        finally:
+            self._lock.release()
+
+    def _is_quick(self, length: int) -> bool:
+        """Whether a search takes no more than some milliseconds: little to add and to compare."""
+        rows = len(self._rows)
+        return (
+            not self._store.blocking
+            and "faiss" in sys.modules
+            and rows * length <= _NUMBERS_AT_ONCE
+            and rows <= max(self._rebuild_above, self._most_rows())
+            and len(self._store.vectors(self._seen, self._generation).rows) <= _ROWS_AT_ONCE
+        )
+
+    def _most_rows(self) -> int:
+        return 2 * len(self._store) + _SLACK
+
+    def warm_up(self) -> None:
+        """Load FAISS and read the store's vectors now. Raises StoreError as `search` does."""
+        import faiss  # noqa: F401 - searches find it loaded
+
+        with self._lock:
+            self._follow_store()
 
     def discard(self, key: str) -> None:
         """See `VectorIndex.discard`."""

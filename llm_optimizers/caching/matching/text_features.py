@@ -19,11 +19,11 @@ from llm_optimizers.caching.matching.function_words import (
     read_function_words,
 )
 from llm_optimizers.caching.matching.tokens import PAUSE, raw_words, read_tokens
-from llm_optimizers.caching.matching.vocabulary import Vocabulary, vocabulary_for
+from llm_optimizers.caching.matching.vocabulary import Vocabulary, is_loaded, vocabulary_for
 from llm_optimizers.caching.matching.word_use import is_name, is_verb, speaks_of_words
-from llm_optimizers.text.stemming import detect_language, lowercase
+from llm_optimizers.text.stemming import ENGLISH, detect_language, lowercase
 
-__all__ = ["TextFeatures", "extract_features"]
+__all__ = ["TextFeatures", "extract_features", "loads_words"]
 
 _REACH, _SWITCH_REACH = 3, 5
 """Words after a connector, and after a switch, that belong to it."""
@@ -69,6 +69,11 @@ class TextFeatures:
     asks_object: bool = False
     about_words: bool = False
     about_code: bool = False
+
+
+def loads_words(text: str) -> bool:
+    """Whether `extract_features` would first read the word lists of the text's language."""
+    return not (is_loaded(ENGLISH) and is_loaded(detect_language(raw_words(text))))
 
 
 def extract_features(text: str) -> TextFeatures:

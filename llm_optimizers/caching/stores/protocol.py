@@ -110,6 +110,14 @@ class VectorIndex(Protocol):
     def search(self, scope: str, vector: Vector, k: int) -> Sequence[tuple[str, float]]:
         """Return up to k pairs (key, cosine), best first."""
 
+    def search_at_once(
+        self, scope: str, vector: Vector, k: int
+    ) -> Sequence[tuple[str, float]] | None:
+        """Search as `search` does in an event loop; None if that could take long or wait."""
+
+    def warm_up(self) -> None:
+        """Do now what the first search would do: load the library, read the store."""
+
     def discard(self, key: str) -> None:
         """Remove a key whose entry is gone."""
 

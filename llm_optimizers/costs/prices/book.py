@@ -27,6 +27,7 @@ from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
+from llm_optimizers.warming import WarmsUp
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -52,7 +53,7 @@ class _Cache:
     cards: dict[tuple[Any, ...], RateCard] = field(default_factory=dict)
 
 
-class PriceBook(PickledAsArguments):
+class PriceBook(WarmsUp, PickledAsArguments):
     """Prices by model, provider, date and service tier.
 
     `overrides` are your own prices, by model name or by `provider/model`; they apply to every
@@ -81,6 +82,10 @@ class PriceBook(PickledAsArguments):
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
         return {"overrides": self._overrides}
+
+    def warm_up(self) -> None:
+        """Load the price list now, which the first price would do."""
+        self._current_cache()
 
     def cost(
         self,

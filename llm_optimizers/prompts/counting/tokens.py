@@ -8,9 +8,11 @@ Framing and tools follow OpenAI's cookbook, "How to count tokens with tiktoken"
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +21,13 @@ from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting.images import image_cost
-from llm_optimizers.prompts.counting.vocabularies import encoding_name, load_encoding
+from llm_optimizers.prompts.counting.vocabularies import (
+    encoding_loaded,
+    encoding_name,
+    load_encoding,
+)
 from llm_optimizers.types import ChatRequest, Message, Part
+from llm_optimizers.warming import WarmsUp
 
 __all__ = ["TokenCount", "TokenCounter"]
 
@@ -61,7 +68,7 @@ class TokenCount:
         return TokenCount(tokens=self.tokens + other.tokens, exact=self.exact and other.exact)
 
 
-class TokenCounter(PickledAsArguments):
+class TokenCounter(WarmsUp, PickledAsArguments):
     """Counts tokens for any model, with a cache of `remembered` counts by hash, without texts.
 
     For models without a public tokenizer, counts are estimated with o200k's vocabulary. Safe to
@@ -70,6 +77,24 @@ class TokenCounter(PickledAsArguments):
 
     def __init__(self, *, remembered: int = _REMEMBERED) -> None:
         self._counts: LRUCache[tuple[str, bytes], TokenCount] = LRUCache(remembered)
+
+    def warm_up(self, *models: str) -> None:
+        """Load the vocabularies of these models now, or the one that counts are estimated with.
+
+        The first count would load them, which takes a fifth of a second, or up to twenty seconds
+        if they must be downloaded and there is no network.
+        """
+        for model in models or ("",):
+            load_encoding(encoding_name(model) or _FALLBACK)
+
+    async def awarm_up(self, *models: str) -> None:
+        """Do the same in a thread."""
+        await asyncio.to_thread(self.warm_up, *models)
+
+    def is_warm(self, model: str) -> bool:
+        """Whether counting for a model needs nothing to be loaded."""
+        # For other names, finding the encoding may import tiktoken.
+        return "tiktoken" in sys.modules and encoding_loaded(encoding_name(model) or _FALLBACK)
 
     def count(self, text: str, model: str) -> TokenCount:
         """Count the tokens of a text without framing; special tokens in it count as plain text."""

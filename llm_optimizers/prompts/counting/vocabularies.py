@@ -26,7 +26,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["EncodingLoader", "bare_name", "encoding_name", "is_recent_openai", "load_encoding"]
+__all__ = [
+    "EncodingLoader",
+    "bare_name",
+    "encoding_loaded",
+    "encoding_name",
+    "is_recent_openai",
+    "load_encoding",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +93,10 @@ class EncodingLoader:
         self._loaded: dict[str, tiktoken.Encoding] = {}
         self._failed: set[str] = set()
         self._lock = threading.Lock()
+
+    def loaded(self, name: str) -> bool:
+        """Whether `load` returns at once: the encoding is in memory, or cannot be had."""
+        return name in self._loaded or name in self._failed
 
     def load(self, name: str) -> tiktoken.Encoding | None:
         """Load an encoding from tiktoken's cache, a shipped copy or a download; None if all fail.
@@ -170,5 +181,6 @@ def _shipped_copies(key: str) -> list[Path]:
     return [copy for copy in copies if copy.is_file()]
 
 
-load_encoding = EncodingLoader().load
+_loader = EncodingLoader()
 """The loader of this process."""
+load_encoding, encoding_loaded = _loader.load, _loader.loaded

@@ -100,12 +100,18 @@ class Fakes:
         self.done.append(("search", scope))
         return value_or_error(self.near)
 
+    def search_at_once(self, scope: str, vector: Any, k: int) -> Any:
+        return self.search(scope, vector, k)
+
     def discard(self, key: str) -> None:
         self.done.append(("discard", key))
 
     def embed(self, texts: list[str]) -> Any:
         self.done.append(("embed", *texts))
         return [value_or_error(self.vector)]
+
+    async def aembed(self, texts: list[str]) -> Any:
+        return self.embed(texts)
 
     def covers(self, text: str) -> bool:
         return len(text) < 100
@@ -630,9 +636,6 @@ async def test_only_a_blocking_store_is_called_off_the_event_loop(blocking: bool
 
         def discard(self, key: str) -> None:
             threads.add(threading.get_ident())
-
-        async def aembed(self, texts: list[str]) -> Any:
-            return self.embed(texts)
 
     fakes = Watched(blocking=blocking, near=[("gone", 0.99)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -171,3 +172,36 @@ def test_a_cleared_index_reads_the_store_again() -> None:
     store.delete(["a"])
     index.clear()
     assert keys(index, unit(1, 0)) == ["b"]
+
+
+def test_a_search_that_could_take_long_is_not_made_at_once() -> None:
+    store = MemoryStore()
+    index = FaissIndex(store)
+    index.warm_up()
+    for number in range(500):
+        save(store, f"without a vector {number}", None)
+    save(store, "first", unit(1, 0))
+    assert index.search_at_once("s", unit(1, 0), 1) == index.search("s", unit(1, 0), 1)
+    for number in range(300):
+        save(store, f"new {number}", unit(0, 1))
+    assert index.search_at_once("s", unit(1, 0), 1) is None
+    assert keys(index, unit(1, 0), k=1) == ["first"]
+    assert index.search_at_once("s", unit(1, 0), 1) is not None
+
+
+def test_a_search_at_once_does_not_wait_for_another_thread() -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def vectors(self, after: int, generation: int = 0) -> VectorRows:
+            reading.set()
+            go_on.wait(20)
+            return super().vectors(after, generation)
+
+    index = FaissIndex(Slow())
+    thread = threading.Thread(target=index.search, args=("s", unit(1, 0), 1))
+    thread.start()
+    assert reading.wait(20)
+    assert index.search_at_once("s", unit(1, 0), 1) is None
+    go_on.set()
+    thread.join()
