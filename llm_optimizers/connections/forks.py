@@ -1,56 +1,20 @@
 """Stay correct when the process forks, as web servers do after loading the app.
 
-A lock held by another thread during the fork would stay locked in the child, where that thread
-does not exist: use `ProcessLock`. A connection must not be used by both processes: use `at_fork`.
+A connection must not be used by both processes: use `at_fork`. For locks, use `ProcessLock`.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 import weakref
-from types import TracebackType
 from typing import Protocol
+
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["ForkAware", "ProcessLock", "at_fork"]
 
 _FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish their work
-
-
-class ProcessLock:
-    """A re-entrant lock between the threads of one process, new in every forked child and copy."""
-
-    __slots__ = ("_lock", "_pid")
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
-
-    def acquire(self, timeout: float = -1) -> bool:
-        """Acquire the lock; False after `timeout` seconds without success (-1: no timeout)."""
-        if self._pid != os.getpid():
-            self._lock = threading.RLock()
-            self._pid = os.getpid()
-        return self._lock.acquire(timeout=timeout)
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()
-
-    def __reduce__(self) -> tuple[type[ProcessLock], tuple[()]]:
-        return ProcessLock, ()
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
 
 
 class ForkAware(Protocol):
@@ -87,8 +51,7 @@ def _before() -> None:
 def _after(*, child: bool) -> None:
     while _stopped:
         _stopped.pop().after_fork(child=child)
-    if not child:
-        _aware_lock.release()
+    _aware_lock.release()  # the thread that forks holds it in both processes
 
 
 if hasattr(os, "register_at_fork"):

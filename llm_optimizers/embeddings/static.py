@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["STATIC_MODEL", "StaticEmbedder"]
@@ -52,7 +52,7 @@ class StaticEmbedder(PickledAsArguments):
             )
         self._path = path
 
-    @functools.cached_property
+    @property
     def id(self) -> str:
         """See `Embedder.id`."""
         return f"static-{_digest(self._path)}"
@@ -110,7 +110,7 @@ class _Table:
         return [token for token in ids if token != self.unknown]
 
 
-_loading = threading.Lock()
+_loading = ProcessLock()
 
 
 def _load(path: Path) -> _Table:
@@ -119,7 +119,7 @@ def _load(path: Path) -> _Table:
         return _loaded(path)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _loaded(path: Path) -> _Table:
     # Imported here because caches with exact matching only do not need them.
     from safetensors.numpy import load_file
@@ -138,7 +138,7 @@ def _loaded(path: Path) -> _Table:
     )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for name in _STATIC_FILES:

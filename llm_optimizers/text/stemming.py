@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from typing import Any
 
+from llm_optimizers.memos import of_word
 from llm_optimizers.text.word_lists import languages, read_words
 
 __all__ = ["ENGLISH", "detect_language", "inflection_stem", "lowercase", "stem", "stopwords"]
@@ -62,7 +63,7 @@ def detect_language(words: Iterable[str]) -> str:
     return best if counts[best] > counts[ENGLISH] and evidence[best] >= _EVIDENCE else ENGLISH
 
 
-@lru_cache(maxsize=65_536)
+@of_word(32_768)
 def stem(word: str, language: str = ENGLISH) -> str:
     """Return a lower-case word without its inflections and derivations.
 
@@ -73,7 +74,7 @@ def stem(word: str, language: str = ENGLISH) -> str:
     return str(stemmer().stemWord(word)) if stemmer else word
 
 
-@lru_cache(maxsize=16_384)
+@of_word(16_384)
 def inflection_stem(word: str) -> str:
     """Return an English word without its inflections: "payments" gives "payment", not "pay".
 

@@ -19,9 +19,10 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from llm_optimizers.memos import of_word
 
 if TYPE_CHECKING:
     import tiktoken
@@ -59,7 +60,7 @@ def is_recent_openai(model: str) -> bool:
     return _RECENT.match(bare_name(model)) is not None
 
 
-@lru_cache(maxsize=1024)
+@of_word(1024)
 def encoding_name(model: str) -> str | None:
     """Return the name of the public encoding that `model` uses, or None if it has none.
 
