@@ -96,7 +96,8 @@ class AskRows:
         """Close this process's client; later rows use a new one."""
         with self._connecting:
             client, self._client = self._client, None
-        if client is not None:
+            inherited = self._connected_in != os.getpid()
+        if client is not None and not inherited:
             client.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from llm_optimizers.forks import ProcessLock
 
-__all__ = ["ForkAware", "ProcessLock", "at_fork"]
+__all__ = ["ForkAware", "ProcessLock", "Unforked", "at_fork"]
 
 _FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish their work
 
@@ -25,6 +25,32 @@ class ForkAware(Protocol):
 
     def after_fork(self, *, child: bool) -> None:
         """Go on, in the parent or the child; only called after a successful `before_fork`."""
+
+
+class Unforked(ProcessLock):
+    """A lock for what must not be interrupted by a fork, such as the loading of a library.
+
+    The library's own locks, and Python's of a module that is being imported, would stay locked in
+    the child. So a fork waits for it, up to a second.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        at_fork(self)
+
+    def before_fork(self, timeout: float) -> bool:
+        """See `ForkAware.before_fork`."""
+        return self.acquire(timeout)
+
+    def after_fork(self, *, child: bool) -> None:
+        """See `ForkAware.after_fork`: in both, the thread that forked holds it."""
+        del child
+        self.release()
+
+    def __reduce__(self) -> tuple[type[Unforked], tuple[()]]:
+        return Unforked, ()
 
 
 _aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.connections.forks import Unforked
 from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["STATIC_MODEL", "StaticEmbedder"]
@@ -110,7 +110,7 @@ class _Table:
         return [token for token in ids if token != self.unknown]
 
 
-_loading = ProcessLock()
+_loading = Unforked()
 
 
 def _load(path: Path) -> _Table:

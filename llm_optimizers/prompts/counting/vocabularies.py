@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_optimizers.connections.forks import Unforked
 from llm_optimizers.memos import of_word
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class EncodingLoader:
         self._shipped = shipped or _shipped_copies
         self._loaded: dict[str, tiktoken.Encoding] = {}
         self._failed: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = Unforked()
 
     def load(self, name: str) -> tiktoken.Encoding | None:
         """Load an encoding from tiktoken's cache, a shipped copy or a download; None if all fail.
