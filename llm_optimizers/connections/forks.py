@@ -27,8 +27,23 @@ class ForkAware(Protocol):
         """Go on, in the parent or the child; only called after a successful `before_fork`."""
 
 
-class Unforked(ProcessLock):
-    """A lock for what must not be interrupted by a fork, such as the loading of a library.
+class _HeldInForks(ProcessLock):
+    """A lock that the thread that forks holds meanwhile, and so has in both processes."""
+
+    __slots__ = ()
+
+    def before_fork(self, timeout: float) -> bool:
+        """See `ForkAware.before_fork`."""
+        return self.acquire(timeout)
+
+    def after_fork(self, *, child: bool) -> None:
+        """See `ForkAware.after_fork`."""
+        del child
+        self.release()
+
+
+class Unforked(_HeldInForks):
+    """A lock for what a fork must not interrupt, such as the loading of a library.
 
     The library's own locks, and Python's of a module that is being imported, would stay locked in
     the child. So a fork waits for it, up to a second.
@@ -40,21 +55,12 @@ class Unforked(ProcessLock):
         super().__init__()
         at_fork(self)
 
-    def before_fork(self, timeout: float) -> bool:
-        """See `ForkAware.before_fork`."""
-        return self.acquire(timeout)
-
-    def after_fork(self, *, child: bool) -> None:
-        """See `ForkAware.after_fork`: in both, the thread that forked holds it."""
-        del child
-        self.release()
-
     def __reduce__(self) -> tuple[type[Unforked], tuple[()]]:
         return Unforked, ()
 
 
 _aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-_aware_lock = ProcessLock()
+_aware_lock = _HeldInForks()
 _stopped: list[ForkAware] = []
 
 
@@ -66,7 +72,8 @@ def at_fork(resource: ForkAware) -> None:
 
 def _before() -> None:
     deadline = time.monotonic() + _FORK_TIMEOUT_S
-    _aware_lock.acquire()
+    if _aware_lock.acquire(_FORK_TIMEOUT_S):
+        _stopped.append(_aware_lock)
     _stopped.extend(
         resource
         for resource in list(_aware)
@@ -77,7 +84,6 @@ def _before() -> None:
 def _after(*, child: bool) -> None:
     while _stopped:
         _stopped.pop().after_fork(child=child)
-    _aware_lock.release()  # the thread that forks holds it in both processes
 
 
 if hasattr(os, "register_at_fork"):

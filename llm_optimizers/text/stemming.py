@@ -30,6 +30,8 @@ _SCRIPTS = (
 )
 """The first and last letter of each other script, and the language it is stemmed as."""
 _OTHER_SCRIPTS = frozenset(language for _, _, language in _SCRIPTS)
+_LONGEST = 200
+"""Characters of the longest word that has a stem."""
 _EVIDENCE = 2
 """Different stopwords, none of them English, that a text needs to count as another language."""
 _INFLECTIONS = frozenset(["", "s", "es", "e", "d", "ed", "ing", "y", "ies", "ied", "ying"])
@@ -68,8 +70,9 @@ def stem(word: str, language: str = ENGLISH) -> str:
     """Return a lower-case word without its inflections and derivations.
 
     `language` decides for words in Latin letters; other scripts have one stemmer each, or none.
+    What is too long for a word (a key, data) stays as it is: a stemmer takes minutes for it.
     """
-    stemmer = _stemmer(_language_of(word, language))
+    stemmer = None if len(word) > _LONGEST else _stemmer(_language_of(word, language))
     # A stemmer keeps the word it works on: each call makes its own, so threads need no lock.
     return str(stemmer().stemWord(word)) if stemmer else word
 
