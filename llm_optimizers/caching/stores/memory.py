@@ -30,7 +30,8 @@ class MemoryStore:
     management techniques for Web proxy caches"): an entry's priority is its hits plus the priority
     of the last evicted entry, so that entries that were popular once are evicted in the end.
 
-    Expired entries are removed when others are saved. `removed` is called with the key of every entry that is no longer stored.
+    Expired entries are removed when others are saved. `removed` is called with the key of every
+    entry that is no longer stored.
     """
 
     blocking = False
