@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 __all__ = [
     "INCOMPLETE",
@@ -39,9 +39,13 @@ def class_of_wrapper(
         classes = [type(each) for each in wrapped(wrapper)]
     except INCOMPLETE:
         classes = []
-    own: Any = type(wrapper)
+    own: type[Any] = type(wrapper)
     shared: Any = shared_class(classes, below=below)
-    return own if shared is None else joint_class(own, shared)
+    if shared is None:
+        return own
+    joint = joint_class(own, shared)
+    _keep_with(wrapper, joint)
+    return joint
 
 
 def has_own(wrapper: Any, name: str) -> bool:
@@ -60,9 +64,47 @@ def own_attribute(wrapper: Any, name: str) -> Any:
     raise AttributeError(f"{type(wrapper).__name__!r} object has no attribute {name!r}")
 
 
-@lru_cache(maxsize=256)
+_JOINT: WeakValueDictionary[tuple[type[Any], type[Any]], type[Any]] = WeakValueDictionary()
+_ALONE: WeakKeyDictionary[type[Any], set[type[Any]]] = WeakKeyDictionary()
+"""The wrappers' classes that have no joint class with a class."""
+_KEPT: dict[int, tuple[ref[Any], type[Any]]] = {}
+"""The joint class of each wrapper, by its `id`: neither outlives the wrapper, nor does the class of
+the user's that it is made of."""
+
+
+def _keep_with(wrapper: Any, joint: type[Any]) -> None:
+    identity = id(wrapper)
+    kept = _KEPT.get(identity)
+    if kept is None or kept[0]() is not wrapper or kept[1] is not joint:
+        _KEPT[identity] = ref(wrapper, lambda gone: _let_go(identity, gone)), joint
+
+
+def _let_go(identity: int, gone: ref[Any]) -> None:
+    kept = _KEPT.get(identity)
+    if kept is not None and kept[0] is gone:
+        del _KEPT[identity]
+
+
 def joint_class(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
     """Return a subclass of both classes that looks like the first; the first if there is none.
+
+    It is made once, and again if nothing has used it for a while.
+    """
+    joint = _JOINT.get((wrapper, wrapped))
+    if joint is not None:
+        return joint
+    alone = _ALONE.setdefault(wrapped, set())
+    if wrapper in alone:
+        return wrapper
+    joint = _joined(wrapper, wrapped)
+    if joint is wrapper:
+        alone.add(wrapper)
+        return wrapper
+    return _JOINT.setdefault((wrapper, wrapped), joint)
+
+
+def _joined(wrapper: type[Any], wrapped: type[Any]) -> type[Any]:
+    """Make a joint class, if there can be one.
 
     It inherits pydantic's fields of the first class. `ABCMeta.__new__` skips pydantic's own
     metaclass, which would merge them with those of the second. Pydantic sets a field by what the

@@ -25,7 +25,7 @@ from langchain_llm_optimizers.messages import request_of_prompt
 from llm_optimizers.caching.keys import cache_key
 
 GPTCACHE = ("gptcache==0.1.44", "sqlalchemy", "faiss-cpu", "numpy", "setuptools<81")
-MANY = 2_000
+MANY = 8_000
 
 
 def memory_hit() -> list[Row]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -30,13 +29,14 @@ from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import check_function
 from llm_optimizers.tenancy import CallerTenant
 
 __all__ = ["BatchingChatModel"]
 
 _Joined: TypeAlias = SharedCall[ModelCall, AIMessage] | CombinedCall
-_LOCK = threading.Lock()
+_LOCK = ProcessLock()
 """Guards `_bound`. It is global because models are copied and a lock cannot be."""
 
 

@@ -10,7 +10,6 @@ itself (`rebind`), so that calls pass through the wrapper in the child's own for
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -32,6 +31,7 @@ from langchain_core.runnables.passthrough import RunnableAssign
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.forks import ProcessLock
 
 __all__ = [
     "DEFERRED_BINDING",
@@ -210,7 +210,7 @@ class DeferredStructuredOutput:
 
 _BOUND: WeakKeyDictionary[DeferredBinding, dict[int, tuple[BaseChatModel, Runnable[Any, Any]]]]
 _BOUND = WeakKeyDictionary()
-_LOCK = threading.Lock()
+_LOCK = ProcessLock()
 
 
 def _bound(deferred: DeferredBinding, child: BaseChatModel) -> Runnable[Any, Any]:

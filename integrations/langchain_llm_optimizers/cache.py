@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from langchain_core.caches import BaseCache
@@ -16,7 +16,7 @@ from langchain_core.outputs import Generation
 
 from langchain_llm_optimizers.codec import Generations, GenerationsCodec
 from langchain_llm_optimizers.hits import serve_hit
-from langchain_llm_optimizers.llm_string import call_of_string, sampled_by_string
+from langchain_llm_optimizers.llm_string import LLMStrings
 from langchain_llm_optimizers.messages import request_of_prompt
 from langchain_llm_optimizers.refusals import options_of_running_model, watch_runs
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
@@ -27,8 +27,6 @@ from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["HybridCache"]
-
-_MAX_REMEMBERED_LENGTH = 20_000
 
 
 class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
@@ -94,8 +92,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
             clock=clock,
         )
         watch_runs()
-        # Parse and hash a prompt once for its lookup and the update after it.
-        self._keys = lru_cache(maxsize=1024)(partial(_key_of, self.responses))
+        self._strings = LLMStrings()
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
@@ -140,6 +137,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
             StoreError: the file cannot be written; nothing was removed.
         """
         self.responses.clear(kwargs.get("tenant"))
+        self._strings.clear()
 
     async def aclear(self, **kwargs: Any) -> None:
         """Async version of `clear`."""
@@ -170,19 +168,26 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         tenant = self.responses.tenant()
         if tenant is None:
             return None
-        # A schema can be redefined under the same name, and long prompts would fill the memory.
-        skip_lru = "<class '" in llm_string or len(prompt) > _MAX_REMEMBERED_LENGTH
+        make = partial(_key_of, self.responses, self._strings, tenant, prompt, llm_string)
         try:
-            return (self._keys.__wrapped__ if skip_lru else self._keys)(tenant, prompt, llm_string)
+            if "<class '" in llm_string:  # a schema can be redefined under the same name
+                return make()
+            # A prompt is parsed and hashed once for its lookups and the update after the first.
+            call, characters = (tenant, prompt, llm_string), len(prompt) + len(llm_string)
+            return self.responses.remembered_key(call, make, characters=characters)
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.responses.bypassed(error)
             return None
 
 
 def _key_of(
-    responses: ResponseCache[Generations], tenant: str, prompt: str, llm_string: str
+    responses: ResponseCache[Generations],
+    strings: LLMStrings,
+    tenant: str,
+    prompt: str,
+    llm_string: str,
 ) -> CacheKey:
-    settings, sent = call_of_string(llm_string)
+    settings, sent = strings.call_of_string(llm_string)
     request = request_of_prompt(prompt, settings, sent=sent)
-    sampled = sampled_by_string(llm_string)
+    sampled = strings.sampled_by_string(llm_string)
     return responses.key_within(tenant, replace(request, sampled=sampled))

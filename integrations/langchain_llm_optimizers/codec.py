@@ -3,8 +3,8 @@
 The loader can build any registered class from a stored value, even with a stored URL and API keys
 from the environment. Here a stored value can only become a message.
 
-Every copy is independent of the others. A payload is parsed once and then copied, which takes a few
-microseconds.
+Every copy is independent of the others. A payload in memory is parsed once and then copied, which
+takes a few microseconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
@@ -61,7 +60,12 @@ class GenerationsCodec:
 
     def decode_with_ids(self, payload: str, ids: ServedIds) -> Generations:
         """See `CodecWithIds.decode_with_ids`."""
-        return [copy() for copy in _copiers(payload, ids)]
+        return self.reader(payload, ids)()
+
+    def reader(self, payload: str, ids: ServedIds) -> Callable[[], Generations]:
+        """See `ReadingCodec.reader`."""
+        copiers = _copiers(payload, ids)
+        return lambda: [copy() for copy in copiers]
 
     def cacheability(self, value: Generations) -> Cacheability:
         """See `Codec.cacheability`."""
@@ -114,9 +118,8 @@ def _without_headers(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=2048)
 def _copiers(payload: str, ids: ServedIds) -> tuple[Callable[[], Generation], ...]:
-    """Parse a payload once; return a function per generation that copies it.
+    """Parse a payload; return a function per generation that copies it.
 
     Raises:
         ValueError: the payload was not written by this codec.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 import weakref
 from collections import OrderedDict, deque
@@ -32,6 +31,7 @@ from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import ChatRequest
 from llm_optimizers.warming import WarmsUp, warm_up_all
@@ -88,7 +88,7 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
         # Weak references call back at any time, in any thread, so they only append the id here.
         self._lost: deque[str] = deque()
         self._recorded: OrderedDict[str, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""

@@ -11,10 +11,9 @@ import ast
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.load import Serializable
@@ -22,6 +21,7 @@ from pydantic import BaseModel
 
 from langchain_llm_optimizers.identity import TRACED, identity_of_call
 from langchain_llm_optimizers.providers import Sent, serialised_provider
+from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest, fingerprint, name_of
 from llm_optimizers.settings.bookkeeping import CALL_SETTINGS, Apis, shaping_settings
@@ -29,15 +29,17 @@ from llm_optimizers.settings.choices import choices_of
 from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.settings.sampling import asks_for_sample
 
-__all__ = ["call_of_string", "identity_of_string", "sampled_by_string", "string_of_call"]
+__all__ = ["LLMStrings", "identity_of_string", "string_of_call"]
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 _CLASS = re.compile(r"<class '([^']+)'>")
 _MEMBER = re.compile(r"<[A-Za-z_][\w.]*: ([^<>]*)>")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+>", re.IGNORECASE)
 _TOOLS = ("tools", "functions")
 _NOT_THE_MODELS = frozenset({"_type", "stop", "tool_choice", "response_format", *_TOOLS})
-_LONGEST = 100_000
-"""Characters of a string that is kept with what was read from it."""
+_KEPT, _KEPT_BYTES = 256, 2**23
+"""Strings that are kept with what was read from them, and the bytes for that."""
 
 
 def identity_of_string(llm_string: str) -> dict[str, Any]:
@@ -46,38 +48,74 @@ def identity_of_string(llm_string: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: it holds an object whose content cannot be read.
     """
-    return call_of_string(llm_string)[0]
+    return LLMStrings().call_of_string(llm_string)[0]
 
 
-def call_of_string(llm_string: str) -> tuple[dict[str, Any], tuple[Sent, ...] | None]:
-    """Return the settings in an `llm_string`, and what its model sends of a message if known.
+class LLMStrings:
+    """What a cache has read from its `llm_string`s, of which an app has few; up to 8 MB each."""
 
-    Raises:
-        ConfigurationError: it holds an object whose content cannot be read.
-    """
-    found = _read(llm_string)
-    identifier = found.model.get("id") if isinstance(found.model, Mapping) else None
-    provider = serialised_provider(identifier)
-    apis: Apis = frozenset() if provider is None else frozenset({provider.api})
-    shaping = _shaping if len(llm_string) <= _LONGEST else _shaping.__wrapped__
-    identity: dict[str, Any] = {
-        **shaping(llm_string, apis),
-        **found.state,
-        **({"n": found.choices} if found.choices > 1 else {}),
-    }
-    if found.text:
-        identity["text"] = found.text
-    if found.classes:
-        identity["schemas"] = {name: _schema(name) for name in found.classes}
-    if any(_is_given(found.settings, name) for name in _TOOLS):
-        identity["tools"] = True
-    return identity, None if provider is None else (provider.sent,)
+    def __init__(self) -> None:
+        self._read: LRUCache[str, _Read] = LRUCache(
+            _KEPT, max_bytes=_KEPT_BYTES, size=lambda string, _: _size_of(string)
+        )
+        self._shaping: LRUCache[tuple[str, Apis], Mapping[str, Any]] = LRUCache(
+            _KEPT, max_bytes=_KEPT_BYTES, size=lambda key, _: _size_of(key[0])
+        )
+
+    def call_of_string(self, llm_string: str) -> tuple[dict[str, Any], tuple[Sent, ...] | None]:
+        """Return the settings in a string, and what its model sends of a message if known.
+
+        Raises:
+            ConfigurationError: it holds an object whose content cannot be read.
+        """
+        found = self._once(self._read, llm_string, lambda: _read(llm_string))
+        identifier = found.model.get("id") if isinstance(found.model, Mapping) else None
+        provider = serialised_provider(identifier)
+        apis: Apis = frozenset() if provider is None else frozenset({provider.api})
+        shaping = self._once(self._shaping, (llm_string, apis), lambda: _shaping(found, apis))
+        identity: dict[str, Any] = {
+            **shaping,
+            **found.state,
+            **({"n": found.choices} if found.choices > 1 else {}),
+        }
+        if found.text:
+            identity["text"] = found.text
+        if found.classes:
+            identity["schemas"] = {name: _schema(name) for name in found.classes}
+        if any(_is_given(found.settings, name) for name in _TOOLS):
+            identity["tools"] = True
+        return identity, None if provider is None else (provider.sent,)
+
+    def sampled_by_string(self, llm_string: str) -> bool:
+        """Return whether the settings in a string ask for varying answers.
+
+        Of a completion model it holds the class's defaults too.
+
+        Raises:
+            ConfigurationError: it holds an object whose content cannot be read.
+        """
+        return self._once(self._read, llm_string, lambda: _read(llm_string)).sampled
+
+    def clear(self) -> None:
+        """Forget all strings."""
+        self._read.clear()
+        self._shaping.clear()
+
+    def _once(self, kept: LRUCache[K, V], key: K, make: Callable[[], V]) -> V:
+        value = kept.get(key)
+        if value is None:
+            value = make()
+            kept.put(key, value)
+        return value
 
 
-@lru_cache(maxsize=256)
-def _shaping(llm_string: str, apis: Apis) -> Mapping[str, Any]:
+def _size_of(string: str) -> int:
+    """Return about how many bytes a string takes with what is read from it."""
+    return 1_000 + 8 * len(string)
+
+
+def _shaping(read: _Read, apis: Apis) -> Mapping[str, Any]:
     """Return a model's constructor and a call's settings without what shapes no answer."""
-    read = _read(llm_string)
     model, pairs, named = read.model, read.settings, _named(read.settings)
     if isinstance(model, Mapping):
         model = {**model, "kwargs": shaping_settings(_made_with(model), apis, fields=True)}
@@ -85,17 +123,6 @@ def _shaping(llm_string: str, apis: Apis) -> Mapping[str, Any]:
         called = {name: value for name, value in named.items() if name not in TRACED}
         pairs = list(shaping_settings(called, apis).items())
     return {"llm": model, "settings": pairs}
-
-
-def sampled_by_string(llm_string: str) -> bool:
-    """Return whether the settings in an `llm_string` ask for varying answers.
-
-    Of a completion model it holds the class's defaults too.
-
-    Raises:
-        ConfigurationError: it holds an object whose content cannot be read.
-    """
-    return _read(llm_string).sampled
 
 
 def string_of_call(model: BaseChatModel, stop: list[str] | None, kwargs: Mapping[str, Any]) -> str:
@@ -124,12 +151,6 @@ class _Read:
 
 
 def _read(llm_string: str) -> _Read:
-    read = _read_once if len(llm_string) <= _LONGEST else _read_once.__wrapped__
-    return read(llm_string)
-
-
-@lru_cache(maxsize=256)
-def _read_once(llm_string: str) -> _Read:
     """Read a string that LangChain makes; any other text is a name that stands for itself."""
     if llm_string.startswith("{"):
         constructor, rest = _constructor(llm_string)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,12 +29,13 @@ from llm_optimizers.batching.combining import (
 )
 from llm_optimizers.caching.options import one_batch
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import check_function
 from llm_optimizers.tenancy import CallerTenant, Namespace
 
 __all__ = ["BatchedLLM", "abatch_chat"]
 
-_LOCK = threading.Lock()
+_LOCK = ProcessLock()
 """Guards `_bound`. It is global because LLMs are copied and pickled, and a lock cannot be."""
 
 

@@ -9,8 +9,8 @@ them and send them to the provider.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -82,25 +82,11 @@ class ReplyCodec:
 
     def decode_with_ids(self, payload: str, ids: ServedIds) -> CachedReply:
         """See `CodecWithIds.decode_with_ids`."""
-        raw = _parsed(payload)
-        try:
-            usage = raw["usage"]
-            return CachedReply(
-                reply=_read(raw, ids),
-                model=str(raw["model"]),
-                usage=None if usage is None else Usage(**usage),
-                finish_reason=str(raw["finish_reason"]),
-                calls_beside=raw.get("calls_beside") is True,
-            )
-        except (
-            LookupError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            ConfigurationError,
-            ValidationError,
-        ) as error:
-            raise ValueError(f"the payload holds no response: {type(error).__name__}") from error
+        return self.reader(payload, ids)()
+
+    def reader(self, payload: str, ids: ServedIds) -> Callable[[], CachedReply]:
+        """See `ReadingCodec.reader`."""
+        return partial(_reply, _parsed(payload), ids)
 
     def cacheability(self, value: CachedReply) -> Cacheability:
         """See `Codec.cacheability`."""
@@ -121,6 +107,32 @@ class ReplyCodec:
             usage=value.usage,
             choices=1,  # A response holds the first of several choices; the others are in `raw`.
         )
+
+
+def _reply(raw: Mapping[str, Any], ids: ServedIds) -> CachedReply:
+    """Return a copy of a parsed payload.
+
+    Raises:
+        ValueError: the payload was not written by this codec.
+    """
+    try:
+        usage = raw["usage"]
+        return CachedReply(
+            reply=_read(raw, ids),
+            model=str(raw["model"]),
+            usage=None if usage is None else Usage(**usage),
+            finish_reason=str(raw["finish_reason"]),
+            calls_beside=raw.get("calls_beside") is True,
+        )
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ConfigurationError,
+        ValidationError,
+    ) as error:
+        raise ValueError(f"the payload holds no response: {type(error).__name__}") from error
 
 
 def _written(reply: Reply) -> dict[str, Any]:
@@ -216,9 +228,8 @@ def _read_block(block: Mapping[str, Any]) -> ContentBlock:
     return kind(**block)
 
 
-@lru_cache(maxsize=2048)
 def _parsed(payload: str) -> Mapping[str, Any]:
-    """Parse a payload once; callers must copy what they take from it."""
+    """Parse a payload; callers must copy what they take from it."""
     raw = from_json(payload)
     if not isinstance(raw, dict):
         raise ValueError("the payload holds no response")  # noqa: TRY004 - the codec's contract

@@ -7,7 +7,6 @@ vectors.
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.identity import identity_of_embedding
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments, check_fields
 
 __all__ = [
@@ -178,7 +178,7 @@ class EmbeddingCalls:
     def __init__(self) -> None:
         self._facts: dict[str | None, CallInfo] = {}
         self._served: dict[str | None, Counter[str]] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def begin(self, event: Any) -> None:
         """Note the start event of a call."""

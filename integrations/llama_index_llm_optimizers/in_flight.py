@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from llama_index_llm_optimizers.usage import latest_usage, model_of, service_tie
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["InFlightCall", "InFlightCalls"]
 
@@ -61,7 +61,7 @@ class InFlightCalls:
         # The last calls' provider objects: a wrapper's end event has the same one as its child's.
         self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
         self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def info_of(self, event: Any) -> CallInfo:
         """Read a start event; an id given by the context goes to the first call that has it."""

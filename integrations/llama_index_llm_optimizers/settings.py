@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,12 +17,13 @@ from llama_index_llm_optimizers.embeddings import with_embeddings_cache
 from llama_index_llm_optimizers.handler import CostEventHandler
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
 from llm_optimizers.costs import Ledger
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.prompts import RequestOptimizer
 
 __all__ = ["optimized_settings"]
 
 _SAVED = ("_llm", "_embed_model", "_prompt_helper", "_chat_prompt_helper")
-_lock = threading.Lock()
+_lock = ProcessLock()
 _frames: list[dict[str, Any]] = []
 """The values of `Settings` before each open block, the outermost first."""
 

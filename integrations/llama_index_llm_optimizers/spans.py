@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from inspect import BoundArguments
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from pydantic import PrivateAttr
+
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["SpanListener", "SpanTree"]
 
@@ -59,7 +60,7 @@ class SpanTree(SpanListener):
     """Keeps the parent id of each open span, and nothing else."""
 
     _parents: dict[str, str | None] = PrivateAttr(default_factory=dict)
-    _guard: Any = PrivateAttr(default_factory=threading.Lock)
+    _guard: Any = PrivateAttr(default_factory=ProcessLock)
 
     @classmethod
     def class_name(cls) -> str:

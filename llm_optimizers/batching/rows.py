@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
 from llm_optimizers.errors import ConfigurationError, ItemError, UnpricedError
+from llm_optimizers.forks import ProcessLock
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -40,7 +40,7 @@ __all__ = ["AskRows"]
 _COPIES: dict[tuple[int, str], AskRows] = {}
 """Unpickled copies by process and id: a pool sends its function with each chunk, and a client is
 expensive to create."""
-_COPIES_LOCK = threading.Lock()
+_COPIES_LOCK = ProcessLock()
 _MAX_COPIES = 16
 
 
@@ -82,7 +82,7 @@ class AskRows:
         self._prices = PriceBook(self.prices)
         self._client: OpenAI | None = None
         self._connected_in = 0
-        self._connecting = threading.Lock()
+        self._connecting = ProcessLock()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Answer rows, in order; raises only errors that would affect every row."""
@@ -96,7 +96,8 @@ class AskRows:
         """Close this process's client; later rows use a new one."""
         with self._connecting:
             client, self._client = self._client, None
-        if client is not None:
+            inherited = self._connected_in != os.getpid()
+        if client is not None and not inherited:
             client.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

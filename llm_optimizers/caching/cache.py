@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -15,6 +15,7 @@ from llm_optimizers.caching.in_flight.single_flight import SingleFlight
 from llm_optimizers.caching.keys import CacheKey, cache_key
 from llm_optimizers.caching.matching.index import FaissIndex
 from llm_optimizers.caching.matching.matcher import matcher_for
+from llm_optimizers.caching.memo import EntryMemo
 from llm_optimizers.caching.options import CallOptions, in_context
 from llm_optimizers.caching.plan import CachePlans
 from llm_optimizers.caching.refusals import GivenAnswer, RefusedAnswers, collected_answers
@@ -87,7 +88,12 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
         if namespace is not None and not callable(namespace):
             namespace = tenant_name(namespace, "namespace is")
         self._path = database_path(path)
-        self._store = MemoryStore(max_entries) if path is None else SQLiteStore(path, max_entries)
+        self._memo = EntryMemo()
+        self._store = (
+            MemoryStore(max_entries, self._memo.forget)
+            if path is None
+            else SQLiteStore(path, max_entries, self._memo.forget)
+        )
         embedder = as_embedder(embeddings) if semantic else None
         self._embedder_id = "" if embedder is None else embedder.id
         self._counters = Counters()
@@ -111,6 +117,7 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
             clock=clock,
             ttl=ttl_s,
             refused=self._refused,
+            memo=self._memo,
         )
 
     def current_arguments(self) -> Mapping[str, object]:
@@ -155,6 +162,17 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
             ConfigurationError: a setting of the request cannot be written into a key.
         """
         return cache_key(request, tenant=tenant, embedder=self._embedder_id)
+
+    def remembered_key(
+        self, call: Hashable, make: Callable[[], CacheKey], *, characters: int
+    ) -> CacheKey:
+        """Return the key of a call as `make` made it before; it is forgotten with its entry.
+
+        `call` is all that decides about the key, of so many `characters`.
+        """
+        return self._memo.get(
+            ("key", call), make, owner=lambda key: key.exact, characters=characters
+        )
 
     def lookup(
         self, request: ChatRequest | CacheKey, options: CallOptions[R] | None = None
@@ -300,6 +318,7 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
         else:
             for label in tenant_labels(tenant, self._namespace):
                 self._store.clear(label)
+        self._memo.clear()
         if self._index is not None:
             self._index.clear()
 

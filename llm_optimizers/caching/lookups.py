@@ -9,6 +9,7 @@ is dropped and counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
@@ -19,7 +20,12 @@ from llm_optimizers.caching.answers.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, Unmatched, scope_digest
 from llm_optimizers.caching.matching.matcher import Matcher
-from llm_optimizers.caching.matching.text_features import extract_features, loads_words
+from llm_optimizers.caching.matching.text_features import (
+    TextFeatures,
+    extract_features,
+    loads_words,
+)
+from llm_optimizers.caching.memo import EntryMemo
 from llm_optimizers.caching.options import CallOptions
 from llm_optimizers.caching.ownership import reason_not_to_serve, reason_not_to_use
 from llm_optimizers.caching.refusals import RefusedAnswers, Refusing, digest_of
@@ -76,6 +82,7 @@ class LookupPlans(Generic[R]):
     ttl: float | None
     refused: RefusedAnswers = field(default_factory=RefusedAnswers)
     judged: Judged = field(default_factory=Judged)
+    memo: EntryMemo = field(default_factory=EntryMemo)
     source: Refusing | None = field(default=None, repr=False)
     options: CallOptions[R] = field(default_factory=CallOptions)
 
@@ -178,7 +185,9 @@ class LookupPlans(Generic[R]):
             yield from self.drop(entry.key, reason)
             return None
         try:
-            decision = asked.matcher.decide(asked.question, entry.question, cosine)
+            decision = asked.matcher.decide(
+                asked.question, entry.question, cosine, self._features_of(key, entry)
+            )
         except Exception as error:  # noqa: BLE001 - without a decision nothing is served
             self.counters.trouble("a question could not be judged", error)
             return None
@@ -201,7 +210,7 @@ class LookupPlans(Generic[R]):
         age = max(0.0, now - entry.created)
         ids = ids_of_hit(same=tier == "exact", keeps_ids=key.keeps_ids, age=age)
         try:
-            value, _ = self.decode(key, entry.payload, ids)
+            value, _ = self.decode(key, entry.payload, ids, entry=entry.key)
         except Exception as error:  # noqa: BLE001 - others may have written anything to the store
             # Not its message, which may quote the answer.
             yield from self.drop(entry.key, f"its answer cannot be read: {type(error).__name__}")
@@ -234,14 +243,30 @@ class LookupPlans(Generic[R]):
         own = entry.expires is not None and not now < entry.expires
         return own or (self.ttl is not None and not now - entry.created < self.ttl)
 
-    def decode(self, key: CacheKey, payload: str, ids: ServedIds) -> tuple[R, Cacheability]:
-        """Return the answer in a payload, with these ids.
+    def _features_of(self, key: CacheKey, entry: Entry) -> Callable[[str], TextFeatures]:
+        """Return what reads the question asked, or the entry's, once."""
+
+        def features(text: str) -> TextFeatures:
+            return self.memo.get(
+                ("features", text),
+                partial(extract_features, text),
+                owner=entry.key if text == entry.question else key.exact,
+                characters=4 * len(text),
+            )
+
+        return features
+
+    def decode(
+        self, key: CacheKey, payload: str, ids: ServedIds, *, entry: str | None = None
+    ) -> tuple[R, Cacheability]:
+        """Return the answer in a payload, that of an entry if its key is given, with these ids.
 
         Raises:
             ValueError: it would not have been stored for this key.
             Whatever the codec raises.
         """
-        value = decoded(self.codec, payload, ids)
+        memo = None if entry is None else self.memo
+        value = decoded(self.codec, payload, ids, memo=memo, entry=entry or "")
         cacheability = self.judged.get(digest_of(payload), lambda: self.codec.cacheability(value))
         reason = reason_not_to_use(cacheability, key)
         if reason is not None:

@@ -111,6 +111,8 @@ class Counters:
         """
         if isinstance(detail, Exception) and not isinstance(detail, LLMOptimizersError):
             detail = type(detail).__name__
+        # As text: a handler may keep what it is given, and an error's traceback holds prompts.
+        detail = str(detail)
         with self._lock:
             self._troubles[kind] += 1
             first = self._troubles[kind] == 1

@@ -1,56 +1,20 @@
 """Stay correct when the process forks, as web servers do after loading the app.
 
-A lock held by another thread during the fork would stay locked in the child, where that thread
-does not exist: use `ProcessLock`. A connection must not be used by both processes: use `at_fork`.
+A connection must not be used by both processes: use `at_fork`. For locks, use `ProcessLock`.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 import weakref
-from types import TracebackType
 from typing import Protocol
 
-__all__ = ["ForkAware", "ProcessLock", "at_fork"]
+from llm_optimizers.forks import ProcessLock
+
+__all__ = ["ForkAware", "ProcessLock", "Unforked", "at_fork"]
 
 _FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish their work
-
-
-class ProcessLock:
-    """A re-entrant lock between the threads of one process, new in every forked child and copy."""
-
-    __slots__ = ("_lock", "_pid")
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
-
-    def acquire(self, timeout: float = -1) -> bool:
-        """Acquire the lock; False after `timeout` seconds without success (-1: no timeout)."""
-        if self._pid != os.getpid():
-            self._lock = threading.RLock()
-            self._pid = os.getpid()
-        return self._lock.acquire(timeout=timeout)
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()
-
-    def __reduce__(self) -> tuple[type[ProcessLock], tuple[()]]:
-        return ProcessLock, ()
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
 
 
 class ForkAware(Protocol):
@@ -63,8 +27,40 @@ class ForkAware(Protocol):
         """Go on, in the parent or the child; only called after a successful `before_fork`."""
 
 
+class _HeldInForks(ProcessLock):
+    """A lock that the thread that forks holds meanwhile, and so has in both processes."""
+
+    __slots__ = ()
+
+    def before_fork(self, timeout: float) -> bool:
+        """See `ForkAware.before_fork`."""
+        return self.acquire(timeout)
+
+    def after_fork(self, *, child: bool) -> None:
+        """See `ForkAware.after_fork`."""
+        del child
+        self.release()
+
+
+class Unforked(_HeldInForks):
+    """A lock for what a fork must not interrupt, such as the loading of a library.
+
+    The library's own locks, and Python's of a module that is being imported, would stay locked in
+    the child. So a fork waits for it, up to a second.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        at_fork(self)
+
+    def __reduce__(self) -> tuple[type[Unforked], tuple[()]]:
+        return Unforked, ()
+
+
 _aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-_aware_lock = ProcessLock()
+_aware_lock = _HeldInForks()
 _stopped: list[ForkAware] = []
 
 
@@ -76,7 +72,8 @@ def at_fork(resource: ForkAware) -> None:
 
 def _before() -> None:
     deadline = time.monotonic() + _FORK_TIMEOUT_S
-    _aware_lock.acquire()
+    if _aware_lock.acquire(_FORK_TIMEOUT_S):
+        _stopped.append(_aware_lock)
     _stopped.extend(
         resource
         for resource in list(_aware)
@@ -87,8 +84,6 @@ def _before() -> None:
 def _after(*, child: bool) -> None:
     while _stopped:
         _stopped.pop().after_fork(child=child)
-    if not child:
-        _aware_lock.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,7 +8,6 @@ Drafts        records of cheap answers, held until it is known whether they were
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -19,6 +18,7 @@ from weakref import WeakValueDictionary
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to
 from llm_optimizers.costs.records import CallRecord
+from llm_optimizers.forks import ProcessLock
 
 __all__ = [
     "CONTEXTS_BY_CALL",
@@ -111,7 +111,7 @@ class Drafts:
         self._held: list[tuple[str, MakeRecord, Ledger]] = []
         self._kept: str | None = None
         self._resolved = False
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def hold(self, draft_id: str, make: MakeRecord, ledger: Ledger) -> None:
         """Keep a record, which `make` returns, until `resolve` decides about its answer."""

@@ -7,6 +7,7 @@ passages that are compared with a question.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -29,6 +30,8 @@ __all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"
 _FRAMEWORK_WINDOW = 1_000
 
 _Row: TypeAlias = npt.NDArray[np.float32]
+_MAX_BYTES = 2**26
+_OVERHEAD = 300
 
 
 class FrameworkEmbedder(PickledAsArguments):
@@ -105,7 +108,8 @@ class FrameworkEmbedder(PickledAsArguments):
 class CachedEmbedder(PickledAsArguments):
     """An `Embedder` that caches the vectors of recent texts, so that a repeat costs nothing.
 
-    Failures are not cached; every caller gets a copy. Safe to share between threads.
+    It keeps at most 64 MB of vectors, and digests instead of the texts. Failures are not cached;
+    every caller gets a copy. Safe to share between threads.
 
     Args:
         embedder: The embedder for texts that are not cached.
@@ -119,7 +123,9 @@ class CachedEmbedder(PickledAsArguments):
         if max_entries < 1:
             raise ConfigurationError(f"max_entries is {max_entries}; give at least 1")
         self._embedder = embedder
-        self._cached: LRUCache[str, _Row] = LRUCache(max_entries)
+        self._cached: LRUCache[bytes, _Row] = LRUCache(
+            max_entries, max_bytes=_MAX_BYTES, size=lambda _, row: row.nbytes + _OVERHEAD
+        )
 
     @property
     def id(self) -> str:
@@ -152,7 +158,8 @@ class CachedEmbedder(PickledAsArguments):
 
     def _find_cached(self, texts: Sequence[str]) -> tuple[dict[str, _Row], list[str]]:
         """Return the cached rows by text, and the other texts without duplicates."""
-        cached = {text: row for text in texts if (row := self._cached.get(text)) is not None}
+        found = {text: self._cached.get(_digest(text)) for text in texts}
+        cached = {text: row for text, row in found.items() if row is not None}
         return cached, [text for text in dict.fromkeys(texts) if text not in cached]
 
     def _combine(
@@ -165,7 +172,7 @@ class CachedEmbedder(PickledAsArguments):
         """Cache the new rows (those of `missing`) and return one row for each text."""
         rows = {text: row.copy() for text, row in zip(missing, new, strict=True)}
         for text, row in rows.items():
-            self._cached.put(text, row)
+            self._cached.put(_digest(text), row)
         rows.update(cached)
         if not texts:
             return np.zeros((0, self.dimension or 0), np.float32)
@@ -198,6 +205,10 @@ def passage_embed(embeddings: object | None) -> Embed:
     if isinstance(embeddings, Embedder):
         return embeddings.embed
     return CachedEmbedder(FrameworkEmbedder(embeddings, passages=True)).embed
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _method(owner: object, *names: str) -> Callable[..., Any] | None:

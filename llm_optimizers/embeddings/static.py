@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.connections.forks import Unforked
 from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments
@@ -54,7 +54,7 @@ class StaticEmbedder(PickledAsArguments):
             )
         self._path = path
 
-    @functools.cached_property
+    @property
     def id(self) -> str:
         """See `Embedder.id`."""
         return f"static-{_digest(self._path)}"
@@ -123,7 +123,7 @@ class _Table:
         return [token for token in ids if token != self.unknown]
 
 
-_loading = ProcessLock()
+_loading = Unforked()
 _tables: dict[Path, _Table] = {}
 
 
@@ -154,7 +154,7 @@ def _read(path: Path) -> _Table:
     )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for name in _STATIC_FILES:

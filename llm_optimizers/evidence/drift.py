@@ -8,12 +8,12 @@ calibration's bound no longer covers the traffic, and new requests should be lab
 from __future__ import annotations
 
 import math
-import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.bounds import quantile
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["DriftAlarm", "quantile_edges"]
@@ -45,7 +45,7 @@ class DriftAlarm(PickledAsArguments):
         self._limit = limit
         self._seen = 0
         self._counts = [0.0] * (len(self._edges) + 1)
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def observe(self, score: float) -> float | None:
         """Count a score; return the window's index if the window ends with an alarm, else None."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from types import TracebackType
 
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["FailOpen", "WarningLog"]
+
+_MOST_TEXTS = 1_000
 
 
 class FailOpen:
@@ -37,12 +39,14 @@ class FailOpen:
 class WarningLog(PickledAsArguments):
     """Logs each warning text once, so that a repeated failure does not fill the log.
 
+    After a thousand different texts it logs no more.
+
     Safe to share between threads.
     """
 
     def __init__(self) -> None:
         self._logged: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def __fingerprint__(self) -> None:
         """What was logged distinguishes no setting that holds it."""
@@ -50,7 +54,7 @@ class WarningLog(PickledAsArguments):
     def warn_once(self, log: logging.Logger, text: str) -> None:
         """Log a warning unless the same text was logged before."""
         with self._lock:
-            if text in self._logged:
+            if text in self._logged or len(self._logged) >= _MOST_TEXTS:
                 return
             self._logged.add(text)
         log.warning("%s", text)

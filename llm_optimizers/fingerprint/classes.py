@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from llm_optimizers.fingerprint.code import is_installed
 from llm_optimizers.fingerprint.data import name_of
+from llm_optimizers.memos import of_class
 
 __all__ = ["KnownClasses", "installed_class"]
 
@@ -53,7 +53,7 @@ class KnownClasses(Generic[T]):
         return tuple(known) if len(known) == len(found) else None
 
 
-@functools.lru_cache(maxsize=256)
+@of_class
 def installed_class(kind: Any) -> type | None:
     """Return the class of an installed package that makes the requests of this one: its base.
 

@@ -19,6 +19,7 @@ from typing import Any
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint.data import PLAIN, Read, as_text, name_of, tagged
 from llm_optimizers.fingerprint.schemas import annotations_of
+from llm_optimizers.memos import of_class
 
 __all__ = ["class_of", "code_of", "is_installed", "object_of", "written_code_of"]
 
@@ -124,7 +125,7 @@ def class_of(value: type, read: Read) -> dict[str, Any]:
     )
 
 
-@functools.lru_cache(maxsize=256)
+@of_class
 def written_code_of(value: type) -> tuple[str, ...]:
     """Return digests of the methods that the user wrote for a class and its bases.
 

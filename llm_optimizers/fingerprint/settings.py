@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -14,6 +13,7 @@ from llm_optimizers.fingerprint.beside import SECRETS, attributes_beside, outlin
 from llm_optimizers.fingerprint.code import is_installed, written_code_of
 from llm_optimizers.fingerprint.data import KIND, PLAIN, name_of
 from llm_optimizers.fingerprint.reading import fingerprint
+from llm_optimizers.memos import of_class
 from llm_optimizers.settings.bookkeeping import (
     CALL_SETTINGS,
     Apis,
@@ -130,7 +130,7 @@ def _objects_of(component: BaseModel) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=256)
+@of_class
 def _own_clients_of(kind: type[BaseModel]) -> tuple[str, ...]:
     """Return the names of the clients that a class of the user's declares."""
     own = [base for base in kind.__mro__ if not is_installed(base)]
@@ -225,7 +225,7 @@ def _added_by_sdk_clients(
     return found
 
 
-@lru_cache(maxsize=256)
+@of_class
 def _fields_of(kind: type[BaseModel], skip: frozenset[str]) -> tuple[str, ...]:
     """Return the names of the fields that count; a class's fields do not change."""
     return tuple(
@@ -235,6 +235,6 @@ def _fields_of(kind: type[BaseModel], skip: frozenset[str]) -> tuple[str, ...]:
     )
 
 
-@lru_cache(maxsize=256)
+@of_class
 def _excluded_fields_of(kind: type[BaseModel]) -> tuple[str, ...]:
     return tuple(name for name, field in kind.model_fields.items() if field.exclude)

@@ -26,6 +26,7 @@ __all__ = ["History", "Summariser", "end_of_system", "extractive_summary", "safe
 
 _log = logging.getLogger(__name__)
 _LONGEST_LINE = 400
+_MAX_BYTES = 2**24
 _HEADING = "Earlier in this conversation:\n"
 
 
@@ -49,7 +50,8 @@ class History(PickledAsArguments):
         every: The fewest messages that a summary replaces.
         summary_tokens: The maximum length of a summary.
         summariser: A model that writes the summaries; None extracts the most relevant sentences.
-        remembered: How many summaries to keep in memory, so that none is written twice.
+        remembered: How many summaries to keep in memory (up to 16 MB), so that none is written
+            twice.
 
     Raises:
         ConfigurationError: a number is below 1.
@@ -72,7 +74,9 @@ class History(PickledAsArguments):
         self.every = every
         self.summary_tokens = summary_tokens
         self.summariser = summariser
-        self._summaries: LRUCache[str, str] = LRUCache(remembered)
+        self._summaries: LRUCache[str, str] = LRUCache(
+            remembered, max_bytes=_MAX_BYTES, size=lambda _, text: 200 + 4 * len(text)
+        )
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""

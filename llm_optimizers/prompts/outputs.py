@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 from llm_optimizers.types import ChatRequest
@@ -81,7 +81,7 @@ class OutputLimits(PickledAsArguments):
         self._enough = enough
         self._window = window
         self._answers: dict[str, deque[tuple[int, bool]]] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from email.policy import HTTP
 from typing import Any
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.replay.answers import AnsweringRule, RecordedAnswer
 from llm_optimizers.types import ChatRequest
 
@@ -50,7 +50,7 @@ class Provider:
         self._files: dict[str, bytes] = {}
         self._batches: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def reply(
         self, request: ChatRequest, request_id: str | None, *, batch: bool = False

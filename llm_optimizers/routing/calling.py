@@ -125,7 +125,11 @@ def _call_in_thread(
         else:
             reply.set_result(result)
 
-    threading.Thread(target=work, name=f"routed-{effect.model}", daemon=True).start()
+    thread = threading.Thread(target=work, name=f"routed-{effect.model}", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no more threads, or the interpreter is ending
+        work()  # late is better than never
     try:
         return reply.result(timeout=effect.timeout_s)
     except TimeoutError:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["Health"]
@@ -18,7 +17,7 @@ class Health(PickledAsArguments):
     def __init__(self, *, cooldown_s: float = 30.0) -> None:
         self._cooldown_s = cooldown_s
         self._until: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def failed(self, model: str, *, now: float, retry_after_s: float | None = None) -> None:
         """Start a model's cooldown at `now`; a running one that ends later is kept."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
+from llm_optimizers.memos import of_class
 from llm_optimizers.settings.nested import NESTED
 
 __all__ = ["CHOICE_SETTINGS", "choices_of", "stated_choices"]
@@ -71,7 +71,7 @@ def _field_reader(model: object) -> Callable[[str], Any]:
     )
 
 
-@lru_cache(maxsize=256)
+@of_class
 def _class_attributes(kind: Any) -> frozenset[str] | None:
     """Return the settings that a class itself defines; None if it may make up others."""
     dynamic = getattr(kind, "__getattr__", None)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from typing import Any
 
+from llm_optimizers.memos import of_word
 from llm_optimizers.text.word_lists import languages, read_words
 
 __all__ = ["ENGLISH", "detect_language", "inflection_stem", "lowercase", "stem", "stopwords"]
@@ -29,6 +30,8 @@ _SCRIPTS = (
 )
 """The first and last letter of each other script, and the language it is stemmed as."""
 _OTHER_SCRIPTS = frozenset(language for _, _, language in _SCRIPTS)
+_LONGEST = 200
+"""Characters of the longest word that has a stem."""
 _EVIDENCE = 2
 """Different stopwords, none of them English, that a text needs to count as another language."""
 _INFLECTIONS = frozenset(["", "s", "es", "e", "d", "ed", "ing", "y", "ies", "ied", "ying"])
@@ -62,18 +65,19 @@ def detect_language(words: Iterable[str]) -> str:
     return best if counts[best] > counts[ENGLISH] and evidence[best] >= _EVIDENCE else ENGLISH
 
 
-@lru_cache(maxsize=65_536)
+@of_word(32_768)
 def stem(word: str, language: str = ENGLISH) -> str:
     """Return a lower-case word without its inflections and derivations.
 
     `language` decides for words in Latin letters; other scripts have one stemmer each, or none.
+    What is too long for a word (a key, data) stays as it is: a stemmer takes minutes for it.
     """
-    stemmer = _stemmer(_language_of(word, language))
+    stemmer = None if len(word) > _LONGEST else _stemmer(_language_of(word, language))
     # A stemmer keeps the word it works on: each call makes its own, so threads need no lock.
     return str(stemmer().stemWord(word)) if stemmer else word
 
 
-@lru_cache(maxsize=16_384)
+@of_word(16_384)
 def inflection_stem(word: str) -> str:
     """Return an English word without its inflections: "payments" gives "payment", not "pay".
 

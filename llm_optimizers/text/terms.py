@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from itertools import chain
 
+from llm_optimizers.memos import of_word
 from llm_optimizers.text.stemming import ENGLISH, detect_language, stem, stopwords
 from llm_optimizers.text.word_lists import read_groups
 
@@ -106,7 +107,7 @@ def _parts(word: str) -> Iterator[str]:
 
 @cache
 def _term_of(language: str) -> Callable[[str], str]:
-    return lru_cache(maxsize=65_536)(partial(_term, language=language))
+    return of_word(32_768)(partial(_term, language=language))
 
 
 def _term(word: str, language: str) -> str:

@@ -1,5 +1,8 @@
 """A joint class passes `isinstance` for two classes and keeps the first one's fields."""
 
+import gc
+import weakref
+
 import pytest
 from pydantic import BaseModel
 
@@ -121,3 +124,27 @@ def test_a_joint_class_is_not_announced_to_the_class_it_joins() -> None:
 
     assert isinstance(Wrapper(inner=Sealed()), Sealed)
     assert announced == []
+
+
+class Wrapping(Base):
+    inner: Base
+
+    @property
+    def __class__(self):
+        return class_of_wrapper(self, lambda wrapper: [wrapper.inner], below=Base)
+
+
+def test_a_users_class_is_let_go_with_the_last_wrapper_of_it():
+    def wrapped_once():
+        class Third(First):
+            pass
+
+        wrapper = Wrapping(inner=Third())
+        assert isinstance(wrapper, Third)
+        assert wrapper.__class__ is wrapper.__class__
+        return weakref.ref(Third)
+
+    gone = wrapped_once()
+    for _ in range(3):  # a class is let go in steps
+        gc.collect()
+    assert gone() is None

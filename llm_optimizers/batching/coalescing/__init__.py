@@ -2,7 +2,8 @@
 
 coalescer.py    Coalescer, and SharedCall: one caller's handle of a shared call
 grouping.py     GroupLimits, and Grouping: which callers share a call
-dispatch.py     Dispatch: makes the calls, with a timer thread and a thread pool
+dispatch.py     Dispatch: makes the calls, with a timer thread and other threads
+threads.py      CallThreads: threads that end with their work
 slots.py        Slots: limits the number of waiting callers
 """
 

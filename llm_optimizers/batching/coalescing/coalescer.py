@@ -19,18 +19,17 @@ Problems of simpler designs, and how they are avoided here:
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
-from weakref import WeakSet
+from typing import Generic, TypeVar
 
 from llm_optimizers.batching.coalescing.dispatch import Dispatch, GroupCall, Pending, is_item_error
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 from llm_optimizers.batching.coalescing.slots import Slots
-from llm_optimizers.errors import DeadlineError, RefusedError
+from llm_optimizers.errors import ConfigurationError, DeadlineError, RefusedError
+from llm_optimizers.forks import renew_in_children
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import Clock
@@ -39,8 +38,6 @@ __all__ = ["Coalescer", "SharedCall"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-_COALESCERS: WeakSet[Coalescer[Any, Any]] = WeakSet()
 
 
 class Coalescer(NotPickled, Generic[Item, Answer]):
@@ -78,8 +75,8 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         self._max_pending = max_pending
         self._clock = clock
         self._closed = False
-        self._start()
-        _COALESCERS.add(self)
+        self.renew()
+        renew_in_children(self)
 
     def call(
         self, item: Item, *, key: Hashable = None, tokens: int = 0, timeout: float | None = None
@@ -117,7 +114,16 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         """Return a handle of one item's call; it joins a group when submitted or awaited.
 
         `tenant` is by default that of the running code.
+
+        Raises:
+            ConfigurationError: the key cannot be hashed.
         """
+        try:
+            hash(key)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"the key of a group cannot be hashed ({error}); give text or a tuple"
+            ) from error
         owner = CallerTenant.read() if tenant is None else tenant
         return SharedCall(self, item, key=key, tokens=tokens, timeout=timeout, tenant=owner)
 
@@ -156,7 +162,7 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         self._slots.close()
         self._dispatch.flush(drain=True)
         with self._changed:
-            drained = self._changed.wait_for(lambda: self._pending == 0, timeout)
+            drained = self._changed.wait_for(lambda: not self._unanswered, timeout)
         for pending in [] if drained else self._dispatch.withdraw():
             if pending.started or pending.future.set_running_or_notify_cancel():
                 pending.future.set_exception(RefusedError("closed before the item was sent"))
@@ -170,36 +176,43 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> None:
-        """Set the initial state; also in a forked process, where the parent's threads are missing
-        and its locks may be held.
+    def renew(self) -> None:
+        """Begin without callers; also in a forked child, where the parent's threads are not.
+
+        Callers of the parent wait there, and get their answers there.
         """
         self._dispatch = self._new_dispatch()
         self._slots = Slots(self._max_pending)
         self._changed = threading.Condition()
-        self._pending = 0
+        self._unanswered: set[Future[Answer]] = set()
 
     def _enter(
         self, item: Item, key: Hashable, tokens: int, deadline: float | None, tenant: CallerTenant
     ) -> Future[Answer]:
         """Add an item that has a slot to a group."""
         pending: Pending[Item, Answer] = Pending(item=item, key=key, tenant=tenant)
-        with self._changed:
-            closed = self._closed
-            self._pending += not closed
-        if closed:
-            self._slots.release()
-            raise RefusedError("the coalescer is closed; create a new one")
         pending.future.add_done_callback(lambda future: self._done(pending, future))
-        self._dispatch.add(pending, tokens=tokens, deadline=deadline)
+        try:
+            self._wait_for(pending.future)
+            self._dispatch.add(pending, tokens=tokens, deadline=deadline)
+        except BaseException:
+            pending.future.cancel()  # or `close` would wait for it
+            raise
         return pending.future
+
+    def _wait_for(self, future: Future[Answer]) -> None:
+        """Let `close` wait for this answer too."""
+        with self._changed:
+            if self._closed:
+                raise RefusedError("the coalescer is closed; create a new one")
+            self._unanswered.add(future)
 
     def _done(self, pending: Pending[Item, Answer], future: Future[Answer]) -> None:
         """Free the slot of an item that has an answer or an error, or was cancelled."""
         if future.cancelled():
             self._dispatch.discard(pending)
         with self._changed:
-            self._pending -= 1
+            self._unanswered.discard(future)
             self._changed.notify_all()
         self._slots.release()
 
@@ -302,12 +315,3 @@ def _timeout_error(timeout: float | None, *, sent: bool) -> TimeoutError:
     if sent:
         return TimeoutError(f"no answer within {timeout:.3g} s; the call was sent and is billed")
     return DeadlineError(f"not sent within {timeout:.3g} s, nothing was billed; allow more time")
-
-
-def _restart_all() -> None:
-    for coalescer in list(_COALESCERS):
-        coalescer._start()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_restart_all)

@@ -1,4 +1,4 @@
-"""Makes the calls of groups: a timer thread sends groups that are due, a thread pool calls.
+"""Makes the calls of groups: a timer thread sends groups that are due, other threads call.
 
 Calls never run in a caller's thread, event loop or context, so that no caller can affect the call
 of the others. Only `CallerTenant` is kept, which all callers of a group have in common.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
+from llm_optimizers.batching.coalescing.threads import CallThreads
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
 from llm_optimizers.failures import http_status, read_failure
 from llm_optimizers.tenancy import CallerTenant
@@ -25,7 +26,7 @@ __all__ = ["Dispatch", "GroupCall", "Pending", "RetryAlone", "is_item_error"]
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_IDLE_SECONDS = 5.0
+_IDLE_SECONDS = 1.0
 _ITEM_STATUSES = frozenset({400, 404, 413, 422})
 
 
@@ -93,8 +94,9 @@ class Dispatch(Generic[Item, Answer]):
         self._isolate = isolate
         self._clock = clock
         self._changed = threading.Condition()
-        self._pool = ThreadPoolExecutor(max_calls, thread_name_prefix="coalescer")
+        self._threads = CallThreads("coalescer", idle=_IDLE_SECONDS)
         self._timer: threading.Thread | None = None
+        self._stopped = False
         self._calls = 0
         self._typical_seconds = 0.0
         self._draining = False
@@ -143,19 +145,28 @@ class Dispatch(Generic[Item, Answer]):
     def shutdown(self, *, wait: bool) -> None:
         """Stop the threads; running calls are finished."""
         with self._changed:
+            self._stopped = True
             self._changed.notify_all()
-        self._pool.shutdown(wait=wait)
+            timer = self._timer
+        if wait and timer is not None and timer is not threading.current_thread():
+            timer.join()
+        self._threads.close(wait=wait)
 
     def _send_by(self, deadline: float, now: float) -> float:
         """Return when to send: 1.5 typical call times before `deadline`, or halfway if earlier."""
         return deadline - max(1.5 * self._typical_seconds, (deadline - now) / 2)
 
     def _wake_timer(self) -> None:
-        if self._timer is None or not self._timer.is_alive():
-            self._timer = threading.Thread(target=self._watch, name="coalescer-timer", daemon=True)
-            self._timer.start()
-        else:
+        if self._timer is not None and self._timer.is_alive():
             self._changed.notify_all()
+            return
+        timer = threading.Thread(target=self._watch, name="coalescer-timer", daemon=True)
+        try:
+            timer.start()
+        except RuntimeError:  # the system has no more threads, or the interpreter is ending
+            self._grouping.seal_all()  # nothing could send the groups later
+        else:
+            self._timer = timer
 
     def _watch(self) -> None:
         """Send groups when they are due; the thread ends after some idle seconds."""
@@ -164,7 +175,8 @@ class Dispatch(Generic[Item, Answer]):
             with self._changed:
                 due = self._grouping.next_due()
                 if due is None:
-                    if not self._changed.wait_for(self._needs_timer, _IDLE_SECONDS):
+                    self._changed.wait_for(self._needs_timer, _IDLE_SECONDS)
+                    if self._grouping.next_due() is None:
                         self._timer = None
                         return
                 elif self._calls >= self._max_calls:
@@ -173,7 +185,7 @@ class Dispatch(Generic[Item, Answer]):
                     self._changed.wait(max(0.0, due - self._clock()))
 
     def _needs_timer(self) -> bool:
-        return self._grouping.next_due() is not None
+        return self._stopped or self._grouping.next_due() is not None
 
     def _pump(self) -> None:
         """Start as many calls as `max_calls` allows."""
@@ -193,8 +205,8 @@ class Dispatch(Generic[Item, Answer]):
 
     def _start(self, group: list[Pending[Item, Answer]]) -> None:
         try:
-            self._pool.submit(group[0].tenant.run, partial(self._send, group))
-        except RuntimeError as error:  # the interpreter is shutting down
+            self._threads.submit(partial(self._send, group))
+        except RuntimeError as error:  # as in `_wake_timer`
             self._finished(0.0)
             for pending in group:
                 pending.future.set_exception(RefusedError(f"no call could be started: {error}"))
@@ -224,15 +236,22 @@ class Dispatch(Generic[Item, Answer]):
     ) -> list[Answer | Exception | RetryAlone[Item]]:
         """Make the call and return as many outcomes as items, even if it fails."""
         try:
-            answers = self._call([pending.item for pending in group])
+            call = partial(self._call, [pending.item for pending in group])
+            answers = list(group[0].tenant.run(call))
         except Exception as error:  # noqa: BLE001 - it is raised again to each caller
-            if len(group) > 1 and self._isolate(error):
+            if len(group) > 1 and self._may_isolate(error):
                 return [RetryAlone(item=pending.item) for pending in group]
             return [error for _ in group]
         except BaseException as error:  # noqa: BLE001 - nothing catches it in a pool thread
             return [ItemError(f"the call was stopped: {type(error).__name__}") for _ in group]
         missing = ItemError(f"the call answered {len(answers)} of {len(group)} items")
         return [*answers[: len(group)], *(missing for _ in group[len(answers) :])]
+
+    def _may_isolate(self, error: Exception) -> bool:
+        try:
+            return self._isolate(error)
+        except Exception:  # noqa: BLE001 - an error of any class, with attributes that raise
+            return False
 
     def _finished(self, seconds: float) -> None:
         with self._changed:

@@ -7,11 +7,11 @@ has a `concurrent.futures.Future`, which a thread waits on and a coroutine wraps
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from concurrent.futures import Future
 
 from llm_optimizers.errors import ConfigurationError, DeadlineError, RefusedError
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["Slots"]
 
@@ -25,7 +25,7 @@ class Slots:
         self._limit = limit
         self._taken = 0
         self._waiters: deque[Future[None]] = deque()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._closed = False
 
     def acquire(self, timeout: float | None = None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,6 +22,7 @@ from llm_optimizers.batching.combining.ask import Question, QuestionOutcome, Sha
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.failures import FailOpen
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["CombinedCall"]
 
@@ -52,7 +52,7 @@ class CombinedCall:
         self._latency_s: float | None = None
         self._outcome: QuestionOutcome | None = None
         self._waiting = [] if observe is None else [observe]
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def submit(self) -> Future[SharedAnswer]:
         """Join a group now; see `Coalescer.submit`."""

@@ -16,6 +16,7 @@ from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, Re
 from llm_optimizers.batching.provider.journal import BatchJournal
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
 from llm_optimizers.failures import is_permanent
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.types import Clock
 
 __all__ = ["BatchRunner"]
@@ -47,7 +48,8 @@ class BatchRunner:
         self._max_tokens = max_enqueued_tokens
         self._max_rounds = max_rounds
         self._clock = clock
-        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        self._id = uuid.uuid4().hex
+        self._stepping = ProcessLock()
         self._caps: dict[str, int] = {}
 
     def step(self, job: str) -> None:
@@ -56,10 +58,14 @@ class BatchRunner:
         Raises:
             Exception: the SDK's error, if a retry cannot help (such as a wrong key).
         """
+        with self._stepping:  # a claim keeps other processes away, not this one's threads
+            self._step(job)
+
+    def _step(self, job: str) -> None:
         now = self._clock()
-        if not self._journal.claim(
-            job, self._name, now=now, until=now + _LEASE_SECONDS, alive=_alive
-        ):
+        # With the process that it is now: a forked child is another one.
+        name = f"{socket.gethostname()}:{os.getpid()}:{self._id}"
+        if not self._journal.claim(job, name, now=now, until=now + _LEASE_SECONDS, alive=_alive):
             return
         try:
             self._resolve_unconfirmed(job)
@@ -71,7 +77,7 @@ class BatchRunner:
                 raise
             logger.warning("the provider failed; the next step retries: %s", type(error).__name__)
         finally:
-            self._journal.release(job, self._name)
+            self._journal.release(job, name)
 
     def cancel(self, job: str) -> None:
         """Cancel a job here and at the provider; answers given by then are kept."""

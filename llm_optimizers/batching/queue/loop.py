@@ -33,7 +33,7 @@ _LOOK_SECONDS = 0.05
 _LOOKS_A_SECOND = 4_000
 _UPKEEP_SECONDS = 1.0
 _FORGET_EVERY = 60
-_LATEST = 1_000
+_LATEST, _LATEST_BYTES = 1_000, 2**24
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,11 @@ class LoopThread:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
+
+
+def _size_of(job: Job) -> int:
+    """Return about how many bytes a job takes in memory."""
+    return 1_000 + 4 * (len(repr(job.payload)) + len(repr(job.result)))
 
 
 def _log(stats: QueueStats) -> None:
@@ -145,7 +150,9 @@ class QueueRuntime:
         self._alert = alert
         self._worker = worker
         self._waiters: dict[str, list[Future[Job]]] = {}
-        self._latest: LRUCache[str, Job] = LRUCache(_LATEST)
+        self._latest: LRUCache[str, Job] = LRUCache(
+            _LATEST, max_bytes=_LATEST_BYTES, size=lambda _, job: _size_of(job)
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._work: asyncio.Task[None] | None = None
 

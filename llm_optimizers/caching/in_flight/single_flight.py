@@ -13,7 +13,6 @@ event loop stopped), one of the waiters leads a new call, and the others wait fo
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 import weakref
@@ -21,6 +20,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
+
+from llm_optimizers.forks import ProcessLock, renew_in_children
 
 __all__ = ["READER_PAUSE_S", "InFlightCall", "SingleFlight"]
 
@@ -177,16 +178,16 @@ class SingleFlight(Generic[R]):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._reset()
+        self.completed = 0
+        self._calls: dict[str, _Call[R]] = {}
+        self._lock = ProcessLock()
+        renew_in_children(self)
 
     def join(self, key: str, stalled: InFlightCall[R] | None = None) -> InFlightCall[R]:
         """Join the call in flight for this key, or lead a new one.
 
         A waiter of a `stalled` call leads a new one, unless another waiter already does.
         """
-        if self._pid != os.getpid():
-            # After a fork the leaders are in the other process, and one may have held the lock.
-            self._reset()
         waited_s = 0.0 if stalled is None else stalled._waited_s
         with self._lock:
             if stalled is not None:
@@ -217,8 +218,6 @@ class SingleFlight(Generic[R]):
         if self._calls.get(key) is call._call:
             del self._calls[key]
 
-    def _reset(self) -> None:
-        self.completed = 0
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._calls: dict[str, _Call[R]] = {}
+    def renew(self) -> None:
+        """Wait for no call of the parent in a forked child: its leader is not there."""
+        self._calls = {}

@@ -7,7 +7,6 @@ scripts/fit_matcher.py; for other embedders by a minimum cosine and a check of t
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from abc import ABC, abstractmethod
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 STATIC_WEIGHTS = Path(__file__).parent / "matcher.json"
-_REMEMBERED = 1_024
-"""Texts whose features a matcher keeps."""
 _MIN_COSINES = (
     # MiniLM: measured on question pairs. The other two give all pairs of texts cosines above 0.7.
     ("minilm", 0.93),
@@ -66,8 +63,14 @@ class Matcher(Protocol):
     def min_cosine(self) -> float:
         """The lowest cosine that can be accepted, so that a search may stop there."""
 
-    def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
-        """Decide on one candidate; never raises on any text."""
+    def decide(
+        self,
+        question: str,
+        candidate: str,
+        cosine: float,
+        features: Callable[[str], TextFeatures] = extract_features,
+    ) -> MatchDecision:
+        """Decide on one candidate; never raises on any text. `features` reads both texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +121,14 @@ class _GuardedMatcher(ABC):
     def __init__(self, min_cosine: float, covers: Callable[[str], bool]) -> None:
         self.min_cosine = min_cosine
         self._covers = covers
-        self._features = functools.lru_cache(_REMEMBERED)(extract_features)
 
-    def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
+    def decide(
+        self,
+        question: str,
+        candidate: str,
+        cosine: float,
+        features: Callable[[str], TextFeatures] = extract_features,
+    ) -> MatchDecision:
         """See `Matcher.decide`."""
         if not cosine >= self.min_cosine:
             return _refused("cosine", cosine)
@@ -128,7 +136,7 @@ class _GuardedMatcher(ABC):
             return _refused("longer than the embedder reads")
         if only_characters_differ(question, candidate):
             return _refused("characters")
-        a, b = self._features(question), self._features(candidate)
+        a, b = features(question), features(candidate)
         fired = fired_guards(a, b)
         return _refused(", ".join(fired)) if fired else self.score(a, b, cosine)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from llm_optimizers.caching.stores.protocol import Entry, VectorRow, VectorRows
@@ -29,16 +29,23 @@ class MemoryStore:
     Eviction is least frequently used with dynamic aging (Arlitt et al., 2000, "Evaluating content
     management techniques for Web proxy caches"): an entry's priority is its hits plus the priority
     of the last evicted entry, so that entries that were popular once are evicted in the end.
+
+    Expired entries are removed when others are saved. `removed` is called with the key of every
+    entry that is no longer stored.
     """
 
     blocking = False
 
-    def __init__(self, max_entries: int = 10_000) -> None:
+    def __init__(
+        self, max_entries: int = 10_000, removed: Callable[[str], None] | None = None
+    ) -> None:
         self._max_entries = max_entries
+        self._removed = removed
         self._slots: dict[str, _Slot] = {}
         self._keys: dict[int, str] = {}
         self._normalised: dict[str, dict[str, None]] = {}
         self._heap: list[tuple[float, float, str]] = []
+        self._expiring: list[tuple[float, str]] = []
         self._age = 0.0
         self._sequence = 0
         self._lock = ProcessLock()
@@ -55,6 +62,8 @@ class MemoryStore:
         with self._lock:
             if entry.key in self._slots:
                 self._remove(entry.key)
+            while self._expiring and self._expiring[0][0] <= entry.created:
+                self._remove_expired(*heapq.heappop(self._expiring))
             while len(self._slots) >= self._max_entries:
                 self._evict()
             self._sequence += 1
@@ -64,6 +73,12 @@ class MemoryStore:
             if entry.normalised is not None:
                 self._normalised.setdefault(entry.normalised, {})[entry.key] = None
             heapq.heappush(self._heap, (slot.priority, slot.used, entry.key))
+            if entry.expires is not None:
+                heapq.heappush(self._expiring, (entry.expires, entry.key))
+            if len(self._expiring) > 2 * len(self._slots) + _SLACK:
+                found = [(s.entry.expires, key) for key, s in self._slots.items()]
+                self._expiring = [(at, key) for at, key in found if at is not None]
+                heapq.heapify(self._expiring)
             if len(self._heap) > 2 * len(self._slots) + _SLACK:
                 self._heap = [(s.priority, s.used, key) for key, s in self._slots.items()]
                 heapq.heapify(self._heap)
@@ -143,6 +158,14 @@ class MemoryStore:
             del keys[key]
             if not keys:
                 del self._normalised[normalised]
+        if self._removed is not None:
+            self._removed(key)
+
+    def _remove_expired(self, expires: float, key: str) -> None:
+        """Remove an entry, unless it was stored again and expires later."""
+        slot = self._slots.get(key)
+        if slot is not None and slot.entry.expires == expires:
+            self._remove(key)
 
     def _newest(self, normalised: str) -> _Slot | None:
         """Return the last entry saved under a normalised key."""

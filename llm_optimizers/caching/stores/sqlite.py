@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from llm_optimizers.caching.stores.protocol import Entry, VectorRow, VectorRows
@@ -48,12 +48,19 @@ class SQLiteStore:
 
     Hits are counted in memory and written in batches, so that a lookup only reads. Entries are
     evicted as in `MemoryStore`; expired ones are deleted, some at each save. The room of deleted
-    entries is given back to the disk, and their text is overwritten.
+    entries is given back to the disk, and their text is overwritten. `removed` is called with the
+    keys of entries that this process replaces, evicts or deletes, but not at a `clear`.
     """
 
     blocking = True
 
-    def __init__(self, path: str | os.PathLike[str], max_entries: int = 10_000) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        max_entries: int = 10_000,
+        removed: Callable[[str], None] | None = None,
+    ) -> None:
+        self._removed = removed or (lambda _: None)
         self._database = Database(path, _SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._max_entries = max_entries
         self._owner = os.getpid()
@@ -81,19 +88,10 @@ class SQLiteStore:
     def save(self, entry: Entry) -> None:
         """See `Store.save`."""
         with self._database.transaction() as connection:
-            self._write_touches(connection)
-            self._delete_expired(connection, entry.created)
-            (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
-            connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,))
-            (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
-            if count >= self._max_entries:
-                age = _evict(connection, count - self._max_entries + 1)
-            connection.execute(
-                f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row_from_entry(entry), age + 1.0, entry.created),
-            )
+            removed = self._save(connection, entry)
         self._indexed_opening = self._database.openings
+        for key in removed:
+            self._removed(key)
 
     def touch(self, key: str, now: float) -> None:
         """See `Store.touch`."""
@@ -115,6 +113,8 @@ class SQLiteStore:
                 "DELETE FROM entries WHERE CAST(key AS BLOB) = ?",
                 [(key,) for key in keys if type(key) is not str],
             )
+        for key in keys:
+            self._removed(key)
 
     def clear(self, tenant: str | None = None) -> None:
         """See `Store.clear`."""
@@ -188,19 +188,37 @@ class SQLiteStore:
         finally:
             self._database.close()
 
-    def _delete_expired(self, connection: sqlite3.Connection, now: float) -> None:
-        """Delete some expired entries, which nobody may ask for again."""
+    def _save(self, connection: sqlite3.Connection, entry: Entry) -> list[str]:
+        """Write an entry; return the keys of those that are gone for it."""
+        self._write_touches(connection)
+        removed = self._delete_expired(connection, entry.created)
+        (age,) = connection.execute(f"SELECT {_AGE}").fetchone()
+        if connection.execute("DELETE FROM entries WHERE key = ?", (entry.key,)).rowcount:
+            removed.append(entry.key)
+        (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+        if count >= self._max_entries:
+            age, evicted = _evict(connection, count - self._max_entries + 1)
+            removed += evicted
+        connection.execute(
+            f"INSERT INTO entries ({COLUMNS}, priority, used)"  # noqa: S608 - a constant
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row_from_entry(entry), age + 1.0, entry.created),
+        )
+        return removed
+
+    def _delete_expired(self, connection: sqlite3.Connection, now: float) -> list[str]:
+        """Delete some expired entries, which nobody may ask for again; return their keys."""
         if self._indexed_opening != self._database.openings:
             # Not in the schema: files of earlier releases get it too, and those can read on.
             connection.execute(
                 "CREATE INDEX IF NOT EXISTS by_expiry ON entries (expires)"
                 " WHERE expires IS NOT NULL"
             )
-        connection.execute(
-            "DELETE FROM entries WHERE sequence IN"
-            " (SELECT sequence FROM entries WHERE expires <= ? LIMIT ?)",
-            (now, _EXPIRED_AT_ONCE),
-        )
+        expired = connection.execute(
+            "SELECT sequence, key FROM entries WHERE expires <= ? LIMIT ?", (now, _EXPIRED_AT_ONCE)
+        ).fetchall()
+        connection.executemany("DELETE FROM entries WHERE sequence = ?", [(e[0],) for e in expired])
+        return [key for _, key in expired]
 
     def _write_touches(self, connection: sqlite3.Connection) -> None:
         connection.executemany(
@@ -222,13 +240,16 @@ class SQLiteStore:
         return self._touches
 
 
-def _evict(connection: sqlite3.Connection, surplus: int) -> float:
-    """Remove the least used entries; the highest priority among them is the new age."""
+def _evict(connection: sqlite3.Connection, surplus: int) -> tuple[float, list[str]]:
+    """Remove the least used entries; return the highest priority among them, and their keys.
+
+    That priority is the new age.
+    """
     victims = connection.execute(
-        "SELECT sequence, CAST(priority AS REAL) FROM entries ORDER BY priority, used LIMIT ?",
+        "SELECT sequence, CAST(priority AS REAL), key FROM entries ORDER BY priority, used LIMIT ?",
         (surplus,),
     ).fetchall()
     (age,) = connection.execute(f"SELECT max({_AGE}, ?)", (victims[-1][1],)).fetchone()
     connection.executemany("DELETE FROM entries WHERE sequence = ?", [(v[0],) for v in victims])
     connection.execute("INSERT OR REPLACE INTO aging VALUES (1, ?)", (age,))
-    return float(age)
+    return float(age), [victim[2] for victim in victims]

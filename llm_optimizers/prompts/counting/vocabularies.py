@@ -19,9 +19,11 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from llm_optimizers.connections.forks import Unforked
+from llm_optimizers.memos import of_word
 
 if TYPE_CHECKING:
     import tiktoken
@@ -66,7 +68,7 @@ def is_recent_openai(model: str) -> bool:
     return _RECENT.match(bare_name(model)) is not None
 
 
-@lru_cache(maxsize=1024)
+@of_word(1024)
 def encoding_name(model: str) -> str | None:
     """Return the name of the public encoding that `model` uses, or None if it has none.
 
@@ -92,7 +94,7 @@ class EncodingLoader:
         self._shipped = shipped or _shipped_copies
         self._loaded: dict[str, tiktoken.Encoding] = {}
         self._failed: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = Unforked()
 
     def loaded(self, name: str) -> bool:
         """Whether `load` returns at once: the encoding is in memory, or cannot be had."""

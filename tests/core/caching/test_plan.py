@@ -52,7 +52,7 @@ class SameWords:
 
     min_cosine = 0.5
 
-    def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
+    def decide(self, question: str, candidate: str, cosine: float, *_: object) -> MatchDecision:
         same = sorted(question.split()) == sorted(candidate.split())
         return MatchDecision(accept=same, score=cosine, reason="words")
 
@@ -468,7 +468,7 @@ def test_questions_longer_than_the_embedders_window_are_not_embedded(
 
 def test_a_failing_matcher_or_embedder_serves_nothing(make: Make) -> None:
     class Broken(SameWords):
-        def decide(self, question: str, candidate: str, cosine: float) -> MatchDecision:
+        def decide(self, question: str, candidate: str, cosine: float, *_: object) -> MatchDecision:
             raise RuntimeError("broken")
 
     class Blind(Fakes):

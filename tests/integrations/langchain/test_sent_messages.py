@@ -24,7 +24,6 @@ from langchain_llm_optimizers.identity import identity_of_model
 from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.providers import PROVIDERS, sent_by, serialised_provider
 from llm_optimizers.caching.keys import cache_key
-from llm_optimizers.fingerprint import installed_class
 from support.fakes import StreamingFake
 from support.openai_server import FakeOpenAI
 
@@ -174,7 +173,6 @@ def test_a_class_of_the_same_name_makes_the_text_of_the_settings_say_nothing() -
     assert serialised_provider(["langchain", "chat_models", "openai", "Unknown"]) is None
     # No other test may find the class.
     del same
-    installed_class.cache_clear()
     gc.collect()
     assert serialised_provider(identifier) is not None
 

@@ -7,7 +7,6 @@ with something attached.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from llm_optimizers.caching.keys.text_tasks.reading import (
     FAR,
@@ -23,6 +22,7 @@ from llm_optimizers.caching.keys.text_tasks.reading import (
     shortened,
     words,
 )
+from llm_optimizers.memos import of_text
 
 __all__ = ["asks_for_work"]
 
@@ -48,7 +48,7 @@ def asks_for_work(message: str, *, followed: bool = False) -> bool:
     return _asks(shortened(message, _HEAD, _TAIL), followed)
 
 
-@lru_cache(_REMEMBERED)
+@of_text(_REMEMBERED)
 def _asks(message: str, followed: bool) -> bool:
     parts = [part for part in _MARK.split(message) if part.strip()]
     if len(parts) > 1 and (

@@ -7,7 +7,6 @@ customer's problem before you answer."
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from llm_optimizers.caching.keys.text_tasks.reading import (
     FAR,
@@ -20,6 +19,7 @@ from llm_optimizers.caching.keys.text_tasks.reading import (
     shortened,
     words,
 )
+from llm_optimizers.memos import of_text
 
 __all__ = ["makes_messages_texts", "works_on_the_question"]
 
@@ -107,7 +107,7 @@ def _work(found: Reading) -> list[tuple[int, int]]:
     return [*found.places("task"), *found.places("possible")]
 
 
-@lru_cache(_REMEMBERED)
+@of_text(_REMEMBERED)
 def _makes_texts(prompt: str) -> bool:
     read_sentences = [read(sentence) for sentence in sentences(prompt)]
     found = [reading for readings in read_sentences for reading in readings]
