@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
 from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
@@ -29,8 +29,10 @@ __all__ = [
     "RunInfo",
     "call_of_run",
     "call_of_share",
+    "first_generations",
     "hit_mark",
     "record_hit",
+    "usage_of_result",
     "user_tags",
 ]
 
@@ -79,6 +81,7 @@ def call_of_run(
     status: Status = "ok",
     error: str | None = None,
     reported: Usage | None = None,
+    unanswered: bool = False,
 ) -> Call:
     """Return the call of one model run, which may be a cache hit.
 
@@ -102,6 +105,7 @@ def call_of_run(
         latency_s=latency_s,
         status=status,
         error=error,
+        unanswered=unanswered,
     )
 
 
@@ -183,3 +187,21 @@ def _share(message: AIMessage | None) -> CallShare | None:
     """Return the answer's share of a combined call, None if its call was not combined."""
     mark = None if message is None else message.response_metadata.get(SHARE_KEY)
     return CallShare.from_dict(mark) if mark else None
+
+
+def first_generations(response: LLMResult) -> list[Generation]:
+    """Return the generations of the first prompt; LangChain opens a run for each prompt."""
+    return list(response.generations[0]) if response.generations else []
+
+
+def usage_of_result(response: LLMResult) -> Usage | None:
+    """Return the usage of a completion model's run, from `llm_output`.
+
+    If several prompts were sent together, LangChain gives the whole usage to the first run and none
+    to the others, so they add up.
+    """
+    raw = (response.llm_output or {}).get("token_usage")
+    if not isinstance(raw, Mapping):
+        return None
+    chat = any(isinstance(each, ChatGeneration) for each in first_generations(response))
+    return Usage.read(raw) if raw or chat else Usage()

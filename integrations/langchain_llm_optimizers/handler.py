@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
-import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,13 +23,19 @@ from langchain_llm_optimizers.account import (
     RunInfo,
     call_of_run,
     call_of_share,
+    first_generations,
     hit_mark,
+    usage_of_result,
 )
+from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import core_message
+from langchain_llm_optimizers.running import when_running
 from llm_optimizers.costs import Ledger, Summary, Usage
-from llm_optimizers.costs.call import status_of
+from llm_optimizers.costs.call import Call, status_of
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import ChatRequest
@@ -44,19 +49,23 @@ __all__ = ["CostCallbackHandler"]
 
 _RUN_OF_ANSWER = re.compile(r"(?:lc_)?run-+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _REMEMBERED = 4_096
-_MAX_OPEN_RUNS = 20_000
-"""With more open runs than this, the oldest is recorded as abandoned."""
 logger = logging.getLogger("llm_optimizers.costs")
 
 
 @dataclass(slots=True)
 class _Run:
-    """An open run; `alive` refers to its id, which LangChain holds until it reports the end."""
+    """An open run.
+
+    `served` is the answer of a cache hit, whose cost is zero also if nobody waits for all of it.
+    `nested` says whether another run was made inside, `sent` is False for a call that was cancelled
+    before it was sent.
+    """
 
     info: RunInfo
     clock: float
-    alive: weakref.ref[UUID]
+    served: Sequence[Generation] = ()
     nested: bool = False
+    sent: bool = True
 
 
 class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
@@ -75,18 +84,19 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     `stream_usage=True`). A record keeps the run's metadata and tags, but no text. One handler can
     be shared by any number of threads and event loops.
 
-    LangChain reports no end for a call that is cancelled in `ainvoke`. Its run is recorded as
-    abandoned when the next run begins or ends, or when `ledger` or `summary()` is read.
+    A call that is given up is recorded as abandoned with an estimated cost: at once if it is
+    cancelled, and at the latest before the ledger is read or closed, or when the process ends.
     """
+
+    run_inline = True
+    """LangChain then calls it in the task that makes the call, whose coroutine it follows."""
 
     def __init__(
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
     ) -> None:
         self._ledger = ledger if ledger is not None else Ledger()
         self._given_counter = counter
-        self._runs: dict[str, _Run] = {}
-        # Weak references call back at any time, in any thread, so they only append the id here.
-        self._lost: deque[str] = deque()
+        self._runs: OpenCalls[_Run] = OpenCalls(self._give_up, self._ledger)
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._lock = ProcessLock()
 
@@ -101,7 +111,6 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     @property
     def ledger(self) -> Ledger:
         """The ledger that holds the records."""
-        self._record_lost()
         return self._ledger
 
     def summary(self) -> Summary:
@@ -144,19 +153,23 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was recorded already."""
-        self._end(str(run_id), _first(response), "ok", None, _reported(response))
-        self._record_lost()
+        self._end(str(run_id), first_generations(response), "ok", None, usage_of_result(response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a failed run, or an abandoned stream with the tokens used until then."""
         shared = SHARED_CALLS.get(str(run_id))
         if shared is not None:
-            shared.when_done(lambda outcome: self._end_share(run_id, outcome))
+            shared.when_done(lambda outcome: self._end_share(str(run_id), outcome))
             return
         response = kwargs.get("response")
-        generations = _first(response) if isinstance(response, LLMResult) else []
-        self._end(str(run_id), generations, status_of(error), type(error).__name__)
-        self._record_lost()
+        generations = first_generations(response) if isinstance(response, LLMResult) else []
+        self._end(
+            str(run_id),
+            generations,
+            status_of(error),
+            type(error).__name__,
+            unanswered=is_unanswered(error),
+        )
 
     @cached_property
     def _counter(self) -> TokenCounter:
@@ -175,10 +188,9 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
         metadata: dict[str, Any],
         kwargs: dict[str, Any],
     ) -> None:
-        self._record_lost()
         params = kwargs.get("invocation_params") or {}
         asked = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
-        key, lost = str(run_id), self._lost
+        key = str(run_id)
         info = RunInfo(
             id=key,
             started=datetime.now(UTC),
@@ -189,27 +201,32 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
             class_name=str(((serialized or {}).get("id") or [""])[-1]),
             context=context_of(key),
         )
-        alive = weakref.ref(run_id, lambda _: lost.append(key))
-        with self._lock:
-            outer = self._runs.get(str(parent)) if parent is not None else None
-            if outer is not None:
-                outer.nested = True
-            self._runs[key] = _Run(info, time.perf_counter(), alive)
-            if len(self._runs) > _MAX_OPEN_RUNS:
-                lost.append(next(iter(self._runs)))
+        outer = None if parent is None else self._runs.find(str(parent))
+        if outer is not None:
+            outer.nested = True
+        hit = SERVED_RUNS.get(key)
+        run = _Run(info, time.perf_counter(), () if hit is None else hit.generations)
+        self._runs.begin(key, run)
+        # LangChain holds the id until it has reported the end; a trace may hold it longer.
+        self._runs.watch(key, run_id)
 
-    def _record_lost(self) -> None:
-        """Record the runs whose end LangChain will not report.
+        def follow(coroutine: object | None, unsent: bool) -> None:
+            if coroutine is not None:
+                run.sent = not unsent
+                self._runs.watch(key, coroutine)
 
-        LangChain holds a run's id until it reports the end. It never reports the end of a cancelled
-        `agenerate`, so an id that is gone means a cancelled run.
-        """
-        while self._lost:
-            with suppress(IndexError):  # another thread may have taken the last one
-                key = self._lost.popleft()
-                run = self._runs.get(key)
-                cancelled = run is not None and run.alive() is None
-                self._end(key, (), "abandoned", "CancelledError" if cancelled else None)
+        when_running(follow)
+
+    def _give_up(self, run: _Run, *, cancelled: bool) -> None:
+        """Record a run whose end LangChain does not report, or not in time."""
+        shared = SHARED_CALLS.get(run.info.id) if cancelled else None
+        if shared is not None:  # Its share is known when the combined call ends.
+            self._runs.begin(run.info.id, run)
+            shared.when_done(lambda outcome: self._end_share(run.info.id, outcome))
+        elif not run.nested:
+            error = asyncio.CancelledError.__name__ if cancelled else None
+            call = call_of_run(run.info, (), latency_s=None, status="abandoned", error=error)
+            self._account(run, call, counted=run.sent)
 
     def _end(
         self,
@@ -218,26 +235,39 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
         status: Status,
         error: str | None,
         reported: Usage | None = None,
+        *,
+        unanswered: bool = False,
     ) -> None:
-        with self._lock:
-            run = self._runs.pop(run_id, None)
+        run = self._runs.end(run_id)
         if run is None or run.nested or self._counted_inside(run_id, generations):
             return
-        info, now = run.info, time.perf_counter()
-        call_of_run(
-            info,
+        call = call_of_run(
+            run.info,
             generations,
-            # The end of a run that LangChain did not report is unknown.
-            latency_s=now - run.clock if run.alive() is not None else None,
+            latency_s=time.perf_counter() - run.clock,
             status=status,
             error=error,
             reported=reported,
-        ).account(self._ledger, lambda: self._count(info, generations))
+            unanswered=unanswered,
+        )
+        self._account(run, call, generations)
 
-    def _end_share(self, run_id: UUID, outcome: QuestionOutcome) -> None:
+    def _account(
+        self,
+        run: _Run,
+        call: Call,
+        generations: Sequence[Generation] = (),
+        *,
+        counted: bool = True,
+    ) -> None:
+        info = run.info
+        if run.served:
+            call = call_of_run(info, run.served, latency_s=call.latency_s)
+        self._runs.account(call, lambda: self._count(info, generations) if counted else None)
+
+    def _end_share(self, run_id: str, outcome: QuestionOutcome) -> None:
         """Record a run that failed, once its share of a combined call is known."""
-        with self._lock:
-            run = self._runs.pop(str(run_id), None)
+        run = self._runs.end(run_id)
         if run is not None:
             call_of_share(run.info, outcome).account(self._ledger)
 
@@ -266,24 +296,6 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
         except Exception as error:  # noqa: BLE001 - the call is recorded even without a count
             logger.debug("could not estimate a run's tokens: %s", type(error).__name__)
             return None
-
-
-def _first(response: LLMResult) -> list[Generation]:
-    """Return the generations of the first prompt; LangChain opens a run for each prompt."""
-    return list(response.generations[0]) if response.generations else []
-
-
-def _reported(response: LLMResult) -> Usage | None:
-    """Return the usage of a completion model's run, from `llm_output`.
-
-    If several prompts were sent together, LangChain gives the whole usage to the first run and none
-    to the others, so they add up.
-    """
-    raw = (response.llm_output or {}).get("token_usage")
-    if not isinstance(raw, Mapping):
-        return None
-    chat = any(isinstance(each, ChatGeneration) for each in _first(response))
-    return Usage.read(raw) if raw or chat else Usage()
 
 
 def _message_id(generations: Sequence[Generation]) -> str:

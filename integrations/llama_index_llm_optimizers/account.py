@@ -67,6 +67,7 @@ class Outcome:
     latency_s: float | None = None
     status: Status = "ok"
     error: str | None = None
+    unanswered: bool = False
 
 
 def call_of(info: CallInfo, outcome: Outcome) -> Call:
@@ -84,6 +85,7 @@ def call_of(info: CallInfo, outcome: Outcome) -> Call:
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=outcome.error,
+        unanswered=outcome.unanswered,
     )
 
 
@@ -120,7 +122,15 @@ def call_of_hit(hit: LLMCacheHitEvent) -> Call:
     )
 
 
-def call_of_embedding(info: CallInfo, usage: Usage, *, exact: bool, served: bool) -> Call:
+def call_of_embedding(
+    info: CallInfo,
+    usage: Usage,
+    *,
+    exact: bool,
+    served: bool,
+    status: Status = "ok",
+    error: str | None = None,
+) -> Call:
     """Return the call for texts that were embedded, or `served` from an embeddings cache.
 
     Embedding events report no usage, so `usage` is counted here; `exact` says whether the model's
@@ -131,11 +141,13 @@ def call_of_embedding(info: CallInfo, usage: Usage, *, exact: bool, served: bool
         time=info.started,
         asked=info.model,
         provider=provider_of(info.class_name),
-        reported=usage if exact else None,
+        reported=usage if exact and status != "error" else None,
         served=ServedAnswer(tier="embeddings", usage=usage, estimated=not exact)
         if served
         else None,
         tags=user_tags(info.tags),
+        status=status,
+        error=error,
     )
 
 

@@ -7,10 +7,7 @@ vectors.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -19,17 +16,13 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.identity import identity_of_embedding
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
-from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments, check_fields
 
 __all__ = [
     "EmbeddingCacheHitEvent",
-    "EmbeddingCall",
-    "EmbeddingCalls",
     "EmbeddingsStore",
     "with_embeddings_cache",
 ]
@@ -161,59 +154,3 @@ def _with_event(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None
     if found is not None:
         _dispatcher.event(EmbeddingCacheHitEvent(chunk=key))
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingCall:
-    """A finished embedding call: the texts that were embedded, and those from the store."""
-
-    info: CallInfo
-    called: Sequence[str]
-    served: Sequence[str]
-
-
-class EmbeddingCalls:
-    """The embedding calls in flight, by span; safe to share between threads and event loops."""
-
-    def __init__(self) -> None:
-        self._facts: dict[str | None, CallInfo] = {}
-        self._served: dict[str | None, Counter[str]] = {}
-        self._lock = ProcessLock()
-
-    def begin(self, event: Any) -> None:
-        """Note the start event of a call."""
-        settings: Mapping[str, Any] = event.model_dict
-        info = CallInfo(
-            id=event.id_,
-            started=datetime.now(UTC),
-            model=str(settings.get("model_name") or ""),
-            class_name=str(settings.get("class_name") or ""),
-            tags=dict(event.tags),
-        )
-        with self._lock:
-            self._facts[event.span_id] = info
-
-    def add_hit(self, span: str | None, text: str) -> None:
-        """Note that a text's vector came from the store."""
-        with self._lock:
-            self._served.setdefault(span, Counter())[text] += 1
-
-    def end(self, span: str | None, texts: Sequence[str]) -> EmbeddingCall | None:
-        """End and return a call; None if its start was not seen."""
-        with self._lock:
-            info = self._facts.pop(span, None)
-            stored = self._served.pop(span, Counter())
-        if info is None:
-            return None
-        called: list[str] = []
-        served: list[str] = []
-        for text in texts:
-            (served if stored[text] > 0 else called).append(text)
-            stored[text] -= 1
-        return EmbeddingCall(info=info, called=called, served=served)
-
-    def forget(self, span: str | None) -> None:
-        """Drop a call that failed."""
-        with self._lock:
-            self._facts.pop(span, None)
-            self._served.pop(span, None)

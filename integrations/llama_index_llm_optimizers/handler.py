@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -26,14 +26,17 @@ from llama_index_llm_optimizers.account import (
     count_usage,
     text_of,
 )
-from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent, EmbeddingCalls
+from llama_index_llm_optimizers.embedding_calls import EmbeddingCall, EmbeddingCalls
+from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
 from llama_index_llm_optimizers.in_flight import InFlightCall, InFlightCalls
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
+from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import CallRecord, Status
+from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.warming import WarmsUp, warm_up_all
@@ -64,16 +67,21 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     `instrument_tags`, but no text. Embeddings are counted by tokens, those from an
     `EmbeddingsStore` as savings. An unpickled handler listens once it is attached; a copy in the
     same process is the handler itself.
+
+    A call that is given up is recorded as abandoned with an estimated cost: at once if it is
+    cancelled, and at the latest before the ledger is read or closed, or when the process ends.
     """
 
     _ledger: Ledger = PrivateAttr()
     _counter: TokenCounter = PrivateAttr()
-    _spans: SpanTree = PrivateAttr(default_factory=SpanTree)
-    _calls: InFlightCalls = PrivateAttr(default_factory=InFlightCalls)
-    _embeddings: EmbeddingCalls = PrivateAttr(default_factory=EmbeddingCalls)
+    _spans: SpanTree = PrivateAttr()
+    _open: OpenCalls[InFlightCall] = PrivateAttr()
+    _open_embeddings: OpenCalls[EmbeddingCall] = PrivateAttr()
+    _calls: InFlightCalls = PrivateAttr()
+    _embeddings: EmbeddingCalls = PrivateAttr()
     _failed: bool = PrivateAttr(default=False)
     left_behind: ClassVar[frozenset[str]] = frozenset(
-        {"_spans", "_calls", "_embeddings", "_failed"}
+        {"_spans", "_open", "_open_embeddings", "_calls", "_embeddings", "_failed"}
     )
 
     def __init__(
@@ -82,6 +90,17 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
         super().__init__()
         self._ledger = ledger if ledger is not None else Ledger()
         self._counter = counter if counter is not None else TokenCounter()
+        self._complete()
+
+    def _complete(self) -> None:
+        """Begin without calls in flight; see `PickledWhole`."""
+        self._open = OpenCalls(self._give_up, self._ledger)
+        self._open_embeddings = OpenCalls(self._give_up_embedding, self._ledger)
+        self._calls = InFlightCalls(self._open)
+        self._embeddings = EmbeddingCalls(self._open_embeddings)
+        self._spans = SpanTree.watched(
+            self._embeddings.enter, self._returned, self._embeddings.leave
+        )
 
     def __copy__(self) -> Self:
         return self
@@ -122,8 +141,8 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
         # By identity: handlers are pydantic models, which compare equal if their fields are.
         root.event_handlers = [each for each in root.event_handlers if each is not self]
         root.span_handlers = [each for each in root.span_handlers if each is not self._spans]
-        for call in self._calls.drain():
-            self._record(call, "abandoned", None)
+        self._calls.end_all()
+        self._open_embeddings.end_all()
 
     def __enter__(self) -> CostEventHandler:
         return self.attach()
@@ -156,6 +175,11 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
         info = self._calls.info_of(event)
         self._calls.begin(event.span_id, info, self._spans.ancestors(event.span_id))
 
+    def _returned(self, span: str, result: object) -> None:
+        """Watch a stream: what drops one that nobody began to read reports no end."""
+        if isinstance(result, Generator | AsyncGenerator):
+            self._calls.watch(span, result)
+
     def _progress(self, event: Any) -> None:
         self._calls.add_reply(event.span_id, event.response)
 
@@ -173,11 +197,11 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     def _fail(self, event: Any) -> None:
         """Record a failed call or abandoned stream; a dropped span's error is being handled now."""
         error = event.exception if isinstance(event, ExceptionEvent) else sys.exception()
+        name = None if error is None else type(error).__name__
         call = self._calls.end(event.span_id)
-        self._embeddings.forget(event.span_id)
         if call is not None:
-            name = None if error is None else type(error).__name__
-            self._record(call, status_of(error), name)
+            self._record(call, status_of(error), name, unanswered=is_unanswered(error))
+        self._fail_embeddings(self._embeddings.fail(event.span_id), status_of(error), name)
 
     def _hit(self, event: Any) -> None:
         self._calls.mark_nested(self._spans.ancestors(event.span_id))
@@ -187,14 +211,26 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
         self._calls.mark_nested(self._spans.ancestors(event.span_id))
         call_of_share(event).account(self._ledger)
 
-    def _record(self, call: InFlightCall, status: Status, error: str | None) -> None:
+    def _record(
+        self,
+        call: InFlightCall,
+        status: Status,
+        error: str | None,
+        *,
+        unanswered: bool = False,
+    ) -> None:
         if call.nested or call.info.class_name == _STRUCTURED:
             return
 
         def count() -> Usage | None:
             return count_usage(self._counter, call.info, text_of(call.last))
 
-        call_of(call.info, call.outcome(status, error)).account(self._ledger, count)
+        outcome = call.outcome(status, error, unanswered=unanswered)
+        self._open.account(call_of(call.info, outcome), count)
+
+    def _give_up(self, call: InFlightCall, *, cancelled: bool) -> None:
+        """Record a call whose end LlamaIndex does not report, or not in time."""
+        self._record(call, "abandoned", GeneratorExit.__name__ if cancelled else None)
 
     # --- embeddings ------------------------------------------------------------------------------
 
@@ -207,18 +243,43 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     def _embedding_ends(self, event: Any) -> None:
         ended = self._embeddings.end(event.span_id, event.chunks)
         if ended is not None:
-            self._record_embedding(ended.info, ended.called, served=False)
-            self._record_embedding(ended.info, ended.served, served=True)
+            self._account_embedding(ended, "ok", None)
 
-    def _record_embedding(self, info: CallInfo, texts: Sequence[str], *, served: bool) -> None:
+    def _fail_embeddings(
+        self, calls: Sequence[EmbeddingCall], status: Status, error: str | None
+    ) -> None:
+        """Record the calls of a span that failed, of which one has; the others may be answered."""
+        for place, call in enumerate(calls):
+            self._account_embedding(call, "abandoned" if place else status, error)
+
+    def _give_up_embedding(self, call: EmbeddingCall, *, cancelled: bool) -> None:
+        """Record a call that is still in flight at the end."""
+        self._account_embedding(call, "abandoned", None)
+
+    def _account_embedding(self, call: EmbeddingCall, status: Status, error: str | None) -> None:
+        called, served = call.divided()
+        self._record_embedding(call.info, called, served=False, status=status, error=error)
+        self._record_embedding(call.info, served, served=True)
+
+    def _record_embedding(
+        self,
+        info: CallInfo,
+        texts: Sequence[str],
+        *,
+        served: bool,
+        status: Status = "ok",
+        error: str | None = None,
+    ) -> None:
         def make() -> CallRecord:
             counts = [self._counter.count(text, info.model) for text in texts]
             usage = Usage(input_tokens=sum(count.tokens for count in counts))
             exact = all(count.exact for count in counts)
-            call = call_of_embedding(info, usage, exact=exact, served=served)
+            call = call_of_embedding(
+                info, usage, exact=exact, served=served, status=status, error=error
+            )
             return call.record(self._ledger.prices, lambda: usage)
 
-        if texts:
+        if texts or status != "ok":
             self._ledger.record_made(make)
 
     _METHODS: ClassVar[Mapping[type[BaseEvent], Callable[[CostEventHandler, Any], None]]] = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +16,7 @@ from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.usage import latest_usage, model_of, service_tier_of, usage_of
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import Status
 from llm_optimizers.forks import ProcessLock
 
@@ -41,7 +44,7 @@ class InFlightCall:
         self.model = model_of(reply) or self.model
         self.service_tier = service_tier_of(reply) or self.service_tier
 
-    def outcome(self, status: Status, error: str | None) -> Outcome:
+    def outcome(self, status: Status, error: str | None, *, unanswered: bool = False) -> Outcome:
         """Return how the call ended."""
         return Outcome(
             model=self.model,
@@ -50,16 +53,17 @@ class InFlightCall:
             latency_s=time.perf_counter() - self.clock,
             status=status,
             error=error,
+            unanswered=unanswered,
         )
 
 
 class InFlightCalls:
     """The calls in flight, by span; safe to share between threads and event loops."""
 
-    def __init__(self) -> None:
-        self._by_span: dict[str | None, list[InFlightCall]] = {}
+    def __init__(self, open_calls: OpenCalls[InFlightCall] | None = None) -> None:
+        self._open = OpenCalls(_forget) if open_calls is None else open_calls
         # The last calls' provider objects: a wrapper's end event has the same one as its child's.
-        self._counted: deque[Any] = deque(maxlen=_REMEMBERED)
+        self._counted: deque[Callable[[], Any]] = deque(maxlen=_REMEMBERED)
         self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = ProcessLock()
 
@@ -81,53 +85,41 @@ class InFlightCalls:
     def begin(self, span: str | None, info: CallInfo, enclosing: Iterable[str]) -> None:
         """Start a call; calls in the enclosing spans are wrappers of it."""
         self.mark_nested(enclosing)
-        with self._lock:
-            self._by_span.setdefault(span, []).append(InFlightCall(info))
+        self._open.begin(span, InFlightCall(info))
+
+    def watch(self, span: str | None, stream: object) -> None:
+        """Give up the call of this span, if it is in flight, once nobody can read its stream."""
+        self._open.watch(span, stream)
 
     def mark_nested(self, enclosing: Iterable[str]) -> None:
         """Mark the calls of these spans as wrappers, so that they are not counted themselves."""
-        spans = list(enclosing)
-        with self._lock:
-            for span in spans:
-                for call in self._by_span.get(span, ()):
-                    call.nested = True
+        for call in self._open.all_of(enclosing):
+            call.nested = True
 
     def add_reply(self, span: str | None, reply: Reply) -> None:
         """Add a chunk to the call of this span."""
-        with self._lock:
-            calls = self._by_span.get(span)
-            call = calls[-1] if calls else None
+        call = self._open.find(span)
         if call is not None:
             call.add_reply(reply)
 
     def end(self, span: str | None) -> InFlightCall | None:
         """End and return the call of this span; None if there is none."""
-        with self._lock:
-            calls = self._by_span.get(span)
-            if not calls:
-                return None
-            call = calls.pop()
-            if not calls:
-                del self._by_span[span]
-            return call
+        return self._open.end(span)
 
     def is_repeat(self, raw: Any) -> bool:
         """Whether this object already ended a call; remember it if not."""
         if raw is None or isinstance(raw, str | int | float | bool):
             return False
         with self._lock:
-            if any(raw is counted for counted in self._counted):
+            if any(raw is counted() for counted in self._counted):
                 return True
-            self._counted.append(raw)
+            self._counted.append(_reference(raw))
         return False
 
-    def drain(self) -> list[InFlightCall]:
-        """Remove and return all calls in flight."""
-        with self._lock:
-            calls = [call for each in self._by_span.values() for call in each]
-            self._by_span.clear()
-            self._counted.clear()
-        return calls
+    def end_all(self) -> None:
+        """Record all calls in flight as abandoned."""
+        self._open.end_all()
+        self._counted.clear()
 
     def _unused_id(self, wanted: str) -> str | None:
         with self._lock:
@@ -135,3 +127,14 @@ class InFlightCalls:
                 return None
             self._used_ids.append(wanted)
         return wanted
+
+
+def _reference(raw: Any) -> Callable[[], Any]:
+    """Return a function that returns the object, which is kept in memory only if it must be."""
+    with suppress(TypeError):
+        return weakref.ref(raw)
+    return lambda: raw
+
+
+def _forget(call: InFlightCall, *, cancelled: bool) -> None:
+    """Do nothing with a call that was given up."""

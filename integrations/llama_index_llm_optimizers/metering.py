@@ -12,9 +12,11 @@ from weakref import WeakValueDictionary
 
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import llm as llm_events
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
+from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
 from llama_index_llm_optimizers.account import TAG_PREFIX, CallInfo
@@ -93,6 +95,8 @@ class UsageMeter(BaseEventHandler):
             self._calls.add_reply(event.span_id, event.response)
         elif isinstance(event, _ENDS):
             self._end(event)
+        elif isinstance(event, ExceptionEvent | SpanDropEvent):
+            self._calls.end(event.span_id)
         elif isinstance(event, LLMCacheHitEvent):
             total = self._total_of(event)
             if total is not None:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import BoundArguments
-from typing import Any
+from typing import Any, Self
 
 from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
@@ -57,15 +57,34 @@ class SpanListener(BaseSpanHandler[BaseSpan]):
 
 
 class SpanTree(SpanListener):
-    """Keeps the parent id of each open span, and nothing else."""
+    """Keeps the parent id of each open span, and tells its owner of each span.
+
+    `on_enter` gets a span's id, its function's object and arguments, `on_return` its id and result,
+    `on_leave` its id, also after an error.
+    """
 
     _parents: dict[str, str | None] = PrivateAttr(default_factory=dict)
+    _on_enter: Callable[[str, Any, BoundArguments], None] | None = PrivateAttr(default=None)
+    _on_return: Callable[[str, Any], None] | None = PrivateAttr(default=None)
+    _on_leave: Callable[[str], None] | None = PrivateAttr(default=None)
     _guard: Any = PrivateAttr(default_factory=ProcessLock)
 
     @classmethod
     def class_name(cls) -> str:
         """See `BaseSpanHandler.class_name`."""
         return "SpanTree"
+
+    @classmethod
+    def watched(
+        cls,
+        on_enter: Callable[[str, Any, BoundArguments], None],
+        on_return: Callable[[str, Any], None],
+        on_leave: Callable[[str], None],
+    ) -> Self:
+        """Return a tree with an owner."""
+        tree = cls()
+        tree._on_enter, tree._on_return, tree._on_leave = on_enter, on_return, on_leave
+        return tree
 
     def ancestors(self, span: str | None) -> Iterator[str]:
         """Yield the open spans that enclose this one, the nearest first."""
@@ -87,6 +106,8 @@ class SpanTree(SpanListener):
         """Store a span's parent."""
         with self._guard:
             self._parents[id_] = parent_id
+        if self._on_enter is not None:
+            self._on_enter(id_, instance, bound_args)
 
     def span_exit(
         self,
@@ -97,8 +118,9 @@ class SpanTree(SpanListener):
         **kwargs: Any,
     ) -> None:
         """Remove a span that ended."""
-        with self._guard:
-            self._parents.pop(id_, None)
+        if self._on_return is not None:
+            self._on_return(id_, result)
+        self._remove(id_)
 
     def span_drop(
         self,
@@ -109,5 +131,10 @@ class SpanTree(SpanListener):
         **kwargs: Any,
     ) -> None:
         """Remove a span that failed."""
+        self._remove(id_)
+
+    def _remove(self, span: str) -> None:
         with self._guard:
-            self._parents.pop(id_, None)
+            self._parents.pop(span, None)
+        if self._on_leave is not None:
+            self._on_leave(span)

@@ -4,6 +4,7 @@ usage.py        Usage: token counts, the same for every provider
 prices/         what a call costs on its date
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
+open_calls.py   OpenCalls: what has begun, recorded also if it is given up; unanswered.py: timeouts
 pricing.py      price_call: a call's cost, its baseline, and the savings between the two
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
 ledger.py       Ledger: an append-only store; ledger_rows.py: its SQLite tables

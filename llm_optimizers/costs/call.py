@@ -136,7 +136,8 @@ class Call:
     `asked` is the requested model, `answered` the model that the provider reports ("" if it
     reports none). `reported` is the provider's usage, None if it reported none. `removed` are
     tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
-    callers may have shared the call, `served` if a cache answered.
+    callers may have shared the call, `served` if a cache answered. An error is `unanswered` if the
+    client stopped waiting for the answer to a call that was sent, which is billed all the same.
     """
 
     id: str
@@ -154,22 +155,35 @@ class Call:
     latency_s: float | None = None
     status: Status = "ok"
     error: str | None = None
+    unanswered: bool = False
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the call's tokens are counted locally, since the provider did not report them."""
+        if self.share is not None or self.served is not None:
+            return False
+        if self.status == "error":
+            return self.unanswered
+        return self.status != "ok" or not self._is_whole()
 
     def account(self, ledger: Ledger, count: Callable[[], Usage | None] | None = None) -> None:
         """Record the call in a ledger, or hold the record while its answer may be discarded.
 
         `count` counts the call's tokens locally, for what the provider did not report; in an event
         loop it may be called later, in another thread. A shared call is skipped, since its callers
-        record their shares.
+        record their shares. These do not contain what a router inside the shared call paid for
+        other answers: discarded drafts, samples and judges.
         """
-        if self.context.shared:
+        context = self.context
+        held = context.drafts is not None and self.status == "ok"
+        if context.shared and not held and context.role not in _CHARGED_TO:
             return
 
         def make() -> CallRecord:
             return self.record(ledger.prices, count)
 
-        if self.context.drafts is not None and self.status == "ok":
-            self.context.drafts.hold(self.context.draft_id, make, ledger)
+        if held and context.drafts is not None:
+            context.drafts.hold(context.draft_id, make, ledger)
         else:
             ledger.record_made(make)
 
@@ -195,8 +209,7 @@ class Call:
         provider reported only the answer, the prompt is counted locally.
         """
         reported, finished = self.reported, self.status == "ok"
-        whole = reported is not None and bool(reported.input_tokens or not reported.output_tokens)
-        if self.status == "error" or (finished and whole):
+        if not self.is_counted:
             return reported or Usage(), False
         counted = count() if count is not None else None
         if reported is None or counted is None:
@@ -208,6 +221,11 @@ class Call:
         known = counted.as_dict()
         greater = {name: max(known[name], n) for name, n in reported.as_dict().items()}
         return Usage(**greater), True
+
+    def _is_whole(self) -> bool:
+        """Whether the provider reported the prompt too, if the call had an answer."""
+        used = self.reported
+        return used is not None and bool(used.input_tokens or not used.output_tokens)
 
     def _priced(
         self,

@@ -103,6 +103,7 @@ class Drafts:
     Safe to share between threads; a record added after the decision is written at once. If the
     call was made `within` another whose answer may be discarded too, the record of the kept
     answer moves to that call's drafts. Discarded answers are charged to `strategy`.
+    Within a shared call the kept answer is not written: its callers record their shares.
     """
 
     def __init__(self, within: CallContext = NO_CALL_CONTEXT, *, strategy: str = "routing") -> None:
@@ -134,5 +135,5 @@ class Drafts:
             ledger.record_made(lambda: charged_to(make(), self._strategy))
         elif self._within.drafts is not None:
             self._within.drafts.hold(self._within.draft_id, make, ledger)
-        else:
+        elif not self._within.shared:
             ledger.record_made(make)

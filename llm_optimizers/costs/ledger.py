@@ -13,6 +13,7 @@ import os
 import sqlite3
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,7 +24,7 @@ from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import ledger_rows
 from llm_optimizers.costs.ledger_writer import LedgerWriter, Row
 from llm_optimizers.costs.prices.book import PriceBook
-from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
+from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 from llm_optimizers.effects import in_event_loop
@@ -79,6 +80,8 @@ class Ledger(WarmsUp, PickledAsArguments):
         self._locked = False
         self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT)
         self._writer = LedgerWriter(self._database, self._drop)
+        self._sources: weakref.WeakSet[RecordSource] = weakref.WeakSet()
+        self._sources_lock = ProcessLock()
         try:
             self._database.open()
         except SchemaError:
@@ -206,8 +209,18 @@ class Ledger(WarmsUp, PickledAsArguments):
                 "wait for that process or stop it"
             )
 
+    def add_source(self, source: RecordSource) -> None:
+        """Let a source write its records before the ledger is read or closed, while it exists."""
+        with self._sources_lock:
+            self._sources.add(source)
+
     def close(self) -> None:
-        """Write what waits and close the file; later records are dropped and counted."""
+        """Write what waits and close the file; later records are dropped and counted.
+
+        Calls still in flight are recorded as abandoned.
+        """
+        for source in self._all_sources():
+            source.end_all()
         self._writer.close()
         self._database.close()
 
@@ -259,6 +272,8 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> Iterator[T]:
         """Read rows by `seq`, in pages, so that writers do not wait for a slow reader."""
         seen = 0
+        for source in self._all_sources():
+            source.settle()
         self.flush()
         while True:
             try:
@@ -272,6 +287,10 @@ class Ledger(WarmsUp, PickledAsArguments):
             if len(page) < _PAGE:
                 return
             seen = page[-1]["seq"]
+
+    def _all_sources(self) -> list[RecordSource]:
+        with self._sources_lock:
+            return list(self._sources)
 
     def _check_open(self) -> None:
         if self._writer.closed:

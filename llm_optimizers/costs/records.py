@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["JSON", "Basis", "CallRecord", "LedgerNote", "Saving", "Status"]
+__all__ = ["JSON", "Basis", "CallRecord", "LedgerNote", "RecordSource", "Saving", "Status"]
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
@@ -99,3 +99,13 @@ class LedgerNote:
     time: datetime
     kind: str
     payload: Mapping[str, JSON]
+
+
+class RecordSource(Protocol):
+    """What may hold records back, such as the calls in flight (`open_calls.py`)."""
+
+    def settle(self) -> None:
+        """Write what can be written now; before the ledger is read."""
+
+    def end_all(self) -> None:
+        """Write everything; before the ledger is closed."""

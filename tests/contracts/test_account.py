@@ -320,6 +320,22 @@ def shared_around_shared(framework: Framework) -> None:
     inner.close()
 
 
+def shared_around_a_cascade(framework: Framework) -> None:
+    """A cascade inside the batched model, whose models report their calls, discards its draft."""
+    models = [
+        framework.reporting(CHEAP, reply=lambda _: "It is 4."),
+        framework.reporting(OTHER, reply=lambda _: "It is 5."),
+        framework.reporting(STRONG, reply=_combined),
+    ]
+    policy = CascadePolicy(
+        cheap=CHEAP,
+        strong=STRONG,
+        samples=[OTHER],
+        verifier=Verifier(checks=(NotEmpty(), Agreement())),
+    )
+    _shared(framework, framework.routed(models, policy))
+
+
 def shared_flex(framework: Framework) -> None:
     """A share is billed at the service tier of the shared call."""
     _shared(framework, framework.fake("gpt-5-mini", reply=_combined, service_tier="flex"))
@@ -454,6 +470,7 @@ SCRIPTS: tuple[Callable[[Framework], None], ...] = (
     cached_routed_and_shortened,
     shared_around_a_cache,
     shared_around_shared,
+    shared_around_a_cascade,
     shared_flex,
     shared_and_missing,
     shared_and_refused,
@@ -542,6 +559,14 @@ class TestEachFramework:
         assert {(hit.cost, hit.estimated) for hit in hits} == {(Decimal(0), True)}
         alone, again = found[6:]
         assert (again.baseline_cost, again.estimated) == (alone.cost, False)
+
+    def test_a_cascade_inside_a_batched_model_is_billed_for_all_its_calls(self, name: str) -> None:
+        found = records_of(shared_around_a_cascade, name)
+        assert Counter(record.model for record in found) == {CHEAP: 1, OTHER: 1, STRONG: 3}
+        for record in found:
+            if record.model != STRONG:
+                assert (record.status, record.baseline_cost) == ("ok", 0)
+                assert (record.cost or 0) > 0
 
     def test_a_share_has_the_service_tier_of_the_shared_call(self, name: str) -> None:
         for record in records_of(shared_flex, name):

@@ -29,6 +29,9 @@ class Framework(Protocol):
     def fake(self, model: str, **behaviour: Any) -> Any:
         """A model that answers `f"{model} says: {text}"` and lists its `calls`."""
 
+    def reporting(self, model: str, **behaviour: Any) -> Any:
+        """The same, reporting its calls itself, wherever it is called."""
+
     def cached(self, inner: Any, **settings: Any) -> Any: ...
     def routed(self, models: Sequence[Any], policy: Any, **settings: Any) -> Any: ...
     def batched(
@@ -84,6 +87,9 @@ class LangChain:
 
     def fake(self, model: str, **behaviour: Any) -> NoStructuredOutputFake:
         return NoStructuredOutputFake(model=model, **behaviour)
+
+    def reporting(self, model: str, **behaviour: Any) -> NoStructuredOutputFake:
+        return self.fake(model, callbacks=[self._costs], **behaviour)
 
     def cached(self, inner: Any, **settings: Any) -> Any:
         return lc.CachedChatModel(model=inner, cache=lc.HybridCache(**settings))
@@ -160,6 +166,9 @@ class LlamaIndex:
 
     def fake(self, model: str, **behaviour: Any) -> FakeLLM:
         return FakeLLM(model=model, **behaviour)
+
+    def reporting(self, model: str, **behaviour: Any) -> FakeLLM:
+        return self.fake(model, **behaviour)
 
     def cached(self, inner: Any, **settings: Any) -> Any:
         return li.CachedLLM(inner, li.HybridCache(**settings))

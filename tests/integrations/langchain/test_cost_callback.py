@@ -20,6 +20,7 @@ from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tracers.base import BaseTracer
 from langchain_openai import ChatOpenAI
 
 from langchain_llm_optimizers import (
@@ -289,6 +290,51 @@ async def test_a_cancelled_call_is_recorded_when_another_begins() -> None:
     gc.collect()
     await StreamingFake().ainvoke(QUESTION, using(costs))
     assert [record.status for record in ledger.records()] == ["abandoned", "ok"]
+
+
+async def test_a_trace_that_keeps_the_run_hides_no_cancelled_call() -> None:
+    ledgers = [Ledger(), Ledger()]
+    trace = _Trace()
+    fake = StreamingFake(delay=60, callbacks=[CostCallbackHandler(ledgers[0])])
+    config: Any = {"callbacks": [CostCallbackHandler(ledgers[1]), trace]}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(_expire_once, fake, limit)
+            await fake.ainvoke(QUESTION, config)
+    assert trace.run_map
+    for ledger in ledgers:
+        assert [(r.status, r.estimated) for r in ledger.records()] == [("abandoned", True)]
+
+
+class _Trace(BaseTracer):
+    """Keeps every run that does not end."""
+
+    def _persist_run(self, run: Any) -> None:
+        pass
+
+
+def _expire_once(fake: StreamingFake, limit: asyncio.Timeout) -> None:
+    loop = asyncio.get_running_loop()
+    if fake.calls:
+        limit.reschedule(0)
+    else:
+        loop.call_later(0.005, _expire_once, fake, limit)
+
+
+async def test_a_call_cancelled_before_it_was_sent_costs_nothing(
+    costs: CostCallbackHandler,
+) -> None:
+    fake = StreamingFake(delay=60)
+    task = asyncio.create_task(fake.ainvoke(QUESTION, using(costs)))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    del task
+    await asyncio.sleep(0.01)
+    assert not fake.calls
+    (record,) = records(costs)
+    assert (record.status, record.cost, record.estimated) == ("abandoned", 0, False)
 
 
 def test_beyond_a_limit_the_oldest_run_is_recorded_as_abandoned(costs: CostCallbackHandler) -> None:

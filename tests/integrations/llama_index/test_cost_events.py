@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Generator
+from contextlib import suppress
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +27,7 @@ from llama_index_llm_optimizers import (
     LLMCacheHitEvent,
     with_embeddings_cache,
 )
+from llama_index_llm_optimizers.metering import UsageMeter
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage
 from llm_optimizers.prompts import TokenCounter
 from support.llama_fakes import FakeLLM, PlainLLM
@@ -261,6 +265,81 @@ def test_embeddings_are_priced_by_tokens_and_stored_ones_are_savings(
     assert [r.hit for r in (spent, again, spared, query)] == [False, False, True, True]
     assert spared.saved == Decimal("0.00000002") * 3
     assert spared.hit_strategy == "cache.embeddings"
+
+
+TEXTS = [f"text number {number}" for number in range(7)]
+
+
+class SlowEmbedding(MockEmbedding):
+    """Embeds nothing: it waits, or fails at a text."""
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        if text == TEXTS[-1]:
+            raise LookupError
+        await asyncio.sleep(60)
+        return [0.0]
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await self._aget_text_embedding(query)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_all_batches_of_texts_are_counted(costs: CostEventHandler, workers: int | None) -> None:
+    model = MockEmbedding(
+        embed_dim=2, model_name="text-embedding-3-small", embed_batch_size=3, num_workers=workers
+    )
+    asyncio.run(model.aget_text_embedding_batch(TEXTS))
+    model.get_text_embedding_batch(TEXTS)
+    found = [record.usage.input_tokens for record in records(costs)]
+    assert found[:3] == found[3:]
+    assert sum(found[:3]) == 4 * len(TEXTS)
+
+
+def test_a_text_of_a_later_batch_is_served_after_it_was_embedded(costs: CostEventHandler) -> None:
+    model = MockEmbedding(embed_dim=2, model_name="text-embedding-3-small", embed_batch_size=1)
+    cached = with_embeddings_cache(model, SimpleKVStore())
+    cached.get_text_embedding_batch(["one two", "one two"])
+    assert [record.hit for record in records(costs)] == [False, True]
+
+
+def test_embeddings_that_are_given_up_have_a_cost(costs: CostEventHandler) -> None:
+    model = SlowEmbedding(embed_dim=2, model_name="text-embedding-3-small", embed_batch_size=3)
+
+    async def ask() -> None:
+        for call in (model.aget_text_embedding_batch(TEXTS[:5]), model.aget_query_embedding("Hi")):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(call, 0.01)
+        with suppress(LookupError):
+            await model.aget_text_embedding_batch(TEXTS)
+
+    asyncio.run(ask())
+    found = records(costs)
+    (failed,) = (record for record in found if record.status == "error")
+    assert (failed.error, failed.cost) == ("LookupError", 0)
+    others = [record for record in found if record is not failed]
+    assert sorted(record.usage.input_tokens for record in others) == [1, 8, 12, 12, 12]
+    assert {(record.status, record.estimated) for record in others} == {("abandoned", True)}
+
+
+def test_a_meter_keeps_no_call_that_failed() -> None:
+    meter = UsageMeter()
+    meter.attach()
+    with meter.measure() as total, suppress(ValueError):
+        FakeLLM(fail=lambda _: ValueError("no")).chat(QUESTION)
+    meter.detach()
+    alive = weakref.ref(total)
+    del total
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_stream_that_nobody_begins_to_read_is_let_go(costs: CostEventHandler) -> None:
+    question = ChatMessage("Is anybody there?")
+    stream = FakeLLM().stream_chat([question])
+    del stream
+    gc.collect()
+    (record,) = records(costs)
+    assert (record.status, record.estimated) == ("abandoned", True)
 
 
 def test_two_models_never_share_vectors() -> None:
