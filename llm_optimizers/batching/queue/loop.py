@@ -227,8 +227,9 @@ class QueueRuntime:
             self._reading.failed(error)
             return
         self._reading.worked()
+        here = set() if self._worker is None else self._worker.busy_with
         for id_, job in zip(ids, jobs, strict=True):
-            if self._worker is not None and self._worker.has(id_):
+            if id_ in here:
                 continue  # whatever happened to what is stored: its outcome comes from here
             if job is None:
                 self._fail(id_, ItemError(f"no job {id_} is known; it may have been deleted"))

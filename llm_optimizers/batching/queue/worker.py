@@ -92,9 +92,10 @@ class JobWorker:
             await asyncio.gather(*left, return_exceptions=True)
             self._calls.close()
 
-    def has(self, id_: str) -> bool:
-        """Whether this worker does the job now, or holds its result."""
-        return any(job.id == id_ for job in self._running.values())
+    @property
+    def busy_with(self) -> set[str]:
+        """The ids of the jobs that it does now, or whose results it holds."""
+        return {job.id for job in self._running.values()}
 
     async def _work(self) -> None:
         """Keep the slots filled until draining, then wait for the running jobs."""
