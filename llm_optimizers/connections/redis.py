@@ -95,10 +95,15 @@ class RedisServer:
         with self._guarded():
             return function(self._own_client())
 
-    async def acall(self, function: Callable[[AsyncRedis], Awaitable[T]]) -> T:
-        """Return what `function` gets from the server, without blocking the event loop."""
+    async def acall(
+        self, function: Callable[[AsyncRedis], Awaitable[T]], *, deadline: float | None = None
+    ) -> T:
+        """Return what `function` gets from the server, without blocking the event loop.
+
+        `deadline` replaces the server's own for this call.
+        """
         with self._guarded():
-            async with asyncio.timeout(self.deadline):
+            async with asyncio.timeout(self.deadline if deadline is None else deadline):
                 return await function(await self._own_loop_client())
 
     def eval(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | float]) -> Any:
@@ -114,7 +119,12 @@ class RedisServer:
         return self.call(run)
 
     async def aeval(
-        self, script: str, keys: Sequence[str], args: Sequence[str | bytes | float]
+        self,
+        script: str,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | float],
+        *,
+        deadline: float | None = None,
     ) -> Any:
         """Run a script as `eval` does, without blocking the event loop."""
         rest = (*keys, *args)
@@ -125,7 +135,7 @@ class RedisServer:
             except NoScriptError:
                 return await redis.eval(script, len(keys), *rest)
 
-        return await self.acall(run)
+        return await self.acall(run, deadline=deadline)
 
     def time(self) -> float:
         """Return the server's time in seconds since the epoch: one clock for all its clients."""

@@ -198,6 +198,7 @@ async def test_a_retry_past_its_deadline_expires(store: JobStore) -> None:
 
 SHORT = replace(RULES, lease=0.05)
 RENEWED = replace(RULES, lease=0.5)
+LONG = replace(RULES, lease=60.0)
 
 
 async def lapse() -> None:
@@ -205,9 +206,11 @@ async def lapse() -> None:
     await asyncio.sleep(SHORT.lease + 0.02)
 
 
-async def test_a_dead_workers_job_is_taken_over_and_its_late_outcome_refused(
-    store: JobStore,
-) -> None:
+FAILED = AttemptOutcome(state="dead", error="no", error_kind="BadRequest")
+
+
+async def taken_over(store: JobStore) -> tuple[Job, Job]:
+    """A job whose worker "w" did not renew it, as started there and then by "other"."""
     await store.add([job("a"), job("b", at=NOW + 1)], RULES)
     (first,) = await started(store, 1, NOW, rules=SHORT)
     assert await ids(store, 1, NOW + 0.04, worker="other") == "b"
@@ -215,21 +218,104 @@ async def test_a_dead_workers_job_is_taken_over_and_its_late_outcome_refused(
     await lapse()
     (second,) = await started(store, 1, NOW + 0.1, worker="other", rules=SHORT)
     assert (second.id, second.attempts) == ("a", 2)
-    assert not await store.acknowledge(first, "w", DONE, NOW + 1)
+    return first, second
+
+
+async def test_a_dead_workers_job_is_taken_over_and_its_late_failure_refused(
+    store: JobStore,
+) -> None:
+    first, second = await taken_over(store)
+    assert not await store.acknowledge(first, "w", FAILED, NOW + 1)
     assert await state(store, "a", NOW + 1) == "running"
     assert await store.acknowledge(second, "other", DONE, NOW + 2)
     assert not await store.acknowledge(second, "other", DONE, NOW + 2)
 
 
-async def test_a_worker_that_takes_its_own_job_over_ends_only_the_second_attempt(
-    store: JobStore,
-) -> None:
+async def test_the_first_result_of_a_job_is_kept_whoever_brings_it(store: JobStore) -> None:
+    first, second = await taken_over(store)
+    assert await store.acknowledge(first, "w", DONE, NOW + 1)
+    assert not await store.acknowledge(second, "other", FAILED, NOW + 2)
+    late = replace(DONE, result="second")
+    assert not await store.acknowledge(second, "other", late, NOW + 2)
+    (found,) = await store.get(["a"], NOW + 2)
+    assert found is not None
+    assert (found.state, found.result, found.error) == ("done", {"ok": True}, None)
+    assert (await store.stats(NOW + 2)).dead == 0
+    assert await ids(store, 9, NOW + 3, worker="other", rules=LONG) in ("", "b")
+
+
+async def test_a_result_that_comes_before_the_next_attempt_is_kept(store: JobStore) -> None:
+    await store.add([job("a", expires_at=NOW + 99), job("b", at=NOW + 1)], RULES)
+    (first,) = await started(store, 1, NOW, rules=SHORT)
+    await lapse()
+    # The rates start "c" and nothing more, so that the job is taken over and waits.
+    await store.add([job("c", "high", at=NOW - 99)], RULES)
+    rates = replace(SHORT, rates=Rates(requests_per_minute=1))
+    assert await ids(store, 2, NOW + 70, rules=rates) == "c"
+    assert await state(store, "a", NOW + 70) == "waiting"
+    assert await store.acknowledge(first, "w", DONE, NOW + 71)
+    assert await state(store, "a", NOW + 200) == "done"
+    assert await ids(store, 9, NOW + 200, rules=LONG) == "b"
+
+
+async def test_a_paid_result_is_kept_after_its_job_was_given_up(store: JobStore) -> None:
+    rules = replace(SHORT, retries=RetryPolicy(max_attempts=1))
+    await store.add([job("a")], rules)
+    (first,) = await started(store, 1, NOW, rules=rules)
+    await lapse()
+    assert await ids(store, 1, NOW + 1, rules=rules) == ""
+    assert [dead.error_kind for dead in await store.dead(9)] == ["WorkerLost"]
+    assert await store.acknowledge(first, "w", DONE, NOW + 2)
+    assert await state(store, "a", NOW + 2) == "done"
+    assert await store.dead(9) == []
+    stats = await store.stats(NOW + 2)
+    assert (stats.done, stats.dead) == (1, 0)
+
+
+async def test_a_late_result_of_other_work_under_the_same_key_is_refused(store: JobStore) -> None:
+    rules = replace(SHORT, retries=RetryPolicy(max_attempts=1))
+    await store.add([job("a")], rules)
+    (first,) = await started(store, 1, NOW, rules=rules)
+    await lapse()
+    assert await ids(store, 1, NOW + 1, rules=rules) == ""
+    assert await store.purge(["a"]) == 1
+    await store.add([job("a", payload="other work")], rules)
+    assert not await store.acknowledge(first, "w", DONE, NOW + 2)
+    assert await state(store, "a", NOW + 2) == "waiting"
+
+
+async def test_a_worker_that_takes_its_own_job_over_ends_it_once(store: JobStore) -> None:
     await store.add([job("a")], RULES)
     (first,) = await started(store, 1, NOW, rules=SHORT)
     await lapse()
     (second,) = await started(store, 1, NOW + 0.1, rules=SHORT)
-    assert not await store.acknowledge(first, "w", DONE, NOW + 1)
+    assert not await store.acknowledge(first, "w", FAILED, NOW + 1)
     assert await store.acknowledge(second, "w", DONE, NOW + 1)
+    assert not await store.acknowledge(first, "w", DONE, NOW + 1)
+
+
+async def test_leases_do_not_depend_on_the_clocks_of_the_workers(store: JobStore) -> None:
+    await store.add([job("a")], RULES)
+    (first,) = await started(store, 1, NOW, rules=LONG)
+    assert await ids(store, 1, NOW + 3_600, worker="other", rules=LONG) == ""
+    await store.renew([first], "w", LONG, NOW - 3_600)
+    assert await ids(store, 1, NOW - 3_600, worker="other", rules=LONG) == ""
+    taken = ""
+    while not taken:
+        await lapse()
+        taken = await ids(store, 1, NOW - 3_600, worker="other", rules=SHORT)
+    assert taken == "a"
+
+
+async def test_a_job_above_a_minutes_tokens_becomes_a_dead_letter(store: JobStore) -> None:
+    rules = replace(RULES, rates=Rates(tokens_per_minute=1_000))
+    await store.add([job("a", tokens=1_001), job("b", tokens=1_000, at=NOW + 1)], rules)
+    assert await ids(store, 9, NOW + 1, rules=rules) == "b"
+    (dead,) = await store.dead(9)
+    assert (dead.id, dead.error_kind) == ("a", "TooManyTokens")
+    assert "needs 1001 tokens and the queue lets 1000 a minute" in (dead.error or "")
+    assert await store.replay(["a"], NOW + 2, RULES) == 1
+    assert await ids(store, 9, NOW + 2, rules=RULES) == "a"
 
 
 async def test_a_lease_that_is_renewed_is_not_taken_over(store: JobStore) -> None:

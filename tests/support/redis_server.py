@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -60,8 +61,19 @@ class RedisProcess:
         """Stop it; its clients lose their connections."""
         process, self._process = self._process, None
         if process is not None:
+            process.send_signal(signal.SIGCONT)  # in case it is paused
             process.terminate()
             process.wait()
+
+    def pause(self) -> None:
+        """Let it hang: its connections stay open and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()

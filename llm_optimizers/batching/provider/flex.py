@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from llm_optimizers.batching.queue.rules import RetryPolicy
+from llm_optimizers.batching.queue.rules import LONGEST_PAUSE, RetryPolicy
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.failures import http_status
 
@@ -64,7 +63,7 @@ def _plan(
 ) -> Plan[Any]:
     flex = partial(create, **{"timeout": _TIMEOUT, **params, "service_tier": "flex"})
     usual = partial(create, **params)
-    policy = RetryPolicy(base=base, cap=math.inf)
+    policy = RetryPolicy(base=base, cap=LONGEST_PAUSE)
     for attempt in range(1, tries + 1):
         try:
             return (yield from RunFunction(flex, flex))

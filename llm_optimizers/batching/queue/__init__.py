@@ -1,13 +1,19 @@
 """A durable queue of jobs: priorities with aging, rates, deadlines, retries, dead letters.
 
-job.py       Job, QueueStats: values, and their stored text
+job.py       Job, QueueStats: values
+stored.py    jobs as a store holds them: checked, or a dead letter with the reason
 rules.py     priority key, rates, RetryPolicy: pure decisions
 store.py     JobStore: the storage protocol
-sqlite.py    the store in memory or in an SQLite file; sqlite_statements.py: its statements
+sqlite.py    the store in memory or in an SQLite file; sqlite_*.py: its schema and statements
+leases.py    which jobs were not renewed, in SQLite
+clock.py     the time of a queue
 redis.py     the store on Redis Streams; redis_jobs.lua: its script
 gather.py    MicroBatcher: performs items of one event loop iteration as one batch
-worker.py    JobWorker: claims jobs, calls the handler, renews leases, acknowledges
-loop.py      the queue's event loop and what runs in it; BacklogAlert
+calls.py     calls the handler
+worker.py    JobWorker: claims jobs, has them done, renews leases, stores outcomes
+thread.py    the queue's event loop, in its own thread
+loop.py      what runs in it; BacklogAlert
+trouble.py   a trouble that lasts is logged once
 handles.py   JobHandle, DeadLetters: for the submitter of jobs
 queue.py     JobQueue
 """

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from llm_optimizers.batching.queue.job import Job
+from llm_optimizers.arguments import function, number, optional, whole
+from llm_optimizers.batching.queue.job import Job, check_key
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import DeadlineError, ItemError
 from llm_optimizers.types import Clock
 
-__all__ = ["AskStore", "DeadLetters", "JobHandle"]
+__all__ = ["LONGEST_WAIT", "AskStore", "DeadLetters", "JobHandle"]
 
 T = TypeVar("T")
+
+_ALL = 1_000_000
+LONGEST_WAIT = 1e9
+"""Seconds; a thread cannot wait much longer."""
+
+logger = logging.getLogger(__name__)
 
 
 class AskStore(Protocol):
@@ -32,8 +40,8 @@ class JobHandle:
     """
 
     def __init__(self, id: str, watch: Callable[[str], Future[Job]]) -> None:  # noqa: A002
-        self.id = id
-        self._watch = watch
+        self.id = check_key("id", id)
+        self._watch = function("watch", watch)
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the job in this thread and return its result.
@@ -43,17 +51,27 @@ class JobHandle:
             ItemError: the job failed permanently; it is among the dead letters.
             TimeoutError: it was not finished within `timeout` seconds; it continues.
         """
+        optional(number, "timeout", timeout, least=0, most=LONGEST_WAIT)
         return _outcome(self._watch(self.id).result(timeout))
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._result().__await__()
 
     def add_callback(self, callback: Callable[[Job], None]) -> None:
-        """Call back with the finished job in the queue's thread; the callback must not block."""
+        """Call back with the finished job in the queue's thread; the callback must not block.
+
+        An error in it is only logged, because it runs in the queue's event loop.
+        """
+        function("callback", callback)
 
         def finished(future: Future[Job]) -> None:
-            if not future.cancelled() and future.exception() is None:
+            if future.cancelled() or future.exception() is not None:
+                return
+            try:
                 callback(future.result())
+            except BaseException as error:  # noqa: BLE001 - it is the user's own code
+                # Without the traceback: its text could hold a payload or a result.
+                logger.warning("a callback of job %s failed: %s", self.id, type(error).__name__)
 
         self._watch(self.id).add_done_callback(finished)
 
@@ -71,22 +89,29 @@ class DeadLetters:
 
     def list(self, limit: int = 100) -> list[Job]:
         """Return the dead letters, newest first."""
+        whole("limit", limit, least=1, most=_ALL)
         return self._ask(lambda store: store.dead(limit))
 
     def show(self, id: str) -> Job | None:  # noqa: A002 - as `Job.id`
         """Return one dead letter with its payload and error, or None."""
+        check_key("id", id)
         (job,) = self._ask(lambda store: store.get([id], self._clock()))
         return job if job is not None and job.state == "dead" else None
 
     def replay(self, *ids: str) -> int:
         """Queue these again with all their attempts, or all without ids; return how many."""
-        chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
+        chosen = self._chosen(ids)
         return self._ask(lambda store: store.replay(chosen, self._clock(), self._rules))
 
     def purge(self, *ids: str) -> int:
         """Delete these permanently, or all without ids; return how many."""
-        chosen = ids or tuple(job.id for job in self.list(limit=1_000_000))
+        chosen = self._chosen(ids)
         return self._ask(lambda store: store.purge(chosen))
+
+    def _chosen(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        for each in ids:
+            check_key("ids", each)
+        return ids or tuple(job.id for job in self.list(limit=_ALL))
 
 
 def _outcome(job: Job) -> Any:

@@ -1,7 +1,4 @@
-"""Jobs and queue statistics: as values, and as stored text.
-
-Stored text is not trusted: it is parsed as JSON and checked, never unpickled or evaluated.
-"""
+"""Jobs and queue statistics as values, and their JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +7,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, TypeGuard, cast, get_args
 
+from llm_optimizers.arguments import number, one_of, optional, refuse, text, whole
 from llm_optimizers.costs.records import JSON
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.lazy import renamed_attributes
 
 __all__ = [
+    "MOST_TOKENS",
+    "PRIORITIES",
+    "STATES",
     "AttemptOutcome",
     "Claim",
     "Job",
@@ -24,19 +25,21 @@ __all__ = [
     "Priority",
     "QueueStats",
     "Times",
-    "check_priority",
+    "check_key",
     "digest",
     "dump_json",
     "load_json",
     "other_payload",
-    "read_job",
-    "read_job_or_dead",
 ]
 
 Priority: TypeAlias = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 JobState: TypeAlias = Literal["waiting", "running", "done", "dead", "expired"]
 """`dead` jobs failed permanently and can be replayed; `expired` ones were not started in time."""
+STATES: tuple[JobState, ...] = get_args(JobState)
+
+MOST_TOKENS = 2**53 - 1
+"""What Redis and SQLite both count without rounding."""
 
 
 @renamed_attributes(settled="finished")
@@ -63,6 +66,18 @@ class Job:
     result: JSON = None
     error: str | None = None
     error_kind: str | None = None
+
+    def __post_init__(self) -> None:
+        check_key("id", self.id)
+        check_key("queue", self.queue)
+        one_of("priority", self.priority, PRIORITIES)
+        one_of("state", self.state, STATES)
+        whole("tokens", self.tokens, least=0, most=MOST_TOKENS)
+        whole("attempts", self.attempts, least=0)
+        number("submitted_at", self.submitted_at)
+        number("not_before", self.not_before)
+        for name in ("expires_at", "started_at", "finished_at"):
+            optional(number, name, getattr(self, name))
 
     @property
     def finished(self) -> bool:
@@ -130,8 +145,8 @@ class QueueStats:
         queue: str,
         states: Mapping[str, int],
         waiting: Mapping[Priority, int],
-        oldest: float | None,
-        latest: Sequence[Sequence[float]],
+        oldest: Any,
+        latest: Sequence[Sequence[Any]],
         now: float,
     ) -> QueueStats:
         """Compute the statistics from counts and times.
@@ -143,7 +158,10 @@ class QueueStats:
             oldest: when the oldest waiting job was submitted.
             latest: when each of the jobs done last was submitted, started and finished.
             now: seconds since the epoch.
+
+        What is stored as a time and is none is left out.
         """
+        sound = [row for row in latest if len(row) == 3 and all(map(_is_finite, row))]
         return cls(
             queue=queue,
             waiting={priority: waiting.get(priority, 0) for priority in PRIORITIES},
@@ -151,9 +169,9 @@ class QueueStats:
             done=states.get("done", 0),
             dead=states.get("dead", 0),
             expired=states.get("expired", 0),
-            oldest_waiting_s=None if oldest is None else max(0.0, now - oldest),
-            waited=Times.of([started - submitted for submitted, started, _ in latest]),
-            ran=Times.of([finished - started for _, started, finished in latest]),
+            oldest_waiting_s=max(0.0, now - oldest) if _is_finite(oldest) else None,
+            waited=Times.of([started - submitted for submitted, started, _ in sound]),
+            ran=Times.of([finished - started for _, started, finished in sound]),
         )
 
     @property
@@ -162,16 +180,14 @@ class QueueStats:
         return sum(self.waiting.values())
 
 
-def check_priority(priority: str) -> Priority:
-    """Return the text as a priority.
-
-    Raises:
-        ConfigurationError: it is not a priority.
-    """
-    for known in PRIORITIES:
-        if priority == known:
-            return known
-    raise ConfigurationError(f"unknown priority {priority!r}; use one of {', '.join(PRIORITIES)}")
+def check_key(name: str, value: object) -> str:
+    """Check a text that every store can keep: one with bytes."""
+    given = text(name, value)
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        refuse(name, value, "a text without half a surrogate pair, such as a cut emoji")
+    return given
 
 
 def dump_json(value: Any, what: str) -> str:
@@ -213,61 +229,5 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_job(fields: Mapping[str, Any]) -> Job:
-    """Return the job that a store holds as these fields, typed (SQLite) or all text (Redis).
-
-    Raises:
-        ValueError: they are damaged.
-    """
-    try:
-        return Job(
-            id=fields["id"],
-            queue=fields["queue"],
-            payload=load_json(fields["payload"]),
-            submitted_at=float(fields["submitted_at"]),
-            priority=check_priority(fields["priority"]),
-            tokens=int(fields["tokens"]),
-            expires_at=_moment(fields, "expires_at"),
-            state=cast("JobState", fields["state"]),
-            attempts=int(fields["attempts"]),
-            not_before=float(fields.get("not_before") or 0.0),
-            started_at=_moment(fields, "started_at"),
-            finished_at=_moment(fields, "finished_at"),
-            result=None if fields.get("result") is None else load_json(fields["result"]),
-            error=fields.get("error"),
-            error_kind=fields.get("error_kind"),
-        )
-    except (LookupError, TypeError, OverflowError, ConfigurationError) as error:
-        raise ValueError("a stored job is damaged") from error
-
-
-def read_job_or_dead(fields: Mapping[str, Any]) -> Job:
-    """Return the job, or a dead one in place of a damaged one, so that lists can be read."""
-    try:
-        return read_job(fields)
-    except ValueError:
-        return Job(
-            id=str(fields.get("id")),
-            queue=str(fields.get("queue")),
-            payload=None,
-            submitted_at=_number(fields.get("submitted_at")) or 0.0,
-            attempts=int(_number(fields.get("attempts")) or 0),
-            finished_at=_number(fields.get("finished_at")),
-            state="dead",
-            error="its stored text is not JSON",
-            error_kind="PoisonedPayload",
-        )
-
-
-def _moment(fields: Mapping[str, Any], name: str) -> float | None:
-    """Return a time, None if there is none (on Redis: "inf")."""
-    value = fields.get(name)
-    return None if value is None or float(value) == float("inf") else float(value)
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number, None for anything else."""
-    try:
-        return float(value) if math.isfinite(float(value)) else None
-    except (TypeError, ValueError, OverflowError):
-        return None
+def _is_finite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,96 +1,39 @@
-"""The event loop of a queue, in its own thread, and what runs in it while the queue is open.
+"""What runs in a queue's event loop while the queue is open.
 
-The worker, the look-up of jobs that other processes do, the backlog alert. The store is used only
-in this loop, so it does not matter when a caller's loop is closed.
+The worker, the look-up of jobs that other processes do, the backlog alert.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
+from llm_optimizers.arguments import function, number, whole
+from llm_optimizers.batching.queue.clock import QueueClock
 from llm_optimizers.batching.queue.job import Job, QueueStats
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
-from llm_optimizers.batching.queue.worker import JobWorker
+from llm_optimizers.batching.queue.thread import STOP_SECONDS, cancel
+from llm_optimizers.batching.queue.trouble import Trouble
+from llm_optimizers.batching.queue.worker import LAST_SECONDS, JobWorker
 from llm_optimizers.connections.lru import LRUCache
-from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
+from llm_optimizers.errors import ItemError, RefusedError, StoreError
 from llm_optimizers.lazy import renamed_attributes
-from llm_optimizers.types import Clock
 
-__all__ = ["BacklogAlert", "LoopThread", "QueueRuntime"]
-
-T = TypeVar("T")
+__all__ = ["BacklogAlert", "QueueRuntime"]
 
 _LOOK_SECONDS = 0.05
 _LOOKS_A_SECOND = 4_000
 _UPKEEP_SECONDS = 1.0
 _FORGET_EVERY = 60
 _LATEST, _LATEST_BYTES = 1_000, 2**24
+_SHOWN = 10
 
 logger = logging.getLogger(__name__)
-
-
-class LoopThread:
-    """An event loop that runs until `stop`."""
-
-    def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine in the loop; raises RefusedError once it has stopped.
-
-        It runs in an empty context: the first caller's, with its tenant, would last for all jobs.
-        """
-        try:
-            return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
-        except RuntimeError as error:
-            work.close()
-            raise RefusedError("the queue is closed; open a new one") from error
-
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop and wait for it in this thread.
-
-        Raises:
-            ConfigurationError: this is the loop's own thread, where waiting would never end.
-        """
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise ConfigurationError(
-                "an asynchronous handler must not block its own queue; await asubmit instead"
-            )
-        return self.submit(work).result()
-
-    def stop(self) -> None:
-        """Cancel the tasks that are left, and end the loop and its thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        finally:
-            self._loop.close()
-
-
-def _size_of(job: Job) -> int:
-    """Return about how many bytes a job takes in memory."""
-    return 1_000 + 4 * (len(repr(job.payload)) + len(repr(job.result)))
 
 
 def _log(stats: QueueStats) -> None:
@@ -114,11 +57,16 @@ class BacklogAlert:
     oldest_s: float = 3_600.0
     notify: Callable[[QueueStats], None] = _log
 
+    def __post_init__(self) -> None:
+        whole("depth", self.depth, least=1)
+        number("oldest_s", self.oldest_s, above=0)
+        function("notify", self.notify)
+
     def send(self, stats: QueueStats) -> None:
         """Call `notify`; an error in it is only logged, because the queue works without it."""
         try:
             self.notify(stats)
-        except Exception as error:  # noqa: BLE001 - it is the user's own code
+        except BaseException as error:  # noqa: BLE001 - it is the user's own code
             logger.warning("the backlog alert failed: %s", type(error).__name__)
 
     def raised(self, stats: QueueStats, *, before: bool) -> bool:
@@ -126,6 +74,11 @@ class BacklogAlert:
         scale = 0.5 if before else 1.0
         age = stats.oldest_waiting_s or 0.0
         return stats.depth >= self.depth * scale or age >= self.oldest_s * scale
+
+
+def _size_of(job: Job) -> int:
+    """Return about how many bytes a job takes in memory."""
+    return 1_000 + 4 * (len(repr(job.payload)) + len(repr(job.result)))
 
 
 class QueueRuntime:
@@ -141,7 +94,7 @@ class QueueRuntime:
         worker: JobWorker | None,
         *,
         rules: QueueRules,
-        clock: Clock,
+        clock: QueueClock,
         alert: BacklogAlert | None,
     ) -> None:
         self._store = store
@@ -155,10 +108,16 @@ class QueueRuntime:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._work: asyncio.Task[None] | None = None
+        self._reading = Trouble(
+            logger,
+            failed="the job store cannot be read",
+            over="the job store can be read again",
+        )
 
     async def open(self) -> None:
         """Connect, and start the worker and the look-ups."""
         await self._store.open()
+        self._clock.set(await self._store.time())
         self._draining = asyncio.Event()
         self._watching = asyncio.Event()
         if self._worker is not None:
@@ -173,49 +132,81 @@ class QueueRuntime:
         self._waiters.setdefault(id_, []).append(future)
         done = self._latest.get(id_)
         if done is not None:
-            self._complete(done)
+            self._complete(id_, done)
             return
         await self._look_up([id_])
         self._watching.set()
 
     async def close(self, *, finish: bool, timeout: float | None) -> None:  # noqa: ASYNC109
-        """Drain, disconnect, and fail the futures that are left."""
+        """Drain, disconnect, and fail the futures that are left.
+
+        Raises:
+            TimeoutError: jobs were still running after `timeout` seconds.
+            StoreError: outcomes could not be stored, or not all waiting jobs be done.
+        """
+        late = False
+        failure: StoreError | None = None
         try:
             async with asyncio.timeout(timeout):
                 if self._work is not None:
-                    await self._drain(self._work, finish=finish)
-                await self._look_up(list(self._waiters))
+                    failure = await self._drain(self._work, finish=finish)
+                if failure is None and not (self._worker and self._worker.unsaved):
+                    await self._look_up(list(self._waiters))
         except TimeoutError:
-            raise TimeoutError(
-                f"jobs were still running {timeout} s after close(); those of a durable queue are "
-                "taken over when their lease ends"
-            ) from None
+            late = True
         finally:
-            left = [*self._tasks, *([self._work] if self._work else [])]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
-            await self._store.close()
+            await cancel([*self._tasks, *([self._work] if self._work else [])])
+            await self._disconnect()
             for id_ in list(self._waiters):
                 self._fail(id_, RefusedError(f"the queue was closed while job {id_} waited"))
+        unsaved = "" if self._worker is None else _unsaved(self._worker.unsaved)
+        if late:
+            raise TimeoutError(
+                f"jobs were still running {timeout} s after close(); those of a durable queue are "
+                f"taken over when their lease ends{unsaved and '; ' + unsaved}"
+            )
+        if unsaved:
+            raise StoreError(unsaved)
+        if failure is not None:
+            raise failure
 
-    async def _drain(self, work: asyncio.Task[None], *, finish: bool) -> None:
-        while finish and not work.done():
-            stats = await self._store.stats(self._clock())
-            if not stats.depth and not stats.running:
-                break
-            await asyncio.sleep(_LOOK_SECONDS)
+    async def _drain(self, work: asyncio.Task[None], *, finish: bool) -> StoreError | None:
+        """Finish the jobs; return the error of a store that cannot say which ones still wait."""
+        failure = await self._finish(work) if finish else None
         self._draining.set()
         await work
+        return failure
+
+    async def _finish(self, work: asyncio.Task[None]) -> StoreError | None:
+        answered = time.monotonic()
+        while not work.done():
+            try:
+                stats = await self._store.stats(self._clock())
+            except StoreError as error:
+                if time.monotonic() - answered > LAST_SECONDS:
+                    return error
+            else:
+                answered = time.monotonic()
+                if not stats.depth and not stats.running:
+                    break
+            await asyncio.sleep(_LOOK_SECONDS)
+        return None
+
+    async def _disconnect(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._store.close()
+        except (StoreError, OSError) as error:  # what was to be stored is stored
+            logger.warning("the job store could not be closed: %s", type(error).__name__)
 
     def _ended_here(self, job: Job) -> None:
         """Complete the futures of a job, and keep it if it is done: a dead one may be replayed."""
         if job.state == "done":
             self._latest.put(job.id, job)
-        self._complete(job)
+        self._complete(job.id, job)
 
-    def _complete(self, job: Job) -> None:
-        for future in self._waiters.pop(job.id, ()):
+    def _complete(self, id_: str, job: Job) -> None:
+        for future in self._waiters.pop(id_, ()):
             if future.set_running_or_notify_cancel():
                 future.set_result(job)
 
@@ -239,24 +230,33 @@ class QueueRuntime:
         """Complete the futures of these jobs if the store has them finished."""
         try:
             jobs = await self._store.get(ids, self._clock())
-        except StoreError as error:
-            logger.warning("the job store cannot be read, trying again: %s", error)
+        except Exception as error:  # noqa: BLE001 - or what waits would wait forever
+            self._reading.failed(error)
             return
+        self._reading.worked()
+        here = set() if self._worker is None else self._worker.busy_with
         for id_, job in zip(ids, jobs, strict=True):
+            if id_ in here:
+                continue  # whatever happened to what is stored: its outcome comes from here
             if job is None:
                 self._fail(id_, ItemError(f"no job {id_} is known; it may have been deleted"))
             elif job.finished:
-                self._complete(job)
+                self._complete(id_, job)
 
     async def _upkeep(self) -> None:
-        """Check the alert every second and delete old jobs every minute."""
+        """Check the alert every second; delete old jobs and set the clock every minute."""
         raised = False
         rounds = 0
         while True:
-            with contextlib.suppress(StoreError):  # reported by submit and by the worker
+            try:
                 raised = await self._alarm(raised)
                 if rounds % _FORGET_EVERY == 0:
+                    self._clock.set(await self._store.time())
                     await self._store.forget(self._clock() - self._rules.keep)
+            except StoreError:  # reported by submit and by the worker
+                pass
+            except Exception as error:  # noqa: BLE001 - the alert must not stay silent from now on
+                self._reading.failed(error)
             rounds += 1
             await asyncio.sleep(_UPKEEP_SECONDS)
 
@@ -268,3 +268,14 @@ class QueueRuntime:
         if raised and not before:
             await asyncio.to_thread(self._alert.send, stats)
         return raised
+
+
+def _unsaved(jobs: Sequence[Job]) -> str:
+    """Say which jobs ended without being stored; an empty text for none."""
+    if not jobs:
+        return ""
+    shown = ", ".join(job.id for job in jobs[:_SHOWN]) + ", …" * (len(jobs) > _SHOWN)
+    return (
+        f"the outcomes of {len(jobs)} finished jobs could not be stored ({shown}); handles in this "
+        "process have the results; a durable queue does these jobs again once it can be written"
+    )

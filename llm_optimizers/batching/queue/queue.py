@@ -1,8 +1,18 @@
 """`JobQueue`: jobs that can wait, done by priority.
 
-No job is lost: it is stored before `submit` returns, and when a worker dies, another takes its jobs
-over after the lease. Delivery is at least once: the jobs running in a killed worker are done
-again. Give a `key` to submissions that may be repeated: a job with a result is not done again.
+A job is stored before `submit` returns, and when a worker dies, another takes its jobs over after
+the lease. Delivery is at least once: the jobs running in a killed worker are done again. Give a
+`key` to submissions that may be repeated: a job with a result is not done again.
+
+How long a stored job is safe depends on the store:
+
+- in memory: as long as its process lives;
+- in an SQLite file: for good, whatever happens to the process; if the machine crashes or loses
+  power, the jobs and results of the last moments may be gone (`synchronous = NORMAL`);
+- on Redis: as the server keeps its data. With `appendonly yes` and `appendfsync always` for good,
+  with `everysec` a crash costs about a second, with snapshots (RDB) alone all since the last one,
+  without persistence everything. `maxmemory-policy` must be `noeviction`: other policies delete
+  jobs when memory is short.
 """
 
 from __future__ import annotations
@@ -10,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Iterable
@@ -18,22 +27,36 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from llm_optimizers.batching.queue.handles import DeadLetters, JobHandle
+from llm_optimizers.arguments import (
+    flag,
+    function,
+    instance,
+    number,
+    one_of,
+    optional,
+    refuse,
+    whole,
+)
+from llm_optimizers.batching.queue.clock import QueueClock
+from llm_optimizers.batching.queue.handles import LONGEST_WAIT, DeadLetters, JobHandle
 from llm_optimizers.batching.queue.job import (
+    MOST_TOKENS,
+    PRIORITIES,
     Job,
     Priority,
     QueueStats,
-    check_priority,
+    check_key,
     dump_json,
 )
-from llm_optimizers.batching.queue.loop import BacklogAlert, LoopThread, QueueRuntime
-from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy
+from llm_optimizers.batching.queue.loop import BacklogAlert, QueueRuntime
+from llm_optimizers.batching.queue.rules import QueueRules, Rates, RetryPolicy, too_large
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
+from llm_optimizers.batching.queue.thread import CALL_SECONDS, LoopThread
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.opening import database_path
-from llm_optimizers.errors import ConfigurationError, RefusedError
+from llm_optimizers.errors import ConfigurationError, RefusedError, StoreError
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import Clock
 
@@ -41,7 +64,8 @@ __all__ = ["JobQueue"]
 
 T = TypeVar("T")
 
-_MOST_TOKENS = 2**53  # what Redis and SQLite both count without rounding
+_AGAIN = "a job that has a `key` can be submitted again and is not done twice"
+_JOBS_A_SECOND = 1_000  # fewer than any store takes; limits the wait for many jobs
 
 
 class JobQueue(NotPickled):
@@ -64,7 +88,8 @@ class JobQueue(NotPickled):
         aging: seconds after which a job overtakes newer ones of the next higher priority.
         lease: seconds after which the jobs of a dead worker are taken over; workers renew it.
         alert: what is called when the queue falls behind.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; by default the time of the store (on Redis the server's),
+            which does not change when this computer's clock is set.
         rng: spreads retries at random.
         ageing: the former name of `aging`.
     """
@@ -86,27 +111,32 @@ class JobQueue(NotPickled):
         aging: float = 60.0,
         lease: float = 30.0,
         alert: BacklogAlert | None = None,
-        clock: Clock = time.time,
+        clock: Clock | None = None,
         rng: random.Random | None = None,
         ageing: float | None = None,
     ) -> None:
         if ageing is not None:
             warnings.warn("JobQueue(ageing=) is now aging=", DeprecationWarning, stacklevel=2)
             aging = ageing
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; give at least 1")
+        optional(function, "handler", handler)
+        optional(instance, "rng", rng, random.Random)
+        whole("concurrency", concurrency, least=1)
         rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
-        self.name = name
-        self.clock = clock
+        self.name = check_key("name", name)
+        self.clock = QueueClock(optional(function, "clock", clock))
         self.rules = QueueRules(
-            rates=rates, retries=retries or RetryPolicy(), aging=aging, lease=lease
+            rates=rates,
+            retries=RetryPolicy() if retries is None else retries,
+            aging=aging,
+            lease=lease,
         )
-        self.dead = DeadLetters(self.run, rules=self.rules, clock=clock)
+        self.dead = DeadLetters(self.run, rules=self.rules, clock=self.clock)
         self._durable = path is not None or url is not None
-        self._max_wait = max_wait
-        self._alert = alert
+        self._max_wait = optional(number, "max_wait", max_wait, above=0, most=LONGEST_WAIT)
+        self._alert = optional(instance, "alert", alert, BacklogAlert)
+        optional(check_key, "url", url)
         self._make_store = partial(_store, name, path=path, url=url)
-        make = partial(JobWorker, slots=concurrency, rules=self.rules, clock=clock, rng=rng)
+        make = partial(JobWorker, slots=concurrency, rules=self.rules, clock=self.clock, rng=rng)
         self._make_worker = None if handler is None else partial(make, handler=handler)
         self._lock = ProcessLock()
         self._thread: LoopThread | None = None
@@ -132,17 +162,20 @@ class JobQueue(NotPickled):
         tokens: int = 0,
         callback: Callable[[Job], None] | None = None,
     ) -> JobHandle:
-        """Store a job; when this returns it cannot be lost (in memory: while the process lives).
+        """Store a job; when this returns it is as safe as the store (see the module).
 
         `key` makes it safe to submit twice: the same key is the same job, also when it is done or
         dead. `tokens` is what the job is expected to use, for the token rate.
 
         Raises:
-            ConfigurationError: the payload is not JSON, or the key was used for another payload.
-            StoreError: the store failed; give a `key` to submit the job again.
+            ConfigurationError: the payload is not JSON, a value cannot work, or the key was used
+                for another payload.
+            StoreError: the store failed or did not answer; the job may be stored nevertheless, so
+                give a `key` to submit it again.
         """
-        job = self._job(payload, priority, key, max_wait, tokens)
-        (handle,) = self._started().wait(self._add([job]))
+        optional(function, "callback", callback)
+        thread, (job,) = self._prepared([payload], priority, tokens, key, max_wait)
+        (handle,) = thread.wait(self._add([job]))
         if callback is not None:
             handle.add_callback(callback)
         return handle
@@ -157,24 +190,27 @@ class JobQueue(NotPickled):
         tokens: int = 0,
     ) -> JobHandle:
         """`submit` without blocking the event loop."""
-        job = self._job(payload, priority, key, max_wait, tokens)
-        thread = await asyncio.to_thread(self._started)
-        (handle,) = await asyncio.wrap_future(thread.submit(self._add([job])))
+        prepared = partial(self._prepared, [payload], priority, tokens, key, max_wait)
+        thread, (job,) = await asyncio.to_thread(prepared)
+        (handle,) = await thread.await_(self._add([job]))
         return handle
 
     def submit_many(
         self, payloads: Iterable[Any], *, priority: Priority = "medium", tokens: int = 0
     ) -> list[JobHandle]:
         """Store many jobs in one step, all or none; on Redis 200 a step."""
-        jobs = [self._job(payload, priority, None, None, tokens) for payload in payloads]
-        return self._started().wait(self._add(jobs))
+        thread, jobs = self._prepared(payloads, priority, tokens)
+        seconds = CALL_SECONDS + len(jobs) / _JOBS_A_SECOND
+        return thread.wait(self._add(jobs), seconds=seconds)
 
     def get(self, id: str) -> Job | None:  # noqa: A002 - as `Job.id`
         """Return the job as it is now, or None if it is unknown or was deleted after `keep`."""
+        check_key("id", id)
         return self.run(lambda store: store.get([id], self.clock()))[0]
 
     def handle(self, id: str) -> JobHandle:  # noqa: A002 - as `Job.id`
         """Return a handle for a job submitted earlier or by another process."""
+        check_key("id", id)
         self.start()
         return JobHandle(id, self._watch)
 
@@ -195,7 +231,11 @@ class JobQueue(NotPickled):
 
         Raises:
             TimeoutError: jobs were still running after `timeout` seconds; they are abandoned.
+            StoreError: the store failed until the end. The message says which results are not in
+                it; handles in this process have them.
         """
+        optional(flag, "finish", finish)
+        optional(number, "timeout", timeout, least=0, most=LONGEST_WAIT)
         with self._lock:
             self._leave_to_parent()
             self._closed = True
@@ -204,7 +244,7 @@ class JobQueue(NotPickled):
             return
         finish = not self._durable if finish is None else finish
         try:
-            thread.wait(self._runtime.close(finish=finish, timeout=timeout))
+            thread.wait(self._runtime.close(finish=finish, timeout=timeout), seconds=None)
         finally:
             thread.stop()
 
@@ -247,33 +287,46 @@ class JobQueue(NotPickled):
             self._inherited = (self._thread, self._runtime)
             self._begin()
 
-    def _job(
+    def _prepared(
         self,
-        payload: Any,
-        priority: str,
-        key: str | None,
-        max_wait: float | None,
+        payloads: Iterable[Any],
+        priority: Priority,
         tokens: int,
-    ) -> Job:
-        dump_json(payload, "payload")
-        if key is not None and not isinstance(key, str):
-            raise ConfigurationError(f"key is {key!r}; give a string")
-        if type(tokens) is not int or not 0 <= tokens < _MOST_TOKENS:
-            raise ConfigurationError(f"tokens is {tokens!r}; give a whole number of 0 or more")
+        key: str | None = None,
+        max_wait: float | None = None,
+    ) -> tuple[LoopThread, list[Job]]:
+        """Return the running event loop and the jobs; they are checked before a store is opened."""
+        payloads = list(payloads)
+        for payload in payloads:
+            dump_json(payload, "payload")
+        optional(check_key, "key", key)
+        one_of("priority", priority, PRIORITIES)
+        whole("tokens", tokens, least=0, most=MOST_TOKENS)
+        if reason := too_large(self.rules.rates, tokens):
+            refuse("tokens", tokens, f"fewer: {reason}")
+        optional(number, "max_wait", max_wait, above=0, most=LONGEST_WAIT)
+        thread = self._started()
         wait = self._max_wait if max_wait is None else max_wait
-        now = self.clock()
-        return Job(
-            id=key or uuid.uuid4().hex,
-            queue=self.name,
-            payload=payload,
-            priority=check_priority(priority),
-            tokens=tokens,
-            submitted_at=now,
-            expires_at=None if wait is None else now + wait,
-        )
+        jobs = []
+        for payload in payloads:
+            now = self.clock()  # of each, so that they keep their order
+            job = Job(
+                id=uuid.uuid4().hex if key is None else key,
+                queue=self.name,
+                payload=payload,
+                priority=priority,
+                tokens=tokens,
+                submitted_at=now,
+                expires_at=None if wait is None else now + wait,
+            )
+            jobs.append(job)
+        return thread, jobs
 
     async def _add(self, jobs: list[Job]) -> list[JobHandle]:
-        kept = await self._store.add(jobs, self.rules)
+        try:
+            kept = await self._store.add(jobs, self.rules)
+        except StoreError as error:
+            raise type(error)(f"{error}; {_AGAIN}") from error
         return [JobHandle(job.id, self._watch) for job in kept]
 
     def _watch(self, id_: str) -> Future[Job]:

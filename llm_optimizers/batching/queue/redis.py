@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,10 +26,9 @@ from llm_optimizers.batching.queue.job import (
     digest,
     dump_json,
     other_payload,
-    read_job,
-    read_job_or_dead,
 )
 from llm_optimizers.batching.queue.rules import QueueRules, burst_and_rate, priority_key
+from llm_optimizers.batching.queue.stored import DamagedJobError, read_job, read_job_or_dead
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.redis import RedisServer
 from llm_optimizers.errors import StoreError
@@ -38,8 +37,12 @@ __all__ = ["RedisJobStore"]
 
 _CHUNK = 200
 _DEADLINE = 5.0
+_BYTES_A_SECOND = 5e6  # a large result gets more time, or it could never be stored
 _LONGEST_PAUSE = 1.0  # short, because a worker holds paid results that are not stored yet
 _LISTEN_MILLISECONDS = 1_000
+_TAKEN_OVER, _LOST = 0, 2
+_SCANNED = 1_000
+_NEVER_MS = 10**12
 
 
 class RedisJobStore:
@@ -62,6 +65,8 @@ class RedisJobStore:
         )
         self._streams = [f"{self._prefix}stream:{priority}" for priority in PRIORITIES]
         self._seen: dict[Any, Any] = dict.fromkeys(self._streams, "$")
+        self._aging = QueueRules().aging
+        self._grace_until = 0.0  # until then no lease has ended
         self._batched = MicroBatcher(self._acknowledge_all)
 
     async def open(self) -> None:
@@ -71,6 +76,11 @@ class RedisJobStore:
     async def close(self) -> None:
         """Disconnect."""
         await self._server.aclose()
+
+    async def time(self) -> float | None:
+        """Return the server's time."""
+        seconds, microseconds = await self._server.acall(lambda redis: redis.time())
+        return float(seconds) + float(microseconds) / 1e6
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store new jobs, in one atomic step per chunk."""
@@ -96,27 +106,35 @@ class RedisJobStore:
         """Read jobs; those past their deadline expire first."""
         found: list[Job | None] = []
         for start in range(0, len(ids), _CHUNK):
-            flats = await self._ask("get", now, *ids[start : start + _CHUNK])
-            found += [read_job_or_dead(_pairs(flat)) if flat else None for flat in flats]
+            chunk = ids[start : start + _CHUNK]
+            for id_, flat in zip(chunk, await self._ask("get", float(now), *chunk), strict=True):
+                found.append(read_job_or_dead({**_pairs(flat), "id": id_}) if flat else None)
         return found
 
     async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
         """Start the next jobs; a job whose stored text is damaged becomes a dead letter."""
-        shapes = (
-            *burst_and_rate(rules.rates.requests_per_minute),
-            *burst_and_rate(rules.rates.tokens_per_minute),
-        )
-        lease_ms = round(rules.lease * 1_000)
-        started, held_until, next_retry, seen = await self._ask(
-            "claim", float(now), worker, slots, lease_ms, rules.retries.max_attempts, *shapes
-        )
+        self._aging = rules.aging
+        limits = (rules.rates.requests_per_minute, rules.rates.tokens_per_minute)
+        rates = [x for limit in limits for x in (limit or 0, *burst_and_rate(limit))]
+        in_grace = time.monotonic() < self._grace_until
+        lease_ms = _NEVER_MS if in_grace else max(1, round(rules.lease * 1_000))
+        try:
+            started, held_until, next_retry, seen, lost = await self._ask(
+                "claim", float(now), worker, slots, lease_ms, rules.retries.max_attempts, *rates
+            )
+        except StoreError:
+            # Other workers could not renew either; each does so within a third of a lease.
+            self._grace_until = time.monotonic() + rules.lease / 2
+            raise
+        if lost:
+            await self._find_lost(now)
         self._seen = dict(zip(self._streams, seen, strict=True))
         jobs: list[Job] = []
         for flat in started:
             try:
                 jobs.append(read_job(_pairs(flat)))
-            except ValueError:
-                await self._bury(_pairs(flat), worker, now)
+            except DamagedJobError as error:
+                await self._bury(_pairs(flat), error, worker, now)
         retry_at = held_until or next_retry
         if len(jobs) < len(started):
             retry_at = now  # a slot is free again
@@ -143,11 +161,15 @@ class RedisJobStore:
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""
         result = dump_json(outcome.result, "result") if outcome.state == "done" else ""
-        attempt = (job.id, job.attempts, repr(job.started_at), worker)
-        ended = (now, outcome.state, outcome.not_before, result)
-        return await self._batched(
+        fingerprint = digest(dump_json(job.payload, "payload"))
+        attempt = (job.id, fingerprint, job.attempts, repr(job.started_at), worker)
+        ended = (float(now), outcome.state, float(outcome.not_before), result)
+        stored = await self._batched(
             (*attempt, *ended, outcome.error_kind or "", outcome.error or "")
         )
+        if stored == _LOST:
+            await self._restore(job, outcome, now)
+        return stored != _TAKEN_OVER
 
     async def dead(self, limit: int) -> list[Job]:
         """Return the dead letters, newest first."""
@@ -168,7 +190,7 @@ class RedisJobStore:
         """Return the current statistics of the queue."""
         running, counts, oldest, latest = await self._ask("stats", now)
         numbers = {"running": running, **_pairs(counts)}
-        times = [[float(moment) for moment in row.split()] for row in latest]
+        times = [_numbers(row) for row in latest]
         waiting = {priority: numbers.get(f"waiting:{priority}", 0) for priority in PRIORITIES}
         since = float(oldest) if oldest else None
         return QueueStats.of(self._queue, numbers, waiting, since, times, now)
@@ -178,20 +200,54 @@ class RedisJobStore:
         forgotten: int = await self._ask("forget", before)
         return forgotten
 
-    async def _acknowledge_all(self, ended: list[tuple[object, ...]]) -> list[bool]:
-        kept = await self._ask("acknowledge", *(value for values in ended for value in values))
-        return [bool(own) for own in kept]
+    async def _acknowledge_all(self, ended: list[tuple[object, ...]]) -> list[int]:
+        stored: list[int] = await self._ask("acknowledge", *(x for values in ended for x in values))
+        return stored
+
+    async def _restore(self, job: Job, outcome: AttemptOutcome, now: float) -> None:
+        """Store a job whose hash was deleted while it ran, as it ended."""
+        payload = dump_json(job.payload, "payload")
+        fields = _fields(job, payload, digest(payload), priority_key(job, self._aging))
+        fields += ["state", outcome.state, "started_at", repr(job.started_at)]
+        if outcome.state == "done":
+            fields += ["result", dump_json(outcome.result, "result")]
+        if outcome.error_kind is not None:
+            fields += ["error_kind", outcome.error_kind, "error", outcome.error or ""]
+        await self._ask("restore", job.id, float(now), *fields)
+
+    async def _find_lost(self, now: float) -> None:
+        """Look at every job after a stream was lost; `get` gives each another place in a stream."""
+        prefix = f"{self._prefix}job:"
+        cursor = 0
+        while True:
+            cursor, keys = await self._server.acall(
+                partial(_scan, cursor=cursor, match=f"{prefix}*")
+            )
+            ids = [_decoded(key) for key in keys]
+            known = [id_.removeprefix(prefix) for id_ in ids if isinstance(id_, str)]
+            await self.get(known, now)
+            if not cursor:
+                break
+        await self._ask("found")
 
     async def _ask(self, operation: str, *arguments: object) -> Any:
         texts = [repr(float(a)) if isinstance(a, float) else str(a) for a in arguments]
-        return _decoded(await self._server.aeval(_script(), [self._prefix], [operation, *texts]))
-
-    async def _bury(self, fields: dict[str, Any], worker: str, now: float) -> None:
-        damaged = read_job_or_dead(fields)
-        attempt = (fields["id"], fields["attempts"], fields["started_at"], worker)
-        await self._batched(
-            (*attempt, now, "dead", 0.0, "", damaged.error_kind or "", damaged.error or "")
+        deadline = _DEADLINE + sum(map(len, texts)) / _BYTES_A_SECOND
+        values = [operation, *texts]
+        return _decoded(
+            await self._server.aeval(_script(), [self._prefix], values, deadline=deadline)
         )
+
+    async def _bury(
+        self, fields: dict[str, Any], error: DamagedJobError, worker: str, now: float
+    ) -> None:
+        attempt = (fields["id"], "", fields["attempts"], fields["started_at"], worker)
+        await self._batched((*attempt, float(now), "dead", 0.0, "", error.kind, str(error)))
+
+
+async def _scan(redis: Any, *, cursor: int, match: str) -> tuple[int, list[bytes]]:
+    found: tuple[int, list[bytes]] = await redis.scan(cursor, match=match, count=_SCANNED)
+    return found
 
 
 @cache
@@ -210,7 +266,7 @@ def _fields(job: Job, payload: str, fingerprint: str, key: float) -> list[str]:
         "tokens": str(job.tokens),
         "submitted_at": repr(job.submitted_at),
         "priority_key": repr(key),
-        "attempts": "0",
+        "attempts": str(job.attempts),
         # So that every job has the same fields.
         "expires_at": "inf" if job.expires_at is None else repr(job.expires_at),
     }
@@ -219,6 +275,14 @@ def _fields(job: Job, payload: str, fingerprint: str, key: float) -> list[str]:
 
 def _pairs(flat: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _numbers(row: Any) -> list[Any]:
+    """Return the numbers of a text, none if it has something else."""
+    try:
+        return [float(moment) for moment in row.split()]
+    except (AttributeError, ValueError):
+        return []
 
 
 def _decoded(reply: Any) -> Any:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from llm_optimizers.arguments import instance, number, optional, whole
 from llm_optimizers.batching.queue.job import PRIORITIES, AttemptOutcome, Job
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import is_permanent, retry_after
 
 __all__ = [
+    "LONGEST_PAUSE",
     "Bucket",
     "QueueRules",
     "Rates",
@@ -22,9 +23,17 @@ __all__ = [
     "after_failure",
     "burst_and_rate",
     "priority_key",
+    "too_large",
 ]
 
+LONGEST_PAUSE = 366 * 86_400.0
+"""Seconds; a job that is to wait longer for its next attempt is damaged."""
+
 _BURST = 0.1
+_MOST_DOUBLINGS = 60  # more would overflow, and any cap is reached
+_MOST = 10**12  # more than anything has, and exact in every store
+_LONGEST_S = 10 * 365 * 86_400.0
+_LONGEST_ERROR = 2_000  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +48,8 @@ class Rates:
     tokens_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        for limit in (self.requests_per_minute, self.tokens_per_minute):
-            if limit is not None and limit < 1:
-                raise ConfigurationError(
-                    f"a rate of {limit} per minute lets no job start; give 1 or more"
-                )
+        optional(whole, "requests_per_minute", self.requests_per_minute, least=1, most=_MOST)
+        optional(whole, "tokens_per_minute", self.tokens_per_minute, least=1, most=_MOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +65,14 @@ class RetryPolicy:
     cap: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1 or self.base < 0 or self.cap < 0:
-            raise ConfigurationError("give max_attempts of 1 or more, base and cap of 0 s or more")
+        whole("max_attempts", self.max_attempts, least=1, most=_MOST)
+        number("base", self.base, least=0, most=LONGEST_PAUSE)
+        number("cap", self.cap, least=0, most=LONGEST_PAUSE)
 
-    def pause(self, attempt: int, error: Exception, *, now: float, rng: random.Random) -> float:
+    def pause(self, attempt: int, error: BaseException, *, now: float, rng: random.Random) -> float:
         """Return the seconds to wait after attempt number `attempt` (from 1) failed."""
-        wait: float = min(self.cap, self.base * 2 ** (attempt - 1)) * (1 - rng.random() / 4)
+        doublings = min(attempt - 1, _MOST_DOUBLINGS)
+        wait: float = min(self.cap, self.base * 2.0**doublings) * (1 - rng.random() / 4)
         return max(wait, retry_after(error, now=now) or 0.0)
 
 
@@ -84,8 +92,10 @@ class QueueRules:
     keep: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:
-        if self.aging <= 0 or self.lease <= 0:
-            raise ConfigurationError("aging and lease must be more than 0 s")
+        instance("retries", self.retries, RetryPolicy)
+        number("aging", self.aging, above=0, most=_LONGEST_S)
+        number("lease", self.lease, least=0.01, most=_LONGEST_S)
+        number("keep", self.keep, least=0, most=_LONGEST_S)
 
 
 def priority_key(job: Job, aging: float) -> float:
@@ -108,20 +118,22 @@ class Bucket:
 
 def admit(
     rates: Rates, bucket: Bucket | None, *, tokens: int, now: float
-) -> tuple[Bucket, float | None]:
+) -> tuple[Bucket | None, float | None]:
     """Decide whether a job of `tokens` tokens may start now.
 
     Returns the bucket afterwards, and None if the job may start or else the time at which it may.
     A job larger than the burst starts when the bucket is full and leaves it negative.
     """
+    if rates.requests_per_minute is None and rates.tokens_per_minute is None:
+        return bucket, None
     request_burst, request_rate = burst_and_rate(rates.requests_per_minute)
     token_burst, token_rate = burst_and_rate(rates.tokens_per_minute)
     if bucket is None:
         bucket = Bucket(requests=request_burst, tokens=token_burst, at=now)
     # If the clock was set back, the bucket's time lies in the future: it fills from now on.
     passed = max(0.0, now - bucket.at)
-    requests = min(request_burst, bucket.requests + passed * request_rate)
-    left = min(token_burst, bucket.tokens + passed * token_rate)
+    requests = _filled(bucket.requests, rates.requests_per_minute, passed)
+    left = _filled(bucket.tokens, rates.tokens_per_minute, passed)
     wait = max(
         _wait(1.0, requests, request_rate) if rates.requests_per_minute else 0.0,
         _wait(min(tokens, token_burst), left, token_rate) if rates.tokens_per_minute else 0.0,
@@ -140,19 +152,45 @@ def burst_and_rate(limit: int | None) -> tuple[float, float]:
     return burst, max(limit - burst, 1.0) / 60
 
 
+def too_large(rates: Rates, tokens: int) -> str | None:
+    """Say why a job can never be done within the rates; None if it can."""
+    most = rates.tokens_per_minute
+    if most is None or tokens <= most:
+        return None
+    return f"it needs {tokens} tokens and the queue lets {most} a minute start"
+
+
+def _filled(level: float, limit: int | None, passed: float) -> float:
+    """Return a bucket's level after so many seconds.
+
+    No job takes more than a minute's allowance, so a level far below is damaged; it would hold the
+    queue back for as long.
+    """
+    burst, rate = burst_and_rate(limit)
+    return min(burst, max(level, -float(limit or 0)) + passed * rate)
+
+
 def _wait(needed: float, level: float, rate: float) -> float:
     # Seconds since the epoch are exact to a fraction of a microsecond only.
     return 0.0 if level >= needed - 1e-3 else (needed - level) / rate
 
 
 def after_failure(
-    job: Job, error: Exception, policy: RetryPolicy, *, now: float, rng: random.Random
+    job: Job, error: BaseException, policy: RetryPolicy, *, now: float, rng: random.Random
 ) -> AttemptOutcome:
     """Decide what follows a failed attempt; the error's text is kept with the job, never logged."""
-    # A lone surrogate cannot be stored.
-    text = str(error)[:2_000].encode(errors="replace").decode()
+    text = _text_of(error)
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
         return AttemptOutcome(state="dead", error=text, error_kind=kind)
     pause = policy.pause(job.attempts, error, now=now, rng=rng)
     return AttemptOutcome(state="waiting", error=text, error_kind=kind, not_before=now + pause)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as unreadable:  # noqa: BLE001 - it is the user's own code
+        text = f"its text cannot be read ({type(unreadable).__name__})"
+    # A lone surrogate cannot be stored.
+    return text[:_LONGEST_ERROR].encode(errors="replace").decode()

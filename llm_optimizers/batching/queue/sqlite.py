@@ -1,33 +1,44 @@
 """Jobs in SQLite: in memory, or in a file that several processes of one machine share.
 
 A claim is one transaction, so two workers never start the same job. After a lease any worker takes
-over the jobs of a killed process. A committed job outlives its process; only a power cut can lose
-the last ones.
+over the jobs of a killed process. A committed job outlives its process; only a power cut or a crash
+of the machine can lose those of the last moments (SQLite's `synchronous = NORMAL`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from llm_optimizers.batching.queue import sqlite_statements as statements
+from llm_optimizers.batching.queue import sqlite_upkeep as upkeep
 from llm_optimizers.batching.queue.gather import MicroBatcher
 from llm_optimizers.batching.queue.job import (
     AttemptOutcome,
     Claim,
     Job,
     QueueStats,
-    read_job_or_dead,
+    dump_json,
 )
+from llm_optimizers.batching.queue.leases import LeaseWatch
 from llm_optimizers.batching.queue.rules import QueueRules
+from llm_optimizers.batching.queue.sqlite_schema import SCHEMA
+from llm_optimizers.batching.queue.stored import read_job_or_dead
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteJobStore"]
 
-_WAIT = 20.0  # seconds, for another process that is writing: a job must not be lost
+# Seconds to wait for another process that is writing. The worker tries again, so it waits less: all
+# calls of a queue take turns.
+_WAIT = 10.0
+_WORKER_WAIT = 2.0
 
 
 class SQLiteJobStore:
@@ -44,9 +55,11 @@ class SQLiteJobStore:
         self, queue: str, path: str | os.PathLike[str] | None = None, *, poll_s: float = 0.05
     ) -> None:
         self._queue = queue
-        self._database = Database(path, statements.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
+        self._database = Database(path, SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._poll_s = poll_s
         self._changed = asyncio.Event()
+        self._leases = LeaseWatch()
+        self._aging = QueueRules().aging
         self._acknowledge = MicroBatcher(self._acknowledge_all)
 
     async def open(self) -> None:
@@ -56,6 +69,17 @@ class SQLiteJobStore:
     async def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    async def time(self) -> float | None:
+        """Return the time that the file's users share; None in memory or where there is none."""
+        if self._database.path is None or not (boot := _boot()):
+            return None
+        wall, steady = time.time(), time.monotonic()
+        try:
+            with self._database.transaction(wait=_WORKER_WAIT) as db:
+                return upkeep.shared_time(db, wall=wall, steady=steady, boot=boot)
+        except StoreError:  # it may be read-only, or the disk full
+            return None
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store new jobs in one transaction."""
@@ -69,17 +93,33 @@ class SQLiteJobStore:
         with self._database.connection() as db:
             rows = [statements.find(db, self._queue, id_) for id_ in ids]
         if any(row is not None and statements.is_late(row, now) for row in rows):
-            with self._database.transaction() as db:
+            with suppress(StoreError), self._database.transaction(wait=_WORKER_WAIT) as db:
                 statements.expire(db, self._queue, now)
                 rows = [statements.find(db, self._queue, id_) for id_ in ids]
-        return [None if row is None else read_job_or_dead(dict(row)) for row in rows]
+        # Late ones are left where the file cannot be written.
+        return [None if row is None else _as_of(row, now) for row in rows]
 
     async def claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
         """Start the next jobs in one transaction."""
         self._changed.clear()
-        with self._database.transaction() as db:
+        self._aging = rules.aging
+        try:
+            claim = self._claim(worker, slots, rules, now)
+        except StoreError:
+            # Other workers could not renew either: leases are watched from now on.
+            self._leases = LeaseWatch()
+            raise
+        for job in claim.jobs:
+            self._leases.started(job.id, (worker, job.attempts, now, now + rules.lease))
+        return claim
+
+    def _claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
+        with self._database.transaction(wait=_WORKER_WAIT) as db:
             statements.expire(db, self._queue, now)
-            statements.take_over(db, self._queue, rules.retries.max_attempts, now)
+            if self._leases.is_due(rules.lease):
+                upkeep.bury_unreachable(db, self._queue, now)
+                lapsed = self._leases.lapsed(upkeep.stamps(db, self._queue), rules.lease)
+                upkeep.take_over(db, self._queue, lapsed, rules.retries.max_attempts, now)
             return statements.start_next(db, self._queue, worker, slots, rules, now)
 
     async def changed(self) -> None:
@@ -90,20 +130,20 @@ class SQLiteJobStore:
 
     async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
         """Restart the leases of these jobs."""
-        with self._database.transaction() as db:
-            db.executemany(
-                "UPDATE jobs SET lease_until = ? "
-                "WHERE queue = ? AND id = ? AND state = 'running' AND ticket = ? AND attempts = ?",
-                [(now + rules.lease, self._queue, job.id, worker, job.attempts) for job in jobs],
-            )
+        with self._database.transaction(wait=_WORKER_WAIT) as db:
+            for job in jobs:
+                upkeep.renew(db, job, worker, now + rules.lease)
 
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""
-        return await self._acknowledge(statements.ended(job, worker, outcome, now))
+        result = dump_json(outcome.result, "result") if outcome.state == "done" else None
+        return await self._acknowledge(
+            statements.Ended(job=job, worker=worker, outcome=outcome, result=result, now=now)
+        )
 
-    async def _acknowledge_all(self, ended: list[tuple[object, ...]]) -> list[bool]:
-        with self._database.transaction() as db:
-            kept = [statements.acknowledge(db, values) for values in ended]
+    async def _acknowledge_all(self, ended: list[statements.Ended]) -> list[bool]:
+        with self._database.transaction(wait=_WORKER_WAIT) as db:
+            kept = [statements.acknowledge(db, each, self._aging) for each in ended]
         self._changed.set()
         return kept
 
@@ -139,17 +179,13 @@ class SQLiteJobStore:
         return purged
 
     async def stats(self, now: float) -> QueueStats:
-        """Return the current statistics of the queue."""
-        with suppress(StoreError), self._database.transaction() as db:
-            statements.expire(db, self._queue, now)
-            return statements.stats_of(db, self._queue, now)
-        # The file can only be read: jobs past their deadline still count as waiting.
+        """Return the current statistics of the queue; it only reads."""
         with self._database.connection() as db:
             return statements.stats_of(db, self._queue, now)
 
     async def forget(self, before: float) -> int:
         """Delete jobs that were done or expired before this time."""
-        with self._database.transaction() as db:
+        with self._database.transaction(wait=_WORKER_WAIT) as db:
             forgotten = db.execute(
                 "DELETE FROM jobs WHERE queue = ? AND state IN ('done', 'expired') "
                 "AND finished_at < ?",
@@ -158,3 +194,18 @@ class SQLiteJobStore:
         if forgotten:
             self._database.shrink()
         return forgotten
+
+
+def _as_of(row: sqlite3.Row, now: float) -> Job:
+    job = read_job_or_dead(dict(row))
+    if not statements.is_late(row, now):
+        return job
+    return replace(job, state="expired", payload=None, finished_at=now)
+
+
+def _boot() -> str:
+    """Return what tells one start of this machine from another; empty where it is unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -5,8 +5,11 @@ Functions over an open transaction; `sqlite.py` opens and commits it.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from dataclasses import replace
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
 
 from llm_optimizers.batching.queue.job import (
     AttemptOutcome,
@@ -16,101 +19,80 @@ from llm_optimizers.batching.queue.job import (
     digest,
     dump_json,
     other_payload,
+)
+from llm_optimizers.batching.queue.rules import (
+    Bucket,
+    QueueRules,
+    admit,
+    priority_key,
+    too_large,
+)
+from llm_optimizers.batching.queue.stored import (
+    DAMAGED,
+    DamagedJobError,
     read_job,
     read_job_or_dead,
 )
-from llm_optimizers.batching.queue.rules import Bucket, QueueRules, admit, priority_key
-from llm_optimizers.connections.sqlite import Schema
 
 __all__ = [
-    "SCHEMA",
+    "WORKER_LOST",
+    "Ended",
     "acknowledge",
     "add",
-    "ended",
+    "bury",
     "expire",
     "find",
     "is_late",
+    "is_usable_id",
     "replay",
     "start_next",
     "stats_of",
-    "take_over",
 ]
 
 _LATEST = 1_000
-
-SCHEMA = Schema(
-    kind="job queue",
-    # "JQ" and a number: identifies files of the first releases, which have no application id.
-    version=0x4A51_0001,
-    application_id=int.from_bytes(b"LLMq"),
-    statements=(
-        """CREATE TABLE jobs (
-            queue TEXT NOT NULL,
-            id TEXT NOT NULL,
-            payload TEXT NOT NULL,
-            digest TEXT NOT NULL,
-            priority TEXT NOT NULL,
-            tokens INTEGER NOT NULL,
-            submitted_at REAL NOT NULL,
-            expires_at REAL,
-            turn REAL NOT NULL,
-            state TEXT NOT NULL,
-            attempts INTEGER NOT NULL DEFAULT 0,
-            not_before REAL NOT NULL DEFAULT 0,
-            ticket TEXT,
-            lease_until REAL,
-            started_at REAL,
-            finished_at REAL,
-            result TEXT,
-            error TEXT,
-            error_kind TEXT,
-            PRIMARY KEY (queue, id)
-        ) WITHOUT ROWID""",
-        "CREATE INDEX line ON jobs (queue, turn) WHERE state = 'waiting'",
-        "CREATE INDEX expiring ON jobs (queue, expires_at) "
-        "WHERE state = 'waiting' AND expires_at IS NOT NULL",
-        "CREATE INDEX later ON jobs (queue, not_before) WHERE state = 'waiting' AND not_before > 0",
-        "CREATE INDEX leases ON jobs (queue, lease_until) WHERE state = 'running'",
-        "CREATE INDEX settled ON jobs (queue, state, finished_at)",
-        """CREATE TABLE buckets (
-            queue TEXT PRIMARY KEY,
-            requests REAL NOT NULL,
-            tokens REAL NOT NULL,
-            at REAL NOT NULL
-        )""",
-    ),
-)
+WORKER_LOST = "WorkerLost"
 
 
 def add(db: sqlite3.Connection, job: Job, aging: float) -> Job:
-    """Store a new job and return it; a known job is returned unchanged.
+    """Store a new job and return it; a known job is returned unchanged, a damaged one replaced.
 
     Raises:
         ConfigurationError: the id was used for another payload.
     """
     payload = dump_json(job.payload, "payload")
     known = find(db, job.queue, job.id)
-    if known is not None:
+    if known is not None and known["state"] == "dead" and known["error_kind"] in DAMAGED:
+        db.execute("DELETE FROM jobs WHERE queue = ? AND id = ?", (job.queue, job.id))
+    elif known is not None:
         if known["digest"] != digest(payload):
             raise other_payload(job.id)
         return read_job_or_dead(dict(known))
-    db.execute(
-        "INSERT INTO jobs (queue, id, payload, digest, priority, tokens, submitted_at, "
-        "expires_at, turn, state, not_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
-        (
-            job.queue,
-            job.id,
-            payload,
-            digest(payload),
-            job.priority,
-            job.tokens,
-            job.submitted_at,
-            job.expires_at,
-            priority_key(job, aging),
-            job.not_before,
-        ),
-    )
+    insert(db, job, payload, aging)
     return job
+
+
+def insert(db: sqlite3.Connection, job: Job, payload: str, aging: float) -> None:
+    """Store a job as it is."""
+    values = {
+        "queue": job.queue,
+        "id": job.id,
+        "payload": payload,
+        "digest": digest(payload),
+        "priority": job.priority,
+        "tokens": job.tokens,
+        "submitted_at": job.submitted_at,
+        "expires_at": job.expires_at,
+        "turn": priority_key(job, aging),
+        "state": job.state,
+        "attempts": job.attempts,
+        "not_before": job.not_before,
+        "started_at": job.started_at,
+    }
+    places = ", ".join("?" * len(values))
+    db.execute(
+        f"INSERT INTO jobs ({', '.join(values)}) VALUES ({places})",  # noqa: S608 - no data
+        tuple(values.values()),
+    )
 
 
 def find(db: sqlite3.Connection, queue: str, id_: str) -> sqlite3.Row | None:
@@ -123,7 +105,8 @@ def find(db: sqlite3.Connection, queue: str, id_: str) -> sqlite3.Row | None:
 
 def is_late(row: sqlite3.Row, now: float) -> bool:
     """Return whether a waiting job is past its deadline."""
-    return row["state"] == "waiting" and row["expires_at"] is not None and row["expires_at"] <= now
+    deadline = row["expires_at"]
+    return row["state"] == "waiting" and isinstance(deadline, float) and deadline <= now
 
 
 def expire(db: sqlite3.Connection, queue: str, now: float) -> None:
@@ -135,18 +118,23 @@ def expire(db: sqlite3.Connection, queue: str, now: float) -> None:
     )
 
 
-def take_over(db: sqlite3.Connection, queue: str, max_attempts: int, now: float) -> None:
-    """Queue jobs with an ended lease again; after the last attempt they become dead letters."""
+def is_usable_id(id_: object) -> bool:
+    """Whether a stored id is a text that is not empty."""
+    return isinstance(id_, str) and id_ != ""
+
+
+def bury(db: sqlite3.Connection, queue: str, id_: str, kind: str, reason: str, now: float) -> None:
+    """Make a dead letter of a job; it gets another id where its own cannot be given."""
+    if not is_usable_id(id_):
+        known, id_ = id_, f"damaged-{uuid.uuid4().hex}"
+        db.execute(
+            "UPDATE jobs SET id = ? WHERE queue = ? AND CAST(id AS BLOB) = CAST(? AS BLOB)",
+            (id_, queue, known),
+        )
     db.execute(
-        "UPDATE jobs SET state = 'dead', finished_at = ?, ticket = NULL, "
-        "error_kind = 'WorkerLost', error = 'its worker died at every attempt' "
-        "WHERE queue = ? AND state = 'running' AND lease_until <= ? AND attempts >= ?",
-        (now, queue, now, max_attempts),
-    )
-    db.execute(
-        "UPDATE jobs SET state = 'waiting', ticket = NULL "
-        "WHERE queue = ? AND state = 'running' AND lease_until <= ?",
-        (queue, now),
+        "UPDATE jobs SET state = 'dead', finished_at = ?, ticket = NULL, error_kind = ?, "
+        "error = ? WHERE queue = ? AND id = ?",
+        (now, kind, reason, queue, id_),
     )
 
 
@@ -158,7 +146,7 @@ def start_next(
     jobs: list[Job] = []
     held_until: float | None = None
     while len(jobs) < slots:
-        job = _next(db, queue, now)
+        job = _next(db, queue, rules, now)
         if job is None:
             break
         bucket, held_until = admit(rules.rates, bucket, tokens=job.tokens, now=now)
@@ -177,44 +165,68 @@ def start_next(
         )
     return Claim(
         jobs=tuple(jobs),
-        retry_at=held_until or _next_event(db, queue, now),
+        retry_at=held_until or _next_event(db, queue, rules, now),
         held=held_until is not None,
     )
 
 
-def ended(job: Job, worker: str, outcome: AttemptOutcome, now: float) -> tuple[object, ...]:
-    """Return the values of `acknowledge` for an attempt.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an attempt ended; `result` is JSON."""
 
-    Raises:
-        ConfigurationError: the result is no JSON.
+    job: Job
+    worker: str
+    outcome: AttemptOutcome
+    result: str | None
+    now: float
+
+    def is_own(self, row: sqlite3.Row) -> bool:
+        """Whether the job is still this worker's."""
+        attempt = (self.worker, self.job.attempts, self.job.started_at)
+        return attempt == (row["ticket"], row["attempts"], row["started_at"])
+
+    def is_first_result(self, row: sqlite3.Row) -> bool:
+        """Whether it is a result of a job that was taken over and has none yet.
+
+        It was paid for, so it is kept: the other attempt may fail, or was not started.
+        """
+        unfinished = row["state"] in ("running", "waiting") or row["error_kind"] == WORKER_LOST
+        same = row["digest"] == digest(dump_json(self.job.payload, "payload"))
+        return self.outcome.state == "done" and row["state"] != "done" and unfinished and same
+
+
+def acknowledge(db: sqlite3.Connection, ended: Ended, aging: float) -> bool:
+    """Store how an attempt ended; False if another attempt ended or does the job.
+
+    A job that is no longer in the file was deleted with it: it is stored again.
     """
-    done = outcome.state == "done"
-    return (
-        outcome.state,
-        dump_json(outcome.result, "result") if done else None,
-        outcome.error,
-        outcome.error_kind,
-        outcome.not_before,
-        None if outcome.state == "waiting" else now,
-        done,
-        job.queue,
-        job.id,
-        worker,
-        job.attempts,
-        job.started_at,
-    )
-
-
-def acknowledge(db: sqlite3.Connection, ended: tuple[object, ...]) -> bool:
-    """Store how an attempt ended; False if the job has been taken over."""
-    cursor = db.execute(
+    job, outcome = ended.job, ended.outcome
+    row = db.execute(
+        "SELECT ticket, attempts, started_at, state, error_kind, digest FROM jobs "
+        "WHERE queue = ? AND id = ?",
+        (job.queue, job.id),
+    ).fetchone()
+    if row is None:
+        insert(db, job, dump_json(job.payload, "payload"), aging)
+    elif not ended.is_own(row) and not ended.is_first_result(row):
+        return False
+    db.execute(
         "UPDATE jobs SET state = ?, result = ?, error = ?, error_kind = ?, not_before = ?, "
         "finished_at = ?, ticket = NULL, lease_until = NULL, "
-        "payload = CASE WHEN ? THEN 'null' ELSE payload END "
-        "WHERE queue = ? AND id = ? AND ticket = ? AND attempts = ? AND started_at = ?",
-        ended,
+        "payload = CASE WHEN ? THEN 'null' ELSE payload END WHERE queue = ? AND id = ?",
+        (
+            outcome.state,
+            ended.result,
+            outcome.error,
+            outcome.error_kind,
+            outcome.not_before,
+            None if outcome.state == "waiting" else ended.now,
+            outcome.state == "done",
+            job.queue,
+            job.id,
+        ),
     )
-    return cursor.rowcount == 1
+    return True
 
 
 def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: float) -> bool:
@@ -225,7 +237,8 @@ def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: floa
     key = priority_key(replace(read_job_or_dead(dict(row)), submitted_at=now), aging)
     db.execute(
         "UPDATE jobs SET state = 'waiting', attempts = 0, not_before = 0, "
-        "expires_at = NULL, error = NULL, error_kind = NULL, finished_at = NULL, "
+        "expires_at = NULL, error = NULL, error_kind = NULL, started_at = NULL, "
+        "finished_at = NULL, "
         "submitted_at = ?, turn = ? WHERE queue = ? AND id = ?",
         (now, key, queue, id_),
     )
@@ -233,19 +246,20 @@ def replay(db: sqlite3.Connection, queue: str, id_: str, aging: float, now: floa
 
 
 def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
-    """Count a queue's jobs, and measure the last finished ones."""
+    """Count a queue's jobs, those past their deadline as expired, and measure the last ones."""
     states = dict(
         db.execute("SELECT state, count(*) FROM jobs WHERE queue = ? GROUP BY state", (queue,))
     )
-    waiting = dict(
-        db.execute(
-            "SELECT priority, count(*) FROM jobs WHERE queue = ? AND state = 'waiting' "
-            "GROUP BY priority",
-            (queue,),
-        )
-    )
+    by_priority = "SELECT priority, count(*) FROM jobs WHERE queue = ? AND state = 'waiting'"
+    waiting = dict(db.execute(f"{by_priority} GROUP BY priority", (queue,)))
+    late = db.execute(f"{by_priority} AND expires_at <= ? GROUP BY priority", (queue, now))
+    for priority, count in late:
+        waiting[priority] -= count
+        states["expired"] = states.get("expired", 0) + count
     (oldest,) = db.execute(
-        "SELECT min(submitted_at) FROM jobs WHERE queue = ? AND state = 'waiting'", (queue,)
+        "SELECT min(submitted_at) FROM jobs WHERE queue = ? AND state = 'waiting' "
+        "AND (expires_at IS NULL OR expires_at > ?)",
+        (queue, now),
     ).fetchone()
     latest = db.execute(
         "SELECT submitted_at, started_at, finished_at FROM jobs "
@@ -255,8 +269,8 @@ def stats_of(db: sqlite3.Connection, queue: str, now: float) -> QueueStats:
     return QueueStats.of(queue, states, waiting, oldest, latest, now)
 
 
-def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
-    """Return the next job; a job whose stored text is damaged becomes a dead letter."""
+def _next(db: sqlite3.Connection, queue: str, rules: QueueRules, now: float) -> Job | None:
+    """Return the next job; one that is damaged or too large becomes a dead letter."""
     while True:
         row: sqlite3.Row | None = db.execute(
             "SELECT * FROM jobs WHERE queue = ? AND state = 'waiting' AND not_before <= ? "
@@ -266,30 +280,37 @@ def _next(db: sqlite3.Connection, queue: str, now: float) -> Job | None:
         if row is None:
             return None
         try:
-            return read_job(dict(row))
-        except ValueError:
-            db.execute(
-                "UPDATE jobs SET state = 'dead', finished_at = ?, "
-                "error_kind = 'PoisonedPayload', error = 'its stored text is not JSON' "
-                "WHERE queue = ? AND id = ?",
-                (now, queue, row["id"]),
-            )
+            job = read_job(dict(row))
+        except DamagedJobError as error:
+            bury(db, queue, row["id"], error.kind, str(error), now)
+            continue
+        reason = too_large(rules.rates, job.tokens)
+        if reason is None:
+            return job
+        bury(db, queue, job.id, "TooManyTokens", reason, now)
 
 
 def _bucket(db: sqlite3.Connection, queue: str) -> Bucket | None:
     row = db.execute(
         "SELECT requests, tokens, at FROM buckets WHERE queue = ?", (queue,)
     ).fetchone()
-    return None if row is None else Bucket(**dict(row))
+    sound = row is not None and all(_is_finite(value) for value in row)
+    return Bucket(**dict(row)) if sound else None
 
 
-def _next_event(db: sqlite3.Connection, queue: str, now: float) -> float | None:
-    """Return when the next retry is due or the next lease ends."""
-    (soonest,) = db.execute(
-        "SELECT min(at) FROM ("
-        "SELECT min(not_before) AS at FROM jobs "
-        "WHERE queue = ? AND state = 'waiting' AND not_before > 0 AND not_before > ? UNION ALL "
-        "SELECT min(lease_until) FROM jobs WHERE queue = ? AND state = 'running')",
-        (queue, now, queue),
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _next_event(db: sqlite3.Connection, queue: str, rules: QueueRules, now: float) -> float | None:
+    """Return when the next retry is due, or when to look at the leases of running jobs."""
+    (retry,) = db.execute(
+        "SELECT min(not_before) FROM jobs "
+        "WHERE queue = ? AND state = 'waiting' AND not_before > 0 AND not_before > ?",
+        (queue, now),
     ).fetchone()
-    return None if soonest is None else float(soonest)
+    (running,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM jobs WHERE queue = ? AND state = 'running')", (queue,)
+    ).fetchone()
+    events = [float(retry)] if _is_finite(retry) else []
+    return min([*events, *([now + rules.lease] if running else [])], default=None)

@@ -28,6 +28,12 @@ class JobStore(Protocol):
     async def close(self) -> None:
         """Close the connection."""
 
+    async def time(self) -> float | None:
+        """Return the time that all users of the store share; None if this process is the only one.
+
+        It is in seconds since the epoch, and no computer's clock that is set moves it.
+        """
+
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store jobs and return them; a job whose id is known is not changed.
 
@@ -41,7 +47,8 @@ class JobStore(Protocol):
         """Start up to `slots` jobs in the order of their priority keys, within the rates.
 
         Jobs that were not renewed for a lease are started again; after the last attempt they
-        become dead letters with the error `WorkerLost`.
+        become dead letters with the error `WorkerLost`. Damaged jobs become dead letters with the
+        reason, as do those with more tokens than a minute's limit.
         """
 
     async def changed(self) -> None:
@@ -51,7 +58,11 @@ class JobStore(Protocol):
         """Restart the leases of these jobs, except of those that were taken over."""
 
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
-        """End an attempt; False if the job has been taken over."""
+        """End an attempt; False if the job has been taken over.
+
+        A result is kept even then, unless another attempt was faster: it was paid for. A job that
+        the store no longer has, as its file or hash was deleted, is stored again as it ended.
+        """
 
     async def dead(self, limit: int) -> list[Job]:
         """Return the dead letters, newest first."""

@@ -1,30 +1,29 @@
-"""The worker of a queue: claims jobs, calls the handler, renews leases, acknowledges outcomes."""
+"""The worker of a queue: claims jobs, calls the handler, renews leases, stores outcomes."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import random
+import time
 import uuid
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
-from llm_optimizers.batching.queue.job import AttemptOutcome, Claim, Job, dump_json
+from llm_optimizers.batching.queue.calls import Handler, HandlerCalls
+from llm_optimizers.batching.queue.job import AttemptOutcome, Claim, Job
 from llm_optimizers.batching.queue.rules import QueueRules, after_failure
 from llm_optimizers.batching.queue.store import JobStore
-from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.batching.queue.trouble import Trouble
+from llm_optimizers.errors import StoreError
 from llm_optimizers.types import Clock
 
-__all__ = ["Handler", "JobWorker"]
+__all__ = ["LAST_SECONDS", "Handler", "JobWorker"]
 
-Handler: TypeAlias = Callable[[Any], Any]
-"""Takes a job's payload and returns its result, both JSON; may be a coroutine function."""
+LAST_SECONDS = 10.0
+"""How long a queue that is being closed waits for a store that fails."""
 
-_LAST_TRIES = 5  # while the worker is closing; otherwise it retries until it succeeds
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
 
@@ -34,8 +33,10 @@ logger = logging.getLogger(__name__)
 class JobWorker:
     """Runs the jobs of one queue, `slots` at the same time, until drained.
 
-    A synchronous handler runs in the worker's threads, an asynchronous one in its event loop;
-    neither sees the submitter's context variables.
+    A finished job keeps its slot until its outcome is stored: a result that was paid for is held
+    in memory while the store fails, and no more jobs are started than can be held.
+
+    `unsaved` has the jobs whose outcome could not be stored before the end.
     """
 
     def __init__(
@@ -48,19 +49,25 @@ class JobWorker:
         clock: Clock,
         rng: random.Random | None = None,
     ) -> None:
+        self.unsaved: list[Job] = []
         self._store = store
-        self._handler = handler
-        self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object's __call__ may be async
-        )
+        self._calls = HandlerCalls(handler, slots)
         self._slots = slots
         self._rules = rules
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, no security
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="job")
         self._name = uuid.uuid4().hex
         self._running: dict[asyncio.Task[Any], Job] = {}
-        self._renewal_failed = False
+        self._renewed_at = time.monotonic()
+        self._claims = Trouble(
+            logger, failed="the job store failed", over="the job store works again"
+        )
+        self._outcomes = Trouble(
+            logger,
+            failed="a finished job could not be stored",
+            over="finished jobs are stored again",
+        )
+        self._itself = Trouble(logger, failed="the worker failed", over="the worker works again")
 
     async def run(self, draining: asyncio.Event, ended: Callable[[Job], None]) -> None:
         """Work until `draining` is set and the running jobs are finished.
@@ -70,22 +77,28 @@ class JobWorker:
         """
         self._draining = draining
         self._ended = ended
+        leases = asyncio.create_task(self._keep_leases())
         try:
             while True:
                 try:
                     return await self._work()
-                except StoreError as error:
-                    logger.warning("the job store failed, trying again: %s", error)
-                except Exception as error:  # noqa: BLE001 - one bad job must not stop the worker
-                    # Without the traceback: its text could hold a payload.
-                    logger.warning("the worker failed, starting again: %s", type(error).__name__)
+                except Exception as error:  # noqa: BLE001 - must not stop the worker
+                    self._itself.failed(error)
                 await asyncio.sleep(_RESTART_SECONDS)
         finally:
-            self._threads.shutdown(wait=False)
+            left = [leases, *self._running]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            self._calls.close()
+
+    @property
+    def busy_with(self) -> set[str]:
+        """The ids of the jobs that it does now, or whose results it holds."""
+        return {job.id for job in self._running.values()}
 
     async def _work(self) -> None:
         """Keep the slots filled until draining, then wait for the running jobs."""
-        leases = asyncio.create_task(self._keep_leases())
         drained = asyncio.create_task(self._draining.wait())
         changed: asyncio.Task[None] | None = None
         try:
@@ -107,9 +120,9 @@ class JobWorker:
                 for task in [task for task in self._running if task.done()]:
                     del self._running[task]
                     task.result()
+                self._itself.worked()
         finally:
-            left = [leases, drained, *self._running, *([changed] if changed else [])]
-            self._running.clear()
+            left = [drained, *([changed] if changed else [])]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -120,12 +133,14 @@ class JobWorker:
         if not free:
             return Claim()
         try:
-            if self._renewal_failed:  # or the claim could take over this worker's own jobs
+            # Late, the claim could take over this worker's own jobs.
+            if time.monotonic() - self._renewed_at > self._rules.lease / 2:
                 await self._renew()
             claim = await self._store.claim(self._name, free, self._rules, self._clock())
         except StoreError as error:
-            logger.warning("the job store failed, trying again: %s", error)
+            self._claims.failed(error)
             return Claim(retry_at=self._clock() + _RESTART_SECONDS, held=True)
+        self._claims.worked()
         for job in claim.jobs:
             self._running[asyncio.create_task(self._perform(job))] = job
         return claim
@@ -140,63 +155,75 @@ class JobWorker:
             await asyncio.sleep(self._rules.lease / 3)
             try:
                 await self._renew()
-            except StoreError:
-                self._renewal_failed = True
+            except Exception as error:  # noqa: BLE001 - must go on; the next claim renews first
+                self._renewed_at = float("-inf")
+                self._claims.failed(error)
 
     async def _renew(self) -> None:
         jobs = list(self._running.values())
         await self._store.renew(jobs, self._name, self._rules, self._clock())
-        self._renewal_failed = False
+        self._renewed_at = time.monotonic()
 
     async def _perform(self, job: Job) -> None:
-        try:
-            result = await self._call(job.payload)
-            outcome = AttemptOutcome(state="done", result=_checked(result))
-        except Exception as error:  # noqa: BLE001 - decided on below and kept with the job
-            outcome = after_failure(
-                job, error, self._rules.retries, now=self._clock(), rng=self._rng
-            )
+        result, error = await self._calls.call(job.payload)
         now = self._clock()
-        if not await self._acknowledge(job, outcome, now):
+        if error is None:
+            outcome = AttemptOutcome(state="done", result=result)
+        else:
+            outcome = after_failure(job, error, self._rules.retries, now=now, rng=self._rng)
+        finished = _finished(job, outcome, now)
+        try:
+            kept = await self._store_outcome(job, outcome, finished)
+        except asyncio.CancelledError:
+            self._give_up(job, finished)
+            raise
+        if not kept:
             logger.warning(
                 "job %s was taken over before it was done; is its lease too short?", job.id
             )
-        elif outcome.state != "waiting":
-            self._ended(
-                replace(
-                    job,
-                    state=outcome.state,
-                    result=outcome.result,
-                    error=outcome.error,
-                    error_kind=outcome.error_kind,
-                    finished_at=now,
-                )
-            )
+        elif finished is not None:
+            self._ended(finished)
 
-    async def _call(self, payload: Any) -> Any:
-        if self._is_async:
-            return await self._handler(payload)
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._threads, Context().run, self._handler, payload)
-        return await result if isinstance(result, Awaitable) else result
+    async def _store_outcome(self, job: Job, outcome: AttemptOutcome, finished: Job | None) -> bool:
+        """Try until the outcome is stored: a result that was paid for is only in memory.
 
-    async def _acknowledge(self, job: Job, outcome: AttemptOutcome, now: float) -> bool:
-        """Retry until the store has the outcome: a result that was paid for is only in memory."""
-        attempt, pause = 1, 0.2
+        What waits for the result in this process gets it at once. A worker that is being closed
+        tries for `LAST_SECONDS` more. False if another worker has ended the job.
+        """
+        pause, since = 0.2, time.monotonic()
         while True:
             try:
-                return await self._store.acknowledge(job, self._name, outcome, now)
-            except StoreError as error:
-                if attempt >= _LAST_TRIES and self._draining.is_set():
-                    raise
-                logger.warning("a finished job could not be stored, trying again: %s", error)
-                await asyncio.sleep(pause)
-            attempt, pause = attempt + 1, min(2 * pause, _LONGEST_PAUSE)
+                kept = await self._store.acknowledge(job, self._name, outcome, self._clock())
+            except Exception as error:  # noqa: BLE001 - no error may cost a result
+                self._outcomes.failed(error)
+            else:
+                self._outcomes.worked()
+                return kept
+            if outcome.state == "done" and finished is not None:
+                self._ended(finished)
+            if not self._draining.is_set():
+                since = time.monotonic()
+            elif time.monotonic() - since > LAST_SECONDS:
+                self._give_up(job, finished)
+                return True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _give_up(self, job: Job, finished: Job | None) -> None:
+        self.unsaved.append(job)
+        if finished is not None:
+            self._ended(finished)
 
 
-def _checked(result: Any) -> Any:
-    try:
-        dump_json(result, "handler's result")
-    except ConfigurationError as error:
-        raise ConfigurationError(f"the job ran and was billed, but {error}") from None
-    return result
+def _finished(job: Job, outcome: AttemptOutcome, now: float) -> Job | None:
+    """Return the job as it ends, None if it is to be started again."""
+    if outcome.state == "waiting":
+        return None
+    return replace(
+        job,
+        state=outcome.state,
+        result=outcome.result,
+        error=outcome.error,
+        error_kind=outcome.error_kind,
+        finished_at=now,
+    )

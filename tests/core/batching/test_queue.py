@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import os
 import random
 import sqlite3
@@ -290,7 +291,7 @@ def test_a_payload_or_result_that_is_not_json_gives_a_clear_error() -> None:
                 queue.submit(bad)
         with pytest.raises(ItemError, match="ran and was billed, but the handler's result cannot"):
             queue.submit(1).result(WAIT)
-        with pytest.raises(ConfigurationError, match="use one of high, medium, low"):
+        with pytest.raises(ConfigurationError, match="`priority` is 'urgent'"):
             queue.submit(1, priority="urgent")  # type: ignore[arg-type]
 
 
@@ -640,26 +641,99 @@ def a_job(name: str) -> Job:
 @pytest.mark.parametrize(
     "bad",
     [
-        {"concurrency": 0},
-        {"aging": 0},
-        {"lease": 0},
-        {"requests_per_minute": 0},
-        {"path": "a", "url": "redis://b"},
+        *({"handler": bad} for bad in (5, "module:function")),
+        *({"name": bad} for bad in ("", 5, HALF)),
+        *({"path": bad} for bad in (5, ["a"])),
+        *({"url": bad} for bad in (5, "")),
+        *({"concurrency": bad} for bad in (0, -1, 1.5, "5", True, None)),
+        *({"requests_per_minute": bad} for bad in (0, -1, 0.5, "60", math.inf, 10**400)),
+        *({"tokens_per_minute": bad} for bad in (0, -1, 0.5, "60", math.nan)),
+        *({"max_wait": bad} for bad in (0, -1, math.nan, math.inf, "1h", True)),
+        *({"aging": bad} for bad in (0, -1, math.nan, math.inf, "60")),
+        *({"lease": bad} for bad in (0, -1, 1e-9, math.nan, math.inf, 1e300, "30")),
+        *({"retries": bad} for bad in (3, "many", False)),
+        *({"alert": bad} for bad in (3, print)),
+        *({"clock": bad} for bad in (3, "now")),
+        *({"rng": bad} for bad in (3, random)),
     ],
 )
-def test_invalid_settings_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError):
-        JobQueue(double, **bad)
+def test_invalid_settings_are_refused_by_name(bad: dict[str, Any]) -> None:
+    (name,) = bad
+    with pytest.raises(ConfigurationError, match=f"`{name}` is "):
+        JobQueue(**{"handler": double, **bad})
+
+
+def test_a_path_and_a_url_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="not both"):
+        JobQueue(double, path="a", url="redis://b")
 
 
 @pytest.mark.parametrize(
-    "bad", [{"tokens": "many"}, {"tokens": -1}, {"tokens": 2**60}, {"tokens": 1.5}, {"key": 5}]
+    ("made", "bad"),
+    [
+        *((RetryPolicy, {"max_attempts": bad}) for bad in (0, -1, 1.5, "5", True, 10**30)),
+        *((RetryPolicy, {"base": bad}) for bad in (-1, math.nan, math.inf, "1", None)),
+        *((RetryPolicy, {"cap": bad}) for bad in (-1, math.nan, math.inf, "1", None)),
+        *((BacklogAlert, {"depth": bad}) for bad in (0, -1, 1.5, "many")),
+        *((BacklogAlert, {"oldest_s": bad}) for bad in (0, -1, math.nan, math.inf, "1h")),
+        *((BacklogAlert, {"notify": bad}) for bad in (None, "print")),
+    ],
 )
-def test_an_invalid_job_is_refused_and_the_next_is_done(bad: dict[str, Any]) -> None:
+def test_an_invalid_policy_or_alert_is_refused_by_name(made: Any, bad: dict[str, Any]) -> None:
+    (name,) = bad
+    with pytest.raises(ConfigurationError, match=f"`{name}` is "):
+        made(**bad)
+
+
+BAD_JOBS: list[dict[str, Any]] = [
+    *({"tokens": bad} for bad in ("many", -1, 2**60, 1.5, math.inf, math.nan, True, None, 200_000)),
+    *({"key": bad} for bad in (5, "", b"key", HALF)),
+    *({"priority": bad} for bad in ("urgent", "", None, 1)),
+    *({"max_wait": bad} for bad in ("1h", 0, -1, math.nan, math.inf, True)),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_JOBS)
+def test_an_invalid_job_is_refused_by_name_and_the_next_is_done(bad: dict[str, Any]) -> None:
+    (name,) = bad
     with JobQueue(double, tokens_per_minute=100_000) as queue:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match=f"`{name}` is "):
             queue.submit(1, **bad)
-        assert queue.submit(1).result(WAIT) == 2
+        with pytest.raises(ConfigurationError, match=f"`{name}` is "):
+            asyncio.run(queue.asubmit(1, **bad))
+        if name in ("tokens", "priority"):
+            with pytest.raises(ConfigurationError, match=f"`{name}` is "):
+                queue.submit_many([1], **bad)
+        assert queue.submit(1, tokens=100_000).result(WAIT) == 2
+
+
+def test_what_is_no_id_limit_or_time_is_refused_by_name() -> None:
+    with JobQueue(double) as queue:
+        handle = queue.submit(1)
+        calls: list[tuple[str, Callable[..., Any], Any]] = [
+            ("id", queue.get, 5),
+            ("id", queue.handle, ""),
+            ("id", queue.dead.show, None),
+            ("ids", queue.dead.replay, 5),
+            ("ids", queue.dead.purge, ["a"]),
+            ("limit", queue.dead.list, 0),
+            ("limit", queue.dead.list, "all"),
+            ("limit", queue.dead.list, 10**30),
+            ("timeout", handle.result, 1e300),
+            ("timeout", handle.result, math.nan),
+            ("timeout", handle.result, "1s"),
+            ("callback", handle.add_callback, "print"),
+        ]
+        for name, call, bad in calls:
+            with pytest.raises(ConfigurationError, match=f"`{name}` is "):
+                call(bad)
+        with pytest.raises(ConfigurationError, match="`callback` is "):
+            queue.submit(1, callback="print")  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="`finish` is "):
+            queue.close(finish="no")  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="`timeout` is "):
+            queue.close(timeout=-1)
+        assert handle.result(WAIT) == 2
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -717,10 +791,15 @@ def test_a_result_is_kept_in_memory_until_the_disk_has_room(
 
     with JobQueue(handler, path=tmp_path / "jobs.db", lease=0.3) as queue:
         handle = queue.submit(1)
-        eventually(lambda: caplog.text.count("could not be stored") >= 6)
+        assert handle.result(WAIT) == "x" * 50_000, (
+            "what waits in this process need not wait longer"
+        )
+        time.sleep(1.0)  # three leases
         made[-1].execute("PRAGMA max_page_count = 100000")
-        assert handle.result(WAIT) == "x" * 50_000
+        eventually(lambda: queue.stats().done == 1)
     assert runs == [1]
+    assert caplog.text.count("a finished job could not be stored") == 1
+    assert caplog.text.count("finished jobs are stored again") == 1
 
 
 def test_the_queue_keeps_its_rates() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
@@ -178,14 +179,256 @@ def test_a_damaged_job_costs_no_other(
     with JobQueue(handler, **where) as queue:
         results = [queue.handle(handle.id).result(WAIT) for handle in handles[1:]]
         assert results == list(range(1, 10))
-        with pytest.raises(ItemError, match="no job"):
+        with pytest.raises(ItemError, match=r"no job|stored data are damaged"):
             queue.handle(handles[0].id).result(WAIT)
-        assert queue.dead.list() == []
-        assert queue.dead.replay() == 0
-        assert queue.dead.purge(handles[0].id) == 0
+        letters = [(letter.id, letter.error_kind) for letter in queue.dead.list()]
+        unfinished = state in ("waiting", "running")
+        assert letters == ([(handles[0].id, "DamagedJob")] if unfinished else [])
         assert queue.submit("again", key=handles[0].id).result(WAIT) == "again"
         eventually(lambda: queue.stats().depth == queue.stats().running == 0)
         queue.close(finish=True)
+
+
+FIELDS = {
+    "id": [None, b"other", b"\xff"],
+    "queue": [None, b"", b"\xff"],
+    "payload": [None, b"[]", b"\xff"],
+    "digest": [b"\xff"],
+    "priority": [None, b"urgent", b"\xff"],
+    "tokens": [None, b"many", b"inf", b"-5", b"1.5"],
+    "submitted_at": [None, b"x", b"1e999"],
+    "priority_key": [None, b"nan", b"x"],
+    "attempts": [None, b"x", b"-3"],
+    "expires_at": [b"soon", b"nan"],
+    "state": [None, b"gone", b"\xff"],
+    "entry": [None, b"x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in FIELDS.items() for value in values]
+)
+def test_a_damaged_field_makes_a_dead_letter_and_the_rest_is_done(
+    where: dict[str, Any], redis_url: str, field: str, value: bytes | None
+) -> None:
+    import redis
+
+    with JobQueue(**where) as queue:
+        damaged, second, third = queue.submit_many([1, 2, 3])
+    with redis.Redis.from_url(redis_url) as client:
+        key = job_key(where, damaged.id)
+        if value is None:
+            client.hdel(key, field)
+        else:
+            client.hset(key, field, value)
+    rates = {"requests_per_minute": 60_000, "tokens_per_minute": 1_000_000}
+    with JobQueue(double, **rates, **where) as queue:
+        assert queue.handle(second.id).result(WAIT) == 4
+        assert queue.handle(third.id).result(WAIT) == 6
+        with pytest.raises(ItemError, match=r"stored|submitted"):
+            queue.handle(damaged.id).result(WAIT)
+        eventually(lambda: queue.stats().dead == 1)
+        (letter,) = queue.dead.list()
+        assert letter.id == damaged.id
+        assert letter.error
+        assert letter.error_kind in ("DamagedJob", "PoisonedPayload")
+        queue.dead.replay()
+        eventually(lambda: queue.stats().depth + queue.stats().running == 0)
+        assert queue.submit(1, key=damaged.id).result(WAIT) == 2
+        assert queue.dead.list() == []
+
+
+@pytest.mark.parametrize("kind", ["missing", "text"])
+@pytest.mark.parametrize("name", ["later", "ready", "deadlines", "bucket", "dead", "latest"])
+def test_a_queue_that_lost_one_of_its_keys_does_its_jobs(
+    where: dict[str, Any], redis_url: str, name: str, kind: str
+) -> None:
+    import redis
+
+    broken = threading.Event()
+    broken.set()
+
+    def handler(payload: int) -> int:
+        if payload == 0 and broken.is_set():
+            raise ConnectionError("down")
+        return payload
+
+    retries = RetryPolicy(base=1.0)
+    with JobQueue(handler, retries=retries, requests_per_minute=60_000, **where) as queue:
+        retried = queue.submit(0)
+        eventually(lambda: (job := queue.get(retried.id)) and job.attempts and job.not_before)
+        with redis.Redis.from_url(redis_url) as client:
+            key = f"llm-optimizers:jobs:{{{where['name']}}}:{name}"
+            client.delete(key)
+            if kind == "text":
+                client.set(key, "x")
+        broken.clear()
+        assert queue.submit(1).result(WAIT) == 1
+        assert retried.result(WAIT) == 0
+        assert queue.dead.list() == []
+        assert queue.stats().done == 2
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "no group"])
+def test_jobs_whose_stream_was_lost_are_done(
+    where: dict[str, Any], redis_url: str, kind: str
+) -> None:
+    import redis
+
+    with JobQueue(**where) as queue:
+        handles = queue.submit_many(range(300))
+    with redis.Redis.from_url(redis_url) as client:
+        key = f"llm-optimizers:jobs:{{{where['name']}}}:stream:medium"
+        if kind == "no group":
+            client.xgroup_destroy(key, "workers")
+        else:
+            client.delete(key)
+        if kind == "text":
+            client.set(key, "x")
+    done: list[int] = []
+    with JobQueue(done.append, **where) as queue:
+        eventually(lambda: len(done) == 300)  # nothing waits for them
+        assert queue.handle(handles[7].id).result(WAIT) is None
+        eventually(lambda: queue.stats().done == 300)
+    assert sorted(done) == list(range(300))
+
+
+@pytest.mark.parametrize("spoil", [delete, replace_by_text, forget_all_but_the_id])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_that_loses_its_hash_while_it_runs_keeps_its_result(
+    where: dict[str, Any], redis_url: str, spoil: Callable[[Any, str], None], fails: bool
+) -> None:
+    import redis
+
+    runs: list[str] = []
+
+    def handler(payload: str) -> str:
+        runs.append(payload)
+        if len(runs) == 1:
+            with redis.Redis.from_url(redis_url) as client:
+                spoil(client, job_key(where, handle.id))
+            time.sleep(0.2)  # for a look-up of what waits
+            if fails:
+                raise ConnectionError("down")
+        return payload * 2
+
+    with JobQueue(handler, retries=QUICK, **where) as queue:
+        handle = queue.submit("x", key="k")
+        assert handle.result(WAIT) == "xx"
+        stored = queue.get(handle.id)
+        assert stored is not None
+        assert (stored.state, stored.result) == ("done", "xx")
+        assert (queue.stats().done, queue.stats().dead) == (1, 0)
+        eventually(lambda: queue.stats().running == 0)  # its former entry goes with the lease
+    assert runs == ["x"] * (2 if fails else 1)
+
+
+def test_a_damaged_bucket_holds_nothing_back(where: dict[str, Any], redis_url: str) -> None:
+    import redis
+
+    now = [time.time()]
+    with JobQueue(double, requests_per_minute=60, clock=lambda: now[0], **where) as queue:
+        assert queue.submit(1).result(WAIT) == 2
+        for level in ("-1e300", "nan", "x", "inf"):
+            with redis.Redis.from_url(redis_url) as client:
+                key = f"llm-optimizers:jobs:{{{where['name']}}}:bucket"
+                client.hset(key, mapping={"requests": level, "tokens": level})
+            handle = queue.submit(1)
+            now[0] += 80
+            assert handle.result(WAIT) == 2
+
+
+def test_a_hung_server_stops_no_call_for_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("llm_optimizers.batching.queue.worker.LAST_SECONDS", 0.5)
+    gate, results = threading.Event(), list[Any]()
+
+    def handler(payload: str) -> str:
+        assert gate.wait(WAIT)
+        return payload * 2
+
+    with RedisProcess() as server:
+        queue = JobQueue(handler, url=server.url)
+        paid = queue.submit("a", callback=lambda job: results.append(job.result))
+        eventually(lambda: queue.stats().running == 1)
+        server.pause()
+        with pytest.raises(StoreError, match="can be submitted again"):
+            queue.submit("b", key="b")
+        with pytest.raises(StoreError, match="can be submitted again"):
+            asyncio.run(queue.asubmit("b", key="b"))
+        for call in (queue.stats, queue.dead.list, lambda: queue.get("b")):
+            with pytest.raises(StoreError, match=r"is it up|skipped for now"):
+                call()
+        gate.set()
+        assert paid.result(WAIT) == "aa", "it need not wait for the store"
+        server.resume()
+        eventually(lambda: submitted(queue, "b", key="b") == "bb")
+        assert queue.stats().done == 2
+        server.pause()
+        queue.close()
+        with pytest.raises(StoreError, match=r"is it up"):
+            JobQueue(handler, url=server.url).start()
+    assert results == ["aa"]
+    for text in ("the job store failed", "a finished job could not be stored"):
+        assert caplog.text.count(text) <= 2, text
+
+
+def test_no_lease_ends_because_the_server_hung() -> None:
+    gate, runs = threading.Event(), list[str]()
+
+    def handler(payload: str) -> str:
+        runs.append(payload)
+        assert gate.wait(WAIT)
+        return payload * 2
+
+    with (
+        RedisProcess() as server,
+        JobQueue(handler, url=server.url, lease=3.0, concurrency=1) as queue,
+        JobQueue(handler, url=server.url, lease=3.0, concurrency=1) as other,
+    ):
+        handle = queue.submit("a")
+        eventually(lambda: runs)
+        server.pause()
+        time.sleep(5.5)  # longer than a lease, and than a call waits
+        server.resume()
+        eventually(lambda: submitted(other, "b", key="b", wait=False))
+        time.sleep(1.0)
+        gate.set()
+        assert handle.result(WAIT) == "aa"
+    assert runs.count("a") == 1
+
+
+def test_a_close_on_a_hung_server_says_what_is_not_stored_and_gives_the_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llm_optimizers.batching.queue.worker.LAST_SECONDS", 0.5)
+    results: list[Any] = []
+    with RedisProcess() as server:
+
+        def handler(payload: str) -> str:
+            server.pause()
+            return payload * 2
+
+        queue = JobQueue(handler, url=server.url)
+        handle = queue.submit("a", callback=lambda job: results.append(job.result))
+        eventually(lambda: results)
+        with pytest.raises(StoreError, match=f"could not be stored.*{handle.id}"):
+            queue.close()
+    assert results == ["aa"]
+
+
+def test_all_workers_of_a_server_have_its_time(
+    where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    with JobQueue(**where) as before:
+        monkeypatch.setattr(time, "time", lambda: real() - 3_600)
+        with JobQueue(double, **where) as after:
+            assert abs(before.clock() - after.clock()) < 60
+            handle = before.submit("a", max_wait=60)
+            assert handle.result(WAIT) == "aa"
+            assert after.submit("b", max_wait=60).result(WAIT) == "bb"
 
 
 def test_a_key_whose_hash_was_deleted_and_that_is_submitted_again_is_done_once(
@@ -217,9 +460,10 @@ def test_the_queue_works_on_after_redis_lost_everything() -> None:
         eventually(lambda: submitted(queue, 3) == 6)
 
 
-def submitted(queue: JobQueue, payload: int) -> Any:
+def submitted(queue: JobQueue, payload: Any, *, wait: bool = True, **options: Any) -> Any:
     try:
-        return queue.submit(payload).result(WAIT)
+        handle = queue.submit(payload, **options)
+        return handle.result(WAIT) if wait else handle
     except StoreError:  # the breaker leaves Redis alone for a moment
         return None
 
