@@ -28,9 +28,11 @@ from langchain_llm_optimizers.account import (
     hit_mark,
 )
 from langchain_llm_optimizers.messages import core_message
+from llm_optimizers.arguments import with_methods
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.records import Status
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import ChatRequest
@@ -82,7 +84,9 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     def __init__(
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
     ) -> None:
-        self._ledger = ledger if ledger is not None else Ledger()
+        self._ledger = checked_ledger(ledger) or Ledger()
+        if counter is not None:
+            with_methods("counter", counter, "count_request", give="a TokenCounter()")
         self._given_counter = counter
         self._runs: dict[str, _Run] = {}
         # Weak references call back at any time, in any thread, so they only append the id here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from llm_optimizers.arguments import number
 from llm_optimizers.pickling import PickledAsArguments
 
 __all__ = ["Health"]
@@ -16,7 +17,7 @@ class Health(PickledAsArguments):
     """
 
     def __init__(self, *, cooldown_s: float = 30.0) -> None:
-        self._cooldown_s = cooldown_s
+        self._cooldown_s = number("cooldown_s", cooldown_s, least=0)
         self._until: dict[str, float] = {}
         self._lock = threading.Lock()
 

@@ -27,6 +27,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
+from llm_optimizers.arguments import function, instance, number, optional, refuse, whole
 from llm_optimizers.batching.coalescing.dispatch import Dispatch, GroupCall, Pending, is_item_error
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 from llm_optimizers.batching.coalescing.slots import Slots
@@ -56,6 +57,9 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         max_calls: concurrent upstream calls; groups fill up while all are busy.
         isolate: whether to call separately for each item of a group that failed with an error.
         clock: monotonic seconds.
+
+    Raises:
+        ConfigurationError: an argument is out of range or of another kind.
     """
 
     def __init__(
@@ -68,6 +72,10 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         isolate: Callable[[Exception], bool] = is_item_error,
         clock: Clock = time.monotonic,
     ) -> None:
+        function("call", call)
+        whole("max_calls", max_calls, least=1)
+        optional(instance, "limits", limits, GroupLimits)
+        function("isolate", isolate)
         self._new_dispatch: Callable[[], Dispatch[Item, Answer]] = lambda: Dispatch(
             call,
             limits=limits or GroupLimits(),
@@ -76,7 +84,7 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
             clock=clock,
         )
         self._max_pending = max_pending
-        self._clock = clock
+        self._clock = function("clock", clock)
         self._closed = False
         self._start()
         _COALESCERS.add(self)
@@ -118,6 +126,10 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
 
         `tenant` is by default that of the running code.
         """
+        whole("tokens", tokens, least=0)
+        optional(number, "timeout", timeout, least=0)
+        if not isinstance(key, Hashable):
+            refuse("key", key, "a value that can be hashed; equal ones share a call")
         owner = CallerTenant.read() if tenant is None else tenant
         return SharedCall(self, item, key=key, tokens=tokens, timeout=timeout, tenant=owner)
 
@@ -151,6 +163,7 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
             TimeoutError: calls were still running after `timeout` seconds. They continue; callers
                 whose item was not sent get a RefusedError.
         """
+        optional(number, "timeout", timeout, least=0)
         with self._changed:
             self._closed = True
         self._slots.close()
