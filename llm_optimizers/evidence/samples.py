@@ -107,6 +107,8 @@ class SampleStore(PickledAsArguments):
         clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
+        if path is None:
+            refuse("path", path, "the path of a file")
         kept_s = in_seconds(ttl, "ttl")
         if kept_s is None:
             refuse("ttl", ttl, 'seconds above 0, a timedelta, or a text such as "30 days"')

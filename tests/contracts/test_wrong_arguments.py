@@ -97,9 +97,6 @@ OTHER_TESTS = {
         "same_numbers": "two answers; its tolerance is in the tests of comparisons",
     },
 }
-PATH = "path"
-"""Paths are tried where they are opened."""
-
 NOT_ASKED = "nothing is asked for, and nothing is returned"
 UNNAMED = "the provider or the app did not say"
 COUNT = "a count of none"
@@ -253,7 +250,7 @@ def _own_parameters(made: Any) -> Iterator[inspect.Parameter]:
     parameters = [
         each
         for each in inspect.signature(made).parameters.values()
-        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD) and each.name != PATH
+        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     ]
     if not (inspect.isclass(made) and issubclass(made, BaseModel)):
         yield from parameters

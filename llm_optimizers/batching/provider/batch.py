@@ -70,6 +70,8 @@ class ProviderBatch(NotPickled):
         clock: Clock = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if path is None:
+            refuse("path", path, "the path of a file; what was sent must outlive this process")
         checked_ledger(ledger)
         self._poll_s = number("poll_s", poll_s, least=0)
         self._count_tokens = function("count_tokens", count_tokens)
